@@ -1,0 +1,346 @@
+//! Cancellation: a tree of tokens, with reasons, deadlines and hooks.
+//!
+//! Layer 1. Cancelling a token cancels all below it; a child never cancels its parent. Asking costs one atomic load
+//! (and a clock read when there is a deadline).
+//
+// A node holds its parent and is held by it weakly, under a key that its drop takes out again: children of a
+// long-lived parent leave nothing behind. Chains of any length are cancelled and dropped by loops, never by recursion.
+//
+// No lock is held while another is taken, nor while a hook of the user's runs or is dropped.
+
+use crate::clock;
+use crate::error::CancelReason;
+use crate::panic;
+use crate::seat;
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Condvar, Mutex};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+type Hook = Box<dyn FnOnce(CancelReason) + Send>;
+
+struct Node {
+    /// 0 while live, then the reason's code. Written once, under `inner`.
+    reason: AtomicU8,
+    /// The earliest deadline from here up to the root.
+    deadline: Option<Instant>,
+    /// The parent, and this node's key there.
+    parent: Option<(Arc<Node>, u64)>,
+    inner: Mutex<Inner>,
+    /// Told once, when the reason is set.
+    cancelled: Condvar,
+}
+
+/// Guarded by `Node::inner`: what the cancelling thread takes away, once.
+#[derive(Default)]
+struct Inner {
+    next_key: u64,
+    children: HashMap<u64, Weak<Node>>,
+    hooks: BTreeMap<u64, Hook>,
+}
+
+impl Inner {
+    fn key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+}
+
+/// A request to stop that can be passed around: cloned, handed to tasks, and arranged in a tree.
+///
+/// Clones are the same token. A [`child`](Self::child) is cancelled with its parent and alone; a deadline is a
+/// cancellation with [`CancelReason::Deadline`] that comes by itself.
+///
+/// ```
+/// use millhand::{CancelReason, CancelToken};
+///
+/// let all = CancelToken::new();
+/// let one = all.child();
+/// one.cancel(CancelReason::User);
+/// assert!(one.is_cancelled() && !all.is_cancelled());
+///
+/// let other = all.child();
+/// all.cancel(CancelReason::Shutdown);
+/// assert_eq!(other.reason(), Some(CancelReason::Shutdown));
+/// ```
+#[derive(Clone)]
+pub struct CancelToken {
+    node: Arc<Node>,
+}
+
+impl CancelToken {
+    /// A token of its own, live and without a deadline.
+    pub fn new() -> Self {
+        Self::build(None, None, None)
+    }
+
+    /// A token that is cancelled `timeout` from now. A time that the clock cannot hold is for ever.
+    ///
+    /// Nobody watches the clock for it: whoever asks, waits or sleeps sees the deadline at its time, and the hooks of
+    /// [`on_cancel`](Self::on_cancel) run when somebody first does.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    /// use std::time::Duration;
+    ///
+    /// let token = CancelToken::with_timeout(Duration::from_millis(5));
+    /// token.wait();
+    /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
+    /// ```
+    pub fn with_timeout(timeout: Duration) -> Self {
+        Self::build(None, None, clock::deadline(timeout))
+    }
+
+    /// A token that is cancelled at `deadline`; see [`with_timeout`](Self::with_timeout).
+    pub fn with_deadline(deadline: Instant) -> Self {
+        Self::build(None, None, Some(deadline))
+    }
+
+    /// A token below this one.
+    pub fn child(&self) -> Self {
+        self.grow(None)
+    }
+
+    /// A token below this one that is cancelled `timeout` from now at the latest.
+    pub fn child_with_timeout(&self, timeout: Duration) -> Self {
+        self.grow(clock::deadline(timeout))
+    }
+
+    /// A token below this one that is cancelled at `deadline` at the latest.
+    pub fn child_with_deadline(&self, deadline: Instant) -> Self {
+        self.grow(Some(deadline))
+    }
+
+    fn grow(&self, deadline: Option<Instant>) -> Self {
+        let deadline = match (self.node.deadline, deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let mut inner = self.node.inner.lock();
+        // ORDERING: the reason is written under this lock.
+        if let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) {
+            return Self::build(Some(reason), None, deadline);
+        }
+        let key = inner.key();
+        let child = Self::build(None, Some((self.node.clone(), key)), deadline);
+        inner.children.insert(key, Arc::downgrade(&child.node));
+        child
+    }
+
+    fn build(
+        reason: Option<CancelReason>,
+        parent: Option<(Arc<Node>, u64)>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            node: Arc::new(Node {
+                reason: AtomicU8::new(reason.map_or(0, |reason| reason as u8)),
+                deadline,
+                parent,
+                inner: Mutex::new(Inner::default()),
+                cancelled: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Cancels this token and all below it, and runs their hooks on this thread; says whether this call did it. A
+    /// token that is cancelled already keeps its reason.
+    pub fn cancel(&self, reason: CancelReason) -> bool {
+        let mut did = false;
+        let mut hooks = Vec::new();
+        let mut open = vec![self.node.clone()];
+        // All are marked before the first hook runs: a slow hook delays nobody's noticing.
+        while let Some(node) = open.pop() {
+            let mut inner = node.inner.lock();
+            if node.reason.load(Ordering::Relaxed) != 0 {
+                continue;
+            }
+            // ORDERING: pairs with the load in `reason`; what the canceller did before is seen by who sees the mark.
+            node.reason.store(reason as u8, Ordering::Release);
+            did |= Arc::ptr_eq(&node, &self.node);
+            hooks.extend(mem::take(&mut inner.hooks).into_values());
+            open.extend(
+                mem::take(&mut inner.children)
+                    .into_values()
+                    .filter_map(|child| child.upgrade()),
+            );
+            drop(inner);
+            node.cancelled.notify_all();
+        }
+        for hook in hooks {
+            panic::shield("an on_cancel hook", || hook(reason));
+        }
+        did
+    }
+
+    /// Whether it is cancelled, or its deadline has passed.
+    pub fn is_cancelled(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// Why it is cancelled; `None` while it is live.
+    pub fn reason(&self) -> Option<CancelReason> {
+        // ORDERING: pairs with the store in `cancel`.
+        let reason = CancelReason::from_code(self.node.reason.load(Ordering::Acquire));
+        if reason.is_none() && self.node.deadline.is_some_and(|at| at <= clock::now()) {
+            self.cancel(CancelReason::Deadline);
+            return CancelReason::from_code(self.node.reason.load(Ordering::Acquire));
+        }
+        reason
+    }
+
+    /// The earliest deadline of this token and those above it.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.node.deadline
+    }
+
+    /// The time left until the deadline, zero once it has passed; `None` without one.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.node
+            .deadline
+            .map(|at| at.saturating_duration_since(clock::now()))
+    }
+
+    /// Waits until it is cancelled. On a worker the seat is given up meanwhile.
+    pub fn wait(&self) {
+        self.wait_until(None);
+    }
+
+    /// Waits until it is cancelled, `timeout` long at most (counted from the call; one that overflows the clock means
+    /// for ever), and says whether it is. On a worker the seat is given up meanwhile.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    /// use std::time::Duration;
+    ///
+    /// let token = CancelToken::new();
+    /// assert!(!token.wait_timeout(Duration::from_millis(1)));
+    /// token.cancel(CancelReason::User);
+    /// assert!(token.wait_timeout(Duration::from_secs(3600)));
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.wait_until(clock::deadline(timeout))
+    }
+
+    fn wait_until(&self, until: Option<Instant>) -> bool {
+        if self.is_cancelled() {
+            return true;
+        }
+        let _left = seat::leave_open();
+        let wake_at = match (until, self.node.deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let mut inner = self.node.inner.lock();
+        while self.node.reason.load(Ordering::Relaxed) == 0 {
+            if clock::wait(&self.node.cancelled, &mut inner, wake_at) {
+                break;
+            }
+        }
+        drop(inner);
+        self.is_cancelled()
+    }
+
+    /// Calls `hook` once when the token is cancelled, on the thread that cancels it; at once, here, if it is already.
+    /// For what a poll cannot reach: shutting a socket, killing a child process.
+    ///
+    /// Dropping the guard takes the hook out again (a hook that is running just then runs to its end). A panic in it
+    /// is logged.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    /// use std::sync::mpsc;
+    ///
+    /// let (tell, told) = mpsc::channel();
+    /// let token = CancelToken::new();
+    /// let _guard = token.on_cancel(move |reason| tell.send(reason).unwrap());
+    /// token.cancel(CancelReason::User);
+    /// assert_eq!(told.recv().unwrap(), CancelReason::User);
+    /// ```
+    pub fn on_cancel(&self, hook: impl FnOnce(CancelReason) + Send + 'static) -> CancelGuard {
+        let mut inner = self.node.inner.lock();
+        let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) else {
+            let key = inner.key();
+            inner.hooks.insert(key, Box::new(hook));
+            return CancelGuard {
+                place: Some((Arc::downgrade(&self.node), key)),
+            };
+        };
+        drop(inner);
+        panic::shield("an on_cancel hook", || hook(reason));
+        CancelGuard { place: None }
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken")
+            .field("reason", &self.reason())
+            .field("deadline", &self.node.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    fn unlink(&self, key: u64) {
+        let mut inner = self.inner.lock();
+        inner.children.remove(&key);
+        // What a crowd of children needed is given back, in steps that cost each of them a constant.
+        if inner.children.capacity() > 64 && inner.children.len() < inner.children.capacity() / 4 {
+            inner.children.shrink_to_fit();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut link = self.parent.take();
+        while let Some((parent, key)) = link {
+            parent.unlink(key);
+            // Were this the parent's last owner, its own drop would go one deeper; its link is taken first.
+            link = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
+        }
+        let hooks = mem::take(&mut self.inner.lock().hooks);
+        hooks.into_values().for_each(panic::discard);
+    }
+}
+
+/// A hook's place on its token: dropping it takes the hook out.
+#[must_use = "dropping the guard takes the hook out again"]
+pub struct CancelGuard {
+    place: Option<(Weak<Node>, u64)>,
+}
+
+impl Drop for CancelGuard {
+    fn drop(&mut self) {
+        let Some((node, key)) = self.place.take() else {
+            return;
+        };
+        if let Some(node) = node.upgrade() {
+            let hook = node.inner.lock().hooks.remove(&key);
+            panic::discard(hook);
+        }
+    }
+}
+
+impl fmt::Debug for CancelGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place } = self;
+        f.debug_struct("CancelGuard")
+            .field("registered", &place.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "../tests/loom/cancel.rs"]
+mod models;

@@ -1,0 +1,370 @@
+//! Everything that can go wrong, as types.
+//!
+//! Layer 0. An error that refuses a closure gives it back; texts are lower-case and say what is allowed.
+
+use crate::id::TaskId;
+use crate::panic::TaskPanic;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a task has no value. At most 16 bytes, `Send + Sync`.
+///
+/// ```
+/// use millhand::{CancelReason, TaskError, promise};
+///
+/// let (promise, handle) = promise::<u32>();
+/// drop(promise);
+/// assert!(matches!(handle.join(), Err(TaskError::Cancelled(CancelReason::Dropped))));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// Its body panicked.
+    Panicked(Box<TaskPanic>),
+    /// It was cancelled before it ran, or it left at a checkpoint.
+    Cancelled(CancelReason),
+    /// It did not start in time.
+    Expired,
+    /// It ran out of time while it ran.
+    TimedOut,
+    /// The pool did not take it.
+    Rejected(Rejection),
+    /// Waiting for it could never end.
+    WouldDeadlock(Box<Deadlock>),
+    /// Its pool was built in the process that this one was forked from, and its workers are there.
+    Forked,
+}
+
+impl TaskError {
+    /// The error of a body that left because its token was cancelled.
+    pub(crate) fn stopped(reason: CancelReason) -> Self {
+        match reason {
+            CancelReason::Deadline => Self::TimedOut,
+            other => Self::Cancelled(other),
+        }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(panic) => fmt::Display::fmt(panic, f),
+            Self::Cancelled(reason) => write!(f, "task cancelled: {reason}"),
+            Self::Expired => f.write_str("task expired before it started"),
+            Self::TimedOut => f.write_str("task timed out"),
+            Self::Rejected(rejection) => write!(f, "task rejected: {rejection}"),
+            Self::WouldDeadlock(deadlock) => fmt::Display::fmt(deadlock, f),
+            Self::Forked => f.write_str(
+                "the task's pool belongs to the process that this one was forked from: build a pool in the child",
+            ),
+        }
+    }
+}
+
+impl Error for TaskError {}
+
+/// Who cancelled, or what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum CancelReason {
+    /// Somebody called `cancel()`.
+    User = 1,
+    /// The pool shut down, or a signal asked the program to end.
+    Shutdown = 2,
+    /// The scope that the task belonged to ended it.
+    Scope = 3,
+    /// Another task of a race was faster.
+    Race = 4,
+    /// What was to settle or read it was dropped.
+    Dropped = 5,
+    /// A deadline passed.
+    Deadline = 6,
+}
+
+impl CancelReason {
+    /// The reason behind the code that an atomic holds; 0 is none.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [
+            Self::User,
+            Self::Shutdown,
+            Self::Scope,
+            Self::Race,
+            Self::Dropped,
+            Self::Deadline,
+        ]
+        .into_iter()
+        .find(|reason| *reason as u8 == code)
+    }
+}
+
+impl fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "on request",
+            Self::Shutdown => "shutdown",
+            Self::Scope => "its scope ended",
+            Self::Race => "another task won the race",
+            Self::Dropped => "dropped by whoever held it",
+            Self::Deadline => "its deadline passed",
+        })
+    }
+}
+
+/// Why a pool did not take a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The pool is shutting down or has shut down.
+    Closed,
+    /// The queue is at its capacity (and stayed there for the time given).
+    Full,
+    /// The pool belongs to the process that this one was forked from.
+    Forked,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the pool is closed",
+            Self::Full => "the queue is full",
+            Self::Forked => "the pool belongs to the process that this one was forked from",
+        })
+    }
+}
+
+/// A closure that the pool did not take, and why.
+///
+/// ```
+/// use millhand::{Rejection, Shutdown, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// pool.shutdown(Shutdown::drain())?;
+/// let refused = pool.try_submit(|| 6 * 7).unwrap_err();
+/// assert_eq!(refused.reason(), Rejection::Closed);
+/// assert_eq!(refused.into_inner()(), 42); // run it here, then
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SubmitError<F> {
+    reason: Rejection,
+    closure: F,
+}
+
+impl<F> SubmitError<F> {
+    pub(crate) fn new(reason: Rejection, closure: F) -> Self {
+        Self { reason, closure }
+    }
+
+    pub(crate) fn map<G>(self, f: impl FnOnce(F) -> G) -> SubmitError<G> {
+        SubmitError::new(self.reason, f(self.closure))
+    }
+
+    /// Why it was refused.
+    pub fn reason(&self) -> Rejection {
+        self.reason
+    }
+
+    /// The closure, as it was given.
+    pub fn into_inner(self) -> F {
+        self.closure
+    }
+}
+
+impl<F> fmt::Debug for SubmitError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, closure: _ } = self;
+        f.debug_struct("SubmitError")
+            .field("reason", reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for SubmitError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task not submitted: {}", self.reason)
+    }
+}
+
+impl<F> Error for SubmitError<F> {}
+
+/// Why a [`join_ok`](crate::TaskHandle::join_ok) has no value.
+#[derive(Debug)]
+pub enum JoinError<E> {
+    /// The body returned this error.
+    Failed(E),
+    /// The task itself has no outcome of its body's.
+    Task(TaskError),
+}
+
+impl<E: fmt::Display> fmt::Display for JoinError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "task failed: {error}"),
+            Self::Task(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for JoinError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Task(error) => Some(error),
+        }
+    }
+}
+
+/// Tasks whose waits could never end.
+///
+/// Either each waits for the next one in a circle, or all threads that the pool may have wait already.
+#[derive(Clone, Debug)]
+pub struct Deadlock {
+    tasks: Vec<(TaskId, Option<Arc<str>>)>,
+    at_bound: Option<usize>,
+}
+
+impl Deadlock {
+    pub(crate) fn circle(tasks: Vec<(TaskId, Option<Arc<str>>)>) -> Self {
+        Self {
+            tasks,
+            at_bound: None,
+        }
+    }
+
+    pub(crate) fn at_bound(max_spares: usize) -> Self {
+        Self {
+            tasks: Vec::new(),
+            at_bound: Some(max_spares),
+        }
+    }
+
+    /// The tasks of the circle, each waiting for the next and the last for the first; empty when the pool ran out of
+    /// threads.
+    pub fn tasks(&self) -> impl Iterator<Item = (TaskId, Option<&str>)> {
+        self.tasks.iter().map(|(id, name)| (*id, name.as_deref()))
+    }
+}
+
+impl fmt::Display for Deadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(bound) = self.at_bound {
+            return write!(
+                f,
+                "waiting would deadlock: every thread of the pool waits already, and no spare can start (max_spares is {bound})"
+            );
+        }
+        f.write_str("waiting would deadlock:")?;
+        for (n, (id, name)) in self.tasks.iter().enumerate() {
+            f.write_str(if n == 0 {
+                " task "
+            } else {
+                ", which waits for task "
+            })?;
+            write!(f, "{id}")?;
+            if let Some(name) = name {
+                write!(f, " `{name}`")?;
+            }
+        }
+        match self.tasks.len() {
+            1 => f.write_str(" waits for itself"),
+            _ => f.write_str(", which waits for the first"),
+        }
+    }
+}
+
+/// The task that runs here was asked to stop, and why.
+///
+/// ```
+/// fn copy_all() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+///     loop {
+///         millhand::check()?; // leaves when the task is cancelled
+///         # return Ok(());
+///     }
+/// }
+/// # copy_all().unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    reason: CancelReason,
+}
+
+impl Stopped {
+    pub(crate) fn new(reason: CancelReason) -> Self {
+        Self { reason }
+    }
+
+    /// Who or what stopped it.
+    pub fn reason(&self) -> CancelReason {
+        self.reason
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped: {}", self.reason)
+    }
+}
+
+impl Error for Stopped {}
+
+/// Why a pool could not be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// An option makes no sense; the text says what is allowed.
+    Invalid {
+        /// The option's name on the builder.
+        option: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// The OS refused every thread.
+    Spawn(std::io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { option, allowed } => {
+                write!(
+                    f,
+                    "the pool's `{option}` is not allowed: it must be {allowed}"
+                )
+            }
+            Self::Spawn(_) => f.write_str("the system refused to start even one worker thread"),
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Invalid { .. } => None,
+            Self::Spawn(error) => Some(error),
+        }
+    }
+}
+
+/// Why a pool cannot be waited for here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The call came from one of the pool's own tasks, which would wait for itself.
+    InsideTask,
+    /// The pool belongs to the process that this one was forked from.
+    Forked,
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InsideTask => {
+                "a pool cannot be waited for or shut down from one of its own tasks, which would wait for itself"
+            }
+            Self::Forked => "the pool belongs to the process that this one was forked from: build a pool in the child",
+        })
+    }
+}
+
+impl Error for PoolError {}

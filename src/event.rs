@@ -1,0 +1,74 @@
+//! What is told of a task: plain data.
+//!
+//! Layer 0.
+
+use crate::error::TaskError;
+use crate::id::TaskId;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What became of a task, without its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum OutcomeKind {
+    /// The body returned; for a fallible task, `Ok`.
+    Completed,
+    /// The body of a fallible task returned `Err`.
+    Failed,
+    /// The body panicked.
+    Panicked,
+    /// It was cancelled.
+    Cancelled,
+    /// It did not start in time.
+    Expired,
+    /// It ran out of time.
+    TimedOut,
+    /// The pool did not take it.
+    Rejected,
+}
+
+impl OutcomeKind {
+    /// The kind behind the code that an atomic holds.
+    pub(crate) fn from_code(code: u8) -> Self {
+        [
+            Self::Completed,
+            Self::Failed,
+            Self::Panicked,
+            Self::Cancelled,
+            Self::Expired,
+            Self::TimedOut,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == code)
+        .unwrap_or(Self::Rejected)
+    }
+
+    pub(crate) fn of_error(error: &TaskError) -> Self {
+        match error {
+            TaskError::Panicked(_) => Self::Panicked,
+            TaskError::Cancelled(_) => Self::Cancelled,
+            TaskError::Expired => Self::Expired,
+            TaskError::TimedOut => Self::TimedOut,
+            // The last two are a waiter's answers and no task's outcome, unless a promise was settled with one.
+            TaskError::Rejected(_) | TaskError::WouldDeadlock(_) | TaskError::Forked => {
+                Self::Rejected
+            }
+        }
+    }
+}
+
+/// What an [`on_finish`](crate::TaskHandle::on_finish) callback is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The task.
+    pub id: TaskId,
+    /// Its name, if it was given one.
+    pub name: Option<Arc<str>>,
+    /// What became of it.
+    pub outcome: OutcomeKind,
+    /// How long its body ran; `None` if it never did, or if nothing had asked for a measurement when it started (a
+    /// plain task reads no clock: a name, a token or a callback asks for one).
+    pub ran_for: Option<Duration>,
+}

@@ -1,0 +1,242 @@
+//! How a pool is to be.
+//!
+//! Layer 3.
+
+use crate::error::BuildError;
+use crate::panic::TaskPanic;
+use crate::pool::core::Core;
+use crate::pool::thread_pool::ThreadPool;
+use std::fmt;
+use std::sync::Arc;
+
+type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
+type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
+
+/// What a full queue does with a submission from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnFull {
+    /// Submitters wait for a place.
+    #[default]
+    Block,
+    /// Submissions are refused.
+    Reject,
+}
+
+/// The options, with their defaults. Written here, set by the builder below, read by the core.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) workers: usize,
+    pub(crate) name_prefix: String,
+    pub(crate) stack_size: usize,
+    pub(crate) queue_capacity: Option<usize>,
+    on_full: OnFull,
+    pub(crate) max_spares: usize,
+    pub(crate) on_worker_start: Option<WorkerHook>,
+    pub(crate) on_worker_stop: Option<WorkerHook>,
+    pub(crate) on_unread_panic: Option<PanicHook>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            name_prefix: "millhand".to_owned(),
+            stack_size: 2 << 20,
+            queue_capacity: None,
+            on_full: OnFull::default(),
+            max_spares: 256,
+            on_worker_start: None,
+            on_worker_stop: None,
+            on_unread_panic: None,
+        }
+    }
+}
+
+pub(crate) const MAX_WORKERS: usize = 65_536;
+const MIN_STACK: usize = 64 << 10;
+
+impl Options {
+    pub(crate) fn waits_when_full(&self) -> bool {
+        self.on_full == OnFull::Block
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let refuse = |option, allowed| Err(BuildError::Invalid { option, allowed });
+        check_workers(self.workers)?;
+        if self.name_prefix.contains('\0') {
+            return refuse("name_prefix", "a text without NUL characters");
+        }
+        if self.stack_size < MIN_STACK {
+            return refuse("stack_size", "at least 65,536 bytes");
+        }
+        if self.queue_capacity == Some(0) {
+            return refuse(
+                "queue_capacity",
+                "at least 1 (leave it out for an unbounded queue)",
+            );
+        }
+        if self.max_spares > MAX_WORKERS {
+            return refuse("max_spares", "from 0 to 65,536");
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_workers(workers: usize) -> Result<(), BuildError> {
+    if (1..=MAX_WORKERS).contains(&workers) {
+        return Ok(());
+    }
+    Err(BuildError::Invalid {
+        option: "workers",
+        allowed: "from 1 to 65,536",
+    })
+}
+
+/// Sets a pool up; from [`ThreadPool::builder`].
+///
+/// ```
+/// use millhand::{OnFull, ThreadPool};
+///
+/// let pool = ThreadPool::builder()
+///     .workers(4)
+///     .name_prefix("resize")
+///     .queue_capacity(1000)
+///     .on_full(OnFull::Reject)
+///     .build()?;
+/// assert_eq!(pool.workers(), 4);
+///
+/// let error = ThreadPool::builder().workers(0).build().unwrap_err();
+/// assert_eq!(error.to_string(), "the pool's `workers` is not allowed: it must be from 1 to 65,536");
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct PoolBuilder {
+    options: Options,
+}
+
+impl PoolBuilder {
+    /// How many workers, 1 or more. Default: as many as the system says can run at once.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.options.workers = workers;
+        self
+    }
+
+    /// What the names of the threads begin with; a dash and the worker's index follow. Default: `millhand`.
+    pub fn name_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.options.name_prefix = prefix.into();
+        self
+    }
+
+    /// The stack of each worker in bytes, 65,536 or more. Default: 2 MiB.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.options.stack_size = bytes;
+        self
+    }
+
+    /// How many tasks may be queued, 1 or more; running ones do not count, nor does what a worker of the pool submits
+    /// itself. Default: unbounded.
+    pub fn queue_capacity(mut self, tasks: usize) -> Self {
+        self.options.queue_capacity = Some(tasks);
+        self
+    }
+
+    /// What a full queue does. Default: [`OnFull::Block`].
+    pub fn on_full(mut self, on_full: OnFull) -> Self {
+        self.options.on_full = on_full;
+        self
+    }
+
+    /// How many threads may be started beyond the workers, for bodies that wait. Default: 256.
+    pub fn max_spares(mut self, threads: usize) -> Self {
+        self.options.max_spares = threads;
+        self
+    }
+
+    /// Called with the worker's index on each of the pool's threads before its first task, spares included. A panic in
+    /// it is logged.
+    pub fn on_worker_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.options.on_worker_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called with the worker's index on each of the pool's threads after its last task, whatever ended it. A panic in
+    /// it is logged.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    /// use std::sync::Arc;
+    ///
+    /// let threads = Arc::new(AtomicUsize::new(0));
+    /// let (up, down) = (threads.clone(), threads.clone());
+    /// let pool = millhand::ThreadPool::builder()
+    ///     .on_worker_start(move |_| { up.fetch_add(1, Relaxed); })
+    ///     .on_worker_stop(move |_| { down.fetch_sub(1, Relaxed); })
+    ///     .build()?;
+    /// pool.execute(|| panic!("a worker survives this")).unwrap();
+    /// drop(pool);
+    /// assert_eq!(threads.load(Relaxed), 0);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn on_worker_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.options.on_worker_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called with each panic that nobody can read any more: the task had no handle, or its handle was dropped unread.
+    /// On the thread on which that came about; it is logged as an error in any case.
+    ///
+    /// ```
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let pool = millhand::ThreadPool::builder()
+    ///     .on_unread_panic(move |panic| tell.send(panic.message().to_owned()).unwrap())
+    ///     .build()?;
+    /// pool.execute(|| panic!("into the void")).unwrap();
+    /// assert_eq!(told.recv()?, "into the void");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_unread_panic(mut self, hook: impl Fn(&TaskPanic) + Send + Sync + 'static) -> Self {
+        self.options.on_unread_panic = Some(Arc::new(hook));
+        self
+    }
+
+    /// Starts the pool.
+    ///
+    /// Where the system grants some of the threads and refuses others, the pool runs with those it got and logs a
+    /// warning.
+    ///
+    /// # Errors
+    /// [`BuildError::Invalid`] for an option out of its range, [`BuildError::Spawn`] when not one thread was granted.
+    pub fn build(self) -> Result<ThreadPool, BuildError> {
+        self.options.check()?;
+        let core = Core::start(self.options).map_err(BuildError::Spawn)?;
+        Ok(ThreadPool::new_with(core))
+    }
+}
+
+impl fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options {
+            workers,
+            name_prefix,
+            stack_size,
+            queue_capacity,
+            on_full,
+            max_spares,
+            on_worker_start,
+            on_worker_stop,
+            on_unread_panic,
+        } = &self.options;
+        f.debug_struct("PoolBuilder")
+            .field("workers", workers)
+            .field("name_prefix", name_prefix)
+            .field("stack_size", stack_size)
+            .field("queue_capacity", queue_capacity)
+            .field("on_full", on_full)
+            .field("max_spares", max_spares)
+            .field("on_worker_start", &on_worker_start.is_some())
+            .field("on_worker_stop", &on_worker_stop.is_some())
+            .field("on_unread_panic", &on_unread_panic.is_some())
+            .finish()
+    }
+}

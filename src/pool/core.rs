@@ -1,0 +1,479 @@
+//! What a pool's faces, workers and shutdown share.
+//!
+//! Layer 3: the way in (admission, the run queue), the threads, and the counts.
+
+use crate::counters::Striped;
+use crate::error::{Deadlock, PoolError, Rejection, SubmitError, TaskError};
+use crate::event::OutcomeKind;
+use crate::fork;
+use crate::panic::{self, TaskPanic, UnreadPanics};
+use crate::pool::intake::{Hold, Intake};
+use crate::pool::phase::{Phase, PhaseCell};
+use crate::pool::queue::{ChannelQueue, Item, RunQueue, Ticket};
+use crate::pool::quiet::Quiet;
+use crate::pool::seats::{Seats, Spare};
+use crate::pool::worker::{self, Worker};
+use crate::seat;
+use crate::slot::{Extras, Place};
+use crate::task::{self, AnyTask, Cell, TaskHandle, TaskRef, Work, settled};
+use crate::{cancel::CancelToken, pool::builder::Options};
+use parking_lot::Mutex;
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+pub(crate) type Site = &'static Location<'static>;
+
+pub(crate) struct Core {
+    owner: u32,
+    pub(crate) options: Options,
+    pub(crate) queue: ChannelQueue,
+    intake: Option<Arc<Intake>>,
+    pub(crate) quiet: Quiet,
+    pub(crate) phase: PhaseCell,
+    pub(crate) seats: Seats,
+    crew: Mutex<Crew>,
+    pub(crate) counts: Counts,
+    warned_at_bound: AtomicBool,
+}
+
+/// The threads. Guarded by `Core::crew`.
+#[derive(Default)]
+struct Crew {
+    /// By index; a spare takes the lowest that is free.
+    workers: Vec<Option<Member>>,
+    /// Threads that have left, or are about to: kept for a shutdown to join, thrown out once they have ended.
+    leaving: Vec<JoinHandle<()>>,
+}
+
+struct Member {
+    worker: Arc<Worker>,
+    /// `None` once a shutdown has taken it to join.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What became of the tasks; those that completed are the rest.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) retired: Striped,
+    pub(crate) failed: Striped,
+    pub(crate) panicked: Striped,
+    pub(crate) cancelled: Striped,
+    pub(crate) cancelled_by_shutdown: Striped,
+    pub(crate) unread_panics: Striped,
+}
+
+/// What a submission asks for beside its closure.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spec {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) token: Option<CancelToken>,
+}
+
+impl Spec {
+    fn extras(&self, place: Option<Place>) -> Option<Box<Extras>> {
+        (self.name.is_some() || place.is_some())
+            .then(|| Extras::new(self.name.clone(), place, None))
+    }
+}
+
+impl Core {
+    pub(crate) fn start(options: Options) -> io::Result<Arc<Self>> {
+        let owner = fork::new_owner();
+        let core = Arc::new(Self {
+            owner,
+            queue: ChannelQueue::new(),
+            intake: options
+                .queue_capacity
+                .map(|capacity| Intake::new(owner, capacity, options.waits_when_full())),
+            quiet: Quiet::new(),
+            phase: PhaseCell::new(),
+            seats: Seats::new(options.workers, options.max_spares),
+            crew: Mutex::new(Crew::default()),
+            counts: Counts::default(),
+            warned_at_bound: AtomicBool::new(false),
+            options,
+        });
+        let wanted = core.options.workers;
+        let started = core.start_threads(wanted);
+        match started {
+            Ok(()) => Ok(core),
+            Err((0, error)) => Err(error),
+            Err((fewer, error)) => {
+                log::warn!("the pool runs with {fewer} of {wanted} workers: {error}");
+                core.seats.resize(fewer);
+                Ok(core)
+            }
+        }
+    }
+
+    /// Starts `n` threads that are counted already; on a refusal uncounts the rest and says how many were started.
+    fn start_threads(self: &Arc<Self>, n: usize) -> Result<(), (usize, io::Error)> {
+        for started in 0..n {
+            if let Err(error) = self.start_thread() {
+                (started..n).for_each(|_| {
+                    self.seats.start_failed();
+                });
+                return Err((started, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Under the lock, so that a thread that leaves at once finds itself in the crew.
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let mut crew = self.crew.lock();
+        let vacant = crew.workers.iter().position(Option::is_none);
+        let index = vacant.unwrap_or(crew.workers.len());
+        let worker = Worker::new(self.clone(), index);
+        let thread = worker.clone();
+        let handle = std::thread::Builder::new()
+            .name(format!("{}-{index}", self.options.name_prefix))
+            .stack_size(self.options.stack_size)
+            .spawn(move || worker::main(thread))?;
+        let entry = Some(Member {
+            worker,
+            thread: Some(handle),
+        });
+        match vacant {
+            Some(index) => crew.workers[index] = entry,
+            None => crew.workers.push(entry),
+        }
+        Ok(())
+    }
+
+    /// A worker leaves, if it is one too many or the pool is over; says whether it does.
+    ///
+    /// Counting it out and taking it off the crew are one step under the crew's lock, as posting mail is: none reaches
+    /// a worker that has left, and one that has mail stays until it has read it.
+    pub(crate) fn sign_off(&self, worker: &Worker, looking: bool) -> bool {
+        let mut crew = self.crew.lock();
+        let over = self.phase.get() == Phase::Over;
+        if !worker.mail.is_empty() || !self.seats.quit(looking, over) {
+            return false;
+        }
+        crew.leaving.retain(|thread| !thread.is_finished());
+        let member = crew.workers[worker.index].take();
+        crew.leaving.extend(member.and_then(|member| member.thread));
+        let is_last = crew.workers.iter().all(Option::is_none);
+        drop(crew);
+        if over && !is_last {
+            self.queue.push(Item::Look);
+        }
+        true
+    }
+
+    /// The workers there are.
+    pub(crate) fn workers(&self) -> Vec<Arc<Worker>> {
+        let crew = self.crew.lock();
+        crew.workers
+            .iter()
+            .flatten()
+            .map(|member| member.worker.clone())
+            .collect()
+    }
+
+    /// Takes the threads of a pool that is over, to be joined.
+    pub(crate) fn take_threads(&self) -> Vec<JoinHandle<()>> {
+        let mut crew = self.crew.lock();
+        let mut threads = std::mem::take(&mut crew.leaving);
+        let members = crew.workers.iter_mut().flatten();
+        threads.extend(members.filter_map(|member| member.thread.take()));
+        threads
+    }
+
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// Whether this thread is one of this pool's workers.
+    pub(crate) fn is_here(&self) -> bool {
+        task::is_worker_of(self.owner)
+    }
+
+    /// Whether the caller may wait for this pool.
+    pub(crate) fn may_wait(&self) -> Result<(), PoolError> {
+        if fork::is_foreign(self.owner) {
+            return Err(PoolError::Forked);
+        }
+        if self.is_here() {
+            return Err(PoolError::InsideTask);
+        }
+        Ok(())
+    }
+
+    // The way in.
+
+    /// Takes a place, if places are counted, and announces a task.
+    fn admit(&self, hold: Hold) -> Result<Option<Place>, Rejection> {
+        let place = match &self.intake {
+            Some(intake) if !self.is_here() => Some(intake.take(hold)?),
+            _ => None,
+        };
+        self.quiet.announce();
+        if self.is_open_here() {
+            return Ok(place);
+        }
+        self.quiet.done();
+        self.told();
+        Err(Rejection::Closed)
+    }
+
+    /// Whether a task from this thread is taken, now that it is announced.
+    fn is_open_here(&self) -> bool {
+        match self.phase.get() {
+            Phase::Open => true,
+            Phase::Draining => self.is_here(),
+            Phase::Cancelling | Phase::Over => false,
+        }
+    }
+
+    fn send(self: &Arc<Self>, task: TaskRef) {
+        self.queue.push(Item::Task(Ticket::new(task)));
+        // ORDERING: between the push and the look whether a spare is due; see `seats`.
+        fence(Ordering::SeqCst);
+        if self.seats.is_short() {
+            self.call_spare();
+        }
+    }
+
+    /// Submits, or gives the work back.
+    pub(crate) fn try_submit<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        spec: &Spec,
+        work: W,
+        hold: Hold,
+    ) -> Result<TaskHandle<W::Output>, SubmitError<W>> {
+        match self.admit(hold) {
+            Ok(place) => {
+                let cell = self.cell(site, spec, work, place, false);
+                let handle = TaskHandle::new(cell.clone());
+                self.send(cell);
+                Ok(handle)
+            }
+            Err(reason) => Err(SubmitError::new(reason, work)),
+        }
+    }
+
+    /// Submits; a refusal is the handle's outcome.
+    pub(crate) fn submit<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        spec: &Spec,
+        work: W,
+    ) -> TaskHandle<W::Output> {
+        self.try_submit(site, spec, work, Hold::Until(None))
+            .unwrap_or_else(|refused| {
+                let reason = refused.reason();
+                panic::discard(refused.into_inner());
+                settled(site, Err(TaskError::Rejected(reason)))
+            })
+    }
+
+    /// Submits with no handle, or gives the work back.
+    pub(crate) fn execute<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        spec: &Spec,
+        work: W,
+        hold: Hold,
+    ) -> Result<(), SubmitError<W>> {
+        match self.admit(hold) {
+            Ok(place) => {
+                self.send(self.cell(site, spec, work, place, true));
+                Ok(())
+            }
+            Err(reason) => Err(SubmitError::new(reason, work)),
+        }
+    }
+
+    fn cell<W: Work>(
+        &self,
+        site: Site,
+        spec: &Spec,
+        work: W,
+        place: Option<Place>,
+        detached: bool,
+    ) -> Arc<Cell<W>> {
+        let cell = Cell::new(self.owner, site, work, spec.extras(place), detached);
+        if let Some(token) = &spec.token {
+            // A child: what cancels this task alone does not reach its siblings.
+            cell.obey(token.child());
+        }
+        cell
+    }
+
+    /// Puts a task of each worker's own into its mailbox.
+    pub(crate) fn broadcast<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        mut work: impl FnMut() -> W,
+    ) -> Result<Vec<TaskHandle<W::Output>>, Rejection> {
+        let crew = self.crew.lock();
+        let workers = || crew.workers.iter().flatten().map(|member| &member.worker);
+        workers().for_each(|_| self.quiet.announce());
+        if !self.is_open_here() {
+            workers().for_each(|_| self.quiet.done());
+            drop(crew);
+            self.told();
+            return Err(Rejection::Closed);
+        }
+        let post = |worker: &Arc<Worker>| {
+            let extras = Extras::new(None, None, Some(worker.index));
+            let cell = Cell::new(self.owner, site, work(), Some(extras), false);
+            worker.mail.post(cell.clone());
+            TaskHandle::new(cell as Arc<_>)
+        };
+        Ok(workers().map(post).collect())
+    }
+
+    // The threads.
+
+    /// Starts a spare thread if one is due. Says whether the caller's wait could never end: none can start, and nobody
+    /// is seated.
+    pub(crate) fn call_spare(self: &Arc<Self>) -> bool {
+        match self.seats.call_spare(|| !self.queue.is_empty()) {
+            Spare::NotDue => false,
+            Spare::AtBound => {
+                if !self.warned_at_bound.swap(true, Ordering::Relaxed) {
+                    log::warn!(
+                        "work is ready while bodies wait, but no further spare thread may start: all {} threads are there (max_spares is {}; said once)",
+                        self.seats.threads(),
+                        self.seats.max_spares()
+                    );
+                }
+                false
+            }
+            Spare::Start => match self.start_thread() {
+                Ok(()) => false,
+                Err(error) => {
+                    log::warn!("no spare thread could be started: {error}");
+                    self.seats.start_failed()
+                }
+            },
+        }
+    }
+
+    pub(crate) fn deadlock_at_bound(&self) -> TaskError {
+        TaskError::WouldDeadlock(Box::new(Deadlock::at_bound(self.seats.max_spares())))
+    }
+
+    /// Changes the number of workers of a live pool; gives how many there are now.
+    pub(crate) fn resize(self: &Arc<Self>, workers: usize) -> usize {
+        let (missing, surplus) = self.seats.resize(workers);
+        let mut now = workers;
+        if let Err((started, error)) = self.start_threads(missing) {
+            now = workers - (missing - started);
+            log::warn!("the pool runs with {now} of {workers} workers: {error}");
+            self.seats.resize(now);
+        }
+        // One look a thread that is too many; a busy one sees it at its next boundary without.
+        (0..surplus).for_each(|_| self.queue.push(Item::Look));
+        // More seats than before may be free now, with work ready.
+        self.call_spare();
+        now
+    }
+
+    // The way out.
+
+    /// Counts a task that has retired.
+    pub(crate) fn retired(&self, kind: OutcomeKind) {
+        match kind {
+            OutcomeKind::Completed => {}
+            OutcomeKind::Panicked => self.counts.panicked.add(),
+            OutcomeKind::Cancelled => self.counts.cancelled.add(),
+            OutcomeKind::Failed
+            | OutcomeKind::Expired
+            | OutcomeKind::TimedOut
+            | OutcomeKind::Rejected => self.counts.failed.add(),
+        }
+        self.counts.retired.add();
+        self.quiet.done();
+    }
+
+    /// Counts a task whose ticket was read after it had been cancelled; one that runs, or ran, on the stack of a body
+    /// that waited for it is counted there.
+    pub(crate) fn bury(&self, task: &dyn AnyTask, by_shutdown: bool) {
+        if task.is_claimed() {
+            return;
+        }
+        if by_shutdown {
+            self.counts.cancelled_by_shutdown.add();
+        }
+        let kind = task.outcome_kind().unwrap_or(OutcomeKind::Cancelled);
+        self.retired(kind);
+    }
+
+    /// Tells those who watch, if the pool has become quiet; ends it, if that is what it was waiting for.
+    pub(crate) fn told(&self) {
+        if self.quiet.tell() && self.phase.get() >= Phase::Draining {
+            self.end();
+        }
+    }
+
+    /// Nothing is left and nothing comes: the workers leave, each waking the next.
+    pub(crate) fn end(&self) {
+        if self.phase.advance(Phase::Over) {
+            self.queue.push(Item::Look);
+            self.quiet.poke();
+        }
+    }
+
+    /// Closes the pool to new tasks, from outside or altogether.
+    pub(crate) fn close(&self, phase: Phase) {
+        if self.phase.advance(phase) {
+            self.quiet.watch();
+            if let Some(intake) = &self.intake {
+                intake.close();
+            }
+            self.quiet.poke();
+        }
+    }
+
+    /// Waits until the pool closes.
+    #[cfg(feature = "signals")]
+    pub(crate) fn wait_closed(&self) {
+        let _left = seat::leave_open();
+        let mut watch = self.quiet.lock();
+        while !self.is_closed() {
+            self.quiet.wait(&mut watch, None);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase.get() != Phase::Open
+    }
+
+    pub(crate) fn is_foreign(&self) -> bool {
+        fork::is_foreign(self.owner)
+    }
+
+    /// How the faces print.
+    pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("workers", &self.seats.seats())
+            .field("threads", &self.seats.threads())
+            .field("queued", &self.queue.len())
+            .field("phase", &self.phase.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How panics that nobody can read reach the pool's hook: weakly, since errors may outlive the pool.
+pub(crate) struct Unread(pub(crate) Weak<Core>);
+
+impl UnreadPanics for Unread {
+    fn unread(&self, panic: &TaskPanic) {
+        let Some(core) = self.0.upgrade() else {
+            return;
+        };
+        core.counts.unread_panics.add();
+        if let Some(hook) = &core.options.on_unread_panic {
+            panic::shield("the on_unread_panic hook", || hook(panic));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The bound of the queue: one counter of places.
+//!
+//! Layer 3. The channel itself is unbounded. A place is taken before the cell is built, so that a refused closure is
+//! simply given back, and returned when the task leaves the queue: claimed, cancelled or expired.
+
+use crate::clock;
+use crate::error::Rejection;
+use crate::fork;
+use crate::seat;
+use crate::slot::{Place, Places};
+use crate::sync::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How long a submitter waits for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Never,
+    /// `None`: for ever.
+    Until(Option<Instant>),
+}
+
+pub(crate) struct Intake {
+    owner: u32,
+    capacity: usize,
+    /// Whether a submitter that may wait does.
+    waits: bool,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+struct State {
+    taken: usize,
+    waiting: usize,
+    closed: bool,
+}
+
+impl Intake {
+    pub(crate) fn new(owner: u32, capacity: usize, waits: bool) -> Arc<Self> {
+        Arc::new(Self {
+            owner,
+            capacity,
+            waits,
+            state: Mutex::new(State {
+                taken: 0,
+                waiting: 0,
+                closed: false,
+            }),
+            freed: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn take(self: &Arc<Self>, hold: Hold) -> Result<Place, Rejection> {
+        if let Some(result) = self.try_take(&mut self.state.lock()) {
+            return result;
+        }
+        let deadline = match hold {
+            Hold::Until(deadline) if self.waits => deadline,
+            _ => return Err(Rejection::Full),
+        };
+        if fork::is_foreign(self.owner) {
+            return Err(Rejection::Forked);
+        }
+        let _left = seat::leave_open();
+        let mut state = self.state.lock();
+        loop {
+            if let Some(result) = self.try_take(&mut state) {
+                return result;
+            }
+            state.waiting += 1;
+            let late = clock::wait(&self.freed, &mut state, deadline);
+            state.waiting -= 1;
+            if late {
+                return self.try_take(&mut state).unwrap_or(Err(Rejection::Full));
+            }
+        }
+    }
+
+    /// `None`: full.
+    fn try_take(self: &Arc<Self>, state: &mut State) -> Option<Result<Place, Rejection>> {
+        if state.closed {
+            return Some(Err(Rejection::Closed));
+        }
+        (state.taken < self.capacity).then(|| {
+            state.taken += 1;
+            Ok(Place(self.clone()))
+        })
+    }
+
+    /// Wakes the submitters that wait, with a refusal.
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.freed.notify_all();
+    }
+}
+
+impl Places for Intake {
+    fn give_back(&self) {
+        let mut state = self.state.lock();
+        state.taken -= 1;
+        // A waiter that is woken and times out at the same moment takes the place itself: it looks once more.
+        let wake = state.waiting > 0;
+        drop(state);
+        if wake {
+            self.freed.notify_one();
+        }
+    }
+}

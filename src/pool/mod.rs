@@ -1,0 +1,23 @@
+//! The pool: the run queue, the workers that read from it, their seats, and the end of it all.
+
+mod builder;
+mod core;
+mod intake;
+mod phase;
+mod pool_ref;
+mod queue;
+mod quiet;
+mod seats;
+mod shutdown;
+mod submit;
+mod thread_pool;
+mod waits;
+mod worker;
+
+pub use builder::{OnFull, PoolBuilder};
+pub use pool_ref::PoolRef;
+pub use shutdown::{RunningTask, Shutdown, ShutdownReport};
+pub use submit::{Fallible, Plain, TaskBuilder};
+pub use thread_pool::ThreadPool;
+
+pub(crate) use core::Core;

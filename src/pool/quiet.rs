@@ -1,0 +1,125 @@
+//! Quiescence: nothing queued, nothing running.
+//!
+//! Layer 3. Two sums that only grow: tasks announced, and tasks done with (retired, buried, or taken back when the
+//! pool turned out closed). A task is announced before anything else happens to it, so the second never overtakes the
+//! first, and where the second, read first, equals the first, the pool was quiet when the one reading ended and the
+//! other began: done(then) >= done(read) = announced(read) >= announced(then).
+//
+// Who wakes the waiters? Every worker that finds the queue empty after it has run something, and whoever takes an
+// announcement back: both count first, then look whether anybody watches; a watcher first says that it watches, then
+// reads the sums. Sequentially consistent fences between: one of the two sees the other. So the last one done either
+// sees the watcher and wakes it, or the watcher sees the last one done.
+
+use crate::clock;
+use crate::counters::Striped;
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::task::TaskRef;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::time::Instant;
+
+#[derive(Default)]
+struct Sums {
+    announced: Striped,
+    done: Striped,
+}
+
+pub(crate) struct Quiet {
+    sums: Sums,
+    /// How many watch; closing a pool adds one for good.
+    watched: AtomicUsize,
+    state: Mutex<Watch>,
+    /// Told when the pool may be quiet, when its phase has changed, and when a task was left behind.
+    changed: Condvar,
+}
+
+/// Guarded by `Quiet::state`.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// How many shutdowns are waiting, and will take what is left behind.
+    pub(crate) sweepers: usize,
+    /// Tasks that a worker read from the queue of a pool that cancels: their closures are the sweeper's to drop.
+    pub(crate) left_behind: Vec<TaskRef>,
+}
+
+impl Quiet {
+    pub(crate) fn new() -> Self {
+        Self {
+            sums: Sums::default(),
+            watched: AtomicUsize::new(0),
+            state: Mutex::new(Watch::default()),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn announce(&self) {
+        self.sums.announced.add();
+    }
+
+    pub(crate) fn done(&self) {
+        self.sums.done.add();
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        let done = self.sums.done.sum();
+        done == self.sums.announced.sum()
+    }
+
+    /// What has been counted is told to those who watch; says whether somebody does and it is quiet.
+    pub(crate) fn tell(&self) -> bool {
+        // ORDERING: pairs with the fence in `watch`.
+        fence(Ordering::SeqCst);
+        if self.watched.load(Ordering::Relaxed) == 0 || !self.is_quiet() {
+            return false;
+        }
+        self.poke();
+        true
+    }
+
+    /// Wakes all who watch, to look again.
+    pub(crate) fn poke(&self) {
+        // Through the lock: a watcher is either before its look or in its wait.
+        drop(self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// From now on those who are done tell.
+    pub(crate) fn watch(&self) {
+        self.watched.fetch_add(1, Ordering::Relaxed);
+        // ORDERING: pairs with the fence in `tell`.
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn unwatch(&self) {
+        self.watched.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Watch> {
+        self.state.lock()
+    }
+
+    /// Waits for a poke; says whether `deadline` passed.
+    pub(crate) fn wait(
+        &self,
+        watch: &mut MutexGuard<'_, Watch>,
+        deadline: Option<Instant>,
+    ) -> bool {
+        clock::wait(&self.changed, watch, deadline)
+    }
+
+    /// Waits until quiet, or until `deadline`; says which.
+    pub(crate) fn wait_quiet(&self, deadline: Option<Instant>) -> bool {
+        self.watch();
+        let mut watch = self.lock();
+        let mut quiet = self.is_quiet();
+        while !quiet {
+            let late = self.wait(&mut watch, deadline);
+            quiet = self.is_quiet();
+            if late {
+                break;
+            }
+        }
+        drop(watch);
+        self.unwatch();
+        quiet
+    }
+}

@@ -1,0 +1,334 @@
+//! The end of a pool, in phases: stop intake, drain, cancel the rest, give up, report.
+//!
+//! Layer 3.
+
+use crate::clock;
+use crate::error::{CancelReason, PoolError};
+use crate::id::TaskId;
+use crate::pool::core::Core;
+use crate::pool::phase::Phase;
+use crate::pool::queue::{Item, RunQueue};
+use crate::seat;
+use crate::task::{CancelOutcome, TaskRef};
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a pool is shut down.
+///
+/// **Drain** (the default): the pool takes no more tasks from outside; all that it has, and whatever these submit, runs
+/// to its end. **Cancel**: what is queued is settled as cancelled ([`CancelReason::Shutdown`]), its closures dropped on
+/// the thread that shuts down; what runs is asked to stop, and waited for.
+///
+/// ```
+/// use millhand::{Shutdown, ThreadPool};
+/// use std::time::Duration;
+///
+/// let pool = ThreadPool::new(2)?;
+/// pool.execute(|| println!("still printed")).unwrap();
+/// let report = pool.shutdown(
+///     Shutdown::drain()
+///         .cancel_after(Duration::from_secs(10))
+///         .give_up_after(Duration::from_secs(15)),
+/// )?;
+/// assert!(report.is_clean());
+/// assert_eq!(report.completed(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Shutdown {
+    cancel_after: Option<Duration>,
+    give_up_after: Option<Duration>,
+}
+
+impl Shutdown {
+    /// Everything that was submitted runs to its end, however long that takes.
+    pub fn drain() -> Self {
+        Self {
+            cancel_after: None,
+            give_up_after: None,
+        }
+    }
+
+    /// What is queued is cancelled at once, and what runs is asked to stop.
+    pub fn cancel() -> Self {
+        Self::drain().cancel_after(Duration::ZERO)
+    }
+
+    /// Cancels what is left this long after the call. Default: never.
+    pub fn cancel_after(mut self, after: Duration) -> Self {
+        self.cancel_after = Some(after);
+        self
+    }
+
+    /// Stops waiting this long after the call (not after the cancelling): what is queued is cancelled then, and what
+    /// still runs is named in the report and left to itself. Default: never.
+    pub fn give_up_after(mut self, after: Duration) -> Self {
+        self.give_up_after = Some(after);
+        self
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::drain()
+    }
+}
+
+/// What a shutdown leaves behind, and what became of the pool's tasks over its whole life.
+#[derive(Clone, Debug)]
+pub struct ShutdownReport {
+    completed: u64,
+    failed: u64,
+    panicked: u64,
+    cancelled: u64,
+    cancelled_by_shutdown: u64,
+    still_running: Vec<RunningTask>,
+}
+
+impl ShutdownReport {
+    /// How many tasks ran and returned.
+    pub fn completed(&self) -> u64 {
+        self.completed
+    }
+
+    /// How many failed: fallible ones that returned `Err`, and those that ran out of time.
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// How many panicked.
+    pub fn panicked(&self) -> u64 {
+        self.panicked
+    }
+
+    /// How many were cancelled, by whomever: before they ran, or by leaving at a checkpoint.
+    pub fn cancelled(&self) -> u64 {
+        self.cancelled
+    }
+
+    /// How many of these the shutdown cancelled before they ran: the work that was lost.
+    pub fn cancelled_by_shutdown(&self) -> u64 {
+        self.cancelled_by_shutdown
+    }
+
+    /// The tasks that still ran when the shutdown gave up.
+    pub fn still_running(&self) -> &[RunningTask] {
+        &self.still_running
+    }
+
+    /// Whether nothing was lost: no task was cancelled by the shutdown, and none still runs.
+    pub fn is_clean(&self) -> bool {
+        self.cancelled_by_shutdown == 0 && self.still_running.is_empty()
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            completed,
+            failed,
+            panicked,
+            cancelled,
+            cancelled_by_shutdown,
+            still_running,
+        } = self;
+        write!(
+            f,
+            "{completed} completed, {failed} failed, {panicked} panicked, {cancelled} cancelled ({cancelled_by_shutdown} of them by the shutdown), {} still running",
+            still_running.len()
+        )?;
+        for task in still_running {
+            write!(f, "; {task}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A task whose body had not returned when a shutdown gave up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RunningTask {
+    /// The task.
+    pub id: TaskId,
+    /// Its name, if it was given one.
+    pub name: Option<Arc<str>>,
+    /// Where it was submitted.
+    pub site: &'static Location<'static>,
+    /// How long it has run at the least: since the shutdown first saw it, since plain tasks read no clock when they
+    /// start.
+    pub at_least: Duration,
+}
+
+impl fmt::Display for RunningTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        write!(
+            f,
+            " (submitted at {}) has run for at least {:?}",
+            self.site, self.at_least
+        )
+    }
+}
+
+impl Core {
+    /// Shuts the pool down and waits as `how` says. A pool that is shutting down already goes on doing so, faster if
+    /// this call says so; one that is over reports again.
+    pub(crate) fn shutdown(&self, how: &Shutdown) -> Result<ShutdownReport, PoolError> {
+        self.may_wait()?;
+        let begun = clock::now();
+        self.close(match how.cancel_after {
+            Some(Duration::ZERO) => Phase::Cancelling,
+            _ => Phase::Draining,
+        });
+        let seen: HashMap<TaskId, Instant> = self
+            .running()
+            .into_iter()
+            .map(|task| (task.id(), begun))
+            .collect();
+        let ended = {
+            let _left = seat::leave_open();
+            self.wait_for_the_end(
+                how.cancel_after.and_then(|after| begun.checked_add(after)),
+                how.give_up_after.and_then(|after| begun.checked_add(after)),
+            )
+        };
+        let still_running = if ended { Vec::new() } else { self.running() };
+        let now = clock::now();
+        Ok(self.report(
+            still_running
+                .into_iter()
+                .map(|task| RunningTask {
+                    id: task.id(),
+                    name: task.name(),
+                    site: task.site(),
+                    at_least: seen.get(&task.id()).map_or(Duration::ZERO, |since| {
+                        now.saturating_duration_since(*since)
+                    }),
+                })
+                .collect(),
+        ))
+    }
+
+    /// Waits until nothing is left, and for the threads; says whether it came to that. The only thread that waits for
+    /// the pool also drops what the pool no longer runs.
+    fn wait_for_the_end(&self, cancel_at: Option<Instant>, give_up_at: Option<Instant>) -> bool {
+        let mut swept = false;
+        let mut gave_up = false;
+        self.quiet.lock().sweepers += 1;
+        loop {
+            let mut watch = self.quiet.lock();
+            // Under the lock: who moves the phase pokes through it, so the move is either seen here or heard below.
+            let cancels = self.phase.get() == Phase::Cancelling;
+            if cancels && (!swept || !watch.left_behind.is_empty()) {
+                let left = std::mem::take(&mut watch.left_behind);
+                drop(watch);
+                self.sweep(left);
+                swept = true;
+                continue;
+            }
+            if gave_up || self.quiet.is_quiet() {
+                watch.sweepers -= 1;
+                let left = std::mem::take(&mut watch.left_behind);
+                drop(watch);
+                self.sweep_all(left);
+                break;
+            }
+            let next = match (cancel_at, give_up_at) {
+                (Some(a), Some(b)) if !cancels => Some(a.min(b)),
+                (a, b) => b.or(a.filter(|_| !cancels)),
+            };
+            let late = self.quiet.wait(&mut watch, next);
+            drop(watch);
+            if late {
+                let now = clock::now();
+                gave_up = give_up_at.is_some_and(|at| at <= now);
+                if gave_up || cancel_at.is_some_and(|at| at <= now) {
+                    self.close(Phase::Cancelling);
+                }
+            }
+        }
+        if gave_up && !self.quiet.is_quiet() {
+            return false;
+        }
+        self.end();
+        for thread in self.take_threads() {
+            // A worker's thread ends by a panic only through a fault of the library's own, told by the panic hook.
+            let _ = thread.join();
+        }
+        true
+    }
+
+    /// Cancels all that is queued, here, and asks all that runs to stop.
+    fn sweep(&self, left_behind: Vec<TaskRef>) {
+        self.sweep_all(left_behind);
+        while let Some(item) = self.queue.try_pop() {
+            if let Item::Task(ticket) = item {
+                self.sweep_all([ticket.redeem()]);
+            }
+        }
+        for worker in self.workers() {
+            while let Some(task) = worker.mail.take() {
+                self.sweep_all([task]);
+            }
+        }
+        for task in self.running() {
+            task.cancel(CancelReason::Shutdown);
+        }
+    }
+
+    fn sweep_all(&self, tasks: impl IntoIterator<Item = TaskRef>) {
+        for task in tasks {
+            let by_shutdown = task.cancel(CancelReason::Shutdown) == CancelOutcome::Settled;
+            self.bury(&*task, by_shutdown);
+        }
+    }
+
+    /// The tasks whose bodies are on some worker's stack.
+    fn running(&self) -> Vec<TaskRef> {
+        self.workers()
+            .iter()
+            .flat_map(|worker| worker.frames.all())
+            .collect()
+    }
+
+    fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
+        let counts = &self.counts;
+        let failed = counts.failed.sum();
+        let panicked = counts.panicked.sum();
+        let cancelled = counts.cancelled.sum();
+        ShutdownReport {
+            completed: counts
+                .retired
+                .sum()
+                .saturating_sub(failed + panicked + cancelled),
+            failed,
+            panicked,
+            cancelled,
+            cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
+            still_running,
+        }
+    }
+
+    /// The owner is dropped: drains and joins, unless it happens on one of the pool's own workers, which cannot wait
+    /// for itself, or in a forked child, where there is nobody to wait for.
+    pub(crate) fn drop_owner(&self) {
+        if self.is_foreign() {
+            return;
+        }
+        match self.shutdown(&Shutdown::drain()) {
+            Ok(report) if report.is_clean() => {}
+            Ok(report) => log::warn!("a pool was dropped: {report}"),
+            Err(_) => {
+                self.close(Phase::Draining);
+                self.told();
+            }
+        }
+    }
+}

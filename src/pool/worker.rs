@@ -1,0 +1,264 @@
+//! A worker: the loop of one thread, and what a body on it gives up and takes back.
+//!
+//! Layer 3.
+
+use crate::error::{CancelReason, TaskError};
+use crate::panic::{self, UnreadPanics};
+use crate::pool::core::{Core, Unread};
+use crate::pool::phase::Phase;
+use crate::pool::queue::{Item, Mailbox, RunQueue, Ticket};
+use crate::pool::waits;
+use crate::seat::{self, Seat, Wait};
+use crate::sync::spin;
+use crate::task::{self, Frames, Host, TaskRef};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) struct Worker {
+    core: Arc<Core>,
+    pub(crate) index: usize,
+    /// Where this thread's stack began, about.
+    stack_top: AtomicUsize,
+    pub(crate) frames: Frames,
+    pub(crate) mail: Mailbox,
+    /// The bodies that wait for ever, a list a wait; see `waits`.
+    waiting: Mutex<Vec<Vec<TaskRef>>>,
+}
+
+/// What came of a task that a worker took up.
+enum Performed {
+    Ran,
+    /// Somebody else had claimed or cancelled it.
+    Gone,
+    /// The pool cancels: the closure is left to whoever shuts it down.
+    PoolCancels,
+}
+
+impl Worker {
+    pub(crate) fn new(core: Arc<Core>, index: usize) -> Arc<Self> {
+        Arc::new(Self {
+            core,
+            index,
+            stack_top: AtomicUsize::new(0),
+            frames: Frames::default(),
+            mail: Mailbox::new(),
+            waiting: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Runs a task and counts it, up to its retirement.
+    fn perform(&self, task: &TaskRef) -> Performed {
+        self.frames.push(task.clone());
+        // After the push: a shutdown first moves the phase and then looks through the frames, under their lock, so
+        // either it finds the task here and asks it to stop, or the phase is seen here.
+        if self.core.phase.get() >= Phase::Cancelling {
+            self.frames.pop();
+            return Performed::PoolCancels;
+        }
+        let sink = || Arc::new(Unread(Arc::downgrade(&self.core))) as Arc<dyn UnreadPanics>;
+        let ran = task.run(&sink);
+        self.frames.pop();
+        let Some(ran) = ran else {
+            return Performed::Gone;
+        };
+        let kind = ran.kind;
+        ran.retire();
+        self.core.retired(kind);
+        Performed::Ran
+    }
+
+    /// Runs a task whose ticket was read.
+    fn take_on(&self, task: TaskRef) {
+        match self.perform(&task) {
+            Performed::Ran => {}
+            Performed::Gone => self.core.bury(&*task, false),
+            Performed::PoolCancels => self.core.leave_behind(task),
+        }
+    }
+
+    /// Looks for work until it is time to leave. Starts, and leaves, as one who looks.
+    fn work(&self) {
+        let core = &self.core;
+        let mut looking = true;
+        loop {
+            if self.leaves(looking) {
+                return;
+            }
+            let task = match self.next(looking) {
+                Some(Item::Task(ticket)) => ticket.redeem(),
+                Some(Item::Look) => continue,
+                None => {
+                    // What it did is told before it looks on, and the reasons to leave are weighed again once it is
+                    // known to be idle.
+                    looking = true;
+                    core.seats.look_for_work();
+                    core.told();
+                    continue;
+                }
+            };
+            if std::mem::take(&mut looking) {
+                core.seats.found_work();
+                if core.seats.is_short() {
+                    core.call_spare();
+                }
+            }
+            self.take_on(task);
+        }
+    }
+
+    /// The next item; one who looks for work waits for it, one who was at work says that there is none.
+    fn next(&self, looking: bool) -> Option<Item> {
+        if let Some(task) = self.mail.try_next() {
+            return Some(Item::Task(Ticket::new(task)));
+        }
+        let mut item = self.core.queue.try_pop();
+        if item.is_some() || !looking {
+            return item;
+        }
+        spin(|| {
+            item = self.core.queue.try_pop();
+            item.is_some() || !self.mail.is_empty()
+        });
+        Some(item.unwrap_or_else(|| self.core.queue.pop(&self.mail)))
+    }
+
+    /// Whether this thread is one too many, or the pool is over; if so it is no longer counted, nor in the crew.
+    fn leaves(&self, looking: bool) -> bool {
+        let core = &self.core;
+        let over = core.phase.get() == Phase::Over;
+        if !(over || core.seats.is_over()) || !core.sign_off(self, looking) {
+            return false;
+        }
+        core.told();
+        true
+    }
+
+    /// Whether more than half of this thread's stack is in use.
+    fn is_deep(&self) -> bool {
+        let used = self
+            .stack_top
+            .load(Ordering::Relaxed)
+            .abs_diff(stack_position());
+        used > self.core.options.stack_size / 2
+    }
+}
+
+/// About where the stack is now.
+#[inline(never)]
+fn stack_position() -> usize {
+    let here = 0_u8;
+    std::hint::black_box(&raw const here) as usize
+}
+
+/// The life of a worker's thread.
+pub(crate) fn main(worker: Arc<Worker>) {
+    worker.stack_top.store(stack_position(), Ordering::Relaxed);
+    seat::set(Some(worker.clone()));
+    task::set_host(Some(worker.clone()));
+    let options = &worker.core.options;
+    if let Some(hook) = &options.on_worker_start {
+        panic::shield("the on_worker_start hook", || hook(worker.index));
+    }
+    // User code runs in `catch` alone, so this returns unless the library itself has a fault; the stop hook is told
+    // even then.
+    let end = panic::catch(|| worker.work());
+    if let Some(hook) = &options.on_worker_stop {
+        panic::shield("the on_worker_stop hook", || hook(worker.index));
+    }
+    task::set_host(None);
+    seat::set(None);
+    if let Err(payload) = end {
+        std::panic::resume_unwind(payload);
+    }
+}
+
+impl Seat for Worker {
+    fn leave(&self, wait: Wait, held: bool) -> Result<(), TaskError> {
+        let for_ever = matches!(wait, Wait::Task(_));
+        let mut bodies = Vec::new();
+        if let Wait::Task(target) = &wait {
+            bodies = self.frames.all();
+            waits::enter(&bodies, target)
+                .map_err(|circle| TaskError::WouldDeadlock(Box::new(circle)))?;
+        }
+        if held {
+            let refused = match self.core.seats.leave(for_ever) {
+                Ok(()) => {
+                    let stuck = self.core.call_spare() && for_ever;
+                    if stuck {
+                        self.core.seats.retake();
+                    }
+                    stuck
+                }
+                Err(_) => true,
+            };
+            if refused {
+                waits::leave(&bodies);
+                return Err(self.core.deadlock_at_bound());
+            }
+        }
+        self.waiting.lock().push(bodies);
+        Ok(())
+    }
+
+    fn retake(&self, held: bool) {
+        let bodies = self.waiting.lock().pop().unwrap_or_default();
+        if !bodies.is_empty() {
+            waits::leave(&bodies);
+        }
+        if held && self.core.seats.retake() {
+            self.core.queue.push(Item::Look);
+        }
+    }
+}
+
+impl Host for Worker {
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    fn owner(&self) -> u32 {
+        self.core.owner()
+    }
+
+    fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
+    fn run_here(&self, task: &TaskRef) -> bool {
+        let mine = task.owner() == self.core.owner() && seat::is_held();
+        let allowed = match task.pinned() {
+            // Nobody but this thread can run it, and this thread is about to wait for it.
+            Some(index) => index == self.index,
+            None => !self.is_deep(),
+        };
+        if !mine || !allowed {
+            return false;
+        }
+        // The ticket lies in the queue still; who reads it will find it used.
+        matches!(self.perform(task), Performed::Ran)
+    }
+
+    fn pool(&self) -> Arc<dyn Any + Send + Sync> {
+        self.core.clone()
+    }
+}
+
+impl Core {
+    /// A worker of a cancelling pool has read a task: its closure is to be dropped by whoever shuts the pool down, if
+    /// that one is still there, or here.
+    fn leave_behind(&self, task: TaskRef) {
+        let mut watch = self.quiet.lock();
+        if watch.sweepers > 0 {
+            watch.left_behind.push(task);
+            drop(watch);
+            self.quiet.poke();
+            return;
+        }
+        drop(watch);
+        task.cancel(CancelReason::Shutdown);
+        self.bury(&*task, true);
+    }
+}

@@ -1,0 +1,106 @@
+//! The seat of the thread that runs here: given up around every wait.
+//!
+//! Layer 0, so that whatever waits (a slot, a token, a queue's place) can give the seat up without knowing of pools.
+//! A pool of n workers has n seats, the right to run bodies. A thread that is no worker has none to give up, and
+//! everything here is nothing to it.
+
+use crate::error::TaskError;
+use crate::id::TaskId;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// What a body is about to wait for.
+#[derive(Debug)]
+pub(crate) enum Wait {
+    /// Something that ends by itself or that the library cannot see through: a time, a place, a foreign call.
+    Open,
+    /// One task, for ever.
+    Task(Awaited),
+}
+
+/// The task that is waited for.
+#[derive(Clone, Debug)]
+pub(crate) struct Awaited {
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+/// The pool's side: one of its workers.
+///
+/// `held` says whether the body still had its seat: inside `blocking` it has given it up already, and only the wait
+/// itself is new.
+pub(crate) trait Seat {
+    /// The body here is about to wait. An error means that the wait could never end, and that nothing has changed.
+    fn leave(&self, wait: Wait, held: bool) -> Result<(), TaskError>;
+    /// The wait is over: the body goes on at once, whoever else has sat down meanwhile.
+    fn retake(&self, held: bool);
+}
+
+thread_local! {
+    static SEAT: RefCell<Option<Arc<dyn Seat>>> = const { RefCell::new(None) };
+    static HELD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes this thread a worker, or an ordinary thread again.
+pub(crate) fn set(seat: Option<Arc<dyn Seat>>) {
+    HELD.set(seat.is_some());
+    SEAT.with(|mine| *mine.borrow_mut() = seat);
+}
+
+/// Whether this thread has a seat and has not given it up.
+pub(crate) fn is_held() -> bool {
+    HELD.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Given up until dropped.
+#[must_use]
+pub(crate) struct Left {
+    seat: Option<Arc<dyn Seat>>,
+    held: bool,
+}
+
+/// Gives the seat up, if there is one here; the error is a wait that could never end.
+pub(crate) fn leave(wait: Wait) -> Result<Left, TaskError> {
+    let seat = SEAT.try_with(|seat| seat.borrow().clone()).unwrap_or(None);
+    let held = is_held();
+    if let Some(seat) = &seat {
+        seat.leave(wait, held)?;
+        HELD.set(false);
+    }
+    Ok(Left { seat, held })
+}
+
+/// Gives the seat up for a wait that is never refused.
+pub(crate) fn leave_open() -> Left {
+    leave(Wait::Open).unwrap_or(Left {
+        seat: None,
+        held: false,
+    })
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            HELD.set(self.held);
+            seat.retake(self.held);
+        }
+    }
+}
+
+/// Runs `f`, which waits for something that the library cannot see (a socket, a child process, a foreign lock), with
+/// the seat given up: as long as it waits, the pool runs other tasks with its full number of workers.
+///
+/// On a thread that is no worker it just runs `f`. The body goes on as soon as `f` returns.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let (send, receive) = std::sync::mpsc::channel();
+/// let waiting = pool.submit(move || millhand::blocking(|| receive.recv().unwrap()));
+/// pool.execute(move || send.send(5).unwrap()).unwrap(); // the only worker is free to run this
+/// assert_eq!(waiting.join().unwrap(), 5);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    let _left = leave_open();
+    f()
+}

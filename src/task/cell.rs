@@ -1,0 +1,371 @@
+//! The cell: a task in one allocation, closure, state and outcome fused. Claim, run, settle, retire.
+//!
+//! Layer 2. Everything else sees it as [`AnyTask`] (the pool, which knows no types) or as [`Joinable`] (the handle).
+
+use crate::cancel::CancelToken;
+use crate::clock;
+use crate::error::{CancelReason, TaskError};
+use crate::event::{OutcomeKind, Summary};
+use crate::id::TaskId;
+use crate::panic::{self, TaskPanic, UnreadPanics};
+use crate::seat::{Awaited, Wait};
+use crate::slot::{Aftermath, Callback, Cancelled, Extras, Outcome, Rest, Slot};
+use crate::task::work::Work;
+use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+use std::time::Instant;
+
+pub(crate) type TaskRef = Arc<dyn AnyTask>;
+
+/// A task. With a closure of 24 bytes it takes 96, its counts included.
+pub(crate) struct Cell<W: Work> {
+    id: TaskId,
+    site: &'static Location<'static>,
+    slot: Slot<W, W::Output>,
+}
+
+/// What a cancel did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CancelOutcome {
+    /// The task was not running: it is settled as cancelled, and its closure was dropped, on the calling thread.
+    Settled,
+    /// The task is running: its token is set, and the body decides.
+    Requested,
+    /// The task had finished.
+    AlreadyFinished,
+}
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// It waits for a worker.
+    Queued,
+    /// Its body runs.
+    Running,
+    /// Its outcome is there, or was and has been taken.
+    Finished,
+}
+
+/// What a run leaves: the outcome's kind and the callbacks, which are run when the task's frame is gone.
+pub(crate) struct Ran {
+    pub(crate) kind: OutcomeKind,
+    afterwards: Option<(Box<Rest>, Summary)>,
+}
+
+impl Ran {
+    /// Runs the callbacks. With this the task has retired.
+    pub(crate) fn retire(self) {
+        if let Some((rest, summary)) = self.afterwards {
+            for (_, callback) in rest.callbacks {
+                panic::shield("an on_finish callback", || callback(&summary));
+            }
+        }
+    }
+}
+
+/// A task without its types.
+pub(crate) trait AnyTask: Send + Sync {
+    fn id(&self) -> TaskId;
+    fn site(&self) -> &'static Location<'static>;
+    fn name(&self) -> Option<Arc<str>>;
+    fn owner(&self) -> u32;
+    /// The worker that alone may run it.
+    fn pinned(&self) -> Option<usize>;
+    fn state(&self) -> TaskState;
+    fn is_claimed(&self) -> bool;
+    /// What became of it, once settled.
+    fn outcome_kind(&self) -> Option<OutcomeKind>;
+    /// Claims and runs it, up to the outcome; `None` if it was claimed or cancelled before. `sink` hears of a panic
+    /// that nobody will read.
+    fn run(&self, sink: &dyn Fn() -> Arc<dyn UnreadPanics>) -> Option<Ran>;
+    fn cancel(&self, reason: CancelReason) -> CancelOutcome;
+    /// Why its running body should stop.
+    fn stop_reason(&self) -> Option<CancelReason>;
+    /// Its token; made at first use, and cancelling it cancels the task.
+    fn token(self: Arc<Self>) -> CancelToken;
+    /// Waits until settled, or until `deadline`; says which.
+    fn wait(&self, deadline: Option<Instant>) -> Result<bool, TaskError>;
+    /// Notes a callback and gives its key; a finished task gives it back with the summary.
+    fn on_finish(&self, callback: Callback) -> Result<u64, (Callback, Summary)>;
+    fn remove_callback(&self, key: u64) -> Option<Callback>;
+}
+
+/// A task as its handle sees it.
+pub(crate) trait Joinable<T>: AnyTask {
+    fn take(&self) -> Option<Outcome<T>>;
+    fn take_into(&self, shared: &OnceLock<Outcome<T>>);
+    fn take_or_wake(&self, waker: &Waker) -> Option<Outcome<T>>;
+    fn detach(&self) -> Option<Outcome<T>>;
+    fn as_any_task(self: Arc<Self>) -> TaskRef;
+}
+
+impl<W: Work> Cell<W> {
+    /// `detached`: nobody will hold a handle.
+    pub(crate) fn new(
+        owner: u32,
+        site: &'static Location<'static>,
+        work: W,
+        extras: Option<Box<Extras>>,
+        detached: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: TaskId::next(),
+            site,
+            slot: Slot::new(owner, work, extras, detached),
+        })
+    }
+
+    /// Makes `token` the task's own: cancelling it cancels the task, queued or running.
+    pub(crate) fn obey(self: &Arc<Self>, token: CancelToken) {
+        let weak = Arc::downgrade(self);
+        let hook = token.on_cancel(move |reason| {
+            if let Some(cell) = weak.upgrade() {
+                cell.cancel(reason);
+            }
+        });
+        // A task that was cancelled or has finished meanwhile keeps no hook.
+        let unwanted = self.slot.with_extras(|extras, settled| {
+            extras.token = Some(token);
+            if settled {
+                Some(hook)
+            } else {
+                extras.hook.replace(hook)
+            }
+        });
+        drop(unwanted);
+    }
+
+    /// Takes the work away: it will be settled by hand.
+    pub(crate) fn claim(&self) -> bool {
+        self.slot.claim().is_some()
+    }
+
+    /// Settles what was claimed, and does all that follows but the callbacks.
+    pub(crate) fn settle(&self, outcome: Outcome<W::Output>) -> Ran {
+        let kind = match &outcome {
+            Ok(output) if W::is_failure(output) => OutcomeKind::Failed,
+            Ok(_) => OutcomeKind::Completed,
+            Err(error) => OutcomeKind::of_error(error),
+        };
+        let aftermath = self.slot.settle(outcome, kind);
+        self.bury(kind, aftermath)
+    }
+
+    fn summary(
+        &self,
+        kind: OutcomeKind,
+        name: Option<Arc<str>>,
+        started: Option<Instant>,
+    ) -> Summary {
+        Summary {
+            id: self.id,
+            name,
+            outcome: kind,
+            ran_for: started.map(|at| clock::now().saturating_duration_since(at)),
+        }
+    }
+
+    fn bury(&self, kind: OutcomeKind, aftermath: Aftermath<W::Output>) -> Ran {
+        let Aftermath { unwanted, rest } = aftermath;
+        if let Some(outcome) = unwanted {
+            discard_outcome(outcome);
+        }
+        let afterwards = rest.map(|rest| {
+            let summary = self.summary(kind, rest.name.clone(), rest.started);
+            (rest, summary)
+        });
+        Ran { kind, afterwards }
+    }
+}
+
+/// Drops what nobody will read; a panic among it is told of.
+pub(crate) fn discard_outcome<T>(outcome: Outcome<T>) {
+    if let Err(TaskError::Panicked(panic)) = &outcome {
+        panic.unread();
+    }
+    panic::discard(outcome);
+}
+
+impl<W: Work> AnyTask for Cell<W> {
+    fn id(&self) -> TaskId {
+        self.id
+    }
+
+    fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+
+    fn name(&self) -> Option<Arc<str>> {
+        self.slot.peek_extras(|extras| extras.name.clone())?
+    }
+
+    fn owner(&self) -> u32 {
+        self.slot.owner()
+    }
+
+    fn pinned(&self) -> Option<usize> {
+        self.slot.peek_extras(|extras| extras.pinned)?
+    }
+
+    fn state(&self) -> TaskState {
+        match () {
+            () if self.slot.is_settled() => TaskState::Finished,
+            () if self.slot.is_claimed() => TaskState::Running,
+            () => TaskState::Queued,
+        }
+    }
+
+    fn is_claimed(&self) -> bool {
+        self.slot.is_claimed()
+    }
+
+    fn outcome_kind(&self) -> Option<OutcomeKind> {
+        self.slot.kind()
+    }
+
+    fn run(&self, sink: &dyn Fn() -> Arc<dyn UnreadPanics>) -> Option<Ran> {
+        let (work, token) = self.slot.claim()?;
+        if let Some(reason) = token.and_then(|token| token.reason()) {
+            // Its token's deadline passed while it was queued, and nobody looked.
+            panic::discard(work);
+            return Some(self.settle(Err(TaskError::stopped(reason))));
+        }
+        let outcome =
+            panic::catch(|| work.attempt()).map_err(|payload| {
+                match panic::checkpoint_of(&payload) {
+                    Some(reason) => TaskError::stopped(reason),
+                    None => TaskError::Panicked(Box::new(TaskPanic::new(
+                        self.id,
+                        self.name(),
+                        self.site,
+                        payload,
+                        Some(sink()),
+                    ))),
+                }
+            });
+        Some(self.settle(outcome))
+    }
+
+    fn cancel(&self, reason: CancelReason) -> CancelOutcome {
+        match self.slot.cancel(reason) {
+            Cancelled::Unrun(work, aftermath) => {
+                panic::discard(work);
+                let error = TaskError::stopped(reason);
+                self.bury(OutcomeKind::of_error(&error), aftermath).retire();
+                CancelOutcome::Settled
+            }
+            Cancelled::Running(token) => {
+                if let Some(token) = token {
+                    token.cancel(reason);
+                }
+                CancelOutcome::Requested
+            }
+            Cancelled::Finished => CancelOutcome::AlreadyFinished,
+        }
+    }
+
+    fn stop_reason(&self) -> Option<CancelReason> {
+        self.slot.stop_reason().or_else(|| {
+            // A deadline on the token sets no flag of the slot's until somebody asks.
+            let token = self.slot.peek_extras(|extras| extras.token.clone())??;
+            token.reason()
+        })
+    }
+
+    fn token(self: Arc<Self>) -> CancelToken {
+        let existing = self.slot.peek_extras(|extras| extras.token.clone());
+        if let Some(Some(token)) = existing {
+            return token;
+        }
+        let fresh = CancelToken::new();
+        let (token, made) = self.slot.with_extras(|extras, _| match &extras.token {
+            Some(token) => (token.clone(), false),
+            None => (extras.token.insert(fresh).clone(), true),
+        });
+        if made {
+            // A request that came before the token did is passed on; one that comes now finds the token.
+            if let Some(reason) = self.slot.stop_reason() {
+                token.cancel(reason);
+            }
+            self.obey(token.clone());
+        }
+        token
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<bool, TaskError> {
+        self.slot.wait(deadline, || match deadline {
+            Some(_) => Wait::Open,
+            None => Wait::Task(Awaited {
+                id: self.id,
+                name: self.name(),
+            }),
+        })
+    }
+
+    fn on_finish(&self, callback: Callback) -> Result<u64, (Callback, Summary)> {
+        let refused = self.slot.with_extras(|extras, settled| {
+            if settled {
+                Err(callback)
+            } else {
+                Ok(extras.add_callback(callback))
+            }
+        });
+        refused.map_err(|callback| {
+            let kind = self.slot.kind().unwrap_or(OutcomeKind::Rejected);
+            (callback, self.summary(kind, self.name(), None))
+        })
+    }
+
+    fn remove_callback(&self, key: u64) -> Option<Callback> {
+        self.slot
+            .with_extras(|extras, _| extras.remove_callback(key))
+    }
+}
+
+impl<W: Work> Joinable<W::Output> for Cell<W> {
+    fn take(&self) -> Option<Outcome<W::Output>> {
+        self.slot.take()
+    }
+
+    fn take_into(&self, shared: &OnceLock<Outcome<W::Output>>) {
+        self.slot.take_into(shared);
+    }
+
+    fn take_or_wake(&self, waker: &Waker) -> Option<Outcome<W::Output>> {
+        self.slot.take_or_wake(waker)
+    }
+
+    fn detach(&self) -> Option<Outcome<W::Output>> {
+        self.slot.detach()
+    }
+
+    fn as_any_task(self: Arc<Self>) -> TaskRef {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::work::PlainWork;
+
+    #[test]
+    fn a_cell_stays_small() {
+        fn size<W: Work>(_: impl Fn() -> W) -> usize {
+            size_of::<Cell<W>>() + 2 * size_of::<usize>()
+        }
+        let words = [0_u64; 3];
+        assert_eq!(
+            size(|| PlainWork(move || drop(words))),
+            96,
+            "closure of 24 bytes, counts included"
+        );
+        assert!(size_of::<TaskError>() <= 16);
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/cell.rs"]
+mod models;

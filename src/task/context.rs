@@ -1,0 +1,248 @@
+//! The task's side: what the body that runs here can ask.
+//!
+//! Layer 2. The worker's thread knows its [`Host`]; the bodies on its stack (one, or several when a body waits for a
+//! queued task and runs it right there) are its frames, the innermost last.
+
+use crate::cancel::CancelToken;
+use crate::error::{CancelReason, Stopped};
+use crate::id::TaskId;
+use crate::panic;
+use crate::task::cell::TaskRef;
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The bodies on one worker's stack, the innermost last. The worker pushes and pops; whoever lists what runs, or
+/// cancels it, looks.
+#[derive(Default)]
+pub(crate) struct Frames(parking_lot::Mutex<Vec<TaskRef>>);
+
+impl Frames {
+    pub(crate) fn push(&self, task: TaskRef) {
+        self.0.lock().push(task);
+    }
+
+    pub(crate) fn pop(&self) -> Option<TaskRef> {
+        self.0.lock().pop()
+    }
+
+    pub(crate) fn top(&self) -> Option<TaskRef> {
+        self.0.lock().last().cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<TaskRef> {
+        self.0.lock().clone()
+    }
+}
+
+/// The worker on whose thread a body runs, as the task sees it.
+pub(crate) trait Host: Send + Sync {
+    fn index(&self) -> usize;
+    /// The tag of its pool.
+    fn owner(&self) -> u32;
+    fn frames(&self) -> &Frames;
+    /// Runs a queued task right here, on the stack of the body that waits for it; says whether it did.
+    fn run_here(&self, task: &TaskRef) -> bool;
+    /// The pool, for the layer that knows its type.
+    fn pool(&self) -> Arc<dyn Any + Send + Sync>;
+}
+
+thread_local! {
+    static HOST: RefCell<Option<Arc<dyn Host>>> = const { RefCell::new(None) };
+}
+
+/// Makes this thread a worker, or an ordinary thread again.
+pub(crate) fn set_host(host: Option<Arc<dyn Host>>) {
+    HOST.with(|mine| *mine.borrow_mut() = host);
+}
+
+/// The worker that this thread is.
+pub(crate) fn host() -> Option<Arc<dyn Host>> {
+    HOST.try_with(|host| host.borrow().clone()).unwrap_or(None)
+}
+
+/// Whether this thread is a worker of the pool with this tag.
+pub(crate) fn is_worker_of(owner: u32) -> bool {
+    HOST.try_with(|host| {
+        host.borrow()
+            .as_ref()
+            .is_some_and(|host| host.owner() == owner)
+    })
+    .unwrap_or(false)
+}
+
+fn innermost() -> Option<TaskRef> {
+    HOST.try_with(|host| host.borrow().as_ref()?.frames().top())
+        .unwrap_or(None)
+}
+
+/// The task whose body runs on this thread; `None` outside a task.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let handle = pool.task().name("index").submit(|| {
+///     let me = millhand::current().expect("inside a task");
+///     (me.id(), me.name().map(String::from))
+/// });
+/// let id = handle.id();
+/// assert_eq!(handle.join().unwrap(), (id, Some("index".to_owned())));
+/// assert!(millhand::current().is_none());
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn current() -> Option<Current> {
+    let host = host()?;
+    let task = host.frames().top()?;
+    let name = task.name();
+    Some(Current { host, task, name })
+}
+
+/// The task that runs here; from [`current`].
+pub struct Current {
+    host: Arc<dyn Host>,
+    task: TaskRef,
+    name: Option<Arc<str>>,
+}
+
+impl Current {
+    /// Its id.
+    pub fn id(&self) -> TaskId {
+        self.task.id()
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The index of the worker that runs it: below the pool's number of workers, unless a spare runs it.
+    pub fn worker(&self) -> usize {
+        self.host.index()
+    }
+
+    /// Its token, the one that the handle's `cancel` sets. To hand on to what the body starts: a child of it stops
+    /// with the task.
+    pub fn token(&self) -> CancelToken {
+        self.task.clone().token()
+    }
+
+    /// The time left until the deadline of the task's token, zero once it has passed; `None` without one. To be
+    /// handed on to a socket or a child process.
+    ///
+    /// ```
+    /// use millhand::{CancelToken, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let token = CancelToken::with_timeout(Duration::from_secs(30));
+    /// let task = pool.task().token(&token);
+    /// let left = task.submit(|| millhand::current().unwrap().remaining()).join().unwrap();
+    /// assert!(left.unwrap() <= Duration::from_secs(30));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn remaining(&self) -> Option<Duration> {
+        self.token().remaining()
+    }
+
+    pub(crate) fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current")
+            .field("id", &self.id())
+            .field("name", &self.name)
+            .field("worker", &self.worker())
+            .finish_non_exhaustive()
+    }
+}
+
+fn stop_reason() -> Option<CancelReason> {
+    innermost()?.stop_reason()
+}
+
+/// Whether the task that runs here was asked to stop. Outside a task: no.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let spinning = pool.submit(|| while !millhand::is_cancelled() { std::hint::spin_loop() });
+/// spinning.cancel();
+/// # drop(pool);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn is_cancelled() -> bool {
+    stop_reason().is_some()
+}
+
+/// An error if the task that runs here was asked to stop, for `?`. Outside a task: always `Ok`.
+///
+/// ```
+/// fn work() -> Result<u32, millhand::Stopped> {
+///     for _ in 0..3 {
+///         millhand::check()?;
+///     }
+///     Ok(3)
+/// }
+/// assert_eq!(work(), Ok(3));
+/// ```
+///
+/// # Errors
+/// [`Stopped`], with the reason, when the task was asked to stop.
+pub fn check() -> Result<(), Stopped> {
+    match stop_reason() {
+        Some(reason) => Err(Stopped::new(reason)),
+        None => Ok(()),
+    }
+}
+
+/// Leaves the running body if its task was asked to stop: unwinds without a panic's noise, and the task settles by the
+/// reason. Outside a task, and while nobody asked, it does nothing.
+///
+/// For bodies that have no `Result` to return. It needs unwinding: with `panic = "abort"` use [`check`].
+///
+/// ```
+/// use millhand::{CancelOutcome, TaskError, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let endless = pool.submit(move || loop {
+///     let _ = tell.send(());
+///     millhand::checkpoint();
+/// });
+/// told.recv()?;
+/// assert_eq!(endless.cancel(), CancelOutcome::Requested);
+/// assert!(matches!(endless.join(), Err(TaskError::Cancelled(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn checkpoint() {
+    if let Some(reason) = stop_reason() {
+        panic::unwind(reason);
+    }
+}
+
+/// Sleeps for `duration`, or until the task that runs here is asked to stop. The seat is given up meanwhile, so a
+/// sleeping body keeps no other task from running. Outside a task it sleeps the whole time.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// millhand::sleep(Duration::from_millis(1))?;
+/// # Ok::<(), millhand::Stopped>(())
+/// ```
+///
+/// # Errors
+/// [`Stopped`], with the reason, when the task was asked to stop before or while it slept.
+pub fn sleep(duration: Duration) -> Result<(), Stopped> {
+    let token = match innermost() {
+        Some(task) => task.token(),
+        None => CancelToken::new(),
+    };
+    token.wait_timeout(duration);
+    match token.reason() {
+        Some(reason) => Err(Stopped::new(reason)),
+        None => Ok(()),
+    }
+}

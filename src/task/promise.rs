@@ -1,0 +1,108 @@
+//! A handle that is settled by hand.
+//!
+//! Layer 2.
+
+use crate::error::{CancelReason, TaskError};
+use crate::fork;
+use crate::slot::Outcome;
+use crate::task::cell::{AnyTask, Cell};
+use crate::task::handle::TaskHandle;
+use crate::task::work::Work;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// Stands where a closure would: nothing ever runs it, since no worker's tag is on its cell.
+struct ByHand<T>(PhantomData<fn() -> T>);
+
+impl<T: Send + 'static> Work for ByHand<T> {
+    type Output = T;
+
+    fn attempt(self) -> T {
+        unreachable!("a promise is in no queue and has no pool")
+    }
+}
+
+fn cell<T: Send + 'static>(site: &'static Location<'static>) -> Arc<Cell<ByHand<T>>> {
+    Cell::new(fork::NOBODY, site, ByHand(PhantomData), None, false)
+}
+
+/// A handle that is settled from the start.
+pub(crate) fn settled<T: Send + 'static>(
+    site: &'static Location<'static>,
+    outcome: Outcome<T>,
+) -> TaskHandle<T> {
+    let cell = cell(site);
+    cell.claim();
+    cell.settle(outcome).retire();
+    TaskHandle::new(cell)
+}
+
+/// A handle, and the promise to settle it: for results that come from elsewhere (a callback, a foreign thread).
+///
+/// Nobody but the promise runs it, so joining an unkept promise waits for whoever holds it; dropping the promise
+/// settles the handle as cancelled ([`CancelReason::Dropped`]).
+///
+/// ```
+/// let (promise, handle) = millhand::promise::<String>();
+/// std::thread::spawn(move || promise.complete("done".to_owned()));
+/// assert_eq!(handle.join().unwrap(), "done");
+/// ```
+#[track_caller]
+pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
+    let cell = cell(Location::caller());
+    (Promise { cell: cell.clone() }, TaskHandle::new(cell))
+}
+
+/// The settling side of a [`promise`].
+#[must_use = "dropping the promise settles its handle as cancelled"]
+pub struct Promise<T: Send + 'static> {
+    cell: Arc<Cell<ByHand<T>>>,
+}
+
+impl<T: Send + 'static> Promise<T> {
+    /// Settles the handle with a value.
+    ///
+    /// # Errors
+    /// The value, when the handle was cancelled before.
+    pub fn complete(self, value: T) -> Result<(), T> {
+        if !self.cell.claim() {
+            return Err(value);
+        }
+        self.cell.settle(Ok(value)).retire();
+        Ok(())
+    }
+
+    /// Settles the handle with an error.
+    ///
+    /// # Errors
+    /// The error, when the handle was cancelled before.
+    pub fn fail(self, error: TaskError) -> Result<(), TaskError> {
+        if !self.cell.claim() {
+            return Err(error);
+        }
+        self.cell.settle(Err(error)).retire();
+        Ok(())
+    }
+
+    /// Whether the handle was cancelled: nobody waits for the value any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.cell.state() == crate::task::cell::TaskState::Finished
+    }
+}
+
+impl<T: Send + 'static> Drop for Promise<T> {
+    fn drop(&mut self) {
+        self.cell.cancel(CancelReason::Dropped);
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for Promise<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cell } = self;
+        f.debug_struct("Promise")
+            .field("id", &cell.id())
+            .finish_non_exhaustive()
+    }
+}

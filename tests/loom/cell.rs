@@ -1,0 +1,1 @@
+//! loom models; see the file of the same name in src.
