@@ -9,8 +9,8 @@
 // No lock is held while another is taken, nor while a hook of the user's runs or is dropped.
 
 use crate::clock;
-use crate::error::CancelReason;
 use crate::panic;
+use crate::reason::CancelReason;
 use crate::seat;
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex};

@@ -12,6 +12,7 @@ mod fork;
 mod id;
 mod panic;
 mod pool;
+mod reason;
 mod seat;
 #[cfg(feature = "signals")]
 mod signal;
@@ -21,8 +22,7 @@ mod task;
 
 pub use cancel::{CancelGuard, CancelToken};
 pub use error::{
-    BuildError, CancelReason, Deadlock, JoinError, PoolError, Rejection, Stopped, SubmitError,
-    TaskError,
+    BuildError, Deadlock, JoinError, PoolError, Rejection, Stopped, SubmitError, TaskError,
 };
 pub use event::{OutcomeKind, Summary};
 pub use id::{ParseTaskIdError, TaskId};
@@ -31,6 +31,7 @@ pub use pool::{
     Fallible, OnFull, Plain, PoolBuilder, PoolRef, RunningTask, Shutdown, ShutdownReport,
     TaskBuilder, ThreadPool,
 };
+pub use reason::CancelReason;
 pub use seat::blocking;
 #[cfg(feature = "signals")]
 pub use signal::Signals;

@@ -3,8 +3,8 @@
 //! Layer 0, and the only file that catches an unwind. Whatever the library runs or drops for a user goes through
 //! here, so that no panic of theirs takes a worker, a lock or another task with it.
 
-use crate::error::CancelReason;
 use crate::id::TaskId;
+use crate::reason::CancelReason;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::fmt;

@@ -7,8 +7,9 @@
 // and start a thread for each pool that shuts down by itself.
 
 use crate::cancel::CancelToken;
-use crate::error::{CancelReason, PoolError};
+use crate::error::PoolError;
 use crate::pool::{Core, Shutdown, ShutdownReport, ThreadPool};
+use crate::reason::CancelReason;
 use crate::seat;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;

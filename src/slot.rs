@@ -21,10 +21,11 @@
 
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock;
-use crate::error::{CancelReason, TaskError};
+use crate::error::TaskError;
 use crate::event::{OutcomeKind, Summary};
 use crate::fork;
 use crate::panic;
+use crate::reason::CancelReason;
 use crate::seat::{self, Wait};
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};

@@ -5,92 +5,10 @@
 use crate::error::BuildError;
 use crate::panic::TaskPanic;
 use crate::pool::core::Core;
+use crate::pool::options::{OnFull, Options};
 use crate::pool::thread_pool::ThreadPool;
 use std::fmt;
 use std::sync::Arc;
-
-type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
-type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
-
-/// What a full queue does with a submission from outside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnFull {
-    /// Submitters wait for a place.
-    #[default]
-    Block,
-    /// Submissions are refused.
-    Reject,
-}
-
-/// The options, with their defaults. Written here, set by the builder below, read by the core.
-#[derive(Clone)]
-pub(crate) struct Options {
-    pub(crate) workers: usize,
-    pub(crate) name_prefix: String,
-    pub(crate) stack_size: usize,
-    pub(crate) queue_capacity: Option<usize>,
-    on_full: OnFull,
-    pub(crate) max_spares: usize,
-    pub(crate) on_worker_start: Option<WorkerHook>,
-    pub(crate) on_worker_stop: Option<WorkerHook>,
-    pub(crate) on_unread_panic: Option<PanicHook>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
-            name_prefix: "millhand".to_owned(),
-            stack_size: 2 << 20,
-            queue_capacity: None,
-            on_full: OnFull::default(),
-            max_spares: 256,
-            on_worker_start: None,
-            on_worker_stop: None,
-            on_unread_panic: None,
-        }
-    }
-}
-
-pub(crate) const MAX_WORKERS: usize = 65_536;
-const MIN_STACK: usize = 64 << 10;
-
-impl Options {
-    pub(crate) fn waits_when_full(&self) -> bool {
-        self.on_full == OnFull::Block
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        let refuse = |option, allowed| Err(BuildError::Invalid { option, allowed });
-        check_workers(self.workers)?;
-        if self.name_prefix.contains('\0') {
-            return refuse("name_prefix", "a text without NUL characters");
-        }
-        if self.stack_size < MIN_STACK {
-            return refuse("stack_size", "at least 65,536 bytes");
-        }
-        if self.queue_capacity == Some(0) {
-            return refuse(
-                "queue_capacity",
-                "at least 1 (leave it out for an unbounded queue)",
-            );
-        }
-        if self.max_spares > MAX_WORKERS {
-            return refuse("max_spares", "from 0 to 65,536");
-        }
-        Ok(())
-    }
-}
-
-pub(crate) fn check_workers(workers: usize) -> Result<(), BuildError> {
-    if (1..=MAX_WORKERS).contains(&workers) {
-        return Ok(());
-    }
-    Err(BuildError::Invalid {
-        option: "workers",
-        allowed: "from 1 to 65,536",
-    })
-}
 
 /// Sets a pool up; from [`ThreadPool::builder`].
 ///
@@ -113,6 +31,21 @@ pub(crate) fn check_workers(workers: usize) -> Result<(), BuildError> {
 #[must_use]
 pub struct PoolBuilder {
     options: Options,
+}
+
+impl ThreadPool {
+    /// A pool of `workers` threads, 1 or more, with everything else as it is by default.
+    ///
+    /// # Errors
+    /// [`BuildError`] for no workers, or when the system refuses even one thread.
+    pub fn new(workers: usize) -> Result<Self, BuildError> {
+        Self::builder().workers(workers).build()
+    }
+
+    /// A pool with options; see [`PoolBuilder`].
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::default()
+    }
 }
 
 impl PoolBuilder {

@@ -2,28 +2,29 @@
 //!
 //! Layer 3: the way in (admission, the run queue), the threads, and the counts.
 
+use crate::cancel::CancelToken;
 use crate::counters::Striped;
-use crate::error::{Deadlock, PoolError, Rejection, SubmitError, TaskError};
+use crate::error::{PoolError, Rejection, SubmitError, TaskError};
 use crate::event::OutcomeKind;
 use crate::fork;
 use crate::panic::{self, TaskPanic, UnreadPanics};
+use crate::pool::crew::{Crew, Desk};
 use crate::pool::intake::{Hold, Intake};
+use crate::pool::options::Options;
 use crate::pool::phase::{Phase, PhaseCell};
 use crate::pool::queue::{ChannelQueue, Item, RunQueue, Ticket};
 use crate::pool::quiet::Quiet;
-use crate::pool::seats::{Seats, Spare};
-use crate::pool::worker::{self, Worker};
+use crate::pool::seats::Seats;
 use crate::seat;
 use crate::slot::{Extras, Place};
 use crate::task::{self, AnyTask, Cell, TaskHandle, TaskRef, Work, settled};
-use crate::{cancel::CancelToken, pool::builder::Options};
+
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 
 pub(crate) type Site = &'static Location<'static>;
 
@@ -35,24 +36,10 @@ pub(crate) struct Core {
     pub(crate) quiet: Quiet,
     pub(crate) phase: PhaseCell,
     pub(crate) seats: Seats,
-    crew: Mutex<Crew>,
+    pub(crate) crew: Mutex<Crew>,
     pub(crate) counts: Counts,
-    warned_at_bound: AtomicBool,
-}
-
-/// The threads. Guarded by `Core::crew`.
-#[derive(Default)]
-struct Crew {
-    /// By index; a spare takes the lowest that is free.
-    workers: Vec<Option<Member>>,
-    /// Threads that have left, or are about to: kept for a shutdown to join, thrown out once they have ended.
-    leaving: Vec<JoinHandle<()>>,
-}
-
-struct Member {
-    worker: Arc<Worker>,
-    /// `None` once a shutdown has taken it to join.
-    thread: Option<JoinHandle<()>>,
+    /// Whether the log knows that spares ran out.
+    pub(crate) warned_at_bound: AtomicBool,
 }
 
 /// What became of the tasks; those that completed are the rest.
@@ -97,92 +84,8 @@ impl Core {
             warned_at_bound: AtomicBool::new(false),
             options,
         });
-        let wanted = core.options.workers;
-        let started = core.start_threads(wanted);
-        match started {
-            Ok(()) => Ok(core),
-            Err((0, error)) => Err(error),
-            Err((fewer, error)) => {
-                log::warn!("the pool runs with {fewer} of {wanted} workers: {error}");
-                core.seats.resize(fewer);
-                Ok(core)
-            }
-        }
-    }
-
-    /// Starts `n` threads that are counted already; on a refusal uncounts the rest and says how many were started.
-    fn start_threads(self: &Arc<Self>, n: usize) -> Result<(), (usize, io::Error)> {
-        for started in 0..n {
-            if let Err(error) = self.start_thread() {
-                (started..n).for_each(|_| {
-                    self.seats.start_failed();
-                });
-                return Err((started, error));
-            }
-        }
-        Ok(())
-    }
-
-    /// Under the lock, so that a thread that leaves at once finds itself in the crew.
-    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
-        let mut crew = self.crew.lock();
-        let vacant = crew.workers.iter().position(Option::is_none);
-        let index = vacant.unwrap_or(crew.workers.len());
-        let worker = Worker::new(self.clone(), index);
-        let thread = worker.clone();
-        let handle = std::thread::Builder::new()
-            .name(format!("{}-{index}", self.options.name_prefix))
-            .stack_size(self.options.stack_size)
-            .spawn(move || worker::main(thread))?;
-        let entry = Some(Member {
-            worker,
-            thread: Some(handle),
-        });
-        match vacant {
-            Some(index) => crew.workers[index] = entry,
-            None => crew.workers.push(entry),
-        }
-        Ok(())
-    }
-
-    /// A worker leaves, if it is one too many or the pool is over; says whether it does.
-    ///
-    /// Counting it out and taking it off the crew are one step under the crew's lock, as posting mail is: none reaches
-    /// a worker that has left, and one that has mail stays until it has read it.
-    pub(crate) fn sign_off(&self, worker: &Worker, looking: bool) -> bool {
-        let mut crew = self.crew.lock();
-        let over = self.phase.get() == Phase::Over;
-        if !worker.mail.is_empty() || !self.seats.quit(looking, over) {
-            return false;
-        }
-        crew.leaving.retain(|thread| !thread.is_finished());
-        let member = crew.workers[worker.index].take();
-        crew.leaving.extend(member.and_then(|member| member.thread));
-        let is_last = crew.workers.iter().all(Option::is_none);
-        drop(crew);
-        if over && !is_last {
-            self.queue.push(Item::Look);
-        }
-        true
-    }
-
-    /// The workers there are.
-    pub(crate) fn workers(&self) -> Vec<Arc<Worker>> {
-        let crew = self.crew.lock();
-        crew.workers
-            .iter()
-            .flatten()
-            .map(|member| member.worker.clone())
-            .collect()
-    }
-
-    /// Takes the threads of a pool that is over, to be joined.
-    pub(crate) fn take_threads(&self) -> Vec<JoinHandle<()>> {
-        let mut crew = self.crew.lock();
-        let mut threads = std::mem::take(&mut crew.leaving);
-        let members = crew.workers.iter_mut().flatten();
-        threads.extend(members.filter_map(|member| member.thread.take()));
-        threads
+        core.start_workers()?;
+        Ok(core)
     }
 
     pub(crate) fn owner(&self) -> u32 {
@@ -314,68 +217,20 @@ impl Core {
         mut work: impl FnMut() -> W,
     ) -> Result<Vec<TaskHandle<W::Output>>, Rejection> {
         let crew = self.crew.lock();
-        let workers = || crew.workers.iter().flatten().map(|member| &member.worker);
-        workers().for_each(|_| self.quiet.announce());
+        crew.desks().for_each(|_| self.quiet.announce());
         if !self.is_open_here() {
-            workers().for_each(|_| self.quiet.done());
+            crew.desks().for_each(|_| self.quiet.done());
             drop(crew);
             self.told();
             return Err(Rejection::Closed);
         }
-        let post = |worker: &Arc<Worker>| {
-            let extras = Extras::new(None, None, Some(worker.index));
+        let post = |desk: &Arc<Desk>| {
+            let extras = Extras::new(None, None, Some(desk.index));
             let cell = Cell::new(self.owner, site, work(), Some(extras), false);
-            worker.mail.post(cell.clone());
+            desk.mail.post(cell.clone());
             TaskHandle::new(cell as Arc<_>)
         };
-        Ok(workers().map(post).collect())
-    }
-
-    // The threads.
-
-    /// Starts a spare thread if one is due. Says whether the caller's wait could never end: none can start, and nobody
-    /// is seated.
-    pub(crate) fn call_spare(self: &Arc<Self>) -> bool {
-        match self.seats.call_spare(|| !self.queue.is_empty()) {
-            Spare::NotDue => false,
-            Spare::AtBound => {
-                if !self.warned_at_bound.swap(true, Ordering::Relaxed) {
-                    log::warn!(
-                        "work is ready while bodies wait, but no further spare thread may start: all {} threads are there (max_spares is {}; said once)",
-                        self.seats.threads(),
-                        self.seats.max_spares()
-                    );
-                }
-                false
-            }
-            Spare::Start => match self.start_thread() {
-                Ok(()) => false,
-                Err(error) => {
-                    log::warn!("no spare thread could be started: {error}");
-                    self.seats.start_failed()
-                }
-            },
-        }
-    }
-
-    pub(crate) fn deadlock_at_bound(&self) -> TaskError {
-        TaskError::WouldDeadlock(Box::new(Deadlock::at_bound(self.seats.max_spares())))
-    }
-
-    /// Changes the number of workers of a live pool; gives how many there are now.
-    pub(crate) fn resize(self: &Arc<Self>, workers: usize) -> usize {
-        let (missing, surplus) = self.seats.resize(workers);
-        let mut now = workers;
-        if let Err((started, error)) = self.start_threads(missing) {
-            now = workers - (missing - started);
-            log::warn!("the pool runs with {now} of {workers} workers: {error}");
-            self.seats.resize(now);
-        }
-        // One look a thread that is too many; a busy one sees it at its next boundary without.
-        (0..surplus).for_each(|_| self.queue.push(Item::Look));
-        // More seats than before may be free now, with work ready.
-        self.call_spare();
-        now
+        Ok(crew.desks().map(post).collect())
     }
 
     // The way out.

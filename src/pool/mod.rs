@@ -2,7 +2,9 @@
 
 mod builder;
 mod core;
+mod crew;
 mod intake;
+mod options;
 mod phase;
 mod pool_ref;
 mod queue;
@@ -11,10 +13,12 @@ mod seats;
 mod shutdown;
 mod submit;
 mod thread_pool;
+mod threads;
 mod waits;
 mod worker;
 
-pub use builder::{OnFull, PoolBuilder};
+pub use builder::PoolBuilder;
+pub use options::OnFull;
 pub use pool_ref::PoolRef;
 pub use shutdown::{RunningTask, Shutdown, ShutdownReport};
 pub use submit::{Fallible, Plain, TaskBuilder};

@@ -7,7 +7,7 @@
 // none is lost, since select looks at both again after it has registered with both. A busy worker looks at a flag of
 // its own beside the mailbox; the flag is a hint that saves a look, never the wake-up.
 
-use crate::error::CancelReason;
+use crate::reason::CancelReason;
 use crate::task::TaskRef;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,11 +3,12 @@
 //! Layer 3.
 
 use crate::clock;
-use crate::error::{CancelReason, PoolError};
+use crate::error::PoolError;
 use crate::id::TaskId;
 use crate::pool::core::Core;
 use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue};
+use crate::reason::CancelReason;
 use crate::seat;
 use crate::task::{CancelOutcome, TaskRef};
 use std::collections::HashMap;
@@ -258,7 +259,8 @@ impl Core {
             return false;
         }
         self.end();
-        for thread in self.take_threads() {
+        let threads = self.crew.lock().take_threads();
+        for thread in threads {
             // A worker's thread ends by a panic only through a fault of the library's own, told by the panic hook.
             let _ = thread.join();
         }
@@ -273,8 +275,8 @@ impl Core {
                 self.sweep_all([ticket.redeem()]);
             }
         }
-        for worker in self.workers() {
-            while let Some(task) = worker.mail.take() {
+        for desk in self.desks() {
+            while let Some(task) = desk.mail.take() {
                 self.sweep_all([task]);
             }
         }
@@ -288,14 +290,6 @@ impl Core {
             let by_shutdown = task.cancel(CancelReason::Shutdown) == CancelOutcome::Settled;
             self.bury(&*task, by_shutdown);
         }
-    }
-
-    /// The tasks whose bodies are on some worker's stack.
-    fn running(&self) -> Vec<TaskRef> {
-        self.workers()
-            .iter()
-            .flat_map(|worker| worker.frames.all())
-            .collect()
     }
 
     fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {

@@ -4,8 +4,8 @@
 
 use crate::clock;
 use crate::error::{BuildError, PoolError, SubmitError};
-use crate::pool::builder::{PoolBuilder, check_workers};
 use crate::pool::core::{Core, Spec};
+use crate::pool::options::check_workers;
 use crate::pool::pool_ref::PoolRef;
 use crate::pool::queue::RunQueue;
 use crate::pool::shutdown::{Shutdown, ShutdownReport};
@@ -70,19 +70,6 @@ pub struct ThreadPool {
 }
 
 impl ThreadPool {
-    /// A pool of `workers` threads, 1 or more, with everything else as it is by default.
-    ///
-    /// # Errors
-    /// [`BuildError`] for no workers, or when the system refuses even one thread.
-    pub fn new(workers: usize) -> Result<Self, BuildError> {
-        Self::builder().workers(workers).build()
-    }
-
-    /// A pool with options; see [`PoolBuilder`].
-    pub fn builder() -> PoolBuilder {
-        PoolBuilder::default()
-    }
-
     pub(crate) fn new_with(core: Arc<Core>) -> Self {
         Self { core }
     }

@@ -2,27 +2,26 @@
 //!
 //! Layer 3.
 
-use crate::error::{CancelReason, TaskError};
+use crate::error::TaskError;
 use crate::panic::{self, UnreadPanics};
 use crate::pool::core::{Core, Unread};
+use crate::pool::crew::Desk;
 use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, Mailbox, RunQueue, Ticket};
+use crate::pool::queue::{Item, RunQueue, Ticket};
 use crate::pool::waits;
+use crate::reason::CancelReason;
 use crate::seat::{self, Seat, Wait};
 use crate::sync::spin;
 use crate::task::{self, Frames, Host, TaskRef};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(crate) struct Worker {
+struct Worker {
     core: Arc<Core>,
-    pub(crate) index: usize,
+    desk: Arc<Desk>,
     /// Where this thread's stack began, about.
-    stack_top: AtomicUsize,
-    pub(crate) frames: Frames,
-    pub(crate) mail: Mailbox,
+    stack_top: usize,
     /// The bodies that wait for ever, a list a wait; see `waits`.
     waiting: Mutex<Vec<Vec<TaskRef>>>,
 }
@@ -37,29 +36,18 @@ enum Performed {
 }
 
 impl Worker {
-    pub(crate) fn new(core: Arc<Core>, index: usize) -> Arc<Self> {
-        Arc::new(Self {
-            core,
-            index,
-            stack_top: AtomicUsize::new(0),
-            frames: Frames::default(),
-            mail: Mailbox::new(),
-            waiting: Mutex::new(Vec::new()),
-        })
-    }
-
     /// Runs a task and counts it, up to its retirement.
     fn perform(&self, task: &TaskRef) -> Performed {
-        self.frames.push(task.clone());
+        self.desk.frames.push(task.clone());
         // After the push: a shutdown first moves the phase and then looks through the frames, under their lock, so
         // either it finds the task here and asks it to stop, or the phase is seen here.
         if self.core.phase.get() >= Phase::Cancelling {
-            self.frames.pop();
+            self.desk.frames.pop();
             return Performed::PoolCancels;
         }
         let sink = || Arc::new(Unread(Arc::downgrade(&self.core))) as Arc<dyn UnreadPanics>;
         let ran = task.run(&sink);
-        self.frames.pop();
+        self.desk.frames.pop();
         let Some(ran) = ran else {
             return Performed::Gone;
         };
@@ -110,7 +98,7 @@ impl Worker {
 
     /// The next item; one who looks for work waits for it, one who was at work says that there is none.
     fn next(&self, looking: bool) -> Option<Item> {
-        if let Some(task) = self.mail.try_next() {
+        if let Some(task) = self.desk.mail.try_next() {
             return Some(Item::Task(Ticket::new(task)));
         }
         let mut item = self.core.queue.try_pop();
@@ -119,16 +107,16 @@ impl Worker {
         }
         spin(|| {
             item = self.core.queue.try_pop();
-            item.is_some() || !self.mail.is_empty()
+            item.is_some() || !self.desk.mail.is_empty()
         });
-        Some(item.unwrap_or_else(|| self.core.queue.pop(&self.mail)))
+        Some(item.unwrap_or_else(|| self.core.queue.pop(&self.desk.mail)))
     }
 
     /// Whether this thread is one too many, or the pool is over; if so it is no longer counted, nor in the crew.
     fn leaves(&self, looking: bool) -> bool {
         let core = &self.core;
         let over = core.phase.get() == Phase::Over;
-        if !(over || core.seats.is_over()) || !core.sign_off(self, looking) {
+        if !(over || core.seats.is_over()) || !core.sign_off(&self.desk, looking) {
             return false;
         }
         core.told();
@@ -137,10 +125,7 @@ impl Worker {
 
     /// Whether more than half of this thread's stack is in use.
     fn is_deep(&self) -> bool {
-        let used = self
-            .stack_top
-            .load(Ordering::Relaxed)
-            .abs_diff(stack_position());
+        let used = self.stack_top.abs_diff(stack_position());
         used > self.core.options.stack_size / 2
     }
 }
@@ -153,19 +138,24 @@ fn stack_position() -> usize {
 }
 
 /// The life of a worker's thread.
-pub(crate) fn main(worker: Arc<Worker>) {
-    worker.stack_top.store(stack_position(), Ordering::Relaxed);
+pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
+    let worker = Arc::new(Worker {
+        core,
+        desk,
+        stack_top: stack_position(),
+        waiting: Mutex::new(Vec::new()),
+    });
     seat::set(Some(worker.clone()));
     task::set_host(Some(worker.clone()));
     let options = &worker.core.options;
     if let Some(hook) = &options.on_worker_start {
-        panic::shield("the on_worker_start hook", || hook(worker.index));
+        panic::shield("the on_worker_start hook", || hook(worker.desk.index));
     }
     // User code runs in `catch` alone, so this returns unless the library itself has a fault; the stop hook is told
     // even then.
     let end = panic::catch(|| worker.work());
     if let Some(hook) = &options.on_worker_stop {
-        panic::shield("the on_worker_stop hook", || hook(worker.index));
+        panic::shield("the on_worker_stop hook", || hook(worker.desk.index));
     }
     task::set_host(None);
     seat::set(None);
@@ -179,7 +169,7 @@ impl Seat for Worker {
         let for_ever = matches!(wait, Wait::Task(_));
         let mut bodies = Vec::new();
         if let Wait::Task(target) = &wait {
-            bodies = self.frames.all();
+            bodies = self.desk.frames.all();
             waits::enter(&bodies, target)
                 .map_err(|circle| TaskError::WouldDeadlock(Box::new(circle)))?;
         }
@@ -216,7 +206,7 @@ impl Seat for Worker {
 
 impl Host for Worker {
     fn index(&self) -> usize {
-        self.index
+        self.desk.index
     }
 
     fn owner(&self) -> u32 {
@@ -224,14 +214,14 @@ impl Host for Worker {
     }
 
     fn frames(&self) -> &Frames {
-        &self.frames
+        &self.desk.frames
     }
 
     fn run_here(&self, task: &TaskRef) -> bool {
         let mine = task.owner() == self.core.owner() && seat::is_held();
         let allowed = match task.pinned() {
             // Nobody but this thread can run it, and this thread is about to wait for it.
-            Some(index) => index == self.index,
+            Some(index) => index == self.desk.index,
             None => !self.is_deep(),
         };
         if !mine || !allowed {

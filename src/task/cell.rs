@@ -4,10 +4,11 @@
 
 use crate::cancel::CancelToken;
 use crate::clock;
-use crate::error::{CancelReason, TaskError};
+use crate::error::TaskError;
 use crate::event::{OutcomeKind, Summary};
 use crate::id::TaskId;
 use crate::panic::{self, TaskPanic, UnreadPanics};
+use crate::reason::CancelReason;
 use crate::seat::{Awaited, Wait};
 use crate::slot::{Aftermath, Callback, Cancelled, Extras, Outcome, Rest, Slot};
 use crate::task::work::Work;

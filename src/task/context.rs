@@ -4,9 +4,10 @@
 //! queued task and runs it right there) are its frames, the innermost last.
 
 use crate::cancel::CancelToken;
-use crate::error::{CancelReason, Stopped};
+use crate::error::Stopped;
 use crate::id::TaskId;
 use crate::panic;
+use crate::reason::CancelReason;
 use crate::task::cell::TaskRef;
 use std::any::Any;
 use std::cell::RefCell;

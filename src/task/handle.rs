@@ -4,10 +4,11 @@
 
 use crate::cancel::CancelToken;
 use crate::clock;
-use crate::error::{CancelReason, JoinError, TaskError};
+use crate::error::{JoinError, TaskError};
 use crate::event::Summary;
 use crate::id::TaskId;
 use crate::panic;
+use crate::reason::CancelReason;
 use crate::slot::Outcome;
 use crate::task::cell::{AnyTask, CancelOutcome, Joinable, TaskRef, TaskState, discard_outcome};
 use crate::task::context;

@@ -2,8 +2,9 @@
 //!
 //! Layer 2.
 
-use crate::error::{CancelReason, TaskError};
+use crate::error::TaskError;
 use crate::fork;
+use crate::reason::CancelReason;
 use crate::slot::Outcome;
 use crate::task::cell::{AnyTask, Cell};
 use crate::task::handle::TaskHandle;

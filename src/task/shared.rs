@@ -4,8 +4,9 @@
 
 use crate::cancel::CancelToken;
 use crate::clock;
-use crate::error::{CancelReason, TaskError};
+use crate::error::TaskError;
 use crate::id::TaskId;
+use crate::reason::CancelReason;
 use crate::task::cell::{CancelOutcome, Joinable, TaskState};
 use crate::task::handle::{face, let_go, wait_for};
 use std::fmt;
