@@ -53,9 +53,14 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 /// What `checkpoint()` unwinds with: no panic, so no panic hook hears of it.
 struct Checkpoint(CancelReason);
 
+/// What leaves a body for this reason.
+pub(crate) fn checkpoint(reason: CancelReason) -> Payload {
+    Box::new(Checkpoint(reason))
+}
+
 /// Leaves the running body, quietly.
 pub(crate) fn unwind(reason: CancelReason) -> ! {
-    resume_unwind(Box::new(Checkpoint(reason)))
+    resume_unwind(checkpoint(reason))
 }
 
 /// The reason, if this payload is a checkpoint's and no panic.

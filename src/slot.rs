@@ -31,7 +31,7 @@ use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::mem;
 use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 pub(crate) type Outcome<T> = Result<T, TaskError>;
@@ -293,24 +293,18 @@ impl<W, T> Slot<W, T> {
         }
     }
 
-    /// The outcome, or a note of whom to wake when it is there.
-    pub(crate) fn take_or_wake(&self, waker: &Waker) -> Option<Outcome<T>> {
-        let mut inner = self.inner.lock();
-        if let Some(outcome) = self.take_from(&mut inner) {
-            return Some(outcome);
-        }
-        // A waker is the executor's code: it is cloned before and dropped after the lock is held.
-        drop(inner);
+    /// The outcome (`None` if it was taken before), or a note of whom to wake when it is there.
+    pub(crate) fn take_or_wake(&self, waker: &Waker) -> Poll<Option<Outcome<T>>> {
+        // A waker is the executor's code: it is cloned before the lock is held, and dropped after it.
         let fresh = waker.clone();
         let mut inner = self.inner.lock();
-        if let Some(outcome) = self.take_from(&mut inner) {
-            drop(inner);
-            return Some(outcome);
+        if self.flags.load(Ordering::Relaxed) & SETTLED != 0 {
+            return Poll::Ready(self.take_from(&mut inner));
         }
         let stale = inner.extras.get_or_insert_default().waker.replace(fresh);
         drop(inner);
         drop(stale);
-        None
+        Poll::Pending
     }
 
     /// Nobody will read the outcome; here it is if it was there already.

@@ -17,13 +17,14 @@ use crate::pool::quiet::Quiet;
 use crate::pool::seats::Seats;
 use crate::seat;
 use crate::slot::{Extras, Place};
+use crate::sync::sc_fence;
 use crate::task::{self, AnyTask, Cell, TaskHandle, TaskRef, Work, settled};
 
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 pub(crate) type Site = &'static Location<'static>;
@@ -45,7 +46,8 @@ pub(crate) struct Core {
 /// What became of the tasks; those that completed are the rest.
 #[derive(Default)]
 pub(crate) struct Counts {
-    pub(crate) retired: Striped,
+    /// Announced and then not taken, since the pool was closed.
+    pub(crate) refused: Striped,
     pub(crate) failed: Striped,
     pub(crate) panicked: Striped,
     pub(crate) cancelled: Striped,
@@ -120,9 +122,15 @@ impl Core {
         if self.is_open_here() {
             return Ok(place);
         }
+        self.retract();
+        Err(Rejection::Closed)
+    }
+
+    /// Takes an announcement back.
+    fn retract(&self) {
+        self.counts.refused.add();
         self.quiet.done();
         self.told();
-        Err(Rejection::Closed)
     }
 
     /// Whether a task from this thread is taken, now that it is announced.
@@ -136,8 +144,8 @@ impl Core {
 
     fn send(self: &Arc<Self>, task: TaskRef) {
         self.queue.push(Item::Task(Ticket::new(task)));
-        // ORDERING: between the push and the look whether a spare is due; see `seats`.
-        fence(Ordering::SeqCst);
+        // ORDERING: crossbeam's push and this look are sequentially consistent; see `seats`.
+        sc_fence();
         if self.seats.is_short() {
             self.call_spare();
         }
@@ -219,9 +227,7 @@ impl Core {
         let crew = self.crew.lock();
         crew.desks().for_each(|_| self.quiet.announce());
         if !self.is_open_here() {
-            crew.desks().for_each(|_| self.quiet.done());
-            drop(crew);
-            self.told();
+            crew.desks().for_each(|_| self.retract());
             return Err(Rejection::Closed);
         }
         let post = |desk: &Arc<Desk>| {
@@ -246,7 +252,6 @@ impl Core {
             | OutcomeKind::TimedOut
             | OutcomeKind::Rejected => self.counts.failed.add(),
         }
-        self.counts.retired.add();
         self.quiet.done();
     }
 

@@ -71,7 +71,9 @@ impl Current {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn pool(&self) -> PoolRef {
-        let core = self.host().pool().downcast();
-        PoolRef::new(core.expect("the workers of this crate belong to a Core"))
+        match self.host().pool().downcast() {
+            Ok(core) => PoolRef::new(core),
+            Err(_) => unreachable!("every host is a worker of a Core"),
+        }
     }
 }

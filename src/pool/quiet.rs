@@ -7,14 +7,14 @@
 //
 // Who wakes the waiters? Every worker that finds the queue empty after it has run something, and whoever takes an
 // announcement back: both count first, then look whether anybody watches; a watcher first says that it watches, then
-// reads the sums. Sequentially consistent fences between: one of the two sees the other. So the last one done either
+// reads the sums. All of this is sequentially consistent, so one of the two sees the other. So the last one done either
 // sees the watcher and wakes it, or the watcher sees the last one done.
 
 use crate::clock;
 use crate::counters::Striped;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::task::TaskRef;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 #[derive(Default)]
@@ -59,6 +59,11 @@ impl Quiet {
         self.sums.done.add();
     }
 
+    /// How many are done with.
+    pub(crate) fn done_so_far(&self) -> u64 {
+        self.sums.done.sum()
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         let done = self.sums.done.sum();
         done == self.sums.announced.sum()
@@ -66,9 +71,8 @@ impl Quiet {
 
     /// What has been counted is told to those who watch; says whether somebody does and it is quiet.
     pub(crate) fn tell(&self) -> bool {
-        // ORDERING: pairs with the fence in `watch`.
-        fence(Ordering::SeqCst);
-        if self.watched.load(Ordering::Relaxed) == 0 || !self.is_quiet() {
+        // ORDERING: sequentially consistent, as are the counts; pairs with `watch`.
+        if self.watched.load(Ordering::SeqCst) == 0 || !self.is_quiet() {
             return false;
         }
         self.poke();
@@ -84,9 +88,8 @@ impl Quiet {
 
     /// From now on those who are done tell.
     pub(crate) fn watch(&self) {
-        self.watched.fetch_add(1, Ordering::Relaxed);
-        // ORDERING: pairs with the fence in `tell`.
-        fence(Ordering::SeqCst);
+        // ORDERING: pairs with `tell`.
+        self.watched.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn unwatch(&self) {

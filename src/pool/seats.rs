@@ -8,17 +8,17 @@
 // task boundary.
 //
 // Three events can make a spare due: a body waits, a task is pushed, an idle thread takes a task and leaves others in
-// the queue. Each first makes its change visible, then looks whether a spare is due, with a sequentially consistent
-// fence between. A thread that has just been started counts as idle from the decision on, so one free seat calls one
+// the queue. Each first makes its change visible, then looks whether a spare is due; all these accesses (the hint, the
+// count of the idle, and crossbeam's own of the channel's ends) are sequentially consistent. A thread that has just been started counts as idle from the decision on, so one free seat calls one
 // thread, and it too looks again once it takes its first task: however many are due come one after the other.
 //
-// Why no call is lost: consider the last of the three events in the order of their fences. It sees the changes of all
+// Why no call is lost: consider the last of these events in the one order of all those accesses. It sees the changes of all
 // the others, so it sees the seat free, the work ready and nobody idle, and makes the call itself.
 //
 // Most pools are never short: `hint` saves them the lock.
 
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{Mutex, sc_fence};
 
 const SHORT: u8 = 1;
 const OVER: u8 = 2;
@@ -80,17 +80,17 @@ impl Seats {
             std::cmp::Ordering::Equal => 0,
             std::cmp::Ordering::Greater => OVER,
         };
-        self.hint.store(hint, Ordering::Release);
+        self.hint.store(hint, Ordering::SeqCst);
     }
 
-    /// Whether a spare might be due. To be asked after a fence.
+    /// Whether a spare might be due.
     pub(crate) fn is_short(&self) -> bool {
-        self.hint.load(Ordering::Acquire) == SHORT
+        self.hint.load(Ordering::SeqCst) == SHORT
     }
 
     /// Whether a thread might have to leave.
     pub(crate) fn is_over(&self) -> bool {
-        self.hint.load(Ordering::Acquire) == OVER
+        self.hint.load(Ordering::SeqCst) == OVER
     }
 
     /// A body waits. `for_ever`: it is refused if nobody would be left to end its wait.
@@ -104,7 +104,7 @@ impl Seats {
         self.note(&state);
         drop(state);
         // ORDERING: between the seat given up and the look whether a spare is due; pairs with those below.
-        fence(Ordering::SeqCst);
+        sc_fence();
         Ok(())
     }
 
@@ -117,29 +117,29 @@ impl Seats {
         drop(state);
         // ORDERING: pairs with the fence in `look_for_work`: either the idle thread sees that one is too many, or it
         // is seen here and told.
-        fence(Ordering::SeqCst);
-        over && self.idle.load(Ordering::Relaxed) > 0
+        sc_fence();
+        over && self.idle.load(Ordering::SeqCst) > 0
     }
 
     /// A thread has nothing to do, and is about to look once more before it parks.
     pub(crate) fn look_for_work(&self) {
-        self.idle.fetch_add(1, Ordering::Relaxed);
+        self.idle.fetch_add(1, Ordering::SeqCst);
         // ORDERING: pairs with the fence in `retake`.
-        fence(Ordering::SeqCst);
+        sc_fence();
     }
 
     /// It has found some. Whether a spare is due must be asked next.
     pub(crate) fn found_work(&self) {
-        self.idle.fetch_sub(1, Ordering::Relaxed);
+        self.idle.fetch_sub(1, Ordering::SeqCst);
         // ORDERING: between this thread's being busy and its look at what it left in the queue.
-        fence(Ordering::SeqCst);
+        sc_fence();
     }
 
     /// Whether a spare is due, given whether work is ready.
     pub(crate) fn call_spare(&self, work_is_ready: impl Fn() -> bool) -> Spare {
         let mut state = self.state.lock();
         let due = state.seated() < state.seats
-            && self.idle.load(Ordering::Relaxed) == 0
+            && self.idle.load(Ordering::SeqCst) == 0
             && work_is_ready();
         if !due {
             return Spare::NotDue;
@@ -153,7 +153,7 @@ impl Seats {
 
     fn add(&self, state: &mut State, threads: usize) {
         state.threads += threads;
-        self.idle.fetch_add(threads, Ordering::Relaxed);
+        self.idle.fetch_add(threads, Ordering::SeqCst);
         self.note(state);
     }
 
@@ -161,7 +161,7 @@ impl Seats {
     pub(crate) fn start_failed(&self) -> bool {
         let mut state = self.state.lock();
         state.threads -= 1;
-        self.idle.fetch_sub(1, Ordering::Relaxed);
+        self.idle.fetch_sub(1, Ordering::SeqCst);
         self.note(&state);
         state.seated() == 0
     }
@@ -173,7 +173,7 @@ impl Seats {
         if quits {
             state.threads -= 1;
             if idle {
-                self.idle.fetch_sub(1, Ordering::Relaxed);
+                self.idle.fetch_sub(1, Ordering::SeqCst);
             }
             self.note(&state);
         }

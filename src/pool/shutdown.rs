@@ -298,10 +298,10 @@ impl Core {
         let panicked = counts.panicked.sum();
         let cancelled = counts.cancelled.sum();
         ShutdownReport {
-            completed: counts
-                .retired
-                .sum()
-                .saturating_sub(failed + panicked + cancelled),
+            completed: self
+                .quiet
+                .done_so_far()
+                .saturating_sub(counts.refused.sum() + failed + panicked + cancelled),
             failed,
             panicked,
             cancelled,

@@ -117,10 +117,13 @@ impl ThreadPool {
             let shared = shared.clone();
             PlainWork(move || shared())
         };
-        self.core.broadcast(site, work).map_err(|reason| {
-            let f = Arc::into_inner(shared).expect("a refused broadcast has posted nothing");
-            SubmitError::new(reason, f)
-        })
+        match self.core.broadcast(site, work) {
+            Ok(handles) => Ok(handles),
+            Err(reason) => match Arc::into_inner(shared) {
+                Some(f) => Err(SubmitError::new(reason, f)),
+                None => unreachable!("a refused broadcast has posted nothing"),
+            },
+        }
     }
 
     /// Changes the number of workers of the live pool, 1 or more. New ones start at once, superfluous ones leave after

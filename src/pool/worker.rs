@@ -12,7 +12,7 @@ use crate::pool::waits;
 use crate::reason::CancelReason;
 use crate::seat::{self, Seat, Wait};
 use crate::sync::spin;
-use crate::task::{self, Frames, Host, TaskRef};
+use crate::task::{self, Frames, Host, Stage, TaskRef};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::Arc;
@@ -30,39 +30,34 @@ struct Worker {
 enum Performed {
     Ran,
     /// Somebody else had claimed or cancelled it.
-    Gone,
+    Gone(TaskRef),
     /// The pool cancels: the closure is left to whoever shuts it down.
-    PoolCancels,
+    PoolCancels(TaskRef),
 }
 
 impl Worker {
     /// Runs a task and counts it, up to its retirement.
-    fn perform(&self, task: &TaskRef) -> Performed {
-        self.desk.frames.push(task.clone());
-        // After the push: a shutdown first moves the phase and then looks through the frames, under their lock, so
-        // either it finds the task here and asks it to stop, or the phase is seen here.
+    fn perform(&self, task: TaskRef) -> Performed {
         if self.core.phase.get() >= Phase::Cancelling {
-            self.desk.frames.pop();
-            return Performed::PoolCancels;
+            return Performed::PoolCancels(task);
         }
-        let sink = || Arc::new(Unread(Arc::downgrade(&self.core))) as Arc<dyn UnreadPanics>;
-        let ran = task.run(&sink);
-        self.desk.frames.pop();
-        let Some(ran) = ran else {
-            return Performed::Gone;
-        };
-        let kind = ran.kind;
-        ran.retire();
-        self.core.retired(kind);
-        Performed::Ran
+        match task.run(self) {
+            Ok(ran) => {
+                let kind = ran.kind;
+                ran.retire();
+                self.core.retired(kind);
+                Performed::Ran
+            }
+            Err(task) => Performed::Gone(task),
+        }
     }
 
     /// Runs a task whose ticket was read.
     fn take_on(&self, task: TaskRef) {
-        match self.perform(&task) {
+        match self.perform(task) {
             Performed::Ran => {}
-            Performed::Gone => self.core.bury(&*task, false),
-            Performed::PoolCancels => self.core.leave_behind(task),
+            Performed::Gone(task) => self.core.bury(&*task, false),
+            Performed::PoolCancels(task) => self.core.leave_behind(task),
         }
     }
 
@@ -106,7 +101,10 @@ impl Worker {
             return item;
         }
         spin(|| {
-            item = self.core.queue.try_pop();
+            // The look comes first: it only reads, where a failed pop is a fence.
+            if !self.core.queue.is_empty() {
+                item = self.core.queue.try_pop();
+            }
             item.is_some() || !self.desk.mail.is_empty()
         });
         Some(item.unwrap_or_else(|| self.core.queue.pop(&self.desk.mail)))
@@ -161,6 +159,30 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
     seat::set(None);
     if let Err(payload) = end {
         std::panic::resume_unwind(payload);
+    }
+}
+
+impl Stage for Worker {
+    fn enter(&self, task: TaskRef) {
+        self.desk.frames.push(task);
+        // After the push: a shutdown first moves the phase and then looks through the frames, under their lock, so
+        // either it finds the task there and asks it to stop, or the phase is seen here.
+        if self.core.phase.get() >= Phase::Cancelling {
+            if let Some(task) = self.desk.frames.top() {
+                task.cancel(CancelReason::Shutdown);
+            }
+        }
+    }
+
+    fn exit(&self) -> TaskRef {
+        match self.desk.frames.pop() {
+            Some(task) => task,
+            None => unreachable!("a body that returns was entered"),
+        }
+    }
+
+    fn unread_panics(&self) -> Arc<dyn UnreadPanics> {
+        Arc::new(Unread(Arc::downgrade(&self.core)))
     }
 }
 
@@ -228,7 +250,7 @@ impl Host for Worker {
             return false;
         }
         // The ticket lies in the queue still; who reads it will find it used.
-        matches!(self.perform(task), Performed::Ran)
+        matches!(self.perform(task.clone()), Performed::Ran)
     }
 
     fn pool(&self) -> Arc<dyn Any + Send + Sync> {

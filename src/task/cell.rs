@@ -12,9 +12,10 @@ use crate::reason::CancelReason;
 use crate::seat::{Awaited, Wait};
 use crate::slot::{Aftermath, Callback, Cancelled, Extras, Outcome, Rest, Slot};
 use crate::task::work::Work;
+use std::any::Any;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 pub(crate) type TaskRef = Arc<dyn AnyTask>;
@@ -66,6 +67,16 @@ impl Ran {
     }
 }
 
+/// Where a body runs: a worker.
+pub(crate) trait Stage {
+    /// The task's body is about to run here.
+    fn enter(&self, task: TaskRef);
+    /// It has returned: gives the task that was entered last.
+    fn exit(&self) -> TaskRef;
+    /// Who hears of a panic that nobody will read.
+    fn unread_panics(&self) -> Arc<dyn UnreadPanics>;
+}
+
 /// A task without its types.
 pub(crate) trait AnyTask: Send + Sync {
     fn id(&self) -> TaskId;
@@ -78,9 +89,9 @@ pub(crate) trait AnyTask: Send + Sync {
     fn is_claimed(&self) -> bool;
     /// What became of it, once settled.
     fn outcome_kind(&self) -> Option<OutcomeKind>;
-    /// Claims and runs it, up to the outcome; `None` if it was claimed or cancelled before. `sink` hears of a panic
-    /// that nobody will read.
-    fn run(&self, sink: &dyn Fn() -> Arc<dyn UnreadPanics>) -> Option<Ran>;
+    /// Claims and runs it on `stage`, up to the outcome; gives it back if it was claimed or cancelled before.
+    fn run(self: Arc<Self>, stage: &dyn Stage) -> Result<Ran, TaskRef>;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn cancel(&self, reason: CancelReason) -> CancelOutcome;
     /// Why its running body should stop.
     fn stop_reason(&self) -> Option<CancelReason>;
@@ -97,7 +108,7 @@ pub(crate) trait AnyTask: Send + Sync {
 pub(crate) trait Joinable<T>: AnyTask {
     fn take(&self) -> Option<Outcome<T>>;
     fn take_into(&self, shared: &OnceLock<Outcome<T>>);
-    fn take_or_wake(&self, waker: &Waker) -> Option<Outcome<T>>;
+    fn take_or_wake(&self, waker: &Waker) -> Poll<Option<Outcome<T>>>;
     fn detach(&self) -> Option<Outcome<T>>;
     fn as_any_task(self: Arc<Self>) -> TaskRef;
 }
@@ -226,27 +237,39 @@ impl<W: Work> AnyTask for Cell<W> {
         self.slot.kind()
     }
 
-    fn run(&self, sink: &dyn Fn() -> Arc<dyn UnreadPanics>) -> Option<Ran> {
-        let (work, token) = self.slot.claim()?;
-        if let Some(reason) = token.and_then(|token| token.reason()) {
-            // Its token's deadline passed while it was queued, and nobody looked.
-            panic::discard(work);
-            return Some(self.settle(Err(TaskError::stopped(reason))));
-        }
-        let outcome =
-            panic::catch(|| work.attempt()).map_err(|payload| {
-                match panic::checkpoint_of(&payload) {
-                    Some(reason) => TaskError::stopped(reason),
-                    None => TaskError::Panicked(Box::new(TaskPanic::new(
-                        self.id,
-                        self.name(),
-                        self.site,
-                        payload,
-                        Some(sink()),
-                    ))),
-                }
-            });
-        Some(self.settle(outcome))
+    fn run(self: Arc<Self>, stage: &dyn Stage) -> Result<Ran, TaskRef> {
+        let Some((work, token)) = self.slot.claim() else {
+            return Err(self);
+        };
+        // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
+        stage.enter(self);
+        let outcome = match token.and_then(|token| token.reason()) {
+            None => panic::catch(|| work.attempt()),
+            Some(reason) => {
+                // Its token's deadline passed while it was queued, and nobody looked.
+                panic::discard(work);
+                Err(panic::checkpoint(reason))
+            }
+        };
+        let cell: Arc<Self> = match stage.exit().into_any().downcast() {
+            Ok(cell) => cell,
+            Err(_) => unreachable!("frames are left in the order in which they were entered"),
+        };
+        let outcome = outcome.map_err(|payload| match panic::checkpoint_of(&payload) {
+            Some(reason) => TaskError::stopped(reason),
+            None => TaskError::Panicked(Box::new(TaskPanic::new(
+                cell.id,
+                cell.name(),
+                cell.site,
+                payload,
+                Some(stage.unread_panics()),
+            ))),
+        });
+        Ok(cell.settle(outcome))
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
     }
 
     fn cancel(&self, reason: CancelReason) -> CancelOutcome {
@@ -334,7 +357,7 @@ impl<W: Work> Joinable<W::Output> for Cell<W> {
         self.slot.take_into(shared);
     }
 
-    fn take_or_wake(&self, waker: &Waker) -> Option<Outcome<W::Output>> {
+    fn take_or_wake(&self, waker: &Waker) -> Poll<Option<Outcome<W::Output>>> {
         self.slot.take_or_wake(waker)
     }
 
@@ -359,7 +382,7 @@ mod tests {
         }
         let words = [0_u64; 3];
         assert_eq!(
-            size(|| PlainWork(move || drop(words))),
+            size(|| PlainWork(move || words)),
             96,
             "closure of 24 bytes, counts included"
         );

@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 /// ```
 #[must_use = "dropping the handle lets the task run on unobserved: `execute` says so"]
 pub struct TaskHandle<T> {
-    /// `None` once the outcome was taken or the handle shared.
+    /// `None` only inside the calls that consume the handle.
     task: Option<Arc<dyn Joinable<T>>>,
     cancel_on_drop: bool,
 }
@@ -114,6 +114,11 @@ impl<T> TaskHandle<T> {
         self.task.as_ref().expect("only consuming calls take it")
     }
 
+    /// For the calls that consume the handle: what is taken here its drop no longer lets go.
+    fn take_task(&mut self) -> Arc<dyn Joinable<T>> {
+        self.task.take().expect("only consuming calls take it")
+    }
+
     face!();
 
     /// Waits for the outcome and takes it.
@@ -121,8 +126,11 @@ impl<T> TaskHandle<T> {
     /// # Errors
     /// The task's own: it panicked, was cancelled, was not taken. Or the wait's: [`TaskError::WouldDeadlock`] for one
     /// that could never end, [`TaskError::Forked`] in a forked child; the task then runs on by itself.
+    ///
+    /// # Panics
+    /// When the outcome was taken before, by polling the handle as a future.
     pub fn join(mut self) -> Result<T, TaskError> {
-        let task = self.task.take().expect("only consuming calls take it");
+        let task = self.take_task();
         match wait_for(&task, None) {
             Ok(_) => take(&*task),
             Err(error) => {
@@ -165,6 +173,9 @@ impl<T> TaskHandle<T> {
     /// # Errors
     /// The handle, when the task has not finished in time. Other errors are inside, as [`join`](Self::join) has them.
     ///
+    /// # Panics
+    /// As [`join`](Self::join).
+    ///
     /// ```
     /// use std::time::Duration;
     ///
@@ -174,7 +185,7 @@ impl<T> TaskHandle<T> {
     /// assert_eq!(handle.join_timeout(Duration::from_secs(60)).unwrap().unwrap(), 5);
     /// ```
     pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, TaskError>, Self> {
-        let task = self.task.take().expect("only consuming calls take it");
+        let task = self.take_task();
         let outcome = match wait_for(&task, clock::deadline(timeout)) {
             Ok(true) => return Ok(take(&*task)),
             Ok(false) => None,
@@ -234,7 +245,7 @@ impl<T> TaskHandle<T> {
 
     /// Makes a handle that can be cloned and read by many.
     pub fn share(mut self) -> SharedHandle<T> {
-        let task = self.task.take().expect("only consuming calls take it");
+        let task = self.take_task();
         SharedHandle::new(task, self.cancel_on_drop)
     }
 }
@@ -283,7 +294,7 @@ fn run_here<T>(task: &Arc<dyn Joinable<T>>) -> bool {
 
 fn take<T>(task: &dyn Joinable<T>) -> Outcome<T> {
     task.take()
-        .expect("the only handle, and the outcome not taken before")
+        .expect("the outcome was taken before, by polling the handle")
 }
 
 impl<T> Future for TaskHandle<T> {
@@ -291,18 +302,10 @@ impl<T> Future for TaskHandle<T> {
 
     /// # Panics
     /// When polled again after it was ready.
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let task = self
-            .task
-            .as_ref()
-            .expect("a TaskHandle was polled after it was ready");
-        match task.take_or_wake(cx.waker()) {
-            Some(outcome) => {
-                self.task = None;
-                Poll::Ready(outcome)
-            }
-            None => Poll::Pending,
-        }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.task()
+            .take_or_wake(cx.waker())
+            .map(|outcome| outcome.expect("a TaskHandle was polled after it was ready"))
     }
 }
 

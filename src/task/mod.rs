@@ -13,7 +13,7 @@ pub use handle::{OnFinish, TaskHandle};
 pub use promise::{Promise, promise};
 pub use shared::SharedHandle;
 
-pub(crate) use cell::{AnyTask, Cell, TaskRef};
+pub(crate) use cell::{AnyTask, Cell, Stage, TaskRef};
 pub(crate) use context::{Frames, Host, is_worker_of, set_host};
 pub(crate) use promise::settled;
 pub(crate) use work::{FallibleWork, PlainWork, Work};

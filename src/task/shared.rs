@@ -63,9 +63,12 @@ impl<T> SharedHandle<T> {
     ///
     /// A wait that could never end shows [`TaskError::WouldDeadlock`] through this clone, one in a forked child
     /// [`TaskError::Forked`]; the task's outcome is not touched by that.
+    ///
+    /// # Panics
+    /// When the outcome was taken before the handle was shared, by polling it as a future.
     pub fn join(&self) -> &Result<T, TaskError> {
         self.join_until(None)
-            .expect("an untimed wait ends with an outcome or an error")
+            .expect("the outcome was taken before, by polling the handle")
     }
 
     /// Shows the outcome if it is there. Never waits.
