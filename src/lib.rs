@@ -1,7 +1,140 @@
-#![doc = include_str!("../README.md")]
+//! A thread-pool task executor for blocking applications: background work with results, cancellation, deadlines and a
+//! shutdown that loses nothing, on plain OS threads, with no async runtime.
 //!
-//! # The guide
-//! (to be written)
+//! ```
+//! let pool = millhand::ThreadPool::new(4)?;
+//! let handle = pool.submit(|| 6 * 7);
+//! assert_eq!(handle.join().unwrap(), 42);
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # The pool
+//!
+//! A [`ThreadPool`] is n OS threads that read tasks from one channel, first in, first out. It owns them: dropping it runs
+//! what it has to the end and joins them. [`ThreadPool::builder`] has the options; [`PoolRef`] is the weak reference.
+//!
+//! ```
+//! use millhand::{OnFull, ThreadPool};
+//!
+//! let pool = ThreadPool::builder()
+//!     .workers(2)
+//!     .queue_capacity(100) // unbounded without
+//!     .on_full(OnFull::Reject) // submitters wait without
+//!     .build()?;
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # Submitting
+//!
+//! `submit` gives a handle, `execute` is fire-and-forget. Each waits for a place in a full queue; `try_` never waits, and
+//! [`submit_timeout`](ThreadPool::submit_timeout) waits a while. A closure that is refused is given back, but by `submit`, whose
+//! handle says so instead:
+//!
+//! | | closed pool | full, `OnFull::Block` | full, `OnFull::Reject` |
+//! | --- | --- | --- | --- |
+//! | `submit` | handle settles as [`Rejected`](TaskError::Rejected) | waits | handle settles as `Rejected` |
+//! | `try_submit`, `try_execute` | gives the closure back | gives it back | gives it back |
+//! | `submit_timeout` | gives it back | waits so long, then gives it back | gives it back |
+//! | `execute` | gives it back | waits | gives it back |
+//!
+//! What a worker of the pool submits itself is never held up. [`ThreadPool::task`] builds a template with options, which serves
+//! many submissions:
+//!
+//! ```
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! let resize = pool.task().name("resize");
+//! let handles: Vec<_> = (0..10).map(|n| resize.submit(move || n)).collect();
+//! # for handle in handles { handle.join().unwrap(); }
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # Results
+//!
+//! A [`TaskHandle`] joins, waits, asks and cancels. What it gives is `Result<T, TaskError>`: what the body returned, or why there is
+//! nothing. A body's own `Result` stays inside; [`join_ok`](TaskHandle::join_ok) folds the two. [`share`](TaskHandle::share) makes a
+//! handle for many readers, [`promise`] one that is settled by hand, and any handle can be awaited.
+//!
+//! ```
+//! use millhand::JoinError;
+//!
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! match pool.submit(|| std::fs::read_to_string("no such file")).join_ok() {
+//!     Ok(text) => println!("{text}"),
+//!     Err(JoinError::Failed(error)) => println!("the body says: {error}"),
+//!     Err(JoinError::Task(error)) => println!("no outcome: {error}"), // a panic, a cancellation
+//! }
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # Inside a task
+//!
+//! [`current`] is the task that runs here, [`check`], [`is_cancelled`], [`checkpoint`] and [`sleep`] hear of a cancellation; outside a
+//! task they are harmless. Tasks may submit and join tasks, whatever the number of workers: a body that waits gives up its seat,
+//! and an untimed join of a task that is still queued runs it right there. [`blocking`] does the same for waits that the library
+//! cannot see.
+//!
+//! ```
+//! # let pool = millhand::ThreadPool::new(1)?;
+//! fn depth(n: u32) -> u32 {
+//!     let pool = millhand::current().unwrap().pool();
+//!     if n == 0 { 0 } else { 1 + pool.submit(move || depth(n - 1)).join().unwrap() }
+//! }
+//! assert_eq!(pool.submit(|| depth(100)).join().unwrap(), 100); // one worker is enough
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # Cancelling
+//!
+//! A queued task is settled at once; a running one is asked, and what its body returns stands. The authority to cancel is apart from
+//! the result: a [`CancelToken`] can be passed on, put over many tasks, and arranged in a tree.
+//!
+//! ```
+//! use millhand::{CancelReason, CancelToken, TaskError};
+//!
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! let batch = CancelToken::new();
+//! let polls = pool.task().token(&batch);
+//! let handle = polls.submit(|| loop {
+//!     millhand::checkpoint(); // leaves the body here once it is cancelled
+//!     std::hint::spin_loop();
+//! });
+//! batch.cancel(CancelReason::User);
+//! assert!(matches!(handle.join(), Err::<(), _>(TaskError::Cancelled(CancelReason::User))));
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # Panics
+//!
+//! A panic settles its handle as [`TaskError::Panicked`], with message, payload, task name and submit site; the worker lives on. One that
+//! nobody can read any more is logged, counted, and told to a [hook](PoolBuilder::on_unread_panic).
+//!
+//! # The end
+//!
+//! [`ThreadPool::shutdown`] goes through phases: stop intake, drain, cancel the rest, give up; and it [reports](ShutdownReport).
+//! With the default feature `signals`, `Signals` brings Ctrl-C, SIGTERM and SIGHUP to any number of pools.
+//!
+//! ```
+//! use millhand::Shutdown;
+//! use std::time::Duration;
+//!
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! let report = pool.shutdown(Shutdown::drain().cancel_after(Duration::from_secs(30)))?;
+//! println!("{report}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Logging
+//!
+//! Through the [`log`] crate: panics that nobody can read as errors, what the system or the bounds refuse as warnings. Any logger shows
+//! it; the examples use env_logger.
+//
+// For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
+//
+//   ground       sync clock fork id reason counters panic error event seat
+//   hand-off     cancel slot
+//   task         task/
+//   pool         pool/
+//   signals      signal
 
 mod cancel;
 mod clock;
@@ -39,3 +172,8 @@ pub use task::{
     CancelOutcome, Current, OnFinish, Promise, SharedHandle, TaskHandle, TaskState, check,
     checkpoint, current, is_cancelled, promise, sleep,
 };
+
+/// The README's program runs, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

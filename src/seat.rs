@@ -10,7 +10,6 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 /// What a body is about to wait for.
-#[derive(Debug)]
 pub(crate) enum Wait {
     /// Something that ends by itself or that the library cannot see through: a time, a place, a foreign call.
     Open,
@@ -19,10 +18,22 @@ pub(crate) enum Wait {
 }
 
 /// The task that is waited for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Awaited {
     pub(crate) id: TaskId,
     pub(crate) name: Option<Arc<str>>,
+    /// For one that only a certain worker may run.
+    pub(crate) pinned: Option<Pinned>,
+}
+
+/// A worker: the tag of its pool, and its index.
+pub(crate) type Place = (u32, usize);
+
+/// Which worker that is, and whether the task waits for it still.
+#[derive(Clone)]
+pub(crate) struct Pinned {
+    pub(crate) worker: Place,
+    pub(crate) is_queued: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// The pool's side: one of its workers.

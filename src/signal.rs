@@ -3,8 +3,8 @@
 //! Layer 7, behind the feature `signals`.
 //
 // ctrlc runs its handler on a thread of its own, which must always be free to take the next signal: the third one ends
-// the process whatever else hangs. So nothing of the user's runs there. The first and second signal wake whoever waits,
-// and start a thread for each pool that shuts down by itself.
+// the process whatever else hangs. So nothing of the user's runs there, not even a logger. The first and second signal
+// wake whoever waits, and start threads: one cancels the token, one logs, and one for each pool shuts it down.
 
 use crate::cancel::CancelToken;
 use crate::error::PoolError;
@@ -81,16 +81,20 @@ impl Signals {
             token: CancelToken::new(),
         });
         let mut state = shared.state.lock();
+        let mut refused = None;
         if !state.active {
             // `try_`: a handler that somebody else installed, or an order to ignore the signals, is left alone.
             match ctrlc::try_set_handler(|| shared.signal()) {
                 Ok(()) => state.active = true,
-                Err(error) => log::warn!(
-                    "signals are not caught, since they are ignored or handled elsewhere already ({error}); they will not shut the pools down"
-                ),
+                Err(error) => refused = Some(error),
             }
         }
         drop(state);
+        if let Some(error) = refused {
+            log::warn!(
+                "signals are not caught, since they are ignored or handled elsewhere already ({error}); they will not shut the pools down"
+            );
+        }
         Self { shared }
     }
 
@@ -139,16 +143,18 @@ impl Shared {
             .filter_map(|one| Some((one.pool.upgrade()?, one.how.clone())))
             .collect();
         drop(state);
-        match count {
-            1 => log::warn!("signal: draining; once more cancels"),
-            2 => log::warn!("signal: cancelling; once more exits"),
-            // Without a word: a logger that hangs must not keep the process.
-            _ => std::process::exit(Signals::EXIT_CODE),
+        if count > 2 {
+            std::process::exit(Signals::EXIT_CODE);
         }
         self.came.notify_all();
+        // A logger may hang (a standard error that nobody reads) or panic; a token's hooks may do either.
         let token = self.token.clone();
         apart("token", move || {
             token.cancel(CancelReason::Shutdown);
+        });
+        apart("log", move || match count {
+            1 => log::warn!("signal: draining; once more cancels"),
+            _ => log::warn!("signal: cancelling; once more exits"),
         });
         for (pool, how) in subscribers {
             let how = if count == 1 { how } else { Shutdown::cancel() };
@@ -157,12 +163,11 @@ impl Shared {
     }
 }
 
-/// Runs `f` on a thread of its own.
+/// Runs `f` on a thread of its own. Where the system refuses one, the signal asks for nothing but the exit that the
+/// third brings; ctrlc's thread, which may not hang, says nothing about it.
 fn apart(what: &str, f: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().name(format!("millhand-signal-{what}"));
-    if let Err(error) = thread.spawn(f) {
-        log::error!("no thread for what a signal asks ({what}): {error}");
-    }
+    drop(thread.spawn(f));
 }
 
 fn shut_down(pool: &Core, how: &Shutdown) {

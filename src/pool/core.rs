@@ -15,10 +15,11 @@ use crate::pool::phase::{Phase, PhaseCell};
 use crate::pool::queue::{ChannelQueue, Item, RunQueue, Ticket};
 use crate::pool::quiet::Quiet;
 use crate::pool::seats::Seats;
+use crate::reason::CancelReason;
 use crate::seat;
 use crate::slot::{Extras, Place};
 use crate::sync::sc_fence;
-use crate::task::{self, AnyTask, Cell, TaskHandle, TaskRef, Work, settled};
+use crate::task::{self, AnyTask, CancelOutcome, Cell, TaskHandle, TaskRef, Work, settled};
 
 use parking_lot::Mutex;
 use std::fmt;
@@ -181,7 +182,7 @@ impl Core {
             .unwrap_or_else(|refused| {
                 let reason = refused.reason();
                 panic::discard(refused.into_inner());
-                settled(site, Err(TaskError::Rejected(reason)))
+                settled(site, spec.name.clone(), Err(TaskError::Rejected(reason)))
             })
     }
 
@@ -257,15 +258,20 @@ impl Core {
 
     /// Counts a task whose ticket was read after it had been cancelled; one that runs, or ran, on the stack of a body
     /// that waited for it is counted there.
-    pub(crate) fn bury(&self, task: &dyn AnyTask, by_shutdown: bool) {
+    pub(crate) fn bury(&self, task: &dyn AnyTask) {
         if task.is_claimed() {
             return;
         }
-        if by_shutdown {
-            self.counts.cancelled_by_shutdown.add();
-        }
         let kind = task.outcome_kind().unwrap_or(OutcomeKind::Cancelled);
         self.retired(kind);
+    }
+
+    /// Cancels a task whose ticket was read, for a shutdown, and drops its closure here.
+    pub(crate) fn cancel_unrun(&self, task: &dyn AnyTask) {
+        if task.cancel(CancelReason::Shutdown) == CancelOutcome::Settled {
+            self.counts.cancelled_by_shutdown.add();
+        }
+        self.bury(task);
     }
 
     /// Tells those who watch, if the pool has become quiet; ends it, if that is what it was waiting for.

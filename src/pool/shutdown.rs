@@ -10,7 +10,7 @@ use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue};
 use crate::reason::CancelReason;
 use crate::seat;
-use crate::task::{CancelOutcome, TaskRef};
+use crate::task::TaskRef;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
@@ -238,7 +238,7 @@ impl Core {
                 watch.sweepers -= 1;
                 let left = std::mem::take(&mut watch.left_behind);
                 drop(watch);
-                self.sweep_all(left);
+                left.iter().for_each(|task| self.cancel_unrun(&**task));
                 break;
             }
             let next = match (cancel_at, give_up_at) {
@@ -269,26 +269,21 @@ impl Core {
 
     /// Cancels all that is queued, here, and asks all that runs to stop.
     fn sweep(&self, left_behind: Vec<TaskRef>) {
-        self.sweep_all(left_behind);
+        left_behind
+            .iter()
+            .for_each(|task| self.cancel_unrun(&**task));
         while let Some(item) = self.queue.try_pop() {
             if let Item::Task(ticket) = item {
-                self.sweep_all([ticket.redeem()]);
+                self.cancel_unrun(&*ticket.redeem());
             }
         }
         for desk in self.desks() {
             while let Some(task) = desk.mail.take() {
-                self.sweep_all([task]);
+                self.cancel_unrun(&*task);
             }
         }
         for task in self.running() {
             task.cancel(CancelReason::Shutdown);
-        }
-    }
-
-    fn sweep_all(&self, tasks: impl IntoIterator<Item = TaskRef>) {
-        for task in tasks {
-            let by_shutdown = task.cancel(CancelReason::Shutdown) == CancelOutcome::Settled;
-            self.bury(&*task, by_shutdown);
         }
     }
 

@@ -8,20 +8,47 @@
 //
 // The target of an edge may have settled while its waiter has not woken yet. That makes no false circle: a settled
 // task's body has returned, so it has no edge of its own.
+//
+// A task that only one worker may run (a broadcast's) and that is still queued waits for whatever the body on top of that
+// worker waits for. This edge is not drawn but found on the way, since the task is posted while the worker is waiting or
+// before; `waiting` has the topmost bodies.
 
 use crate::error::Deadlock;
 use crate::id::TaskId;
-use crate::seat::Awaited;
+use crate::seat::{Awaited, Pinned, Place};
 use crate::task::TaskRef;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-static EDGES: Mutex<BTreeMap<TaskId, Awaited>> = Mutex::new(BTreeMap::new());
+struct Graph {
+    /// Which task waits for which.
+    edges: BTreeMap<TaskId, Awaited>,
+    /// The topmost body of each worker that waits.
+    waiting: BTreeMap<Place, Awaited>,
+}
 
-/// The bodies `frames`, the topmost last, wait for `target`; refused when `target` waits for one of them.
-pub(crate) fn enter(frames: &[TaskRef], target: &Awaited) -> Result<(), Deadlock> {
-    let mut edges = EDGES.lock();
-    let mut path = Vec::new();
+static GRAPH: Mutex<Graph> = Mutex::new(Graph {
+    edges: BTreeMap::new(),
+    waiting: BTreeMap::new(),
+});
+
+fn awaited(task: &TaskRef) -> Awaited {
+    Awaited {
+        id: task.id(),
+        name: task.name(),
+        pinned: None,
+    }
+}
+
+/// The bodies `frames` on the worker at `here`, the topmost last, wait for `target`; refused when `target` waits for one
+/// of them.
+pub(crate) fn enter(here: Place, frames: &[TaskRef], target: &Awaited) -> Result<(), Deadlock> {
+    let Some(top) = frames.last().map(awaited) else {
+        return Ok(());
+    };
+    let mut graph = GRAPH.lock();
+    let mut path: Vec<(TaskId, Option<Arc<str>>)> = Vec::new();
     let mut next = target;
     loop {
         if let Some(at) = frames.iter().position(|task| task.id() == next.id) {
@@ -33,21 +60,36 @@ pub(crate) fn enter(frames: &[TaskRef], target: &Awaited) -> Result<(), Deadlock
             return Err(Deadlock::circle(circle));
         }
         path.push((next.id, next.name.clone()));
-        match edges.get(&next.id) {
+        let further = graph.edges.get(&next.id).or_else(|| {
+            let Pinned { worker, is_queued } = next.pinned.as_ref()?;
+            let body = if *worker == here {
+                Some(&top)
+            } else {
+                graph.waiting.get(worker)
+            };
+            body.filter(|_| is_queued())
+        });
+        match further {
             Some(further) => next = further,
             None => break,
         }
     }
     for task in frames {
-        edges.insert(task.id(), target.clone());
+        graph.edges.insert(task.id(), target.clone());
     }
+    graph.waiting.insert(here, top);
     Ok(())
 }
 
 /// Their wait is over.
-pub(crate) fn leave(frames: &[TaskRef]) {
-    let mut edges = EDGES.lock();
-    for task in frames {
-        edges.remove(&task.id());
-    }
+pub(crate) fn leave(here: Place, frames: &[TaskRef]) {
+    let mut graph = GRAPH.lock();
+    graph.waiting.remove(&here);
+    let ended: Vec<_> = frames
+        .iter()
+        .filter_map(|task| graph.edges.remove(&task.id()))
+        .collect();
+    // What they hold may be the last of a task: dropped when nobody waits for the lock.
+    drop(graph);
+    drop(ended);
 }

@@ -10,7 +10,7 @@ use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue, Ticket};
 use crate::pool::waits;
 use crate::reason::CancelReason;
-use crate::seat::{self, Seat, Wait};
+use crate::seat::{self, Place, Seat, Wait};
 use crate::sync::spin;
 use crate::task::{self, Frames, Host, Stage, TaskRef};
 use parking_lot::Mutex;
@@ -56,7 +56,7 @@ impl Worker {
     fn take_on(&self, task: TaskRef) {
         match self.perform(task) {
             Performed::Ran => {}
-            Performed::Gone(task) => self.core.bury(&*task, false),
+            Performed::Gone(task) => self.core.bury(&*task),
             Performed::PoolCancels(task) => self.core.leave_behind(task),
         }
     }
@@ -119,6 +119,11 @@ impl Worker {
         }
         core.told();
         true
+    }
+
+    /// What tells this worker from all others of the process.
+    fn place(&self) -> Place {
+        (self.core.owner(), self.desk.index)
     }
 
     /// Whether more than half of this thread's stack is in use.
@@ -192,7 +197,7 @@ impl Seat for Worker {
         let mut bodies = Vec::new();
         if let Wait::Task(target) = &wait {
             bodies = self.desk.frames.all();
-            waits::enter(&bodies, target)
+            waits::enter(self.place(), &bodies, target)
                 .map_err(|circle| TaskError::WouldDeadlock(Box::new(circle)))?;
         }
         if held {
@@ -207,7 +212,7 @@ impl Seat for Worker {
                 Err(_) => true,
             };
             if refused {
-                waits::leave(&bodies);
+                waits::leave(self.place(), &bodies);
                 return Err(self.core.deadlock_at_bound());
             }
         }
@@ -218,7 +223,7 @@ impl Seat for Worker {
     fn retake(&self, held: bool) {
         let bodies = self.waiting.lock().pop().unwrap_or_default();
         if !bodies.is_empty() {
-            waits::leave(&bodies);
+            waits::leave(self.place(), &bodies);
         }
         if held && self.core.seats.retake() {
             self.core.queue.push(Item::Look);
@@ -270,7 +275,6 @@ impl Core {
             return;
         }
         drop(watch);
-        task.cancel(CancelReason::Shutdown);
-        self.bury(&*task, true);
+        self.cancel_unrun(&*task);
     }
 }

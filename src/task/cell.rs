@@ -9,7 +9,7 @@ use crate::event::{OutcomeKind, Summary};
 use crate::id::TaskId;
 use crate::panic::{self, TaskPanic, UnreadPanics};
 use crate::reason::CancelReason;
-use crate::seat::{Awaited, Wait};
+use crate::seat::{Awaited, Pinned, Wait};
 use crate::slot::{Aftermath, Callback, Cancelled, Extras, Outcome, Rest, Slot};
 use crate::task::work::Work;
 use std::any::Any;
@@ -98,7 +98,7 @@ pub(crate) trait AnyTask: Send + Sync {
     /// Its token; made at first use, and cancelling it cancels the task.
     fn token(self: Arc<Self>) -> CancelToken;
     /// Waits until settled, or until `deadline`; says which.
-    fn wait(&self, deadline: Option<Instant>) -> Result<bool, TaskError>;
+    fn wait(self: Arc<Self>, deadline: Option<Instant>) -> Result<bool, TaskError>;
     /// Notes a callback and gives its key; a finished task gives it back with the summary.
     fn on_finish(&self, callback: Callback) -> Result<u64, (Callback, Summary)>;
     fn remove_callback(&self, key: u64) -> Option<Callback>;
@@ -176,6 +176,22 @@ impl<W: Work> Cell<W> {
             name,
             outcome: kind,
             ran_for: started.map(|at| clock::now().saturating_duration_since(at)),
+        }
+    }
+
+    /// What the wait graph is told of it.
+    fn awaited(self: &Arc<Self>) -> Awaited {
+        let pinned = self.pinned().map(|index| {
+            let cell = self.clone();
+            Pinned {
+                worker: (self.owner(), index),
+                is_queued: Arc::new(move || cell.state() == TaskState::Queued),
+            }
+        });
+        Awaited {
+            id: self.id,
+            name: self.name(),
+            pinned,
         }
     }
 
@@ -318,13 +334,10 @@ impl<W: Work> AnyTask for Cell<W> {
         token
     }
 
-    fn wait(&self, deadline: Option<Instant>) -> Result<bool, TaskError> {
+    fn wait(self: Arc<Self>, deadline: Option<Instant>) -> Result<bool, TaskError> {
         self.slot.wait(deadline, || match deadline {
             Some(_) => Wait::Open,
-            None => Wait::Task(Awaited {
-                id: self.id,
-                name: self.name(),
-            }),
+            None => Wait::Task(self.awaited()),
         })
     }
 

@@ -278,11 +278,14 @@ pub(super) fn wait_for<T>(
     task: &Arc<dyn Joinable<T>>,
     deadline: Option<Instant>,
 ) -> Result<bool, TaskError> {
+    let state = task.state();
     // Timed waits run nothing: what they ran might take longer than they may.
-    if deadline.is_none() && task.state() == TaskState::Queued && run_here(task) {
+    if state == TaskState::Finished
+        || (deadline.is_none() && state == TaskState::Queued && run_here(task))
+    {
         return Ok(true);
     }
-    task.wait(deadline)
+    task.clone().wait(deadline)
 }
 
 fn run_here<T>(task: &Arc<dyn Joinable<T>>) -> bool {

@@ -5,8 +5,8 @@
 use crate::error::TaskError;
 use crate::fork;
 use crate::reason::CancelReason;
-use crate::slot::Outcome;
-use crate::task::cell::{AnyTask, Cell};
+use crate::slot::{Extras, Outcome};
+use crate::task::cell::{AnyTask, Cell, TaskState};
 use crate::task::handle::TaskHandle;
 use crate::task::work::Work;
 use std::fmt;
@@ -25,16 +25,21 @@ impl<T: Send + 'static> Work for ByHand<T> {
     }
 }
 
-fn cell<T: Send + 'static>(site: &'static Location<'static>) -> Arc<Cell<ByHand<T>>> {
-    Cell::new(fork::NOBODY, site, ByHand(PhantomData), None, false)
+fn cell<T: Send + 'static>(
+    site: &'static Location<'static>,
+    name: Option<Arc<str>>,
+) -> Arc<Cell<ByHand<T>>> {
+    let extras = name.map(|name| Extras::new(Some(name), None, None));
+    Cell::new(fork::NOBODY, site, ByHand(PhantomData), extras, false)
 }
 
 /// A handle that is settled from the start.
 pub(crate) fn settled<T: Send + 'static>(
     site: &'static Location<'static>,
+    name: Option<Arc<str>>,
     outcome: Outcome<T>,
 ) -> TaskHandle<T> {
-    let cell = cell(site);
+    let cell = cell(site, name);
     cell.claim();
     cell.settle(outcome).retire();
     TaskHandle::new(cell)
@@ -52,7 +57,7 @@ pub(crate) fn settled<T: Send + 'static>(
 /// ```
 #[track_caller]
 pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
-    let cell = cell(Location::caller());
+    let cell = cell(Location::caller(), None);
     (Promise { cell: cell.clone() }, TaskHandle::new(cell))
 }
 
@@ -89,7 +94,7 @@ impl<T: Send + 'static> Promise<T> {
 
     /// Whether the handle was cancelled: nobody waits for the value any more.
     pub fn is_cancelled(&self) -> bool {
-        self.cell.state() == crate::task::cell::TaskState::Finished
+        self.cell.state() == TaskState::Finished
     }
 }
 
