@@ -8,6 +8,7 @@
 //
 // No lock is held while another is taken, nor while a hook of the user's runs or is dropped.
 
+use crate::alarm::{self, Ring};
 use crate::clock;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -38,6 +39,8 @@ struct Node {
 #[derive(Default)]
 struct Inner {
     next_key: u64,
+    /// Whether the alarm knows of the deadline: it does once there is a hook.
+    watched: bool,
     children: HashMap<u64, Weak<Node>>,
     hooks: BTreeMap<u64, Hook>,
 }
@@ -79,8 +82,8 @@ impl CancelToken {
 
     /// A token that is cancelled `timeout` from now. A time that the clock cannot hold is for ever.
     ///
-    /// Nobody watches the clock for it: whoever asks, waits or sleeps sees the deadline at its time, and the hooks of
-    /// [`on_cancel`](Self::on_cancel) run when somebody first does.
+    /// Whoever asks, waits or sleeps sees the deadline at its time; the hooks of [`on_cancel`](Self::on_cancel), a queued
+    /// task's among them, run then, on a thread of the library's own.
     ///
     /// ```
     /// use millhand::{CancelReason, CancelToken};
@@ -244,7 +247,8 @@ impl CancelToken {
         self.is_cancelled()
     }
 
-    /// Calls `hook` once when the token is cancelled, on the thread that cancels it; at once, here, if it is already.
+    /// Calls `hook` once when the token is cancelled, on the thread that cancels it (a deadline has one of its own); at
+    /// once, here, if it is already.
     /// For what a poll cannot reach: shutting a socket, killing a child process.
     ///
     /// Dropping the guard takes the hook out again (a hook that is running just then runs to its end). A panic in it
@@ -265,8 +269,17 @@ impl CancelToken {
         let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) else {
             let key = inner.key();
             inner.hooks.insert(key, Box::new(hook));
+            let watch = self
+                .node
+                .deadline
+                .filter(|_| !mem::replace(&mut inner.watched, true));
+            drop(inner);
+            let node = Arc::downgrade(&self.node);
+            if let Some(deadline) = watch {
+                alarm::at(deadline, node.clone());
+            }
             return CancelGuard {
-                place: Some((Arc::downgrade(&self.node), key)),
+                place: Some((node, key)),
             };
         };
         drop(inner);
@@ -287,6 +300,12 @@ impl fmt::Debug for CancelToken {
             .field("reason", &self.reason())
             .field("deadline", &self.node.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+impl Ring for Node {
+    fn ring(self: Arc<Self>) {
+        CancelToken { node: self }.cancel(CancelReason::Deadline);
     }
 }
 

@@ -130,12 +130,13 @@
 //
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
-//   ground       sync clock fork id reason counters panic error event seat
+//   ground       sync clock fork id reason counters panic error event seat alarm
 //   hand-off     cancel slot
 //   task         task/
 //   pool         pool/
 //   signals      signal
 
+mod alarm;
 mod cancel;
 mod clock;
 mod counters;

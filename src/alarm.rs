@@ -1,0 +1,129 @@
+//! The alarm: rings what has asked for it at its instant, on time.
+//!
+//! Layer 0, for deadlines that have hooks to run: one thread for the process, started at the first such deadline. Where
+//! nobody hooks on, a deadline needs no alarm: whoever asks reads the clock.
+//
+// The thread itself only keeps time. What is due is rung on a thread of its own, together with all else that is due at that
+// moment, since hooks are the user's and may take long: a hung one must not stop the clock for the rest of the process.
+//
+// A heap of weak references: what was dropped does not ring, and is swept out once the heap has doubled since the last
+// sweep.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// What can be rung.
+pub(crate) trait Ring: Send + Sync {
+    fn ring(self: Arc<Self>);
+}
+
+/// Rings `what` at `instant`, if it is still there then.
+pub(crate) fn at(instant: Instant, what: Weak<dyn Ring>) {
+    imp::at(instant, what);
+}
+
+#[cfg(not(loom))]
+mod imp {
+    use super::{Arc, Instant, Ring, Weak};
+    use crate::clock;
+    use crate::sync::{Condvar, Mutex};
+    use std::collections::BTreeMap;
+    use std::{process, thread};
+
+    static ALARM: Alarm = Alarm {
+        state: Mutex::new(State {
+            process: 0,
+            next: 0,
+            due: BTreeMap::new(),
+            sweep_at: SWEEP_FROM,
+        }),
+        sooner: Condvar::new(),
+    };
+
+    const SWEEP_FROM: usize = 64;
+
+    struct Alarm {
+        state: Mutex<State>,
+        /// Told when the earliest entry is a new one.
+        sooner: Condvar,
+    }
+
+    struct State {
+        /// The process that has the thread: a forked child has none.
+        process: u32,
+        next: u64,
+        /// By instant, and by order of entry among equals.
+        due: BTreeMap<(Instant, u64), Weak<dyn Ring>>,
+        sweep_at: usize,
+    }
+
+    pub(super) fn at(instant: Instant, what: Weak<dyn Ring>) {
+        let mut state = ALARM.state.lock();
+        if state.due.len() >= state.sweep_at {
+            state.due.retain(|_, what| what.strong_count() > 0);
+            state.sweep_at = SWEEP_FROM.max(2 * state.due.len());
+        }
+        state.next += 1;
+        let entry = (instant, state.next);
+        state.due.insert(entry, what);
+        let is_first = state.due.first_key_value().map(|(key, _)| *key) == Some(entry);
+        let mut refused = None;
+        if state.process != process::id() {
+            let thread = thread::Builder::new().name("millhand-alarm".to_owned());
+            match thread.spawn(keep_time) {
+                Ok(_) => state.process = process::id(),
+                Err(error) => refused = Some(error),
+            }
+        }
+        drop(state);
+        if is_first {
+            ALARM.sooner.notify_one();
+        }
+        if let Some(error) = refused {
+            log::warn!(
+                "no thread to watch deadlines ({error}): their hooks run when somebody next looks"
+            );
+        }
+    }
+
+    fn keep_time() {
+        let mut state = ALARM.state.lock();
+        loop {
+            let now = clock::now();
+            let mut due = Vec::new();
+            while let Some(first) = state.due.first_entry().filter(|entry| entry.key().0 <= now) {
+                due.extend(first.remove().upgrade());
+            }
+            if due.is_empty() {
+                let next = state
+                    .due
+                    .first_key_value()
+                    .map(|((instant, _), _)| *instant);
+                clock::wait(&ALARM.sooner, &mut state, next);
+                continue;
+            }
+            drop(state);
+            ring_all(due);
+            state = ALARM.state.lock();
+        }
+    }
+
+    fn ring_all(due: Vec<Arc<dyn Ring>>) {
+        let due = Arc::new(Mutex::new(due));
+        let theirs = due.clone();
+        let ring = |due: &Mutex<Vec<Arc<dyn Ring>>>| {
+            let due = std::mem::take(&mut *due.lock());
+            due.into_iter().for_each(Ring::ring);
+        };
+        let thread = thread::Builder::new().name("millhand-deadline".to_owned());
+        if thread.spawn(move || ring(&theirs)).is_err() {
+            ring(&due);
+        }
+    }
+}
+
+#[cfg(loom)]
+mod imp {
+    //! The models have no clock.
+    pub(super) fn at(_: super::Instant, _: super::Weak<dyn super::Ring>) {}
+}
