@@ -303,7 +303,7 @@ impl Error for BuildError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// The call came from one of the pool's own tasks, which would wait for itself.
+    /// The call came from one of the pool's own tasks, or from what its shutdown drops or calls: it would wait for itself.
     InsideTask,
     /// The pool belongs to the process that this one was forked from.
     Forked,

@@ -119,8 +119,8 @@ pub(crate) struct Rest {
 /// What a cancel found.
 pub(crate) enum Cancelled<W, T> {
     /// It was queued: now it is settled, and here is the work, to be dropped.
-    Unrun(W, Aftermath<T>),
-    /// It runs: the request is noted, and here is the token to cancel, if anybody has asked for one.
+    Unrun(W, Aftermath<T>, Option<CancelToken>),
+    /// It runs: the request is noted. In both cases the token is to be cancelled, if anybody has asked for one.
     Running(Option<CancelToken>),
     Finished,
 }
@@ -241,6 +241,10 @@ impl<W, T> Slot<W, T> {
 
     pub(crate) fn cancel(&self, reason: CancelReason) -> Cancelled<W, T> {
         let mut inner = self.inner.lock();
+        let token = inner
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.token.clone());
         match &inner.stage {
             Stage::Queued(_) => {
                 let Stage::Queued(work) = mem::replace(&mut inner.stage, Stage::Running) else {
@@ -251,17 +255,13 @@ impl<W, T> Slot<W, T> {
                 let kind = OutcomeKind::of_error(&error);
                 let aftermath = self.finish(inner, Err(error), kind);
                 drop(place);
-                Cancelled::Unrun(work, aftermath)
+                Cancelled::Unrun(work, aftermath, token)
             }
             Stage::Running => {
                 if self.stop.load(Ordering::Relaxed) == 0 {
                     // ORDERING: pairs with the load in `stop_reason`.
                     self.stop.store(reason as u8, Ordering::Release);
                 }
-                let token = inner
-                    .extras
-                    .as_ref()
-                    .and_then(|extras| extras.token.clone());
                 Cancelled::Running(token)
             }
             Stage::Settled(_) | Stage::Taken => Cancelled::Finished,

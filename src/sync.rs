@@ -13,15 +13,6 @@ pub(crate) use loom::sync::atomic;
 #[cfg(loom)]
 pub(crate) use model::{Condvar, Mutex, MutexGuard};
 
-/// Stands between two sequentially consistent accesses whose order an argument rests on (`ORDERING:` says which).
-///
-/// In life their being sequentially consistent is enough. loom, which weakens such accesses, is given the fence.
-#[inline]
-pub(crate) fn sc_fence() {
-    #[cfg(loom)]
-    atomic::fence(atomic::Ordering::SeqCst);
-}
-
 /// Asks `done` a few microseconds long, with pause instructions between; says whether it came true.
 ///
 /// A hand-off between two running threads takes less than parking and being woken, so whoever is about to park tries

@@ -4,7 +4,7 @@
 
 use crate::cancel::CancelToken;
 use crate::counters::Striped;
-use crate::error::{PoolError, Rejection, SubmitError, TaskError};
+use crate::error::{Rejection, SubmitError, TaskError};
 use crate::event::OutcomeKind;
 use crate::fork;
 use crate::panic::{self, TaskPanic, UnreadPanics};
@@ -18,7 +18,6 @@ use crate::pool::seats::Seats;
 use crate::reason::CancelReason;
 use crate::seat;
 use crate::slot::{Extras, Place};
-use crate::sync::sc_fence;
 use crate::task::{self, AnyTask, CancelOutcome, Cell, TaskHandle, TaskRef, Work, settled};
 
 use parking_lot::Mutex;
@@ -40,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) seats: Seats,
     pub(crate) crew: Mutex<Crew>,
     pub(crate) counts: Counts,
+    /// Held while a shutdown joins the threads: another one that comes back has seen them gone, too.
+    pub(crate) joining: Mutex<()>,
     /// Whether the log knows that spares ran out.
     pub(crate) warned_at_bound: AtomicBool,
 }
@@ -63,6 +64,12 @@ pub(crate) struct Spec {
     pub(crate) token: Option<CancelToken>,
 }
 
+/// What a task without options asks for.
+pub(crate) static PLAIN: Spec = Spec {
+    name: None,
+    token: None,
+};
+
 impl Spec {
     fn extras(&self, place: Option<Place>) -> Option<Box<Extras>> {
         (self.name.is_some() || place.is_some())
@@ -84,6 +91,7 @@ impl Core {
             seats: Seats::new(options.workers, options.max_spares),
             crew: Mutex::new(Crew::default()),
             counts: Counts::default(),
+            joining: Mutex::new(()),
             warned_at_bound: AtomicBool::new(false),
             options,
         });
@@ -98,17 +106,6 @@ impl Core {
     /// Whether this thread is one of this pool's workers.
     pub(crate) fn is_here(&self) -> bool {
         task::is_worker_of(self.owner)
-    }
-
-    /// Whether the caller may wait for this pool.
-    pub(crate) fn may_wait(&self) -> Result<(), PoolError> {
-        if fork::is_foreign(self.owner) {
-            return Err(PoolError::Forked);
-        }
-        if self.is_here() {
-            return Err(PoolError::InsideTask);
-        }
-        Ok(())
     }
 
     // The way in.
@@ -146,7 +143,6 @@ impl Core {
     fn send(self: &Arc<Self>, task: TaskRef) {
         self.queue.push(Item::Task(Ticket::new(task)));
         // ORDERING: crossbeam's push and this look are sequentially consistent; see `seats`.
-        sc_fence();
         if self.seats.is_short() {
             self.call_spare();
         }

@@ -2,9 +2,8 @@
 //!
 //! Layer 3.
 
-use crate::pool::core::{Core, Spec};
+use crate::pool::core::{Core, PLAIN, Spec};
 use crate::pool::submit::{TaskBuilder, verbs};
-use crate::pool::thread_pool::PLAIN;
 use crate::task::Current;
 use std::fmt;
 use std::sync::Arc;

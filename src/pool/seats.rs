@@ -17,8 +17,8 @@
 //
 // Most pools are never short: `hint` saves them the lock.
 
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use crate::sync::{Mutex, sc_fence};
 
 const SHORT: u8 = 1;
 const OVER: u8 = 2;
@@ -96,16 +96,25 @@ impl Seats {
     /// A body waits. `for_ever`: it is refused if nobody would be left to end its wait.
     pub(crate) fn leave(&self, for_ever: bool) -> Result<(), Bound> {
         let mut state = self.state.lock();
-        let last = state.seated() == 1;
-        if for_ever && last && state.threads >= state.seats.saturating_add(self.max_spares) {
+        if for_ever && state.seated() == 1 && self.is_at_bound(&state) {
             return Err(Bound);
         }
         state.waiting += 1;
         self.note(&state);
-        drop(state);
-        // ORDERING: between the seat given up and the look whether a spare is due; pairs with those below.
-        sc_fence();
         Ok(())
+    }
+
+    /// A body whose seat is given up already waits for ever; refused as above.
+    pub(crate) fn stay_away(&self) -> Result<(), Bound> {
+        let state = self.state.lock();
+        match state.seated() == 0 && self.is_at_bound(&state) {
+            true => Err(Bound),
+            false => Ok(()),
+        }
+    }
+
+    fn is_at_bound(&self, state: &State) -> bool {
+        state.threads >= state.seats.saturating_add(self.max_spares)
     }
 
     /// Its wait is over; says whether an idle thread must be told to look, since one is too many.
@@ -115,24 +124,21 @@ impl Seats {
         self.note(&state);
         let over = state.seated() > state.seats;
         drop(state);
-        // ORDERING: pairs with the fence in `look_for_work`: either the idle thread sees that one is too many, or it
-        // is seen here and told.
-        sc_fence();
+        // ORDERING: pairs with `look_for_work`: either the idle thread sees the hint that one is too many, or it is seen
+        // here and told.
         over && self.idle.load(Ordering::SeqCst) > 0
     }
 
     /// A thread has nothing to do, and is about to look once more before it parks.
     pub(crate) fn look_for_work(&self) {
+        // ORDERING: pairs with `retake`.
         self.idle.fetch_add(1, Ordering::SeqCst);
-        // ORDERING: pairs with the fence in `retake`.
-        sc_fence();
     }
 
     /// It has found some. Whether a spare is due must be asked next.
     pub(crate) fn found_work(&self) {
+        // ORDERING: before this thread's look at the hint and at what it left in the queue.
         self.idle.fetch_sub(1, Ordering::SeqCst);
-        // ORDERING: between this thread's being busy and its look at what it left in the queue.
-        sc_fence();
     }
 
     /// Whether a spare is due, given whether work is ready.
@@ -144,7 +150,7 @@ impl Seats {
         if !due {
             return Spare::NotDue;
         }
-        if state.threads >= state.seats.saturating_add(self.max_spares) {
+        if self.is_at_bound(&state) {
             return Spare::AtBound;
         }
         self.add(&mut state, 1);

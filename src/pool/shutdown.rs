@@ -11,8 +11,10 @@ use crate::pool::queue::{Item, RunQueue};
 use crate::reason::CancelReason;
 use crate::seat;
 use crate::task::TaskRef;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::iter;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -178,12 +180,32 @@ impl fmt::Display for RunningTask {
     }
 }
 
+thread_local! {
+    /// The pools whose left-over tasks this thread is cancelling.
+    static SWEEPING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Core {
+    /// Whether the caller may wait for this pool. One of its own workers may not, nor may a closure's drop or a callback
+    /// that a shutdown of it runs: the tasks that are being cancelled would be waited for by their own cancelling.
+    pub(crate) fn may_wait(&self) -> Result<(), PoolError> {
+        if self.is_foreign() {
+            return Err(PoolError::Forked);
+        }
+        let sweeping = SWEEPING.with_borrow(|pools| pools.contains(&self.owner()));
+        if self.is_here() || sweeping {
+            return Err(PoolError::InsideTask);
+        }
+        Ok(())
+    }
+
     /// Shuts the pool down and waits as `how` says. A pool that is shutting down already goes on doing so, faster if
     /// this call says so; one that is over reports again.
     pub(crate) fn shutdown(&self, how: &Shutdown) -> Result<ShutdownReport, PoolError> {
         self.may_wait()?;
         let begun = clock::now();
+        // First of all: a worker that sees the pool cancelling leaves closures behind only if somebody takes them.
+        self.quiet.lock().sweepers += 1;
         self.close(match how.cancel_after {
             Some(Duration::ZERO) => Phase::Cancelling,
             _ => Phase::Draining,
@@ -222,7 +244,6 @@ impl Core {
     fn wait_for_the_end(&self, cancel_at: Option<Instant>, give_up_at: Option<Instant>) -> bool {
         let mut swept = false;
         let mut gave_up = false;
-        self.quiet.lock().sweepers += 1;
         loop {
             let mut watch = self.quiet.lock();
             // Under the lock: who moves the phase pokes through it, so the move is either seen here or heard below.
@@ -238,7 +259,7 @@ impl Core {
                 watch.sweepers -= 1;
                 let left = std::mem::take(&mut watch.left_behind);
                 drop(watch);
-                left.iter().for_each(|task| self.cancel_unrun(&**task));
+                self.cancel_all(left);
                 break;
             }
             let next = match (cancel_at, give_up_at) {
@@ -259,32 +280,43 @@ impl Core {
             return false;
         }
         self.end();
+        let joining = self.joining.lock();
         let threads = self.crew.lock().take_threads();
         for thread in threads {
             // A worker's thread ends by a panic only through a fault of the library's own, told by the panic hook.
             let _ = thread.join();
         }
+        drop(joining);
+        // What nobody has read are looks, and tickets of tasks that ran where they were waited for.
+        while self.queue.try_pop().is_some() {}
         true
     }
 
     /// Cancels all that is queued, here, and asks all that runs to stop.
     fn sweep(&self, left_behind: Vec<TaskRef>) {
-        left_behind
-            .iter()
-            .for_each(|task| self.cancel_unrun(&**task));
-        while let Some(item) = self.queue.try_pop() {
-            if let Item::Task(ticket) = item {
-                self.cancel_unrun(&*ticket.redeem());
+        self.cancel_all(left_behind);
+        self.cancel_all(iter::from_fn(|| {
+            loop {
+                match self.queue.try_pop()? {
+                    Item::Task(ticket) => break Some(ticket.redeem()),
+                    Item::Look => {}
+                }
             }
-        }
+        }));
         for desk in self.desks() {
-            while let Some(task) = desk.mail.take() {
-                self.cancel_unrun(&*task);
-            }
+            self.cancel_all(iter::from_fn(|| desk.mail.take()));
         }
         for task in self.running() {
             task.cancel(CancelReason::Shutdown);
         }
+    }
+
+    fn cancel_all(&self, tasks: impl IntoIterator<Item = TaskRef>) {
+        SWEEPING.with_borrow_mut(|pools| pools.push(self.owner()));
+        for task in tasks {
+            self.cancel_unrun(&*task);
+        }
+        SWEEPING.with_borrow_mut(|pools| pools.pop());
     }
 
     fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {

@@ -23,7 +23,7 @@ macro_rules! verbs {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         #[track_caller]
-        pub fn submit<F, $($generic),+>(&self, f: F) -> $crate::TaskHandle<$output>
+        pub fn submit<F, $($generic),+>(&self, f: F) -> $crate::task::TaskHandle<$output>
         where
             F: FnOnce() -> $output + Send + 'static,
             $($generic: Send + 'static),+
@@ -49,7 +49,7 @@ macro_rules! verbs {
         pub fn try_submit<F, $($generic),+>(
             &self,
             f: F,
-        ) -> Result<$crate::TaskHandle<$output>, $crate::SubmitError<F>>
+        ) -> Result<$crate::task::TaskHandle<$output>, $crate::error::SubmitError<F>>
         where
             F: FnOnce() -> $output + Send + 'static,
             $($generic: Send + 'static),+
@@ -83,7 +83,7 @@ macro_rules! verbs {
             &self,
             f: F,
             timeout: std::time::Duration,
-        ) -> Result<$crate::TaskHandle<$output>, $crate::SubmitError<F>>
+        ) -> Result<$crate::task::TaskHandle<$output>, $crate::error::SubmitError<F>>
         where
             F: FnOnce() -> $output + Send + 'static,
             $($generic: Send + 'static),+
@@ -110,7 +110,7 @@ macro_rules! verbs {
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
         #[track_caller]
-        pub fn execute<F, $($generic),+>(&self, f: F) -> Result<(), $crate::SubmitError<F>>
+        pub fn execute<F, $($generic),+>(&self, f: F) -> Result<(), $crate::error::SubmitError<F>>
         where
             F: FnOnce() -> $output + Send + 'static,
             $($generic: Send + 'static),+
@@ -138,7 +138,7 @@ macro_rules! verbs {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         #[track_caller]
-        pub fn try_execute<F, $($generic),+>(&self, f: F) -> Result<(), $crate::SubmitError<F>>
+        pub fn try_execute<F, $($generic),+>(&self, f: F) -> Result<(), $crate::error::SubmitError<F>>
         where
             F: FnOnce() -> $output + Send + 'static,
             $($generic: Send + 'static),+

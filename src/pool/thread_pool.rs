@@ -4,7 +4,7 @@
 
 use crate::clock;
 use crate::error::{BuildError, PoolError, SubmitError};
-use crate::pool::core::{Core, Spec};
+use crate::pool::core::{Core, PLAIN, Spec};
 use crate::pool::options::check_workers;
 use crate::pool::pool_ref::PoolRef;
 use crate::pool::queue::RunQueue;
@@ -16,12 +16,6 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What a task without options asks for.
-pub(super) static PLAIN: Spec = Spec {
-    name: None,
-    token: None,
-};
 
 /// A pool of worker threads that run tasks.
 ///

@@ -2,8 +2,8 @@
 //!
 //! Layer 3. One graph for the process, since tasks wait across pools; under one lock, on the slow path only.
 //
-// An edge stands for an untimed wait for one task. The bodies on one stack (a body that waits for a queued task runs
-// it on top of itself) all wait for whatever the topmost waits for. Every edge is checked before it is drawn, so the
+// An edge stands for an untimed wait for one task. Of the bodies on one stack (a body that waits for a queued task runs
+// it on top of itself) each waits for the next above it, and the topmost for the task in question. Every edge is checked before it is drawn, so the
 // graph has no circle, and following it from any task ends.
 //
 // The target of an edge may have settled while its waiter has not woken yet. That makes no false circle: a settled
@@ -74,9 +74,10 @@ pub(crate) fn enter(here: Place, frames: &[TaskRef], target: &Awaited) -> Result
             None => break,
         }
     }
-    for task in frames {
-        graph.edges.insert(task.id(), target.clone());
+    for pair in frames.windows(2) {
+        graph.edges.insert(pair[0].id(), awaited(&pair[1]));
     }
+    graph.edges.insert(top.id, target.clone());
     graph.waiting.insert(here, top);
     Ok(())
 }

@@ -121,6 +121,22 @@ impl Worker {
         true
     }
 
+    /// Gives the seat up, if it is held; says whether nobody would be left to end the wait, which leaves it as it was.
+    fn is_stuck(&self, for_ever: bool, held: bool) -> bool {
+        let core = &self.core;
+        if !held {
+            return for_ever && core.seats.stay_away().is_err();
+        }
+        if core.seats.leave(for_ever).is_err() {
+            return true;
+        }
+        let stuck = core.call_spare() && for_ever;
+        if stuck {
+            core.seats.retake();
+        }
+        stuck
+    }
+
     /// What tells this worker from all others of the process.
     fn place(&self) -> Place {
         (self.core.owner(), self.desk.index)
@@ -200,21 +216,9 @@ impl Seat for Worker {
             waits::enter(self.place(), &bodies, target)
                 .map_err(|circle| TaskError::WouldDeadlock(Box::new(circle)))?;
         }
-        if held {
-            let refused = match self.core.seats.leave(for_ever) {
-                Ok(()) => {
-                    let stuck = self.core.call_spare() && for_ever;
-                    if stuck {
-                        self.core.seats.retake();
-                    }
-                    stuck
-                }
-                Err(_) => true,
-            };
-            if refused {
-                waits::leave(self.place(), &bodies);
-                return Err(self.core.deadlock_at_bound());
-            }
+        if self.is_stuck(for_ever, held) {
+            waits::leave(self.place(), &bodies);
+            return Err(self.core.deadlock_at_bound());
         }
         self.waiting.lock().push(bodies);
         Ok(())

@@ -257,12 +257,16 @@ impl<W: Work> AnyTask for Cell<W> {
         let Some((work, token)) = self.slot.claim() else {
             return Err(self);
         };
+        // Its token's deadline may have passed while it was queued.
+        let stopped = token.and_then(|token| token.reason());
+        if stopped.is_some() {
+            self.slot.with_extras(|extras, _| extras.started = None);
+        }
         // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
         stage.enter(self);
-        let outcome = match token.and_then(|token| token.reason()) {
+        let outcome = match stopped {
             None => panic::catch(|| work.attempt()),
             Some(reason) => {
-                // Its token's deadline passed while it was queued, and nobody looked.
                 panic::discard(work);
                 Err(panic::checkpoint(reason))
             }
@@ -290,7 +294,10 @@ impl<W: Work> AnyTask for Cell<W> {
 
     fn cancel(&self, reason: CancelReason) -> CancelOutcome {
         match self.slot.cancel(reason) {
-            Cancelled::Unrun(work, aftermath) => {
+            Cancelled::Unrun(work, aftermath, token) => {
+                if let Some(token) = token {
+                    token.cancel(reason);
+                }
                 panic::discard(work);
                 let error = TaskError::stopped(reason);
                 self.bury(OutcomeKind::of_error(&error), aftermath).retire();

@@ -12,7 +12,6 @@ use crate::reason::CancelReason;
 use crate::slot::Outcome;
 use crate::task::cell::{AnyTask, CancelOutcome, Joinable, TaskRef, TaskState, discard_outcome};
 use crate::task::context;
-use crate::task::shared::SharedHandle;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -243,10 +242,9 @@ impl<T> TaskHandle<T> {
         }
     }
 
-    /// Makes a handle that can be cloned and read by many.
-    pub fn share(mut self) -> SharedHandle<T> {
-        let task = self.take_task();
-        SharedHandle::new(task, self.cancel_on_drop)
+    /// The task, and whether dropping what holds it cancels it.
+    pub(super) fn into_parts(mut self) -> (Arc<dyn Joinable<T>>, bool) {
+        (self.take_task(), self.cancel_on_drop)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::TaskError;
 use crate::id::TaskId;
 use crate::reason::CancelReason;
 use crate::task::cell::{CancelOutcome, Joinable, TaskState};
-use crate::task::handle::{face, let_go, wait_for};
+use crate::task::handle::{TaskHandle, face, let_go, wait_for};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -41,9 +41,11 @@ struct Shared<T> {
     cancel_on_drop: bool,
 }
 
-impl<T> SharedHandle<T> {
-    pub(crate) fn new(task: Arc<dyn Joinable<T>>, cancel_on_drop: bool) -> Self {
-        Self {
+impl<T> TaskHandle<T> {
+    /// Makes a handle that can be cloned and read by many.
+    pub fn share(self) -> SharedHandle<T> {
+        let (task, cancel_on_drop) = self.into_parts();
+        SharedHandle {
             shared: Arc::new(Shared {
                 task,
                 outcome: OnceLock::new(),
@@ -52,7 +54,9 @@ impl<T> SharedHandle<T> {
             refused: OnceLock::new(),
         }
     }
+}
 
+impl<T> SharedHandle<T> {
     fn task(&self) -> &Arc<dyn Joinable<T>> {
         &self.shared.task
     }
