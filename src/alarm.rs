@@ -14,6 +14,7 @@ use std::time::Instant;
 
 /// What can be rung.
 pub(crate) trait Ring: Send + Sync {
+    #[cfg_attr(loom, allow(dead_code))]
     fn ring(self: Arc<Self>);
 }
 

@@ -60,7 +60,7 @@ static SHARED: OnceLock<Shared> = OnceLock::new();
 
 impl Signals {
     /// What a program that was ended by a signal exits with.
-    pub const EXIT_CODE: i32 = 130;
+    pub const EXIT_CODE: u8 = 130;
 
     /// Registers for the signals, or joins the registration that there is.
     ///
@@ -144,7 +144,7 @@ impl Shared {
             .collect();
         drop(state);
         if count > 2 {
-            std::process::exit(Signals::EXIT_CODE);
+            std::process::exit(Signals::EXIT_CODE.into());
         }
         self.came.notify_all();
         // A logger may hang (a standard error that nobody reads) or panic; a token's hooks may do either.

@@ -36,7 +36,7 @@ impl Crew {
         let vacant = self.members.iter().position(Option::is_none);
         Arc::new(Desk {
             index: vacant.unwrap_or(self.members.len()),
-            frames: Frames::default(),
+            frames: Frames::new(),
             mail: Mailbox::new(),
         })
     }

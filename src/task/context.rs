@@ -17,10 +17,14 @@ use std::time::Duration;
 
 /// The bodies on one worker's stack, the innermost last. The worker pushes and pops; whoever lists what runs, or
 /// cancels it, looks.
-#[derive(Default)]
 pub(crate) struct Frames(parking_lot::Mutex<Vec<TaskRef>>);
 
 impl Frames {
+    pub(crate) fn new() -> Self {
+        // Room for the usual depth, so that no first task allocates.
+        Self(parking_lot::Mutex::new(Vec::with_capacity(4)))
+    }
+
     pub(crate) fn push(&self, task: TaskRef) {
         self.0.lock().push(task);
     }

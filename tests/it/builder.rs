@@ -1,0 +1,616 @@
+//! The options of a pool and of a task: what is refused, and what each one does.
+
+use crate::lifecycle::Census;
+use crate::stress::{EXPECTED, silence};
+use crate::submit::hold;
+use crate::support::must_recv;
+use millhand::{
+    BuildError, CancelOutcome, CancelReason, CancelToken, OnFull, PoolBuilder, Shutdown, TaskError,
+    ThreadPool,
+};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+
+/// A panic's payload whose own drop panics, with another one.
+pub(crate) struct Grenade(pub(crate) u32);
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            std::panic::panic_any(Grenade(self.0 - 1));
+        }
+    }
+}
+
+fn is_refused(builder: PoolBuilder, option: &str, text: &str) {
+    let error = builder.build().unwrap_err();
+    assert_eq!(error.to_string(), text);
+    assert!(error.source().is_none());
+    match error {
+        BuildError::Invalid { option: named, .. } => assert_eq!(named, option),
+        other => panic!("refused otherwise: {other}"),
+    }
+}
+
+#[test]
+fn no_workers_are_refused() {
+    is_refused(
+        ThreadPool::builder().workers(0),
+        "workers",
+        "the pool's `workers` is not allowed: it must be from 1 to 65,536",
+    );
+    let error = ThreadPool::new(0).unwrap_err();
+    assert!(matches!(error, BuildError::Invalid { .. }));
+}
+
+#[test]
+fn too_many_workers_are_refused() {
+    is_refused(
+        ThreadPool::builder().workers(65_537),
+        "workers",
+        "the pool's `workers` is not allowed: it must be from 1 to 65,536",
+    );
+}
+
+#[test]
+fn too_many_spares_are_refused() {
+    is_refused(
+        ThreadPool::builder().workers(1).max_spares(65_537),
+        "max_spares",
+        "the pool's `max_spares` is not allowed: it must be from 0 to 65,536",
+    );
+}
+
+#[test]
+fn a_capacity_of_nothing_is_refused() {
+    is_refused(
+        ThreadPool::builder().workers(1).queue_capacity(0),
+        "queue_capacity",
+        "the pool's `queue_capacity` is not allowed: it must be at least 1 (leave it out for an unbounded queue)",
+    );
+}
+
+#[test]
+fn a_tiny_stack_is_refused() {
+    is_refused(
+        ThreadPool::builder().workers(1).stack_size(65_535),
+        "stack_size",
+        "the pool's `stack_size` is not allowed: it must be at least 65,536 bytes",
+    );
+}
+
+#[test]
+fn a_nul_in_the_name_is_refused() {
+    is_refused(
+        ThreadPool::builder().workers(1).name_prefix("a\0b"),
+        "name_prefix",
+        "the pool's `name_prefix` is not allowed: it must be a text without NUL characters",
+    );
+}
+
+#[test]
+fn the_least_that_is_allowed_works() {
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .max_spares(0)
+        .queue_capacity(1)
+        .stack_size(65_536)
+        .name_prefix("")
+        .on_full(OnFull::Reject)
+        .build()
+        .unwrap();
+    assert_eq!((pool.workers(), pool.threads()), (1, 1));
+    let name = pool.submit(|| std::thread::current().name().map(String::from));
+    assert_eq!(name.join().unwrap().as_deref(), Some("-0"));
+}
+
+/// More than any address space has.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_pool_whose_every_thread_the_system_refuses_is_an_error_with_its_cause() {
+    let census = Census::new();
+    let error = census
+        .watch(ThreadPool::builder())
+        .workers(2)
+        .stack_size(1 << 60)
+        .build()
+        .unwrap_err();
+    assert!(matches!(error, BuildError::Spawn(_)), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "the system refused to start even one worker thread"
+    );
+    assert!(error.source().is_some());
+    assert_eq!(census.started(), 0);
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+const SHORT_OF_MEMORY: &str = "MILLHAND_TEST_SHORT_OF_MEMORY";
+
+/// In a copy of this program that may have 4 GiB of addresses: room for some stacks of 256 MiB, and not for 64.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_pool_that_is_granted_fewer_threads_runs_with_those() {
+    let copy = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 4194304 && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "builder::the_copy_that_is_short_of_memory"])
+        .args(["--nocapture", "--test-threads=1"])
+        .env(SHORT_OF_MEMORY, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&copy.stdout);
+    let cried = String::from_utf8_lossy(&copy.stderr);
+    assert!(
+        copy.status.success() && said.contains("1 passed"),
+        "{}\n{said}\n{cried}",
+        copy.status
+    );
+}
+
+/// What that copy runs. Nothing when it is not a copy.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn the_copy_that_is_short_of_memory() {
+    if std::env::var_os(SHORT_OF_MEMORY).is_none() {
+        return;
+    }
+    let census = Census::new();
+    let builder = || {
+        let builder = census.watch(ThreadPool::builder());
+        builder.stack_size(256 << 20)
+    };
+    let pool = builder().workers(64).build().unwrap();
+    let granted = pool.workers();
+    assert!((1..64).contains(&granted), "{granted} were granted");
+    assert_eq!(pool.threads(), granted);
+    let held = hold(&pool, granted);
+    let handles: Vec<_> = (0..100).map(|n| pool.submit(move || n)).collect();
+    held.release();
+    for (n, handle) in handles.into_iter().enumerate() {
+        assert_eq!(handle.join().unwrap(), n);
+    }
+    drop(pool);
+    assert_eq!((census.started(), census.live()), (granted, 0));
+    // The same for a live pool that grows.
+    let pool = builder().workers(1).build().unwrap();
+    let grown = pool.set_workers(64).unwrap();
+    assert!((1..64).contains(&grown), "{grown} were granted");
+    assert_eq!((pool.workers(), pool.threads()), (grown, grown));
+    hold(&pool, grown).release();
+    drop(pool);
+    assert_eq!(census.live(), 0);
+}
+
+#[test]
+fn threads_are_named_by_the_prefix_and_their_index() {
+    let names = |pool: &ThreadPool| -> BTreeSet<String> {
+        let names = pool.broadcast(|| {
+            let thread = std::thread::current();
+            thread.name().unwrap().to_owned()
+        });
+        names
+            .unwrap()
+            .into_iter()
+            .map(|name| name.join().unwrap())
+            .collect()
+    };
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let pool = ThreadPool::builder()
+        .workers(3)
+        .name_prefix("resize")
+        .build()
+        .unwrap();
+    assert_eq!(names(&pool), set(&["resize-0", "resize-1", "resize-2"]));
+    let pool = ThreadPool::new(2).unwrap();
+    let expected: BTreeSet<String> = set(&["millhand-0", "millhand-1"]);
+    assert_eq!(names(&pool), expected);
+}
+
+#[test]
+fn the_default_number_of_workers_is_what_the_system_says() {
+    let pool = ThreadPool::builder().build().unwrap();
+    let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(pool.workers(), parallelism);
+    assert_eq!(pool.threads(), parallelism);
+}
+
+/// 4 KiB a level, at the least.
+fn dig(depth: usize) -> usize {
+    let mut frame = [0_u8; 4096];
+    std::hint::black_box(&mut frame);
+    let below = if depth == 0 { 0 } else { dig(depth - 1) };
+    std::hint::black_box(&mut frame);
+    below + 1
+}
+
+#[test]
+fn the_stack_is_as_large_as_was_asked_for() {
+    // 24 MiB in frames: on the default stack this would end the process.
+    let pool = ThreadPool::builder()
+        .workers(2)
+        .stack_size(64 << 20)
+        .build()
+        .unwrap();
+    let handles: Vec<_> = (0..4).map(|_| pool.submit(|| dig(6 * 1024))).collect();
+    for handle in handles {
+        assert_eq!(handle.join().unwrap(), 6 * 1024 + 1);
+    }
+}
+
+thread_local! {
+    static READY: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+#[test]
+fn the_start_hook_runs_on_each_thread_before_its_first_task() {
+    let pool = ThreadPool::builder()
+        .workers(3)
+        .on_worker_start(|index| READY.set(Some(index)))
+        .build()
+        .unwrap();
+    let workers = pool.broadcast(|| (READY.get(), millhand::current().unwrap().worker()));
+    for worker in workers.unwrap() {
+        let (told, index) = worker.join().unwrap();
+        assert_eq!(told, Some(index));
+    }
+}
+
+#[test]
+fn the_hooks_are_told_each_index_once() {
+    let (tell, told) = mpsc::channel();
+    let (start, stop) = (tell.clone(), tell);
+    let pool = ThreadPool::builder()
+        .workers(4)
+        .on_worker_start(move |index| start.send(("start", index)).unwrap())
+        .on_worker_stop(move |index| stop.send(("stop", index)).unwrap())
+        .build()
+        .unwrap();
+    drop(pool);
+    let mut all: Vec<_> = told.iter().collect();
+    all.sort_unstable();
+    let once = |what| (0..4).map(move |index| (what, index));
+    assert!(all.into_iter().eq(once("start").chain(once("stop"))));
+}
+
+#[test]
+fn the_hooks_run_for_spares_too() {
+    let census = Census::new();
+    let pool = census
+        .watch(ThreadPool::builder())
+        .workers(1)
+        .build()
+        .unwrap();
+    let (send, receive) = mpsc::channel();
+    let waiting = pool.submit(move || millhand::blocking(|| must_recv(&receive)));
+    let sending = pool.submit(move || send.send(5).unwrap());
+    assert_eq!(waiting.join().unwrap(), 5);
+    sending.join().unwrap();
+    drop(pool);
+    assert_eq!(census.live(), 0);
+}
+
+#[test]
+fn the_stop_hook_runs_after_tasks_that_panicked() {
+    silence();
+    let census = Census::new();
+    let pool = census
+        .watch(ThreadPool::builder())
+        .workers(2)
+        .build()
+        .unwrap();
+    for _ in 0..50 {
+        pool.execute(|| panic!("{EXPECTED}")).unwrap();
+    }
+    pool.wait_idle().unwrap();
+    // A panic takes no worker with it.
+    census.wait_for(2, 2);
+    drop(pool);
+    assert_eq!((census.started(), census.live()), (2, 0));
+}
+
+#[test]
+fn panicking_hooks_harm_nothing() {
+    silence();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (start, stop, unread) = (calls.clone(), calls.clone(), calls.clone());
+    let pool = ThreadPool::builder()
+        .workers(2)
+        .on_worker_start(move |_| {
+            start.fetch_add(1, SeqCst);
+            panic!("{EXPECTED} on start")
+        })
+        .on_worker_stop(move |_| {
+            stop.fetch_add(100, SeqCst);
+            std::panic::panic_any(Grenade(3))
+        })
+        .on_unread_panic(move |_| {
+            unread.fetch_add(10_000, SeqCst);
+            panic!("{EXPECTED} on a panic")
+        })
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        pool.execute(|| panic!("{EXPECTED}")).unwrap();
+    }
+    assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.completed(), report.panicked()), (1, 3));
+    assert_eq!(pool.unread_panics(), 3);
+    drop(pool);
+    assert_eq!(calls.load(SeqCst), 30_202);
+}
+
+/// What the pool's hook hears, as (message, name, line of submission).
+type Heard = (String, Option<String>, u32);
+
+fn listening() -> (ThreadPool, mpsc::Receiver<Heard>) {
+    silence();
+    let (tell, told) = mpsc::channel();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .on_unread_panic(move |panic| {
+            let name = panic.name().map(String::from);
+            let heard = (panic.message().to_owned(), name, panic.site().line());
+            tell.send(heard).unwrap();
+        })
+        .build()
+        .unwrap();
+    (pool, told)
+}
+
+#[test]
+fn a_panic_without_a_handle_is_told() {
+    let (pool, told) = listening();
+    let line = line!() + 1;
+    pool.execute(|| panic!("{EXPECTED} one")).unwrap();
+    let task = pool.task().name("two");
+    task.try_execute(|| panic!("{EXPECTED} two")).unwrap();
+    assert_eq!(must_recv(&told), (format!("{EXPECTED} one"), None, line));
+    let second = must_recv(&told);
+    assert_eq!(
+        (second.0, second.1.as_deref()),
+        (format!("{EXPECTED} two"), Some("two"))
+    );
+    // A template keeps the hook as long as it lives.
+    drop((pool, task));
+    assert_eq!(told.iter().count(), 0);
+}
+
+#[test]
+fn a_panic_is_told_whose_handle_was_dropped_before_it() {
+    let (pool, told) = listening();
+    let held = hold(&pool, 1);
+    drop(pool.submit(|| panic!("{EXPECTED}")));
+    held.release();
+    must_recv(&told);
+    assert_eq!(pool.unread_panics(), 1);
+}
+
+#[test]
+fn a_panic_is_told_whose_handle_is_dropped_after_it_on_the_dropping_thread() {
+    let (tell, told) = mpsc::channel();
+    silence();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .on_unread_panic(move |_| tell.send(std::thread::current().id()).unwrap())
+        .build()
+        .unwrap();
+    let handle = pool.submit(|| panic!("{EXPECTED}"));
+    handle.wait().unwrap();
+    assert_eq!(pool.unread_panics(), 0, "it can be read still");
+    drop(handle);
+    assert_eq!(told.try_recv(), Ok(std::thread::current().id()));
+    assert_eq!(pool.unread_panics(), 1);
+}
+
+#[test]
+fn a_panic_that_was_joined_is_not_told() {
+    let (pool, told) = listening();
+    let explode = || -> () { panic!("{EXPECTED}") };
+    pool.submit(explode).join().unwrap_err();
+    let handle = pool.submit(explode);
+    handle.wait().unwrap();
+    handle.try_join().unwrap().unwrap_err();
+    let shared = pool.submit(explode).share();
+    let second = shared.clone();
+    second.join().as_ref().unwrap_err();
+    drop((shared, second));
+    assert_eq!(pool.unread_panics(), 0);
+    drop(pool);
+    assert_eq!(told.iter().count(), 0);
+}
+
+#[test]
+fn a_panic_is_told_once_whose_shared_handles_are_all_dropped_unread() {
+    let (pool, told) = listening();
+    let shared = pool.submit(|| panic!("{EXPECTED}")).share();
+    let second = shared.clone();
+    shared.wait().unwrap();
+    drop(shared);
+    assert_eq!(pool.unread_panics(), 0);
+    drop(second);
+    assert_eq!(pool.unread_panics(), 1);
+    drop(pool);
+    assert_eq!(told.iter().count(), 1);
+}
+
+#[test]
+fn neither_a_cancel_nor_a_checkpoint_is_a_panic() {
+    let (pool, told) = listening();
+    let held = hold(&pool, 1);
+    pool.submit(|| ()).cancel();
+    let (start, started) = mpsc::channel();
+    let leaving = pool.submit(move || {
+        start.send(()).unwrap();
+        loop {
+            millhand::checkpoint();
+            std::thread::yield_now();
+        }
+    });
+    held.release();
+    must_recv(&started);
+    drop(leaving.cancel_on_drop());
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.cancelled(), report.panicked()), (2, 0));
+    assert_eq!(pool.unread_panics(), 0);
+    drop(pool);
+    assert_eq!(told.iter().count(), 0);
+}
+
+#[test]
+fn unread_panics_are_counted_from_many_threads() {
+    silence();
+    let pool = ThreadPool::new(3).unwrap();
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| {
+                for n in 0..100 {
+                    let body = || panic!("{EXPECTED}");
+                    if n % 2 == 0 {
+                        pool.execute(body).unwrap();
+                    } else {
+                        drop(pool.submit(body));
+                    }
+                }
+            });
+        }
+    });
+    pool.wait_idle().unwrap();
+    assert_eq!(pool.unread_panics(), 400);
+}
+
+#[test]
+fn a_payload_whose_own_drop_panics_harms_nothing() {
+    let (pool, told) = listening();
+    let explode = || -> () { std::panic::panic_any(Grenade(3)) };
+    pool.execute(explode).unwrap();
+    assert_eq!(must_recv(&told).0, "a payload that is not a string");
+    drop(pool.submit(explode));
+    must_recv(&told);
+    // The error carries it to this thread.
+    drop(pool.submit(explode).join().unwrap_err());
+    let Err(TaskError::Panicked(panic)) = pool.submit(explode).join() else {
+        panic!("it panics")
+    };
+    let payload = panic.take_payload().unwrap();
+    let grenade = payload.downcast::<Grenade>().unwrap();
+    assert_eq!(grenade.0, 3);
+    std::mem::forget(grenade);
+    assert!(panic.take_payload().is_none());
+    assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
+    assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().panicked(), 4);
+}
+
+#[test]
+fn closures_and_values_whose_drop_panics_harm_nothing() {
+    silence();
+    let pool = ThreadPool::new(1).unwrap();
+    let held = hold(&pool, 1);
+    let grenade = Grenade(2);
+    let unrun = pool.submit(move || std::mem::forget(grenade));
+    assert_eq!(unrun.cancel(), CancelOutcome::Settled);
+    held.release();
+    pool.execute(|| Grenade(2)).unwrap();
+    drop(pool.submit(|| Grenade(2)));
+    assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
+    assert_eq!(pool.unread_panics(), 0, "no task panicked");
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.completed(), report.panicked()), (4, 0));
+    let grenade = Grenade(2);
+    let refused = pool.submit(move || std::mem::forget(grenade));
+    assert!(matches!(refused.join(), Err(TaskError::Rejected(_))));
+}
+
+#[test]
+fn a_template_names_all_its_tasks() {
+    silence();
+    let pool = ThreadPool::new(2).unwrap();
+    let task = pool.task().name("draft").name("thumbnail");
+    for _ in 0..3 {
+        let handle = task.submit(|| millhand::current().unwrap().name().map(String::from));
+        assert_eq!(handle.name().as_deref(), Some("thumbnail"));
+        assert_eq!(handle.join().unwrap().as_deref(), Some("thumbnail"));
+    }
+    let fallible = task.clone().fallible().name("other");
+    let handle = fallible.submit(|| -> Result<(), ()> { panic!("{EXPECTED}") });
+    let Err(TaskError::Panicked(panic)) = handle.join() else {
+        panic!("it panics")
+    };
+    assert_eq!(panic.name(), Some("other"));
+    assert!(panic.to_string().contains("`other`"), "{panic}");
+    let handle = task.submit(|| ());
+    assert_eq!(handle.name().as_deref(), Some("thumbnail"));
+    assert_eq!(pool.submit(|| ()).name(), None);
+}
+
+#[test]
+fn a_template_puts_all_its_tasks_under_its_token() {
+    let pool = ThreadPool::new(1).unwrap();
+    let held = hold(&pool, 1);
+    let token = CancelToken::new();
+    let task = pool.task().token(&token);
+    let first = task.submit(|| 1);
+    let second = task.submit(|| 2);
+    let third = task.clone().fallible().submit(|| Ok::<_, ()>(3));
+    let other = pool.task().submit(|| 4);
+    assert_eq!(first.cancel(), CancelOutcome::Settled);
+    assert!(!token.is_cancelled(), "a task's cancel stays with the task");
+    assert!(!second.is_finished() && !third.is_finished());
+    token.cancel(CancelReason::Race);
+    assert!(second.is_finished() && third.is_finished());
+    held.release();
+    assert!(matches!(
+        first.join(),
+        Err(TaskError::Cancelled(CancelReason::User))
+    ));
+    assert!(matches!(
+        second.join(),
+        Err(TaskError::Cancelled(CancelReason::Race))
+    ));
+    assert!(matches!(
+        third.join(),
+        Err(TaskError::Cancelled(CancelReason::Race))
+    ));
+    assert_eq!(other.join().unwrap(), 4);
+    // The template serves on, with tasks that are cancelled from the start.
+    let late = task.submit(|| 5);
+    assert!(matches!(
+        late.join(),
+        Err(TaskError::Cancelled(CancelReason::Race))
+    ));
+}
+
+#[test]
+fn a_running_task_hears_of_its_template_s_token() {
+    let pool = ThreadPool::new(2).unwrap();
+    let token = CancelToken::new();
+    let task = pool.task().token(&token);
+    let (start, started) = mpsc::channel();
+    let running = task.submit(move || {
+        start.send(()).unwrap();
+        millhand::current().unwrap().token().wait();
+        millhand::check().unwrap_err().reason()
+    });
+    must_recv(&started);
+    token.cancel(CancelReason::Scope);
+    assert_eq!(running.join().unwrap(), CancelReason::Scope);
+}
+
+#[test]
+fn only_a_fallible_task_s_error_is_a_failure() {
+    let pool = ThreadPool::new(1).unwrap();
+    let plain = pool.task().submit(|| Err::<(), _>("no"));
+    assert_eq!(plain.join().unwrap(), Err("no"));
+    let fallible = pool.task().fallible().submit(|| Err::<(), _>("no"));
+    assert_eq!(fallible.join().unwrap(), Err("no"));
+    pool.task()
+        .fallible()
+        .execute(|| Err::<(), _>("no"))
+        .unwrap();
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.completed(), report.failed()), (1, 2));
+}

@@ -1,0 +1,282 @@
+//! A pool that came through a `fork`: where a thread would wait for workers that are not there, an error.
+//!
+//! Each test forks a fresh copy of this program that runs nothing but that test, so that no other thread holds a lock
+//! at that moment.
+#![allow(unsafe_code)]
+
+use crate::submit::hold;
+use crate::support::{LONG, must_recv};
+use millhand::{
+    CancelOutcome, PoolError, PoolRef, Rejection, SharedHandle, Shutdown, TaskError, TaskHandle,
+    ThreadPool,
+};
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const SCENARIO: &str = "MILLHAND_TEST_FORK";
+
+/// Runs one of the scenarios in a copy of this program.
+fn in_a_copy(scenario: &str) {
+    let copy = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "fork::the_copy",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(SCENARIO, scenario)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&copy.stdout);
+    let cried = String::from_utf8_lossy(&copy.stderr);
+    assert!(
+        copy.status.success(),
+        "{scenario}: {}\n{said}\n{cried}",
+        copy.status
+    );
+    assert!(
+        said.contains("1 passed"),
+        "the copy ran something else:\n{said}"
+    );
+}
+
+/// What the copy runs. Nothing when it is not a copy.
+#[test]
+fn the_copy() {
+    match std::env::var(SCENARIO).as_deref() {
+        Ok("handles") => handles(),
+        Ok("submitting") => submitting(),
+        Ok("waiting") => waiting(),
+        Ok("dropping") => dropping(),
+        Ok("building") => building(),
+        Ok("again") => again(),
+        Ok(other) => panic!("no such scenario: {other}"),
+        Err(_) => {}
+    }
+}
+
+/// Forks; `child` runs in the child and its answer is the exit code, 0 for success. A child that hangs is killed.
+fn fork(child: impl FnOnce() -> i32) {
+    // SAFETY: the child calls code of this program only while the other threads of the parent are parked outside of
+    // the allocator and hold no lock (the workers wait for a channel, the harness for this test), and leaves by
+    // `_exit`, without the parent's destructors.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "the system refuses to fork");
+    if pid == 0 {
+        // SAFETY: plain system calls.
+        unsafe { libc::alarm(60) };
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+        // SAFETY: as above.
+        unsafe { libc::_exit(ended.unwrap_or(99)) };
+    }
+    let mut status = 0;
+    // SAFETY: `pid` is a child of ours that nobody else waits for, `status` is ours.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert_eq!(waited, pid);
+    let status: ExitStatus = std::os::unix::process::ExitStatusExt::from_raw(status);
+    assert!(status.success(), "the child ended with {status}");
+}
+
+/// The first statement that is false gives its number, from 1.
+fn first_false(statements: &[bool]) -> i32 {
+    let at = statements.iter().position(|is_so| !is_so);
+    at.map_or(0, |at| at as i32 + 1)
+}
+
+fn is_forked<T>(outcome: Result<T, TaskError>) -> bool {
+    matches!(outcome, Err(TaskError::Forked))
+}
+
+#[test]
+fn the_old_handles_say_forked_in_the_child() {
+    in_a_copy("handles");
+}
+
+fn handles() {
+    let pool = ThreadPool::new(1).unwrap();
+    let finished = pool.submit(|| 5);
+    finished.wait().unwrap();
+    let held = hold(&pool, 1);
+    let mut queued: Vec<TaskHandle<u8>> = (0..4).map(|n| pool.submit(move || n)).collect();
+    let shared: SharedHandle<u8> = pool.submit(|| 9).share();
+    fork(|| {
+        let (first, second) = (queued.remove(0), queued.remove(0));
+        let timed = queued.remove(0).join_timeout(LONG);
+        let cancelled = queued.remove(0);
+        first_false(&[
+            is_forked(first.wait()),
+            is_forked(first.wait_timeout(LONG)),
+            is_forked(first.join()),
+            second.try_join().is_err(),
+            timed.is_ok_and(is_forked),
+            matches!(shared.join(), Err(TaskError::Forked)),
+            cancelled.cancel() == CancelOutcome::Settled,
+            matches!(cancelled.join(), Err(TaskError::Cancelled(_))),
+            // What was there before the fork is there still.
+            matches!(finished.join(), Ok(5)),
+        ])
+    });
+    // The parent has lost nothing.
+    held.release();
+    for (n, handle) in (0..).zip(queued) {
+        assert_eq!(handle.join().unwrap(), n);
+    }
+    assert_eq!(*shared.join().as_ref().unwrap(), 9);
+}
+
+#[test]
+fn submitting_to_a_full_pool_says_forked_in_the_child() {
+    in_a_copy("submitting");
+}
+
+fn submitting() {
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .queue_capacity(1)
+        .build()
+        .unwrap();
+    let held = hold(&pool, 1);
+    let queued = pool.submit(|| 3);
+    fork(|| {
+        let weak: PoolRef = pool.downgrade();
+        let is_so = |rejection| rejection == Rejection::Forked;
+        let is_rejected = |handle: TaskHandle<()>| matches!(handle.join(), Err(TaskError::Rejected(r)) if is_so(r));
+        first_false(&[
+            is_rejected(pool.submit(|| ())),
+            is_rejected(weak.submit(|| ())),
+            is_rejected(pool.task().name("named").submit(|| ())),
+            pool.execute(|| ()).is_err_and(|e| is_so(e.reason())),
+            pool.submit_timeout(|| (), LONG)
+                .is_err_and(|e| is_so(e.reason()) && matches!(e.into_inner()(), ())),
+            pool.try_submit(|| ()).is_err(),
+        ])
+    });
+    held.release();
+    assert_eq!(queued.join().unwrap(), 3);
+}
+
+#[test]
+fn waiting_for_the_old_pool_says_forked_in_the_child() {
+    in_a_copy("waiting");
+}
+
+fn waiting() {
+    let pool = ThreadPool::new(2).unwrap();
+    let held = hold(&pool, 1);
+    fork(|| {
+        let forked = PoolError::Forked;
+        let shutdown = |how| pool.shutdown(how).unwrap_err() == forked;
+        first_false(&[
+            pool.wait_idle() == Err(forked),
+            pool.wait_idle_timeout(LONG) == Err(forked),
+            shutdown(Shutdown::drain()),
+            shutdown(Shutdown::cancel()),
+            shutdown(Shutdown::drain().give_up_after(Duration::ZERO)),
+            !format!("{pool:?}").is_empty(),
+        ])
+    });
+    held.release();
+    assert!(pool.shutdown(Shutdown::drain()).unwrap().is_clean());
+}
+
+#[test]
+fn dropping_the_old_pool_comes_back_in_the_child() {
+    in_a_copy("dropping");
+}
+
+fn dropping() {
+    let pool = ThreadPool::new(2).unwrap();
+    let held = hold(&pool, 2);
+    let queued = pool.submit(|| 4);
+    let mut pool = Some(pool);
+    fork(|| {
+        let weak = pool.as_ref().map(ThreadPool::downgrade);
+        drop(pool.take());
+        drop(weak);
+        0
+    });
+    held.release();
+    assert_eq!(queued.join().unwrap(), 4);
+}
+
+#[test]
+fn a_new_pool_works_in_the_child() {
+    in_a_copy("building");
+}
+
+fn works() -> bool {
+    let pool = ThreadPool::builder()
+        .workers(2)
+        .queue_capacity(4)
+        .build()
+        .unwrap();
+    let handles: Vec<_> = (0..20).map(|n| pool.submit(move || n)).collect();
+    let sum: u32 = handles.into_iter().map(|h| h.join().unwrap()).sum();
+    let nested = pool.submit(|| {
+        let pool = millhand::current().unwrap().pool();
+        pool.submit(|| 1).join().unwrap()
+    });
+    let nested = nested.join().unwrap();
+    pool.wait_idle().unwrap();
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    (sum, nested, report.completed()) == (190, 1, 22)
+}
+
+fn building() {
+    let old = ThreadPool::new(2).unwrap();
+    let held = hold(&old, 2);
+    let mut queued = Some(old.submit(|| 6));
+    fork(|| {
+        // Before the new pool is built, and after it.
+        let early = old.wait_idle() == Err(PoolError::Forked);
+        let first = works();
+        first_false(&[
+            early,
+            first,
+            old.wait_idle() == Err(PoolError::Forked),
+            queued.take().is_some_and(|handle| is_forked(handle.join())),
+            works(),
+        ])
+    });
+    held.release();
+    assert_eq!(queued.unwrap().join().unwrap(), 6);
+}
+
+#[test]
+fn a_child_of_a_child_tells_all_three_apart() {
+    in_a_copy("again");
+}
+
+fn again() {
+    let (start, started) = mpsc::channel();
+    let oldest = ThreadPool::builder()
+        .workers(1)
+        .on_worker_start(move |_| start.send(()).unwrap())
+        .build()
+        .unwrap();
+    must_recv(&started);
+    assert_eq!(oldest.submit(|| 1).join().unwrap(), 1);
+    fork(|| {
+        let own = ThreadPool::new(1).unwrap();
+        let held = hold(&own, 1);
+        let mut queued = Some(own.submit(|| 2));
+        fork(|| {
+            first_false(&[
+                oldest.wait_idle() == Err(PoolError::Forked),
+                own.wait_idle() == Err(PoolError::Forked),
+                queued.take().is_some_and(|handle| is_forked(handle.join())),
+                works(),
+            ])
+        });
+        held.release();
+        first_false(&[
+            queued
+                .take()
+                .is_some_and(|handle| matches!(handle.join(), Ok(2))),
+            own.wait_idle().is_ok(),
+            oldest.wait_idle() == Err(PoolError::Forked),
+        ])
+    });
+    assert!(oldest.wait_idle().is_ok());
+}
