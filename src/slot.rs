@@ -52,7 +52,7 @@ pub(crate) struct Slot<W, T> {
     owner: u32,
     /// Written under `inner`; SETTLED is read without it, by those who spin or only ask.
     flags: AtomicU8,
-    /// Why the running work was asked to stop, 0 if it was not. Written under `inner`, read without it.
+    /// Why the work was cancelled or asked to stop, 0 if it was not. Written under `inner`, read without it.
     stop: AtomicU8,
     /// What became of it, an `OutcomeKind`'s code; written under `inner` before SETTLED, meaningful after it.
     kind: AtomicU8,
@@ -250,6 +250,8 @@ impl<W, T> Slot<W, T> {
                 let Stage::Queued(work) = mem::replace(&mut inner.stage, Stage::Running) else {
                     unreachable!("looked at above, under the same lock")
                 };
+                // For a token that is made from here on. ORDERING: as below.
+                self.stop.store(reason as u8, Ordering::Release);
                 let place = inner.extras.as_mut().and_then(|extras| extras.place.take());
                 let error = TaskError::stopped(reason);
                 let kind = OutcomeKind::of_error(&error);

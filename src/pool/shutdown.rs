@@ -295,14 +295,17 @@ impl Core {
     /// Cancels all that is queued, here, and asks all that runs to stop.
     fn sweep(&self, left_behind: Vec<TaskRef>) {
         self.cancel_all(left_behind);
+        let mut looks = 0;
         self.cancel_all(iter::from_fn(|| {
             loop {
                 match self.queue.try_pop()? {
                     Item::Task(ticket) => break Some(ticket.redeem()),
-                    Item::Look => {}
+                    Item::Look => looks += 1,
                 }
             }
         }));
+        // They are the workers': another shutdown may have sent them home by one already.
+        (0..looks).for_each(|_| self.queue.push(Item::Look));
         for desk in self.desks() {
             self.cancel_all(iter::from_fn(|| desk.mail.take()));
         }

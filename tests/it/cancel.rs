@@ -665,3 +665,15 @@ fn finished_tasks_leave_nothing_on_the_token_they_were_under() {
     // What is left by a thousand tasks kept would be a hundred thousand bytes and more; the queue keeps a block or two.
     assert!(left < 20_000, "{left} bytes are left");
 }
+
+#[test]
+fn a_token_asked_for_after_the_task_was_cancelled_is_cancelled() {
+    let pool = ThreadPool::new(1).unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let busy = pool.submit(move || held.recv().is_ok());
+    let queued = pool.submit(|| ());
+    assert_eq!(queued.cancel(), millhand::CancelOutcome::Settled);
+    assert_eq!(queued.token().reason(), Some(CancelReason::User));
+    release.send(()).unwrap();
+    assert!(busy.join().unwrap());
+}

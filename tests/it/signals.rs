@@ -487,7 +487,7 @@ mod reading {
         full.set_nonblocking(false).unwrap();
 
         let dir = Dir::new();
-        let big = endless(&dir, "b");
+        let (lines, big) = more_than_a_pipe_holds(&dir);
         let mut command = command(&dir);
         command.stdout(Stdio::piped()).stderr(OwnedFd::from(full));
         let child = Running::start_as_set(with_signals(&mut command, &[]));
@@ -498,6 +498,15 @@ mod reading {
             child.await_signals_taken();
         }
         child.signal(libc::SIGINT);
-        assert_eq!(child.end().status.code(), Some(Signals::EXIT_CODE.into()));
+        await_system("it has ended, with standard output unread", || {
+            let status = fs::read_to_string(child.proc("status")).unwrap();
+            status.contains("State:\tZ").then_some(())
+        });
+        let ended = child.end();
+        assert_eq!(ended.status.code(), Some(Signals::EXIT_CODE.into()));
+        assert!(
+            ended.out.len() < lines.len(),
+            "it came to its end by itself"
+        );
     }
 }
