@@ -669,10 +669,10 @@ fn finished_tasks_leave_nothing_on_the_token_they_were_under() {
 #[test]
 fn a_token_asked_for_after_the_task_was_cancelled_is_cancelled() {
     let pool = ThreadPool::new(1).unwrap();
-    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (release, held) = mpsc::channel::<()>();
     let busy = pool.submit(move || held.recv().is_ok());
     let queued = pool.submit(|| ());
-    assert_eq!(queued.cancel(), millhand::CancelOutcome::Settled);
+    assert_eq!(queued.cancel(), CancelOutcome::Settled);
     assert_eq!(queued.token().reason(), Some(CancelReason::User));
     release.send(()).unwrap();
     assert!(busy.join().unwrap());
