@@ -177,6 +177,17 @@ fn shut_down(pool: &Core, how: &Shutdown) {
     }
 }
 
+impl Core {
+    /// Waits until the pool closes.
+    fn wait_closed(&self) {
+        let _left = seat::leave_open();
+        let mut watch = self.quiet.lock();
+        while !self.is_closed() {
+            self.quiet.wait(&mut watch, None);
+        }
+    }
+}
+
 impl ThreadPool {
     /// Stays here until the first signal, then shuts the pool down as `how` says; the second signal cancels, the third
     /// exits. For a main thread that has nothing else to do.

@@ -16,7 +16,6 @@ use crate::pool::queue::{ChannelQueue, Item, RunQueue, Ticket};
 use crate::pool::quiet::Quiet;
 use crate::pool::seats::Seats;
 use crate::reason::CancelReason;
-use crate::seat;
 use crate::slot::{Extras, Place};
 use crate::task::{self, AnyTask, CancelOutcome, Cell, TaskHandle, TaskRef, Work, settled};
 
@@ -293,16 +292,6 @@ impl Core {
                 intake.close();
             }
             self.quiet.poke();
-        }
-    }
-
-    /// Waits until the pool closes.
-    #[cfg(feature = "signals")]
-    pub(crate) fn wait_closed(&self) {
-        let _left = seat::leave_open();
-        let mut watch = self.quiet.lock();
-        while !self.is_closed() {
-            self.quiet.wait(&mut watch, None);
         }
     }
 

@@ -24,4 +24,6 @@ pub use shutdown::{RunningTask, Shutdown, ShutdownReport};
 pub use submit::{Fallible, Plain, TaskBuilder};
 pub use thread_pool::ThreadPool;
 
+// For the layers below; signals are the only one so far.
+#[cfg(feature = "signals")]
 pub(crate) use core::Core;

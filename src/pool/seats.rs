@@ -9,11 +9,12 @@
 //
 // Three events can make a spare due: a body waits, a task is pushed, an idle thread takes a task and leaves others in
 // the queue. Each first makes its change visible, then looks whether a spare is due; all these accesses (the hint, the
-// count of the idle, and crossbeam's own of the channel's ends) are sequentially consistent. A thread that has just been started counts as idle from the decision on, so one free seat calls one
-// thread, and it too looks again once it takes its first task: however many are due come one after the other.
+// count of the idle, and crossbeam's own of the channel's ends) are sequentially consistent. A thread that has just been
+// started counts as idle from the decision on, so one free seat calls one thread, and it too looks again once it takes
+// its first task: however many are due come one after the other.
 //
-// Why no call is lost: consider the last of these events in the one order of all those accesses. It sees the changes of all
-// the others, so it sees the seat free, the work ready and nobody idle, and makes the call itself.
+// Why no call is lost: consider the last of these events in the one order of all those accesses. It sees the changes of
+// all the others, so it sees the seat free, the work ready and nobody idle, and makes the call itself.
 //
 // Most pools are never short: `hint` saves them the lock.
 

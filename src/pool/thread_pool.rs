@@ -68,6 +68,7 @@ impl ThreadPool {
         Self { core }
     }
 
+    #[cfg(feature = "signals")]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }

@@ -359,6 +359,7 @@ fn a_leaf_born_while_the_top_of_its_chain_is_cancelled() {
 fn what_was_done_before_the_cancel_is_seen_by_who_sees_it() {
     loom::model(|| {
         let token = CancelToken::new();
+        #[allow(clippy::arc_with_non_send_sync)] // loom's threads take turns on one
         let trace = Arc::new(loom::cell::Cell::new(0));
         // The reader is the one apart: loom tries too few schedules the other way round.
         let reader = thread::spawn({

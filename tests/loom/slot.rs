@@ -455,6 +455,7 @@ fn two_who_want_to_run_it_and_one_does() {
 fn what_the_body_did_is_seen_by_who_sees_it_settled() {
     loom::model(|| {
         let scene = Scene::new(false);
+        #[allow(clippy::arc_with_non_send_sync)] // loom's threads take turns on one
         let trace = Arc::new(loom::cell::Cell::new(0));
         let worker = thread::spawn({
             let (scene, trace) = (scene.clone(), trace.clone());
