@@ -82,7 +82,7 @@ mod imp {
         }
         if let Some(error) = refused {
             log::warn!(
-                "no thread to watch deadlines ({error}): their hooks run when somebody next looks"
+                "no thread to watch deadlines ({error}): their hooks wait until one can be started"
             );
         }
     }

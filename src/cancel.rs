@@ -158,13 +158,21 @@ impl CancelToken {
         // All are marked before the first hook runs: a slow hook delays nobody's noticing.
         while let Some(node) = open.pop() {
             let mut inner = node.inner.lock();
-            if node.reason.load(Ordering::Relaxed) != 0 {
-                continue;
-            }
-            // ORDERING: pairs with the load in `reason`; what the canceller did before is seen by who sees the mark.
-            node.reason.store(reason as u8, Ordering::Release);
-            did |= Arc::ptr_eq(&node, &self.node);
-            hooks.extend(mem::take(&mut inner.hooks).into_values());
+            let why = match CancelReason::from_code(node.reason.load(Ordering::Relaxed)) {
+                // Marked by its deadline, with the hooks left to this call; or done with, and there are none.
+                Some(earlier) => earlier,
+                None => {
+                    // ORDERING: pairs with the load in `reason`; who sees the mark sees what the canceller did before.
+                    node.reason.store(reason as u8, Ordering::Release);
+                    did |= Arc::ptr_eq(&node, &self.node);
+                    reason
+                }
+            };
+            hooks.extend(
+                mem::take(&mut inner.hooks)
+                    .into_values()
+                    .map(|hook| (why, hook)),
+            );
             open.extend(
                 mem::take(&mut inner.children)
                     .into_values()
@@ -173,8 +181,8 @@ impl CancelToken {
             drop(inner);
             node.cancelled.notify_all();
         }
-        for hook in hooks {
-            panic::shield("an on_cancel hook", || hook(reason));
+        for (why, hook) in hooks {
+            panic::shield("an on_cancel hook", || hook(why));
         }
         did
     }
@@ -189,8 +197,7 @@ impl CancelToken {
         // ORDERING: pairs with the store in `cancel`.
         let reason = CancelReason::from_code(self.node.reason.load(Ordering::Acquire));
         if reason.is_none() && self.node.deadline.is_some_and(|at| at <= clock::now()) {
-            self.cancel(CancelReason::Deadline);
-            return CancelReason::from_code(self.node.reason.load(Ordering::Acquire));
+            return self.node.mark_late();
         }
         reason
     }
@@ -310,6 +317,20 @@ impl Ring for Node {
 }
 
 impl Node {
+    /// Its deadline has passed, and somebody has asked: it is cancelled from here on. The hooks are the alarm's to run,
+    /// not the asker's, who may hold a lock that they want; those below have the deadline too, and see it themselves.
+    fn mark_late(&self) -> Option<CancelReason> {
+        let inner = self.inner.lock();
+        if self.reason.load(Ordering::Relaxed) == 0 {
+            self.reason
+                .store(CancelReason::Deadline as u8, Ordering::Release);
+        }
+        let reason = CancelReason::from_code(self.reason.load(Ordering::Relaxed));
+        drop(inner);
+        self.cancelled.notify_all();
+        reason
+    }
+
     fn unlink(&self, key: u64) {
         let mut inner = self.inner.lock();
         inner.children.remove(&key);
@@ -334,6 +355,17 @@ impl Drop for Node {
 }
 
 /// A hook's place on its token: dropping it takes the hook out.
+///
+/// ```
+/// use millhand::{CancelReason, CancelToken};
+///
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let token = CancelToken::new();
+/// let guard = token.on_cancel(move |reason| tell.send(reason).unwrap());
+/// drop(guard);
+/// token.cancel(CancelReason::User);
+/// assert!(told.recv().is_err()); // nothing was sent
+/// ```
 #[must_use = "dropping the guard takes the hook out again"]
 pub struct CancelGuard {
     place: Option<(Weak<Node>, u64)>,

@@ -5,8 +5,10 @@
 use crate::id::TaskId;
 use crate::panic::TaskPanic;
 use crate::reason::CancelReason;
+use parking_lot::Mutex;
 use std::error::Error;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 /// Why a task has no value. At most 16 bytes, `Send + Sync`.
@@ -27,7 +29,7 @@ pub enum TaskError {
     Cancelled(CancelReason),
     /// It did not start in time.
     Expired,
-    /// It ran out of time while it ran.
+    /// It ran out of time: its token's deadline passed before it started, or it left for that at a checkpoint.
     TimedOut,
     /// The pool did not take it.
     Rejected(Rejection),
@@ -66,6 +68,16 @@ impl fmt::Display for TaskError {
 impl Error for TaskError {}
 
 /// Why a pool did not take a task.
+///
+/// ```
+/// use millhand::{Rejection, Shutdown, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// pool.shutdown(Shutdown::drain())?;
+/// let refused = pool.execute(|| ()).unwrap_err();
+/// assert_eq!(refused.reason(), Rejection::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -101,16 +113,20 @@ impl fmt::Display for Rejection {
 /// ```
 pub struct SubmitError<F> {
     reason: Rejection,
-    closure: F,
+    // Behind a mutex because a closure is `Send` only and errors are shared.
+    closure: Mutex<F>,
 }
 
 impl<F> SubmitError<F> {
     pub(crate) fn new(reason: Rejection, closure: F) -> Self {
-        Self { reason, closure }
+        Self {
+            reason,
+            closure: Mutex::new(closure),
+        }
     }
 
     pub(crate) fn map<G>(self, f: impl FnOnce(F) -> G) -> SubmitError<G> {
-        SubmitError::new(self.reason, f(self.closure))
+        SubmitError::new(self.reason, f(self.closure.into_inner()))
     }
 
     /// Why it was refused.
@@ -120,7 +136,7 @@ impl<F> SubmitError<F> {
 
     /// The closure, as it was given.
     pub fn into_inner(self) -> F {
-        self.closure
+        self.closure.into_inner()
     }
 }
 
@@ -142,6 +158,16 @@ impl<F> fmt::Display for SubmitError<F> {
 impl<F> Error for SubmitError<F> {}
 
 /// Why a [`join_ok`](crate::TaskHandle::join_ok) has no value.
+///
+/// ```
+/// use millhand::{JoinError, promise};
+///
+/// let (promise, handle) = promise::<Result<u32, String>>();
+/// promise.complete(Err("no disk".to_owned())).unwrap();
+/// let error = handle.join_ok().unwrap_err();
+/// assert_eq!(error.to_string(), "task failed: no disk");
+/// assert!(matches!(error, JoinError::Failed(_)));
+/// ```
 #[derive(Debug)]
 pub enum JoinError<E> {
     /// The body returned this error.
@@ -150,15 +176,16 @@ pub enum JoinError<E> {
     Task(TaskError),
 }
 
-impl<E: fmt::Display> fmt::Display for JoinError<E> {
+impl<E> fmt::Display for JoinError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(error) => write!(f, "task failed: {error}"),
-            Self::Task(error) => fmt::Display::fmt(error, f),
+            Self::Failed(_) => f.write_str("task failed"),
+            Self::Task(_) => f.write_str("task has no outcome"),
         }
     }
 }
 
+/// The text says which kind it is, the source why: a report that goes through the sources says nothing twice.
 impl<E: Error + 'static> Error for JoinError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -171,14 +198,32 @@ impl<E: Error + 'static> Error for JoinError<E> {
 /// Tasks whose waits could never end.
 ///
 /// Either each waits for the next one in a circle, or all threads that the pool may have wait already.
+///
+/// ```
+/// use millhand::{SharedHandle, TaskError, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (give, given) = std::sync::mpsc::channel::<SharedHandle<usize>>();
+/// let own = pool.submit(move || match given.recv().unwrap().join() {
+///     Err(TaskError::WouldDeadlock(circle)) => circle.tasks().count(),
+///     _ => 0,
+/// });
+/// let own = own.share();
+/// give.send(own.clone()).unwrap();
+/// assert_eq!(*own.join().as_ref().unwrap(), 1); // it waited for itself
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Deadlock {
-    tasks: Vec<(TaskId, Option<Arc<str>>)>,
+    tasks: Vec<Stuck>,
     at_bound: Option<usize>,
 }
 
+/// A task of the circle: id, name, and where it was submitted.
+type Stuck = (TaskId, Option<Arc<str>>, &'static Location<'static>);
+
 impl Deadlock {
-    pub(crate) fn circle(tasks: Vec<(TaskId, Option<Arc<str>>)>) -> Self {
+    pub(crate) fn circle(tasks: Vec<Stuck>) -> Self {
         Self {
             tasks,
             at_bound: None,
@@ -195,7 +240,9 @@ impl Deadlock {
     /// The tasks of the circle, each waiting for the next and the last for the first; empty when the pool ran out of
     /// threads.
     pub fn tasks(&self) -> impl Iterator<Item = (TaskId, Option<&str>)> {
-        self.tasks.iter().map(|(id, name)| (*id, name.as_deref()))
+        self.tasks
+            .iter()
+            .map(|(id, name, _)| (*id, name.as_deref()))
     }
 }
 
@@ -208,7 +255,7 @@ impl fmt::Display for Deadlock {
             );
         }
         f.write_str("waiting would deadlock:")?;
-        for (n, (id, name)) in self.tasks.iter().enumerate() {
+        for (n, (id, name, site)) in self.tasks.iter().enumerate() {
             f.write_str(if n == 0 {
                 " task "
             } else {
@@ -218,6 +265,7 @@ impl fmt::Display for Deadlock {
             if let Some(name) = name {
                 write!(f, " `{name}`")?;
             }
+            write!(f, " (submitted at {site})")?;
         }
         match self.tasks.len() {
             1 => f.write_str(" waits for itself"),
@@ -225,6 +273,8 @@ impl fmt::Display for Deadlock {
         }
     }
 }
+
+impl Error for Deadlock {}
 
 /// The task that runs here was asked to stop, and why.
 ///
@@ -262,6 +312,13 @@ impl fmt::Display for Stopped {
 impl Error for Stopped {}
 
 /// Why a pool could not be built.
+///
+/// ```
+/// use millhand::{BuildError, ThreadPool};
+///
+/// let error = ThreadPool::new(0).unwrap_err();
+/// assert!(matches!(error, BuildError::Invalid { option: "workers", .. }));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -300,6 +357,17 @@ impl Error for BuildError {
 }
 
 /// Why a pool cannot be waited for here.
+///
+/// ```
+/// use millhand::{PoolError, ThreadPool};
+/// use std::sync::Arc;
+///
+/// let pool = Arc::new(ThreadPool::new(1)?);
+/// let inside = pool.clone();
+/// let answer = pool.submit(move || inside.wait_idle()).join().unwrap();
+/// assert_eq!(answer, Err(PoolError::InsideTask));
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {

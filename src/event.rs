@@ -8,6 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What became of a task, without its value.
+///
+/// ```
+/// use millhand::OutcomeKind;
+///
+/// let (_promise, handle) = millhand::promise::<u32>();
+/// let (tell, told) = std::sync::mpsc::channel();
+/// handle.on_finish(move |summary| tell.send(summary.outcome).unwrap());
+/// handle.cancel();
+/// assert_eq!(told.recv(), Ok(OutcomeKind::Cancelled));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -59,6 +69,17 @@ impl OutcomeKind {
 }
 
 /// What an [`on_finish`](crate::TaskHandle::on_finish) callback is told.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let handle = pool.task().name("index").submit(|| 1);
+/// handle.on_finish(move |summary| tell.send(summary.clone()).unwrap());
+/// let summary = told.recv()?;
+/// assert_eq!(summary.id, handle.id());
+/// assert_eq!(summary.name.as_deref(), Some("index"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Summary {
@@ -68,7 +89,7 @@ pub struct Summary {
     pub name: Option<Arc<str>>,
     /// What became of it.
     pub outcome: OutcomeKind,
-    /// How long its body ran; `None` if it never did, or if nothing had asked for a measurement when it started (a
-    /// plain task reads no clock: a name, a token or a callback asks for one).
+    /// How long its body ran; `None` if it never did, if nothing had asked for a measurement when it started (a plain
+    /// task reads no clock: a name, a token or a callback asks for one), or if the callback came after the end.
     pub ran_for: Option<Duration>,
 }

@@ -76,6 +76,11 @@ impl FromStr for TaskId {
 }
 
 /// A text that is not a task id; says which.
+///
+/// ```
+/// let error = "x7".parse::<millhand::TaskId>().unwrap_err();
+/// assert!(error.to_string().starts_with("\"x7\" is not a task id"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseTaskIdError {
     text: String,

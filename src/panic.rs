@@ -7,6 +7,7 @@ use crate::id::TaskId;
 use crate::reason::CancelReason;
 use parking_lot::Mutex;
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -33,6 +34,38 @@ pub(crate) fn discard<T>(value: T) {
     if std::mem::needs_drop::<T>() {
         shield("the drop of a task's closure or result", || drop(value));
     }
+}
+
+thread_local! {
+    /// What is to be dropped by the outermost `discard_flat` of this thread; `None` while there is none.
+    static LATER: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
+}
+
+/// As `discard`, for what may hold other tasks' handles, whose drop may cancel those tasks, and so on: a chain of any
+/// length is dropped by a loop.
+pub(crate) fn discard_flat<T: 'static>(value: T) {
+    if !std::mem::needs_drop::<T>() {
+        return;
+    }
+    let mut value = Some(value);
+    let outermost = LATER.try_with(|later| match &mut *later.borrow_mut() {
+        Some(later) => {
+            later.extend(value.take().map(|value| Box::new(value) as Box<dyn Any>));
+            false
+        }
+        none => {
+            *none = Some(Vec::new());
+            true
+        }
+    });
+    discard(value);
+    if outermost != Ok(true) {
+        return;
+    }
+    while let Some(next) = LATER.with_borrow_mut(|later| later.as_mut()?.pop()) {
+        discard(next);
+    }
+    LATER.set(None);
 }
 
 /// Drops a payload. One whose own drop panics is dropped no further: what it leaves is leaked.
@@ -164,6 +197,8 @@ impl TaskPanic {
         }
     }
 }
+
+impl std::error::Error for TaskPanic {}
 
 impl fmt::Display for TaskPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

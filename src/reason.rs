@@ -5,6 +5,14 @@
 use std::fmt;
 
 /// Who cancelled, or what.
+///
+/// ```
+/// use millhand::{CancelReason, TaskError, promise};
+///
+/// let (_promise, handle) = promise::<u32>();
+/// handle.cancel();
+/// assert!(matches!(handle.join(), Err(TaskError::Cancelled(CancelReason::User))));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]

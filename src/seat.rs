@@ -7,6 +7,7 @@
 use crate::error::TaskError;
 use crate::id::TaskId;
 use std::cell::{Cell, RefCell};
+use std::panic::Location;
 use std::sync::Arc;
 
 /// What a body is about to wait for.
@@ -22,6 +23,10 @@ pub(crate) enum Wait {
 pub(crate) struct Awaited {
     pub(crate) id: TaskId,
     pub(crate) name: Option<Arc<str>>,
+    /// Where it was submitted.
+    pub(crate) site: &'static Location<'static>,
+    /// The tag of its pool.
+    pub(crate) owner: u32,
     /// For one that only a certain worker may run.
     pub(crate) pinned: Option<Pinned>,
 }

@@ -192,7 +192,8 @@ impl ThreadPool {
     /// Stays here until the first signal, then shuts the pool down as `how` says; the second signal cancels, the third
     /// exits. For a main thread that has nothing else to do.
     ///
-    /// Ends without a signal too, when somebody else shuts the pool down.
+    /// Ends without a signal too, when somebody else shuts the pool down. Where the signals do not come here
+    /// ([`Signals::is_active`]) that is the only end.
     ///
     /// # Errors
     /// As [`shutdown`](Self::shutdown).

@@ -342,7 +342,12 @@ impl<W, T> Slot<W, T> {
         if fork::is_foreign(self.owner) {
             return Err(TaskError::Forked);
         }
-        let _left = seat::leave(what())?;
+        let _left = match seat::leave(what()) {
+            Ok(left) => left,
+            // What cannot be waited for may have come meanwhile.
+            Err(_) if self.is_settled() => return Ok(true),
+            Err(error) => return Err(error),
+        };
         let mut inner = self.inner.lock();
         while self.flags.load(Ordering::Relaxed) & SETTLED == 0 {
             if clock::wait(&self.settled, &mut inner, deadline) {

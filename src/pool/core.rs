@@ -7,6 +7,7 @@ use crate::counters::Striped;
 use crate::error::{Rejection, SubmitError, TaskError};
 use crate::event::OutcomeKind;
 use crate::fork;
+use crate::id::TaskId;
 use crate::panic::{self, TaskPanic, UnreadPanics};
 use crate::pool::crew::{Crew, Desk};
 use crate::pool::intake::{Hold, Intake};
@@ -20,11 +21,13 @@ use crate::slot::{Extras, Place};
 use crate::task::{self, AnyTask, CancelOutcome, Cell, TaskHandle, TaskRef, Work, settled};
 
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 pub(crate) type Site = &'static Location<'static>;
 
@@ -40,6 +43,10 @@ pub(crate) struct Core {
     pub(crate) counts: Counts,
     /// Held while a shutdown joins the threads: another one that comes back has seen them gone, too.
     pub(crate) joining: Mutex<()>,
+    /// Since when each running task is known to run, as far as a shutdown has looked.
+    pub(crate) seen_running: Mutex<HashMap<TaskId, Instant>>,
+    /// Whether a shutdown gave up waiting: the owner's drop does not wait then, either.
+    pub(crate) gave_up: AtomicBool,
     /// Whether the log knows that spares ran out.
     pub(crate) warned_at_bound: AtomicBool,
 }
@@ -91,6 +98,8 @@ impl Core {
             crew: Mutex::new(Crew::default()),
             counts: Counts::default(),
             joining: Mutex::new(()),
+            seen_running: Mutex::new(HashMap::new()),
+            gave_up: AtomicBool::new(false),
             warned_at_bound: AtomicBool::new(false),
             options,
         });
@@ -124,7 +133,7 @@ impl Core {
     }
 
     /// Takes an announcement back.
-    fn retract(&self) {
+    pub(crate) fn retract(&self) {
         self.counts.refused.add();
         self.quiet.done();
         self.told();

@@ -10,6 +10,26 @@ type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
 type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 
 /// What a full queue does with a submission from outside.
+///
+/// ```
+/// use millhand::{OnFull, Rejection, ThreadPool};
+/// # use std::sync::mpsc::channel;
+///
+/// let pool = ThreadPool::builder().workers(1).queue_capacity(1).on_full(OnFull::Reject).build()?;
+/// # let (tell, told) = channel();
+/// # let (hold, held) = channel::<()>();
+/// pool.execute(move || {
+///     // busy for a while
+///     # tell.send(()).unwrap();
+///     # let _ = held.recv();
+/// })?;
+/// # told.recv()?;
+/// pool.execute(|| println!("takes the place in the queue"))?;
+/// let refused = pool.execute(|| println!("too many")).unwrap_err();
+/// assert_eq!(refused.reason(), Rejection::Full);
+/// # drop(hold);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnFull {
     /// Submitters wait for a place.

@@ -38,6 +38,8 @@ struct State {
     seats: usize,
     threads: usize,
     waiting: usize,
+    /// Those of the waiting whose wait only a task of this pool can end.
+    for_ever: usize,
 }
 
 impl State {
@@ -70,6 +72,7 @@ impl Seats {
                 seats,
                 threads: seats,
                 waiting: 0,
+                for_ever: 0,
             }),
             max_spares,
         }
@@ -94,24 +97,34 @@ impl Seats {
         self.hint.load(Ordering::SeqCst) == OVER
     }
 
-    /// A body waits. `for_ever`: it is refused if nobody would be left to end its wait.
+    /// A body waits. `for_ever`, which says that only a task of this pool can end the wait: it is refused if all others
+    /// wait so too, since nobody would be left to end any of these waits.
     pub(crate) fn leave(&self, for_ever: bool) -> Result<(), Bound> {
         let mut state = self.state.lock();
-        if for_ever && state.seated() == 1 && self.is_at_bound(&state) {
+        let last = state.seated() == 1 && state.waiting == state.for_ever;
+        if for_ever && last && self.is_at_bound(&state) {
             return Err(Bound);
         }
         state.waiting += 1;
+        state.for_ever += usize::from(for_ever);
         self.note(&state);
         Ok(())
     }
 
-    /// A body whose seat is given up already waits for ever; refused as above.
+    /// A body whose seat is given up already waits for ever now; refused as above.
     pub(crate) fn stay_away(&self) -> Result<(), Bound> {
-        let state = self.state.lock();
-        match state.seated() == 0 && self.is_at_bound(&state) {
-            true => Err(Bound),
-            false => Ok(()),
+        let mut state = self.state.lock();
+        let last = state.seated() == 0 && state.waiting == state.for_ever + 1;
+        if last && self.is_at_bound(&state) {
+            return Err(Bound);
         }
+        state.for_ever += 1;
+        Ok(())
+    }
+
+    /// That wait is over, and the seat still given up.
+    pub(crate) fn still_away(&self) {
+        self.state.lock().for_ever -= 1;
     }
 
     fn is_at_bound(&self, state: &State) -> bool {
@@ -119,9 +132,10 @@ impl Seats {
     }
 
     /// Its wait is over; says whether an idle thread must be told to look, since one is too many.
-    pub(crate) fn retake(&self) -> bool {
+    pub(crate) fn retake(&self, for_ever: bool) -> bool {
         let mut state = self.state.lock();
         state.waiting -= 1;
+        state.for_ever -= usize::from(for_ever);
         self.note(&state);
         let over = state.seated() > state.seats;
         drop(state);
@@ -197,6 +211,13 @@ impl Seats {
         (missing, state.seated().saturating_sub(seats))
     }
 
+    /// So many threads could be started and no more: that is the number of seats now.
+    pub(crate) fn make_do(&self, seats: usize) {
+        let mut state = self.state.lock();
+        state.seats = seats;
+        self.note(&state);
+    }
+
     pub(crate) fn seats(&self) -> usize {
         self.state.lock().seats
     }
@@ -241,7 +262,7 @@ mod tests {
         let seats = busy(1, 1);
         seats.leave(true).unwrap();
         assert_eq!(seats.call_spare(|| true), Spare::Start);
-        assert!(seats.retake(), "the newcomer is idle and one too many");
+        assert!(seats.retake(true), "the newcomer is idle and one too many");
         assert!(seats.is_over());
         assert!(seats.quit(true, false));
         assert!(!seats.quit(false, false));
@@ -254,6 +275,11 @@ mod tests {
         seats.leave(true).unwrap();
         assert!(seats.leave(true).is_err());
         seats.leave(false).unwrap();
+        seats.retake(false);
+        seats.retake(true);
+        // One whose wait ends by itself will be back.
+        seats.leave(false).unwrap();
+        seats.leave(true).unwrap();
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::reason::CancelReason;
 use crate::seat;
 use crate::task::TaskRef;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::iter;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How a pool is shut down.
@@ -68,7 +68,8 @@ impl Shutdown {
     }
 
     /// Stops waiting this long after the call (not after the cancelling): what is queued is cancelled then, and what
-    /// still runs is named in the report and left to itself. Default: never.
+    /// still runs is named in the report and left to itself; dropping the pool afterwards does not wait for it, either.
+    /// Default: never.
     pub fn give_up_after(mut self, after: Duration) -> Self {
         self.give_up_after = Some(after);
         self
@@ -82,6 +83,16 @@ impl Default for Shutdown {
 }
 
 /// What a shutdown leaves behind, and what became of the pool's tasks over its whole life.
+///
+/// ```
+/// use millhand::{Shutdown, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// pool.execute(|| ())?;
+/// let report = pool.shutdown(Shutdown::drain())?;
+/// assert!(report.to_string().starts_with("1 completed, 0 failed"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ShutdownReport {
     completed: u64,
@@ -152,6 +163,25 @@ impl fmt::Display for ShutdownReport {
 }
 
 /// A task whose body had not returned when a shutdown gave up.
+///
+/// ```
+/// use millhand::{Shutdown, ThreadPool};
+/// use std::sync::mpsc::channel;
+/// # use std::time::Duration;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (tell, told) = channel();
+/// let (hold, held) = channel::<()>();
+/// pool.task().name("stuck").execute(move || {
+///     tell.send(()).unwrap();
+///     let _ = held.recv();
+/// })?;
+/// told.recv()?;
+/// let report = pool.shutdown(Shutdown::cancel().give_up_after(Duration::from_millis(1)))?;
+/// assert_eq!(report.still_running()[0].name.as_deref(), Some("stuck"));
+/// # drop(hold);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunningTask {
@@ -161,8 +191,8 @@ pub struct RunningTask {
     pub name: Option<Arc<str>>,
     /// Where it was submitted.
     pub site: &'static Location<'static>,
-    /// How long it has run at the least: since the shutdown first saw it, since plain tasks read no clock when they
-    /// start.
+    /// How long it has run at the least: since a shutdown first saw it, which looks whenever it wakes (plain tasks read
+    /// no clock when they start).
     pub at_least: Duration,
 }
 
@@ -192,7 +222,10 @@ impl Core {
         if self.is_foreign() {
             return Err(PoolError::Forked);
         }
-        let sweeping = SWEEPING.with_borrow(|pools| pools.contains(&self.owner()));
+        // On a thread that is ending the list is gone, and so is any sweep.
+        let sweeping = SWEEPING
+            .try_with(|pools| pools.borrow().contains(&self.owner()))
+            .unwrap_or(false);
         if self.is_here() || sweeping {
             return Err(PoolError::InsideTask);
         }
@@ -210,11 +243,7 @@ impl Core {
             Some(Duration::ZERO) => Phase::Cancelling,
             _ => Phase::Draining,
         });
-        let seen: HashMap<TaskId, Instant> = self
-            .running()
-            .into_iter()
-            .map(|task| (task.id(), begun))
-            .collect();
+        self.look_who_runs();
         let ended = {
             let _left = seat::leave_open();
             self.wait_for_the_end(
@@ -222,21 +251,29 @@ impl Core {
                 how.give_up_after.and_then(|after| begun.checked_add(after)),
             )
         };
-        let still_running = if ended { Vec::new() } else { self.running() };
+        let still_running = if ended {
+            Vec::new()
+        } else {
+            self.look_who_runs()
+        };
+        Ok(self.report(still_running))
+    }
+
+    /// The tasks whose bodies have not returned, and since when at the least; what is new among them is noted.
+    fn look_who_runs(&self) -> Vec<RunningTask> {
+        let running = self.running();
         let now = clock::now();
-        Ok(self.report(
-            still_running
-                .into_iter()
-                .map(|task| RunningTask {
-                    id: task.id(),
-                    name: task.name(),
-                    site: task.site(),
-                    at_least: seen.get(&task.id()).map_or(Duration::ZERO, |since| {
-                        now.saturating_duration_since(*since)
-                    }),
-                })
-                .collect(),
-        ))
+        let mut seen = self.seen_running.lock();
+        seen.retain(|id, _| running.iter().any(|task| task.id() == *id));
+        running
+            .iter()
+            .map(|task| RunningTask {
+                id: task.id(),
+                name: task.name(),
+                site: task.site(),
+                at_least: now.saturating_duration_since(*seen.entry(task.id()).or_insert(now)),
+            })
+            .collect()
     }
 
     /// Waits until nothing is left, and for the threads; says whether it came to that. The only thread that waits for
@@ -268,6 +305,7 @@ impl Core {
             };
             let late = self.quiet.wait(&mut watch, next);
             drop(watch);
+            self.look_who_runs();
             if late {
                 let now = clock::now();
                 gave_up = give_up_at.is_some_and(|at| at <= now);
@@ -277,6 +315,7 @@ impl Core {
             }
         }
         if gave_up && !self.quiet.is_quiet() {
+            self.gave_up.store(true, Ordering::Relaxed);
             return false;
         }
         self.end();
@@ -292,8 +331,12 @@ impl Core {
         true
     }
 
-    /// Cancels all that is queued, here, and asks all that runs to stop.
+    /// Asks all that runs to stop, and cancels all that is queued, here. In this order: a closure's drop may wait for
+    /// what runs.
     fn sweep(&self, left_behind: Vec<TaskRef>) {
+        for task in self.running() {
+            task.cancel(CancelReason::Shutdown);
+        }
         self.cancel_all(left_behind);
         let mut looks = 0;
         self.cancel_all(iter::from_fn(|| {
@@ -309,17 +352,14 @@ impl Core {
         for desk in self.desks() {
             self.cancel_all(iter::from_fn(|| desk.mail.take()));
         }
-        for task in self.running() {
-            task.cancel(CancelReason::Shutdown);
-        }
     }
 
     fn cancel_all(&self, tasks: impl IntoIterator<Item = TaskRef>) {
-        SWEEPING.with_borrow_mut(|pools| pools.push(self.owner()));
+        let _ = SWEEPING.try_with(|pools| pools.borrow_mut().push(self.owner()));
         for task in tasks {
             self.cancel_unrun(&*task);
         }
-        SWEEPING.with_borrow_mut(|pools| pools.pop());
+        let _ = SWEEPING.try_with(|pools| pools.borrow_mut().pop());
     }
 
     fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
@@ -344,6 +384,9 @@ impl Core {
     /// for itself, or in a forked child, where there is nobody to wait for.
     pub(crate) fn drop_owner(&self) {
         if self.is_foreign() {
+            return;
+        }
+        if self.gave_up.load(Ordering::Relaxed) {
             return;
         }
         match self.shutdown(&Shutdown::drain()) {

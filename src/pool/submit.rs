@@ -157,10 +157,28 @@ macro_rules! verbs {
 pub(super) use verbs;
 
 /// The kind of a [`TaskBuilder`] whose tasks' values are just values.
+///
+/// ```
+/// use millhand::{Plain, TaskBuilder};
+///
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let tasks: TaskBuilder<Plain> = pool.task();
+/// assert_eq!(tasks.submit(|| 7).join().unwrap(), 7);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
 #[derive(Debug)]
 pub enum Plain {}
 
 /// The kind of a [`TaskBuilder`] whose closures return a `Result`, and whose `Err` counts as a failure.
+///
+/// ```
+/// use millhand::{Fallible, TaskBuilder};
+///
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let tasks: TaskBuilder<Fallible> = pool.task().fallible();
+/// assert!(tasks.submit(|| "x".parse::<u8>()).join_ok().is_err());
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
 #[derive(Debug)]
 pub enum Fallible {}
 

@@ -123,7 +123,7 @@ impl ThreadPool {
 
     /// Changes the number of workers of the live pool, 1 or more. New ones start at once, superfluous ones leave after
     /// their present task; no task is lost. Gives the number that there are now, fewer than asked for when the system
-    /// refuses threads (which is logged).
+    /// refuses threads (which is logged), none when the pool has shut down.
     ///
     /// # Errors
     /// [`BuildError::Invalid`] for a number out of range; the pool stays as it was.

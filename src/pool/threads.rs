@@ -24,7 +24,7 @@ impl Core {
             Err((0, error)) => Err(error),
             Err((fewer, error)) => {
                 log::warn!("the pool runs with {fewer} of {wanted} workers: {error}");
-                self.seats.resize(fewer);
+                self.seats.make_do(fewer);
                 Ok(())
             }
         }
@@ -87,12 +87,15 @@ impl Core {
 
     /// Changes the number of workers of a live pool; gives how many there are now.
     pub(crate) fn resize(self: &Arc<Self>, workers: usize) -> usize {
+        if self.phase.get() == Phase::Over {
+            return 0;
+        }
         let (missing, surplus) = self.seats.resize(workers);
         let mut now = workers;
         if let Err((started, error)) = self.start_threads(missing) {
             now = workers - (missing - started);
             log::warn!("the pool runs with {now} of {workers} workers: {error}");
-            self.seats.resize(now);
+            self.seats.make_do(now);
         }
         // One look a thread that is too many; a busy one sees it at its next boundary without.
         (0..surplus).for_each(|_| self.queue.push(Item::Look));

@@ -19,7 +19,6 @@ use crate::seat::{Awaited, Pinned, Place};
 use crate::task::TaskRef;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 struct Graph {
     /// Which task waits for which.
@@ -37,6 +36,8 @@ fn awaited(task: &TaskRef) -> Awaited {
     Awaited {
         id: task.id(),
         name: task.name(),
+        site: task.site(),
+        owner: task.owner(),
         pinned: None,
     }
 }
@@ -48,18 +49,18 @@ pub(crate) fn enter(here: Place, frames: &[TaskRef], target: &Awaited) -> Result
         return Ok(());
     };
     let mut graph = GRAPH.lock();
-    let mut path: Vec<(TaskId, Option<Arc<str>>)> = Vec::new();
+    let mut path = Vec::new();
     let mut next = target;
     loop {
         if let Some(at) = frames.iter().position(|task| task.id() == next.id) {
             let mut circle: Vec<_> = frames[at..]
                 .iter()
-                .map(|task| (task.id(), task.name()))
+                .map(|task| (task.id(), task.name(), task.site()))
                 .collect();
             circle.extend(path);
             return Err(Deadlock::circle(circle));
         }
-        path.push((next.id, next.name.clone()));
+        path.push((next.id, next.name.clone(), next.site));
         let further = graph.edges.get(&next.id).or_else(|| {
             let Pinned { worker, is_queued } = next.pinned.as_ref()?;
             let body = if *worker == here {

@@ -22,8 +22,15 @@ struct Worker {
     desk: Arc<Desk>,
     /// Where this thread's stack began, about.
     stack_top: usize,
-    /// The bodies that wait for ever, a list a wait; see `waits`.
-    waiting: Mutex<Vec<Vec<TaskRef>>>,
+    /// This thread's waits, the innermost last.
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+struct Waiting {
+    /// The bodies that wait for one task; see `waits`.
+    bodies: Vec<TaskRef>,
+    /// Whether only a task of this pool can end the wait; see `seats`.
+    for_ever: bool,
 }
 
 /// What came of a task that a worker took up.
@@ -132,7 +139,7 @@ impl Worker {
         }
         let stuck = core.call_spare() && for_ever;
         if stuck {
-            core.seats.retake();
+            core.seats.retake(for_ever);
         }
         stuck
     }
@@ -168,16 +175,20 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
     task::set_host(Some(worker.clone()));
     let options = &worker.core.options;
     if let Some(hook) = &options.on_worker_start {
+        // Counted like a task while it runs: a drain does not end before what it submits.
+        worker.core.quiet.announce();
         panic::shield("the on_worker_start hook", || hook(worker.desk.index));
+        worker.core.retract();
     }
     // User code runs in `catch` alone, so this returns unless the library itself has a fault; the stop hook is told
     // even then.
     let end = panic::catch(|| worker.work());
+    // It is counted out: from here on it has no seat to give up.
+    seat::set(None);
     if let Some(hook) = &options.on_worker_stop {
         panic::shield("the on_worker_stop hook", || hook(worker.desk.index));
     }
     task::set_host(None);
-    seat::set(None);
     if let Err(payload) = end {
         std::panic::resume_unwind(payload);
     }
@@ -209,9 +220,10 @@ impl Stage for Worker {
 
 impl Seat for Worker {
     fn leave(&self, wait: Wait, held: bool) -> Result<(), TaskError> {
-        let for_ever = matches!(wait, Wait::Task(_));
+        let mut for_ever = false;
         let mut bodies = Vec::new();
         if let Wait::Task(target) = &wait {
+            for_ever = target.owner == self.core.owner();
             bodies = self.desk.frames.all();
             waits::enter(self.place(), &bodies, target)
                 .map_err(|circle| TaskError::WouldDeadlock(Box::new(circle)))?;
@@ -220,16 +232,22 @@ impl Seat for Worker {
             waits::leave(self.place(), &bodies);
             return Err(self.core.deadlock_at_bound());
         }
-        self.waiting.lock().push(bodies);
+        self.waiting.lock().push(Waiting { bodies, for_ever });
         Ok(())
     }
 
     fn retake(&self, held: bool) {
-        let bodies = self.waiting.lock().pop().unwrap_or_default();
+        let Some(Waiting { bodies, for_ever }) = self.waiting.lock().pop() else {
+            unreachable!("a seat is retaken as often as it was left")
+        };
         if !bodies.is_empty() {
             waits::leave(self.place(), &bodies);
         }
-        if held && self.core.seats.retake() {
+        if !held {
+            if for_ever {
+                self.core.seats.still_away();
+            }
+        } else if self.core.seats.retake(for_ever) {
             self.core.queue.push(Item::Look);
         }
     }

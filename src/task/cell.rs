@@ -42,7 +42,7 @@ pub enum CancelOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TaskState {
-    /// It waits for a worker.
+    /// It waits for a worker; a promise, to be kept.
     Queued,
     /// Its body runs.
     Running,
@@ -191,6 +191,8 @@ impl<W: Work> Cell<W> {
         Awaited {
             id: self.id,
             name: self.name(),
+            site: self.site,
+            owner: self.owner(),
             pinned,
         }
     }
@@ -298,7 +300,7 @@ impl<W: Work> AnyTask for Cell<W> {
                 if let Some(token) = token {
                     token.cancel(reason);
                 }
-                panic::discard(work);
+                panic::discard_flat(work);
                 let error = TaskError::stopped(reason);
                 self.bury(OutcomeKind::of_error(&error), aftermath).retire();
                 CancelOutcome::Settled

@@ -56,6 +56,11 @@ macro_rules! face {
             self.task().name()
         }
 
+        /// Where the task was submitted.
+        pub fn site(&self) -> &'static std::panic::Location<'static> {
+            self.task().site()
+        }
+
         /// Where the task is now.
         pub fn state(&self) -> TaskState {
             self.task().state()

@@ -11,17 +11,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// The example, which cargo builds before it runs the tests, but not when only one test target is asked for.
 pub(crate) fn program() -> PathBuf {
+    example("checksum")
+}
+
+/// An example, which cargo builds before it runs the tests, but not when only one test target is asked for.
+pub(crate) fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the test binary has a path");
     let deps = tests.parent().expect("and lies in a folder");
     let program = deps
         .with_file_name("examples")
-        .join("checksum")
+        .join(name)
         .with_extension(std::env::consts::EXE_EXTENSION);
     assert!(
         program.exists(),
-        "the example is not built: `cargo build --example checksum` (with this profile) does it, `cargo test` by itself"
+        "the example is not built: `cargo build --example {name}` (with this profile) does it, `cargo test` by itself"
     );
     program
 }

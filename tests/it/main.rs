@@ -7,10 +7,13 @@ mod builder;
 mod cancel;
 #[cfg(feature = "signals")]
 mod checksum;
+#[cfg(feature = "signals")]
+mod consumer;
 mod context;
 mod deadline;
 #[cfg(unix)]
 mod fork;
+mod found;
 mod future;
 mod handle;
 mod layering;

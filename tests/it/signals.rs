@@ -76,6 +76,7 @@ fn the_child() {
         "run until" => run_until,
         "two pools" => two_pools,
         "deaf" => deaf,
+        "foreign handler" => foreign_handler,
         other => panic!("no such program: {other}"),
     };
     act();
@@ -90,6 +91,31 @@ fn hear() {
 
 fn say_to(child: &mut Running) {
     child.stdin().write_all(b".").unwrap();
+}
+
+/// A program that handles Ctrl-C by itself, before the library is asked to.
+fn foreign_handler() {
+    extern "C" fn leave(_: libc::c_int) {
+        // SAFETY: `_exit` may be called in a signal handler.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::_exit(7)
+        }
+    }
+    // SAFETY: the handler does nothing but leave.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::signal(libc::SIGINT, leave as *const () as libc::sighandler_t)
+    };
+    let pool = ThreadPool::new(1).unwrap();
+    let signals = Signals::install();
+    pool.shutdown_on(&signals, Shutdown::drain());
+    eprintln!(
+        "active: {}, {}",
+        signals.is_active(),
+        pool.submit(|| 5).join().unwrap()
+    );
+    hear();
 }
 
 fn install_twice() {
@@ -193,6 +219,15 @@ fn installing_twice_is_one_registration() {
         child.await_error("counts: 1 1");
         assert_eq!(child.end().status.code(), Some(0));
     }
+}
+
+#[test]
+fn beside_a_foreign_handler_the_program_runs_and_the_handler_stays() {
+    let mut child = play("foreign handler", &[]);
+    child.await_error("signals are not caught");
+    child.await_error("active: false, 5");
+    child.signal(libc::SIGINT);
+    assert_eq!(child.end().status.code(), Some(7));
 }
 
 #[test]

@@ -236,12 +236,17 @@ fn two_tasks_that_join_each_other_are_answered() {
     let (answers, answered) = mpsc::channel();
     let left = Joiner::on(&pool, "left", &answers);
     let right = Joiner::on(&pool, "right", &answers);
-    let (l, r) = (left.handle.id(), right.handle.id());
+    let says = |joiner: &Joiner| {
+        let (id, site) = (joiner.handle.id(), joiner.handle.site());
+        let name = joiner.handle.name().unwrap();
+        (id, format!("{id} `{name}` (submitted at {site})"))
+    };
+    let (left_says, right_says) = (says(&left), says(&right));
     let circle = close(vec![left, right], &answered);
     assert!(goes_round(&circle, &["left", "right"]), "{circle}");
     let (a, b) = match circle.tasks().next() {
-        Some((id, _)) if id == l => (format!("{l} `left`"), format!("{r} `right`")),
-        _ => (format!("{r} `right`"), format!("{l} `left`")),
+        Some((id, _)) if id == left_says.0 => (left_says.1, right_says.1),
+        _ => (right_says.1, left_says.1),
     };
     let said = format!(
         "waiting would deadlock: task {a}, which waits for task {b}, which waits for the first"
@@ -265,11 +270,13 @@ fn a_task_that_joins_itself_is_answered() {
     let pool = pool_of(1);
     let (answers, answered) = mpsc::channel();
     let narcissus = Joiner::on(&pool, "narcissus", &answers);
-    let id = narcissus.handle.id();
+    let (id, site) = (narcissus.handle.id(), narcissus.handle.site());
     let circle = close(vec![narcissus], &answered);
     assert_eq!(
         circle.to_string(),
-        format!("waiting would deadlock: task {id} `narcissus` waits for itself")
+        format!(
+            "waiting would deadlock: task {id} `narcissus` (submitted at {site}) waits for itself"
+        )
     );
 }
 
@@ -373,13 +380,13 @@ fn every_way_to_wait_for_ever_is_answered_and_a_timed_one_ends_by_itself() {
         // The wait's answer is not the task's outcome.
         assert!(me.try_join().is_none());
     });
-    let id = task.id();
+    let (id, site) = (task.id(), task.site());
     let shared = task.share();
     send.send(shared.clone()).unwrap();
     for _ in 0..2 {
         assert_eq!(
             must_recv(&told),
-            format!("waiting would deadlock: task {id} waits for itself")
+            format!("waiting would deadlock: task {id} (submitted at {site}) waits for itself")
         );
     }
     assert!(shared.join_timeout(LONG).unwrap().is_ok());

@@ -84,7 +84,7 @@ impl Pool {
 
     /// Its wait is over.
     fn retake(&self) {
-        if self.seats.retake() {
+        if self.seats.retake(false) {
             self.looks.fetch_add(1, Ordering::SeqCst);
         }
     }
