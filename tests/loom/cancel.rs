@@ -219,17 +219,18 @@ fn two_cancels_at_once_and_one_did_it() {
 }
 
 #[test]
-fn a_deadline_that_two_notice_at_once() {
+fn a_deadline_that_is_noticed_while_the_alarm_rings() {
     loom::model(|| {
         let token = CancelToken::with_deadline(clock::now());
         let watch = Watch::default();
         let guard = token.on_cancel(watch.hook());
-        let other = thread::spawn({
-            let token = token.clone();
-            move || token.is_cancelled()
+        let alarm = thread::spawn({
+            let node = token.node.clone();
+            move || node.ring()
         });
+        // Who asks sees the deadline, and leaves the hook to the alarm.
         assert_eq!(token.reason(), Some(CancelReason::Deadline));
-        assert!(other.join().unwrap());
+        alarm.join().unwrap();
         assert_eq!((watch.ran(), watch.dropped()), (1, 1));
         drop(guard);
     });
