@@ -86,15 +86,15 @@ impl PoolBuilder {
         self
     }
 
-    /// Called with the worker's index on each of the pool's threads before its first task, spares included. A panic in
-    /// it is logged.
+    /// Called with the worker's index on each of the pool's threads before its first task, spares included. It is no
+    /// task: what it submits counts as from outside, and it cannot wait for the pool. A panic in it is logged.
     pub fn on_worker_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.options.on_worker_start = Some(Arc::new(hook));
         self
     }
 
-    /// Called with the worker's index on each of the pool's threads after its last task, whatever ended it. A panic in
-    /// it is logged.
+    /// Called with the worker's index on each of the pool's threads after its last task, whatever ended it; otherwise as
+    /// [`on_worker_start`](Self::on_worker_start).
     ///
     /// ```
     /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -133,7 +133,7 @@ impl Core {
     }
 
     /// Takes an announcement back.
-    pub(crate) fn retract(&self) {
+    fn retract(&self) {
         self.counts.refused.add();
         self.quiet.done();
         self.told();

@@ -6,7 +6,7 @@ use crate::error::BuildError;
 use crate::panic::TaskPanic;
 use std::sync::Arc;
 
-type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
+pub(crate) type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
 type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 
 /// What a full queue does with a submission from outside.

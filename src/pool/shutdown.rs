@@ -211,8 +211,8 @@ impl fmt::Display for RunningTask {
 }
 
 thread_local! {
-    /// The pools whose left-over tasks this thread is cancelling.
-    static SWEEPING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// The pools that this thread is at work for outside a task: cancelling what is left over, running a hook.
+    static SERVING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Core {
@@ -222,11 +222,11 @@ impl Core {
         if self.is_foreign() {
             return Err(PoolError::Forked);
         }
-        // On a thread that is ending the list is gone, and so is any sweep.
-        let sweeping = SWEEPING
+        // On a thread that is ending the list is gone, and so is any such work.
+        let serving = SERVING
             .try_with(|pools| pools.borrow().contains(&self.owner()))
             .unwrap_or(false);
-        if self.is_here() || sweeping {
+        if self.is_here() || serving {
             return Err(PoolError::InsideTask);
         }
         Ok(())
@@ -355,11 +355,18 @@ impl Core {
     }
 
     fn cancel_all(&self, tasks: impl IntoIterator<Item = TaskRef>) {
-        let _ = SWEEPING.try_with(|pools| pools.borrow_mut().push(self.owner()));
-        for task in tasks {
-            self.cancel_unrun(&*task);
-        }
-        let _ = SWEEPING.try_with(|pools| pools.borrow_mut().pop());
+        self.serve(|| {
+            for task in tasks {
+                self.cancel_unrun(&*task);
+            }
+        });
+    }
+
+    /// Runs `f`, which lets no panic through, as this thread's work for the pool: in it the pool cannot be waited for.
+    pub(crate) fn serve(&self, f: impl FnOnce()) {
+        let _ = SERVING.try_with(|pools| pools.borrow_mut().push(self.owner()));
+        f();
+        let _ = SERVING.try_with(|pools| pools.borrow_mut().pop());
     }
 
     fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {

@@ -6,6 +6,7 @@ use crate::error::TaskError;
 use crate::panic::{self, UnreadPanics};
 use crate::pool::core::{Core, Unread};
 use crate::pool::crew::Desk;
+use crate::pool::options::WorkerHook;
 use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue, Ticket};
 use crate::pool::waits;
@@ -171,24 +172,24 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
         stack_top: stack_position(),
         waiting: Mutex::new(Vec::new()),
     });
+    // The hooks are no tasks, and the thread is no worker to them: what they submit comes from outside, so that no drain
+    // ends between its last look and a submission that nobody had announced.
+    let run_hook = |what: &str, hook: &Option<WorkerHook>| {
+        if let Some(hook) = hook {
+            let index = worker.desk.index;
+            worker.core.serve(|| panic::shield(what, || hook(index)));
+        }
+    };
+    let options = &worker.core.options;
+    run_hook("the on_worker_start hook", &options.on_worker_start);
     seat::set(Some(worker.clone()));
     task::set_host(Some(worker.clone()));
-    let options = &worker.core.options;
-    if let Some(hook) = &options.on_worker_start {
-        // Counted like a task while it runs: a drain does not end before what it submits.
-        worker.core.quiet.announce();
-        panic::shield("the on_worker_start hook", || hook(worker.desk.index));
-        worker.core.retract();
-    }
     // User code runs in `catch` alone, so this returns unless the library itself has a fault; the stop hook is told
     // even then.
     let end = panic::catch(|| worker.work());
-    // It is counted out: from here on it has no seat to give up.
-    seat::set(None);
-    if let Some(hook) = &options.on_worker_stop {
-        panic::shield("the on_worker_stop hook", || hook(worker.desk.index));
-    }
     task::set_host(None);
+    seat::set(None);
+    run_hook("the on_worker_stop hook", &options.on_worker_stop);
     if let Err(payload) = end {
         std::panic::resume_unwind(payload);
     }
