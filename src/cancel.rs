@@ -76,6 +76,11 @@ pub struct CancelToken {
 
 impl CancelToken {
     /// A token of its own, live and without a deadline.
+    ///
+    /// ```
+    /// let token = millhand::CancelToken::new();
+    /// assert!(!token.is_cancelled() && token.deadline().is_none());
+    /// ```
     pub fn new() -> Self {
         Self::build(None, None, None)
     }
@@ -98,11 +103,27 @@ impl CancelToken {
     }
 
     /// A token that is cancelled at `deadline`; see [`with_timeout`](Self::with_timeout).
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::with_deadline(std::time::Instant::now());
+    /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
+    /// ```
     pub fn with_deadline(deadline: Instant) -> Self {
         Self::build(None, None, Some(deadline))
     }
 
     /// A token below this one.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let all = CancelToken::new();
+    /// let one = all.child();
+    /// all.cancel(CancelReason::User);
+    /// assert!(one.is_cancelled());
+    /// ```
     pub fn child(&self) -> Self {
         self.grow(None)
     }

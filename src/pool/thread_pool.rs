@@ -80,6 +80,14 @@ impl ThreadPool {
     verbs!(PlainWork, [T], T);
 
     /// A template for tasks with options; see [`TaskBuilder`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.task().name("resize").submit(|| 7);
+    /// assert_eq!(handle.name().as_deref(), Some("resize"));
+    /// # drop(handle);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn task(&self) -> TaskBuilder {
         TaskBuilder::new(self.core.clone())
     }
@@ -141,21 +149,48 @@ impl ThreadPool {
     }
 
     /// The number of workers: of tasks that run at once.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(3)?;
+    /// assert_eq!(pool.workers(), 3);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn workers(&self) -> usize {
         self.core.seats.seats()
     }
 
     /// The number of threads: the workers, and the spares that stand in for bodies that wait.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(3)?;
+    /// assert_eq!(pool.threads(), 3); // nothing waits
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn threads(&self) -> usize {
         self.core.seats.threads()
     }
 
     /// About how many tasks are queued, a moment ago.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    /// assert!(pool.queued() <= 10);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn queued(&self) -> usize {
         self.core.queue.len()
     }
 
     /// How many panics nobody could read: of tasks without a handle, or with one that was dropped unread.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.execute(|| panic!("into the void"))?;
+    /// pool.shutdown(millhand::Shutdown::drain())?;
+    /// assert_eq!(pool.unread_panics(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unread_panics(&self) -> u64 {
         self.core.counts.unread_panics.sum()
     }
@@ -185,6 +220,17 @@ impl ThreadPool {
     ///
     /// # Errors
     /// As [`wait_idle`](Self::wait_idle).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (hold, held) = std::sync::mpsc::channel::<()>();
+    /// pool.execute(move || { let _ = held.recv(); })?;
+    /// assert!(!pool.wait_idle_timeout(Duration::from_millis(1))?);
+    /// drop(hold);
+    /// assert!(pool.wait_idle_timeout(Duration::from_secs(60))?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_idle_timeout(&self, timeout: Duration) -> Result<bool, PoolError> {
         self.core.may_wait()?;
         let deadline = clock::deadline(timeout);
@@ -199,16 +245,39 @@ impl ThreadPool {
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] from one of the pool's own tasks, [`PoolError::Forked`] in a forked child.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.execute(|| ())?;
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> Result<ShutdownReport, PoolError> {
         self.core.shutdown(&how)
     }
 
     /// Whether the pool takes no more tasks from outside.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// assert!(!pool.is_closed());
+    /// pool.shutdown(millhand::Shutdown::drain())?;
+    /// assert!(pool.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.core.is_closed()
     }
 
     /// A reference that does not keep the pool open.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let weak = pool.downgrade();
+    /// drop(pool);
+    /// assert!(weak.execute(|| ()).is_err());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn downgrade(&self) -> PoolRef {
         PoolRef::new(self.core.clone())
     }

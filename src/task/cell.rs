@@ -28,6 +28,14 @@ pub(crate) struct Cell<W: Work> {
 }
 
 /// What a cancel did.
+///
+/// ```
+/// use millhand::CancelOutcome;
+///
+/// let (_promise, handle) = millhand::promise::<u32>();
+/// assert_eq!(handle.cancel(), CancelOutcome::Settled);
+/// assert_eq!(handle.cancel(), CancelOutcome::AlreadyFinished);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CancelOutcome {
     /// The task was not running: it is settled as cancelled, and its closure was dropped, on the calling thread.
@@ -39,6 +47,15 @@ pub enum CancelOutcome {
 }
 
 /// Where a task is.
+///
+/// ```
+/// use millhand::TaskState;
+///
+/// let (promise, handle) = millhand::promise();
+/// assert_eq!(handle.state(), TaskState::Queued);
+/// promise.complete(1).unwrap();
+/// assert_eq!(handle.state(), TaskState::Finished);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TaskState {

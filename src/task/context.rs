@@ -104,6 +104,16 @@ pub fn current() -> Option<Current> {
 }
 
 /// The task that runs here; from [`current`].
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let handle = pool.submit(|| {
+///     let me: millhand::Current = millhand::current().unwrap();
+///     me.worker()
+/// });
+/// assert_eq!(handle.join().unwrap(), 0);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
 pub struct Current {
     host: Arc<dyn Host>,
     task: TaskRef,

@@ -47,11 +47,26 @@ pub struct TaskHandle<T> {
 macro_rules! face {
     () => {
         /// The task's id.
+        ///
+        /// ```
+        /// # let pool = millhand::ThreadPool::new(1)?;
+        /// let handle = pool.submit(|| millhand::current().unwrap().id());
+        /// let id = handle.id();
+        /// assert_eq!(handle.join().unwrap(), id);
+        /// # Ok::<(), millhand::BuildError>(())
+        /// ```
         pub fn id(&self) -> TaskId {
             self.task().id()
         }
 
         /// The task's name, if it was given one.
+        ///
+        /// ```
+        /// # let pool = millhand::ThreadPool::new(1)?;
+        /// let handle = pool.task().name("index").submit(|| 1);
+        /// assert_eq!(handle.name().as_deref(), Some("index"));
+        /// # Ok::<(), millhand::BuildError>(())
+        /// ```
         pub fn name(&self) -> Option<Arc<str>> {
             self.task().name()
         }
@@ -62,17 +77,41 @@ macro_rules! face {
         }
 
         /// Where the task is now.
+        ///
+        /// ```
+        /// # let pool = millhand::ThreadPool::new(1)?;
+        /// let handle = pool.submit(|| 1);
+        /// handle.wait().unwrap();
+        /// assert_eq!(handle.state(), millhand::TaskState::Finished);
+        /// # Ok::<(), millhand::BuildError>(())
+        /// ```
         pub fn state(&self) -> TaskState {
             self.task().state()
         }
 
         /// Whether the outcome is there: a join would not wait.
+        ///
+        /// ```
+        /// let (promise, handle) = millhand::promise();
+        /// assert!(!handle.is_finished());
+        /// promise.complete(1).unwrap();
+        /// assert!(handle.is_finished());
+        /// ```
         pub fn is_finished(&self) -> bool {
             self.state() == TaskState::Finished
         }
 
         /// The authority to cancel this task, apart from its result; made at first use. Cancelling the token cancels
         /// the task.
+        ///
+        /// ```
+        /// # let pool = millhand::ThreadPool::new(1)?;
+        /// let handle = pool.submit(|| while !millhand::is_cancelled() { std::hint::spin_loop() });
+        /// handle.token().cancel(millhand::CancelReason::User);
+        /// handle.wait().unwrap();
+        /// assert!(handle.is_finished());
+        /// # Ok::<(), millhand::BuildError>(())
+        /// ```
         pub fn token(&self) -> CancelToken {
             self.task().clone().token()
         }
@@ -81,6 +120,19 @@ macro_rules! face {
         ///
         /// A queued task is settled here and now, and its closure is dropped on this thread. A running one is asked to
         /// stop, and what its body returns stands.
+        ///
+        /// ```
+        /// # let pool = millhand::ThreadPool::new(1)?;
+        /// let (tell, told) = std::sync::mpsc::channel();
+        /// let handle = pool.submit(move || {
+        ///     tell.send(()).unwrap();
+        ///     while !millhand::is_cancelled() { std::hint::spin_loop() }
+        /// });
+        /// told.recv()?; // it runs
+        /// assert_eq!(handle.cancel(), millhand::CancelOutcome::Requested);
+        /// assert!(handle.join().is_ok());
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn cancel(&self) -> CancelOutcome {
             self.task().cancel(CancelReason::User)
         }
@@ -90,6 +142,14 @@ macro_rules! face {
         /// # Errors
         /// [`TaskError::WouldDeadlock`] for a wait that could never end, [`TaskError::Forked`] in a forked child; never
         /// the task's own error.
+        ///
+        /// ```
+        /// # let pool = millhand::ThreadPool::new(1)?;
+        /// let handle = pool.submit(|| 1);
+        /// handle.wait().unwrap();
+        /// assert!(handle.is_finished());
+        /// # Ok::<(), millhand::BuildError>(())
+        /// ```
         pub fn wait(&self) -> Result<(), TaskError> {
             $crate::task::handle::wait_for(self.task(), None).map(drop)
         }
@@ -99,6 +159,14 @@ macro_rules! face {
         ///
         /// # Errors
         /// As [`wait`](Self::wait).
+        ///
+        /// ```
+        /// # use std::time::Duration;
+        /// let (promise, handle) = millhand::promise();
+        /// assert!(!handle.wait_timeout(Duration::from_millis(1)).unwrap());
+        /// promise.complete(1).unwrap();
+        /// assert!(handle.wait_timeout(Duration::from_secs(60)).unwrap());
+        /// ```
         pub fn wait_timeout(&self, timeout: Duration) -> Result<bool, TaskError> {
             $crate::task::handle::wait_for(self.task(), clock::deadline(timeout))
         }
@@ -133,6 +201,16 @@ impl<T> TaskHandle<T> {
     ///
     /// # Panics
     /// When the outcome was taken before, by polling the handle as a future.
+    ///
+    /// ```
+    /// use millhand::TaskError;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// assert_eq!(pool.submit(|| 6 * 7).join().unwrap(), 42);
+    /// let broken = pool.submit(|| panic!("no"));
+    /// assert!(matches!(broken.join(), Err::<(), _>(TaskError::Panicked(_))));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn join(mut self) -> Result<T, TaskError> {
         let task = self.take_task();
         match wait_for(&task, None) {
@@ -350,6 +428,15 @@ impl<T> fmt::Debug for TaskHandle<T> {
 }
 
 /// A callback's place on its task; from [`TaskHandle::on_finish`].
+///
+/// ```
+/// let (promise, handle) = millhand::promise();
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let place = handle.on_finish(move |_| tell.send(()).unwrap());
+/// assert!(place.remove());
+/// promise.complete(1).unwrap();
+/// assert!(told.recv().is_err()); // it was not called
+/// ```
 pub struct OnFinish {
     place: Option<(Weak<dyn AnyTask>, u64)>,
 }

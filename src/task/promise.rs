@@ -62,6 +62,15 @@ pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
 }
 
 /// The settling side of a [`promise`].
+///
+/// ```
+/// use millhand::{CancelReason, Promise, TaskError};
+///
+/// let (promise, handle) = millhand::promise();
+/// let promise: Promise<u32> = promise;
+/// drop(promise); // unkept
+/// assert!(matches!(handle.join(), Err(TaskError::Cancelled(CancelReason::Dropped))));
+/// ```
 #[must_use = "dropping the promise settles its handle as cancelled"]
 pub struct Promise<T: Send + 'static> {
     cell: Arc<Cell<ByHand<T>>>,
