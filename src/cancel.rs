@@ -129,11 +129,24 @@ impl CancelToken {
     }
 
     /// A token below this one that is cancelled `timeout` from now at the latest.
+    ///
+    /// ```
+    /// let all = millhand::CancelToken::new();
+    /// let one = all.child_with_timeout(std::time::Duration::from_millis(1));
+    /// one.wait();
+    /// assert!(one.is_cancelled() && !all.is_cancelled());
+    /// ```
     pub fn child_with_timeout(&self, timeout: Duration) -> Self {
         self.grow(clock::deadline(timeout))
     }
 
     /// A token below this one that is cancelled at `deadline` at the latest.
+    ///
+    /// ```
+    /// let all = millhand::CancelToken::new();
+    /// let one = all.child_with_deadline(std::time::Instant::now());
+    /// assert!(one.is_cancelled() && !all.is_cancelled());
+    /// ```
     pub fn child_with_deadline(&self, deadline: Instant) -> Self {
         self.grow(Some(deadline))
     }
@@ -172,6 +185,15 @@ impl CancelToken {
 
     /// Cancels this token and all below it, and runs their hooks on this thread; says whether this call did it. A
     /// token that is cancelled already keeps its reason.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// assert!(token.cancel(CancelReason::User));
+    /// assert!(!token.cancel(CancelReason::Shutdown));
+    /// assert_eq!(token.reason(), Some(CancelReason::User));
+    /// ```
     pub fn cancel(&self, reason: CancelReason) -> bool {
         let mut did = false;
         let mut hooks = Vec::new();
@@ -209,11 +231,26 @@ impl CancelToken {
     }
 
     /// Whether it is cancelled, or its deadline has passed.
+    ///
+    /// ```
+    /// let token = millhand::CancelToken::new();
+    /// token.cancel(millhand::CancelReason::User);
+    /// assert!(token.is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.reason().is_some()
     }
 
     /// Why it is cancelled; `None` while it is live.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// assert_eq!(token.reason(), None);
+    /// token.cancel(CancelReason::User);
+    /// assert_eq!(token.reason(), Some(CancelReason::User));
+    /// ```
     pub fn reason(&self) -> Option<CancelReason> {
         // ORDERING: pairs with the store in `cancel`.
         let reason = CancelReason::from_code(self.node.reason.load(Ordering::Acquire));
@@ -224,11 +261,26 @@ impl CancelToken {
     }
 
     /// The earliest deadline of this token and those above it.
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// let soon = Instant::now() + Duration::from_secs(60);
+    /// let token = millhand::CancelToken::with_deadline(soon);
+    /// assert_eq!(token.child().deadline(), Some(soon));
+    /// ```
     pub fn deadline(&self) -> Option<Instant> {
         self.node.deadline
     }
 
     /// The time left until the deadline, zero once it has passed; `None` without one.
+    ///
+    /// ```
+    /// # use millhand::CancelToken;
+    /// # use std::time::{Duration, Instant};
+    /// assert_eq!(CancelToken::new().remaining(), None);
+    /// let late = CancelToken::with_deadline(Instant::now());
+    /// assert_eq!(late.remaining(), Some(Duration::ZERO));
+    /// ```
     pub fn remaining(&self) -> Option<Duration> {
         self.node
             .deadline
@@ -236,6 +288,14 @@ impl CancelToken {
     }
 
     /// Waits until it is cancelled. On a worker the seat is given up meanwhile.
+    ///
+    /// ```
+    /// let token = millhand::CancelToken::new();
+    /// let other = token.clone();
+    /// std::thread::spawn(move || other.cancel(millhand::CancelReason::User));
+    /// token.wait();
+    /// assert!(token.is_cancelled());
+    /// ```
     pub fn wait(&self) {
         self.wait_until(None);
     }

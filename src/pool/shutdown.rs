@@ -49,6 +49,14 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Everything that was submitted runs to its end, however long that takes.
+    ///
+    /// ```
+    /// # use millhand::{Shutdown, ThreadPool};
+    /// let pool = ThreadPool::new(1)?;
+    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    /// assert_eq!(pool.shutdown(Shutdown::drain())?.completed(), 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn drain() -> Self {
         Self {
             cancel_after: None,
@@ -57,11 +65,30 @@ impl Shutdown {
     }
 
     /// What is queued is cancelled at once, and what runs is asked to stop.
+    ///
+    /// ```
+    /// # use millhand::{Shutdown, ThreadPool};
+    /// let pool = ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| loop { millhand::checkpoint() });
+    /// pool.shutdown(Shutdown::cancel())?;
+    /// assert!(handle.join().is_err_and(|_: millhand::TaskError| true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel() -> Self {
         Self::drain().cancel_after(Duration::ZERO)
     }
 
     /// Cancels what is left this long after the call. Default: never.
+    ///
+    /// ```
+    /// # use millhand::{Shutdown, ThreadPool};
+    /// # use std::time::Duration;
+    /// let pool = ThreadPool::new(1)?;
+    /// let long = pool.submit(|| millhand::sleep(Duration::from_secs(3600)));
+    /// pool.shutdown(Shutdown::drain().cancel_after(Duration::from_millis(1)))?;
+    /// assert!(long.is_finished());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel_after(mut self, after: Duration) -> Self {
         self.cancel_after = Some(after);
         self

@@ -54,7 +54,8 @@ const ORDER: &[&str] = &[
     "lib",
 ];
 
-const MOST_LINES: usize = 450;
+/// Without the documentation for users, which may be as long as they need.
+const MOST_LINES: usize = 400;
 
 /// Where alone these words may stand: time, and the catching of panics. And what may stand nowhere.
 const ONLY_IN: &[(&str, &[&str])] = &[
@@ -419,7 +420,14 @@ fn files_stay_small() {
     let long: Vec<_> = sources()
         .whole
         .into_iter()
-        .map(|(file, text)| (file, text.lines().count()))
+        .map(|(file, text)| {
+            let is_docs = |line: &&str| {
+                let line = line.trim_start();
+                line.starts_with("///") || line.starts_with("//!")
+            };
+            let lines = text.lines().filter(|line| !is_docs(line)).count();
+            (file, lines)
+        })
         .filter(|(_, lines)| *lines > MOST_LINES)
         .collect();
     assert!(long.is_empty(), "more than {MOST_LINES} lines: {long:?}");
