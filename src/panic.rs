@@ -152,26 +152,68 @@ impl TaskPanic {
     }
 
     /// The task that panicked.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| -> u32 { panic!("no digits") });
+    /// let id = handle.id();
+    /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
+    /// assert_eq!(panic.task(), id);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn task(&self) -> TaskId {
         self.task
     }
 
     /// The task's name, if it was given one.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.task().name("parse").submit(|| -> u32 { panic!("no digits") });
+    /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
+    /// assert_eq!(panic.name(), Some("parse"));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// Where the task was submitted.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| -> u32 { panic!("no digits") }); let line = line!();
+    /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
+    /// assert_eq!(panic.site().line(), line);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn site(&self) -> &'static Location<'static> {
         self.site
     }
 
     /// What the panic said; a fixed text when the payload is no string.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| -> u32 { panic!("no digits") });
+    /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
+    /// assert_eq!(panic.message(), "no digits");
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// Takes the payload out, once.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| -> u32 { std::panic::panic_any(7) });
+    /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
+    /// assert_eq!(panic.take_payload().unwrap().downcast_ref(), Some(&7));
+    /// assert!(panic.take_payload().is_none());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
         self.payload.lock().take()
     }
@@ -181,6 +223,15 @@ impl TaskPanic {
     ///
     /// # Panics
     /// Always: that is what it is for.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| -> u32 { panic!("no digits") });
+    /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
+    /// let again = std::thread::spawn(move || -> u32 { panic.resume() }).join().unwrap_err();
+    /// assert_eq!(again.downcast_ref(), Some(&"no digits"));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn resume(&self) -> ! {
         match self.take_payload() {
             Some(payload) => resume_unwind(payload),

@@ -104,12 +104,21 @@ impl Signals {
     }
 
     /// How many have come.
+    ///
+    /// ```
+    /// assert_eq!(millhand::Signals::install().count(), 0);
+    /// ```
     pub fn count(&self) -> u32 {
         self.shared.state.lock().count
     }
 
     /// A token that the first signal cancels, with [`CancelReason::Shutdown`]. Tasks put under it are cancelled by that
     /// signal.
+    ///
+    /// ```
+    /// let signals = millhand::Signals::install();
+    /// assert!(!signals.token().is_cancelled()); // none has come
+    /// ```
     pub fn token(&self) -> CancelToken {
         self.shared.token.clone()
     }
@@ -117,6 +126,12 @@ impl Signals {
     /// Waits for the first signal; at once if it has come. For ever where the signals do not come here.
     ///
     /// On a worker the seat is given up meanwhile.
+    ///
+    /// ```no_run
+    /// let signals = millhand::Signals::install();
+    /// signals.wait();
+    /// assert!(signals.count() >= 1);
+    /// ```
     pub fn wait(&self) {
         self.wait_for(1);
     }
@@ -197,6 +212,14 @@ impl ThreadPool {
     ///
     /// # Errors
     /// As [`shutdown`](Self::shutdown).
+    ///
+    /// ```no_run
+    /// # use millhand::{Shutdown, Signals, ThreadPool};
+    /// let signals = Signals::install();
+    /// let pool = ThreadPool::new(4)?;
+    /// println!("{}", pool.run_until(&signals, Shutdown::drain())?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run_until(&self, signals: &Signals, how: Shutdown) -> Result<ShutdownReport, PoolError> {
         self.core().may_wait()?;
         // The second signal must reach the pool while this thread waits in the shutdown.
@@ -211,6 +234,15 @@ impl ThreadPool {
     /// A signal that has come already counts. The program learns of the signal by [`Signals::token`] or
     /// [`Signals::count`], of the end by [`shutdown`](Self::shutdown), which waits for what was begun, or by dropping
     /// the pool.
+    ///
+    /// ```no_run
+    /// # use millhand::{Shutdown, Signals, ThreadPool};
+    /// let signals = Signals::install();
+    /// let pool = ThreadPool::new(4)?;
+    /// pool.shutdown_on(&signals, Shutdown::drain());
+    /// while signals.count() == 0 { /* this thread's own work */ }
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn shutdown_on(&self, signals: &Signals, how: Shutdown) {
         let core = self.core();
         let mut state = signals.shared.state.lock();

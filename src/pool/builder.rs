@@ -38,11 +38,25 @@ impl ThreadPool {
     ///
     /// # Errors
     /// [`BuildError`] for no workers, or when the system refuses even one thread.
+    ///
+    /// ```
+    /// use millhand::ThreadPool;
+    ///
+    /// assert_eq!(ThreadPool::new(3)?.workers(), 3);
+    /// assert!(ThreadPool::new(0).is_err());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn new(workers: usize) -> Result<Self, BuildError> {
         Self::builder().workers(workers).build()
     }
 
     /// A pool with options; see [`PoolBuilder`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().workers(2).build()?;
+    /// assert_eq!(pool.workers(), 2);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn builder() -> PoolBuilder {
         PoolBuilder::default()
     }
@@ -50,18 +64,38 @@ impl ThreadPool {
 
 impl PoolBuilder {
     /// How many workers, 1 or more. Default: as many as the system says can run at once.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().workers(2).build()?;
+    /// assert_eq!(pool.workers(), 2);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.options.workers = workers;
         self
     }
 
     /// What the names of the threads begin with; a dash and the worker's index follow. Default: `millhand`.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().workers(1).name_prefix("resize").build()?;
+    /// let name = pool.submit(|| std::thread::current().name().map(String::from)).join().unwrap();
+    /// assert_eq!(name.as_deref(), Some("resize-0"));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn name_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.options.name_prefix = prefix.into();
         self
     }
 
     /// The stack of each worker in bytes, 65,536 or more. Default: 2 MiB.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().stack_size(64 << 20).build()?;
+    /// let big = pool.submit(|| std::hint::black_box([1u8; 4 << 20]).len());
+    /// assert_eq!(big.join().unwrap(), 4 << 20);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.options.stack_size = bytes;
         self
@@ -69,18 +103,40 @@ impl PoolBuilder {
 
     /// How many tasks may be queued, 1 or more; running ones do not count, nor does what a worker of the pool submits
     /// itself. Default: unbounded.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().queue_capacity(1).build()?;
+    /// assert_eq!(pool.submit(|| 7).join().unwrap(), 7);
+    /// assert!(millhand::ThreadPool::builder().queue_capacity(0).build().is_err());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn queue_capacity(mut self, tasks: usize) -> Self {
         self.options.queue_capacity = Some(tasks);
         self
     }
 
     /// What a full queue does. Default: [`OnFull::Block`].
+    ///
+    /// ```
+    /// use millhand::{OnFull, ThreadPool};
+    ///
+    /// let pool = ThreadPool::builder().queue_capacity(1).on_full(OnFull::Reject).build()?;
+    /// assert_eq!(pool.submit(|| 7).join().unwrap(), 7); // there was a place
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn on_full(mut self, on_full: OnFull) -> Self {
         self.options.on_full = on_full;
         self
     }
 
     /// How many threads may be started beyond the workers, for bodies that wait. Default: 256.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().workers(2).max_spares(0).build()?;
+    /// pool.submit(|| millhand::sleep(std::time::Duration::from_millis(1))).join().unwrap().unwrap();
+    /// assert_eq!(pool.threads(), 2); // no spare came
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn max_spares(mut self, threads: usize) -> Self {
         self.options.max_spares = threads;
         self
@@ -140,6 +196,12 @@ impl PoolBuilder {
     ///
     /// # Errors
     /// [`BuildError::Invalid`] for an option out of its range, [`BuildError::Spawn`] when not one thread was granted.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().build()?;
+    /// assert!(pool.workers() >= 1);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn build(self) -> Result<ThreadPool, BuildError> {
         self.options.check()?;
         let core = Core::start(self.options).map_err(BuildError::Spawn)?;

@@ -45,6 +45,14 @@ impl PoolRef {
     }
 
     /// Whether the pool takes no more tasks from outside.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let weak = pool.downgrade();
+    /// drop(pool);
+    /// assert!(weak.is_closed());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.core.is_closed()
     }

@@ -71,7 +71,7 @@ impl Shutdown {
     /// let pool = ThreadPool::new(1)?;
     /// let handle = pool.submit(|| loop { millhand::checkpoint() });
     /// pool.shutdown(Shutdown::cancel())?;
-    /// assert!(handle.join().is_err_and(|_: millhand::TaskError| true));
+    /// assert!(matches!(handle.join(), Err::<(), _>(millhand::TaskError::Cancelled(_))));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn cancel() -> Self {
@@ -97,6 +97,18 @@ impl Shutdown {
     /// Stops waiting this long after the call (not after the cancelling): what is queued is cancelled then, and what
     /// still runs is named in the report and left to itself; dropping the pool afterwards does not wait for it, either.
     /// Default: never.
+    ///
+    /// ```
+    /// # use millhand::{Shutdown, ThreadPool};
+    /// # use std::time::Duration;
+    /// let pool = ThreadPool::new(1)?;
+    /// let (hold, held) = std::sync::mpsc::channel::<()>();
+    /// pool.execute(move || { let _ = held.recv(); })?;
+    /// let report = pool.shutdown(Shutdown::drain().give_up_after(Duration::from_millis(1)))?;
+    /// assert_eq!(report.completed(), 0);
+    /// # drop(hold);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn give_up_after(mut self, after: Duration) -> Self {
         self.give_up_after = Some(after);
         self
@@ -132,36 +144,92 @@ pub struct ShutdownReport {
 
 impl ShutdownReport {
     /// How many tasks ran and returned.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.execute(|| ())?;
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn completed(&self) -> u64 {
         self.completed
     }
 
     /// How many failed: fallible ones that returned `Err`, and those that ran out of time.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.task().fallible().execute(|| "x".parse::<u8>())?;
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.failed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failed(&self) -> u64 {
         self.failed
     }
 
     /// How many panicked.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.execute(|| panic!("no"))?;
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.panicked(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn panicked(&self) -> u64 {
         self.panicked
     }
 
     /// How many were cancelled, by whomever: before they ran, or by leaving at a checkpoint.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| -> () { loop { millhand::checkpoint() } });
+    /// handle.cancel();
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.cancelled(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancelled(&self) -> u64 {
         self.cancelled
     }
 
     /// How many of these the shutdown cancelled before they ran: the work that was lost.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// pool.execute(move || {
+    ///     tell.send(()).unwrap();
+    ///     while !millhand::is_cancelled() { std::hint::spin_loop() }
+    /// })?;
+    /// told.recv()?; // the worker is busy
+    /// pool.execute(|| ())?;
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::cancel())?.cancelled_by_shutdown(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancelled_by_shutdown(&self) -> u64 {
         self.cancelled_by_shutdown
     }
 
     /// The tasks that still ran when the shutdown gave up.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let report = pool.shutdown(millhand::Shutdown::drain())?;
+    /// assert!(report.still_running().is_empty()); // it never gave up
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn still_running(&self) -> &[RunningTask] {
         &self.still_running
     }
 
     /// Whether nothing was lost: no task was cancelled by the shutdown, and none still runs.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.execute(|| ())?;
+    /// assert!(pool.shutdown(millhand::Shutdown::drain())?.is_clean());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_clean(&self) -> bool {
         self.cancelled_by_shutdown == 0 && self.still_running.is_empty()
     }

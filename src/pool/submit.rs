@@ -248,6 +248,13 @@ impl TaskBuilder<Fallible> {
 
 impl<K> TaskBuilder<K> {
     /// Names the tasks, for logs, panics and lists. A name is shared, not copied.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.task().name("resize").submit(|| 7);
+    /// assert_eq!(handle.name().as_deref(), Some("resize"));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.spec.name = Some(name.into());
         self
@@ -255,6 +262,14 @@ impl<K> TaskBuilder<K> {
 
     /// Puts the tasks under `token`: cancelling it cancels them all, queued or running. Each has a token of its own
     /// below it. The last one given counts.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let batch = millhand::CancelToken::new();
+    /// batch.cancel(millhand::CancelReason::User);
+    /// assert!(pool.task().token(&batch).submit(|| 7).join().is_err());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn token(mut self, token: &CancelToken) -> Self {
         self.spec.token = Some(token.clone());
         self

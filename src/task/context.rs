@@ -122,22 +122,52 @@ pub struct Current {
 
 impl Current {
     /// Its id.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| millhand::current().unwrap().id());
+    /// let id = handle.id();
+    /// assert_eq!(handle.join().unwrap(), id);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn id(&self) -> TaskId {
         self.task.id()
     }
 
     /// Its name, if it was given one.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let task = pool.task().name("index");
+    /// let name = task.submit(|| millhand::current().unwrap().name().map(String::from));
+    /// assert_eq!(name.join().unwrap().as_deref(), Some("index"));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// The index of the worker that runs it: below the pool's number of workers, unless a spare runs it.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let worker = pool.submit(|| millhand::current().unwrap().worker()).join().unwrap();
+    /// assert!(worker < 2);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn worker(&self) -> usize {
         self.host.index()
     }
 
     /// Its token, the one that the handle's `cancel` sets. To hand on to what the body starts: a child of it stops
     /// with the task.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let child = pool.submit(|| millhand::current().unwrap().token().child());
+    /// assert!(!child.join().unwrap().is_cancelled());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn token(&self) -> CancelToken {
         self.task.clone().token()
     }

@@ -72,6 +72,13 @@ macro_rules! face {
         }
 
         /// Where the task was submitted.
+        ///
+        /// ```
+        /// let pool = millhand::ThreadPool::new(1)?;
+        /// let handle = pool.submit(|| ());
+        /// assert!(handle.site().line() > 0);
+        /// # Ok::<(), millhand::BuildError>(())
+        /// ```
         pub fn site(&self) -> &'static std::panic::Location<'static> {
             self.task().site()
         }
@@ -443,6 +450,13 @@ pub struct OnFinish {
 
 impl OnFinish {
     /// Takes the callback out again and drops it; says whether it was still there. One that runs just now runs on.
+    ///
+    /// ```
+    /// let (promise, handle) = millhand::promise();
+    /// let place = handle.on_finish(|_| ());
+    /// promise.complete(1).unwrap();
+    /// assert!(!place.remove()); // it was called already
+    /// ```
     pub fn remove(self) -> bool {
         let callback = self
             .place

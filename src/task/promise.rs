@@ -81,6 +81,12 @@ impl<T: Send + 'static> Promise<T> {
     ///
     /// # Errors
     /// The value, when the handle was cancelled before.
+    ///
+    /// ```
+    /// let (promise, handle) = millhand::promise();
+    /// promise.complete(7).unwrap();
+    /// assert_eq!(handle.join().unwrap(), 7);
+    /// ```
     pub fn complete(self, value: T) -> Result<(), T> {
         if !self.cell.claim() {
             return Err(value);
@@ -93,6 +99,12 @@ impl<T: Send + 'static> Promise<T> {
     ///
     /// # Errors
     /// The error, when the handle was cancelled before.
+    ///
+    /// ```
+    /// let (promise, handle) = millhand::promise::<u32>();
+    /// promise.fail(millhand::TaskError::Expired).unwrap();
+    /// assert!(matches!(handle.join(), Err(millhand::TaskError::Expired)));
+    /// ```
     pub fn fail(self, error: TaskError) -> Result<(), TaskError> {
         if !self.cell.claim() {
             return Err(error);
@@ -102,6 +114,12 @@ impl<T: Send + 'static> Promise<T> {
     }
 
     /// Whether the handle was cancelled: nobody waits for the value any more.
+    ///
+    /// ```
+    /// let (promise, handle) = millhand::promise::<u32>();
+    /// handle.cancel();
+    /// assert!(promise.is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.cell.state() == TaskState::Finished
     }

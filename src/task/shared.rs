@@ -43,6 +43,14 @@ struct Shared<T> {
 
 impl<T> TaskHandle<T> {
     /// Makes a handle that can be cloned and read by many.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let first = pool.submit(|| 7).share();
+    /// let second = first.clone();
+    /// assert_eq!(first.join().as_ref().unwrap(), second.join().as_ref().unwrap());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn share(self) -> SharedHandle<T> {
         let (task, cancel_on_drop) = self.into_parts();
         SharedHandle {
@@ -70,12 +78,27 @@ impl<T> SharedHandle<T> {
     ///
     /// # Panics
     /// When the outcome was taken before the handle was shared, by polling it as a future.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| 7).share();
+    /// assert!(matches!(handle.join(), Ok(7)));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
     pub fn join(&self) -> &Result<T, TaskError> {
         self.join_until(None)
             .expect("the outcome was taken before, by polling the handle")
     }
 
     /// Shows the outcome if it is there. Never waits.
+    ///
+    /// ```
+    /// let (promise, handle) = millhand::promise();
+    /// let handle = handle.share();
+    /// assert!(handle.try_join().is_none());
+    /// promise.complete(7).unwrap();
+    /// assert!(matches!(handle.try_join(), Some(Ok(7))));
+    /// ```
     pub fn try_join(&self) -> Option<&Result<T, TaskError>> {
         if self.shared.outcome.get().is_none() {
             self.shared.task.take_into(&self.shared.outcome);
@@ -84,6 +107,15 @@ impl<T> SharedHandle<T> {
     }
 
     /// Waits for the outcome, `timeout` long at most (one that overflows the clock means for ever), and shows it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let (promise, handle) = millhand::promise();
+    /// let handle = handle.share();
+    /// assert!(handle.join_timeout(Duration::from_millis(1)).is_none());
+    /// promise.complete(7).unwrap();
+    /// assert!(matches!(handle.join_timeout(Duration::from_secs(60)), Some(Ok(7))));
+    /// ```
     pub fn join_timeout(&self, timeout: Duration) -> Option<&Result<T, TaskError>> {
         self.join_until(clock::deadline(timeout))
     }
