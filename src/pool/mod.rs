@@ -9,6 +9,7 @@ mod phase;
 mod pool_ref;
 mod queue;
 mod quiet;
+mod report;
 mod seats;
 mod shutdown;
 mod submit;
@@ -20,7 +21,8 @@ mod worker;
 pub use builder::PoolBuilder;
 pub use options::OnFull;
 pub use pool_ref::PoolRef;
-pub use shutdown::{RunningTask, Shutdown, ShutdownReport};
+pub use report::{RunningTask, ShutdownReport};
+pub use shutdown::Shutdown;
 pub use submit::{Fallible, Plain, TaskBuilder};
 pub use thread_pool::ThreadPool;
 

@@ -42,6 +42,7 @@ const ORDER: &[&str] = &[
     "pool/core",
     "pool/worker",
     "pool/threads",
+    "pool/report",
     "pool/shutdown",
     "pool/submit",
     "pool/pool_ref",
