@@ -18,6 +18,11 @@ pub(crate) trait Ring: Send + Sync {
     fn ring(self: Arc<Self>);
 }
 
+/// Runs hooks on a thread of their own, or here if there is none to be had.
+pub(crate) fn apart(hooks: impl FnOnce() + Send + 'static) {
+    imp::apart(hooks);
+}
+
 /// Rings `what` at `instant`, if it is still there then.
 pub(crate) fn at(instant: Instant, what: Weak<dyn Ring>) {
     imp::at(instant, what);
@@ -104,22 +109,24 @@ mod imp {
                 continue;
             }
             drop(state);
-            ring_all(due);
+            apart(|| due.into_iter().for_each(Ring::ring));
             state = ALARM.state.lock();
         }
     }
 
-    fn ring_all(due: Vec<Arc<dyn Ring>>) {
-        let due = Arc::new(Mutex::new(due));
-        let theirs = due.clone();
-        let ring = |due: &Mutex<Vec<Arc<dyn Ring>>>| {
-            let due = std::mem::take(&mut *due.lock());
-            due.into_iter().for_each(Ring::ring);
-        };
+    pub(super) fn apart(hooks: impl FnOnce() + Send + 'static) {
+        // Behind a lock, to be had back from a thread that was not started.
+        let hooks = Arc::new(Mutex::new(Some(hooks)));
+        let theirs = hooks.clone();
         let thread = thread::Builder::new().name("millhand-deadline".to_owned());
-        if thread.spawn(move || ring(&theirs)).is_err() {
-            ring(&due);
+        if thread.spawn(move || take(&theirs)()).is_err() {
+            take(&hooks)();
         }
+    }
+
+    fn take<F>(hooks: &Mutex<Option<F>>) -> F {
+        let hooks = hooks.lock().take();
+        hooks.expect("taken by the thread, or here if there is none")
     }
 }
 
@@ -127,4 +134,8 @@ mod imp {
 mod imp {
     //! The models have no clock.
     pub(super) fn at(_: super::Instant, _: super::Weak<dyn super::Ring>) {}
+
+    pub(super) fn apart(hooks: impl FnOnce()) {
+        hooks();
+    }
 }

@@ -195,6 +195,22 @@ impl CancelToken {
     /// assert_eq!(token.reason(), Some(CancelReason::User));
     /// ```
     pub fn cancel(&self, reason: CancelReason) -> bool {
+        let (did, hooks) = self.mark(reason);
+        run(hooks);
+        did
+    }
+
+    /// As [`cancel`](Self::cancel), with the hooks run on a thread of their own: for a caller who may run nothing of the
+    /// user's.
+    pub(crate) fn cancel_apart(&self, reason: CancelReason) {
+        let (_, hooks) = self.mark(reason);
+        if !hooks.is_empty() {
+            alarm::apart(|| run(hooks));
+        }
+    }
+
+    /// Cancels this token and all below it, and hands out their hooks; says whether it was this call that did it.
+    fn mark(&self, reason: CancelReason) -> (bool, Vec<(CancelReason, Hook)>) {
         let mut did = false;
         let mut hooks = Vec::new();
         let mut open = vec![self.node.clone()];
@@ -224,10 +240,7 @@ impl CancelToken {
             drop(inner);
             node.cancelled.notify_all();
         }
-        for (why, hook) in hooks {
-            panic::shield("an on_cancel hook", || hook(why));
-        }
-        did
+        (did, hooks)
     }
 
     /// Whether it is cancelled, or its deadline has passed.
@@ -373,6 +386,12 @@ impl CancelToken {
         drop(inner);
         panic::shield("an on_cancel hook", || hook(reason));
         CancelGuard { place: None }
+    }
+}
+
+fn run(hooks: Vec<(CancelReason, Hook)>) {
+    for (why, hook) in hooks {
+        panic::shield("an on_cancel hook", || hook(why));
     }
 }
 

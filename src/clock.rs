@@ -1,22 +1,30 @@
 //! Time: the one room in which the library reads a clock or waits on one.
 //!
-//! Layer 0. Nothing outside this file names `Instant::now` or a timed condvar wait, so that time can be turned by hand
-//! once a second clock moves in here.
+//! Layer 0. Nothing outside this file names `Instant::now` or a timed wait. A pool's timer, its time limits and its gates
+//! go by a [`Clock`], which is the system's or one that a test turns by hand.
+//
+// A timed wait on a manual clock is an untimed one of which the clock knows: turning it on wakes whoever is due, who
+// then looks at the clock again. The clock never calls while its own lock is held, and whoever waits tells it first and
+// reads it afterwards, so that no turn falls between.
 
-use crate::sync::{Condvar, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crossbeam_channel::Receiver;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// The present instant.
+/// The system's present instant.
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The instant `timeout` from now; `None`, which means for ever, when the clock cannot hold it.
+/// The system's instant `timeout` from now; `None`, which means for ever, when the clock cannot hold it.
 pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
     now().checked_add(timeout)
 }
 
-/// Waits for `condvar` until `deadline`, or for ever; says whether the deadline passed.
+/// Waits for `condvar` until `deadline` of the system's clock, or for ever; says whether the deadline passed.
 ///
 /// Wakes without cause are possible: the caller looks at its condition again.
 pub(crate) fn wait<T>(
@@ -30,5 +38,233 @@ pub(crate) fn wait<T>(
             condvar.wait(guard);
             false
         }
+    }
+}
+
+/// Who waits on a manual clock.
+pub(crate) trait Wake: Send + Sync {
+    /// The clock was turned past the instant that was waited for.
+    fn wake(&self);
+}
+
+/// The time that a pool and its gates go by: the system's, or a [`ManualClock`]'s. Clones are the same clock.
+///
+/// ```
+/// use millhand::{Clock, ThreadPool};
+///
+/// let pool = ThreadPool::builder().workers(1).clock(&Clock::system()).build()?; // as it is by default
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Clock(Option<Arc<Turned>>);
+
+/// A manual clock's hands.
+struct Turned(Mutex<Hands>);
+
+struct Hands {
+    now: Instant,
+    /// Who waits for when; a waiter is there once an instant, however often it asks.
+    waiting: BTreeMap<(Instant, usize), Weak<dyn Wake>>,
+}
+
+impl Clock {
+    /// The system's monotonic clock.
+    ///
+    /// ```
+    /// let clock = millhand::Clock::system();
+    /// assert!(clock.now() <= std::time::Instant::now());
+    /// ```
+    pub fn system() -> Self {
+        Self(None)
+    }
+
+    /// The present instant.
+    ///
+    /// ```
+    /// let clock = millhand::ManualClock::new().clock();
+    /// assert_eq!(clock.now(), clock.now());
+    /// ```
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            None => now(),
+            Some(turned) => turned.0.lock().now,
+        }
+    }
+
+    /// The instant `timeout` from now; `None`, which means for ever, when the clock cannot hold it.
+    pub(crate) fn deadline(&self, timeout: Duration) -> Option<Instant> {
+        self.now().checked_add(timeout)
+    }
+
+    /// Whether the two are one clock.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            _ => false,
+        }
+    }
+
+    /// As [`wait`], on this clock. `me` wakes the condvar, through its lock.
+    pub(crate) fn wait<T>(
+        &self,
+        condvar: &Condvar,
+        guard: &mut MutexGuard<'_, T>,
+        deadline: Option<Instant>,
+        me: impl FnOnce() -> Weak<dyn Wake>,
+    ) -> bool {
+        let (Some(turned), Some(instant)) = (&self.0, deadline) else {
+            return wait(condvar, guard, deadline);
+        };
+        if !turned.call(instant, me()) {
+            condvar.wait(guard);
+        }
+        turned.0.lock().now >= instant
+    }
+
+    /// Waits for a message until `deadline`, or for ever; `None` if the deadline passed, or all senders are gone. `me`
+    /// wakes the receiver by a message.
+    pub(crate) fn receive<T>(
+        &self,
+        receiver: &Receiver<T>,
+        deadline: Option<Instant>,
+        me: impl FnOnce() -> Weak<dyn Wake>,
+    ) -> Option<T> {
+        let Some(instant) = deadline else {
+            return receiver.recv().ok();
+        };
+        let Some(turned) = &self.0 else {
+            return receiver.recv_deadline(instant).ok();
+        };
+        if turned.call(instant, me()) {
+            return receiver.try_recv().ok();
+        }
+        receiver.recv().ok()
+    }
+}
+
+impl Turned {
+    /// Asks to be woken at `instant`; says whether that is now or was before.
+    fn call(&self, instant: Instant, whom: Weak<dyn Wake>) -> bool {
+        let mut hands = self.0.lock();
+        if hands.now >= instant {
+            return true;
+        }
+        let address = whom.as_ptr().cast::<()>() as usize;
+        hands.waiting.insert((instant, address), whom);
+        false
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            None => "Clock::system",
+            Some(_) => "ManualClock",
+        })
+    }
+}
+
+/// A clock that stands still until it is turned: for tests of what takes time.
+///
+/// What goes by it: delays, retries, `expires`, `attempt_timeout` and `total_timeout` of a pool that was
+/// [built](crate::PoolBuilder::clock) with it, and the gates that were given it. What a thread waits for by itself
+/// (`join_timeout`, `sleep`, a token's deadline, a shutdown's limits) goes by the system's clock.
+///
+/// ```
+/// use millhand::{ManualClock, ThreadPool};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+/// let tomorrow = pool.task().delay(Duration::from_secs(24 * 3600)).submit(|| "it is tomorrow");
+/// assert!(!tomorrow.is_finished());
+/// clock.advance(Duration::from_secs(24 * 3600));
+/// assert_eq!(tomorrow.join().unwrap(), "it is tomorrow");
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+#[derive(Clone)]
+pub struct ManualClock(Arc<Turned>);
+
+impl ManualClock {
+    /// A clock that shows the present instant, and stands.
+    ///
+    /// ```
+    /// let clock = millhand::ManualClock::new();
+    /// assert_eq!(clock.now(), clock.now());
+    /// ```
+    pub fn new() -> Self {
+        Self(Arc::new(Turned(Mutex::new(Hands {
+            now: now(),
+            waiting: BTreeMap::new(),
+        }))))
+    }
+
+    /// What pools and gates are given.
+    ///
+    /// ```
+    /// let manual = millhand::ManualClock::new();
+    /// assert_eq!(manual.clock().now(), manual.now());
+    /// ```
+    pub fn clock(&self) -> Clock {
+        Clock(Some(self.0.clone()))
+    }
+
+    /// What it shows.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let clock = millhand::ManualClock::new();
+    /// let before = clock.now();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(clock.now() - before, Duration::from_secs(60));
+    /// ```
+    pub fn now(&self) -> Instant {
+        self.0.0.lock().now
+    }
+
+    /// Turns it on by `time`, and wakes whoever waits for an instant up to then. Returns at once: what is due is done by
+    /// those who were woken, so join it.
+    ///
+    /// # Panics
+    /// When the instant cannot be represented, after some hundred years.
+    ///
+    /// ```
+    /// use millhand::{ManualClock, RateLimiter};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&clock.clock()).build()?;
+    /// assert!(limiter.try_acquire(1).is_ok());
+    /// assert!(limiter.try_acquire(1).is_err());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(limiter.try_acquire(1).is_ok());
+    /// # Ok::<(), millhand::LimitError>(())
+    /// ```
+    pub fn advance(&self, time: Duration) {
+        let mut hands = self.0.0.lock();
+        hands.now += time;
+        let now = hands.now;
+        // `(now, MAX)` itself cannot be a key: no object lies there.
+        let later = hands.waiting.split_off(&(now, usize::MAX));
+        let due = std::mem::replace(&mut hands.waiting, later);
+        drop(hands);
+        for whom in due.into_values() {
+            if let Some(whom) = whom.upgrade() {
+                whom.wake();
+            }
+        }
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ManualClock").field(&self.now()).finish()
     }
 }

@@ -87,7 +87,58 @@ pub enum Rejection {
     Full,
     /// The pool belongs to the process that this one was forked from.
     Forked,
+    /// The task's options contradict each other, or one of them makes no sense.
+    Invalid(InvalidTask),
 }
+
+/// What is wrong with a task's options: the text names them and says what is allowed.
+///
+/// ```
+/// use millhand::{InvalidTask, Rejection, ThreadPool};
+/// use std::time::Duration;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let refused = pool.task().expires(Duration::ZERO).execute(|| ()).unwrap_err();
+/// assert_eq!(refused.reason(), Rejection::Invalid(InvalidTask::ZeroExpires));
+/// assert_eq!(InvalidTask::ZeroExpires.to_string(), "`expires` must be longer than zero");
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InvalidTask {
+    /// `expires(0)`: it could never start in time.
+    ZeroExpires,
+    /// `attempt_timeout(0)`: no attempt could end in time.
+    ZeroAttemptTimeout,
+    /// `total_timeout(0)`: it could never end in time.
+    ZeroTotalTimeout,
+    /// Both `delay` and `delay_until` were given.
+    TwoDelays,
+    /// `attempt_timeout` is longer than `total_timeout`, and would never be reached.
+    AttemptBeyondTotal,
+    /// `expires` is longer than `total_timeout`, and would never be reached.
+    ExpiresBeyondTotal,
+    /// A rate limiter goes by another clock than the pool.
+    ForeignClock,
+}
+
+impl fmt::Display for InvalidTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroExpires => "`expires` must be longer than zero",
+            Self::ZeroAttemptTimeout => "`attempt_timeout` must be longer than zero",
+            Self::ZeroTotalTimeout => "`total_timeout` must be longer than zero",
+            Self::TwoDelays => {
+                "`delay` and `delay_until` contradict each other: one of them is allowed"
+            }
+            Self::AttemptBeyondTotal => "`attempt_timeout` must not be longer than `total_timeout`",
+            Self::ExpiresBeyondTotal => "`expires` must not be longer than `total_timeout`",
+            Self::ForeignClock => "a rate limiter in `gate` must go by the pool's `clock`",
+        })
+    }
+}
+
+impl Error for InvalidTask {}
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,6 +146,7 @@ impl fmt::Display for Rejection {
             Self::Closed => "the pool is closed",
             Self::Full => "the queue is full",
             Self::Forked => "the pool belongs to the process that this one was forked from",
+            Self::Invalid(invalid) => return fmt::Display::fmt(invalid, f),
         })
     }
 }

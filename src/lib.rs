@@ -131,20 +131,26 @@
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
 //   ground       sync clock fork id reason counters panic error event seat alarm
-//   hand-off     cancel slot
+//   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
 //   task         task/
 //   pool         pool/
+//   limits       limit/
 //   signals      signal
 
+mod aftermath;
 mod alarm;
 mod cancel;
 mod clock;
 mod counters;
 mod error;
 mod event;
+mod extras;
 mod fork;
+mod gate;
 mod id;
+mod limit;
 mod panic;
+mod policy;
 mod pool;
 mod reason;
 mod seat;
@@ -155,15 +161,23 @@ mod sync;
 mod task;
 
 pub use cancel::{CancelGuard, CancelToken};
+pub use clock::{Clock, ManualClock};
 pub use error::{
-    BuildError, Deadlock, JoinError, PoolError, Rejection, Stopped, SubmitError, TaskError,
+    BuildError, Deadlock, InvalidTask, JoinError, PoolError, Rejection, Stopped, SubmitError,
+    TaskError,
 };
 pub use event::{OutcomeKind, Summary};
+pub use gate::{AcquireError, LimitError};
 pub use id::{ParseTaskIdError, TaskId};
+pub use limit::{
+    Algorithm, Gate, Keyed, Lane, Lanes, Permit, RateLimiter, Semaphore, SlidingWindow,
+    TokenBucket, Weighted,
+};
 pub use panic::TaskPanic;
+pub use policy::{Jitter, Retry};
 pub use pool::{
-    Fallible, OnFull, Plain, PoolBuilder, PoolRef, RunningTask, Shutdown, ShutdownReport,
-    TaskBuilder, ThreadPool,
+    Fallible, OnFull, PendingTask, Plain, PoolBuilder, PoolRef, Retrying, RunningTask, Shutdown,
+    ShutdownReport, TaskBuilder, ThreadPool,
 };
 pub use reason::CancelReason;
 pub use seat::blocking;

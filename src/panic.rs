@@ -75,7 +75,8 @@ fn bury(payload: Payload) {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> &str {
+/// What a panic said; a fixed text when the payload is no string.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&'static str>()
         .copied()

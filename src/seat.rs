@@ -6,7 +6,7 @@
 
 use crate::error::TaskError;
 use crate::id::TaskId;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -42,63 +42,44 @@ pub(crate) struct Pinned {
 }
 
 /// The pool's side: one of its workers.
-///
-/// `held` says whether the body still had its seat: inside `blocking` it has given it up already, and only the wait
-/// itself is new.
 pub(crate) trait Seat {
     /// The body here is about to wait. An error means that the wait could never end, and that nothing has changed.
-    fn leave(&self, wait: Wait, held: bool) -> Result<(), TaskError>;
-    /// The wait is over: the body goes on at once, whoever else has sat down meanwhile.
-    fn retake(&self, held: bool);
+    fn leave(&self, wait: Wait) -> Result<(), TaskError>;
+    /// The wait that began last is over: the body goes on at once, whoever else has sat down meanwhile.
+    fn retake(&self);
 }
 
 thread_local! {
     static SEAT: RefCell<Option<Arc<dyn Seat>>> = const { RefCell::new(None) };
-    static HELD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes this thread a worker, or an ordinary thread again.
 pub(crate) fn set(seat: Option<Arc<dyn Seat>>) {
-    HELD.set(seat.is_some());
     SEAT.with(|mine| *mine.borrow_mut() = seat);
-}
-
-/// Whether this thread has a seat and has not given it up.
-pub(crate) fn is_held() -> bool {
-    HELD.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Given up until dropped.
 #[must_use]
-pub(crate) struct Left {
-    seat: Option<Arc<dyn Seat>>,
-    held: bool,
-}
+pub(crate) struct Left(Option<Arc<dyn Seat>>);
 
 /// Gives the seat up, if there is one here; the error is a wait that could never end.
 pub(crate) fn leave(wait: Wait) -> Result<Left, TaskError> {
     let seat = SEAT.try_with(|seat| seat.borrow().clone()).unwrap_or(None);
-    let held = is_held();
     if let Some(seat) = &seat {
-        seat.leave(wait, held)?;
-        HELD.set(false);
+        seat.leave(wait)?;
     }
-    Ok(Left { seat, held })
+    Ok(Left(seat))
 }
 
 /// Gives the seat up for a wait that is never refused.
 pub(crate) fn leave_open() -> Left {
-    leave(Wait::Open).unwrap_or(Left {
-        seat: None,
-        held: false,
-    })
+    leave(Wait::Open).unwrap_or(Left(None))
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat.take() {
-            HELD.set(self.held);
-            seat.retake(self.held);
+        if let Some(seat) = self.0.take() {
+            seat.retake();
         }
     }
 }

@@ -13,16 +13,21 @@
 // | Settled | CLAIMED SETTLED | ran; outcome inside                                              |
 // | Taken   | SETTLED ...     | the outcome went to the handle, or nobody wanted it              |
 //
+// A task with a course (options about whether, when and how often it runs) goes other ways too: from Running back to
+// Queued, for another attempt, which takes CLAIMED away again; and from Running to Settled while its body still runs,
+// when its time is over: what the body returns later is handed back to whoever settles, as if nobody wanted it.
+//
 // DETACHED joins any of them when the last handle is dropped: from then on an outcome is handed back to whoever
 // settles, who drops it. So exactly one side has the outcome: settle before detach leaves it to the dropping handle,
 // detach before settle to the settling worker; the lock decides which was first.
 //
 // Whatever belongs to the user (work, outcome, callbacks) is moved out under the lock and dropped or run after it.
 
-use crate::cancel::{CancelGuard, CancelToken};
+use crate::aftermath::{Aftermath, Cancelled, Claimed, Outcome, TimedOut, Unrun};
 use crate::clock;
 use crate::error::TaskError;
-use crate::event::{OutcomeKind, Summary};
+use crate::event::OutcomeKind;
+use crate::extras::{Course, Extras, Rest, Whereabouts};
 use crate::fork;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -30,15 +35,15 @@ use crate::seat::{self, Wait};
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::mem;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::{Poll, Waker};
 use std::time::Instant;
-
-pub(crate) type Outcome<T> = Result<T, TaskError>;
 
 const CLAIMED: u8 = 1;
 const SETTLED: u8 = 2;
 const DETACHED: u8 = 4;
+/// Not a state: it has a course, and does so from the start.
+const COURSE: u8 = 8;
 
 enum Stage<W, T> {
     Queued(W),
@@ -47,7 +52,8 @@ enum Stage<W, T> {
     Taken,
 }
 
-pub(crate) struct Slot<W, T> {
+/// `P`: what the layers above keep of a task that has a course.
+pub(crate) struct Slot<W, T, P = ()> {
     /// The tag of the pool whose workers may run it.
     owner: u32,
     /// Written under `inner`; SETTLED is read without it, by those who spin or only ask.
@@ -58,78 +64,23 @@ pub(crate) struct Slot<W, T> {
     kind: AtomicU8,
     /// Told once, on settling.
     settled: Condvar,
-    inner: Mutex<Inner<W, T>>,
+    inner: Mutex<Inner<W, T, P>>,
 }
 
-struct Inner<W, T> {
+struct Inner<W, T, P> {
     stage: Stage<W, T>,
-    extras: Option<Box<Extras>>,
+    extras: Option<Box<Extras<P>>>,
 }
 
-/// What few tasks need, behind one pointer.
-#[derive(Default)]
-pub(crate) struct Extras {
-    pub(crate) name: Option<Arc<str>>,
-    /// The worker that alone may run it.
-    pub(crate) pinned: Option<usize>,
-    /// Given back when the task leaves the queue.
-    pub(crate) place: Option<Place>,
-    pub(crate) token: Option<CancelToken>,
-    /// Cancels the task when its token is; gone when it has settled.
-    pub(crate) hook: Option<CancelGuard>,
-    /// When it was claimed.
-    pub(crate) started: Option<Instant>,
-    callbacks: Vec<(u64, Callback)>,
-    waker: Option<Waker>,
-}
-
-pub(crate) type Callback = Box<dyn FnOnce(&Summary) + Send>;
-
-/// A place in a bounded queue; dropping it gives it back.
-pub(crate) struct Place(pub(crate) Arc<dyn Places>);
-
-pub(crate) trait Places: Send + Sync {
-    fn give_back(&self);
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.give_back();
-    }
-}
-
-/// What settling leaves to do, outside the lock.
-#[must_use]
-pub(crate) struct Aftermath<T> {
-    /// The outcome, when nobody holds a handle any more.
-    pub(crate) unwanted: Option<Outcome<T>>,
-    pub(crate) rest: Option<Box<Rest>>,
-}
-
-/// The part of it that only tasks with extras have.
-#[derive(Default)]
-pub(crate) struct Rest {
-    pub(crate) name: Option<Arc<str>>,
-    pub(crate) started: Option<Instant>,
-    pub(crate) callbacks: Vec<(u64, Callback)>,
-    /// Dropped with the rest: a settled task has nothing to be cancelled.
-    _hook: Option<CancelGuard>,
-}
-
-/// What a cancel found.
-pub(crate) enum Cancelled<W, T> {
-    /// It was queued: now it is settled, and here is the work, to be dropped.
-    Unrun(W, Aftermath<T>, Option<CancelToken>),
-    /// It runs: the request is noted. In both cases the token is to be cancelled, if anybody has asked for one.
-    Running(Option<CancelToken>),
-    Finished,
-}
-
-impl<W, T> Slot<W, T> {
-    pub(crate) fn new(owner: u32, work: W, extras: Option<Box<Extras>>, detached: bool) -> Self {
+impl<W, T, P> Slot<W, T, P> {
+    pub(crate) fn new(owner: u32, work: W, extras: Option<Box<Extras<P>>>, detached: bool) -> Self {
+        let has_course = extras
+            .as_ref()
+            .is_some_and(|extras| extras.course.is_some());
+        let flags = if detached { DETACHED } else { 0 } | if has_course { COURSE } else { 0 };
         Self {
             owner,
-            flags: AtomicU8::new(if detached { DETACHED } else { 0 }),
+            flags: AtomicU8::new(flags),
             stop: AtomicU8::new(0),
             kind: AtomicU8::new(0),
             settled: Condvar::new(),
@@ -150,7 +101,7 @@ impl<W, T> Slot<W, T> {
     }
 
     /// `_inner`: flags are written under the lock, so that a load and a store are enough.
-    fn raise(&self, _inner: &MutexGuard<'_, Inner<W, T>>, flag: u8) {
+    fn raise(&self, _inner: &MutexGuard<'_, Inner<W, T, P>>, flag: u8) {
         let flags = self.flags.load(Ordering::Relaxed) | flag;
         // ORDERING: pairs with `flag`.
         self.flags.store(flags, Ordering::Release);
@@ -158,6 +109,10 @@ impl<W, T> Slot<W, T> {
 
     pub(crate) fn is_settled(&self) -> bool {
         self.flag(SETTLED)
+    }
+
+    pub(crate) fn has_course(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & COURSE != 0
     }
 
     pub(crate) fn is_claimed(&self) -> bool {
@@ -176,9 +131,9 @@ impl<W, T> Slot<W, T> {
             .then(|| OutcomeKind::from_code(self.kind.load(Ordering::Relaxed)))
     }
 
-    /// Takes the work, with the token if there is one; from here on the claimer alone settles. `None` if somebody was
-    /// faster.
-    pub(crate) fn claim(&self) -> Option<(W, Option<CancelToken>)> {
+    /// Takes the work, with the token if there is one; from here on the claimer alone settles (but for the end of a
+    /// course's time). `None` if somebody was faster. `begin` notes the new attempt.
+    pub(crate) fn claim(&self, begin: impl FnOnce(&mut Course<P>)) -> Option<Claimed<W>> {
         let mut inner = self.inner.lock();
         if !matches!(inner.stage, Stage::Queued(_)) {
             return None;
@@ -187,26 +142,81 @@ impl<W, T> Slot<W, T> {
             unreachable!("looked at above, under the same lock")
         };
         self.raise(&inner, CLAIMED);
-        let (place, token) = match &mut inner.extras {
+        let (place, token, stale) = match &mut inner.extras {
             Some(extras) => {
-                extras.started = Some(clock::now());
-                (extras.place.take(), extras.token.clone())
+                extras.started = extras.started.or_else(|| Some(clock::now()));
+                let stale = extras.course.as_mut().and_then(|course| {
+                    course.attempts += 1;
+                    course.late = false;
+                    begin(course);
+                    course.attempt_token.take()
+                });
+                (extras.place.take(), extras.token.clone(), stale)
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         drop(inner);
         drop(place);
-        Some((work, token))
+        Some(Claimed {
+            work,
+            token,
+            _stale: stale,
+        })
     }
 
-    /// Puts the outcome of claimed work.
+    /// Takes the work of a failed attempt back, for another one; given back when there will be none: the task was asked
+    /// to stop, or is settled already.
+    pub(crate) fn put_back(&self, work: W, to: Whereabouts) -> Result<(), W> {
+        let mut inner = self.inner.lock();
+        let stopped = self.stop.load(Ordering::Relaxed) != 0;
+        let course = inner
+            .extras
+            .as_mut()
+            .and_then(|extras| extras.course.as_mut());
+        let Some(course) = course.filter(|_| !stopped) else {
+            return Err(work);
+        };
+        course.whereabouts = to;
+        inner.stage = Stage::Queued(work);
+        let flags = self.flags.load(Ordering::Relaxed) & !CLAIMED;
+        // ORDERING: as in `raise`.
+        self.flags.store(flags, Ordering::Release);
+        Ok(())
+    }
+
+    /// Notes where a task goes that nobody has claimed; says whether it was still to be had.
+    pub(crate) fn go(&self, to: Whereabouts) -> bool {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        let course = inner
+            .extras
+            .as_mut()
+            .and_then(|extras| extras.course.as_mut());
+        match (&inner.stage, course) {
+            (Stage::Queued(_), Some(course)) => {
+                course.whereabouts = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts the outcome of claimed work; one that comes after the end of its time is handed back as unwanted.
     pub(crate) fn settle(&self, outcome: Outcome<T>, kind: OutcomeKind) -> Aftermath<T> {
-        self.finish(self.inner.lock(), outcome, kind)
+        let inner = self.inner.lock();
+        if self.is_settled() {
+            drop(inner);
+            return Aftermath {
+                unwanted: Some(outcome),
+                rest: None,
+            };
+        }
+        self.finish(inner, outcome, kind)
     }
 
     fn finish(
         &self,
-        mut inner: MutexGuard<'_, Inner<W, T>>,
+        mut inner: MutexGuard<'_, Inner<W, T, P>>,
         outcome: Outcome<T>,
         kind: OutcomeKind,
     ) -> Aftermath<T> {
@@ -225,7 +235,7 @@ impl<W, T> Slot<W, T> {
                     name: extras.name.clone(),
                     started: extras.started,
                     callbacks: mem::take(&mut extras.callbacks),
-                    _hook: extras.hook.take(),
+                    hook: extras.hook.take(),
                 })),
                 extras.waker.take(),
             ),
@@ -240,33 +250,86 @@ impl<W, T> Slot<W, T> {
     }
 
     pub(crate) fn cancel(&self, reason: CancelReason) -> Cancelled<W, T> {
-        let mut inner = self.inner.lock();
-        let token = inner
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.token.clone());
+        let inner = self.inner.lock();
         match &inner.stage {
             Stage::Queued(_) => {
-                let Stage::Queued(work) = mem::replace(&mut inner.stage, Stage::Running) else {
-                    unreachable!("looked at above, under the same lock")
-                };
-                // For a token that is made from here on. ORDERING: as below.
-                self.stop.store(reason as u8, Ordering::Release);
-                let place = inner.extras.as_mut().and_then(|extras| extras.place.take());
-                let error = TaskError::stopped(reason);
-                let kind = OutcomeKind::of_error(&error);
-                let aftermath = self.finish(inner, Err(error), kind);
-                drop(place);
-                Cancelled::Unrun(work, aftermath, token)
+                Cancelled::Unrun(self.end(inner, reason, TaskError::stopped(reason)))
             }
             Stage::Running => {
-                if self.stop.load(Ordering::Relaxed) == 0 {
-                    // ORDERING: pairs with the load in `stop_reason`.
-                    self.stop.store(reason as u8, Ordering::Release);
-                }
-                Cancelled::Running(token)
+                self.ask_to_stop(reason);
+                let extras = inner.extras.as_ref();
+                Cancelled::Running(extras.and_then(|extras| extras.token.clone()))
             }
             Stage::Settled(_) | Stage::Taken => Cancelled::Finished,
+        }
+    }
+
+    /// Under the lock.
+    fn ask_to_stop(&self, reason: CancelReason) {
+        if self.stop.load(Ordering::Relaxed) == 0 {
+            // ORDERING: pairs with the load in `stop_reason`.
+            self.stop.store(reason as u8, Ordering::Release);
+        }
+    }
+
+    /// Settles queued work with `error`.
+    fn end(
+        &self,
+        mut inner: MutexGuard<'_, Inner<W, T, P>>,
+        reason: CancelReason,
+        error: TaskError,
+    ) -> Unrun<W, T> {
+        let Stage::Queued(work) = mem::replace(&mut inner.stage, Stage::Running) else {
+            unreachable!("looked at before, under the same lock")
+        };
+        // For a token that is made from here on.
+        self.ask_to_stop(reason);
+        let mut place = None;
+        let mut token = None;
+        let mut whereabouts = Whereabouts::Queue;
+        if let Some(extras) = &mut inner.extras {
+            place = extras.place.take();
+            token = extras.token.clone();
+            if let Some(course) = &extras.course {
+                whereabouts = course.whereabouts;
+            }
+        }
+        let kind = OutcomeKind::of_error(&error);
+        let aftermath = self.finish(inner, Err(error), kind);
+        drop(place);
+        Unrun {
+            work,
+            aftermath,
+            token,
+            whereabouts,
+        }
+    }
+
+    /// Settles a task that has not begun in time.
+    pub(crate) fn expire(&self) -> Option<Unrun<W, T>> {
+        let inner = self.inner.lock();
+        let course = inner.extras.as_ref()?.course.as_ref()?;
+        if course.attempts > 0 || !matches!(inner.stage, Stage::Queued(_)) {
+            return None;
+        }
+        Some(self.end(inner, CancelReason::Deadline, TaskError::Expired))
+    }
+
+    /// Settles a task whose time is over, whatever its body does.
+    pub(crate) fn time_out(&self) -> TimedOut<W, T> {
+        let inner = self.inner.lock();
+        match &inner.stage {
+            Stage::Queued(_) => {
+                TimedOut::Unrun(self.end(inner, CancelReason::Deadline, TaskError::TimedOut))
+            }
+            Stage::Running => {
+                self.ask_to_stop(CancelReason::Deadline);
+                let extras = inner.extras.as_ref();
+                let token = extras.and_then(|extras| extras.token.clone());
+                let error = Err(TaskError::TimedOut);
+                TimedOut::Running(self.finish(inner, error, OutcomeKind::TimedOut), token)
+            }
+            Stage::Settled(_) | Stage::Taken => TimedOut::Finished,
         }
     }
 
@@ -275,7 +338,7 @@ impl<W, T> Slot<W, T> {
         self.take_from(&mut self.inner.lock())
     }
 
-    fn take_from(&self, inner: &mut Inner<W, T>) -> Option<Outcome<T>> {
+    fn take_from(&self, inner: &mut Inner<W, T, P>) -> Option<Outcome<T>> {
         if !matches!(inner.stage, Stage::Settled(_)) {
             return None;
         }
@@ -317,15 +380,23 @@ impl<W, T> Slot<W, T> {
     }
 
     /// Looks at the extras, making them if need be; `settled` says whether it is too late to be told of settling.
-    pub(crate) fn with_extras<R>(&self, look: impl FnOnce(&mut Extras, bool) -> R) -> R {
+    pub(crate) fn with_extras<R>(&self, look: impl FnOnce(&mut Extras<P>, bool) -> R) -> R {
         let mut inner = self.inner.lock();
         let settled = self.flags.load(Ordering::Relaxed) & SETTLED != 0;
         look(inner.extras.get_or_insert_default(), settled)
     }
 
     /// Looks at the extras if there are any.
-    pub(crate) fn peek_extras<R>(&self, look: impl FnOnce(&Extras) -> R) -> Option<R> {
+    pub(crate) fn peek_extras<R>(&self, look: impl FnOnce(&Extras<P>) -> R) -> Option<R> {
         self.inner.lock().extras.as_deref().map(look)
+    }
+
+    /// Looks at the course if there is one; `running` says whether an attempt runs, and the task is not settled.
+    pub(crate) fn with_course<R>(&self, look: impl FnOnce(&mut Course<P>, bool) -> R) -> Option<R> {
+        let mut inner = self.inner.lock();
+        let running = matches!(inner.stage, Stage::Running);
+        let course = inner.extras.as_mut()?.course.as_mut()?;
+        Some(look(course, running))
     }
 
     /// Waits until settled or until `deadline`; says which. Spins first, then gives the thread's seat up and parks.
@@ -355,33 +426,6 @@ impl<W, T> Slot<W, T> {
             }
         }
         Ok(true)
-    }
-}
-
-impl Extras {
-    pub(crate) fn new(
-        name: Option<Arc<str>>,
-        place: Option<Place>,
-        pinned: Option<usize>,
-    ) -> Box<Self> {
-        Box::new(Self {
-            name,
-            place,
-            pinned,
-            ..Self::default()
-        })
-    }
-
-    /// Notes a callback for settling, under a key that takes it out again.
-    pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
-        let key = self.callbacks.last().map_or(0, |(key, _)| key + 1);
-        self.callbacks.push((key, callback));
-        key
-    }
-
-    pub(crate) fn remove_callback(&mut self, key: u64) -> Option<Callback> {
-        let at = self.callbacks.iter().position(|(k, _)| *k == key)?;
-        Some(self.callbacks.remove(at).1)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Layer 3.
 
+use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::panic::TaskPanic;
 use crate::pool::core::Core;
@@ -72,6 +73,24 @@ impl PoolBuilder {
     /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.options.workers = workers;
+        self
+    }
+
+    /// The clock that its delays, retries, time limits and gates go by. Default: the system's.
+    ///
+    /// ```
+    /// use millhand::{ManualClock, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+    /// let later = pool.task().delay(Duration::from_secs(3600)).submit(|| 7);
+    /// clock.advance(Duration::from_secs(3600));
+    /// assert_eq!(later.join().unwrap(), 7);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn clock(mut self, clock: &Clock) -> Self {
+        self.options.clock = clock.clone();
         self
     }
 
@@ -213,6 +232,7 @@ impl fmt::Debug for PoolBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Options {
             workers,
+            clock,
             name_prefix,
             stack_size,
             queue_capacity,
@@ -224,6 +244,7 @@ impl fmt::Debug for PoolBuilder {
         } = &self.options;
         f.debug_struct("PoolBuilder")
             .field("workers", workers)
+            .field("clock", clock)
             .field("name_prefix", name_prefix)
             .field("stack_size", stack_size)
             .field("queue_capacity", queue_capacity)

@@ -3,9 +3,11 @@
 //! Layer 3: the way in (admission, the run queue), the threads, and the counts.
 
 use crate::cancel::CancelToken;
+use crate::clock::Clock;
 use crate::counters::Striped;
 use crate::error::{Rejection, SubmitError, TaskError};
 use crate::event::OutcomeKind;
+use crate::extras::{Extras, Place};
 use crate::fork;
 use crate::id::TaskId;
 use crate::panic::{self, TaskPanic, UnreadPanics};
@@ -15,13 +17,17 @@ use crate::pool::options::Options;
 use crate::pool::phase::{Phase, PhaseCell};
 use crate::pool::queue::{ChannelQueue, Item, RunQueue, Ticket};
 use crate::pool::quiet::Quiet;
+use crate::pool::report::PendingTask;
 use crate::pool::seats::Seats;
+use crate::pool::timer::Timer;
 use crate::reason::CancelReason;
-use crate::slot::{Extras, Place};
-use crate::task::{self, AnyTask, CancelOutcome, Cell, TaskHandle, TaskRef, Work, settled};
+use crate::task::{
+    self, AnyTask, CancelOutcome, Cell, Plan, Policy, Remains, TaskHandle, TaskRef, Work, set_out,
+    settled,
+};
 
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -33,11 +39,20 @@ pub(crate) type Site = &'static Location<'static>;
 
 pub(crate) struct Core {
     owner: u32,
+    /// For whoever has a reference and needs a share.
+    pub(crate) me: Weak<Core>,
     pub(crate) options: Options,
     pub(crate) queue: ChannelQueue,
     intake: Option<Arc<Intake>>,
+    pub(crate) timer: Arc<Timer>,
+    /// Its tasks in the lines of gates, by their order.
+    pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
     pub(crate) quiet: Quiet,
     pub(crate) phase: PhaseCell,
+    /// Whether a drain waits for what is not due yet.
+    pub(crate) keeps_delayed: AtomicBool,
+    /// What a shutdown has cancelled of that.
+    pub(crate) not_due: Mutex<Vec<PendingTask>>,
     pub(crate) seats: Seats,
     pub(crate) crew: Mutex<Crew>,
     pub(crate) counts: Counts,
@@ -68,32 +83,33 @@ pub(crate) struct Counts {
 pub(crate) struct Spec {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) token: Option<CancelToken>,
+    /// About whether, when and how often it runs.
+    pub(crate) plan: Option<Arc<Plan>>,
 }
 
 /// What a task without options asks for.
 pub(crate) static PLAIN: Spec = Spec {
     name: None,
     token: None,
+    plan: None,
 };
-
-impl Spec {
-    fn extras(&self, place: Option<Place>) -> Option<Box<Extras>> {
-        (self.name.is_some() || place.is_some())
-            .then(|| Extras::new(self.name.clone(), place, None))
-    }
-}
 
 impl Core {
     pub(crate) fn start(options: Options) -> io::Result<Arc<Self>> {
         let owner = fork::new_owner();
-        let core = Arc::new(Self {
+        let core = Arc::new_cyclic(|me| Self {
             owner,
+            me: me.clone(),
             queue: ChannelQueue::new(),
             intake: options
                 .queue_capacity
                 .map(|capacity| Intake::new(owner, capacity, options.waits_when_full())),
+            timer: Timer::new(options.clock.clone()),
+            parked: Mutex::new(BTreeMap::new()),
             quiet: Quiet::new(),
             phase: PhaseCell::new(),
+            keeps_delayed: AtomicBool::new(false),
+            not_due: Mutex::new(Vec::new()),
             seats: Seats::new(options.workers, options.max_spares),
             crew: Mutex::new(Crew::default()),
             counts: Counts::default(),
@@ -111,6 +127,10 @@ impl Core {
         self.owner
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        self.timer.clock()
+    }
+
     /// Whether this thread is one of this pool's workers.
     pub(crate) fn is_here(&self) -> bool {
         task::is_worker_of(self.owner)
@@ -119,7 +139,10 @@ impl Core {
     // The way in.
 
     /// Takes a place, if places are counted, and announces a task.
-    fn admit(&self, hold: Hold) -> Result<Option<Place>, Rejection> {
+    fn admit(&self, spec: &Spec, hold: Hold) -> Result<Option<Place>, Rejection> {
+        if let Some(plan) = &spec.plan {
+            plan.check(self.clock()).map_err(Rejection::Invalid)?;
+        }
         let place = match &self.intake {
             Some(intake) if !self.is_here() => Some(intake.take(hold)?),
             _ => None,
@@ -133,7 +156,7 @@ impl Core {
     }
 
     /// Takes an announcement back.
-    fn retract(&self) {
+    pub(crate) fn retract(&self) {
         self.counts.refused.add();
         self.quiet.done();
         self.told();
@@ -148,8 +171,16 @@ impl Core {
         }
     }
 
-    fn send(self: &Arc<Self>, task: TaskRef) {
-        self.queue.push(Item::Task(Ticket::new(task)));
+    fn send<W: Work>(self: &Arc<Self>, spec: &Spec, cell: Arc<Cell<W>>) {
+        if spec.plan.is_some() {
+            return cell.send_off();
+        }
+        self.queue.push(Item::Task(Ticket::new(cell)));
+        self.something_is_ready();
+    }
+
+    /// After a push.
+    pub(crate) fn something_is_ready(self: &Arc<Self>) {
         // ORDERING: crossbeam's push and this look are sequentially consistent; see `seats`.
         if self.seats.is_short() {
             self.call_spare();
@@ -164,11 +195,11 @@ impl Core {
         work: W,
         hold: Hold,
     ) -> Result<TaskHandle<W::Output>, SubmitError<W>> {
-        match self.admit(hold) {
+        match self.admit(spec, hold) {
             Ok(place) => {
                 let cell = self.cell(site, spec, work, place, false);
                 let handle = TaskHandle::new(cell.clone());
-                self.send(cell);
+                self.send(spec, cell);
                 Ok(handle)
             }
             Err(reason) => Err(SubmitError::new(reason, work)),
@@ -198,9 +229,9 @@ impl Core {
         work: W,
         hold: Hold,
     ) -> Result<(), SubmitError<W>> {
-        match self.admit(hold) {
+        match self.admit(spec, hold) {
             Ok(place) => {
-                self.send(self.cell(site, spec, work, place, true));
+                self.send(spec, self.cell(site, spec, work, place, true));
                 Ok(())
             }
             Err(reason) => Err(SubmitError::new(reason, work)),
@@ -208,19 +239,28 @@ impl Core {
     }
 
     fn cell<W: Work>(
-        &self,
+        self: &Arc<Self>,
         site: Site,
         spec: &Spec,
         work: W,
         place: Option<Place>,
         detached: bool,
     ) -> Arc<Cell<W>> {
-        let cell = Cell::new(self.owner, site, work, spec.extras(place), detached);
+        let extras = self.extras(spec, place);
+        let cell = Cell::new(self.owner, site, work, extras, detached);
         if let Some(token) = &spec.token {
             // A child: what cancels this task alone does not reach its siblings.
             cell.obey(token.child());
         }
         cell
+    }
+
+    fn extras(self: &Arc<Self>, spec: &Spec, place: Option<Place>) -> Option<Box<Extras<Policy>>> {
+        if let Some(plan) = &spec.plan {
+            return Some(set_out(plan, self.clone(), spec.name.clone(), place));
+        }
+        (spec.name.is_some() || place.is_some())
+            .then(|| Extras::new(spec.name.clone(), place, None))
     }
 
     /// Puts a task of each worker's own into its mailbox.
@@ -278,6 +318,12 @@ impl Core {
         self.bury(task);
     }
 
+    /// Drops what is the user's of a task that the timer has settled.
+    pub(crate) fn bury_remains(&self, remains: Remains) {
+        remains();
+        self.retract();
+    }
+
     /// Tells those who watch, if the pool has become quiet; ends it, if that is what it was waiting for.
     pub(crate) fn told(&self) {
         if self.quiet.tell() && self.phase.get() >= Phase::Draining {
@@ -289,6 +335,7 @@ impl Core {
     pub(crate) fn end(&self) {
         if self.phase.advance(Phase::Over) {
             self.queue.push(Item::Look);
+            self.timer.look();
             self.quiet.poke();
         }
     }
@@ -300,6 +347,7 @@ impl Core {
             if let Some(intake) = &self.intake {
                 intake.close();
             }
+            self.timer.look();
             self.quiet.poke();
         }
     }

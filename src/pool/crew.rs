@@ -1,11 +1,15 @@
 //! The crew: the threads that a pool has, and what others can reach of each.
 //!
-//! Layer 3. Plain data under one lock.
+//! Layer 3. Plain data under one lock, and under one more for each worker what it has given up.
 
+use crate::id::TaskId;
 use crate::pool::queue::Mailbox;
-use crate::task::Frames;
+use crate::pool::seats::Seats;
+use crate::task::{Frames, TaskRef};
+use parking_lot::Mutex;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// What others reach of a worker: its mail, and what it runs.
@@ -13,6 +17,113 @@ pub(crate) struct Desk {
     pub(crate) index: usize,
     pub(crate) frames: Frames,
     pub(crate) mail: Mailbox,
+    /// Whether a seat is forfeited; written under the lock below.
+    forfeits: AtomicBool,
+    sitting: Mutex<Sitting>,
+}
+
+/// What a worker has given its seat up for.
+#[derive(Default)]
+struct Sitting {
+    /// Its waits, the innermost last.
+    waits: Vec<Waiting>,
+    /// The bodies on its stack whose time is over: while there are any, it has no seat.
+    forfeited: Vec<TaskId>,
+}
+
+pub(crate) struct Waiting {
+    /// The bodies that wait for one task; see `waits`.
+    pub(crate) bodies: Vec<TaskRef>,
+    /// Whether only a task of this pool can end the wait; see `seats`.
+    pub(crate) for_ever: bool,
+    /// Whether it is this wait that the seat was given up for.
+    held: bool,
+}
+
+/// What the end of a wait is to the seats.
+pub(crate) enum Back {
+    /// The seat is to be taken again.
+    Sits,
+    /// It had been given up before, or is forfeited meanwhile.
+    StaysAway,
+}
+
+impl Desk {
+    fn new(index: usize) -> Self {
+        Self {
+            index,
+            frames: Frames::new(),
+            mail: Mailbox::new(),
+            forfeits: AtomicBool::new(false),
+            sitting: Mutex::new(Sitting::default()),
+        }
+    }
+
+    /// Whether the body here has its seat.
+    pub(crate) fn is_seated(&self) -> bool {
+        let sitting = self.sitting.lock();
+        sitting.waits.is_empty() && sitting.forfeited.is_empty()
+    }
+
+    /// A wait begins; says whether the seat is still to be given up.
+    pub(crate) fn wait_begins(&self, bodies: Vec<TaskRef>, for_ever: bool) -> bool {
+        let mut sitting = self.sitting.lock();
+        let held = sitting.waits.is_empty() && sitting.forfeited.is_empty();
+        sitting.waits.push(Waiting {
+            bodies,
+            for_ever,
+            held,
+        });
+        held
+    }
+
+    /// The innermost wait is over.
+    pub(crate) fn wait_ends(&self) -> (Waiting, Back) {
+        let mut sitting = self.sitting.lock();
+        let Some(wait) = sitting.waits.pop() else {
+            unreachable!("a seat is retaken as often as it was left")
+        };
+        let back = match wait.held && sitting.forfeited.is_empty() {
+            true => Back::Sits,
+            false => Back::StaysAway,
+        };
+        (wait, back)
+    }
+
+    /// `task`, if its body is on this worker's stack, takes the worker's seat away; says whether it did.
+    pub(crate) fn forfeit(&self, task: TaskId, seats: &Seats) -> bool {
+        let mut sitting = self.sitting.lock();
+        // ORDERING: before the look at the frames; pairs with `left`.
+        self.forfeits.store(true, Ordering::SeqCst);
+        if !self.frames.all().iter().any(|body| body.id() == task) {
+            self.forfeits
+                .store(!sitting.forfeited.is_empty(), Ordering::SeqCst);
+            return false;
+        }
+        let had_it = sitting.forfeited.is_empty() && sitting.waits.is_empty();
+        sitting.forfeited.push(task);
+        if had_it {
+            // Never refused: this wait ends by itself.
+            let _ = seats.leave(false);
+        }
+        had_it
+    }
+
+    /// The body of `task` has left the frames; says whether the seat is to be taken again.
+    pub(crate) fn left(&self, task: TaskId) -> bool {
+        // ORDERING: after the frames were changed, under their lock; pairs with `forfeit`: either the flag is seen here,
+        // or the body is not seen there.
+        if !self.forfeits.load(Ordering::SeqCst) {
+            return false;
+        }
+        let mut sitting = self.sitting.lock();
+        let before = sitting.forfeited.len();
+        sitting.forfeited.retain(|body| *body != task);
+        let regains = before > 0 && sitting.forfeited.is_empty();
+        self.forfeits
+            .store(!sitting.forfeited.is_empty(), Ordering::SeqCst);
+        regains && sitting.waits.is_empty()
+    }
 }
 
 /// The threads of a pool.
@@ -34,11 +145,7 @@ impl Crew {
     /// A desk for a thread that is about to be started.
     pub(crate) fn free_desk(&self) -> Arc<Desk> {
         let vacant = self.members.iter().position(Option::is_none);
-        Arc::new(Desk {
-            index: vacant.unwrap_or(self.members.len()),
-            frames: Frames::new(),
-            mail: Mailbox::new(),
-        })
+        Arc::new(Desk::new(vacant.unwrap_or(self.members.len())))
     }
 
     /// The thread was started.

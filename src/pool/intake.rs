@@ -5,9 +5,9 @@
 
 use crate::clock;
 use crate::error::Rejection;
+use crate::extras::{Place, Places};
 use crate::fork;
 use crate::seat;
-use crate::slot::{Place, Places};
 use crate::sync::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::Instant;

@@ -3,7 +3,10 @@
 mod builder;
 mod core;
 mod crew;
+mod heap;
+mod home;
 mod intake;
+mod lanes;
 mod options;
 mod phase;
 mod pool_ref;
@@ -15,15 +18,16 @@ mod shutdown;
 mod submit;
 mod thread_pool;
 mod threads;
+mod timer;
 mod waits;
 mod worker;
 
 pub use builder::PoolBuilder;
 pub use options::OnFull;
 pub use pool_ref::PoolRef;
-pub use report::{RunningTask, ShutdownReport};
+pub use report::{PendingTask, RunningTask, ShutdownReport};
 pub use shutdown::Shutdown;
-pub use submit::{Fallible, Plain, TaskBuilder};
+pub use submit::{Fallible, Plain, Retrying, TaskBuilder};
 pub use thread_pool::ThreadPool;
 
 // For the layers below; signals are the only one so far.

@@ -2,6 +2,7 @@
 //!
 //! Layer 3.
 
+use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::panic::TaskPanic;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub enum OnFull {
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) workers: usize,
+    pub(crate) clock: Clock,
     pub(crate) name_prefix: String,
     pub(crate) stack_size: usize,
     pub(crate) queue_capacity: Option<usize>,
@@ -57,6 +59,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            clock: Clock::system(),
             name_prefix: "millhand".to_owned(),
             stack_size: 2 << 20,
             queue_capacity: None,

@@ -4,7 +4,7 @@
 
 use crate::pool::core::{Core, PLAIN, Spec};
 use crate::pool::submit::{TaskBuilder, verbs};
-use crate::task::Current;
+use crate::task::{Current, PlainWork};
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl PoolRef {
         (&self.core, &PLAIN)
     }
 
-    verbs!(PlainWork, [T], T);
+    verbs!([T], FnOnce() -> T, |_: &Self, f| PlainWork(f));
 
     /// A template for tasks with options; see [`TaskBuilder`].
     pub fn task(&self) -> TaskBuilder {

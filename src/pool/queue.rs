@@ -1,4 +1,4 @@
-//! The run queue: a crossbeam channel of tasks that may run now, and a mailbox per worker.
+//! The run queue: a crossbeam channel of tasks that may run now, with its side lanes, and a mailbox per worker.
 //!
 //! Layer 3. Behind a small trait, so that a schedule explorer can put its own queue in the channel's place: the
 //! channel is not instrumented.
@@ -6,16 +6,35 @@
 // A parked worker waits on both, its mailbox and the queue, with crossbeam's select: a message to either wakes it, and
 // none is lost, since select looks at both again after it has registered with both. A busy worker looks at a flag of
 // its own beside the mailbox; the flag is a hint that saves a look, never the wake-up.
+//
+// What lies in a side lane is announced by a `Look` in the channel, one for all that lies there:
+//
+//   push: put it into the lane, then, if no look is on its way, send one.
+//   read: count the look out, then look into the lanes.
+//   take: whoever has taken an item and leaves others in the lanes sends a look if none is on its way, as does whoever
+//         has read one and then did something else (took mail, left the pool).
+//
+// All of these are sequentially consistent. So whenever nobody is between two of these steps, either the lanes are empty
+// or a look is on its way; a worker parks only after it has looked at both, and a look wakes it: nothing is lost, and
+// nothing waits for a busy worker while another one is idle.
+//
+// A worker takes what a gate has called first, then what is urgent, then the channel, then what can wait. Every 64th of
+// its takes with something in the lanes tries the channel first, and every 4096th what can wait: so nothing starves.
 
+use crate::pool::lanes::Lanes;
 use crate::reason::CancelReason;
-use crate::task::TaskRef;
+use crate::task::{Rank, Remains, TaskRef};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What the channel carries.
 pub(crate) enum Item {
     Task(Ticket),
-    /// Whoever reads it looks at its pool again: the number of workers has changed, or the pool is over.
+    /// What is the user's of a task that the timer has settled. Announced as a task is, until it is done.
+    Remains(Remains),
+    /// Whoever reads it looks again: something lies in a side lane, the number of workers has changed, or the pool is
+    /// over.
     Look,
 }
 
@@ -42,51 +61,124 @@ impl Drop for Ticket {
 
 pub(crate) trait RunQueue: Send + Sync {
     fn push(&self, item: Item);
-    fn try_pop(&self) -> Option<Item>;
-    /// Waits for an item or for mail; mail comes first.
+    /// Puts a task where it belongs by its rank.
+    fn push_ranked(&self, ticket: Ticket, rank: Rank);
+    fn try_pop(&self, takes: &Takes) -> Option<Item>;
+    /// Waits for an item or for mail; mail comes first. What lies in the side lanes is told of by a look.
     fn pop(&self, mail: &Mailbox) -> Item;
+    /// Something may lie in the side lanes, and the caller has read a look and does something else.
+    fn pass_on_look(&self);
     fn len(&self) -> usize;
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    fn is_empty(&self) -> bool;
 }
+
+/// How often a worker has taken something while there was something in the side lanes.
+#[derive(Default)]
+pub(crate) struct Takes(Cell<u32>);
+
+const CHANNEL_FIRST: u32 = 64;
+const LOW_FIRST: u32 = 4096;
 
 /// First in, first out, unbounded: the bound is a count of its own.
 pub(crate) struct ChannelQueue {
     sender: Sender<Item>,
     receiver: Receiver<Item>,
+    lanes: Lanes<Ticket>,
+    /// How many looks are on their way.
+    looks: AtomicUsize,
 }
 
 impl ChannelQueue {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = unbounded();
-        Self { sender, receiver }
+        Self {
+            sender,
+            receiver,
+            lanes: Lanes::new(),
+            looks: AtomicUsize::new(0),
+        }
+    }
+
+    fn read(&self, item: Item) -> Item {
+        if let Item::Look = item {
+            self.looks.fetch_sub(1, Ordering::SeqCst);
+        }
+        item
+    }
+
+    /// From the channel what is no look: the caller is looking.
+    fn pop_channel(&self) -> Option<Item> {
+        loop {
+            match self.read(self.receiver.try_recv().ok()?) {
+                Item::Look => {}
+                item => return Some(item),
+            }
+        }
+    }
+
+    #[cold]
+    fn pop_with_lanes(&self, takes: &Takes) -> Option<Item> {
+        let take = takes.0.get().wrapping_add(1);
+        takes.0.set(take);
+        let mut item = None;
+        if take % LOW_FIRST == 0 {
+            item = self.lanes.pop_low().map(Item::Task);
+        }
+        if item.is_none() && take % CHANNEL_FIRST == 0 {
+            item = self.pop_channel();
+        }
+        let item = item
+            .or_else(|| self.lanes.pop_high().map(Item::Task))
+            .or_else(|| self.pop_channel())
+            .or_else(|| self.lanes.pop_low().map(Item::Task));
+        self.pass_on_look();
+        item
     }
 }
 
 impl RunQueue for ChannelQueue {
     fn push(&self, item: Item) {
+        if let Item::Look = item {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+        }
         // Cannot fail: the receiver lives as long as the sender, beside it.
         let _ = self.sender.send(item);
     }
 
-    fn try_pop(&self) -> Option<Item> {
-        self.receiver.try_recv().ok()
+    fn push_ranked(&self, ticket: Ticket, rank: Rank) {
+        match self.lanes.push(ticket, rank) {
+            Ok(()) => self.pass_on_look(),
+            Err(ticket) => self.push(Item::Task(ticket)),
+        }
+    }
+
+    fn try_pop(&self, takes: &Takes) -> Option<Item> {
+        if self.lanes.len() > 0 {
+            return self.pop_with_lanes(takes);
+        }
+        self.receiver.try_recv().ok().map(|item| self.read(item))
     }
 
     fn pop(&self, mail: &Mailbox) -> Item {
         crossbeam_channel::select_biased! {
             recv(mail.receiver) -> ticket => ticket.map_or(Item::Look, Item::Task),
-            recv(self.receiver) -> item => item.unwrap_or(Item::Look),
+            recv(self.receiver) -> item => item.map_or(Item::Look, |item| self.read(item)),
+        }
+    }
+
+    fn pass_on_look(&self) {
+        if self.lanes.len() > 0 && self.looks.load(Ordering::SeqCst) == 0 {
+            self.push(Item::Look);
         }
     }
 
     fn len(&self) -> usize {
-        self.receiver.len()
+        let tasks = self.receiver.len() + self.lanes.len();
+        tasks.saturating_sub(self.looks.load(Ordering::SeqCst))
     }
 
     fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
+        self.receiver.is_empty() && self.lanes.len() == 0
     }
 }
 

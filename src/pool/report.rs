@@ -26,6 +26,7 @@ pub struct ShutdownReport {
     pub(crate) panicked: u64,
     pub(crate) cancelled: u64,
     pub(crate) cancelled_by_shutdown: u64,
+    pub(crate) not_due: Vec<PendingTask>,
     pub(crate) still_running: Vec<RunningTask>,
 }
 
@@ -97,6 +98,21 @@ impl ShutdownReport {
         self.cancelled_by_shutdown
     }
 
+    /// The tasks that were not due for the first time yet, and that the shutdown cancelled for that; they are among the
+    /// [`cancelled_by_shutdown`](Self::cancelled_by_shutdown). See [`Shutdown::including_delayed`](crate::Shutdown::including_delayed).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.task().name("report").delay(Duration::from_secs(3600)).execute(|| ())?;
+    /// let report = pool.shutdown(millhand::Shutdown::drain())?;
+    /// assert_eq!(report.not_due()[0].name.as_deref(), Some("report"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn not_due(&self) -> &[PendingTask] {
+        &self.not_due
+    }
+
     /// The tasks that still ran when the shutdown gave up.
     ///
     /// ```
@@ -130,6 +146,7 @@ impl fmt::Display for ShutdownReport {
             panicked,
             cancelled,
             cancelled_by_shutdown,
+            not_due,
             still_running,
         } = self;
         write!(
@@ -140,7 +157,47 @@ impl fmt::Display for ShutdownReport {
         for task in still_running {
             write!(f, "; {task}")?;
         }
-        Ok(())
+        for task in not_due.iter().take(NAMED) {
+            write!(f, "; {task}")?;
+        }
+        match not_due.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more were not due yet"),
+        }
+    }
+}
+
+/// So many of the tasks that were not due does the text name: there may be a million.
+const NAMED: usize = 8;
+
+/// A task that a shutdown cancelled before it was due.
+///
+/// ```
+/// # use std::time::Duration;
+/// let pool = millhand::ThreadPool::new(1)?;
+/// pool.task().name("report").delay(Duration::from_secs(3600)).execute(|| ())?;
+/// let report = pool.shutdown(millhand::Shutdown::drain())?;
+/// assert!(report.not_due()[0].to_string().contains("`report`"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PendingTask {
+    /// The task.
+    pub id: TaskId,
+    /// Its name, if it was given one.
+    pub name: Option<Arc<str>>,
+    /// Where it was submitted.
+    pub site: &'static Location<'static>,
+}
+
+impl fmt::Display for PendingTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        write!(f, " (submitted at {}) was not due yet", self.site)
     }
 }
 

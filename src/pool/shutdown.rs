@@ -6,7 +6,7 @@ use crate::clock;
 use crate::error::PoolError;
 use crate::pool::core::Core;
 use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue};
+use crate::pool::queue::{Item, RunQueue, Takes};
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::reason::CancelReason;
 use crate::seat;
@@ -42,6 +42,7 @@ use std::time::{Duration, Instant};
 pub struct Shutdown {
     cancel_after: Option<Duration>,
     give_up_after: Option<Duration>,
+    including_delayed: bool,
 }
 
 impl Shutdown {
@@ -58,6 +59,7 @@ impl Shutdown {
         Self {
             cancel_after: None,
             give_up_after: None,
+            including_delayed: false,
         }
     }
 
@@ -112,6 +114,25 @@ impl Shutdown {
     }
 }
 
+impl Shutdown {
+    /// Waits, too, for what is not due for the first time yet. By default a drain cancels that, and the report names it
+    /// ([`ShutdownReport::not_due`]); what waits for a retry or at a gate is waited for in any case.
+    ///
+    /// ```
+    /// # use millhand::{Shutdown, ThreadPool};
+    /// # use std::time::Duration;
+    /// let pool = ThreadPool::new(1)?;
+    /// pool.task().delay(Duration::from_millis(1)).execute(|| ())?;
+    /// let report = pool.shutdown(Shutdown::drain().including_delayed())?;
+    /// assert_eq!(report.completed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn including_delayed(mut self) -> Self {
+        self.including_delayed = true;
+        self
+    }
+}
+
 impl Default for Shutdown {
     fn default() -> Self {
         Self::drain()
@@ -147,6 +168,13 @@ impl Core {
         let begun = clock::now();
         // First of all: a worker that sees the pool cancelling leaves closures behind only if somebody takes them.
         self.quiet.lock().sweepers += 1;
+        // One that waits for less is not held up by one that waits for more.
+        let was_open = self.phase.get() == Phase::Open;
+        if was_open || !how.including_delayed {
+            self.keeps_delayed
+                .store(how.including_delayed, Ordering::SeqCst);
+            self.timer.look();
+        }
         self.close(match how.cancel_after {
             Some(Duration::ZERO) => Phase::Cancelling,
             _ => Phase::Draining,
@@ -193,11 +221,15 @@ impl Core {
             let mut watch = self.quiet.lock();
             // Under the lock: who moves the phase pokes through it, so the move is either seen here or heard below.
             let cancels = self.phase.get() == Phase::Cancelling;
-            if cancels && (!swept || !watch.left_behind.is_empty()) {
+            if !watch.left_behind.is_empty() || cancels && !swept {
                 let left = std::mem::take(&mut watch.left_behind);
                 drop(watch);
-                self.sweep(left);
-                swept = true;
+                if cancels {
+                    self.sweep(left);
+                    swept = true;
+                } else {
+                    self.cancel_all(left);
+                }
                 continue;
             }
             if gave_up || self.quiet.is_quiet() {
@@ -233,9 +265,10 @@ impl Core {
             // A worker's thread ends by a panic only through a fault of the library's own, told by the panic hook.
             let _ = thread.join();
         }
+        self.timer.join();
         drop(joining);
         // What nobody has read are looks, and tickets of tasks that ran where they were waited for.
-        while self.queue.try_pop().is_some() {}
+        while self.queue.try_pop(&Takes::default()).is_some() {}
         true
     }
 
@@ -246,11 +279,14 @@ impl Core {
             task.cancel(CancelReason::Shutdown);
         }
         self.cancel_all(left_behind);
+        self.cancel_all(self.take_parked());
         let mut looks = 0;
+        let takes = Takes::default();
         self.cancel_all(iter::from_fn(|| {
             loop {
-                match self.queue.try_pop()? {
+                match self.queue.try_pop(&takes)? {
                     Item::Task(ticket) => break Some(ticket.redeem()),
+                    Item::Remains(remains) => self.bury_remains(remains),
                     Item::Look => looks += 1,
                 }
             }
@@ -291,6 +327,7 @@ impl Core {
             panicked,
             cancelled,
             cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
+            not_due: self.not_due.lock().clone(),
             still_running,
         }
     }

@@ -78,7 +78,7 @@ impl ThreadPool {
         (&self.core, &PLAIN)
     }
 
-    verbs!(PlainWork, [T], T);
+    verbs!([T], FnOnce() -> T, |_: &Self, f| PlainWork(f));
 
     /// A template for tasks with options; see [`TaskBuilder`].
     ///

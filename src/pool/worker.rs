@@ -5,16 +5,15 @@
 use crate::error::TaskError;
 use crate::panic::{self, UnreadPanics};
 use crate::pool::core::{Core, Unread};
-use crate::pool::crew::Desk;
+use crate::pool::crew::{Back, Desk};
 use crate::pool::options::WorkerHook;
 use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue, Ticket};
+use crate::pool::queue::{Item, RunQueue, Takes, Ticket};
 use crate::pool::waits;
 use crate::reason::CancelReason;
 use crate::seat::{self, Place, Seat, Wait};
 use crate::sync::spin;
-use crate::task::{self, Frames, Host, Stage, TaskRef};
-use parking_lot::Mutex;
+use crate::task::{self, Frames, Host, Run, Stage, TaskRef};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -23,20 +22,13 @@ struct Worker {
     desk: Arc<Desk>,
     /// Where this thread's stack began, about.
     stack_top: usize,
-    /// This thread's waits, the innermost last.
-    waiting: Mutex<Vec<Waiting>>,
-}
-
-struct Waiting {
-    /// The bodies that wait for one task; see `waits`.
-    bodies: Vec<TaskRef>,
-    /// Whether only a task of this pool can end the wait; see `seats`.
-    for_ever: bool,
 }
 
 /// What came of a task that a worker took up.
 enum Performed {
     Ran,
+    /// It waits elsewhere, and will come again.
+    Away,
     /// Somebody else had claimed or cancelled it.
     Gone(TaskRef),
     /// The pool cancels: the closure is left to whoever shuts it down.
@@ -50,13 +42,14 @@ impl Worker {
             return Performed::PoolCancels(task);
         }
         match task.run(self) {
-            Ok(ran) => {
+            Run::Done(ran) => {
                 let kind = ran.kind;
                 ran.retire();
                 self.core.retired(kind);
                 Performed::Ran
             }
-            Err(task) => Performed::Gone(task),
+            Run::Away => Performed::Away,
+            Run::Gone(task) => Performed::Gone(task),
         }
     }
 
@@ -64,6 +57,13 @@ impl Worker {
     fn take_on(&self, task: TaskRef) {
         match self.perform(task) {
             Performed::Ran => {}
+            Performed::Away => {
+                // After it went: a shutdown first moves the phase and then takes what waits at the gates, so either it
+                // finds the task there, or the phase is seen here.
+                if self.core.phase.get() >= Phase::Cancelling {
+                    self.core.recall_parked();
+                }
+            }
             Performed::Gone(task) => self.core.bury(&*task),
             Performed::PoolCancels(task) => self.core.leave_behind(task),
         }
@@ -73,12 +73,13 @@ impl Worker {
     fn work(&self) {
         let core = &self.core;
         let mut looking = true;
+        let takes = Takes::default();
         loop {
             if self.leaves(looking) {
                 return;
             }
-            let task = match self.next(looking) {
-                Some(Item::Task(ticket)) => ticket.redeem(),
+            let item = match self.next(looking, &takes) {
+                Some(item @ (Item::Task(_) | Item::Remains(_))) => item,
                 Some(Item::Look) => continue,
                 None => {
                     // What it did is told before it looks on, and the reasons to leave are weighed again once it is
@@ -95,27 +96,33 @@ impl Worker {
                     core.call_spare();
                 }
             }
-            self.take_on(task);
+            match item {
+                Item::Task(ticket) => self.take_on(ticket.redeem()),
+                Item::Remains(remains) => core.bury_remains(remains),
+                Item::Look => {}
+            }
         }
     }
 
     /// The next item; one who looks for work waits for it, one who was at work says that there is none.
-    fn next(&self, looking: bool) -> Option<Item> {
+    fn next(&self, looking: bool, takes: &Takes) -> Option<Item> {
+        let queue = &self.core.queue;
         if let Some(task) = self.desk.mail.try_next() {
+            queue.pass_on_look();
             return Some(Item::Task(Ticket::new(task)));
         }
-        let mut item = self.core.queue.try_pop();
+        let mut item = queue.try_pop(takes);
         if item.is_some() || !looking {
             return item;
         }
         spin(|| {
             // The look comes first: it only reads, where a failed pop is a fence.
-            if !self.core.queue.is_empty() {
-                item = self.core.queue.try_pop();
+            if !queue.is_empty() {
+                item = queue.try_pop(takes);
             }
             item.is_some() || !self.desk.mail.is_empty()
         });
-        Some(item.unwrap_or_else(|| self.core.queue.pop(&self.desk.mail)))
+        Some(item.unwrap_or_else(|| queue.pop(&self.desk.mail)))
     }
 
     /// Whether this thread is one too many, or the pool is over; if so it is no longer counted, nor in the crew.
@@ -129,7 +136,7 @@ impl Worker {
         true
     }
 
-    /// Gives the seat up, if it is held; says whether nobody would be left to end the wait, which leaves it as it was.
+    /// Gives the seat up, if it is `held`; says whether nobody would be left to end the wait, which leaves it as it was.
     fn is_stuck(&self, for_ever: bool, held: bool) -> bool {
         let core = &self.core;
         if !held {
@@ -143,6 +150,13 @@ impl Worker {
             core.seats.retake(for_ever);
         }
         stuck
+    }
+
+    /// The seat is taken again, whoever else has sat down meanwhile.
+    fn sit_down(&self, for_ever: bool) {
+        if self.core.seats.retake(for_ever) {
+            self.core.queue.push(Item::Look);
+        }
     }
 
     /// What tells this worker from all others of the process.
@@ -170,7 +184,6 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
         core,
         desk,
         stack_top: stack_position(),
-        waiting: Mutex::new(Vec::new()),
     });
     // The hooks are no tasks, and the thread is no worker to them: what they submit comes from outside, so that no drain
     // ends between its last look and a submission that nobody had announced.
@@ -208,10 +221,13 @@ impl Stage for Worker {
     }
 
     fn exit(&self) -> TaskRef {
-        match self.desk.frames.pop() {
-            Some(task) => task,
-            None => unreachable!("a body that returns was entered"),
+        let Some(task) = self.desk.frames.pop() else {
+            unreachable!("a body that returns was entered")
+        };
+        if self.desk.left(task.id()) {
+            self.sit_down(false);
         }
+        task
     }
 
     fn unread_panics(&self) -> Arc<dyn UnreadPanics> {
@@ -220,7 +236,7 @@ impl Stage for Worker {
 }
 
 impl Seat for Worker {
-    fn leave(&self, wait: Wait, held: bool) -> Result<(), TaskError> {
+    fn leave(&self, wait: Wait) -> Result<(), TaskError> {
         let mut for_ever = false;
         let mut bodies = Vec::new();
         if let Wait::Task(target) = &wait {
@@ -229,27 +245,28 @@ impl Seat for Worker {
             waits::enter(self.place(), &bodies, target)
                 .map_err(|circle| TaskError::WouldDeadlock(Box::new(circle)))?;
         }
-        if self.is_stuck(for_ever, held) {
-            waits::leave(self.place(), &bodies);
-            return Err(self.core.deadlock_at_bound());
+        let held = self.desk.wait_begins(bodies, for_ever);
+        if !self.is_stuck(for_ever, held) {
+            return Ok(());
         }
-        self.waiting.lock().push(Waiting { bodies, for_ever });
-        Ok(())
+        // The seat is held again, or was given up before; unless it was forfeited in between.
+        let (refused, back) = self.desk.wait_ends();
+        if held && matches!(back, Back::StaysAway) {
+            let _ = self.core.seats.leave(false);
+        }
+        waits::leave(self.place(), &refused.bodies);
+        Err(self.core.deadlock_at_bound())
     }
 
-    fn retake(&self, held: bool) {
-        let Some(Waiting { bodies, for_ever }) = self.waiting.lock().pop() else {
-            unreachable!("a seat is retaken as often as it was left")
-        };
-        if !bodies.is_empty() {
-            waits::leave(self.place(), &bodies);
+    fn retake(&self) {
+        let (over, back) = self.desk.wait_ends();
+        if !over.bodies.is_empty() {
+            waits::leave(self.place(), &over.bodies);
         }
-        if !held {
-            if for_ever {
-                self.core.seats.still_away();
-            }
-        } else if self.core.seats.retake(for_ever) {
-            self.core.queue.push(Item::Look);
+        match back {
+            Back::Sits => self.sit_down(over.for_ever),
+            Back::StaysAway if over.for_ever => self.core.seats.still_away(),
+            Back::StaysAway => {}
         }
     }
 }
@@ -268,7 +285,7 @@ impl Host for Worker {
     }
 
     fn run_here(&self, task: &TaskRef) -> bool {
-        let mine = task.owner() == self.core.owner() && seat::is_held();
+        let mine = task.owner() == self.core.owner() && task.is_plain() && self.desk.is_seated();
         let allowed = match task.pinned() {
             // Nobody but this thread can run it, and this thread is about to wait for it.
             Some(index) => index == self.desk.index,
@@ -287,6 +304,20 @@ impl Host for Worker {
 }
 
 impl Core {
+    /// The tasks in the lines of gates, which will not be called any more.
+    pub(crate) fn take_parked(&self) -> Vec<TaskRef> {
+        let parked = std::mem::take(&mut *self.parked.lock());
+        let tasks = parked.into_values();
+        tasks.filter(|task| task.recall()).collect()
+    }
+
+    /// A worker has let a task go to a gate's line while the pool began to cancel.
+    fn recall_parked(&self) {
+        for task in self.take_parked() {
+            self.leave_behind(task);
+        }
+    }
+
     /// A worker of a cancelling pool has read a task: its closure is to be dropped by whoever shuts the pool down, if
     /// that one is still there, or here.
     fn leave_behind(&self, task: TaskRef) {

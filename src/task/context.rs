@@ -8,7 +8,7 @@ use crate::error::Stopped;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::task::cell::TaskRef;
+use crate::task::any::TaskRef;
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
@@ -76,6 +76,11 @@ pub(crate) fn is_worker_of(owner: u32) -> bool {
             .is_some_and(|host| host.owner() == owner)
     })
     .unwrap_or(false)
+}
+
+/// The token of the body that runs here.
+pub(crate) fn token_here() -> Option<CancelToken> {
+    innermost().map(|task| task.attempt_token())
 }
 
 fn innermost() -> Option<TaskRef> {
@@ -169,11 +174,48 @@ impl Current {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn token(&self) -> CancelToken {
-        self.task.clone().token()
+        self.task.clone().attempt_token()
     }
 
-    /// The time left until the deadline of the task's token, zero once it has passed; `None` without one. To be
-    /// handed on to a socket or a child process.
+    /// The number of this attempt, from 1.
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let flaky = pool.task().retry(Retry::fixed(5, Duration::ZERO)).submit(|| {
+    ///     let attempt = millhand::current().unwrap().attempt();
+    ///     if attempt < 3 { Err("not yet") } else { Ok(attempt) }
+    /// });
+    /// assert_eq!(flaky.join().unwrap(), Ok(3));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn attempt(&self) -> u32 {
+        self.task.attempt().0
+    }
+
+    /// What the attempt before failed with, as text; `None` in the first attempt, or when it cannot be told. Told are a
+    /// panic's message, a time-out, and errors that are strings, boxed errors or std's; for others,
+    /// [`show_errors`](crate::TaskBuilder::show_errors) says how.
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let told = pool.task().retry(Retry::fixed(1, Duration::ZERO)).submit(|| {
+    ///     millhand::current().unwrap().last_error().ok_or("the disk is full")
+    /// });
+    /// assert_eq!(told.join().unwrap().as_deref(), Ok("the disk is full"));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn last_error(&self) -> Option<Arc<str>> {
+        self.task.attempt().1
+    }
+
+    /// The time left until the first of the deadline of the task's token, its `attempt_timeout` and its `total_timeout`;
+    /// zero once it has passed, `None` without any. To be handed on to a socket or a child process.
     ///
     /// ```
     /// use millhand::{CancelToken, ThreadPool};
@@ -187,7 +229,10 @@ impl Current {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn remaining(&self) -> Option<Duration> {
-        self.token().remaining()
+        match (self.task.time_left(), self.token().remaining()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     pub(crate) fn host(&self) -> &dyn Host {
@@ -281,10 +326,7 @@ pub fn checkpoint() {
 /// # Errors
 /// [`Stopped`], with the reason, when the task was asked to stop before or while it slept.
 pub fn sleep(duration: Duration) -> Result<(), Stopped> {
-    let token = match innermost() {
-        Some(task) => task.token(),
-        None => CancelToken::new(),
-    };
+    let token = token_here().unwrap_or_default();
     token.wait_timeout(duration);
     match token.reason() {
         Some(reason) => Err(Stopped::new(reason)),

@@ -2,6 +2,7 @@
 //!
 //! Layer 2.
 
+use crate::aftermath::Outcome;
 use crate::cancel::CancelToken;
 use crate::clock;
 use crate::error::{JoinError, TaskError};
@@ -9,8 +10,8 @@ use crate::event::Summary;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::slot::Outcome;
-use crate::task::cell::{AnyTask, CancelOutcome, Joinable, TaskRef, TaskState, discard_outcome};
+use crate::task::any::{AnyTask, CancelOutcome, Joinable, TaskRef, TaskState};
+use crate::task::cell::discard_outcome;
 use crate::task::context;
 use std::fmt;
 use std::future::Future;

@@ -1,19 +1,27 @@
-//! One task: its work, its cell, its handle, and what its body can ask.
+//! One task: its work, its cell, its course, its handle, and what its body can ask.
 
+mod any;
 mod cell;
 mod context;
+mod course;
 mod handle;
 mod promise;
+mod retry;
+mod run;
 mod shared;
+mod time;
 mod work;
 
-pub use cell::{CancelOutcome, TaskState};
+pub use any::{CancelOutcome, TaskState};
 pub use context::{Current, check, checkpoint, current, is_cancelled, sleep};
 pub use handle::{OnFinish, TaskHandle};
 pub use promise::{Promise, promise};
 pub use shared::SharedHandle;
 
-pub(crate) use cell::{AnyTask, Cell, Stage, TaskRef};
-pub(crate) use context::{Frames, Host, is_worker_of, set_host};
+pub(crate) use any::{AnyTask, Home, OnTime, Plan, Policy, Rank, Remains, Run, Stage, TaskRef};
+pub(crate) use cell::Cell;
+pub(crate) use context::{Frames, Host, is_worker_of, set_host, token_here};
+pub(crate) use course::set_out;
 pub(crate) use promise::settled;
+pub(crate) use retry::{RetryWork, Rules};
 pub(crate) use work::{FallibleWork, PlainWork, Work};

@@ -2,11 +2,14 @@
 //!
 //! Layer 2.
 
+use crate::aftermath::Outcome;
 use crate::error::TaskError;
+use crate::extras::Extras;
 use crate::fork;
+use crate::panic::Payload;
 use crate::reason::CancelReason;
-use crate::slot::{Extras, Outcome};
-use crate::task::cell::{AnyTask, Cell, TaskState};
+use crate::task::any::{AnyTask, TaskState};
+use crate::task::cell::Cell;
 use crate::task::handle::TaskHandle;
 use crate::task::work::Work;
 use std::fmt;
@@ -20,7 +23,7 @@ struct ByHand<T>(PhantomData<fn() -> T>);
 impl<T: Send + 'static> Work for ByHand<T> {
     type Output = T;
 
-    fn attempt(self) -> T {
+    fn attempt(self) -> (Result<T, Payload>, Option<Self>) {
         unreachable!("a promise is in no queue and has no pool")
     }
 }

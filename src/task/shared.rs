@@ -7,7 +7,7 @@ use crate::clock;
 use crate::error::TaskError;
 use crate::id::TaskId;
 use crate::reason::CancelReason;
-use crate::task::cell::{CancelOutcome, Joinable, TaskState};
+use crate::task::any::{CancelOutcome, Joinable, TaskState};
 use crate::task::handle::{TaskHandle, face, let_go, wait_for};
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -1,18 +1,51 @@
-//! What a cell runs: one attempt at a task's body.
+//! What a cell runs: attempts at a task's body.
 //!
-//! Layer 2. Adapters wrap a body here; the cell knows only that it runs once and whether what came out counts as a
-//! failure.
+//! Layer 2. Adapters wrap a body here; the cell knows only how an attempt ended, and whether there is to be another.
+
+use crate::panic::{self, Payload};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A body, ready to run.
-pub(crate) trait Work: Send + 'static {
+pub(crate) trait Work: Sized + Send + 'static {
     type Output: Send + 'static;
 
-    fn attempt(self) -> Self::Output;
+    /// Runs the body. It comes back if it could run once more.
+    fn attempt(self) -> (Result<Self::Output, Payload>, Option<Self>);
 
     /// Whether this output counts as a failure in statistics and events.
     fn is_failure(_: &Self::Output) -> bool {
         false
     }
+
+    /// How long until it is to be tried again, after an attempt that ended so; `None`: that was the last.
+    fn again(&self, _: Failure<'_, Self::Output>, _: &Facts) -> Option<Duration> {
+        None
+    }
+
+    /// What this failure says, if it can be told.
+    fn text(&self, _: &Self::Output) -> Option<Arc<str>> {
+        None
+    }
+}
+
+/// How an attempt ended that was none too good.
+pub(crate) enum Failure<'a, T> {
+    /// The body returned this, which is a failure.
+    Failed(&'a T),
+    /// It was over its time.
+    TimedOut,
+    Panicked,
+}
+
+/// What a decision about another attempt goes by.
+pub(crate) struct Facts {
+    /// Attempts so far.
+    pub(crate) attempts: u32,
+    /// Since the first began.
+    pub(crate) elapsed: Duration,
+    /// One number a task.
+    pub(crate) salt: u64,
 }
 
 /// A body whose value is just a value.
@@ -25,8 +58,8 @@ where
 {
     type Output = T;
 
-    fn attempt(self) -> T {
-        (self.0)()
+    fn attempt(self) -> (Result<T, Payload>, Option<Self>) {
+        (panic::catch(self.0), None)
     }
 }
 
@@ -41,11 +74,11 @@ where
 {
     type Output = Result<T, E>;
 
-    fn attempt(self) -> Result<T, E> {
-        (self.0)()
+    fn attempt(self) -> (Result<Self::Output, Payload>, Option<Self>) {
+        (panic::catch(self.0), None)
     }
 
-    fn is_failure(output: &Result<T, E>) -> bool {
+    fn is_failure(output: &Self::Output) -> bool {
         output.is_err()
     }
 }

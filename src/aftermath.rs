@@ -1,0 +1,53 @@
+//! What a slot hands out: work to be run, and what settling leaves to be done outside its lock.
+//!
+//! Layer 1. Plain data.
+
+use crate::cancel::CancelToken;
+use crate::error::TaskError;
+use crate::extras::{Rest, Whereabouts};
+
+pub(crate) type Outcome<T> = Result<T, TaskError>;
+
+/// What settling leaves to do, outside the lock.
+#[must_use]
+pub(crate) struct Aftermath<T> {
+    /// The outcome, when nobody holds a handle any more.
+    pub(crate) unwanted: Option<Outcome<T>>,
+    pub(crate) rest: Option<Box<Rest>>,
+}
+
+/// Work to be run.
+pub(crate) struct Claimed<W> {
+    pub(crate) work: W,
+    pub(crate) token: Option<CancelToken>,
+    /// The token of the attempt before: dropped where no lock is held.
+    pub(crate) _stale: Option<CancelToken>,
+}
+
+/// What a cancel found.
+pub(crate) enum Cancelled<W, T> {
+    /// It was not running: now it is settled.
+    Unrun(Unrun<W, T>),
+    /// It runs: the request is noted. The token is to be cancelled, if anybody has asked for one.
+    Running(Option<CancelToken>),
+    Finished,
+}
+
+/// What is left of a task that was settled before it ran, or between two attempts.
+#[must_use]
+pub(crate) struct Unrun<W, T> {
+    /// To be dropped.
+    pub(crate) work: W,
+    pub(crate) aftermath: Aftermath<T>,
+    /// To be cancelled, if anybody has asked for it.
+    pub(crate) token: Option<CancelToken>,
+    pub(crate) whereabouts: Whereabouts,
+}
+
+/// What the end of a task's time found.
+pub(crate) enum TimedOut<W, T> {
+    Unrun(Unrun<W, T>),
+    /// Its body runs on, and its token is to be cancelled.
+    Running(Aftermath<T>, Option<CancelToken>),
+    Finished,
+}

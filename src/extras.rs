@@ -1,0 +1,130 @@
+//! What few tasks need beside their work and their outcome: a name, a place, a token, callbacks, a course.
+//!
+//! Layer 1. Plain data behind one pointer of the slot's, and under its lock. A task that runs as soon as a worker has time,
+//! once, and is told of by nobody has none of it.
+
+use crate::cancel::{CancelGuard, CancelToken};
+use crate::event::Summary;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// What few tasks need, behind one pointer.
+pub(crate) struct Extras<P = ()> {
+    pub(crate) name: Option<Arc<str>>,
+    /// The worker that alone may run it.
+    pub(crate) pinned: Option<usize>,
+    /// Given back when the task leaves the queue.
+    pub(crate) place: Option<Place>,
+    pub(crate) token: Option<CancelToken>,
+    /// Cancels the task when its token is; gone when it has settled.
+    pub(crate) hook: Option<CancelGuard>,
+    /// When it was claimed.
+    pub(crate) started: Option<Instant>,
+    pub(crate) course: Option<Box<Course<P>>>,
+    pub(crate) callbacks: Vec<(u64, Callback)>,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl<P> Default for Extras<P> {
+    fn default() -> Self {
+        Self {
+            name: None,
+            pinned: None,
+            place: None,
+            token: None,
+            hook: None,
+            started: None,
+            course: None,
+            callbacks: Vec::new(),
+            waker: None,
+        }
+    }
+}
+
+/// How far a task is that may wait elsewhere than in the queue, and run more than once.
+pub(crate) struct Course<P> {
+    pub(crate) policy: P,
+    /// Its place among all that have a course, drawn when it is due.
+    pub(crate) order: u64,
+    pub(crate) whereabouts: Whereabouts,
+    /// The attempts that have begun.
+    pub(crate) attempts: u32,
+    /// When the first did.
+    pub(crate) begun: Option<Instant>,
+    /// When the present one is to end.
+    pub(crate) attempt_ends: Option<Instant>,
+    /// When all is to end.
+    pub(crate) ends: Option<Instant>,
+    /// Whether the present attempt is over its time.
+    pub(crate) late: bool,
+    /// The present attempt's token, if anybody has asked for it: below the task's own.
+    pub(crate) attempt_token: Option<CancelToken>,
+    /// What the last attempt failed with.
+    pub(crate) last_error: Option<Arc<str>>,
+}
+
+/// Where a task is that has not been claimed. Whoever settles it in the queue leaves the counting to the reader of its
+/// ticket; elsewhere there is no ticket, and he counts it himself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// In the run queue, or in a worker's hands.
+    Queue,
+    Timer {
+        due: Instant,
+    },
+    /// In a gate's line.
+    Line,
+}
+
+pub(crate) type Callback = Box<dyn FnOnce(&Summary) + Send>;
+
+/// A place in a bounded queue; dropping it gives it back.
+pub(crate) struct Place(pub(crate) Arc<dyn Places>);
+
+pub(crate) trait Places: Send + Sync {
+    fn give_back(&self);
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+/// The part of it that only tasks with extras have.
+#[derive(Default)]
+pub(crate) struct Rest {
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) started: Option<Instant>,
+    pub(crate) callbacks: Vec<(u64, Callback)>,
+    /// Dropped with the rest: a settled task has nothing to be cancelled.
+    pub(crate) hook: Option<CancelGuard>,
+}
+
+impl<P> Extras<P> {
+    pub(crate) fn new(
+        name: Option<Arc<str>>,
+        place: Option<Place>,
+        pinned: Option<usize>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            name,
+            place,
+            pinned,
+            ..Self::default()
+        })
+    }
+
+    /// Notes a callback for settling, under a key that takes it out again.
+    pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
+        let key = self.callbacks.last().map_or(0, |(key, _)| key + 1);
+        self.callbacks.push((key, callback));
+        key
+    }
+
+    pub(crate) fn remove_callback(&mut self, key: u64) -> Option<Callback> {
+        let at = self.callbacks.iter().position(|(k, _)| *k == key)?;
+        Some(self.callbacks.remove(at).1)
+    }
+}

@@ -1,0 +1,400 @@
+//! A gate: a rule under a lock, and the line of those who wait before it.
+//!
+//! Layer 1, below the tasks: it knows who waits only as a [`Waiter`]. A rate limiter, a semaphore and a keyed lane differ
+//! in their rule alone.
+//
+// Who asks brings his order, a number that is drawn once: a late comer with an earlier number waits in front. He passes
+// if nobody with an earlier number stands in the line and the rule admits him; else he joins the line.
+//
+// Whenever something may have changed (a permit came back, an instant was reached, somebody left) the line is looked
+// through from its head: who could pass is *called*, which reserves what he needs until he comes and takes it, or leaves.
+// Taken is only by who is about to run: a rate is a promise about starts. Nobody but the head of the line asks the rule;
+// if it names an instant, the head has the gate rung then.
+//
+// Several gates are asked under all their locks, taken in the order of their ids, and taken from all or none. Who has
+// more than one passes none of them while anybody earlier, called or not, waits there: so those with the same gates
+// pass in their order.
+//
+// Locks: gates in the order of their ids, then a task's slot, then a pool's own; nobody locks a gate while he holds one
+// of these. Calls are made when no gate is locked.
+
+use crate::clock::Clock;
+use crate::gate::rule::{Refusal, Rule};
+use crate::sync::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Gate {
+    /// In which order gates are locked.
+    id: u64,
+    clock: Clock,
+    nature: Nature,
+    state: Mutex<State>,
+}
+
+/// What about a rule never changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Nature {
+    /// It goes by the clock.
+    pub(crate) timed: bool,
+    /// What was taken comes back.
+    pub(crate) returns: bool,
+    /// It wants to know of everybody in order, before they come.
+    pub(crate) ordered: bool,
+}
+
+struct State {
+    rule: Box<dyn Rule>,
+    line: BTreeMap<u64, Entry>,
+    /// What those in the line want, together.
+    standing: u64,
+    /// Who was called and has not come yet, and what is reserved for each.
+    called: BTreeMap<u64, u32>,
+    /// For whom, and when, the gate is to be rung.
+    alarm: Option<(u64, Instant)>,
+}
+
+struct Entry {
+    weight: u32,
+    waiter: Arc<dyn Waiter>,
+}
+
+/// Who waits: a task, or a thread. Neither call runs anything of the user's.
+pub(crate) trait Waiter: Send + Sync {
+    /// It could pass now: it is to come and ask again.
+    fn called(self: Arc<Self>);
+    /// It is the head of the line: it is to have the gate rung at `instant`.
+    fn ring_at(&self, instant: Instant, gate: &Arc<Gate>);
+}
+
+/// What one asks of a gate.
+#[derive(Clone)]
+pub(crate) struct Claim {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) weight: u32,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { gate, weight } = self;
+        f.debug_struct("Gate")
+            .field("id", &gate.id)
+            .field("weight", weight)
+            .finish()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    Passed,
+    /// In the line of the first gate that refused.
+    Waits,
+    /// It was taken away meanwhile.
+    Gone,
+}
+
+/// Who is to be told, once no gate is locked.
+#[derive(Default)]
+struct Calls {
+    called: Vec<Arc<dyn Waiter>>,
+    alarms: Vec<(Arc<dyn Waiter>, Instant, Arc<Gate>)>,
+}
+
+impl Calls {
+    fn make(self) {
+        for (waiter, instant, gate) in self.alarms {
+            waiter.ring_at(instant, &gate);
+        }
+        self.called.into_iter().for_each(Waiter::called);
+    }
+}
+
+/// The next number of all that are drawn in this process.
+pub(crate) fn next_order() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl State {
+    /// Why `order` cannot pass now, if so.
+    fn refusal(&mut self, now: Instant, order: u64, weight: u32, alone: bool) -> Option<Refusal> {
+        let overtakes = self
+            .line
+            .first_key_value()
+            .is_some_and(|(&at, _)| at < order);
+        let mut earlier = self
+            .called
+            .range(..order)
+            .map(|(_, weight)| *weight)
+            .peekable();
+        if overtakes || !alone && earlier.peek().is_some() {
+            return Some(Refusal::Later);
+        }
+        let wanted = earlier.fold(weight, u32::saturating_add);
+        self.ask(now, order, wanted)
+    }
+
+    fn ask(&mut self, now: Instant, order: u64, wanted: u32) -> Option<Refusal> {
+        if wanted > self.rule.heaviest() {
+            return Some(Refusal::Later);
+        }
+        self.rule.ask(now, order, wanted).err()
+    }
+
+    /// Calls whoever could pass; lets the head of the rest have the gate rung.
+    fn pump(&mut self, gate: &Arc<Gate>, now: Instant, calls: &mut Calls) {
+        while let Some(head) = self.line.first_entry() {
+            let order = *head.key();
+            let reserved = self.called.values().copied();
+            let wanted = reserved.fold(head.get().weight, u32::saturating_add);
+            match self.ask(now, order, wanted) {
+                None => {
+                    if let Some(Entry { weight, waiter }) = self.leave(order) {
+                        self.called.insert(order, weight);
+                        calls.called.push(waiter);
+                    }
+                }
+                Some(Refusal::Until(instant)) => {
+                    let alarm = Some((order, instant));
+                    if self.alarm != alarm {
+                        self.alarm = alarm;
+                        if let Some(head) = self.line.get(&order) {
+                            calls
+                                .alarms
+                                .push((head.waiter.clone(), instant, gate.clone()));
+                        }
+                    }
+                    return;
+                }
+                Some(Refusal::Later) => return,
+            }
+        }
+        self.alarm = None;
+    }
+
+    fn join(&mut self, order: u64, entry: Entry) {
+        self.standing += u64::from(entry.weight);
+        self.line.insert(order, entry);
+    }
+
+    fn leave(&mut self, order: u64) -> Option<Entry> {
+        let entry = self.line.remove(&order)?;
+        self.standing -= u64::from(entry.weight);
+        Some(entry)
+    }
+
+    /// `order` is neither in the line nor called any more.
+    fn remove(&mut self, order: u64) {
+        self.leave(order);
+        self.called.remove(&order);
+    }
+
+    /// What keeps one who would join the line now, at the least.
+    fn least_wait(&mut self, now: Instant, order: u64, weight: u32) -> Refusal {
+        let called: u64 = self.called.values().copied().map(u64::from).sum();
+        let wanted = u64::from(weight) + self.standing + called;
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let asked = self.rule.ask(now, order, wanted.min(self.rule.heaviest()));
+        asked.err().unwrap_or(Refusal::Later)
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(clock: Clock, nature: Nature, rule: Box<dyn Rule>) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            clock,
+            nature,
+            state: Mutex::new(State {
+                rule,
+                line: BTreeMap::new(),
+                standing: 0,
+                called: BTreeMap::new(),
+                alarm: None,
+            }),
+        })
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn is_timed(&self) -> bool {
+        self.nature.timed
+    }
+
+    /// The present instant, for a rule that asks for it: the others are spared the reading.
+    fn now(&self) -> Instant {
+        if self.nature.timed {
+            return self.clock.now();
+        }
+        // Any instant: such a rule never looks.
+        static SOME: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *SOME.get_or_init(|| self.clock.now())
+    }
+
+    /// Changes something, and looks who could pass now.
+    fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> R) -> R {
+        let mut calls = Calls::default();
+        let mut state = self.state.lock();
+        let now = self.now();
+        let result = change(&mut state, now);
+        state.pump(self, now, &mut calls);
+        drop(state);
+        calls.make();
+        result
+    }
+
+    /// The instant that the head of the line waited for has come, or may have.
+    pub(crate) fn ring(self: &Arc<Self>) {
+        self.change(|state, _| state.alarm = None);
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let state = self.state.lock();
+        state.line.len() + state.called.len()
+    }
+
+    /// Whether nobody waits and nothing is taken: a new one would be just like it.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let mut state = self.state.lock();
+        let now = self.now();
+        state.line.is_empty() && state.called.is_empty() && state.rule.is_fresh(now)
+    }
+
+    pub(crate) fn heaviest(&self) -> u32 {
+        self.state.lock().rule.heaviest()
+    }
+
+    /// What could be taken at once if nobody waited.
+    pub(crate) fn available(&self) -> u32 {
+        let mut state = self.state.lock();
+        let now = self.now();
+        state.rule.available(now)
+    }
+
+    /// Says whether the rule has a rate.
+    pub(crate) fn set_rate(self: &Arc<Self>, rate: u32, per: Duration) -> bool {
+        self.change(|state, now| {
+            state.alarm = None;
+            state.rule.set_rate(now, rate, per)
+        })
+    }
+
+    pub(crate) fn set_permits(self: &Arc<Self>, permits: u32) {
+        self.change(|state, _| state.rule.set_permits(permits));
+    }
+
+    /// Takes `weight` for `order` if that can be done at once: the quick way for one gate.
+    pub(crate) fn try_take(&self, order: u64, weight: u32) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        let now = self.now();
+        if !state.line.is_empty() || !state.called.is_empty() {
+            return Err(state.least_wait(now, order, weight));
+        }
+        state.rule.try_take(now, order, weight)
+    }
+
+    /// How long one who joins the line now waits at the least.
+    pub(crate) fn least_wait(&self, order: u64, weight: u32) -> Refusal {
+        let mut state = self.state.lock();
+        let now = self.now();
+        state.least_wait(now, order, weight)
+    }
+}
+
+/// Takes the place of one who will come to these gates, where order is kept from the start; gives his order.
+pub(crate) fn enter(claims: &[Claim]) -> u64 {
+    let ordered = claims.iter().filter(|claim| claim.gate.nature.ordered);
+    // The number is drawn under all the locks: whoever is earlier in one is earlier in all.
+    let mut locked: Vec<_> = ordered.map(|claim| claim.gate.state.lock()).collect();
+    let order = next_order();
+    locked.iter_mut().for_each(|state| state.rule.enter(order));
+    order
+}
+
+/// Asks all of `claims`, which are sorted by their gates' ids and have no gate twice. If all admit, and `commit` says
+/// so, takes from all; otherwise, if `park` gives a waiter, it joins the line of the first that refused.
+///
+/// Both are called with the gates locked.
+pub(crate) fn claim(
+    claims: &[Claim],
+    order: u64,
+    commit: impl FnOnce() -> bool,
+    park: impl FnOnce() -> Option<Arc<dyn Waiter>>,
+) -> Passage {
+    let mut calls = Calls::default();
+    let mut locked: Vec<(&Claim, MutexGuard<'_, State>)> = claims
+        .iter()
+        .map(|claim| (claim, claim.gate.state.lock()))
+        .collect();
+    let alone = claims.len() == 1;
+    let mut refused = None;
+    for (at, (claim, state)) in locked.iter_mut().enumerate() {
+        let now = claim.gate.now();
+        if state.refusal(now, order, claim.weight, alone).is_some() {
+            refused = Some(at);
+            break;
+        }
+    }
+    let passage = match refused {
+        None if commit() => Passage::Passed,
+        None => Passage::Gone,
+        Some(at) => match park() {
+            None => Passage::Gone,
+            Some(waiter) => {
+                let (claim, state) = &mut locked[at];
+                state.called.remove(&order);
+                let weight = claim.weight;
+                state.join(order, Entry { weight, waiter });
+                Passage::Waits
+            }
+        },
+    };
+    if passage != Passage::Gone {
+        for (at, (claim, state)) in locked.iter_mut().enumerate() {
+            let now = claim.gate.now();
+            if passage == Passage::Passed {
+                state.rule.take(now, order, claim.weight);
+            }
+            if refused != Some(at) {
+                state.remove(order);
+            }
+            if !state.line.is_empty() {
+                state.pump(&claim.gate, now, &mut calls);
+            }
+        }
+    }
+    drop(locked);
+    calls.make();
+    passage
+}
+
+/// He will not come, or not again: his places are given up. What he has taken is another matter.
+pub(crate) fn forget(claims: &[Claim], order: u64) {
+    for claim in claims {
+        claim.gate.change(|state, _| {
+            state.remove(order);
+            state.rule.give_back(order, 0, true);
+        });
+    }
+}
+
+/// Gives back what was taken; `last`: for good.
+pub(crate) fn release(claims: &[Claim], order: u64, last: bool) {
+    for claim in claims.iter().filter(|claim| claim.gate.nature.returns) {
+        let weight = claim.weight;
+        claim
+            .gate
+            .change(|state, _| state.rule.give_back(order, weight, last));
+    }
+}

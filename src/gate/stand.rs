@@ -1,0 +1,164 @@
+//! Standing in a gate's line by hand: a thread that waits for its turn.
+//!
+//! Layer 1. Usable from any thread; on a worker the seat is given up meanwhile.
+
+use crate::clock::Wake;
+use crate::gate::error::AcquireError;
+use crate::gate::line::{self, Claim, Gate, Passage, Waiter};
+use crate::gate::rule::Refusal;
+use crate::reason::CancelReason;
+use crate::seat;
+use crate::sync::{Condvar, Mutex};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// A thread in the line.
+pub(crate) struct Standing {
+    state: Mutex<State>,
+    told: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    called: bool,
+    ring_at: Option<Instant>,
+    stopped: Option<CancelReason>,
+}
+
+impl Standing {
+    /// It is to wait no longer.
+    pub(crate) fn stop(&self, reason: CancelReason) {
+        self.state.lock().stopped = Some(reason);
+        self.told.notify_one();
+    }
+}
+
+impl Waiter for Standing {
+    fn called(self: Arc<Self>) {
+        self.state.lock().called = true;
+        self.told.notify_one();
+    }
+
+    fn ring_at(&self, instant: Instant, _: &Arc<Gate>) {
+        self.state.lock().ring_at = Some(instant);
+        self.told.notify_one();
+    }
+}
+
+impl Wake for Standing {
+    fn wake(&self) {
+        drop(self.state.lock());
+        self.told.notify_one();
+    }
+}
+
+fn not_yet(gate: &Gate, refusal: Refusal) -> AcquireError {
+    let wait = match refusal {
+        Refusal::Until(instant) => Some(instant.saturating_duration_since(gate.clock().now())),
+        Refusal::Later => None,
+    };
+    AcquireError::NotYet { wait }
+}
+
+/// Takes from the gate what `claim` wants, for `order`, if that can be done at once.
+pub(crate) fn try_acquire(claim: &Claim, order: u64) -> Result<(), AcquireError> {
+    check(claim)?;
+    let taken = claim.gate.try_take(order, claim.weight);
+    taken.map_err(|refusal| not_yet(&claim.gate, refusal))
+}
+
+fn check(Claim { gate, weight }: &Claim) -> Result<(), AcquireError> {
+    let limit = gate.heaviest();
+    if *weight > limit {
+        return Err(AcquireError::TooHeavy {
+            weight: *weight,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+/// Takes from the gate what `claim` wants, for `order`; waits for it, until `deadline` at most. `watch` is called with
+/// the place in the line before the wait, for whoever may want to stop it.
+pub(crate) fn acquire<G>(
+    claim: &Claim,
+    order: u64,
+    deadline: Option<Instant>,
+    watch: impl FnOnce(&Arc<Standing>) -> G,
+) -> Result<(), AcquireError> {
+    let gate = &claim.gate;
+    match try_acquire(claim, order) {
+        Err(AcquireError::NotYet { .. }) => {}
+        decided => return decided,
+    }
+    // What cannot come in time is not waited for, and leaves no trace.
+    if let (Some(deadline), Refusal::Until(instant)) =
+        (deadline, gate.least_wait(order, claim.weight))
+    {
+        if instant > deadline {
+            return Err(not_yet(gate, Refusal::Until(instant)));
+        }
+    }
+    let me = Arc::new(Standing {
+        state: Mutex::new(State::default()),
+        told: Condvar::new(),
+    });
+    let _watch = watch(&me);
+    let _left = seat::leave_open();
+    let one = std::slice::from_ref(claim);
+    let ask = || {
+        let waiter = me.clone();
+        line::claim(one, order, || true, move || Some(waiter)) == Passage::Passed
+    };
+    loop {
+        if ask() {
+            return Ok(());
+        }
+        if let Err(end) = me.wait(gate, deadline) {
+            line::forget(one, order);
+            return Err(match end {
+                Some(reason) => AcquireError::Stopped(reason),
+                None => not_yet(gate, gate.least_wait(order, claim.weight)),
+            });
+        }
+    }
+}
+
+impl Standing {
+    /// Waits until called; the error is the end of the wait: a request to stop, or the deadline.
+    fn wait(
+        self: &Arc<Self>,
+        gate: &Arc<Gate>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Option<CancelReason>> {
+        let mut state = self.state.lock();
+        loop {
+            if std::mem::take(&mut state.called) {
+                return Ok(());
+            }
+            if let Some(reason) = state.stopped {
+                return Err(Some(reason));
+            }
+            let now = gate.clock().now();
+            if state.ring_at.is_some_and(|at| at <= now) {
+                state.ring_at = None;
+                drop(state);
+                gate.ring();
+                state = self.state.lock();
+                continue;
+            }
+            if deadline.is_some_and(|at| at <= now) {
+                return Err(None);
+            }
+            let next = match (deadline, state.ring_at) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            let me = || {
+                let weak: Weak<Self> = Arc::downgrade(self);
+                weak as Weak<dyn Wake>
+            };
+            gate.clock().wait(&self.told, &mut state, next, me);
+        }
+    }
+}

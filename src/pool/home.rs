@@ -1,0 +1,136 @@
+//! The pool, as its timer and its tasks with a course see it.
+//!
+//! Layer 3. Nothing here runs or drops anything of the user's: it is called by the timer, and under the locks of gates.
+
+use crate::event::OutcomeKind;
+use crate::gate::Gate;
+use crate::id::TaskId;
+use crate::pool::core::Core;
+use crate::pool::phase::Phase;
+use crate::pool::queue::{Item, RunQueue, Ticket};
+use crate::pool::report::PendingTask;
+use crate::pool::timer::{Entry, Keeper};
+use crate::task::{Home, OnTime, Rank, TaskRef};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+impl Core {
+    fn file(&self, instant: Instant, entry: Entry) {
+        let name = || format!("{}-timer", self.options.name_prefix);
+        let keeper = || self.me.upgrade().map(Kept);
+        self.timer.at(instant, entry, name, keeper);
+    }
+
+    /// A task that the timer gives up is left to whoever shuts the pool down, or else to a worker.
+    fn hand_over(self: &Arc<Self>, task: TaskRef) {
+        let mut watch = self.quiet.lock();
+        if watch.sweepers > 0 {
+            watch.left_behind.push(task);
+            drop(watch);
+            self.quiet.poke();
+            return;
+        }
+        drop(watch);
+        let core = self.clone();
+        self.quiet.announce();
+        self.push_remains(Box::new(move || core.cancel_unrun(&*task)));
+    }
+
+    /// What was announced.
+    fn push_remains(self: &Arc<Self>, remains: crate::task::Remains) {
+        self.queue.push(Item::Remains(remains));
+        self.something_is_ready();
+    }
+}
+
+impl Home for Core {
+    fn now(&self) -> Instant {
+        self.clock().now()
+    }
+
+    fn ready(&self, task: TaskRef, rank: Rank) {
+        self.queue.push_ranked(Ticket::new(task), rank);
+        if let Some(core) = self.me.upgrade() {
+            core.something_is_ready();
+        }
+    }
+
+    fn at(&self, instant: Instant, task: TaskRef, what: OnTime) {
+        self.file(instant, Entry::Task(task, what));
+    }
+
+    fn stale(&self, entries: usize) {
+        self.timer.stale(entries);
+    }
+
+    fn ring_at(&self, instant: Instant, gate: Arc<Gate>) {
+        self.file(instant, Entry::Ring(Arc::downgrade(&gate)));
+    }
+
+    fn parked(&self, order: u64, task: TaskRef) {
+        self.parked.lock().insert(order, task);
+    }
+
+    fn unparked(&self, order: u64) {
+        let task = self.parked.lock().remove(&order);
+        drop(task);
+    }
+
+    fn settled_away(&self, kind: OutcomeKind) {
+        self.retired(kind);
+        self.told();
+    }
+
+    fn hung(&self, task: TaskId) {
+        let mut desks = self.desks().into_iter();
+        if desks.any(|desk| desk.forfeit(task, &self.seats)) {
+            if let Some(core) = self.me.upgrade() {
+                core.call_spare();
+            }
+        }
+    }
+}
+
+/// The pool in its timer's hands.
+struct Kept(Arc<Core>);
+
+impl Keeper for Kept {
+    fn fire(&self, task: TaskRef, what: OnTime) {
+        let Self(core) = self;
+        // What is left is announced before its task is settled: nobody finds the pool quiet in between.
+        core.quiet.announce();
+        match task.on_time(what) {
+            Some(remains) => core.push_remains(remains),
+            None => core.retract(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.phase.get() == Phase::Over
+    }
+
+    fn gives_up(&self, task: &TaskRef) -> bool {
+        match self.0.phase.get() {
+            Phase::Open => false,
+            Phase::Draining => task.is_fresh() && !self.0.keeps_delayed.load(Ordering::SeqCst),
+            Phase::Cancelling | Phase::Over => true,
+        }
+    }
+
+    fn given_up(&self, task: TaskRef) {
+        let Self(core) = self;
+        let is_fresh = task.is_fresh();
+        if !task.recall() {
+            return;
+        }
+        if is_fresh {
+            core.not_due.lock().push(PendingTask {
+                id: task.id(),
+                name: task.name(),
+                site: task.site(),
+            });
+        }
+        core.hand_over(task);
+    }
+}

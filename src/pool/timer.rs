@@ -1,0 +1,244 @@
+//! The timer: one thread that holds what is not due yet, and sends it on when it is.
+//!
+//! Layer 3. A channel in, a heap of its own. It starts at first use, and never runs or drops anything of the user's: what
+//! it settles it sends to a worker, to be buried.
+//
+// An entry that would do nothing any more is dead: its task has settled, or has begun in time. Whoever makes one so says
+// it, and when more than half of the heap is dead it is swept. The count is about right, no more: what was fired a moment
+// before is counted, too.
+
+use crate::clock::{Clock, Wake};
+use crate::gate::Gate;
+use crate::pool::heap::DelayHeap;
+use crate::task::{OnTime, TaskRef};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+pub(crate) enum Entry {
+    Task(TaskRef, OnTime),
+    /// The gate is to look who of its line could pass.
+    Ring(Weak<Gate>),
+}
+
+enum Message {
+    At(Instant, Entry),
+    /// Dead entries, a turned clock, another phase of the pool: look again.
+    Look,
+}
+
+/// What the timer asks of its pool.
+pub(crate) trait Keeper: Send + 'static {
+    /// It is due.
+    fn fire(&self, task: TaskRef, what: OnTime);
+    /// Whether the pool is over, and the timer with it.
+    fn is_over(&self) -> bool;
+    /// Whether such a task is not waited for any more.
+    fn gives_up(&self, task: &TaskRef) -> bool;
+    /// One of these.
+    fn given_up(&self, task: TaskRef);
+}
+
+pub(crate) struct Timer {
+    clock: Clock,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    /// How many entries the heap has, as of the last look.
+    len: AtomicUsize,
+    dead: AtomicUsize,
+    /// Whether a look for the dead is on its way.
+    asked: AtomicBool,
+    started: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A heap of less is not worth a sweep.
+const SWEEP_FROM: usize = 64;
+/// Of so many messages at most what is due waits.
+const BATCH: usize = 1024;
+
+impl Timer {
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+        let (sender, receiver) = unbounded();
+        Arc::new(Self {
+            clock,
+            sender,
+            receiver,
+            len: AtomicUsize::new(0),
+            dead: AtomicUsize::new(0),
+            asked: AtomicBool::new(false),
+            started: AtomicBool::new(false),
+            thread: Mutex::new(None),
+        })
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Files an entry; `keeper` is called for if the thread is still to be started.
+    pub(crate) fn at<K: Keeper>(
+        self: &Arc<Self>,
+        instant: Instant,
+        entry: Entry,
+        name: impl FnOnce() -> String,
+        keeper: impl FnOnce() -> Option<K>,
+    ) {
+        self.send(Message::At(instant, entry));
+        if self.started.load(Ordering::Acquire) {
+            return;
+        }
+        let mut thread = self.thread.lock();
+        if self.started.load(Ordering::Relaxed) {
+            return;
+        }
+        // A pool that is gone has nothing to be timed.
+        let Some(keeper) = keeper() else { return };
+        match self.start(name(), keeper) {
+            Ok(handle) => {
+                *thread = Some(handle);
+                self.started.store(true, Ordering::Release);
+            }
+            Err(error) => {
+                log::error!(
+                    "no thread for a pool's timer ({error}): what it holds waits until one can be started"
+                );
+            }
+        }
+    }
+
+    fn start<K: Keeper>(self: &Arc<Self>, name: String, keeper: K) -> io::Result<JoinHandle<()>> {
+        let timer = self.clone();
+        thread::Builder::new()
+            .name(name)
+            .spawn(move || timer.run(&keeper))
+    }
+
+    fn send(&self, message: Message) {
+        // Cannot fail: the receiver lives beside the sender.
+        let _ = self.sender.send(message);
+    }
+
+    pub(crate) fn look(&self) {
+        if self.started.load(Ordering::Acquire) {
+            self.send(Message::Look);
+        }
+    }
+
+    /// So many entries are dead.
+    pub(crate) fn stale(&self, entries: usize) {
+        let dead = self.dead.fetch_add(entries, Ordering::Relaxed) + entries;
+        let len = self.len.load(Ordering::Relaxed);
+        if is_due_for_sweep(dead, len) && !self.asked.swap(true, Ordering::Relaxed) {
+            self.look();
+        }
+    }
+
+    /// Waits for the thread, which has been told that the pool is over.
+    pub(crate) fn join(&self) {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // It ends by a panic only through a fault of the library's own, told by the panic hook.
+            let _ = thread.join();
+        }
+    }
+
+    fn run<K: Keeper>(self: Arc<Self>, keeper: &K) {
+        let mut heap = DelayHeap::new();
+        while !keeper.is_over() {
+            let me = || {
+                let weak: Weak<Self> = Arc::downgrade(&self);
+                weak as Weak<dyn Wake>
+            };
+            let mut message = self.clock.receive(&self.receiver, heap.next(), me);
+            let mut looks = false;
+            for _ in 0..BATCH {
+                match message {
+                    Some(Message::At(_, Entry::Task(task, OnTime::Start)))
+                        if keeper.gives_up(&task) =>
+                    {
+                        keeper.given_up(task);
+                    }
+                    Some(Message::At(instant, entry)) => heap.push(instant, entry),
+                    Some(Message::Look) => looks = true,
+                    None => break,
+                }
+                message = self.receiver.try_recv().ok();
+            }
+            if let Some(Message::At(instant, entry)) = message {
+                heap.push(instant, entry);
+            }
+            self.fire_due(&mut heap, keeper);
+            if looks {
+                self.give_up(&mut heap, keeper);
+            }
+            self.sweep(&mut heap);
+        }
+    }
+
+    fn fire_due<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, keeper: &K) {
+        let now = self.clock.now();
+        while let Some(entry) = heap.pop_due(now) {
+            if !entry.is_live() {
+                let less = |dead: usize| Some(dead.saturating_sub(1));
+                let _ = self
+                    .dead
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+                continue;
+            }
+            match entry {
+                Entry::Task(task, what) => keeper.fire(task, what),
+                Entry::Ring(gate) => {
+                    if let Some(gate) = gate.upgrade() {
+                        gate.ring();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands out the tasks that are not waited for any more.
+    fn give_up<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, keeper: &K) {
+        let given_up = heap.extract(|entry| match entry {
+            Entry::Task(task, OnTime::Start) => keeper.gives_up(task),
+            _ => false,
+        });
+        for entry in given_up {
+            if let Entry::Task(task, _) = entry {
+                keeper.given_up(task);
+            }
+        }
+    }
+
+    fn sweep(&self, heap: &mut DelayHeap<Entry>) {
+        if is_due_for_sweep(self.dead.load(Ordering::Relaxed), heap.len()) {
+            self.dead.store(0, Ordering::Relaxed);
+            heap.retain(Entry::is_live);
+        }
+        self.len.store(heap.len(), Ordering::Relaxed);
+        self.asked.store(false, Ordering::Relaxed);
+    }
+}
+
+fn is_due_for_sweep(dead: usize, len: usize) -> bool {
+    len >= SWEEP_FROM && dead > len / 2
+}
+
+impl Entry {
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Task(task, what) => task.awaits(*what),
+            Self::Ring(gate) => gate.strong_count() > 0,
+        }
+    }
+}
+
+impl Wake for Timer {
+    fn wake(&self) {
+        self.send(Message::Look);
+    }
+}

@@ -1,0 +1,346 @@
+//! The way of a task that has a course: through its gates, back for another attempt, and to the end of its time.
+//!
+//! Layer 2. What decides is elsewhere, and pure (`policy`, `gate`); here it is carried out, on the cell.
+//
+// Such a task is in one place at a time: it has a ticket in the run queue, an entry in the timer, a place in a gate's
+// line, or is in a worker's hands. The slot says which, and a move is made there first, under its lock; so whoever
+// settles the task knows whether a ticket's reader will count it or he must. It is never run on the stack of a body
+// that waits for it: that would leave a ticket behind, for a task that may be queued once more.
+
+use crate::aftermath::{Claimed, Unrun};
+use crate::clock;
+use crate::extras::{Course, Extras, Place, Whereabouts};
+use crate::gate::{self, Gate, Passage, Waiter};
+use crate::panic::{self, Payload};
+use crate::reason::CancelReason;
+use crate::task::any::{AnyTask, Home, OnTime, Plan, Policy, Rank};
+use crate::task::cell::Cell;
+use crate::task::work::{Facts, Failure, Work};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a worker got when it took such a task on.
+pub(crate) enum Passed<W> {
+    Claimed(Claimed<W>),
+    /// It waits in a gate's line.
+    Away,
+    Gone,
+}
+
+/// A new task with a course, and when it is due if that is not now.
+pub(crate) fn set_out(
+    plan: &Arc<Plan>,
+    home: Arc<dyn Home>,
+    name: Option<Arc<str>>,
+    place: Option<Place>,
+) -> Box<Extras<Policy>> {
+    let mut extras = Extras::new(name, place, None);
+    let now = plan.is_timed().then(|| home.now());
+    let due = now.and_then(|now| plan.due(now));
+    let starts = due.or(now);
+    let ends = starts.and_then(|at| at.checked_add(plan.total_timeout?));
+    extras.course = Some(Box::new(Course {
+        order: match due {
+            None => gate::enter(&plan.gates),
+            Some(_) => 0,
+        },
+        whereabouts: due.map_or(Whereabouts::Queue, |due| Whereabouts::Timer { due }),
+        policy: Policy {
+            plan: plan.clone(),
+            home,
+        },
+        attempts: 0,
+        begun: None,
+        attempt_ends: None,
+        ends,
+        late: false,
+        attempt_token: None,
+        last_error: None,
+    }));
+    extras
+}
+
+impl Plan {
+    /// Whether a submission must look at the clock.
+    fn is_timed(&self) -> bool {
+        self.delay.is_some()
+            || self.delay_until.is_some()
+            || self.expires.is_some()
+            || self.total_timeout.is_some()
+    }
+
+    /// When a task that is submitted now is due, if that is later. A delay that the clock cannot hold is for ever, or as
+    /// good as that.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+        let delayed = self
+            .delay
+            .map(|delay| now.checked_add(delay).unwrap_or(now + FOR_EVER));
+        delayed.or(self.delay_until).filter(|due| *due > now)
+    }
+}
+
+impl<W: Work> Cell<W> {
+    /// Sends a new task with a course on its way.
+    pub(crate) fn send_off(self: Arc<Self>) {
+        let Some((Policy { plan, home }, whereabouts, ends)) = self
+            .slot
+            .with_course(|course, _| (course.policy.clone(), course.whereabouts, course.ends))
+        else {
+            return;
+        };
+        let due = match whereabouts {
+            Whereabouts::Timer { due } => Some(due),
+            _ => None,
+        };
+        if let Some(expires) = plan.expires {
+            let starts = due.unwrap_or_else(|| home.now());
+            if let Some(at) = starts.checked_add(expires) {
+                home.at(at, self.clone(), OnTime::Expire);
+            }
+        }
+        if let Some(ends) = ends {
+            home.at(ends, self.clone(), OnTime::End);
+        }
+        match due {
+            Some(due) => home.at(due, self, OnTime::Start),
+            None => home.ready(self, Rank::Priority(plan.priority)),
+        }
+    }
+
+    /// Passes the gates and claims it, both or neither.
+    pub(crate) fn pass(self: &Arc<Self>) -> Passed<W> {
+        let Some((Policy { plan, home }, order)) = self
+            .slot
+            .with_course(|course, _| (course.policy.clone(), course.order))
+        else {
+            return Passed::Gone;
+        };
+        let mut claimed = None;
+        let mut first = false;
+        let mut attempt_ends = None;
+        let mut claim = || {
+            claimed = self.slot.claim(|course| {
+                let now = home.now();
+                first = course.begun.is_none();
+                course.begun.get_or_insert(now);
+                course.attempt_ends = plan
+                    .attempt_timeout
+                    .and_then(|limit| now.checked_add(limit));
+                attempt_ends = course.attempt_ends.map(|at| (at, course.attempts));
+            });
+            claimed.is_some()
+        };
+        if plan.gates.is_empty() {
+            claim();
+        } else {
+            let park = || {
+                home.parked(order, self.clone());
+                if self.slot.go(Whereabouts::Line) {
+                    return Some(self.clone() as Arc<dyn Waiter>);
+                }
+                home.unparked(order);
+                None
+            };
+            if gate::claim(&plan.gates, order, claim, park) == Passage::Waits {
+                return Passed::Away;
+            }
+        }
+        let Some(claimed) = claimed else {
+            return Passed::Gone;
+        };
+        if first && plan.expires.is_some() {
+            home.stale(1);
+        }
+        if let Some((at, attempt)) = attempt_ends {
+            home.at(at, self.clone(), OnTime::AttemptEnds(attempt));
+        }
+        Passed::Claimed(claimed)
+    }
+
+    /// An attempt has ended: gives its permits back, and sends the task for another one if there is to be one. Otherwise
+    /// says how it is to be settled.
+    pub(crate) fn ended(
+        self: &Arc<Self>,
+        result: Result<W::Output, Payload>,
+        work: Option<W>,
+    ) -> Option<Result<W::Output, Payload>> {
+        let Some((Policy { plan, home }, facts, order, late, timed)) =
+            self.slot.with_course(|course, running| {
+                let begun = course.begun.unwrap_or_else(clock::now);
+                let facts = Facts {
+                    attempts: course.attempts,
+                    elapsed: course.policy.home.now().saturating_duration_since(begun),
+                    salt: course.order,
+                };
+                let timed = course.attempt_ends.take().is_some() && !course.late;
+                let late = course.late && running;
+                (course.policy.clone(), facts, course.order, late, timed)
+            })
+        else {
+            return Some(result);
+        };
+        if timed {
+            home.stale(1);
+        }
+        let result = self.judge(result, late);
+        let next = work.and_then(|work| self.next_attempt(work, &result, late, &facts, &*home));
+        let Some((work, to)) = next else {
+            gate::release(&plan.gates, order, true);
+            return Some(result);
+        };
+        gate::release(&plan.gates, order, false);
+        let attempts = facts.attempts;
+        if let Err(work) = self.slot.put_back(work, to) {
+            // Asked to stop meanwhile: what the attempt came to stands.
+            gate::forget(&plan.gates, order);
+            panic::discard_flat(work);
+            return Some(result);
+        }
+        log::debug!("task {} goes for attempt {}", self.id, attempts + 1);
+        match to {
+            Whereabouts::Timer { due } => home.at(due, self.clone(), OnTime::Start),
+            _ => home.ready(self.clone(), Rank::Priority(plan.priority)),
+        }
+        panic::discard(result);
+        None
+    }
+
+    /// What a late attempt comes to: its success stands, its failure is that it is late.
+    fn judge(&self, result: Result<W::Output, Payload>, late: bool) -> Result<W::Output, Payload> {
+        let fails = match &result {
+            Ok(output) => W::is_failure(output),
+            Err(payload) => panic::checkpoint_of(payload) == Some(CancelReason::Deadline),
+        };
+        if !late || !fails {
+            return result;
+        }
+        panic::discard(result);
+        Err(panic::checkpoint(CancelReason::Deadline))
+    }
+
+    /// Where the work goes for another attempt, if there is to be one.
+    fn next_attempt(
+        &self,
+        work: W,
+        result: &Result<W::Output, Payload>,
+        late: bool,
+        facts: &Facts,
+        home: &dyn Home,
+    ) -> Option<(W, Whereabouts)> {
+        let (failure, text) = match result {
+            Ok(output) if W::is_failure(output) => (Failure::Failed(output), work.text(output)),
+            Ok(_) => {
+                panic::discard_flat(work);
+                return None;
+            }
+            Err(payload) if panic::checkpoint_of(payload).is_none() => {
+                (Failure::Panicked, Some(panic::message(&**payload).into()))
+            }
+            Err(_) if late => (Failure::TimedOut, Some("the attempt timed out".into())),
+            Err(_) => {
+                panic::discard_flat(work);
+                return None;
+            }
+        };
+        let now = home.now();
+        let due = work
+            .again(failure, facts)
+            .and_then(|delay| Some((delay, now.checked_add(delay)?)));
+        let Some((delay, due)) = due else {
+            panic::discard_flat(work);
+            return None;
+        };
+        self.slot.with_course(|course, _| course.last_error = text);
+        let to = if delay.is_zero() {
+            Whereabouts::Queue
+        } else {
+            Whereabouts::Timer { due }
+        };
+        Some((work, to))
+    }
+
+    /// It was settled unrun: gives up its places and its entries. Gives the pool if it is to be told, since no ticket's
+    /// reader will.
+    pub(crate) fn take_away(&self, unrun: &Unrun<W, W::Output>) -> Option<Arc<dyn Home>> {
+        if !self.slot.has_course() {
+            return None;
+        }
+        let (Policy { plan, home }, order, attempts) = self
+            .slot
+            .with_course(|course, _| (course.policy.clone(), course.order, course.attempts))?;
+        let is_delayed = matches!(unrun.whereabouts, Whereabouts::Timer { .. });
+        let entries = usize::from(is_delayed)
+            + usize::from(plan.expires.is_some() && attempts == 0)
+            + usize::from(plan.total_timeout.is_some());
+        if entries > 0 {
+            home.stale(entries);
+        }
+        if !plan.gates.is_empty() {
+            gate::forget(&plan.gates, order);
+        }
+        if unrun.whereabouts == Whereabouts::Line {
+            home.unparked(order);
+        }
+        (unrun.whereabouts != Whereabouts::Queue).then_some(home)
+    }
+
+    /// The last attempt is settled.
+    pub(crate) fn has_finished(&self) {
+        let ended = self
+            .slot
+            .with_course(|course, _| course.ends.map(|_| course.policy.home.clone()));
+        if let Some(Some(home)) = ended {
+            home.stale(1);
+        }
+    }
+
+    /// The token of the present attempt.
+    pub(crate) fn attempt_token(self: &Arc<Self>) -> crate::cancel::CancelToken {
+        let whole = self.token();
+        let is_limited = self
+            .slot
+            .with_course(|course, running| running && course.policy.plan.attempt_timeout.is_some());
+        if is_limited != Some(true) {
+            return whole;
+        }
+        let fresh = whole.child();
+        let token = self.slot.with_course(|course, _| {
+            let token = course.attempt_token.get_or_insert(fresh).clone();
+            (token, course.late)
+        });
+        match token {
+            Some((token, late)) => {
+                if late {
+                    token.cancel(CancelReason::Deadline);
+                }
+                token
+            }
+            None => whole,
+        }
+    }
+}
+
+impl<W: Work> Waiter for Cell<W> {
+    fn called(self: Arc<Self>) {
+        if !self.slot.go(Whereabouts::Queue) {
+            return;
+        }
+        let course = self
+            .slot
+            .with_course(|course, _| (course.policy.home.clone(), course.order));
+        if let Some((home, order)) = course {
+            home.unparked(order);
+            home.ready(self as Arc<dyn AnyTask>, Rank::Front(order));
+        }
+    }
+
+    fn ring_at(&self, instant: Instant, gate: &Arc<Gate>) {
+        let home = self
+            .slot
+            .with_course(|course, _| course.policy.home.clone());
+        if let Some(home) = home {
+            home.ring_at(instant, gate.clone());
+        }
+    }
+}

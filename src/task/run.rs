@@ -1,0 +1,248 @@
+//! The cell as everything else sees it: run by a worker, waited for and cancelled through its handle.
+//!
+//! Layer 2.
+
+use crate::aftermath::Outcome;
+use crate::cancel::CancelToken;
+use crate::error::TaskError;
+use crate::event::{OutcomeKind, Summary};
+use crate::extras::{Callback, Whereabouts};
+use crate::id::TaskId;
+use crate::panic::{self, TaskPanic};
+use crate::reason::CancelReason;
+use crate::seat::Wait;
+use crate::task::any::{
+    AnyTask, CancelOutcome, Joinable, OnTime, Remains, Run, Stage, TaskRef, TaskState,
+};
+use crate::task::cell::Cell;
+use crate::task::course::Passed;
+use crate::task::work::Work;
+use std::any::Any;
+use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+impl<W: Work> AnyTask for Cell<W> {
+    fn id(&self) -> TaskId {
+        self.id
+    }
+
+    fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+
+    fn name(&self) -> Option<Arc<str>> {
+        Cell::name(self)
+    }
+
+    fn owner(&self) -> u32 {
+        self.slot.owner()
+    }
+
+    fn pinned(&self) -> Option<usize> {
+        self.slot.peek_extras(|extras| extras.pinned)?
+    }
+
+    fn is_plain(&self) -> bool {
+        !self.slot.has_course()
+    }
+
+    fn state(&self) -> TaskState {
+        if self.slot.is_settled() {
+            return TaskState::Finished;
+        }
+        if self.slot.is_claimed() {
+            return TaskState::Running;
+        }
+        if !self.slot.has_course() {
+            return TaskState::Queued;
+        }
+        let state = self
+            .slot
+            .with_course(|course, running| match course.whereabouts {
+                _ if running => TaskState::Running,
+                Whereabouts::Queue => TaskState::Queued,
+                Whereabouts::Line => TaskState::Gated,
+                Whereabouts::Timer { due } if course.attempts == 0 => TaskState::Delayed { due },
+                Whereabouts::Timer { due } => TaskState::Retrying {
+                    attempt: course.attempts + 1,
+                    due,
+                },
+            });
+        match state {
+            Some(state) if !self.slot.is_settled() => state,
+            _ => TaskState::Finished,
+        }
+    }
+
+    fn is_claimed(&self) -> bool {
+        self.slot.is_claimed()
+    }
+
+    fn outcome_kind(&self) -> Option<OutcomeKind> {
+        self.slot.kind()
+    }
+
+    fn run(self: Arc<Self>, stage: &dyn Stage) -> Run {
+        let claimed = if self.slot.has_course() {
+            match self.pass() {
+                Passed::Claimed(claimed) => Some(claimed),
+                Passed::Away => return Run::Away,
+                Passed::Gone => None,
+            }
+        } else {
+            self.slot.claim(|_| ())
+        };
+        let Some(claimed) = claimed else {
+            return Run::Gone(self);
+        };
+        // Its token's deadline may have passed while it was queued.
+        let stopped = claimed.token.as_ref().and_then(CancelToken::reason);
+        if stopped.is_some() {
+            self.slot.with_extras(|extras, _| extras.started = None);
+        }
+        // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
+        stage.enter(self);
+        let (result, work) = match stopped {
+            None => claimed.work.attempt(),
+            Some(reason) => {
+                panic::discard(claimed.work);
+                (Err(panic::checkpoint(reason)), None)
+            }
+        };
+        let cell: Arc<Self> = match stage.exit().into_any().downcast() {
+            Ok(cell) => cell,
+            Err(_) => unreachable!("frames are left in the order in which they were entered"),
+        };
+        let result = if cell.slot.has_course() {
+            match cell.ended(result, work) {
+                Some(result) => result,
+                None => return Run::Away,
+            }
+        } else {
+            result
+        };
+        let outcome = result.map_err(|payload| match panic::checkpoint_of(&payload) {
+            Some(reason) => TaskError::stopped(reason),
+            None => TaskError::Panicked(Box::new(TaskPanic::new(
+                cell.id,
+                cell.name(),
+                cell.site,
+                payload,
+                Some(stage.unread_panics()),
+            ))),
+        });
+        let ran = cell.settle(outcome);
+        if cell.slot.has_course() {
+            cell.has_finished();
+        }
+        Run::Done(ran)
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+
+    fn cancel(&self, reason: CancelReason) -> CancelOutcome {
+        Cell::cancel(self, reason)
+    }
+
+    fn stop_reason(&self) -> Option<CancelReason> {
+        self.slot.stop_reason().or_else(|| {
+            // Neither a late attempt nor a deadline on the token sets a flag of the slot's.
+            let (late, token) = self.slot.peek_extras(|extras| {
+                let late = extras.course.as_ref().is_some_and(|course| course.late);
+                (late, extras.token.clone())
+            })?;
+            if late {
+                return Some(CancelReason::Deadline);
+            }
+            token?.reason()
+        })
+    }
+
+    fn token(self: Arc<Self>) -> CancelToken {
+        Cell::token(&self)
+    }
+
+    fn wait(self: Arc<Self>, deadline: Option<Instant>) -> Result<bool, TaskError> {
+        self.slot.wait(deadline, || match deadline {
+            Some(_) => Wait::Open,
+            None => Wait::Task(self.awaited()),
+        })
+    }
+
+    fn on_finish(&self, callback: Callback) -> Result<u64, (Callback, Summary)> {
+        let refused = self.slot.with_extras(|extras, settled| {
+            if settled {
+                Err(callback)
+            } else {
+                Ok(extras.add_callback(callback))
+            }
+        });
+        refused.map_err(|callback| {
+            let kind = self.slot.kind().unwrap_or(OutcomeKind::Rejected);
+            (callback, self.summary(kind, self.name(), None))
+        })
+    }
+
+    fn remove_callback(&self, key: u64) -> Option<Callback> {
+        self.slot
+            .with_extras(|extras, _| extras.remove_callback(key))
+    }
+
+    fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains> {
+        Cell::on_time(self, what)
+    }
+
+    fn awaits(&self, what: OnTime) -> bool {
+        Cell::awaits(self, what)
+    }
+
+    fn recall(&self) -> bool {
+        self.slot.go(Whereabouts::Queue)
+    }
+
+    fn is_fresh(&self) -> bool {
+        let attempts = self.slot.with_course(|course, _| course.attempts);
+        attempts.unwrap_or(0) == 0
+    }
+
+    fn attempt(&self) -> (u32, Option<Arc<str>>) {
+        let attempt = self
+            .slot
+            .with_course(|course, _| (course.attempts, course.last_error.clone()));
+        attempt.unwrap_or((1, None))
+    }
+
+    fn attempt_token(self: Arc<Self>) -> CancelToken {
+        Cell::attempt_token(&self)
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        Cell::time_left(self)
+    }
+}
+
+impl<W: Work> Joinable<W::Output> for Cell<W> {
+    fn take(&self) -> Option<Outcome<W::Output>> {
+        self.slot.take()
+    }
+
+    fn take_into(&self, shared: &OnceLock<Outcome<W::Output>>) {
+        self.slot.take_into(shared);
+    }
+
+    fn take_or_wake(&self, waker: &Waker) -> Poll<Option<Outcome<W::Output>>> {
+        self.slot.take_or_wake(waker)
+    }
+
+    fn detach(&self) -> Option<Outcome<W::Output>> {
+        self.slot.detach()
+    }
+
+    fn as_any_task(self: Arc<Self>) -> TaskRef {
+        self
+    }
+}

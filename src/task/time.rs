@@ -1,0 +1,129 @@
+//! The timer's side of a task that has a course: when it is due, and when its time is over.
+//!
+//! Layer 2. The timer may run and drop nothing of the user's: what is to be dropped or called is handed out.
+
+use crate::aftermath::{TimedOut, Unrun};
+use crate::event::OutcomeKind;
+use crate::extras::Whereabouts;
+use crate::gate;
+use crate::panic;
+use crate::reason::CancelReason;
+use crate::task::any::{OnTime, Policy, Rank, Remains};
+use crate::task::cell::Cell;
+use crate::task::work::Work;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl<W: Work> Cell<W> {
+    fn starts(self: Arc<Self>) {
+        let Some((Policy { plan, home }, attempts)) = self
+            .slot
+            .with_course(|course, _| (course.policy.clone(), course.attempts))
+        else {
+            return;
+        };
+        if attempts == 0 {
+            let order = gate::enter(&plan.gates);
+            self.slot.with_course(|course, _| course.order = order);
+            if !self.slot.go(Whereabouts::Queue) {
+                // Settled meanwhile, perhaps under another order.
+                return gate::forget(&plan.gates, order);
+            }
+        } else if !self.slot.go(Whereabouts::Queue) {
+            return;
+        }
+        home.ready(self, Rank::Priority(plan.priority));
+    }
+
+    /// Settles it as too late, and hands out what of it is the user's.
+    fn lays_out(self: Arc<Self>, unrun: Unrun<W, W::Output>, kind: OutcomeKind) -> Remains {
+        if let Some(home) = self.take_away(&unrun) {
+            home.settled_away(kind);
+        }
+        let Unrun {
+            work,
+            mut aftermath,
+            token,
+            ..
+        } = unrun;
+        // The task's own hook on its token would want a thread, for nothing.
+        drop(aftermath.rest.as_mut().and_then(|rest| rest.hook.take()));
+        if let Some(token) = token {
+            token.cancel_apart(CancelReason::Deadline);
+        }
+        Box::new(move || {
+            panic::discard_flat(work);
+            self.bury(kind, aftermath).retire();
+        })
+    }
+
+    fn ends(self: Arc<Self>) -> Option<Remains> {
+        match self.slot.time_out() {
+            TimedOut::Unrun(unrun) => Some(self.lays_out(unrun, OutcomeKind::TimedOut)),
+            TimedOut::Running(mut aftermath, token) => {
+                drop(aftermath.rest.as_mut().and_then(|rest| rest.hook.take()));
+                let course = self.slot.with_course(|course, _| {
+                    let home = course.policy.home.clone();
+                    (home, course.attempt_token.clone())
+                });
+                let (home, attempt) = course?;
+                home.hung(self.id);
+                for token in token.into_iter().chain(attempt) {
+                    token.cancel_apart(CancelReason::Deadline);
+                }
+                let ran = self.bury(OutcomeKind::TimedOut, aftermath);
+                Some(Box::new(move || ran.retire()))
+            }
+            TimedOut::Finished => None,
+        }
+    }
+
+    pub(crate) fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains> {
+        match what {
+            OnTime::Start => {
+                self.starts();
+                None
+            }
+            OnTime::Expire => {
+                let unrun = self.slot.expire()?;
+                Some(self.lays_out(unrun, OutcomeKind::Expired))
+            }
+            OnTime::AttemptEnds(attempt) => {
+                let token = self.slot.with_course(|course, running| {
+                    let current = running && course.attempts == attempt;
+                    course.late |= current;
+                    course.attempt_token.clone().filter(|_| current)
+                });
+                if let Some(Some(token)) = token {
+                    token.cancel_apart(CancelReason::Deadline);
+                }
+                None
+            }
+            OnTime::End => self.ends(),
+        }
+    }
+
+    pub(crate) fn awaits(&self, what: OnTime) -> bool {
+        if self.slot.is_settled() {
+            return false;
+        }
+        let awaits = self.slot.with_course(|course, running| match what {
+            OnTime::Start => matches!(course.whereabouts, Whereabouts::Timer { .. }) && !running,
+            OnTime::Expire => course.attempts == 0,
+            OnTime::AttemptEnds(attempt) => running && course.attempts == attempt,
+            OnTime::End => true,
+        });
+        awaits.unwrap_or(false)
+    }
+
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let (end, home) = self.slot.with_course(|course, _| {
+            let end = match (course.attempt_ends, course.ends) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            (end, course.policy.home.clone())
+        })?;
+        Some(end?.saturating_duration_since(home.now()))
+    }
+}
