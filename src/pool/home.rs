@@ -72,9 +72,9 @@ impl Home for Core {
         self.parked.lock().insert(order, task);
     }
 
-    fn unparked(&self, order: u64) {
+    fn unparked(&self, order: u64) -> bool {
         let task = self.parked.lock().remove(&order);
-        drop(task);
+        task.is_some()
     }
 
     fn settled_away(&self, kind: OutcomeKind) {
@@ -108,6 +108,10 @@ impl Keeper for Kept {
 
     fn is_over(&self) -> bool {
         self.0.phase.get() == Phase::Over
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.phase.get() == Phase::Open
     }
 
     fn gives_up(&self, task: &TaskRef) -> bool {

@@ -37,6 +37,8 @@ pub(crate) trait Keeper: Send + 'static {
     fn fire(&self, task: TaskRef, what: OnTime);
     /// Whether the pool is over, and the timer with it.
     fn is_over(&self) -> bool;
+    /// Whether it waits for all that it has.
+    fn is_open(&self) -> bool;
     /// Whether such a task is not waited for any more.
     fn gives_up(&self, task: &TaskRef) -> bool;
     /// One of these.
@@ -154,26 +156,23 @@ impl Timer {
                 let weak: Weak<Self> = Arc::downgrade(&self);
                 weak as Weak<dyn Wake>
             };
-            let mut message = self.clock.receive(&self.receiver, heap.next(), me);
+            let first = self.clock.receive(&self.receiver, heap.next(), me);
             let mut looks = false;
-            for _ in 0..BATCH {
+            for message in first
+                .into_iter()
+                .chain(self.receiver.try_iter())
+                .take(BATCH)
+            {
                 match message {
-                    Some(Message::At(_, Entry::Task(task, OnTime::Start)))
-                        if keeper.gives_up(&task) =>
-                    {
+                    Message::At(_, Entry::Task(task, OnTime::Start)) if keeper.gives_up(&task) => {
                         keeper.given_up(task);
                     }
-                    Some(Message::At(instant, entry)) => heap.push(instant, entry),
-                    Some(Message::Look) => looks = true,
-                    None => break,
+                    Message::At(instant, entry) => heap.push(instant, entry),
+                    Message::Look => looks = true,
                 }
-                message = self.receiver.try_recv().ok();
-            }
-            if let Some(Message::At(instant, entry)) = message {
-                heap.push(instant, entry);
             }
             self.fire_due(&mut heap, keeper);
-            if looks {
+            if looks && !keeper.is_open() {
                 self.give_up(&mut heap, keeper);
             }
             self.sweep(&mut heap);

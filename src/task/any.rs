@@ -178,8 +178,8 @@ pub(crate) trait Home: Send + Sync {
     fn ring_at(&self, instant: Instant, gate: Arc<Gate>);
     /// It joins a gate's line.
     fn parked(&self, order: u64, task: TaskRef);
-    /// It has left it.
-    fn unparked(&self, order: u64);
+    /// It leaves it; says whether it was still there, for whoever is faster to take it.
+    fn unparked(&self, order: u64) -> bool;
     /// It was settled while it had no ticket in the queue.
     fn settled_away(&self, kind: OutcomeKind);
     /// Its time is over, and its body runs on.

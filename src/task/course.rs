@@ -135,12 +135,12 @@ impl<W: Work> Cell<W> {
             claim();
         } else {
             let park = || {
-                home.parked(order, self.clone());
-                if self.slot.go(Whereabouts::Line) {
-                    return Some(self.clone() as Arc<dyn Waiter>);
+                // With the gate locked: whoever cancels it now has to wait before he takes it out of both.
+                if !self.slot.go(Whereabouts::Line) {
+                    return None;
                 }
-                home.unparked(order);
-                None
+                home.parked(order, self.clone());
+                Some(self.clone() as Arc<dyn Waiter>)
             };
             if gate::claim(&plan.gates, order, claim, park) == Passage::Waits {
                 return Passed::Away;
@@ -243,10 +243,8 @@ impl<W: Work> Cell<W> {
                 return None;
             }
         };
-        let now = home.now();
-        let due = work
-            .again(failure, facts)
-            .and_then(|delay| Some((delay, now.checked_add(delay)?)));
+        let due = work.again(failure, facts).filter(|_| !self.is_stopped());
+        let due = due.and_then(|delay| Some((delay, home.now().checked_add(delay)?)));
         let Some((delay, due)) = due else {
             panic::discard_flat(work);
             return None;
@@ -258,6 +256,13 @@ impl<W: Work> Cell<W> {
             Whereabouts::Timer { due }
         };
         Some((work, to))
+    }
+
+    /// Whether there will be no further attempt: it was asked to stop, or its token's deadline has passed.
+    fn is_stopped(&self) -> bool {
+        let token = self.slot.peek_extras(|extras| extras.token.clone());
+        let token = token.flatten().and_then(|token| token.reason());
+        self.slot.stop_reason().or(token).is_some()
     }
 
     /// It was settled unrun: gives up its places and its entries. Gives the pool if it is to be told, since no ticket's
@@ -323,14 +328,12 @@ impl<W: Work> Cell<W> {
 
 impl<W: Work> Waiter for Cell<W> {
     fn called(self: Arc<Self>) {
-        if !self.slot.go(Whereabouts::Queue) {
-            return;
-        }
         let course = self
             .slot
             .with_course(|course, _| (course.policy.home.clone(), course.order));
-        if let Some((home, order)) = course {
-            home.unparked(order);
+        let Some((home, order)) = course else { return };
+        // Unless a shutdown has taken it, or somebody has cancelled it.
+        if home.unparked(order) && self.slot.go(Whereabouts::Queue) {
             home.ready(self as Arc<dyn AnyTask>, Rank::Front(order));
         }
     }
