@@ -1,5 +1,5 @@
-//! A thread-pool task executor for blocking applications: background work with results, cancellation, deadlines and a
-//! shutdown that loses nothing, on plain OS threads, with no async runtime.
+//! A thread-pool task executor for blocking applications: background work with results, retries, rate limits, priorities,
+//! deadlines and a shutdown that loses nothing, on plain OS threads, with no async runtime.
 //!
 //! ```
 //! let pool = millhand::ThreadPool::new(4)?;
@@ -45,6 +45,74 @@
 //! let resize = pool.task().name("resize");
 //! let handles: Vec<_> = (0..10).map(|n| resize.submit(move || n)).collect();
 //! # for handle in handles { handle.join().unwrap(); }
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # When a task runs, and how often
+//!
+//! The template says it: [`priority`](TaskBuilder::priority), [`delay`](TaskBuilder::delay) and
+//! [`delay_until`](TaskBuilder::delay_until), [`expires`](TaskBuilder::expires), [`attempt_timeout`](TaskBuilder::attempt_timeout),
+//! [`total_timeout`](TaskBuilder::total_timeout), [`gate`](TaskBuilder::gate), [`retry`](TaskBuilder::retry). A task that waits for any of
+//! these does so without a worker. What contradicts itself is refused by name: [`InvalidTask`].
+//!
+//! ```
+//! use millhand::{Retry, TaskState};
+//! use std::time::Duration;
+//!
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! let report = pool
+//!     .task()
+//!     .name("report")
+//!     .priority(-1)
+//!     .attempt_timeout(Duration::from_secs(10))
+//!     .total_timeout(Duration::from_secs(60))
+//!     .retry(Retry::exponential(3, Duration::from_millis(100)));
+//! let handle = report.submit(|| std::fs::read_to_string("Cargo.toml"));
+//! if let TaskState::Retrying { attempt, due } = handle.state() {
+//!     println!("attempt {attempt} is due at {due:?}");
+//! }
+//! assert!(handle.join_ok().is_ok());
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # Gates
+//!
+//! What tasks must pass before they run, and threads by hand: a [`RateLimiter`] (a token bucket, or a sliding window with one or
+//! several rates), a [`Semaphore`], a key of [`Lanes`]. Each serves any number of pools, and the first two come a key, too:
+//! [`RateLimiter::keyed`], [`Semaphore::keyed`]. Who must wait stands in one line, first come, first served, a task without a
+//! worker. Several gates are passed together or not at all.
+//!
+//! ```
+//! use millhand::{Lanes, RateLimiter, Semaphore};
+//! use std::time::Duration;
+//!
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! let per_host = RateLimiter::keyed(RateLimiter::token_bucket(50, Duration::from_secs(1)).burst(5))?;
+//! let connections = Semaphore::new(20)?;
+//! let orders = Lanes::new();
+//! let push = |host: &'static str, order: u32| {
+//!     let task = pool.task().gate(&per_host.key(host)).gate(&connections).gate(&orders.key(order));
+//!     task.submit(move || format!("{order} to {host}"))
+//! };
+//! assert_eq!(push("example.org", 7).join()?, "7 to example.org");
+//!
+//! let _permit = connections.acquire()?; // by hand
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Time
+//!
+//! Delays, retries, limits and gates go by the pool's [`Clock`]. With a [`ManualClock`], a test turns it by hand.
+//!
+//! ```
+//! use millhand::{ManualClock, ThreadPool};
+//! use std::time::Duration;
+//!
+//! let clock = ManualClock::new();
+//! let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+//! let handle = pool.task().delay(Duration::from_secs(3600)).submit(|| "an hour later");
+//! clock.advance(Duration::from_secs(3600));
+//! assert_eq!(handle.join().unwrap(), "an hour later");
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!

@@ -132,6 +132,8 @@ impl Worker {
         if !(over || core.seats.is_over()) || !core.sign_off(&self.desk, looking) {
             return false;
         }
+        // The look that it may have read was not for it alone.
+        core.queue.pass_on_look();
         core.told();
         true
     }
