@@ -53,6 +53,8 @@ struct State {
     standing: u64,
     /// Who was called and has not come yet, and what is reserved for each.
     called: BTreeMap<u64, u32>,
+    /// All of that together.
+    reserved: u64,
     /// For whom, and when, the gate is to be rung.
     alarm: Option<(u64, Instant)>,
 }
@@ -125,35 +127,43 @@ impl State {
             .line
             .first_key_value()
             .is_some_and(|(&at, _)| at < order);
-        let mut earlier = self
+        let called_before = self
             .called
-            .range(..order)
-            .map(|(_, weight)| *weight)
-            .peekable();
-        if overtakes || !alone && earlier.peek().is_some() {
+            .first_key_value()
+            .is_some_and(|(&at, _)| at < order);
+        if overtakes || called_before && !alone {
             return Some(Refusal::Later);
         }
-        let wanted = earlier.fold(weight, u32::saturating_add);
-        self.ask(now, order, wanted)
+        let is_last = self
+            .called
+            .last_key_value()
+            .is_none_or(|(&at, _)| at < order);
+        let earlier = if is_last {
+            self.reserved
+        } else {
+            let earlier = self.called.range(..order);
+            earlier.map(|(_, weight)| u64::from(*weight)).sum()
+        };
+        self.ask(now, order, earlier + u64::from(weight))
     }
 
-    fn ask(&mut self, now: Instant, order: u64, wanted: u32) -> Option<Refusal> {
-        if wanted > self.rule.heaviest() {
-            return Some(Refusal::Later);
+    fn ask(&mut self, now: Instant, order: u64, wanted: u64) -> Option<Refusal> {
+        match u32::try_from(wanted) {
+            Ok(wanted) if wanted <= self.rule.heaviest() => self.rule.ask(now, order, wanted).err(),
+            _ => Some(Refusal::Later),
         }
-        self.rule.ask(now, order, wanted).err()
     }
 
     /// Calls whoever could pass; lets the head of the rest have the gate rung.
     fn pump(&mut self, gate: &Arc<Gate>, now: Instant, calls: &mut Calls) {
         while let Some(head) = self.line.first_entry() {
             let order = *head.key();
-            let reserved = self.called.values().copied();
-            let wanted = reserved.fold(head.get().weight, u32::saturating_add);
+            let wanted = self.reserved + u64::from(head.get().weight);
             match self.ask(now, order, wanted) {
                 None => {
                     if let Some(Entry { weight, waiter }) = self.leave(order) {
                         self.called.insert(order, weight);
+                        self.reserved += u64::from(weight);
                         calls.called.push(waiter);
                     }
                 }
@@ -189,13 +199,14 @@ impl State {
     /// `order` is neither in the line nor called any more.
     fn remove(&mut self, order: u64) {
         self.leave(order);
-        self.called.remove(&order);
+        if let Some(weight) = self.called.remove(&order) {
+            self.reserved -= u64::from(weight);
+        }
     }
 
     /// What keeps one who would join the line now, at the least.
     fn least_wait(&mut self, now: Instant, order: u64, weight: u32) -> Refusal {
-        let called: u64 = self.called.values().copied().map(u64::from).sum();
-        let wanted = u64::from(weight) + self.standing + called;
+        let wanted = u64::from(weight) + self.standing + self.reserved;
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         let asked = self.rule.ask(now, order, wanted.min(self.rule.heaviest()));
         asked.err().unwrap_or(Refusal::Later)
@@ -214,6 +225,7 @@ impl Gate {
                 line: BTreeMap::new(),
                 standing: 0,
                 called: BTreeMap::new(),
+                reserved: 0,
                 alarm: None,
             }),
         })
@@ -353,7 +365,7 @@ pub(crate) fn claim(
             None => Passage::Gone,
             Some(waiter) => {
                 let (claim, state) = &mut locked[at];
-                state.called.remove(&order);
+                state.remove(order);
                 let weight = claim.weight;
                 state.join(order, Entry { weight, waiter });
                 Passage::Waits
