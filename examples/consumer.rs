@@ -1,30 +1,38 @@
 //! The prototype that this library grew from: a main thread that installs the signal handler and hands work to four
-//! workers, and what it measures.
+//! workers, and what it measures. After it, what has grown on: a rate, retries, a bound on how many run at once.
 //!
 //! ```text
 //! cargo run --release --example consumer
 //! ```
 //!
+//! All figures are of this run, but those of the prototype; limits are what the arithmetic allows.
+//!
 //! Ctrl-C lets what was submitted run to its end, once more cancels what has not begun, a third time ends at once.
 
-use millhand::{Shutdown, Signals, TaskError, ThreadPool};
+use millhand::{RateLimiter, Retry, Semaphore, Shutdown, Signals, ThreadPool};
 use std::error::Error;
+use std::io::ErrorKind;
+use std::iter::successors;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 4;
 
-type Section = fn(&ThreadPool) -> Result<(), TaskError>;
+type Section = fn(&ThreadPool) -> Result<(), Box<dyn Error>>;
 
 /// What the program shows, in this order.
-const SECTIONS: [Section; 1] = [five_at_once];
+const SECTIONS: [Section; 4] = [five_at_once, ten_a_second, third_time_lucky, two_at_a_time];
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let signals = Signals::install();
     let shown = show(&signals);
     if let Err(error) = &shown {
-        log::error!("{error}");
+        let causes = successors(Some(&**error), |&error| error.source());
+        let causes: Vec<_> = causes.map(|cause| cause.to_string()).collect();
+        log::error!("{}", causes.join(": "));
     }
     match shown {
         _ if signals.count() > 0 => ExitCode::from(Signals::EXIT_CODE),
@@ -38,6 +46,7 @@ fn show(signals: &Signals) -> Result<(), Box<dyn Error>> {
     pool.shutdown_on(signals, Shutdown::drain());
     for section in SECTIONS {
         section(&pool)?;
+        println!();
     }
     log::info!("the pool: {}", pool.shutdown(Shutdown::drain())?);
     Ok(())
@@ -45,7 +54,7 @@ fn show(signals: &Signals) -> Result<(), Box<dyn Error>> {
 
 /// Five tasks of three seconds on four workers, submitted at once: how long the submitting takes, how long it all takes,
 /// and how much ran at the same time.
-fn five_at_once(pool: &ThreadPool) -> Result<(), TaskError> {
+fn five_at_once(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     const TASKS: u32 = 5;
     const LENGTH: Duration = Duration::from_secs(3);
 
@@ -70,19 +79,152 @@ fn five_at_once(pool: &ThreadPool) -> Result<(), TaskError> {
 
     // No order of the tasks is faster than filling all workers as often as it takes.
     let limit = LENGTH * TASKS.div_ceil(WORKERS as u32);
-    let row = |what, this: String, prototype, limit: String| {
-        println!("{what:<24}{this:>12}{prototype:>12}{limit:>12}");
-    };
     println!("{TASKS} tasks of {LENGTH:?} at once, {WORKERS} workers");
-    row("", "this run".into(), "prototype", "limit".into());
-    row("submit time", format!("{submitted:.1?}"), "", String::new());
-    row("total", seconds(total), "6.526 s", seconds(limit));
+    row("", ["this run", "prototype", "limit"]);
+    row("submit time", [&format!("{submitted:.1?}"), "", ""]);
+    row("total", [&seconds(total), "6.526 s", &seconds(limit)]);
+    let shares = [(work, total), (LENGTH * TASKS, limit)].map(|(a, b)| efficiency(a, b));
     row(
         "concurrency efficiency",
-        efficiency(work, total),
-        "229.8 %",
-        efficiency(LENGTH * TASKS, limit),
+        [&shares[0], "229.8 %", &shares[1]],
     );
+    Ok(())
+}
+
+/// Thirty tasks behind a limiter of ten a second: when each starts, and how evenly. Submitting them takes no longer than
+/// without the limiter, and no worker waits.
+fn ten_a_second(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
+    const TASKS: u32 = 30;
+    const RATE: u32 = 10;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    let limiter = RateLimiter::token_bucket(RATE, SECOND).build()?;
+    let call = pool.task().name("call").gate(&limiter);
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..TASKS).map(|_| call.submit(Instant::now)).collect();
+    let submitted = begun.elapsed();
+    let mut starts = Vec::new();
+    for task in tasks {
+        starts.push(task.join()?);
+    }
+    starts.sort(); // a thread may be held up before it looks at the clock
+    let total = starts[starts.len() - 1] - begun;
+
+    let mut spacings: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    spacings.sort();
+    let even = millis(SECOND / RATE);
+    println!("{TASKS} tasks, {RATE} a second: seconds after the first start");
+    for line in starts.chunks(RATE as usize) {
+        let after = line.iter().map(|at| (*at - starts[0]).as_secs_f64());
+        println!("{}", after.map(|s| format!("{s:>8.3}")).collect::<String>());
+    }
+    row("", ["this run", "limit"]);
+    row("submit time", [&format!("{submitted:.1?}"), ""]);
+    // The first need not wait.
+    let limit = SECOND * (TASKS - 1) / RATE;
+    row("total", [seconds(total), seconds(limit)]);
+    row("least spacing", [&millis(spacings[0]), ""]);
+    row(
+        "median spacing",
+        [&millis(spacings[spacings.len() / 2]), &even],
+    );
+    row(
+        "greatest spacing",
+        [&millis(spacings[spacings.len() - 1]), ""],
+    );
+    Ok(())
+}
+
+/// A task that fails twice and is tried again, without a worker that waits: what each attempt is told, and how long it was
+/// put off.
+fn third_time_lucky(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
+    const FAILURES: [ErrorKind; 2] = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut];
+
+    let policy = Retry::exponential(4, Duration::from_millis(200));
+    let mut failed: Option<Instant> = None;
+    let mut attempts = Vec::new();
+    let fetch = move || -> Result<Vec<_>, std::io::Error> {
+        let put_off = failed.map(|at| at.elapsed());
+        let last_error = millhand::current().and_then(|me| me.last_error());
+        attempts.push((put_off, last_error));
+        match FAILURES.get(attempts.len() - 1) {
+            None => Ok(std::mem::take(&mut attempts)),
+            Some(kind) => {
+                say(&format!("fails: {kind}"));
+                failed = Some(Instant::now());
+                Err((*kind).into())
+            }
+        }
+    };
+    let begun = Instant::now();
+    let flaky = pool
+        .task()
+        .name("flaky")
+        .retry(policy.clone())
+        .submit(fetch);
+    let attempts = flaky.join_ok()?;
+    let total = begun.elapsed();
+
+    println!("a flaky task, {} retries at most", policy.max_retries());
+    println!(
+        "{:<24}{:>12}{:>12}    last error",
+        "", "put off by", "policy"
+    );
+    let mut limit = Duration::ZERO;
+    for (number, (put_off, error)) in (1..).zip(attempts) {
+        let mut delays = <[String; 2]>::default();
+        if let Some(time) = put_off {
+            let asked = policy.delay(number - 2); // retries count from 0, attempts from 1
+            limit += asked;
+            delays = [time, asked].map(seconds);
+        }
+        let [this, asked] = delays;
+        let error = error.as_deref().unwrap_or("none");
+        println!(
+            "{:<24}{this:>12}{asked:>12}    {error}",
+            format!("attempt {number}")
+        );
+    }
+    row("", ["this run", "limit"]);
+    row("total", [seconds(total), seconds(limit)]);
+    Ok(())
+}
+
+/// Six tasks on four workers, but two at a time: they wait without a worker, so that another task need not wait for them.
+fn two_at_a_time(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
+    const TASKS: u32 = 6;
+    const PERMITS: u32 = 2;
+    const LENGTH: Duration = Duration::from_millis(500);
+
+    let batch = pool.task().name("batch").gate(&Semaphore::new(PERMITS)?);
+    let running = Arc::new(AtomicU32::new(0));
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let running = running.clone();
+            batch.submit(move || {
+                let at_once = 1 + running.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(LENGTH); // stands for the work
+                running.fetch_sub(1, Ordering::SeqCst);
+                at_once
+            })
+        })
+        .collect();
+    let other = pool.submit(Instant::now).join()? - begun;
+    let mut most = 0;
+    for task in tasks {
+        most = most.max(task.join()?);
+    }
+    let total = begun.elapsed();
+
+    println!("{TASKS} tasks of {LENGTH:?}, {PERMITS} at a time, {WORKERS} workers");
+    row("", ["this run", "limit"]);
+    row("most at once", [most, PERMITS]);
+    row(
+        "total",
+        [seconds(total), seconds(LENGTH * TASKS.div_ceil(PERMITS))],
+    );
+    row("another task begins", [&format!("{other:.1?}"), ""]);
     Ok(())
 }
 
@@ -94,8 +236,17 @@ fn say(what: &str) {
     }
 }
 
+fn row<const N: usize>(what: &str, cells: [impl ToString; N]) {
+    let cells = cells.map(|cell| format!("{:>12}", cell.to_string()));
+    println!("{what:<24}{}", cells.concat());
+}
+
 fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2} ms", 1e3 * time.as_secs_f64())
 }
 
 /// The sum of the tasks' times over the time that passed.

@@ -1,6 +1,6 @@
 //! When a failed task is tried again: plain data, and one pure decision.
 //!
-//! Policy, below the tasks; imports nothing of the crate.
+//! Layer 1, beside the hand-off; imports nothing of the crate.
 
 // Delays are reckoned in nanoseconds as u128, so that sums and products of whole numbers are exact and cannot overflow
 // before they saturate. A random number belongs to (seed, retry) and is not drawn from a state: the same question gets

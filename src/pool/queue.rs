@@ -106,14 +106,17 @@ impl ChannelQueue {
         item
     }
 
-    /// From the channel what is no look: the caller is looking.
+    /// From the channel what is no look. The looks before it go behind it: they may be for a worker that is to leave.
     fn pop_channel(&self) -> Option<Item> {
-        loop {
-            match self.read(self.receiver.try_recv().ok()?) {
-                Item::Look => {}
-                item => return Some(item),
+        let mut looks = 0;
+        let item = loop {
+            match self.receiver.try_recv().ok().map(|item| self.read(item)) {
+                Some(Item::Look) => looks += 1,
+                item => break item,
             }
-        }
+        };
+        (0..looks).for_each(|_| self.push(Item::Look));
+        item
     }
 
     #[cold]

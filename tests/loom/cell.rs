@@ -7,7 +7,9 @@
 
 use super::*;
 use crate::fork::NOBODY;
+use crate::panic::{Payload, TaskPanic, UnreadPanics};
 use crate::sync::{Condvar, Mutex};
+use crate::task::any::{AnyTask, Run, Stage, TaskRef, TaskState};
 use crate::task::{OnFinish, TaskHandle};
 use loom::thread;
 use std::cell::RefCell;
@@ -16,7 +18,7 @@ use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// std's: it only counts, and loom must not see an order in it that the cell does not make.
@@ -93,18 +95,21 @@ struct Body {
 impl Work for Body {
     type Output = Value;
 
-    fn attempt(self) -> Value {
-        self.tally.bodies_run.add();
-        if self.ends == Ends::AtACheckpoint {
-            panic::unwind(CancelReason::Scope);
-        }
-        self.tally.values_made.add();
-        let value = Value(self.tally.clone());
-        if self.ends == Ends::Panicking {
-            // A panic whose hook stays silent: loom's threads have small stacks.
-            resume_unwind(Box::new(value));
-        }
-        value
+    fn attempt(self) -> (Result<Value, Payload>, Option<Self>) {
+        let body = || {
+            self.tally.bodies_run.add();
+            if self.ends == Ends::AtACheckpoint {
+                panic::unwind(CancelReason::Scope);
+            }
+            self.tally.values_made.add();
+            let value = Value(self.tally.clone());
+            if self.ends == Ends::Panicking {
+                // A panic whose hook stays silent: loom's threads have small stacks.
+                resume_unwind(Box::new(value));
+            }
+            value
+        };
+        (panic::catch(body), None)
     }
 }
 
@@ -151,12 +156,15 @@ impl Scene {
             tally: self.tally.clone(),
             task: RefCell::default(),
         };
-        let Ok(ran) = self.cell.clone().run(&here) else {
-            return false;
-        };
-        assert_eq!(self.cell.outcome_kind(), Some(ran.kind));
-        ran.retire();
-        true
+        match self.cell.clone().run(&here) {
+            Run::Done(ran) => {
+                assert_eq!(self.cell.outcome_kind(), Some(ran.kind));
+                ran.retire();
+                true
+            }
+            Run::Gone(_) => false,
+            Run::Away => panic!("a plain task has nowhere to go"),
+        }
     }
 
     fn cancel(&self, reason: CancelReason) -> CancelOutcome {

@@ -8,11 +8,14 @@
 // The counts are std's atomics: they only count, and loom must not see an order in them that the slot does not make.
 
 use super::*;
+use crate::event::Summary;
+use crate::extras::{Callback, Place, Places};
 use crate::fork::NOBODY;
 use crate::id::TaskId;
 use crate::panic::TaskPanic;
 use loom::thread;
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Wake;
@@ -122,9 +125,10 @@ impl Scene {
 
     fn cancel(&self, reason: CancelReason) {
         match self.slot.cancel(reason) {
-            Cancelled::Unrun(body, aftermath, _) => {
-                drop(body);
-                self.conclude(aftermath);
+            Cancelled::Unrun(unrun) => {
+                assert_eq!(unrun.whereabouts, Whereabouts::Queue);
+                drop(unrun.work);
+                self.conclude(unrun.aftermath);
                 assert_eq!(self.slot.kind(), Some(OutcomeKind::Cancelled));
             }
             Cancelled::Running(_) => assert!(self.slot.stop_reason().is_some()),
@@ -347,7 +351,7 @@ mod worker {
     use super::*;
 
     pub(super) fn runs(scene: &Scene) {
-        if let Some((body, _)) = scene.slot.claim() {
+        if let Some(Claimed { work: body, .. }) = scene.slot.claim(|_| ()) {
             assert!(scene.slot.is_claimed() && !scene.slot.is_settled());
             let value = body.run();
             let aftermath = scene.slot.settle(Ok(value), OutcomeKind::Completed);
@@ -356,7 +360,7 @@ mod worker {
     }
 
     pub(super) fn panics(scene: &Scene) {
-        if let Some((body, _)) = scene.slot.claim() {
+        if let Some(Claimed { work: body, .. }) = scene.slot.claim(|_| ()) {
             let payload = Box::new(body.run());
             let panic = TaskPanic::new(TaskId::next(), None, Location::caller(), payload, None);
             let outcome = Err(TaskError::Panicked(Box::new(panic)));
@@ -460,7 +464,7 @@ fn what_the_body_did_is_seen_by_who_sees_it_settled() {
         let worker = thread::spawn({
             let (scene, trace) = (scene.clone(), trace.clone());
             move || {
-                let (body, _) = scene.slot.claim().unwrap();
+                let body = scene.slot.claim(|_| ()).unwrap().work;
                 trace.set(7);
                 let aftermath = scene.slot.settle(Ok(body.run()), OutcomeKind::Completed);
                 scene.conclude(aftermath);
