@@ -89,7 +89,7 @@ pub struct Summary {
     pub name: Option<Arc<str>>,
     /// What became of it.
     pub outcome: OutcomeKind,
-    /// How long its body ran; `None` if it never did, if nothing had asked for a measurement when it started (a plain
+    /// How long it ran, from the start of its first attempt (what lies between two is counted, too); `None` if it never did, if nothing had asked for a measurement when it started (a plain
     /// task reads no clock: a name, a token or a callback asks for one), or if the callback came after the end.
     pub ran_for: Option<Duration>,
 }

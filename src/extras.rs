@@ -54,6 +54,8 @@ pub(crate) struct Course<P> {
     pub(crate) begun: Option<Instant>,
     /// When the present one is to end.
     pub(crate) attempt_ends: Option<Instant>,
+    /// Until when the first is to begin.
+    pub(crate) expires: Option<Instant>,
     /// When all is to end.
     pub(crate) ends: Option<Instant>,
     /// Whether the present attempt is over its time.

@@ -72,6 +72,12 @@ struct Inner<W, T, P> {
     extras: Option<Box<Extras<P>>>,
 }
 
+impl<W, T, P> Inner<W, T, P> {
+    fn course(&mut self) -> Option<&mut Course<P>> {
+        self.extras.as_mut()?.course.as_deref_mut()
+    }
+}
+
 impl<W, T, P> Slot<W, T, P> {
     pub(crate) fn new(owner: u32, work: W, extras: Option<Box<Extras<P>>>, detached: bool) -> Self {
         let has_course = extras
@@ -169,11 +175,7 @@ impl<W, T, P> Slot<W, T, P> {
     pub(crate) fn put_back(&self, work: W, to: Whereabouts) -> Result<(), W> {
         let mut inner = self.inner.lock();
         let stopped = self.stop.load(Ordering::Relaxed) != 0;
-        let course = inner
-            .extras
-            .as_mut()
-            .and_then(|extras| extras.course.as_mut());
-        let Some(course) = course.filter(|_| !stopped) else {
+        let Some(course) = inner.course().filter(|_| !stopped) else {
             return Err(work);
         };
         course.whereabouts = to;
@@ -187,17 +189,13 @@ impl<W, T, P> Slot<W, T, P> {
     /// Notes where a task goes that nobody has claimed; says whether it was still to be had.
     pub(crate) fn go(&self, to: Whereabouts) -> bool {
         let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        let course = inner
-            .extras
-            .as_mut()
-            .and_then(|extras| extras.course.as_mut());
-        match (&inner.stage, course) {
-            (Stage::Queued(_), Some(course)) => {
+        let is_queued = matches!(inner.stage, Stage::Queued(_));
+        match inner.course().filter(|_| is_queued) {
+            Some(course) => {
                 course.whereabouts = to;
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 
@@ -395,8 +393,7 @@ impl<W, T, P> Slot<W, T, P> {
     pub(crate) fn with_course<R>(&self, look: impl FnOnce(&mut Course<P>, bool) -> R) -> Option<R> {
         let mut inner = self.inner.lock();
         let running = matches!(inner.stage, Stage::Running);
-        let course = inner.extras.as_mut()?.course.as_mut()?;
-        Some(look(course, running))
+        inner.course().map(|course| look(course, running))
     }
 
     /// Waits until settled or until `deadline`; says which. Spins first, then gives the thread's seat up and parks.
@@ -432,3 +429,7 @@ impl<W, T, P> Slot<W, T, P> {
 #[cfg(all(test, loom))]
 #[path = "../tests/loom/slot.rs"]
 mod models;
+
+#[cfg(all(test, loom))]
+#[path = "../tests/loom/course.rs"]
+mod course_models;

@@ -98,10 +98,17 @@ impl Bucket {
         if weight > self.burst {
             return Refusal::Later;
         }
-        let missing = weight.saturating_sub(self.held());
-        let parts = u128::from(missing) * u128::from(self.per) - u128::from(self.credit);
-        let nanos = parts.div_ceil(u128::from(self.rate));
-        Refusal::Until(after(self.at, duration(nanos)))
+        Refusal::Until(self.comes(weight.into()))
+    }
+
+    /// When that many tokens have come, with those that are held.
+    fn comes(&self, tokens: u64) -> Instant {
+        let missing = tokens.saturating_sub(self.held().into());
+        let parts = u128::from(missing) * u128::from(self.per);
+        let nanos = parts
+            .saturating_sub(self.credit.into())
+            .div_ceil(u128::from(self.rate));
+        after(self.at, duration(nanos))
     }
 
     /// Token time begins anew, with so many tokens.
@@ -148,6 +155,10 @@ impl Rule for Bucket {
 
     fn available(&mut self, now: Instant) -> u32 {
         self.held() + self.due(now).0
+    }
+
+    fn earliest(&self, now: Instant, wanted: u64) -> Option<Instant> {
+        Some(self.comes(wanted).max(now))
     }
 
     fn is_fresh(&mut self, now: Instant) -> bool {

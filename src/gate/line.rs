@@ -205,11 +205,10 @@ impl State {
     }
 
     /// What keeps one who would join the line now, at the least.
-    fn least_wait(&mut self, now: Instant, order: u64, weight: u32) -> Refusal {
+    fn least_wait(&self, now: Instant, weight: u32) -> Refusal {
         let wanted = u64::from(weight) + self.standing + self.reserved;
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let asked = self.rule.ask(now, order, wanted.min(self.rule.heaviest()));
-        asked.err().unwrap_or(Refusal::Later)
+        let earliest = self.rule.earliest(now, wanted);
+        earliest.map_or(Refusal::Later, Refusal::Until)
     }
 }
 
@@ -311,16 +310,16 @@ impl Gate {
         let mut state = self.state.lock();
         let now = self.now();
         if !state.line.is_empty() || !state.called.is_empty() {
-            return Err(state.least_wait(now, order, weight));
+            return Err(state.least_wait(now, weight));
         }
         state.rule.try_take(now, order, weight)
     }
 
     /// How long one who joins the line now waits at the least.
-    pub(crate) fn least_wait(&self, order: u64, weight: u32) -> Refusal {
-        let mut state = self.state.lock();
+    pub(crate) fn least_wait(&self, weight: u32) -> Refusal {
+        let state = self.state.lock();
         let now = self.now();
-        state.least_wait(now, order, weight)
+        state.least_wait(now, weight)
     }
 }
 

@@ -48,6 +48,12 @@ pub(crate) trait Rule: Send {
     /// What could be taken at `now`.
     fn available(&mut self, now: Instant) -> u32;
 
+    /// When the last of `wanted` units, taken one after the other from now on, could be taken at the earliest, however many
+    /// that are; `None`: that is for others to say. Until then at the least one waits behind as much.
+    fn earliest(&self, _now: Instant, _wanted: u64) -> Option<Instant> {
+        None
+    }
+
     /// Changes the number of permits, where there are some.
     fn set_permits(&mut self, _permits: u32) {}
 

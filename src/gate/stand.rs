@@ -95,9 +95,7 @@ pub(crate) fn acquire<G>(
         decided => return decided,
     }
     // What cannot come in time is not waited for, and leaves no trace.
-    if let (Some(deadline), Refusal::Until(instant)) =
-        (deadline, gate.least_wait(order, claim.weight))
-    {
+    if let (Some(deadline), Refusal::Until(instant)) = (deadline, gate.least_wait(claim.weight)) {
         if instant > deadline {
             return Err(not_yet(gate, Refusal::Until(instant)));
         }
@@ -118,10 +116,17 @@ pub(crate) fn acquire<G>(
             return Ok(());
         }
         if let Err(end) = me.wait(gate, deadline) {
+            if end.is_none() {
+                // His turn may come at this very instant, with the head of the line asleep still, or the call on its way.
+                gate.ring();
+                if ask() {
+                    return Ok(());
+                }
+            }
             line::forget(one, order);
             return Err(match end {
                 Some(reason) => AcquireError::Stopped(reason),
-                None => not_yet(gate, gate.least_wait(order, claim.weight)),
+                None => not_yet(gate, gate.least_wait(claim.weight)),
             });
         }
     }

@@ -13,7 +13,7 @@
 // not when asked: an answer leaves no trace.
 
 use crate::gate::error::LimitError;
-use crate::gate::rule::{Refusal, Rule, after};
+use crate::gate::rule::{Refusal, Rule, after, duration};
 use std::collections::VecDeque;
 use std::iter::repeat_n;
 use std::time::{Duration, Instant};
@@ -133,6 +133,23 @@ impl Rule for Window {
 
     fn heaviest(&self) -> u32 {
         self.rates[0].0
+    }
+
+    // The n-th from now on passes a rate when the one `limit` before it is out of the window: that is one of the log's, or
+    // the one that came a whole limit, and so a whole interval, earlier.
+    fn earliest(&self, now: Instant, wanted: u64) -> Option<Instant> {
+        let now = self.not_before_newest(now);
+        let last = wanted.checked_sub(1)?;
+        let times = self.rates.iter().map(|&(limit, per)| {
+            let (rounds, place) = (last / u64::from(limit), last % u64::from(limit));
+            let others = u64::from(limit) - 1 - place;
+            let entry = usize::try_from(others)
+                .ok()
+                .and_then(|at| self.newest_but(at));
+            let first = entry.map_or(now, |entry| after(entry, per).max(now));
+            after(first, duration(per.as_nanos() * u128::from(rounds)))
+        });
+        times.max()
     }
 
     fn available(&mut self, now: Instant) -> u32 {

@@ -4,10 +4,10 @@
 //! gate has called keeps the order of its line.
 
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::task::Rank;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) struct Lanes<T> {
     heaps: Mutex<Heaps<T>>,
@@ -114,3 +114,7 @@ impl<T> Ord for Ranked<T> {
         self.rank.cmp(&other.rank)
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/lanes.rs"]
+mod models;

@@ -176,8 +176,9 @@ impl RunQueue for ChannelQueue {
     }
 
     fn len(&self) -> usize {
-        let tasks = self.receiver.len() + self.lanes.len();
-        tasks.saturating_sub(self.looks.load(Ordering::SeqCst))
+        // First: a look that is read in between hides a task for a moment, and makes none.
+        let looks = self.looks.load(Ordering::SeqCst);
+        (self.receiver.len() + self.lanes.len()).saturating_sub(looks)
     }
 
     fn is_empty(&self) -> bool {

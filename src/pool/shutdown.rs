@@ -279,6 +279,7 @@ impl Core {
             task.cancel(CancelReason::Shutdown);
         }
         self.cancel_all(left_behind);
+        self.timer.has_looked();
         self.cancel_all(self.take_parked());
         let mut looks = 0;
         let takes = Takes::default();

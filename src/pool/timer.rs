@@ -11,7 +11,7 @@ use crate::clock::{Clock, Wake};
 use crate::gate::Gate;
 use crate::pool::heap::DelayHeap;
 use crate::task::{OnTime, TaskRef};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,7 +29,12 @@ enum Message {
     At(Instant, Entry),
     /// Dead entries, a turned clock, another phase of the pool: look again.
     Look,
+    /// The same, and to be dropped when that is done.
+    Answer(Sender<Never>),
 }
+
+/// What is never sent: that its sender is gone is the message.
+enum Never {}
 
 /// What the timer asks of its pool.
 pub(crate) trait Keeper: Send + 'static {
@@ -55,6 +60,8 @@ pub(crate) struct Timer {
     /// Whether a look for the dead is on its way.
     asked: AtomicBool,
     started: AtomicBool,
+    /// Whether the thread has gone, and nobody reads the channel any more.
+    over: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -74,6 +81,7 @@ impl Timer {
             dead: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
             started: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             thread: Mutex::new(None),
         })
     }
@@ -123,6 +131,26 @@ impl Timer {
     fn send(&self, message: Message) {
         // Cannot fail: the receiver lives beside the sender.
         let _ = self.sender.send(message);
+        // ORDERING: pairs with the end of `run`: either the message is emptied out there, or here.
+        if self.over.load(Ordering::SeqCst) {
+            self.empty();
+        }
+    }
+
+    /// An entry has its task, that its pool, and that its timer: what nobody will read must not stay.
+    fn empty(&self) {
+        self.receiver.try_iter().for_each(drop);
+    }
+
+    /// Waits until it has looked, and handed over what is not waited for any more. It runs nothing of the user's, so that is
+    /// soon.
+    pub(crate) fn has_looked(&self) {
+        if !self.started.load(Ordering::Acquire) {
+            return;
+        }
+        let (answer, answered) = bounded(0);
+        self.send(Message::Answer(answer));
+        let _ = answered.recv();
     }
 
     pub(crate) fn look(&self) {
@@ -158,6 +186,7 @@ impl Timer {
             };
             let first = self.clock.receive(&self.receiver, heap.next(), me);
             let mut looks = false;
+            let mut answers = Vec::new();
             for message in first
                 .into_iter()
                 .chain(self.receiver.try_iter())
@@ -169,6 +198,10 @@ impl Timer {
                     }
                     Message::At(instant, entry) => heap.push(instant, entry),
                     Message::Look => looks = true,
+                    Message::Answer(answer) => {
+                        looks = true;
+                        answers.push(answer);
+                    }
                 }
             }
             self.fire_due(&mut heap, keeper);
@@ -176,7 +209,11 @@ impl Timer {
                 self.give_up(&mut heap, keeper);
             }
             self.sweep(&mut heap);
+            drop(answers);
         }
+        drop(heap);
+        self.over.store(true, Ordering::SeqCst);
+        self.empty();
     }
 
     fn fire_due<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, keeper: &K) {

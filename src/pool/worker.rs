@@ -13,7 +13,7 @@ use crate::pool::waits;
 use crate::reason::CancelReason;
 use crate::seat::{self, Place, Seat, Wait};
 use crate::sync::spin;
-use crate::task::{self, Frames, Host, Run, Stage, TaskRef};
+use crate::task::{self, Frames, Home, Host, Run, Stage, TaskRef};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -212,7 +212,12 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
 
 impl Stage for Worker {
     fn enter(&self, task: TaskRef) {
+        let limited = (!task.is_plain()).then(|| task.clone());
         self.desk.frames.push(task);
+        // Its time may have ended before it was to be found here.
+        if let Some(task) = limited.filter(|task| task.outcome_kind().is_some()) {
+            self.core.hung(task.id());
+        }
         // After the push: a shutdown first moves the phase and then looks through the frames, under their lock, so
         // either it finds the task there and asks it to stop, or the phase is seen here.
         if self.core.phase.get() >= Phase::Cancelling {

@@ -3,18 +3,19 @@
 //! Layer 2. Everything else sees it as `AnyTask` (the pool, which knows no types) or as `Joinable` (the handle). How it
 //! runs is in `run`; what only a task with a course does, in `course`.
 
-use crate::aftermath::{Aftermath, Cancelled, Outcome};
+use crate::aftermath::{Aftermath, Cancelled, Outcome, Unrun};
 use crate::cancel::CancelToken;
 use crate::clock;
 use crate::error::TaskError;
 use crate::event::{OutcomeKind, Summary};
-use crate::extras::Extras;
+use crate::extras::{Extras, Whereabouts};
+use crate::gate;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::seat::{Awaited, Pinned};
 use crate::slot::Slot;
-use crate::task::any::{CancelOutcome, Policy, Ran};
+use crate::task::any::{CancelOutcome, Home, Policy, Ran};
 use crate::task::work::Work;
 use std::panic::Location;
 use std::sync::Arc;
@@ -111,6 +112,31 @@ impl<W: Work> Cell<W> {
             }
             Cancelled::Finished => CancelOutcome::AlreadyFinished,
         }
+    }
+
+    /// It was settled unrun: gives up its places and its entries. Gives the pool if it is to be told, since no ticket's
+    /// reader will.
+    pub(crate) fn take_away(&self, unrun: &Unrun<W, W::Output>) -> Option<Arc<dyn Home>> {
+        if !self.slot.has_course() {
+            return None;
+        }
+        let (Policy { plan, home }, order, attempts) = self
+            .slot
+            .with_course(|course, _| (course.policy.clone(), course.order, course.attempts))?;
+        let is_delayed = matches!(unrun.whereabouts, Whereabouts::Timer { .. });
+        let entries = usize::from(is_delayed)
+            + usize::from(plan.expires.is_some() && attempts == 0)
+            + usize::from(plan.total_timeout.is_some());
+        if entries > 0 {
+            home.stale(entries);
+        }
+        if !plan.gates.is_empty() {
+            gate::forget(&plan.gates, order);
+        }
+        if unrun.whereabouts == Whereabouts::Line {
+            home.unparked(order);
+        }
+        (unrun.whereabouts != Whereabouts::Queue).then_some(home)
     }
 
     /// Takes the work away: it will be settled by hand.

@@ -7,8 +7,7 @@
 // settles the task knows whether a ticket's reader will count it or he must. It is never run on the stack of a body
 // that waits for it: that would leave a ticket behind, for a task that may be queued once more.
 
-use crate::aftermath::{Claimed, Unrun};
-use crate::clock;
+use crate::aftermath::Claimed;
 use crate::extras::{Course, Extras, Place, Whereabouts};
 use crate::gate::{self, Gate, Passage, Waiter};
 use crate::panic::{self, Payload};
@@ -38,7 +37,7 @@ pub(crate) fn set_out(
     let now = plan.is_timed().then(|| home.now());
     let due = now.and_then(|now| plan.due(now));
     let starts = due.or(now);
-    let ends = starts.and_then(|at| at.checked_add(plan.total_timeout?));
+    let within = |limit: Option<Duration>| starts?.checked_add(limit?);
     extras.course = Some(Box::new(Course {
         order: match due {
             None => gate::enter(&plan.gates),
@@ -52,7 +51,8 @@ pub(crate) fn set_out(
         attempts: 0,
         begun: None,
         attempt_ends: None,
-        ends,
+        expires: within(plan.expires),
+        ends: within(plan.total_timeout),
         late: false,
         attempt_token: None,
         last_error: None,
@@ -72,32 +72,34 @@ impl Plan {
     /// When a task that is submitted now is due, if that is later. A delay that the clock cannot hold is for ever, or as
     /// good as that.
     fn due(&self, now: Instant) -> Option<Instant> {
-        const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-        let delayed = self
-            .delay
-            .map(|delay| now.checked_add(delay).unwrap_or(now + FOR_EVER));
+        let delayed = self.delay.map(|delay| after(now, delay));
         delayed.or(self.delay_until).filter(|due| *due > now)
     }
+}
+
+/// `delay` from now; where the clock cannot hold that, as good as for ever.
+fn after(now: Instant, delay: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    now.checked_add(delay).unwrap_or(now + FOR_EVER)
 }
 
 impl<W: Work> Cell<W> {
     /// Sends a new task with a course on its way.
     pub(crate) fn send_off(self: Arc<Self>) {
-        let Some((Policy { plan, home }, whereabouts, ends)) = self
-            .slot
-            .with_course(|course, _| (course.policy.clone(), course.whereabouts, course.ends))
-        else {
+        let course = self.slot.with_course(|course, _| {
+            let times = (course.whereabouts, course.expires, course.ends);
+            (course.policy.clone(), times)
+        });
+        let Some((Policy { plan, home }, (whereabouts, expires, ends))) = course else {
             return;
         };
         let due = match whereabouts {
             Whereabouts::Timer { due } => Some(due),
             _ => None,
         };
-        if let Some(expires) = plan.expires {
-            let starts = due.unwrap_or_else(|| home.now());
-            if let Some(at) = starts.checked_add(expires) {
-                home.at(at, self.clone(), OnTime::Expire);
-            }
+        // First: of two that are due at once the earlier end is the one to tell.
+        if let Some(expires) = expires {
+            home.at(expires, self.clone(), OnTime::Expire);
         }
         if let Some(ends) = ends {
             home.at(ends, self.clone(), OnTime::End);
@@ -110,12 +112,20 @@ impl<W: Work> Cell<W> {
 
     /// Passes the gates and claims it, both or neither.
     pub(crate) fn pass(self: &Arc<Self>) -> Passed<W> {
-        let Some((Policy { plan, home }, order)) = self
-            .slot
-            .with_course(|course, _| (course.policy.clone(), course.order))
-        else {
+        let course = self.slot.with_course(|course, _| {
+            let expires = course.expires.filter(|_| course.attempts == 0);
+            (course.policy.clone(), course.order, expires)
+        });
+        let Some((Policy { plan, home }, order, expires)) = course else {
             return Passed::Gone;
         };
+        // The clock decides, not whether the timer was faster.
+        if expires.is_some_and(|at| at <= home.now()) {
+            if let Some(remains) = self.clone().on_time(OnTime::Expire) {
+                remains();
+            }
+            return Passed::Gone;
+        }
         let mut claimed = None;
         let mut first = false;
         let mut attempt_ends = None;
@@ -149,7 +159,7 @@ impl<W: Work> Cell<W> {
         let Some(claimed) = claimed else {
             return Passed::Gone;
         };
-        if first && plan.expires.is_some() {
+        if first && expires.is_some() {
             home.stale(1);
         }
         if let Some((at, attempt)) = attempt_ends {
@@ -167,14 +177,17 @@ impl<W: Work> Cell<W> {
     ) -> Option<Result<W::Output, Payload>> {
         let Some((Policy { plan, home }, facts, order, late, timed)) =
             self.slot.with_course(|course, running| {
-                let begun = course.begun.unwrap_or_else(clock::now);
+                let now = course.policy.home.now();
+                let begun = course.begun.unwrap_or(now);
                 let facts = Facts {
                     attempts: course.attempts,
-                    elapsed: course.policy.home.now().saturating_duration_since(begun),
+                    elapsed: now.saturating_duration_since(begun),
                     salt: course.order,
                 };
-                let timed = course.attempt_ends.take().is_some() && !course.late;
-                let late = course.late && running;
+                let ends = course.attempt_ends.take();
+                let timed = ends.is_some() && !course.late;
+                // Here, too, the clock decides.
+                let late = running && (course.late || ends.is_some_and(|at| at <= now));
                 (course.policy.clone(), facts, course.order, late, timed)
             })
         else {
@@ -243,9 +256,8 @@ impl<W: Work> Cell<W> {
                 return None;
             }
         };
-        let due = work.again(failure, facts).filter(|_| !self.is_stopped());
-        let due = due.and_then(|delay| Some((delay, home.now().checked_add(delay)?)));
-        let Some((delay, due)) = due else {
+        let delay = work.again(failure, facts).filter(|_| !self.is_stopped());
+        let Some(delay) = delay else {
             panic::discard_flat(work);
             return None;
         };
@@ -253,7 +265,9 @@ impl<W: Work> Cell<W> {
         let to = if delay.is_zero() {
             Whereabouts::Queue
         } else {
-            Whereabouts::Timer { due }
+            Whereabouts::Timer {
+                due: after(home.now(), delay),
+            }
         };
         Some((work, to))
     }
@@ -263,31 +277,6 @@ impl<W: Work> Cell<W> {
         let token = self.slot.peek_extras(|extras| extras.token.clone());
         let token = token.flatten().and_then(|token| token.reason());
         self.slot.stop_reason().or(token).is_some()
-    }
-
-    /// It was settled unrun: gives up its places and its entries. Gives the pool if it is to be told, since no ticket's
-    /// reader will.
-    pub(crate) fn take_away(&self, unrun: &Unrun<W, W::Output>) -> Option<Arc<dyn Home>> {
-        if !self.slot.has_course() {
-            return None;
-        }
-        let (Policy { plan, home }, order, attempts) = self
-            .slot
-            .with_course(|course, _| (course.policy.clone(), course.order, course.attempts))?;
-        let is_delayed = matches!(unrun.whereabouts, Whereabouts::Timer { .. });
-        let entries = usize::from(is_delayed)
-            + usize::from(plan.expires.is_some() && attempts == 0)
-            + usize::from(plan.total_timeout.is_some());
-        if entries > 0 {
-            home.stale(entries);
-        }
-        if !plan.gates.is_empty() {
-            gate::forget(&plan.gates, order);
-        }
-        if unrun.whereabouts == Whereabouts::Line {
-            home.unparked(order);
-        }
-        (unrun.whereabouts != Whereabouts::Queue).then_some(home)
     }
 
     /// The last attempt is settled.

@@ -15,10 +15,17 @@ mod deadline;
 mod fork;
 mod found;
 mod future;
+mod gate_kit;
 mod handle;
+mod lanes;
+mod lanes_order;
 mod layering;
 mod lifecycle;
 mod promise;
+mod rate_limiter;
+mod rate_limiter_in_tasks;
+mod rate_limiter_starts;
+mod semaphore;
 mod shared;
 mod shutdown;
 #[cfg(unix)]
