@@ -1,10 +1,10 @@
 //! What limits cost, and what they keep.
 //!
-//! - `try_acquire`: one uncontended try that succeeds, beside the bare `ratelimit` crate and `governor`. Both are told as
-//!   they come: they go without a line, and without its promise that nobody is overtaken.
+//! - `try_acquire`: one uncontended try that succeeds, beside the bare `ratelimit` crate and `governor`. These two have no
+//!   line, and do not promise that nobody is overtaken.
 //! - `a task with`: what an option adds to submitting and joining a task, gates open.
 //! - Printed at the end: what passes a limiter of 1,000 a second in five real seconds, claimed by four threads and as
-//!   tasks, beside the arithmetic.
+//!   tasks, beside the arithmetic. On a machine with much other work threads wake later than a burst of 20 makes up for.
 //!
 //! `cargo bench --bench limits`. Compare within one run; the machine's other work moves all sides alike.
 

@@ -1,8 +1,8 @@
 //! What the timer costs, and how late it is.
 //!
-//! - A table: pushing, firing and cancelling a delayed task while 1,000, 100,000 and 1,000,000 others are pending. All of
-//!   it through the pool, so that each figure has a submission or a run in it; what grows is the timer's. The pool goes by
-//!   a manual clock, and what is measured is due before everything pending: the longest way through the heap.
+//! - A table: pushing, firing and cancelling a delayed task while 1,000, 100,000 and 1,000,000 others are pending. It all
+//!   goes through the pool, so that each figure has a submission or a run in it; what grows is the timer's. The pool goes
+//!   by a manual clock, and what is measured is due before everything pending: the longest way through the heap.
 //! - A table: how late a delayed task begins on an idle pool by the system's clock, beside bare ways of waiting.
 //!
 //! `cargo bench --bench timer`. Compare within one run; the machine's other work moves all sides alike.
@@ -173,7 +173,7 @@ fn show_costs(counts: &[u32]) {
     let memory = all[0].memory;
     all.reverse();
     println!(
-        "nanoseconds a task, and beside them the growth; push, fire, cancel: {ROUND} that are due before all that is pending"
+        "nanoseconds a task, and their growth; push, fire and cancel are of {ROUND} due before all that is pending"
     );
     println!(
         "{:<12}{:>15}{:>15}{:>15}{:>15}{:>15}",

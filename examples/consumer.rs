@@ -91,8 +91,8 @@ fn five_at_once(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Thirty tasks behind a limiter of ten a second: when each starts, and how evenly. Submitting them takes no longer than
-/// without the limiter, and no worker waits.
+/// Thirty tasks behind a limiter of ten a second: when each starts, and how evenly. Submitting them takes no longer for it,
+/// and no worker waits.
 fn ten_a_second(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     const TASKS: u32 = 30;
     const RATE: u32 = 10;
@@ -135,8 +135,8 @@ fn ten_a_second(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A task that fails twice and is tried again, without a worker that waits: what each attempt is told, and how long it was
-/// put off.
+/// A task that fails twice and is tried again, without a worker that waits: what each attempt is told, and how long it
+/// was put off.
 fn third_time_lucky(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     const FAILURES: [ErrorKind; 2] = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut];
 
@@ -190,7 +190,7 @@ fn third_time_lucky(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Six tasks on four workers, but two at a time: they wait without a worker, so that another task need not wait for them.
+/// Six tasks on four workers, but two at a time: they wait without a worker, so that another task need not wait.
 fn two_at_a_time(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     const TASKS: u32 = 6;
     const PERMITS: u32 = 2;

@@ -61,6 +61,8 @@ struct State {
 
 struct Entry {
     weight: u32,
+    /// Whether this is the only gate that he comes to.
+    alone: bool,
     waiter: Arc<dyn Waiter>,
 }
 
@@ -123,15 +125,9 @@ pub(crate) fn next_order() -> u64 {
 impl State {
     /// Why `order` cannot pass now, if so.
     fn refusal(&mut self, now: Instant, order: u64, weight: u32, alone: bool) -> Option<Refusal> {
-        let overtakes = self
-            .line
-            .first_key_value()
-            .is_some_and(|(&at, _)| at < order);
-        let called_before = self
-            .called
-            .first_key_value()
-            .is_some_and(|(&at, _)| at < order);
-        if overtakes || called_before && !alone {
+        let first = self.line.first_key_value();
+        let overtakes = first.is_some_and(|(&at, _)| at < order);
+        if overtakes || self.must_wait(order, alone) {
             return Some(Refusal::Later);
         }
         let is_last = self
@@ -147,6 +143,12 @@ impl State {
         self.ask(now, order, earlier + u64::from(weight))
     }
 
+    /// Whether somebody who was called before must come first, whatever there is: for one who has more gates to pass.
+    fn must_wait(&self, order: u64, alone: bool) -> bool {
+        let first = self.called.first_key_value();
+        !alone && first.is_some_and(|(&at, _)| at < order)
+    }
+
     fn ask(&mut self, now: Instant, order: u64, wanted: u64) -> Option<Refusal> {
         match u32::try_from(wanted) {
             Ok(wanted) if wanted <= self.rule.heaviest() => self.rule.ask(now, order, wanted).err(),
@@ -158,10 +160,14 @@ impl State {
     fn pump(&mut self, gate: &Arc<Gate>, now: Instant, calls: &mut Calls) {
         while let Some(head) = self.line.first_entry() {
             let order = *head.key();
-            let wanted = self.reserved + u64::from(head.get().weight);
+            let Entry { weight, alone, .. } = *head.get();
+            let wanted = self.reserved + u64::from(weight);
+            if self.must_wait(order, alone) {
+                return;
+            }
             match self.ask(now, order, wanted) {
                 None => {
-                    if let Some(Entry { weight, waiter }) = self.leave(order) {
+                    if let Some(Entry { weight, waiter, .. }) = self.leave(order) {
                         self.called.insert(order, weight);
                         self.reserved += u64::from(weight);
                         calls.called.push(waiter);
@@ -366,7 +372,12 @@ pub(crate) fn claim(
                 let (claim, state) = &mut locked[at];
                 state.remove(order);
                 let weight = claim.weight;
-                state.join(order, Entry { weight, waiter });
+                let entry = Entry {
+                    weight,
+                    alone,
+                    waiter,
+                };
+                state.join(order, entry);
                 Passage::Waits
             }
         },

@@ -3,8 +3,8 @@
 //! Layer 4.
 //
 // A key's gate is kept while somebody has it (a handle, a task that is given it) or while forgetting it would change
-// something (tokens not yet back). The idle ones are swept out after as many calls of `key` as there are keys, so a call
-// costs a constant, and a crowd of keys that came once is gone after as many calls.
+// something (tokens not yet back). The idle ones are swept out after as many calls of `key` as the sweep before has left
+// keys, so a call costs a constant, and a crowd of keys that came once is gone after as many calls.
 //
 // The key's own code runs without a lock: hashing before it is taken, comparing after it was let go. So the map goes
 // from hashes to the few keys that have it; who finds that a bucket has changed while he compared looks once more.
@@ -52,7 +52,9 @@ struct Keys<K, G> {
     /// The entries of a hash; replaced as a whole when one comes or goes.
     entries: HashMap<u64, Bucket<K, G>>,
     len: usize,
+    /// Calls since the last sweep, and what that left.
     calls: usize,
+    kept: usize,
 }
 
 type Bucket<K, G> = Arc<Vec<Arc<Entry<K, G>>>>;
@@ -76,6 +78,7 @@ impl<K: Hash + Eq, G: Kept> Keyed<K, G> {
                     entries: HashMap::new(),
                     len: 0,
                     calls: 0,
+                    kept: 0,
                 }),
             }),
         }
@@ -134,7 +137,7 @@ impl<K: Hash + Eq, G: Kept> Keyed<K, G> {
     /// Takes the idle keys out if it is time to; they are the caller's to drop.
     fn sweep(&self) -> Vec<Bucket<K, G>> {
         let mut keys = self.shared.keys.lock();
-        if keys.calls < keys.len.max(SWEEP_FROM) {
+        if keys.calls < keys.kept.max(SWEEP_FROM) {
             return Vec::new();
         }
         keys.evict()
@@ -194,6 +197,7 @@ impl<K, G: Kept> Keys<K, G> {
             !is_idle
         });
         self.len -= evicted.iter().map(|bucket| bucket.len()).sum::<usize>();
+        self.kept = self.len;
         if self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to_fit();
         }

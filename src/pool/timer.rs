@@ -99,7 +99,7 @@ impl Timer {
         keeper: impl FnOnce() -> Option<K>,
     ) {
         self.send(Message::At(instant, entry));
-        if self.started.load(Ordering::Acquire) {
+        if self.started.load(Ordering::SeqCst) {
             return;
         }
         let mut thread = self.thread.lock();
@@ -108,12 +108,12 @@ impl Timer {
         }
         // A pool that is gone has nothing to be timed.
         let Some(keeper) = keeper() else { return };
+        // Before it runs: from its first look on it must hear of what is to be looked at.
+        self.started.store(true, Ordering::SeqCst);
         match self.start(name(), keeper) {
-            Ok(handle) => {
-                *thread = Some(handle);
-                self.started.store(true, Ordering::Release);
-            }
+            Ok(handle) => *thread = Some(handle),
             Err(error) => {
+                self.started.store(false, Ordering::SeqCst);
                 log::error!(
                     "no thread for a pool's timer ({error}): what it holds waits until one can be started"
                 );
@@ -145,7 +145,8 @@ impl Timer {
     /// Waits until it has looked, and handed over what is not waited for any more. It runs nothing of the user's, so that is
     /// soon.
     pub(crate) fn has_looked(&self) {
-        if !self.started.load(Ordering::Acquire) {
+        // Through the lock: whoever starts it has done so, or failed.
+        if self.thread.lock().is_none() {
             return;
         }
         let (answer, answered) = bounded(0);
@@ -154,7 +155,8 @@ impl Timer {
     }
 
     pub(crate) fn look(&self) {
-        if self.started.load(Ordering::Acquire) {
+        // ORDERING: the phase was moved before, and the thread reads it after it was said to be started.
+        if self.started.load(Ordering::SeqCst) {
             self.send(Message::Look);
         }
     }

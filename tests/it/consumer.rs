@@ -31,8 +31,8 @@ fn numbers(text: &str) -> Vec<f64> {
     words.filter_map(|word| word.parse().ok()).collect()
 }
 
-// One test, as each run takes its eleven seconds. Nothing here hangs on the machine's speed: a rate, a delay, a bound and
-// the length of the work have each a least time, and no greatest one is asked for.
+// One test, as each run takes its eleven seconds. Nothing here hangs on the machine's speed: a rate, a delay, a bound
+// and the length of the work have each a least time, and no greatest one is asked for.
 #[test]
 fn it_prints_its_measurements_beside_the_prototype_s_and_the_limits() {
     let output = Command::new(example("consumer")).output().unwrap();

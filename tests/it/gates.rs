@@ -83,7 +83,7 @@ fn tasks_with_the_same_gates_start_in_the_order_of_submission() {
     let limiter = limiter.build().unwrap();
     let (one, three) = (Semaphore::new(1).unwrap(), Semaphore::new(3).unwrap());
     let lane = Lanes::new().key(0);
-    let ran = Arc::new(Mutex::new(Vec::new()));
+    let ran = Arc::new((Mutex::new(()), Mutex::new(Vec::new())));
     let task = pool
         .task()
         .gate(&limiter)
@@ -94,8 +94,11 @@ fn tasks_with_the_same_gates_start_in_the_order_of_submission() {
         let ran = ran.clone();
         // One permit: nobody else is in here.
         let task = task.clone().priority((n % 3) as i32 - 1);
-        task.execute(move || ran.try_lock().unwrap().push(n))
-            .unwrap();
+        let body = move || {
+            let _alone = ran.0.try_lock().unwrap();
+            ran.1.lock().unwrap().push(n);
+        };
+        task.execute(body).unwrap();
     }
     // Others, which stir each of the gates.
     std::thread::scope(|s| {
@@ -107,11 +110,11 @@ fn tasks_with_the_same_gates_start_in_the_order_of_submission() {
         });
         until("all have run", || {
             clock.advance(SECOND / 10);
-            ran.lock().unwrap().len() == N
+            ran.1.lock().unwrap().len() == N
         });
     });
     pool.wait_idle().unwrap();
-    assert_eq!(*ran.lock().unwrap(), (0..N).collect::<Vec<_>>());
+    assert_eq!(*ran.1.lock().unwrap(), (0..N).collect::<Vec<_>>());
     assert_eq!((one.available(), three.available()), (1, 3));
     assert_eq!(
         (
