@@ -292,9 +292,10 @@ impl<W, T, P> Slot<W, T, P> {
                 whereabouts = course.whereabouts;
             }
         }
+        // Before anybody is told: whoever finds it settled finds its place free. (Nobody who has that lock wants this one.)
+        drop(place);
         let kind = OutcomeKind::of_error(&error);
         let aftermath = self.finish(inner, Err(error), kind);
-        drop(place);
         Unrun {
             work,
             aftermath,

@@ -65,20 +65,18 @@ fn not_yet(gate: &Gate, refusal: Refusal) -> AcquireError {
 
 /// Takes from the gate what `claim` wants, for `order`, if that can be done at once.
 pub(crate) fn try_acquire(claim: &Claim, order: u64) -> Result<(), AcquireError> {
-    check(claim)?;
-    let taken = claim.gate.try_take(order, claim.weight);
-    taken.map_err(|refusal| not_yet(&claim.gate, refusal))
-}
-
-fn check(Claim { gate, weight }: &Claim) -> Result<(), AcquireError> {
-    let limit = gate.heaviest();
-    if *weight > limit {
-        return Err(AcquireError::TooHeavy {
-            weight: *weight,
-            limit,
-        });
-    }
-    Ok(())
+    let Claim { gate, weight } = claim;
+    gate.try_take(order, *weight).map_err(|refusal| {
+        // Asked only now: what passes is not too heavy.
+        let limit = gate.heaviest();
+        if *weight > limit {
+            return AcquireError::TooHeavy {
+                weight: *weight,
+                limit,
+            };
+        }
+        not_yet(gate, refusal)
+    })
 }
 
 /// Takes from the gate what `claim` wants, for `order`; waits for it, until `deadline` at most. `watch` is called with

@@ -69,8 +69,6 @@ pub(crate) struct Core {
 /// What became of the tasks; those that completed are the rest.
 #[derive(Default)]
 pub(crate) struct Counts {
-    /// Announced and then not taken, since the pool was closed.
-    pub(crate) refused: Striped,
     pub(crate) failed: Striped,
     pub(crate) panicked: Striped,
     pub(crate) cancelled: Striped,
@@ -157,8 +155,7 @@ impl Core {
 
     /// Takes an announcement back.
     pub(crate) fn retract(&self) {
-        self.counts.refused.add();
-        self.quiet.done();
+        self.quiet.take_back();
         self.told();
     }
 

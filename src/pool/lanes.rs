@@ -78,7 +78,12 @@ impl<T> Lanes<T> {
         })
     }
 
-    /// What comes after it.
+    /// What is urgent, though a gate has called others.
+    pub(crate) fn pop_urgent(&self) -> Option<T> {
+        self.pop(|heaps| heaps.urgent.pop().map(|ranked| ranked.item))
+    }
+
+    /// What comes after the channel.
     pub(crate) fn pop_low(&self) -> Option<T> {
         self.pop(|heaps| heaps.low.pop().map(|ranked| ranked.item))
     }

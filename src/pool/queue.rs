@@ -19,7 +19,8 @@
 // nothing waits for a busy worker while another one is idle.
 //
 // A worker takes what a gate has called first, then what is urgent, then the channel, then what can wait. Every 64th of
-// its takes with something in the lanes tries the channel first, and every 4096th what can wait: so nothing starves.
+// its takes with something in the lanes tries the channel first, half-way between two of these one what is urgent (the
+// tasks of a long line call each other), and every 4096th what can wait: so nothing starves.
 
 use crate::pool::lanes::Lanes;
 use crate::reason::CancelReason;
@@ -129,6 +130,9 @@ impl ChannelQueue {
         }
         if item.is_none() && take % CHANNEL_FIRST == 0 {
             item = self.pop_channel();
+        }
+        if take % CHANNEL_FIRST == CHANNEL_FIRST / 2 {
+            item = self.lanes.pop_urgent().map(Item::Task);
         }
         let item = item
             .or_else(|| self.lanes.pop_high().map(Item::Task))

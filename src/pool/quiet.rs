@@ -1,9 +1,9 @@
 //! Quiescence: nothing queued, nothing running.
 //!
-//! Layer 3. Two sums that only grow: tasks announced, and tasks done with (retired, buried, or taken back when the
-//! pool turned out closed). A task is announced before anything else happens to it, so the second never overtakes the
-//! first, and where the second, read first, equals the first, the pool was quiet when the one reading ended and the
-//! other began: done(then) >= done(read) = announced(read) >= announced(then).
+//! Layer 3. Two sums that only grow: tasks announced, and tasks done with (retired, buried) or taken back, when the
+//! pool turned out closed or the timer had nothing to bury. A task is announced before anything else happens to it, so
+//! the second never overtakes the first, and where the second, read first, equals the first, the pool was quiet when the
+//! one reading ended and the other began: done(then) >= done(read) = announced(read) >= announced(then).
 //
 // Who wakes the waiters? Every worker that finds the queue empty after it has run something, and whoever takes an
 // announcement back: both count first, then look whether anybody watches; a watcher first says that it watches, then
@@ -21,6 +21,8 @@ use std::time::Instant;
 struct Sums {
     announced: Striped,
     done: Striped,
+    /// Announcements that were taken back.
+    taken_back: Striped,
 }
 
 pub(crate) struct Quiet {
@@ -59,13 +61,18 @@ impl Quiet {
         self.sums.done.add();
     }
 
+    /// An announcement is taken back.
+    pub(crate) fn take_back(&self) {
+        self.sums.taken_back.add();
+    }
+
     /// How many are done with.
     pub(crate) fn done_so_far(&self) -> u64 {
         self.sums.done.sum()
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
-        let done = self.sums.done.sum();
+        let done = self.sums.done.sum() + self.sums.taken_back.sum();
         done == self.sums.announced.sum()
     }
 

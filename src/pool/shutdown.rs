@@ -323,7 +323,7 @@ impl Core {
             completed: self
                 .quiet
                 .done_so_far()
-                .saturating_sub(counts.refused.sum() + failed + panicked + cancelled),
+                .saturating_sub(failed + panicked + cancelled),
             failed,
             panicked,
             cancelled,

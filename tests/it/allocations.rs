@@ -3,7 +3,7 @@
 //! The binary's tests run side by side, so it counts only on threads that asked for it, each into its own test's meter.
 #![allow(unsafe_code)]
 
-use millhand::ThreadPool;
+use millhand::{Semaphore, ThreadPool};
 use parking_lot::{Condvar, Mutex};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -228,6 +228,32 @@ fn all_that_tasks_took_is_given_back() {
     meter.leave_this_thread();
     // A block or two of the channel, of 31 messages each; a task that is kept would be a hundred bytes and more.
     assert!(left.abs() < 10_000, "{left} bytes are left");
+}
+
+#[test]
+fn a_million_keys_give_their_memory_back() {
+    const KEYS: u64 = 1_000_000;
+    let meter = Meter::of_this_thread();
+    let locks = Semaphore::keyed::<u64>(1).unwrap();
+    let begun = meter.bytes();
+    let permits: Vec<_> = (0..KEYS)
+        .map(|n| locks.key(n).try_acquire().unwrap())
+        .collect();
+    assert_eq!(locks.len(), KEYS as usize, "busy keys are kept");
+    let full = meter.bytes() - begun;
+    drop(permits);
+    locks.evict();
+    assert!(locks.is_empty());
+    let left = meter.bytes() - begun;
+    assert!(left < full / 100, "{left} of {full} bytes are left");
+    // One after the other, they do not pile up in the first place.
+    let mut most = 0;
+    for n in 0..KEYS / 10 {
+        drop(locks.key(n).try_acquire().unwrap());
+        most = meter.bytes().max(most);
+    }
+    meter.leave_this_thread();
+    assert!(most - begun < full / 100, "{most} bytes at the most");
 }
 
 #[test]

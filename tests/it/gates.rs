@@ -329,8 +329,12 @@ fn a_gated_task_keeps_its_place_in_a_bounded_queue_until_it_is_claimed() {
         };
         let first = task.submit(|| 1);
         until("it waits at the gate", || gate.waiting() == 1);
+        let (tell, told) = mpsc::channel();
         let (go, wait) = mpsc::channel::<()>();
-        let second = task.submit(move || wait.recv().is_err());
+        let second = task.submit(move || {
+            tell.send(()).unwrap();
+            wait.recv().is_err()
+        });
         until("both wait at the gate", || gate.waiting() == 2);
         assert!(is_full(), "{kind:?}: who waits at a gate has a place");
         assert_eq!(first.cancel(), millhand::CancelOutcome::Settled);
@@ -340,9 +344,7 @@ fn a_gated_task_keeps_its_place_in_a_bounded_queue_until_it_is_claimed() {
         until("both wait at the gate", || gate.waiting() == 2);
         assert!(is_full());
         closed.open();
-        until("the second is claimed", || {
-            second.state() == TaskState::Running
-        });
+        must_recv(&told);
         let fourth = task
             .try_submit(|| 4)
             .expect("a claimed one has given its place back");
@@ -356,6 +358,7 @@ fn a_gated_task_keeps_its_place_in_a_bounded_queue_until_it_is_claimed() {
             });
             third.is_finished() && fourth.is_finished()
         });
+        assert!(second.join().unwrap());
         assert_eq!((third.join().unwrap(), fourth.join().unwrap()), (3, 4));
     }
 }

@@ -338,7 +338,8 @@ fn keys_are_released_by_a_shutdown() {
         assert_eq!(first.join().unwrap().is_ok(), drains);
         for (n, handle) in behind.into_iter().enumerate() {
             match handle.join() {
-                Ok(value) => assert!(drains && value == n),
+                // One that a worker had taken up just before may run still.
+                Ok(value) => assert_eq!(value, n),
                 Err(error) => assert!(!drains && matches!(error, TaskError::Cancelled(_))),
             }
         }

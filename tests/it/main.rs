@@ -1,7 +1,9 @@
 //! The black-box tests: one binary, a module a subject.
 
 mod allocations;
+mod attempt_timeout;
 mod bounded;
+mod bounded_course;
 mod broadcast;
 mod builder;
 mod cancel;
@@ -11,23 +13,38 @@ mod checksum;
 mod consumer;
 mod context;
 mod deadline;
+mod delay;
+mod delay_many;
+mod delay_shutdown;
+mod expires;
 #[cfg(unix)]
 mod fork;
 mod found;
 mod future;
+mod gate_crowd;
 mod gate_kit;
+mod gate_matrix;
+mod gates;
 mod handle;
+mod keyed;
 mod lanes;
 mod lanes_order;
 mod layering;
 mod lifecycle;
+mod manual;
+mod priority;
 mod promise;
 mod rate_limiter;
 mod rate_limiter_in_tasks;
 mod rate_limiter_starts;
+mod retry;
+mod retry_attempts;
+mod retry_drops;
+mod retry_ends;
 mod semaphore;
 mod shared;
 mod shutdown;
+mod side_lanes;
 #[cfg(unix)]
 #[cfg(feature = "signals")]
 mod signals;
@@ -35,4 +52,8 @@ mod sizes;
 mod stress;
 mod submit;
 mod support;
+mod time_limits;
+mod total_timeout;
+mod total_timeout_ends;
 mod waits;
+mod work_conserving;

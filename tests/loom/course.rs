@@ -109,6 +109,7 @@ impl Scene {
             attempts: 0,
             begun: None,
             attempt_ends: None,
+            expires: None,
             ends: None,
             late: false,
             attempt_token: None,

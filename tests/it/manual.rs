@@ -1,0 +1,148 @@
+//! A pool on a clock that stands until it is turned, and what the tests of delays, retries and time limits share.
+
+use crate::support::{LONG, must_recv};
+use millhand::{ManualClock, PoolBuilder, Shutdown, TaskHandle, TaskState, ThreadPool};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+pub(crate) const NS: Duration = Duration::from_nanos(1);
+pub(crate) const S: Duration = Duration::from_secs(1);
+/// How long a shutdown waits that is to give up.
+pub(crate) const MOMENT: Duration = Duration::from_millis(20);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Waits for what must come to be.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LONG, "it never came: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A pool that goes by a clock of its own.
+pub(crate) struct Manual {
+    pool: ThreadPool,
+    pub(crate) clock: ManualClock,
+}
+
+impl Manual {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self::with(workers, |builder| builder)
+    }
+
+    pub(crate) fn with(workers: usize, options: impl FnOnce(PoolBuilder) -> PoolBuilder) -> Self {
+        let clock = ManualClock::new();
+        let builder = ThreadPool::builder().workers(workers).clock(&clock.clock());
+        let pool = options(builder).build().unwrap();
+        Self { pool, clock }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    pub(crate) fn advance(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Turns the clock on, and comes back when the timer has done all that was due up to then: it does things in
+    /// order, and the last of them here is to send a task of this call's on, which is cancelled then.
+    pub(crate) fn turn(&self, time: Duration) {
+        assert!(!time.is_zero());
+        let last = self.pool.task().delay(time).submit(|| ());
+        self.clock.advance(time);
+        until("the timer has acted", || {
+            !matches!(last.state(), TaskState::Delayed { .. })
+        });
+        last.cancel();
+    }
+}
+
+impl Deref for Manual {
+    type Target = ThreadPool;
+
+    fn deref(&self) -> &ThreadPool {
+        &self.pool
+    }
+}
+
+impl Drop for Manual {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A drain would wait for a clock that nobody turns any more: that would hide the failure.
+            let _ = self.pool.shutdown(Shutdown::cancel().give_up_after(S));
+        }
+    }
+}
+
+/// Waits until the task waits for its attempt number `attempt`, and gives the instant when that is due.
+pub(crate) fn due_of<T>(handle: &TaskHandle<T>, attempt: u32) -> Instant {
+    let mut at = None;
+    until("the next attempt is due", || {
+        at = match handle.state() {
+            TaskState::Retrying { attempt: n, due } if n == attempt => Some(due),
+            state => {
+                assert_ne!(state, TaskState::Finished);
+                None
+            }
+        };
+        at.is_some()
+    });
+    at.unwrap()
+}
+
+/// Counts what is dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Drops(Arc<AtomicUsize>);
+
+impl Drops {
+    /// Counts when it is dropped.
+    pub(crate) fn one(&self) -> Dropped {
+        Dropped(self.0.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+pub(crate) struct Dropped(Arc<AtomicUsize>);
+
+impl Dropped {
+    /// For a closure that is to own it and has nothing else to do with it.
+    pub(crate) fn keep(&self) {}
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// The test's side of a body that hangs, deaf to its token, until it is let go or this is dropped.
+pub(crate) struct Hang {
+    started: Receiver<()>,
+    _go: Sender<()>,
+}
+
+impl Hang {
+    pub(crate) fn started(&self) {
+        must_recv(&self.started);
+    }
+}
+
+/// A body's part of a hang, and the test's.
+pub(crate) fn hang() -> (impl FnMut() + Send + 'static, Hang) {
+    let (start, started) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let body = move || {
+        let _ = start.send(());
+        // Ends when the other side is dropped.
+        let _ = wait.recv();
+    };
+    (body, Hang { started, _go: go })
+}

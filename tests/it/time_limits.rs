@@ -1,0 +1,200 @@
+//! Time limits that make no sense, or contradict each other: refused by every verb, with the closure given back.
+
+use crate::handle::must_join;
+use crate::manual::{HOUR, Manual, NS, S, hang};
+use crate::support::LONG;
+use millhand::{
+    InvalidTask, ManualClock, RateLimiter, Rejection, Retry, SubmitError, TaskBuilder, TaskError,
+    TaskHandle,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+const ZERO: Duration = Duration::ZERO;
+
+type Answer = Result<u32, String>;
+
+/// What every kind of template takes; it has a share of `token`.
+fn body(token: &Arc<()>) -> impl FnMut() -> Answer + Send + Clone + 'static {
+    let token = token.clone();
+    move || {
+        assert!(Arc::strong_count(&token) > 1);
+        Ok(42)
+    }
+}
+
+fn is_given_back<F: FnMut() -> Answer>(refused: SubmitError<F>, why: InvalidTask, token: &Arc<()>) {
+    assert_eq!(refused.reason(), Rejection::Invalid(why));
+    assert_eq!(refused.to_string(), format!("task not submitted: {why}"));
+    assert_eq!(Arc::strong_count(token), 2, "it was not dropped");
+    assert_eq!(refused.into_inner()(), Ok(42));
+    assert_eq!(Arc::strong_count(token), 1, "it was the only one");
+}
+
+fn is_rejected(handle: TaskHandle<Answer>, why: InvalidTask, token: &Arc<()>) {
+    assert_eq!(Arc::strong_count(token), 1, "the closure is gone");
+    match handle.try_join().expect("at once") {
+        Err(TaskError::Rejected(reason)) => assert_eq!(reason, Rejection::Invalid(why)),
+        other => panic!("not rejected but {other:?}"),
+    }
+}
+
+/// All verbs of one template refuse for this reason.
+macro_rules! refuse {
+    ($task:expr, $why:expr) => {{
+        let (task, why, token) = ($task, $why, Arc::new(()));
+        is_rejected(task.submit(body(&token)), why, &token);
+        is_given_back(task.try_submit(body(&token)).unwrap_err(), why, &token);
+        is_given_back(
+            task.submit_timeout(body(&token), LONG).unwrap_err(),
+            why,
+            &token,
+        );
+        is_given_back(task.execute(body(&token)).unwrap_err(), why, &token);
+        is_given_back(task.try_execute(body(&token)).unwrap_err(), why, &token);
+    }};
+}
+
+/// So does every kind of template, on every face of the pool.
+fn is_refused(pool: &Manual, options: impl Fn(TaskBuilder) -> TaskBuilder, why: InvalidTask) {
+    let weak = pool.downgrade();
+    for plain in [options(pool.task()), options(weak.task())] {
+        refuse!(plain.clone(), why);
+        refuse!(plain.clone().fallible(), why);
+        refuse!(plain.retry::<String>(Retry::default()), why);
+    }
+}
+
+#[test]
+fn no_time_at_all_is_refused() {
+    let pool = Manual::new(1);
+    is_refused(&pool, |task| task.expires(ZERO), InvalidTask::ZeroExpires);
+    is_refused(
+        &pool,
+        |task| task.attempt_timeout(ZERO),
+        InvalidTask::ZeroAttemptTimeout,
+    );
+    is_refused(
+        &pool,
+        |task| task.total_timeout(ZERO),
+        InvalidTask::ZeroTotalTimeout,
+    );
+    is_refused(
+        &pool,
+        |task| task.name("n").priority(3).delay(S).expires(ZERO),
+        InvalidTask::ZeroExpires,
+    );
+}
+
+#[test]
+fn contradictions_are_refused_and_the_error_names_both_options() {
+    let pool = Manual::new(1);
+    let at = pool.now() + S;
+    is_refused(
+        &pool,
+        |task| task.delay(S).delay_until(at),
+        InvalidTask::TwoDelays,
+    );
+    is_refused(
+        &pool,
+        |task| task.delay_until(at).delay(ZERO),
+        InvalidTask::TwoDelays,
+    );
+    let beyond = |task: TaskBuilder| task.total_timeout(S).attempt_timeout(S + NS);
+    is_refused(&pool, beyond, InvalidTask::AttemptBeyondTotal);
+    let beyond = |task: TaskBuilder| task.expires(Duration::MAX).total_timeout(HOUR);
+    is_refused(&pool, beyond, InvalidTask::ExpiresBeyondTotal);
+    let foreign = ManualClock::new().clock();
+    let limiter = RateLimiter::token_bucket(1, S)
+        .clock(&foreign)
+        .build()
+        .unwrap();
+    is_refused(&pool, |task| task.gate(&limiter), InvalidTask::ForeignClock);
+    let texts = [
+        (
+            InvalidTask::ZeroExpires,
+            "`expires` must be longer than zero",
+        ),
+        (
+            InvalidTask::ZeroAttemptTimeout,
+            "`attempt_timeout` must be longer than zero",
+        ),
+        (
+            InvalidTask::ZeroTotalTimeout,
+            "`total_timeout` must be longer than zero",
+        ),
+        (
+            InvalidTask::TwoDelays,
+            "`delay` and `delay_until` contradict each other: one of them is allowed",
+        ),
+        (
+            InvalidTask::AttemptBeyondTotal,
+            "`attempt_timeout` must not be longer than `total_timeout`",
+        ),
+        (
+            InvalidTask::ExpiresBeyondTotal,
+            "`expires` must not be longer than `total_timeout`",
+        ),
+        (
+            InvalidTask::ForeignClock,
+            "a rate limiter in `gate` must go by the pool's `clock`",
+        ),
+    ];
+    for (why, text) in texts {
+        assert_eq!(why.to_string(), text);
+        assert_eq!(Rejection::Invalid(why).to_string(), text);
+        assert_eq!(
+            TaskError::Rejected(Rejection::Invalid(why)).to_string(),
+            format!("task rejected: {text}")
+        );
+    }
+}
+
+#[test]
+fn a_refusal_takes_no_place_and_waits_for_none() {
+    let pool = Manual::with(1, |builder| builder.queue_capacity(1));
+    let (hold, held) = hang();
+    pool.execute(hold).unwrap();
+    held.started();
+    let place = pool.try_submit(|| 7).unwrap();
+    // The queue is full, and stays so.
+    is_refused(&pool, |task| task.expires(ZERO), InvalidTask::ZeroExpires);
+    drop(held);
+    assert_eq!(must_join(place).unwrap(), 7);
+    is_refused(&pool, |task| task.expires(ZERO), InvalidTask::ZeroExpires);
+    assert_eq!(
+        must_join(pool.try_submit(|| 8).expect("there is a place")).unwrap(),
+        8
+    );
+}
+
+#[test]
+fn what_a_later_call_mends_is_allowed() {
+    let pool = Manual::new(1);
+    let tasks = [
+        pool.task().expires(ZERO).expires(S),
+        pool.task()
+            .attempt_timeout(HOUR)
+            .total_timeout(S)
+            .total_timeout(HOUR),
+        pool.task().attempt_timeout(S).total_timeout(S).expires(S),
+        pool.task()
+            .attempt_timeout(Duration::MAX)
+            .total_timeout(Duration::MAX)
+            .expires(Duration::MAX),
+        pool.task()
+            .delay(ZERO)
+            .expires(NS)
+            .total_timeout(NS)
+            .attempt_timeout(NS),
+        pool.task().delay_until(pool.now()).total_timeout(NS),
+    ];
+    for task in tasks {
+        // The clock stands: there is always time enough.
+        assert_eq!(must_join(task.submit(|| 7)).unwrap(), 7);
+        assert_eq!(
+            must_join(task.fallible().submit(|| Ok::<_, ()>(7))).unwrap(),
+            Ok(7)
+        );
+    }
+}

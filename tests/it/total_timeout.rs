@@ -1,0 +1,386 @@
+//! `total_timeout`: the handle is settled on time whatever the body does, and a body that hangs costs the pool nothing.
+
+use crate::handle::{keep_busy, must_join};
+use crate::lifecycle::Census;
+use crate::manual::{Drops, HOUR, Hang, Manual, NS, S, due_of, hang, until};
+use crate::support::{LONG, must_recv};
+use millhand::{CancelOutcome, CancelReason, Retry, Semaphore, TaskError, TaskHandle, TaskState};
+use std::sync::mpsc;
+use std::time::Duration;
+
+pub(crate) fn timed_out<T: std::fmt::Debug>(handle: TaskHandle<T>) {
+    match must_join(handle) {
+        Err(TaskError::TimedOut) => {}
+        other => panic!("not timed out but {other:?}"),
+    }
+}
+
+/// A task whose body has begun, and hangs.
+pub(crate) fn hanging(pool: &Manual) -> (TaskHandle<()>, Hang) {
+    let (body, hung) = hang();
+    let handle = pool.task().name("deaf").total_timeout(S).submit(body);
+    hung.started();
+    (handle, hung)
+}
+
+/// Exactly so many bodies run at once, of as many as one likes.
+pub(crate) fn runs_at_once(pool: &Manual, bodies: usize) {
+    let (start, started) = mpsc::channel();
+    let (mut goes, mut handles) = (Vec::new(), Vec::new());
+    for _ in 0..bodies + 2 {
+        let start = start.clone();
+        let (go, wait) = mpsc::channel::<()>();
+        goes.push(go);
+        handles.push(pool.submit(move || {
+            start.send(()).unwrap();
+            let _ = wait.recv();
+        }));
+    }
+    for _ in 0..bodies {
+        must_recv(&started);
+    }
+    assert_eq!(pool.queued(), 2);
+    assert!(started.try_recv().is_err());
+    drop(goes);
+    handles
+        .into_iter()
+        .for_each(|handle| must_join(handle).unwrap());
+}
+
+pub(crate) fn has_threads(pool: &Manual, threads: usize) {
+    until("the threads are as many as they should be", || {
+        pool.threads() == threads
+    });
+}
+
+// On time, wherever the task is.
+
+#[test]
+fn a_queued_task_is_settled_on_time() {
+    let pool = Manual::new(1);
+    let busy = keep_busy(&pool);
+    let drops = Drops::default();
+    let one = drops.one();
+    let handle = pool.task().total_timeout(S).submit(move || one.keep());
+    let token = handle.token();
+    pool.turn(S - NS);
+    assert_eq!(handle.state(), TaskState::Queued);
+    pool.turn(NS);
+    assert_eq!(handle.state(), TaskState::Finished);
+    assert_eq!(token.reason(), Some(CancelReason::Deadline));
+    assert_eq!(drops.count(), 0, "that is a worker's");
+    timed_out(handle);
+    drop(busy);
+    pool.wait_idle().unwrap();
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
+fn it_is_counted_from_when_the_task_is_due() {
+    let pool = Manual::new(1);
+    let busy = keep_busy(&pool);
+    let handle = pool.task().delay(HOUR).total_timeout(S).submit(|| ());
+    pool.turn(HOUR);
+    pool.turn(S - NS);
+    assert_eq!(handle.state(), TaskState::Queued);
+    pool.turn(NS);
+    timed_out(handle);
+    drop(busy);
+}
+
+#[test]
+fn a_task_in_a_gate_s_line_is_settled_on_time_and_leaves_it() {
+    let pool = Manual::new(1);
+    let semaphore = Semaphore::new(1).unwrap();
+    let permit = semaphore.try_acquire().unwrap();
+    let task = pool.task().gate(&semaphore);
+    let (first, second) = (
+        task.clone().total_timeout(S).submit(|| 1),
+        task.submit(|| 2),
+    );
+    until("both are in the line", || semaphore.waiting() == 2);
+    assert_eq!(first.state(), TaskState::Gated);
+    pool.turn(S);
+    timed_out(first);
+    assert_eq!(semaphore.waiting(), 1);
+    drop(permit);
+    assert_eq!(must_join(second).unwrap(), 2);
+}
+
+#[test]
+fn a_retrying_task_is_settled_on_time() {
+    let pool = Manual::new(1);
+    let drops = Drops::default();
+    for (delay, total) in [(HOUR, 10 * S), (4 * S, 10 * S)] {
+        let one = drops.one();
+        let task = pool
+            .task()
+            .total_timeout(total)
+            .retry(Retry::fixed(9, delay));
+        let handle = task.submit(move || {
+            one.keep();
+            Err::<(), _>(())
+        });
+        // Two attempts more fit in where the delay is short.
+        for attempt in 2..=if delay < total { 4 } else { 2 } {
+            due_of(&handle, attempt);
+            if attempt < 4 && delay < total {
+                pool.advance(delay);
+            }
+        }
+        pool.turn(if delay < total { 2 * S } else { total } - NS);
+        assert!(matches!(handle.state(), TaskState::Retrying { .. }));
+        pool.turn(NS);
+        assert!(handle.is_finished());
+        timed_out(handle);
+        pool.wait_idle().unwrap();
+    }
+    assert_eq!(drops.count(), 2);
+}
+
+// A body that hangs.
+
+#[test]
+fn a_hung_body_costs_the_pool_nothing() {
+    for workers in [1, 3] {
+        let census = Census::new();
+        let pool = Manual::with(workers, |builder| census.watch(builder));
+        let (handle, hung) = hanging(&pool);
+        let queued = pool.submit(|| 7);
+        pool.turn(S - NS);
+        assert_eq!(handle.state(), TaskState::Running);
+        pool.turn(NS);
+        assert_eq!(handle.state(), TaskState::Finished);
+        assert_eq!(handle.cancel(), CancelOutcome::AlreadyFinished);
+        timed_out(handle);
+        assert_eq!(must_join(queued).unwrap(), 7);
+        runs_at_once(&pool, workers);
+        assert_eq!(
+            pool.wait_idle_timeout(Duration::ZERO),
+            Ok(false),
+            "the body still runs"
+        );
+        drop(hung);
+        pool.wait_idle().unwrap();
+        has_threads(&pool, workers);
+        runs_at_once(&pool, workers);
+        has_threads(&pool, workers);
+        drop(pool);
+        assert_eq!(census.live(), 0);
+    }
+}
+
+#[test]
+fn several_hung_bodies_at_once_cost_nothing_either() {
+    let pool = Manual::new(2);
+    for round in 1..=3 {
+        let mut hung: Vec<_> = (0..2).map(|_| hanging(&pool)).collect();
+        pool.turn(S);
+        // Those that run now hang as well.
+        hung.extend((0..2).map(|_| hanging(&pool)));
+        pool.turn(S);
+        let hung: Vec<Hang> = hung
+            .into_iter()
+            .map(|(handle, hang)| {
+                timed_out(handle);
+                hang
+            })
+            .collect();
+        runs_at_once(&pool, 2);
+        // One after the other, in either order, or all together.
+        match round {
+            1 => hung.into_iter().for_each(drop),
+            2 => hung.into_iter().rev().for_each(|hang| {
+                drop(hang);
+                runs_at_once(&pool, 2);
+            }),
+            _ => drop(hung),
+        }
+        pool.wait_idle().unwrap();
+        has_threads(&pool, 2);
+        runs_at_once(&pool, 2);
+    }
+}
+
+#[test]
+fn at_the_bound_of_spares_the_pool_waits_for_a_body_to_return() {
+    let pool = Manual::with(1, |builder| builder.max_spares(1));
+    let (first, hung) = hanging(&pool);
+    pool.turn(S);
+    let (second, also) = hanging(&pool);
+    pool.advance(S);
+    timed_out(first);
+    timed_out(second);
+    let queued = pool.submit(|| 7);
+    assert_eq!(pool.threads(), 2);
+    assert!(!queued.is_finished());
+    drop(also);
+    assert_eq!(must_join(queued).unwrap(), 7);
+    drop(hung);
+    has_threads(&pool, 1);
+}
+
+#[test]
+fn the_number_of_workers_may_change_while_a_body_hangs() {
+    let pool = Manual::new(2);
+    let (handle, hung) = hanging(&pool);
+    pool.turn(S);
+    timed_out(handle);
+    for workers in [1, 4, 2] {
+        pool.set_workers(workers).unwrap();
+        runs_at_once(&pool, workers);
+    }
+    drop(hung);
+    has_threads(&pool, 2);
+    runs_at_once(&pool, 2);
+}
+
+#[test]
+fn a_body_whose_time_is_over_when_it_begins_takes_no_seat_for_good() {
+    // The two race: the system's clock, and limits about as long as the way to a worker.
+    let pool = millhand::ThreadPool::new(1).unwrap();
+    for round in 0..3000_u64 {
+        let (body, hung) = hang();
+        let limit = Duration::from_nanos(500 * (1 + round % 40));
+        let handle = pool.task().total_timeout(limit).submit(body);
+        assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
+        assert_eq!(must_join(pool.submit(|| 7)).unwrap(), 7, "{limit:?}");
+        drop(hung);
+    }
+    pool.wait_idle().unwrap();
+    until("the spares are gone", || pool.threads() == 1);
+}
+
+// A body that waits inside the library when its time is over.
+
+#[test]
+fn a_body_that_waits_when_its_time_is_over_keeps_the_seats_right() {
+    type Body = fn(mpsc::Receiver<TaskHandle<()>>, Semaphore);
+    let bodies: [(&str, Body); 6] = [
+        ("sleep", |_, _| assert!(millhand::sleep(HOUR).is_err())),
+        ("token", |_, _| millhand::current().unwrap().token().wait()),
+        ("acquire", |_, semaphore| {
+            assert!(semaphore.acquire().is_err())
+        }),
+        ("join", |handle, _| drop(must_recv(&handle).join())),
+        ("timed join", |handle, _| {
+            drop(must_recv(&handle).join_timeout(LONG))
+        }),
+        ("blocking", |handle, _| {
+            millhand::blocking(|| while handle.recv().is_ok() {})
+        }),
+    ];
+    for (what, body) in bodies {
+        for workers in [1, 2] {
+            let pool = Manual::new(workers);
+            let (foreign, (awaited, other)) = (Manual::new(1), hang());
+            let semaphore = Semaphore::new(1).unwrap();
+            let permit = semaphore.try_acquire();
+            let (tell, told) = mpsc::channel();
+            let (give, take) = mpsc::channel();
+            give.send(foreign.submit(awaited)).unwrap();
+            let asks = semaphore.clone();
+            let handle = pool.task().total_timeout(S).submit(move || {
+                tell.send(()).unwrap();
+                body(take, asks);
+            });
+            must_recv(&told);
+            // It waits, or will before long: either way its seat goes once, and comes back once.
+            pool.turn(S);
+            timed_out(handle);
+            runs_at_once(&pool, workers);
+            drop((give, other, permit));
+            pool.wait_idle().unwrap();
+            has_threads(&pool, workers);
+            runs_at_once(&pool, workers);
+            has_threads(&pool, workers);
+            assert_eq!(pool.workers(), workers, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_body_goes_on_to_wait_after_its_time_is_over() {
+    let pool = Manual::new(1);
+    let (go, wait) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let handle = pool.task().total_timeout(S).submit(move || {
+        tell.send(0).unwrap();
+        let _ = wait.recv();
+        let me = millhand::current().unwrap().pool();
+        // It may submit, and wait for what it has submitted; it has no seat to give up.
+        tell.send(me.submit(|| 1).join().unwrap()).unwrap();
+        assert!(millhand::sleep(HOUR).is_err());
+        millhand::blocking(|| tell.send(2).unwrap());
+        millhand::checkpoint();
+        unreachable!("its token is set");
+    });
+    assert_eq!(must_recv(&told), 0);
+    pool.turn(S);
+    timed_out(handle);
+    drop(go);
+    assert_eq!((must_recv(&told), must_recv(&told)), (1, 2));
+    pool.wait_idle().unwrap();
+    has_threads(&pool, 1);
+    runs_at_once(&pool, 1);
+    assert_eq!(pool.unread_panics(), 0, "leaving at a checkpoint is none");
+}
+
+#[test]
+fn a_body_on_another_one_s_stack_may_hang_and_the_whole_stack_loses_its_seat() {
+    let pool = Manual::new(1);
+    let (inner, hung) = hang();
+    let outer = pool.task().total_timeout(S).submit(move || {
+        let me = millhand::current().unwrap().pool();
+        // Runs right here, on this stack.
+        me.submit(inner).join().unwrap();
+    });
+    hung.started();
+    pool.turn(S);
+    timed_out(outer);
+    runs_at_once(&pool, 1);
+    drop(hung);
+    pool.wait_idle().unwrap();
+    has_threads(&pool, 1);
+    runs_at_once(&pool, 1);
+}
+
+#[test]
+fn a_body_that_joins_one_that_hangs_goes_on_when_that_is_settled() {
+    let pool = Manual::new(1);
+    let (body, hung) = hang();
+    let outer = pool.submit(move || {
+        let me = millhand::current().unwrap().pool();
+        matches!(
+            me.task().total_timeout(S).submit(body).join(),
+            Err(TaskError::TimedOut)
+        )
+    });
+    hung.started();
+    pool.advance(S);
+    assert!(must_join(outer).unwrap());
+    drop(hung);
+    pool.wait_idle().unwrap();
+    has_threads(&pool, 1);
+}
+
+#[test]
+fn both_bodies_of_a_wait_may_time_out() {
+    let pool = Manual::new(1);
+    let ((inner, first), (mut rest, second)) = (hang(), hang());
+    let outer = pool.task().total_timeout(2 * S).submit(move || {
+        let me = millhand::current().unwrap().pool();
+        assert!(me.task().total_timeout(S).submit(inner).join().is_err());
+        rest();
+    });
+    first.started();
+    pool.turn(S);
+    second.started();
+    pool.turn(S);
+    timed_out(outer);
+    runs_at_once(&pool, 1);
+    drop((first, second));
+    pool.wait_idle().unwrap();
+    has_threads(&pool, 1);
+    runs_at_once(&pool, 1);
+}
