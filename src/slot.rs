@@ -80,10 +80,8 @@ impl<W, T, P> Inner<W, T, P> {
 
 impl<W, T, P> Slot<W, T, P> {
     pub(crate) fn new(owner: u32, work: W, extras: Option<Box<Extras<P>>>, detached: bool) -> Self {
-        let has_course = extras
-            .as_ref()
-            .is_some_and(|extras| extras.course.is_some());
-        let flags = if detached { DETACHED } else { 0 } | if has_course { COURSE } else { 0 };
+        let course = extras.as_ref().and_then(|extras| extras.course.as_ref());
+        let flags = if detached { DETACHED } else { 0 } | course.map_or(0, |_| COURSE);
         Self {
             owner,
             flags: AtomicU8::new(flags),
@@ -133,8 +131,8 @@ impl<W, T, P> Slot<W, T, P> {
 
     /// What became of it, once settled.
     pub(crate) fn kind(&self) -> Option<OutcomeKind> {
-        self.is_settled()
-            .then(|| OutcomeKind::from_code(self.kind.load(Ordering::Relaxed)))
+        let kind = || OutcomeKind::from_code(self.kind.load(Ordering::Relaxed));
+        self.is_settled().then(kind)
     }
 
     /// Takes the work, with the token if there is one; from here on the claimer alone settles (but for the end of a

@@ -1,7 +1,7 @@
 //! `attempt_timeout`: an attempt is asked to stop, and what comes late is a time-out only if it is no success.
 
 use crate::handle::{keep_busy, must_join};
-use crate::manual::{HOUR, Manual, NS, S, due_of};
+use crate::manual::{HOUR, Manual, NS, S, due_of, until};
 use crate::support::must_recv;
 use millhand::{
     AcquireError, CancelReason, CancelToken, OutcomeKind, Retry, Semaphore, Shutdown, TaskError,
@@ -310,12 +310,13 @@ fn the_time_runs_from_the_start_of_the_attempt_and_is_handed_on() {
     let gated = task.clone().gate(&semaphore).submit(remaining);
     pool.turn(HOUR);
     drop(busy);
-    crate::manual::until("it is in the line", || gated.state() == TaskState::Gated);
-    pool.turn(HOUR);
-    drop(permit);
-    for handle in [queued, delayed, gated] {
+    until("it is in the line", || gated.state() == TaskState::Gated);
+    for handle in [queued, delayed] {
         assert_eq!(must_join(handle).unwrap(), Some(10 * S));
     }
+    pool.turn(HOUR);
+    drop(permit);
+    assert_eq!(must_join(gated).unwrap(), Some(10 * S));
     // The first of all limits counts.
     let clock = pool.clock.clone();
     let table = [
@@ -325,11 +326,7 @@ fn the_time_runs_from_the_start_of_the_attempt_and_is_handed_on() {
             Some(7 * S),
         ),
         (pool.task().total_timeout(10 * S), Some(10 * S), Some(7 * S)),
-        (
-            task.clone().token(&CancelToken::with_timeout(LONG_AGO)),
-            None,
-            None,
-        ),
+        (task.token(&CancelToken::with_timeout(LONG_AGO)), None, None),
         (pool.task(), None, None),
     ];
     for (task, first, second) in table {

@@ -64,7 +64,9 @@ fn a_pool_that_is_gone_leaves_nothing_behind() {
         // A template keeps what its pool is made of.
         drop(task);
         drop(pool);
-        until("all is dropped", || Arc::strong_count(&alive) == 1);
+        until(&format!("all of round {round} is dropped"), || {
+            Arc::strong_count(&alive) == 1
+        });
     }
 }
 

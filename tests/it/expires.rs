@@ -20,10 +20,10 @@ fn a_task_that_has_not_started_in_time_is_settled_on_time() {
         .map(|n| pool.task().expires(n * S).submit(|| ()))
         .collect();
     pool.turn(S - NS);
-    for n in 0..20 {
-        assert_eq!(handles[n].state(), TaskState::Queued);
+    for handle in &handles {
+        assert_eq!(handle.state(), TaskState::Queued);
         pool.turn(NS);
-        assert_eq!(handles[n].state(), TaskState::Finished);
+        assert_eq!(handle.state(), TaskState::Finished);
         pool.turn(S - NS);
     }
     // No worker had anything to do with it.
@@ -66,7 +66,7 @@ fn what_is_the_user_s_is_dropped_and_called_by_a_worker() {
     handle.on_finish(move |summary| {
         write
             .send((summary.clone(), thread::current().id()))
-            .unwrap()
+            .unwrap();
     });
     pool.turn(S);
     assert!(handle.is_finished());

@@ -179,7 +179,3 @@ pub(crate) fn line_up<T>(
     };
     (0..n).map(one).collect()
 }
-
-pub(crate) fn assert_eq_at<T: PartialEq + Debug>(what: impl Debug, left: T, right: T) {
-    assert!(left == right, "{what:?}: {left:?}, not {right:?}");
-}

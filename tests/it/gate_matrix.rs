@@ -87,7 +87,7 @@ type Step = (&'static str, fn(&mut Scene));
 
 const WHILE_HOLDING: [Step; 13] = [
     ("success", |scene| {
-        scene.task().submit(|| ()).join().unwrap()
+        scene.task().submit(|| ()).join().unwrap();
     }),
     ("error", |scene| {
         let task = scene.task().fallible().submit(|| Err::<(), _>("no"));

@@ -69,7 +69,10 @@ fn different_keys_run_side_by_side() {
         for key in 0..KEYS {
             let all = all.clone();
             // All of a round must meet, and none of the next round is there before that.
-            let body = move || drop((all.wait(), round));
+            let body = move || {
+                all.wait();
+                round
+            };
             pool.task().gate(&lanes.key(key)).execute(body).unwrap();
         }
     }
@@ -89,8 +92,7 @@ fn the_key_is_held_between_attempts() {
         first.send(attempt).unwrap();
         if attempt < 3 { Err(attempt) } else { Ok(()) }
     });
-    task.clone()
-        .priority(9)
+    task.priority(9)
         .execute(move || tell.send(99).unwrap())
         .unwrap();
     for attempt in 1..=3 {
@@ -152,7 +154,10 @@ const ENDS: [(&str, End); 13] = [
     }),
     ("fails", |_, _, task| {
         let (body, told, go) = held_body();
-        let handle = task.fallible().submit(move || Err::<(), _>(body()));
+        let handle = task.fallible().submit(move || {
+            let _: () = body();
+            Err::<(), _>(())
+        });
         must_recv(&told);
         Box::new(|| {
             drop(go);

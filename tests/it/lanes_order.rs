@@ -121,11 +121,9 @@ fn a_delayed_task_takes_its_place_when_it_is_due() {
     for expected in ["before it is due", "delayed", "after it was due"] {
         assert_eq!(must_recv(&told), expected);
     }
-    (
-        later.join().unwrap(),
-        before.join().unwrap(),
-        after.join().unwrap(),
-    );
+    later.join().unwrap();
+    before.join().unwrap();
+    after.join().unwrap();
 }
 
 #[test]

@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-const MS: Duration = Duration::from_millis(1);
-
 /// Fails each time, with the number of the attempt.
 fn failing() -> impl FnMut() -> Result<(), u32> + Send + 'static {
     || Err(millhand::current().unwrap().attempt())

@@ -139,7 +139,7 @@ fn a_policy_runs_a_function_without_a_pool() {
         Err::<(), _>(attempt)
     });
     assert_eq!((answer, attempts), (Err(3), vec![1, 2, 3]));
-    assert_eq!(retry.run(|attempt| Ok::<_, ()>(attempt)), Ok(1));
+    assert_eq!(retry.run(Ok::<_, ()>), Ok(1));
     assert_eq!(Retry::fixed(0, HOUR).run(Err::<(), u32>), Err(1));
     // Nothing is slept for that would come too late.
     assert_eq!(

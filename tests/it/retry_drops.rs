@@ -60,8 +60,12 @@ fn the_closure_is_dropped_once_however_it_ends() {
         ("out of time between", |pool, handle, told, go| {
             must_recv(told);
             go.send(Err(1)).unwrap();
+            due_of(&handle, 2);
+            // The second attempt is due before the end, and finds no worker.
+            let busy = keep_busy(pool);
             pool.advance(HOUR);
             assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
+            drop(busy);
         }),
         ("out of time while it runs", |pool, handle, told, go| {
             must_recv(told);

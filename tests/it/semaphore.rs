@@ -152,9 +152,9 @@ fn more_permits_let_as_many_more_through_at_once() {
             let (semaphore, tell) = (semaphore.clone(), tell.clone());
             let pass = move || tell.send((n, semaphore.acquire())).unwrap();
             if n % 2 == 0 {
-                drop(apart(pass))
+                drop(apart(pass));
             } else {
-                pool.execute(pass).unwrap()
+                pool.execute(pass).unwrap();
             }
         },
     );

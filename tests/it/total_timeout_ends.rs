@@ -26,13 +26,13 @@ fn what_it_returns_too_late_is_dropped() {
             let (mut body, hung) = hang();
             let task = pool.task().total_timeout(S);
             let mut value = Some(value);
-            let mut body = move || {
+            let body = move || {
                 body();
                 end(value.take().unwrap())
             };
             let handle = match retried {
                 true => task.retry(Retry::default()).submit(body),
-                false => task.fallible().submit(move || body()),
+                false => task.fallible().submit(body),
             };
             hung.started();
             pool.turn(S);
