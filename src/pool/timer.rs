@@ -67,8 +67,6 @@ pub(crate) struct Timer {
 
 /// A heap of less is not worth a sweep.
 const SWEEP_FROM: usize = 64;
-/// Of so many messages at most what is due waits.
-const BATCH: usize = 1024;
 
 impl Timer {
     pub(crate) fn new(clock: Clock) -> Arc<Self> {
@@ -187,12 +185,14 @@ impl Timer {
                 weak as Weak<dyn Wake>
             };
             let first = self.clock.receive(&self.receiver, heap.next(), me);
+            // In this order: what was filed before this instant is read before anything that is due by then is fired.
+            let now = self.clock.now();
+            let filed = self.receiver.len();
             let mut looks = false;
             let mut answers = Vec::new();
             for message in first
                 .into_iter()
-                .chain(self.receiver.try_iter())
-                .take(BATCH)
+                .chain(self.receiver.try_iter().take(filed))
             {
                 match message {
                     Message::At(_, Entry::Task(task, OnTime::Start)) if keeper.gives_up(&task) => {
@@ -206,7 +206,7 @@ impl Timer {
                     }
                 }
             }
-            self.fire_due(&mut heap, keeper);
+            self.fire_due(&mut heap, now, keeper);
             if looks && !keeper.is_open() {
                 self.give_up(&mut heap, keeper);
             }
@@ -218,8 +218,7 @@ impl Timer {
         self.empty();
     }
 
-    fn fire_due<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, keeper: &K) {
-        let now = self.clock.now();
+    fn fire_due<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, now: Instant, keeper: &K) {
         while let Some(entry) = heap.pop_due(now) {
             if !entry.is_live() {
                 let less = |dead: usize| Some(dead.saturating_sub(1));

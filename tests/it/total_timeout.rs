@@ -39,7 +39,8 @@ pub(crate) fn runs_at_once(pool: &Manual, bodies: usize) {
     for _ in 0..bodies {
         must_recv(&started);
     }
-    assert_eq!(pool.queued(), 2);
+    // What a pool says of its queue is about right: a look that is on its way may be in it for a moment.
+    until("the others are queued", || pool.queued() == 2);
     assert!(started.try_recv().is_err());
     drop(goes);
     handles
@@ -260,14 +261,14 @@ fn a_body_that_waits_when_its_time_is_over_keeps_the_seats_right() {
         ("sleep", |_, _| assert!(millhand::sleep(HOUR).is_err())),
         ("token", |_, _| millhand::current().unwrap().token().wait()),
         ("acquire", |_, semaphore| {
-            assert!(semaphore.acquire().is_err());
+            assert!(semaphore.acquire().is_err())
         }),
         ("join", |handle, _| drop(must_recv(&handle).join())),
         ("timed join", |handle, _| {
-            drop(must_recv(&handle).join_timeout(LONG));
+            drop(must_recv(&handle).join_timeout(LONG))
         }),
         ("blocking", |handle, _| {
-            millhand::blocking(|| while handle.recv().is_ok() {});
+            millhand::blocking(|| while handle.recv().is_ok() {})
         }),
     ];
     for (what, body) in bodies {
