@@ -209,6 +209,10 @@ impl CancelToken {
         }
     }
 
+    pub(crate) fn has_hooks(&self) -> bool {
+        !self.node.inner.lock().hooks.is_empty()
+    }
+
     /// Cancels this token and all below it, and hands out their hooks; says whether it was this call that did it.
     fn mark(&self, reason: CancelReason) -> (bool, Vec<(CancelReason, Hook)>) {
         let mut did = false;

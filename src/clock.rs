@@ -65,7 +65,11 @@ struct Hands {
     now: Instant,
     /// Who waits for when; a waiter is there once an instant, however often it asks.
     waiting: BTreeMap<(Instant, usize), Weak<dyn Wake>>,
+    /// So many are looked through for those that are gone.
+    sweep_at: usize,
 }
+
+const SWEEP_FROM: usize = 64;
 
 impl Clock {
     /// The system's monotonic clock.
@@ -150,6 +154,10 @@ impl Turned {
         if hands.now >= instant {
             return true;
         }
+        if hands.waiting.len() >= hands.sweep_at {
+            hands.waiting.retain(|_, whom| whom.strong_count() > 0);
+            hands.sweep_at = SWEEP_FROM.max(2 * hands.waiting.len());
+        }
         let address = whom.as_ptr().cast::<()>() as usize;
         hands.waiting.insert((instant, address), whom);
         false
@@ -166,6 +174,9 @@ impl fmt::Debug for Clock {
 }
 
 /// A clock that stands still until it is turned: for tests of what takes time.
+///
+/// Turn it in steps where one thing follows another: what a step makes due happens after it, so that two retries of a
+/// second each want two steps of a second. And take instants from it ([`now`](Self::now)), not from the system.
 ///
 /// What goes by it: delays, retries, `expires`, `attempt_timeout` and `total_timeout` of a pool that was
 /// [built](crate::PoolBuilder::clock) with it, and the gates that were given it. What a thread waits for by itself
@@ -197,6 +208,7 @@ impl ManualClock {
         Self(Arc::new(Turned(Mutex::new(Hands {
             now: now(),
             waiting: BTreeMap::new(),
+            sweep_at: SWEEP_FROM,
         }))))
     }
 

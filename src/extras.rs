@@ -100,6 +100,8 @@ pub(crate) struct Rest {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) started: Option<Instant>,
     pub(crate) callbacks: Vec<(u64, Callback)>,
+    /// Whom to wake: an executor's code, so not for everybody to call.
+    pub(crate) waker: Option<Waker>,
     /// Dropped with the rest: a settled task has nothing to be cancelled.
     pub(crate) hook: Option<CancelGuard>,
 }

@@ -77,8 +77,8 @@
 //!
 //! # Gates
 //!
-//! What tasks must pass before they run, and threads by hand: a [`RateLimiter`] (a token bucket, or a sliding window with one or
-//! several rates), a [`Semaphore`], a key of [`Lanes`]. Each serves any number of pools, and the first two come a key, too:
+//! What tasks must pass before they run: a [`RateLimiter`] (a token bucket, or a sliding window with one or several rates), a
+//! [`Semaphore`], a key of [`Lanes`]; the first two serve threads by hand, too. Each serves any number of pools, and the first two come a key, too:
 //! [`RateLimiter::keyed`], [`Semaphore::keyed`]. Who must wait stands in one line, first come, first served, a task without a
 //! worker. Several gates are passed together or not at all.
 //!

@@ -29,7 +29,6 @@ use crate::error::TaskError;
 use crate::event::OutcomeKind;
 use crate::extras::{Course, Extras, Rest, Whereabouts};
 use crate::fork;
-use crate::panic;
 use crate::reason::CancelReason;
 use crate::seat::{self, Wait};
 use crate::sync::atomic::{AtomicU8, Ordering};
@@ -225,23 +224,17 @@ impl<W, T, P> Slot<W, T, P> {
         inner.stage = stage;
         self.kind.store(kind as u8, Ordering::Relaxed);
         self.raise(&inner, SETTLED);
-        let (rest, waker) = match &mut inner.extras {
-            Some(extras) => (
-                Some(Box::new(Rest {
-                    name: extras.name.clone(),
-                    started: extras.started,
-                    callbacks: mem::take(&mut extras.callbacks),
-                    hook: extras.hook.take(),
-                })),
-                extras.waker.take(),
-            ),
-            None => (None, None),
-        };
+        let rest = inner.extras.as_mut().map(|extras| {
+            Box::new(Rest {
+                name: extras.name.clone(),
+                started: extras.started,
+                callbacks: mem::take(&mut extras.callbacks),
+                waker: extras.waker.take(),
+                hook: extras.hook.take(),
+            })
+        });
         drop(inner);
         self.settled.notify_all();
-        if let Some(waker) = waker {
-            panic::shield("a waker", || waker.wake());
-        }
         Aftermath { unwanted, rest }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Bucket {
     at: Instant,
     /// The parts of the next token that had come at `at`: fewer than `per`, none when full.
     credit: u64,
+    /// Whether its rate is another than it was made with.
+    changed: bool,
 }
 
 impl Bucket {
@@ -71,6 +73,7 @@ impl Bucket {
             burst,
             at: now,
             credit: 0,
+            changed: false,
         })
     }
 
@@ -162,7 +165,7 @@ impl Rule for Bucket {
     }
 
     fn is_fresh(&mut self, now: Instant) -> bool {
-        self.available(now) == self.burst
+        !self.changed && self.available(now) == self.burst
     }
 
     /// What came until `now` stays: whole tokens, and of the next one all but what comes in less than a nanosecond.
@@ -176,6 +179,7 @@ impl Rule for Bucket {
         let credit = u128::from(credit) * u128::from(per) / u128::from(self.per);
         self.credit = credit as u64; // less than the new `per`
         (self.rate, self.per) = (rate, per);
+        self.changed = true;
         true
     }
 }

@@ -8,13 +8,19 @@ use std::time::Instant;
 /// More may be out than there are, after the number was made smaller.
 #[derive(Debug)]
 pub(crate) struct Permits {
+    /// As many as it was made with.
+    made: u32,
     permits: u32,
     out: u32,
 }
 
 impl Permits {
     pub(crate) fn new(permits: u32) -> Self {
-        Self { permits, out: 0 }
+        Self {
+            made: permits,
+            permits,
+            out: 0,
+        }
     }
 }
 
@@ -35,7 +41,7 @@ impl Rule for Permits {
     }
 
     fn is_fresh(&mut self, _: Instant) -> bool {
-        self.out == 0
+        self.out == 0 && self.permits == self.made
     }
 
     fn heaviest(&self) -> u32 {

@@ -26,7 +26,8 @@ pub(crate) trait Kept: Clone {
 /// [`Lanes::new`](crate::Lanes::new). Clones are the same.
 ///
 /// One key never holds another one up. A key that nobody uses, and whose gate is as a new one would be, is forgotten as other
-/// keys are asked for, or by [`evict`](Self::evict): after that it starts anew.
+/// keys are asked for, or by [`evict`](Self::evict): after that it starts anew (a token bucket with the initial tokens that were
+/// given). One whose rate or number of permits was changed is kept.
 ///
 /// ```
 /// use millhand::{RateLimiter, ThreadPool};

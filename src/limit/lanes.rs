@@ -20,7 +20,7 @@ const ORDERED: Nature = Nature {
 /// what must not be overtaken: the changes of one customer, the writes to one file.
 ///
 /// A task holds its key through all its attempts, so a retry is not overtaken, either. With a delay it takes its place when
-/// it is due. A task that hangs beyond its `total_timeout` holds its key until its body returns.
+/// it is due. Lanes go by no clock: a pool with any takes them. A task that hangs beyond its `total_timeout` holds its key until its body returns.
 ///
 /// ```
 /// use millhand::{Lanes, ThreadPool};

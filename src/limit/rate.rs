@@ -130,7 +130,8 @@ impl RateLimiter {
     /// For tasks that count more than one: `.gate(&limiter.weight(3)?)`. All or nothing.
     ///
     /// # Errors
-    /// [`LimitError::TooHeavy`] when so much never passes at once, [`LimitError::Invalid`] for a weight of 0.
+    /// [`LimitError::TooHeavy`] when so much never passes at once (more than a token bucket's burst, which is 1 unless given, or
+    /// than a window's smallest limit), [`LimitError::Invalid`] for a weight of 0.
     ///
     /// ```
     /// use millhand::{RateLimiter, ThreadPool};

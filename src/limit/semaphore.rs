@@ -23,6 +23,9 @@ const RETURNS: Nature = Nature {
 /// A task has its permit from the start of an attempt until the body has returned, however that ends; between two attempts
 /// of a retried task it is free. Who must wait does so in one line, first come, first served; a task without a worker.
 ///
+/// A task whose turn it is has the next permit kept for it until a worker of its pool has time: a pool that is busy for long
+/// keeps the others waiting that share a gate with it.
+///
 /// A wait that closes a circle over permits is not seen: a body that holds the last permit and joins a task that wants one
 /// waits for ever.
 ///

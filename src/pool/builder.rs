@@ -120,8 +120,8 @@ impl PoolBuilder {
         self
     }
 
-    /// How many tasks may be queued, 1 or more; running ones do not count, nor does what a worker of the pool submits
-    /// itself. Default: unbounded.
+    /// How many tasks may be queued, 1 or more, those that are delayed or wait at a gate for the first time included; running
+    /// ones do not count, nor does what waits for a retry, nor what a worker of the pool submits itself. Default: unbounded.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().queue_capacity(1).build()?;

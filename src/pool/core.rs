@@ -15,7 +15,7 @@ use crate::pool::crew::{Crew, Desk};
 use crate::pool::intake::{Hold, Intake};
 use crate::pool::options::Options;
 use crate::pool::phase::{Phase, PhaseCell};
-use crate::pool::queue::{ChannelQueue, Item, RunQueue, Ticket};
+use crate::pool::queue::{ChannelQueue, RunQueue, Ticket};
 use crate::pool::quiet::Quiet;
 use crate::pool::report::PendingTask;
 use crate::pool::seats::Seats;
@@ -172,7 +172,7 @@ impl Core {
         if spec.plan.is_some() {
             return cell.send_off();
         }
-        self.queue.push(Item::Task(Ticket::new(cell)));
+        self.queue.push(Ticket::new(cell));
         self.something_is_ready();
     }
 
@@ -331,7 +331,7 @@ impl Core {
     /// Nothing is left and nothing comes: the workers leave, each waking the next.
     pub(crate) fn end(&self) {
         if self.phase.advance(Phase::Over) {
-            self.queue.push(Item::Look);
+            self.queue.push_look();
             self.timer.look();
             self.quiet.poke();
         }

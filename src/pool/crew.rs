@@ -40,10 +40,10 @@ pub(crate) struct Waiting {
     held: bool,
 }
 
-/// What the end of a wait is to the seats.
+/// What the end of a wait came to.
 pub(crate) enum Back {
-    /// The seat is to be taken again.
-    Sits,
+    /// The seat is taken again; whether an idle thread must be told to look, since one is too many.
+    Sits(bool),
     /// It had been given up before, or is forfeited meanwhile.
     StaysAway,
 }
@@ -77,17 +77,27 @@ impl Desk {
         held
     }
 
-    /// The innermost wait is over.
-    pub(crate) fn wait_ends(&self) -> (Waiting, Back) {
+    /// The innermost wait is over: the seat is taken again if it was given up for it, unless it is forfeited. In one step
+    /// with that decision, as `forfeit` gives it up in one: each seat is given up once and taken once.
+    pub(crate) fn wait_ends(&self, seats: &Seats) -> (Waiting, Back) {
         let mut sitting = self.sitting.lock();
         let Some(wait) = sitting.waits.pop() else {
             unreachable!("a seat is retaken as often as it was left")
         };
         let back = match wait.held && sitting.forfeited.is_empty() {
-            true => Back::Sits,
+            true => Back::Sits(seats.retake(wait.for_ever)),
             false => Back::StaysAway,
         };
         (wait, back)
+    }
+
+    /// The innermost wait is not to be; says whether the seat is forfeited meanwhile.
+    pub(crate) fn wait_refused(&self) -> (Waiting, bool) {
+        let mut sitting = self.sitting.lock();
+        let Some(wait) = sitting.waits.pop() else {
+            unreachable!("a wait is refused after it began")
+        };
+        (wait, !sitting.forfeited.is_empty())
     }
 
     /// `task`, if its body is on this worker's stack, takes the worker's seat away; says whether it did.
@@ -95,7 +105,7 @@ impl Desk {
         let mut sitting = self.sitting.lock();
         // ORDERING: before the look at the frames; pairs with `left`.
         self.forfeits.store(true, Ordering::SeqCst);
-        if !self.frames.all().iter().any(|body| body.id() == task) {
+        if !self.frames.has(task) {
             self.forfeits
                 .store(!sitting.forfeited.is_empty(), Ordering::SeqCst);
             return false;
@@ -109,8 +119,9 @@ impl Desk {
         had_it
     }
 
-    /// The body of `task` has left the frames; says whether the seat is to be taken again.
-    pub(crate) fn left(&self, task: TaskId) -> bool {
+    /// The body of `task` has left the frames, and the seat is taken again if it was forfeited by that body; says whether
+    /// an idle thread must be told to look.
+    pub(crate) fn left(&self, task: &TaskRef, seats: &Seats) -> bool {
         // ORDERING: after the frames were changed, under their lock; pairs with `forfeit`: either the flag is seen here,
         // or the body is not seen there.
         if !self.forfeits.load(Ordering::SeqCst) {
@@ -118,11 +129,12 @@ impl Desk {
         }
         let mut sitting = self.sitting.lock();
         let before = sitting.forfeited.len();
+        let task = task.id();
         sitting.forfeited.retain(|body| *body != task);
         let regains = before > 0 && sitting.forfeited.is_empty();
         self.forfeits
             .store(!sitting.forfeited.is_empty(), Ordering::SeqCst);
-        regains && sitting.waits.is_empty()
+        regains && sitting.waits.is_empty() && seats.retake(false)
     }
 }
 

@@ -61,12 +61,6 @@ impl<T> DelayHeap<T> {
         self.entries.len()
     }
 
-    /// Drops, here, what `keep` does not want. O(n). The order stays.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
-        self.entries.retain(|entry| keep(&entry.item));
-        self.give_memory_back();
-    }
-
     /// Takes what `which` names, in the order in which it would have been due. O(n), and the sorting of what is taken.
     /// A `which` that panics loses all that there is.
     pub(crate) fn extract(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
@@ -199,7 +193,7 @@ mod tests {
                         prop_assert_eq!(model.pop_due(now), None);
                     }
                     Step::Retain(n, rest) => {
-                        heap.retain(|item| item % n != rest);
+                        drop(heap.extract(|item| item % n == rest));
                         model.extract(|item| item % n == rest);
                     }
                     Step::Extract(n, rest) => {
@@ -234,7 +228,7 @@ mod tests {
         let alive = std::rc::Rc::new(());
         let mut heap = DelayHeap::new();
         (0..100).for_each(|n| heap.push(at(base, n % 7), (n, alive.clone())));
-        heap.retain(|(n, _)| n % 2 == 0);
+        drop(heap.extract(|(n, _)| n % 2 != 0));
         assert_eq!(std::rc::Rc::strong_count(&alive), 51);
         drop(heap.extract(|(n, _)| n % 4 == 0));
         assert_eq!(std::rc::Rc::strong_count(&alive), 26);
@@ -254,7 +248,7 @@ mod tests {
         let few = |heap: &DelayHeap<u64>| heap.entries.capacity() <= 4 * heap.len().max(SMALL);
 
         let mut heap = full(many);
-        heap.retain(|n| n % 1000 == 0);
+        drop(heap.extract(|n| n % 1000 != 0));
         assert!(few(&heap) && heap.len() == 100);
 
         let mut heap = full(many);
@@ -279,7 +273,7 @@ mod tests {
         let mut heap = DelayHeap::new();
         (0..1024).for_each(|n| heap.push(at(base, 0), n));
         let places = heap.entries.capacity();
-        heap.retain(|n| n % 2 == 0);
+        drop(heap.extract(|n| n % 2 != 0));
         assert_eq!(heap.entries.capacity(), places);
     }
 }

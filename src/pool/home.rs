@@ -7,7 +7,7 @@ use crate::gate::Gate;
 use crate::id::TaskId;
 use crate::pool::core::Core;
 use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue, Ticket};
+use crate::pool::queue::{RunQueue, Ticket};
 use crate::pool::report::PendingTask;
 use crate::pool::timer::{Entry, Keeper};
 use crate::task::{Home, OnTime, Rank, TaskRef};
@@ -39,7 +39,7 @@ impl Core {
 
     /// What was announced.
     fn push_remains(self: &Arc<Self>, remains: crate::task::Remains) {
-        self.queue.push(Item::Remains(remains));
+        self.queue.push_remains(remains);
         self.something_is_ready();
     }
 }

@@ -29,11 +29,17 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What the channel carries.
+/// What a worker gets.
 pub(crate) enum Item {
     Task(Ticket),
     /// What is the user's of a task that the timer has settled. Announced as a task is, until it is done.
     Remains(Remains),
+    Look,
+}
+
+/// What the channel carries: two words, so that a block of its messages stays small.
+enum Message {
+    Task(Ticket),
     /// Whoever reads it looks again: something lies in a side lane, the number of workers has changed, or the pool is
     /// over.
     Look,
@@ -61,7 +67,10 @@ impl Drop for Ticket {
 }
 
 pub(crate) trait RunQueue: Send + Sync {
-    fn push(&self, item: Item);
+    fn push(&self, task: Ticket);
+    fn push_look(&self);
+    /// Before everything else that is not called by a gate.
+    fn push_remains(&self, remains: Remains);
     /// Puts a task where it belongs by its rank.
     fn push_ranked(&self, ticket: Ticket, rank: Rank);
     fn try_pop(&self, takes: &Takes) -> Option<Item>;
@@ -82,9 +91,9 @@ const LOW_FIRST: u32 = 4096;
 
 /// First in, first out, unbounded: the bound is a count of its own.
 pub(crate) struct ChannelQueue {
-    sender: Sender<Item>,
-    receiver: Receiver<Item>,
-    lanes: Lanes<Ticket>,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    lanes: Lanes<Item>,
     /// How many looks are on their way.
     looks: AtomicUsize,
 }
@@ -100,11 +109,14 @@ impl ChannelQueue {
         }
     }
 
-    fn read(&self, item: Item) -> Item {
-        if let Item::Look = item {
-            self.looks.fetch_sub(1, Ordering::SeqCst);
+    fn read(&self, message: Message) -> Item {
+        match message {
+            Message::Task(ticket) => Item::Task(ticket),
+            Message::Look => {
+                self.looks.fetch_sub(1, Ordering::SeqCst);
+                Item::Look
+            }
         }
-        item
     }
 
     /// From the channel what is no look. The looks before it go behind it: they may be for a worker that is to leave.
@@ -116,7 +128,7 @@ impl ChannelQueue {
                 item => break item,
             }
         };
-        (0..looks).for_each(|_| self.push(Item::Look));
+        (0..looks).for_each(|_| self.push_look());
         item
     }
 
@@ -126,37 +138,48 @@ impl ChannelQueue {
         takes.0.set(take);
         let mut item = None;
         if take % LOW_FIRST == 0 {
-            item = self.lanes.pop_low().map(Item::Task);
+            item = self.lanes.pop_low();
         }
         if item.is_none() && take % CHANNEL_FIRST == 0 {
             item = self.pop_channel();
         }
         if take % CHANNEL_FIRST == CHANNEL_FIRST / 2 {
-            item = self.lanes.pop_urgent().map(Item::Task);
+            item = self.lanes.pop_urgent();
         }
         let item = item
-            .or_else(|| self.lanes.pop_high().map(Item::Task))
+            .or_else(|| self.lanes.pop_high())
             .or_else(|| self.pop_channel())
-            .or_else(|| self.lanes.pop_low().map(Item::Task));
+            .or_else(|| self.lanes.pop_low());
         self.pass_on_look();
         item
     }
 }
 
 impl RunQueue for ChannelQueue {
-    fn push(&self, item: Item) {
-        if let Item::Look = item {
-            self.looks.fetch_add(1, Ordering::SeqCst);
-        }
+    fn push(&self, task: Ticket) {
         // Cannot fail: the receiver lives as long as the sender, beside it.
-        let _ = self.sender.send(item);
+        let _ = self.sender.send(Message::Task(task));
+    }
+
+    fn push_look(&self) {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        let _ = self.sender.send(Message::Look);
+    }
+
+    fn push_remains(&self, remains: Remains) {
+        let urgent = Rank::Priority(i32::MAX);
+        let pushed = self.lanes.push(Item::Remains(remains), urgent);
+        debug_assert!(pushed.is_ok(), "what is urgent has a lane");
+        self.pass_on_look();
     }
 
     fn push_ranked(&self, ticket: Ticket, rank: Rank) {
-        match self.lanes.push(ticket, rank) {
-            Ok(()) => self.pass_on_look(),
-            Err(ticket) => self.push(Item::Task(ticket)),
+        if rank == Rank::Priority(0) {
+            return self.push(ticket);
         }
+        let pushed = self.lanes.push(Item::Task(ticket), rank);
+        debug_assert!(pushed.is_ok(), "what is not normal has a lane");
+        self.pass_on_look();
     }
 
     fn try_pop(&self, takes: &Takes) -> Option<Item> {
@@ -175,7 +198,7 @@ impl RunQueue for ChannelQueue {
 
     fn pass_on_look(&self) {
         if self.lanes.len() > 0 && self.looks.load(Ordering::SeqCst) == 0 {
-            self.push(Item::Look);
+            self.push_look();
         }
     }
 

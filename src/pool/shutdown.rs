@@ -293,7 +293,7 @@ impl Core {
             }
         }));
         // They are the workers': another shutdown may have sent them home by one already.
-        (0..looks).for_each(|_| self.queue.push(Item::Look));
+        (0..looks).for_each(|_| self.queue.push_look());
         for desk in self.desks() {
             self.cancel_all(iter::from_fn(|| desk.mail.take()));
         }

@@ -331,7 +331,9 @@ impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
     }
 
     /// Takes the delay before the next attempt from the error, such as a server's `Retry-After`; `None` leaves it to the
-    /// policy. It is used as it is: the policy's `max_delay` and jitter are for its own delays. Called on the worker.
+    /// policy. It is used as it is: the policy's `max_delay` and jitter are for its own delays. A server may say anything, and a
+    /// drain waits for a task that waits: `max_elapsed` or a [`total_timeout`](TaskBuilder::total_timeout) bounds that. Called on
+    /// the worker; one that panics ends the attempts.
     ///
     /// ```
     /// use millhand::{Retry, ThreadPool};
@@ -474,8 +476,8 @@ impl<K> TaskBuilder<K> {
 
     /// Which of the ready tasks run first: higher ones. Default: 0. Equal ones keep the order in which they became ready.
     ///
-    /// Tasks below 0 run when no others are ready; but now and then a worker takes one from further back, so that nothing
-    /// waits for ever.
+    /// Tasks below 0 run when no others are ready; but now and then a worker takes one from further back, so that normal tasks
+    /// get on beside any number of urgent ones, and low ones beside both. (Among urgent ones the higher always come first.)
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -511,7 +513,8 @@ impl<K> TaskBuilder<K> {
         self.with_plan(|plan| plan.delay = Some(delay))
     }
 
-    /// Lets the tasks join the queue at `instant` of the pool's clock; at once if that has passed.
+    /// Lets the tasks join the queue at `instant` of the pool's clock ([`Clock::now`](crate::Clock::now)); at once if that has
+    /// passed.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -609,17 +612,18 @@ impl<K: Clone> Clone for TaskBuilder<K> {
     }
 }
 
-impl<K> fmt::Debug for TaskBuilder<K> {
+impl<K: fmt::Debug> fmt::Debug for TaskBuilder<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             core: _,
             spec: Spec { name, token, plan },
-            kind: _,
+            kind,
         } = self;
         f.debug_struct("TaskBuilder")
             .field("name", name)
             .field("token", token)
             .field("plan", plan)
+            .field("kind", kind)
             .finish_non_exhaustive()
     }
 }

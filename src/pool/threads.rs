@@ -6,7 +6,7 @@ use crate::error::{Deadlock, TaskError};
 use crate::pool::core::Core;
 use crate::pool::crew::Desk;
 use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue};
+use crate::pool::queue::RunQueue;
 use crate::pool::seats::Spare;
 use crate::pool::worker;
 use crate::task::TaskRef;
@@ -98,7 +98,7 @@ impl Core {
             self.seats.make_do(now);
         }
         // One look a thread that is too many; a busy one sees it at its next boundary without.
-        (0..surplus).for_each(|_| self.queue.push(Item::Look));
+        (0..surplus).for_each(|_| self.queue.push_look());
         // More seats than before may be free now, with work ready.
         self.call_spare();
         now
@@ -117,7 +117,7 @@ impl Core {
         let was_last = crew.leave(desk.index);
         drop(crew);
         if over && !was_last {
-            self.queue.push(Item::Look);
+            self.queue.push_look();
         }
         true
     }

@@ -7,8 +7,10 @@
 // it, and when more than half of the heap is dead it is swept. The count is about right, no more: what was fired a moment
 // before is counted, too.
 
+use crate::alarm;
 use crate::clock::{Clock, Wake};
 use crate::gate::Gate;
+use crate::panic;
 use crate::pool::heap::DelayHeap;
 use crate::task::{OnTime, TaskRef};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -219,12 +221,14 @@ impl Timer {
     }
 
     fn fire_due<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, now: Instant, keeper: &K) {
+        let mut dead = Vec::new();
         while let Some(entry) = heap.pop_due(now) {
             if !entry.is_live() {
                 let less = |dead: usize| Some(dead.saturating_sub(1));
                 let _ = self
                     .dead
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+                dead.extend(entry.last_of_a_task());
                 continue;
             }
             match entry {
@@ -235,6 +239,14 @@ impl Timer {
                     }
                 }
             }
+        }
+        Self::bury(dead);
+    }
+
+    /// Drops the dead where that may be done.
+    fn bury(dead: Vec<TaskRef>) {
+        if !dead.is_empty() {
+            alarm::apart(move || dead.into_iter().for_each(panic::discard));
         }
     }
 
@@ -254,7 +266,9 @@ impl Timer {
     fn sweep(&self, heap: &mut DelayHeap<Entry>) {
         if is_due_for_sweep(self.dead.load(Ordering::Relaxed), heap.len()) {
             self.dead.store(0, Ordering::Relaxed);
-            heap.retain(Entry::is_live);
+            let dead = heap.extract(|entry| !entry.is_live());
+            let last = dead.into_iter().filter_map(Entry::last_of_a_task);
+            Self::bury(last.collect());
         }
         self.len.store(heap.len(), Ordering::Relaxed);
         self.asked.store(false, Ordering::Relaxed);
@@ -266,6 +280,14 @@ fn is_due_for_sweep(dead: usize, len: usize) -> bool {
 }
 
 impl Entry {
+    /// The task of a dead entry, if nobody else has it and something of the user's hangs on it still.
+    fn last_of_a_task(self) -> Option<TaskRef> {
+        match self {
+            Self::Task(task, _) if Arc::strong_count(&task) == 1 && task.has_hooks() => Some(task),
+            _ => None,
+        }
+    }
+
     fn is_live(&self) -> bool {
         match self {
             Self::Task(task, what) => task.awaits(*what),

@@ -154,13 +154,6 @@ impl Worker {
         stuck
     }
 
-    /// The seat is taken again, whoever else has sat down meanwhile.
-    fn sit_down(&self, for_ever: bool) {
-        if self.core.seats.retake(for_ever) {
-            self.core.queue.push(Item::Look);
-        }
-    }
-
     /// What tells this worker from all others of the process.
     fn place(&self) -> Place {
         (self.core.owner(), self.desk.index)
@@ -211,8 +204,8 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
 }
 
 impl Stage for Worker {
-    fn enter(&self, task: TaskRef) {
-        let limited = (!task.is_plain()).then(|| task.clone());
+    fn enter(&self, task: TaskRef, is_plain: bool) {
+        let limited = (!is_plain).then(|| task.clone());
         self.desk.frames.push(task);
         // Its time may have ended before it was to be found here.
         if let Some(task) = limited.filter(|task| task.outcome_kind().is_some()) {
@@ -231,8 +224,8 @@ impl Stage for Worker {
         let Some(task) = self.desk.frames.pop() else {
             unreachable!("a body that returns was entered")
         };
-        if self.desk.left(task.id()) {
-            self.sit_down(false);
+        if self.desk.left(&task, &self.core.seats) {
+            self.core.queue.push_look();
         }
         task
     }
@@ -256,22 +249,24 @@ impl Seat for Worker {
         if !self.is_stuck(for_ever, held) {
             return Ok(());
         }
-        // The seat is held again, or was given up before; unless it was forfeited in between.
-        let (refused, back) = self.desk.wait_ends();
-        if held && matches!(back, Back::StaysAway) {
+        // It was not given up for this wait; unless it was forfeited in between, for which it has to be.
+        let (refused, forfeited) = self.desk.wait_refused();
+        if held && forfeited {
             let _ = self.core.seats.leave(false);
+            self.core.call_spare();
         }
         waits::leave(self.place(), &refused.bodies);
         Err(self.core.deadlock_at_bound())
     }
 
     fn retake(&self) {
-        let (over, back) = self.desk.wait_ends();
+        let (over, back) = self.desk.wait_ends(&self.core.seats);
         if !over.bodies.is_empty() {
             waits::leave(self.place(), &over.bodies);
         }
         match back {
-            Back::Sits => self.sit_down(over.for_ever),
+            Back::Sits(true) => self.core.queue.push_look(),
+            Back::Sits(false) => {}
             Back::StaysAway if over.for_ever => self.core.seats.still_away(),
             Back::StaysAway => {}
         }

@@ -104,8 +104,8 @@ impl Ran {
 
 /// Where a body runs: a worker.
 pub(crate) trait Stage {
-    /// The task's body is about to run here.
-    fn enter(&self, task: TaskRef);
+    /// The task's body is about to run here; `is_plain`, as it says itself.
+    fn enter(&self, task: TaskRef, is_plain: bool);
     /// It has returned: gives the task that was entered last.
     fn exit(&self) -> TaskRef;
     /// Who hears of a panic that nobody will read.
@@ -246,6 +246,8 @@ pub(crate) trait AnyTask: Send + Sync {
     fn awaits(&self, what: OnTime) -> bool;
     /// Takes it out of the timer or a gate's line, as if it had a ticket; says whether it was still to be had.
     fn recall(&self) -> bool;
+    /// Whether somebody has left hooks on its tokens.
+    fn has_hooks(&self) -> bool;
     /// Whether it has never begun.
     fn is_fresh(&self) -> bool;
     /// The number of the present attempt, and what the last one failed with.

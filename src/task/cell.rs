@@ -191,7 +191,10 @@ impl<W: Work> Cell<W> {
     }
 
     pub(crate) fn bury(&self, kind: OutcomeKind, aftermath: Aftermath<W::Output>) -> Ran {
-        let Aftermath { unwanted, rest } = aftermath;
+        let Aftermath { unwanted, mut rest } = aftermath;
+        if let Some(waker) = rest.as_mut().and_then(|rest| rest.waker.take()) {
+            panic::shield("a waker", || waker.wake());
+        }
         if let Some(outcome) = unwanted {
             if kind == OutcomeKind::Failed {
                 self.failed_unseen();

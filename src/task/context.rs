@@ -37,6 +37,10 @@ impl Frames {
         self.0.lock().last().cloned()
     }
 
+    pub(crate) fn has(&self, task: TaskId) -> bool {
+        self.0.lock().iter().any(|body| body.id() == task)
+    }
+
     pub(crate) fn all(&self) -> Vec<TaskRef> {
         self.0.lock().clone()
     }

@@ -114,16 +114,13 @@ impl<W: Work> Cell<W> {
     pub(crate) fn pass(self: &Arc<Self>) -> Passed<W> {
         let course = self.slot.with_course(|course, _| {
             let expires = course.expires.filter(|_| course.attempts == 0);
-            (course.policy.clone(), course.order, expires)
+            (course.policy.clone(), course.order, expires, course.ends)
         });
-        let Some((Policy { plan, home }, order, expires)) = course else {
+        let Some((Policy { plan, home }, order, expires, ends)) = course else {
             return Passed::Gone;
         };
-        // The clock decides, not whether the timer was faster.
-        if expires.is_some_and(|at| at <= home.now()) {
-            if let Some(remains) = self.clone().on_time(OnTime::Expire) {
-                remains();
-            }
+        let ends = [(expires, OnTime::Expire), (ends, OnTime::End)];
+        if self.is_over(ends, &*home) {
             return Passed::Gone;
         }
         let mut claimed = None;
@@ -168,6 +165,23 @@ impl<W: Work> Cell<W> {
         Passed::Claimed(claimed)
     }
 
+    /// Settles it if one of these times has come: the clock decides, not whether the timer was faster.
+    fn is_over<const N: usize>(
+        self: &Arc<Self>,
+        ends: [(Option<Instant>, OnTime); N],
+        home: &dyn Home,
+    ) -> bool {
+        for (at, what) in ends {
+            if at.is_some_and(|at| at <= home.now()) {
+                if let Some(remains) = self.clone().on_time(what) {
+                    remains();
+                }
+                return true;
+            }
+        }
+        false
+    }
+
     /// An attempt has ended: gives its permits back, and sends the task for another one if there is to be one. Otherwise
     /// says how it is to be settled.
     pub(crate) fn ended(
@@ -175,7 +189,7 @@ impl<W: Work> Cell<W> {
         result: Result<W::Output, Payload>,
         work: Option<W>,
     ) -> Option<Result<W::Output, Payload>> {
-        let Some((Policy { plan, home }, facts, order, late, timed)) =
+        let Some((Policy { plan, home }, facts, order, late, timed, ends)) =
             self.slot.with_course(|course, running| {
                 let now = course.policy.home.now();
                 let begun = course.begun.unwrap_or(now);
@@ -188,7 +202,14 @@ impl<W: Work> Cell<W> {
                 let timed = ends.is_some() && !course.late;
                 // Here, too, the clock decides.
                 let late = running && (course.late || ends.is_some_and(|at| at <= now));
-                (course.policy.clone(), facts, course.order, late, timed)
+                (
+                    course.policy.clone(),
+                    facts,
+                    course.order,
+                    late,
+                    timed,
+                    course.ends,
+                )
             })
         else {
             return Some(result);
@@ -196,6 +217,7 @@ impl<W: Work> Cell<W> {
         if timed {
             home.stale(1);
         }
+        self.is_over([(ends, OnTime::End)], &*home);
         let result = self.judge(result, late);
         let next = work.and_then(|work| self.next_attempt(work, &result, late, &facts, &*home));
         let Some((work, to)) = next else {

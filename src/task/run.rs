@@ -103,7 +103,8 @@ impl<W: Work> AnyTask for Cell<W> {
             self.slot.with_extras(|extras, _| extras.started = None);
         }
         // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
-        stage.enter(self);
+        let is_plain = !self.slot.has_course();
+        stage.enter(self, is_plain);
         let (result, work) = match stopped {
             None => claimed.work.attempt(),
             Some(reason) => {
@@ -115,13 +116,13 @@ impl<W: Work> AnyTask for Cell<W> {
             Ok(cell) => cell,
             Err(_) => unreachable!("frames are left in the order in which they were entered"),
         };
-        let result = if cell.slot.has_course() {
+        let result = if is_plain {
+            result
+        } else {
             match cell.ended(result, work) {
                 Some(result) => result,
                 None => return Run::Away,
             }
-        } else {
-            result
         };
         let outcome = result.map_err(|payload| match panic::checkpoint_of(&payload) {
             Some(reason) => TaskError::stopped(reason),
@@ -134,7 +135,7 @@ impl<W: Work> AnyTask for Cell<W> {
             ))),
         });
         let ran = cell.settle(outcome);
-        if cell.slot.has_course() {
+        if !is_plain {
             cell.has_finished();
         }
         Run::Done(ran)
@@ -167,9 +168,11 @@ impl<W: Work> AnyTask for Cell<W> {
     }
 
     fn wait(self: Arc<Self>, deadline: Option<Instant>) -> Result<bool, TaskError> {
+        // One that the timer settles in the end is waited for no longer than that.
+        let limited = || self.slot.with_course(|course, _| course.ends.is_some());
         self.slot.wait(deadline, || match deadline {
-            Some(_) => Wait::Open,
-            None => Wait::Task(self.awaited()),
+            None if limited() != Some(true) => Wait::Task(self.awaited()),
+            _ => Wait::Open,
         })
     }
 
@@ -202,6 +205,16 @@ impl<W: Work> AnyTask for Cell<W> {
 
     fn recall(&self) -> bool {
         self.slot.go(Whereabouts::Queue)
+    }
+
+    fn has_hooks(&self) -> bool {
+        let tokens = self.slot.peek_extras(|extras| {
+            let course = extras.course.as_ref();
+            let attempt = course.and_then(|course| course.attempt_token.clone());
+            [extras.token.clone(), attempt]
+        });
+        let mut tokens = tokens.into_iter().flatten().flatten();
+        tokens.any(|token| token.has_hooks())
     }
 
     fn is_fresh(&self) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! Layer 2. The timer may run and drop nothing of the user's: what is to be dropped or called is handed out.
 
-use crate::aftermath::{TimedOut, Unrun};
+use crate::aftermath::{Aftermath, TimedOut, Unrun};
+use crate::alarm;
 use crate::event::OutcomeKind;
 use crate::extras::Whereabouts;
 use crate::gate;
@@ -46,8 +47,7 @@ impl<W: Work> Cell<W> {
             token,
             ..
         } = unrun;
-        // The task's own hook on its token would want a thread, for nothing.
-        drop(aftermath.rest.as_mut().and_then(|rest| rest.hook.take()));
+        wake_apart(&mut aftermath);
         if let Some(token) = token {
             token.cancel_apart(CancelReason::Deadline);
         }
@@ -61,7 +61,7 @@ impl<W: Work> Cell<W> {
         match self.slot.time_out() {
             TimedOut::Unrun(unrun) => Some(self.lays_out(unrun, OutcomeKind::TimedOut)),
             TimedOut::Running(mut aftermath, token) => {
-                drop(aftermath.rest.as_mut().and_then(|rest| rest.hook.take()));
+                wake_apart(&mut aftermath);
                 let course = self.slot.with_course(|course, _| {
                     let home = course.policy.home.clone();
                     (home, course.attempt_token.clone())
@@ -71,8 +71,9 @@ impl<W: Work> Cell<W> {
                 for token in token.into_iter().chain(attempt) {
                     token.cancel_apart(CancelReason::Deadline);
                 }
-                let ran = self.bury(OutcomeKind::TimedOut, aftermath);
-                Some(Box::new(move || ran.retire()))
+                Some(Box::new(move || {
+                    self.bury(OutcomeKind::TimedOut, aftermath).retire();
+                }))
             }
             TimedOut::Finished => None,
         }
@@ -125,5 +126,17 @@ impl<W: Work> Cell<W> {
             (end, course.policy.home.clone())
         })?;
         Some(end?.saturating_duration_since(home.now()))
+    }
+}
+
+/// Sees to the rest of a task that the timer has settled: whoever awaits it is woken on a thread of its own, since all
+/// workers may be busy. The task's own hook on its token would want such a thread, too, for nothing.
+fn wake_apart<T>(aftermath: &mut Aftermath<T>) {
+    let Some(rest) = &mut aftermath.rest else {
+        return;
+    };
+    drop(rest.hook.take());
+    if let Some(waker) = rest.waker.take() {
+        alarm::apart(move || panic::shield("a waker", || waker.wake()));
     }
 }

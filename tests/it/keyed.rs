@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 fn limits(clock: &ManualClock) -> Keyed<u32, RateLimiter> {
     RateLimiter::keyed(
@@ -351,4 +352,19 @@ fn many_threads_find_one_gate_a_key_while_others_are_forgotten() {
     });
     locks.evict();
     assert!(locks.is_empty());
+}
+
+#[test]
+fn a_key_that_was_changed_is_kept_as_it_is() {
+    let locks = Semaphore::keyed(5).unwrap();
+    locks.key("ann").resize(1).unwrap();
+    locks.evict();
+    assert_eq!(locks.key("ann").available(), 1);
+    let hour = Duration::from_secs(3600);
+    let limits =
+        RateLimiter::keyed(RateLimiter::token_bucket(100, Duration::from_secs(1))).unwrap();
+    limits.key("ann").set_rate(1, hour).unwrap();
+    limits.evict();
+    assert!(limits.key("ann").try_acquire(1).is_ok());
+    assert!(limits.key("ann").acquire_timeout(1, hour / 2).is_err());
 }

@@ -261,14 +261,14 @@ fn a_body_that_waits_when_its_time_is_over_keeps_the_seats_right() {
         ("sleep", |_, _| assert!(millhand::sleep(HOUR).is_err())),
         ("token", |_, _| millhand::current().unwrap().token().wait()),
         ("acquire", |_, semaphore| {
-            assert!(semaphore.acquire().is_err())
+            assert!(semaphore.acquire().is_err());
         }),
         ("join", |handle, _| drop(must_recv(&handle).join())),
         ("timed join", |handle, _| {
-            drop(must_recv(&handle).join_timeout(LONG))
+            drop(must_recv(&handle).join_timeout(LONG));
         }),
         ("blocking", |handle, _| {
-            millhand::blocking(|| while handle.recv().is_ok() {})
+            millhand::blocking(|| while handle.recv().is_ok() {});
         }),
     ];
     for (what, body) in bodies {

@@ -67,7 +67,7 @@ struct Here {
 }
 
 impl Stage for Here {
-    fn enter(&self, task: TaskRef) {
+    fn enter(&self, task: TaskRef, _: bool) {
         self.task.replace(Some(task));
     }
 

@@ -117,6 +117,9 @@ impl Scene {
             drop(outcome);
         }
         if let Some(rest) = aftermath.rest {
+            if let Some(waker) = rest.waker {
+                waker.wake();
+            }
             for (_, callback) in rest.callbacks {
                 callback(&self.summary());
             }

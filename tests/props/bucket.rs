@@ -122,7 +122,8 @@ fn the_largest_numbers_fit() {
             assert!(bucket.set_rate(late, rate, longest));
             assert!(bucket.set_rate(late, u32::MAX, NANO));
             let full = late + NANO;
-            assert!(bucket.is_fresh(full));
+            assert_eq!(bucket.available(full), u32::MAX);
+            assert!(!bucket.is_fresh(full), "with another rate");
             assert_eq!(bucket.try_take(full, 0, u32::MAX), Ok(()));
             let next = Refusal::Until(full + NANO);
             assert_eq!(bucket.ask(full, 0, 1), Err(next));
@@ -191,7 +192,9 @@ proptest! {
             let until = exact.at + duration(missing.div_ceil(exact.rate));
             let expected = if missing == 0 { Ok(()) } else { Err(Refusal::Until(until)) };
             prop_assert_eq!(bucket.ask(now, 0, weight), expected);
-            prop_assert_eq!(bucket.is_fresh(now), exact.parts == exact.burst * exact.per);
+            let is_full = exact.parts == exact.burst * exact.per;
+            prop_assert_eq!(bucket.available(now) == burst, is_full);
+            prop_assert_eq!(bucket.is_fresh(now), is_full && !bucket.changed);
             let mut answer = bucket.try_take(now, 0, weight);
             prop_assert_eq!(answer, expected);
             if let Err(Refusal::Until(instant)) = answer {
