@@ -49,6 +49,21 @@ impl TaskError {
     }
 }
 
+impl TaskError {
+    /// The same for one more reader: of a panic only what it said, since a payload is one reader's alone.
+    pub(crate) fn copy(&self) -> Self {
+        match self {
+            Self::Panicked(panic) => Self::Panicked(Box::new(panic.copy())),
+            Self::Cancelled(reason) => Self::Cancelled(*reason),
+            Self::Expired => Self::Expired,
+            Self::TimedOut => Self::TimedOut,
+            Self::Rejected(rejection) => Self::Rejected(*rejection),
+            Self::WouldDeadlock(deadlock) => Self::WouldDeadlock(deadlock.clone()),
+            Self::Forked => Self::Forked,
+        }
+    }
+}
+
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,6 +102,9 @@ pub enum Rejection {
     Full,
     /// The pool belongs to the process that this one was forked from.
     Forked,
+    /// It was to continue a promise, which belongs to no pool, and from a thread that is no worker:
+    /// [`submit_after`](crate::TaskBuilder::submit_after) names the pool.
+    NoPool,
     /// The task's options contradict each other, or one of them makes no sense.
     Invalid(InvalidTask),
 }
@@ -120,6 +138,8 @@ pub enum InvalidTask {
     ExpiresBeyondTotal,
     /// A rate limiter goes by another clock than the pool.
     ForeignClock,
+    /// [`when_any`](crate::when_any) of no handles at all.
+    FirstOfNone,
 }
 
 impl fmt::Display for InvalidTask {
@@ -134,6 +154,7 @@ impl fmt::Display for InvalidTask {
             Self::AttemptBeyondTotal => "`attempt_timeout` must not be longer than `total_timeout`",
             Self::ExpiresBeyondTotal => "`expires` must not be longer than `total_timeout`",
             Self::ForeignClock => "a rate limiter in `gate` must go by the pool's `clock`",
+            Self::FirstOfNone => "`when_any` must be given at least one handle",
         })
     }
 }
@@ -146,6 +167,9 @@ impl fmt::Display for Rejection {
             Self::Closed => "the pool is closed",
             Self::Full => "the queue is full",
             Self::Forked => "the pool belongs to the process that this one was forked from",
+            Self::NoPool => {
+                "a promise has no pool that could continue it: `pool.task().submit_after` names one"
+            }
             Self::Invalid(invalid) => return fmt::Display::fmt(invalid, f),
         })
     }

@@ -22,6 +22,7 @@ pub(crate) struct Extras<P = ()> {
     /// When it was claimed.
     pub(crate) started: Option<Instant>,
     pub(crate) course: Option<Box<Course<P>>>,
+    pub(crate) watchers: Vec<Watcher>,
     pub(crate) callbacks: Vec<(u64, Callback)>,
     pub(crate) waker: Option<Waker>,
 }
@@ -36,6 +37,7 @@ impl<P> Default for Extras<P> {
             hook: None,
             started: None,
             course: None,
+            watchers: Vec::new(),
             callbacks: Vec::new(),
             waker: None,
         }
@@ -48,6 +50,8 @@ pub(crate) struct Course<P> {
     /// Its place among all that have a course, drawn when it is due.
     pub(crate) order: u64,
     pub(crate) whereabouts: Whereabouts,
+    /// How many of the tasks that it continues are still to settle.
+    pub(crate) awaits: usize,
     /// The attempts that have begun.
     pub(crate) attempts: u32,
     /// When the first did.
@@ -77,9 +81,31 @@ pub(crate) enum Whereabouts {
     },
     /// In a gate's line.
     Line,
+    /// Behind the tasks that it continues; not announced to its pool yet.
+    Behind,
 }
 
 pub(crate) type Callback = Box<dyn FnOnce(&Summary) + Send>;
+
+/// One that is told, once, that a task has settled: who waits for several, who continues it. The library's own, so it is
+/// told before the user's callbacks are run.
+pub(crate) trait Watch: Send + Sync {
+    /// `place`: which of those it watches, by its own count.
+    fn settled(self: Arc<Self>, place: usize);
+}
+
+/// Who watches, and by which place he knows this task.
+pub(crate) struct Watcher {
+    pub(crate) who: Arc<dyn Watch>,
+    pub(crate) place: usize,
+}
+
+impl Watcher {
+    /// What tells one from another.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.who).cast::<()>() as usize
+    }
+}
 
 /// A place in a bounded queue; dropping it gives it back.
 pub(crate) struct Place(pub(crate) Arc<dyn Places>);
@@ -99,6 +125,7 @@ impl Drop for Place {
 pub(crate) struct Rest {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) started: Option<Instant>,
+    pub(crate) watchers: Vec<Watcher>,
     pub(crate) callbacks: Vec<(u64, Callback)>,
     /// Whom to wake: an executor's code, so not for everybody to call.
     pub(crate) waker: Option<Waker>,

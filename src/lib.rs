@@ -198,21 +198,24 @@
 //
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
-//   ground       sync clock fork id reason counters panic error event seat alarm
+//   ground       sync clock flat fork id reason counters panic error event seat alarm
 //   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
 //   task         task/
 //   pool         pool/
 //   limits       limit/
+//   composition  compose/
 //   signals      signal
 
 mod aftermath;
 mod alarm;
 mod cancel;
 mod clock;
+mod compose;
 mod counters;
 mod error;
 mod event;
 mod extras;
+mod flat;
 mod fork;
 mod gate;
 mod id;
@@ -230,6 +233,10 @@ mod task;
 
 pub use cancel::{CancelGuard, CancelToken};
 pub use clock::{Clock, ManualClock};
+pub use compose::{
+    AsCompleted, Failure, Failures, Handle, HandleSet, Handles, OkSet, Until, WhenAll, WhenAny,
+    as_completed, join_all, join_all_ok, race, race_ok, wait_any, wait_for, when_all, when_any,
+};
 pub use error::{
     BuildError, Deadlock, InvalidTask, JoinError, PoolError, Rejection, Stopped, SubmitError,
     TaskError,

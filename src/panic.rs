@@ -3,11 +3,11 @@
 //! Layer 0, and the only file that catches an unwind. Whatever the library runs or drops for a user goes through
 //! here, so that no panic of theirs takes a worker, a lock or another task with it.
 
+use crate::flat;
 use crate::id::TaskId;
 use crate::reason::CancelReason;
 use parking_lot::Mutex;
 use std::any::Any;
-use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -36,36 +36,12 @@ pub(crate) fn discard<T>(value: T) {
     }
 }
 
-thread_local! {
-    /// What is to be dropped by the outermost `discard_flat` of this thread; `None` while there is none.
-    static LATER: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
-}
-
 /// As `discard`, for what may hold other tasks' handles, whose drop may cancel those tasks, and so on: a chain of any
 /// length is dropped by a loop.
 pub(crate) fn discard_flat<T: 'static>(value: T) {
-    if !std::mem::needs_drop::<T>() {
-        return;
+    if std::mem::needs_drop::<T>() {
+        flat::run(move || discard(value));
     }
-    let mut value = Some(value);
-    let outermost = LATER.try_with(|later| match &mut *later.borrow_mut() {
-        Some(later) => {
-            later.extend(value.take().map(|value| Box::new(value) as Box<dyn Any>));
-            false
-        }
-        none => {
-            *none = Some(Vec::new());
-            true
-        }
-    });
-    discard(value);
-    if outermost != Ok(true) {
-        return;
-    }
-    while let Some(next) = LATER.with_borrow_mut(|later| later.as_mut()?.pop()) {
-        discard(next);
-    }
-    LATER.set(None);
 }
 
 /// Drops a payload. One whose own drop panics is dropped no further: what it leaves is leaked.
@@ -149,6 +125,18 @@ impl TaskPanic {
             message: message(&*payload).into(),
             payload: Mutex::new(Some(payload)),
             sink,
+        }
+    }
+
+    /// For one more reader, without the payload, and with nobody to tell when it is not read.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            task: self.task,
+            name: self.name.clone(),
+            site: self.site,
+            message: self.message.clone(),
+            payload: Mutex::new(None),
+            sink: None,
         }
     }
 

@@ -29,6 +29,8 @@ pub enum CancelReason {
     Dropped = 5,
     /// A deadline passed.
     Deadline = 6,
+    /// Another task of its group failed ([`join_all_ok`](crate::join_all_ok)).
+    Group = 7,
 }
 
 impl CancelReason {
@@ -41,6 +43,7 @@ impl CancelReason {
             Self::Race,
             Self::Dropped,
             Self::Deadline,
+            Self::Group,
         ]
         .into_iter()
         .find(|reason| *reason as u8 == code)
@@ -56,6 +59,7 @@ impl fmt::Display for CancelReason {
             Self::Race => "another task won the race",
             Self::Dropped => "dropped by whoever held it",
             Self::Deadline => "its deadline passed",
+            Self::Group => "another task of its group failed",
         })
     }
 }

@@ -228,6 +228,7 @@ impl<W, T, P> Slot<W, T, P> {
             Box::new(Rest {
                 name: extras.name.clone(),
                 started: extras.started,
+                watchers: mem::take(&mut extras.watchers),
                 callbacks: mem::take(&mut extras.callbacks),
                 waker: extras.waker.take(),
                 hook: extras.hook.take(),

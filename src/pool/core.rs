@@ -18,6 +18,7 @@ use crate::pool::phase::{Phase, PhaseCell};
 use crate::pool::queue::{ChannelQueue, RunQueue, Ticket};
 use crate::pool::quiet::Quiet;
 use crate::pool::report::PendingTask;
+use crate::pool::roll;
 use crate::pool::seats::Seats;
 use crate::pool::timer::Timer;
 use crate::reason::CancelReason;
@@ -39,6 +40,7 @@ pub(crate) type Site = &'static Location<'static>;
 
 pub(crate) struct Core {
     owner: u32,
+    _entry: roll::Entry,
     /// For whoever has a reference and needs a share.
     pub(crate) me: Weak<Core>,
     pub(crate) options: Options,
@@ -47,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) timer: Arc<Timer>,
     /// Its tasks in the lines of gates, by their order.
     pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
+    /// The tasks that wait behind others.
+    pub(crate) behind: Mutex<BTreeMap<TaskId, TaskRef>>,
     pub(crate) quiet: Quiet,
     pub(crate) phase: PhaseCell,
     /// Whether a drain waits for what is not due yet.
@@ -97,6 +101,7 @@ impl Core {
         let owner = fork::new_owner();
         let core = Arc::new_cyclic(|me| Self {
             owner,
+            _entry: roll::Entry::new(owner, me),
             me: me.clone(),
             queue: ChannelQueue::new(),
             intake: options
@@ -104,6 +109,7 @@ impl Core {
                 .map(|capacity| Intake::new(owner, capacity, options.waits_when_full())),
             timer: Timer::new(options.clock.clone()),
             parked: Mutex::new(BTreeMap::new()),
+            behind: Mutex::new(BTreeMap::new()),
             quiet: Quiet::new(),
             phase: PhaseCell::new(),
             keeps_delayed: AtomicBool::new(false),
@@ -160,7 +166,7 @@ impl Core {
     }
 
     /// Whether a task from this thread is taken, now that it is announced.
-    fn is_open_here(&self) -> bool {
+    pub(crate) fn is_open_here(&self) -> bool {
         match self.phase.get() {
             Phase::Open => true,
             Phase::Draining => self.is_here(),
@@ -214,8 +220,18 @@ impl Core {
             .unwrap_or_else(|refused| {
                 let reason = refused.reason();
                 panic::discard(refused.into_inner());
-                settled(site, spec.name.clone(), Err(TaskError::Rejected(reason)))
+                self.refused(site, spec, reason)
             })
+    }
+
+    pub(crate) fn refused<T: Send + 'static>(
+        &self,
+        site: Site,
+        spec: &Spec,
+        reason: Rejection,
+    ) -> TaskHandle<T> {
+        let outcome = Err(TaskError::Rejected(reason));
+        settled(self.owner, site, spec.name.clone(), outcome)
     }
 
     /// Submits with no handle, or gives the work back.
@@ -244,6 +260,17 @@ impl Core {
         detached: bool,
     ) -> Arc<Cell<W>> {
         let extras = self.extras(spec, place);
+        self.cell_with(site, spec, work, extras, detached)
+    }
+
+    fn cell_with<W: Work>(
+        &self,
+        site: Site,
+        spec: &Spec,
+        work: W,
+        extras: Option<Box<Extras<Policy>>>,
+        detached: bool,
+    ) -> Arc<Cell<W>> {
         let cell = Cell::new(self.owner, site, work, extras, detached);
         if let Some(token) = &spec.token {
             // A child: what cancels this task alone does not reach its siblings.
@@ -252,9 +279,22 @@ impl Core {
         cell
     }
 
+    /// A task that waits behind others, which tell it `count` times.
+    pub(crate) fn cell_behind<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        spec: &Spec,
+        plan: &Arc<Plan>,
+        work: W,
+        count: usize,
+    ) -> Arc<Cell<W>> {
+        let extras = set_out(plan, self.clone(), spec.name.clone(), None, count);
+        self.cell_with(site, spec, work, Some(extras), false)
+    }
+
     fn extras(self: &Arc<Self>, spec: &Spec, place: Option<Place>) -> Option<Box<Extras<Policy>>> {
         if let Some(plan) = &spec.plan {
-            return Some(set_out(plan, self.clone(), spec.name.clone(), place));
+            return Some(set_out(plan, self.clone(), spec.name.clone(), place, 0));
         }
         (spec.name.is_some() || place.is_some())
             .then(|| Extras::new(spec.name.clone(), place, None))

@@ -82,6 +82,14 @@ impl Home for Core {
         self.told();
     }
 
+    fn follow(&self, task: TaskRef) {
+        self.send_behind(task);
+    }
+
+    fn unannounced(&self, task: TaskId) {
+        self.settled_behind(task);
+    }
+
     fn hung(&self, task: TaskId) {
         let mut desks = self.desks().into_iter();
         if desks.any(|desk| desk.forfeit(task, &self.seats)) {

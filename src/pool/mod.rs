@@ -3,6 +3,7 @@
 mod builder;
 mod core;
 mod crew;
+mod follow;
 mod heap;
 mod home;
 mod intake;
@@ -13,6 +14,7 @@ mod pool_ref;
 mod queue;
 mod quiet;
 mod report;
+mod roll;
 mod seats;
 mod shutdown;
 mod submit;
@@ -30,6 +32,5 @@ pub use shutdown::Shutdown;
 pub use submit::{Fallible, Plain, Retrying, TaskBuilder};
 pub use thread_pool::ThreadPool;
 
-// For the layers below; signals are the only one so far.
-#[cfg(feature = "signals")]
-pub(crate) use core::Core;
+// For the layers below.
+pub(crate) use core::{Core, PLAIN, Site, Spec};

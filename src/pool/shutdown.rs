@@ -233,6 +233,12 @@ impl Core {
                 continue;
             }
             if gave_up || self.quiet.is_quiet() {
+                // What waits for others still waits for another pool, or for a promise.
+                if !self.behind.lock().is_empty() {
+                    drop(watch);
+                    self.cancel_all_behind();
+                    continue;
+                }
                 watch.sweepers -= 1;
                 let left = std::mem::take(&mut watch.left_behind);
                 drop(watch);
@@ -281,6 +287,7 @@ impl Core {
         self.cancel_all(left_behind);
         self.timer.has_looked();
         self.cancel_all(self.take_parked());
+        self.cancel_all_behind();
         let mut looks = 0;
         let takes = Takes::default();
         self.cancel_all(iter::from_fn(|| {

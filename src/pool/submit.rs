@@ -303,6 +303,10 @@ impl TaskBuilder<Fallible> {
 }
 
 impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
+    pub(crate) fn rules(&self) -> Arc<Rules<E>> {
+        self.kind.0.clone()
+    }
+
     verbs!([T], FnMut() -> Result<T, E>, |builder: &Self, f| RetryWork(f, builder.kind.0.clone()));
 
     fn with_rules(mut self, change: impl FnOnce(&mut Rules<E>)) -> Self {
@@ -597,7 +601,7 @@ impl<K> TaskBuilder<K> {
         self.with_plan(|plan| plan.total_timeout = Some(limit))
     }
 
-    fn parts(&self) -> (&Arc<Core>, &Spec) {
+    pub(crate) fn parts(&self) -> (&Arc<Core>, &Spec) {
         (&self.core, &self.spec)
     }
 }

@@ -7,7 +7,7 @@ use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::error::{InvalidTask, TaskError};
 use crate::event::{OutcomeKind, Summary};
-use crate::extras::{Callback, Rest};
+use crate::extras::{Callback, Rest, Watcher};
 use crate::gate::{Claim, Gate};
 use crate::id::TaskId;
 use crate::panic::{self, UnreadPanics};
@@ -61,6 +61,8 @@ pub enum TaskState {
     Queued,
     /// It waits in the line of a gate.
     Gated,
+    /// It waits for the tasks that it continues.
+    Waiting,
     /// Its body runs.
     Running,
     /// An attempt has failed, and it waits for the next.
@@ -92,9 +94,13 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Runs the callbacks. With this the task has retired.
+    /// Tells who watches and runs the callbacks. With this the task has retired.
     pub(crate) fn retire(self) {
         if let Some((rest, summary)) = self.afterwards {
+            // First: a slow callback holds up nobody who waits for this task or continues it.
+            for Watcher { who, place } in rest.watchers {
+                who.settled(place);
+            }
             for (_, callback) in rest.callbacks {
                 panic::shield("an on_finish callback", || callback(&summary));
             }
@@ -182,6 +188,10 @@ pub(crate) trait Home: Send + Sync {
     fn unparked(&self, order: u64) -> bool;
     /// It was settled while it had no ticket in the queue.
     fn settled_away(&self, kind: OutcomeKind);
+    /// All that it continues has settled.
+    fn follow(&self, task: TaskRef);
+    /// It was settled before that.
+    fn unannounced(&self, task: TaskId);
     /// Its time is over, and its body runs on.
     fn hung(&self, task: TaskId);
 }
@@ -237,9 +247,15 @@ pub(crate) trait AnyTask: Send + Sync {
     /// Notes a callback and gives its key; a finished task gives it back with the summary.
     fn on_finish(&self, callback: Callback) -> Result<u64, (Callback, Summary)>;
     fn remove_callback(&self, key: u64) -> Option<Callback>;
+    /// Notes one who is to be told when it settles; a finished task gives him back.
+    fn watch(&self, watcher: Watcher) -> Result<(), Watcher>;
+    /// Takes him out again, as often as he is there.
+    fn unwatch(&self, address: usize);
 
     // What only a task with a course is asked.
 
+    /// What it continues has settled: it goes its way as if it were submitted now. False if it was settled before.
+    fn set_off(self: Arc<Self>) -> bool;
     /// The timer's call. What it leaves is the caller's to hand to a worker.
     fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains>;
     /// Whether that call would still do something.

@@ -96,7 +96,8 @@ impl<W: Work> Cell<W> {
                 if let Some(token) = &unrun.token {
                     token.cancel(reason);
                 }
-                panic::discard_flat(unrun.work);
+                let watcher = std::ptr::from_ref(self).addr();
+                unrun.work.abandon(reason, watcher);
                 let kind = OutcomeKind::of_error(&TaskError::stopped(reason));
                 self.bury(kind, unrun.aftermath).retire();
                 if let Some(home) = away {
@@ -123,6 +124,10 @@ impl<W: Work> Cell<W> {
         let (Policy { plan, home }, order, attempts) = self
             .slot
             .with_course(|course, _| (course.policy.clone(), course.order, course.attempts))?;
+        if unrun.whereabouts == Whereabouts::Behind {
+            home.unannounced(self.id);
+            return Some(home);
+        }
         let is_delayed = matches!(unrun.whereabouts, Whereabouts::Timer { .. });
         let entries = usize::from(is_delayed)
             + usize::from(plan.expires.is_some() && attempts == 0)

@@ -8,7 +8,8 @@
 // that waits for it: that would leave a ticket behind, for a task that may be queued once more.
 
 use crate::aftermath::Claimed;
-use crate::extras::{Course, Extras, Place, Whereabouts};
+use crate::extras::{Course, Extras, Place, Watch, Whereabouts};
+use crate::flat;
 use crate::gate::{self, Gate, Passage, Waiter};
 use crate::panic::{self, Payload};
 use crate::reason::CancelReason;
@@ -26,24 +27,28 @@ pub(crate) enum Passed<W> {
     Gone,
 }
 
-/// A new task with a course, and when it is due if that is not now.
+/// A new task with a course: what it goes by from now on, or once the tasks that it continues have settled (`behind`).
 pub(crate) fn set_out(
     plan: &Arc<Plan>,
     home: Arc<dyn Home>,
     name: Option<Arc<str>>,
     place: Option<Place>,
+    behind: usize,
 ) -> Box<Extras<Policy>> {
     let mut extras = Extras::new(name, place, None);
-    let now = plan.is_timed().then(|| home.now());
-    let due = now.and_then(|now| plan.due(now));
-    let starts = due.or(now);
-    let within = |limit: Option<Duration>| starts?.checked_add(limit?);
-    extras.course = Some(Box::new(Course {
-        order: match due {
-            None => gate::enter(&plan.gates),
-            Some(_) => 0,
+    let start = match behind {
+        0 => plan.start(&*home),
+        _ => Start {
+            whereabouts: Whereabouts::Behind,
+            order: 0,
+            expires: None,
+            ends: None,
         },
-        whereabouts: due.map_or(Whereabouts::Queue, |due| Whereabouts::Timer { due }),
+    };
+    extras.course = Some(Box::new(Course {
+        order: start.order,
+        whereabouts: start.whereabouts,
+        awaits: behind,
         policy: Policy {
             plan: plan.clone(),
             home,
@@ -51,8 +56,8 @@ pub(crate) fn set_out(
         attempts: 0,
         begun: None,
         attempt_ends: None,
-        expires: within(plan.expires),
-        ends: within(plan.total_timeout),
+        expires: start.expires,
+        ends: start.ends,
         late: false,
         attempt_token: None,
         last_error: None,
@@ -60,7 +65,31 @@ pub(crate) fn set_out(
     extras
 }
 
+/// Where a task begins, and until when.
+struct Start {
+    whereabouts: Whereabouts,
+    order: u64,
+    expires: Option<Instant>,
+    ends: Option<Instant>,
+}
+
 impl Plan {
+    fn start(&self, home: &dyn Home) -> Start {
+        let now = self.is_timed().then(|| home.now());
+        let due = now.and_then(|now| self.due(now));
+        let starts = due.or(now);
+        let within = |limit: Option<Duration>| starts?.checked_add(limit?);
+        Start {
+            order: match due {
+                None => gate::enter(&self.gates),
+                Some(_) => 0,
+            },
+            whereabouts: due.map_or(Whereabouts::Queue, |due| Whereabouts::Timer { due }),
+            expires: within(self.expires),
+            ends: within(self.total_timeout),
+        }
+    }
+
     /// Whether a submission must look at the clock.
     fn is_timed(&self) -> bool {
         self.delay.is_some()
@@ -84,6 +113,27 @@ fn after(now: Instant, delay: Duration) -> Instant {
 }
 
 impl<W: Work> Cell<W> {
+    /// What it continues has settled: as if it were submitted now. False if it was settled before.
+    pub(crate) fn set_off(self: Arc<Self>) -> bool {
+        let policy = self.slot.with_course(|course, _| course.policy.clone());
+        let Some(Policy { plan, home }) = policy else {
+            return false;
+        };
+        let start = plan.start(&*home);
+        self.slot.with_course(|course, _| {
+            course.order = start.order;
+            course.expires = start.expires;
+            course.ends = start.ends;
+        });
+        if !self.slot.go(start.whereabouts) {
+            // Settled meanwhile, perhaps under another order.
+            gate::forget(&plan.gates, start.order);
+            return false;
+        }
+        self.send_off();
+        true
+    }
+
     /// Sends a new task with a course on its way.
     pub(crate) fn send_off(self: Arc<Self>) {
         let course = self.slot.with_course(|course, _| {
@@ -355,6 +405,20 @@ impl<W: Work> Waiter for Cell<W> {
             .with_course(|course, _| course.policy.home.clone());
         if let Some(home) = home {
             home.ring_at(instant, gate.clone());
+        }
+    }
+}
+
+impl<W: Work> Watch for Cell<W> {
+    /// One of those that it continues.
+    fn settled(self: Arc<Self>, _: usize) {
+        let ready = self.slot.with_course(|course, _| {
+            course.awaits = course.awaits.checked_sub(1)?;
+            (course.awaits == 0).then(|| course.policy.home.clone())
+        });
+        if let Some(Some(home)) = ready {
+            // Where the pool takes no more it is cancelled, and with it what continues it, and so on.
+            flat::run(move || home.follow(self));
         }
     }
 }

@@ -333,6 +333,10 @@ impl<T> TaskHandle<T> {
         }
     }
 
+    pub(crate) fn as_task(&self) -> TaskRef {
+        self.task().clone().as_any_task()
+    }
+
     /// The task, and whether dropping what holds it cancels it.
     pub(super) fn into_parts(mut self) -> (Arc<dyn Joinable<T>>, bool) {
         (self.take_task(), self.cancel_on_drop)

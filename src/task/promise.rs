@@ -29,20 +29,22 @@ impl<T: Send + 'static> Work for ByHand<T> {
 }
 
 fn cell<T: Send + 'static>(
+    owner: u32,
     site: &'static Location<'static>,
     name: Option<Arc<str>>,
 ) -> Arc<Cell<ByHand<T>>> {
     let extras = name.map(|name| Extras::new(Some(name), None, None));
-    Cell::new(fork::NOBODY, site, ByHand(PhantomData), extras, false)
+    Cell::new(owner, site, ByHand(PhantomData), extras, false)
 }
 
-/// A handle that is settled from the start.
+/// A handle that is settled from the start; what continues it does so on that pool.
 pub(crate) fn settled<T: Send + 'static>(
+    owner: u32,
     site: &'static Location<'static>,
     name: Option<Arc<str>>,
     outcome: Outcome<T>,
 ) -> TaskHandle<T> {
-    let cell = cell(site, name);
+    let cell = cell(owner, site, name);
     cell.claim();
     cell.settle(outcome).retire();
     TaskHandle::new(cell)
@@ -60,7 +62,7 @@ pub(crate) fn settled<T: Send + 'static>(
 /// ```
 #[track_caller]
 pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
-    let cell = cell(Location::caller(), None);
+    let cell = cell(fork::NOBODY, Location::caller(), None);
     (Promise { cell: cell.clone() }, TaskHandle::new(cell))
 }
 

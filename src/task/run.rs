@@ -6,9 +6,9 @@ use crate::aftermath::Outcome;
 use crate::cancel::CancelToken;
 use crate::error::TaskError;
 use crate::event::{OutcomeKind, Summary};
-use crate::extras::{Callback, Whereabouts};
+use crate::extras::{Callback, Watcher, Whereabouts};
 use crate::id::TaskId;
-use crate::panic::{self, TaskPanic};
+use crate::panic::{self, Payload, TaskPanic};
 use crate::reason::CancelReason;
 use crate::seat::Wait;
 use crate::task::any::{
@@ -16,12 +16,32 @@ use crate::task::any::{
 };
 use crate::task::cell::Cell;
 use crate::task::course::Passed;
-use crate::task::work::Work;
+use crate::task::work::{Carried, Work};
 use std::any::Any;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
+
+impl<W: Work> Cell<W> {
+    /// Why there is no output.
+    #[cold]
+    fn error(&self, payload: Payload, stage: &dyn Stage) -> TaskError {
+        if let Some(reason) = panic::checkpoint_of(&payload) {
+            return TaskError::stopped(reason);
+        }
+        match payload.downcast::<Carried>() {
+            Ok(carried) => carried.0,
+            Err(payload) => TaskError::Panicked(Box::new(TaskPanic::new(
+                self.id,
+                self.name(),
+                self.site,
+                payload,
+                Some(stage.unread_panics()),
+            ))),
+        }
+    }
+}
 
 impl<W: Work> AnyTask for Cell<W> {
     fn id(&self) -> TaskId {
@@ -64,6 +84,7 @@ impl<W: Work> AnyTask for Cell<W> {
                 _ if running => TaskState::Running,
                 Whereabouts::Queue => TaskState::Queued,
                 Whereabouts::Line => TaskState::Gated,
+                Whereabouts::Behind => TaskState::Waiting,
                 Whereabouts::Timer { due } if course.attempts == 0 => TaskState::Delayed { due },
                 Whereabouts::Timer { due } => TaskState::Retrying {
                     attempt: course.attempts + 1,
@@ -124,16 +145,7 @@ impl<W: Work> AnyTask for Cell<W> {
                 None => return Run::Away,
             }
         };
-        let outcome = result.map_err(|payload| match panic::checkpoint_of(&payload) {
-            Some(reason) => TaskError::stopped(reason),
-            None => TaskError::Panicked(Box::new(TaskPanic::new(
-                cell.id,
-                cell.name(),
-                cell.site,
-                payload,
-                Some(stage.unread_panics()),
-            ))),
-        });
+        let outcome = result.map_err(|payload| cell.error(payload, stage));
         let ran = cell.settle(outcome);
         if !is_plain {
             cell.has_finished();
@@ -193,6 +205,34 @@ impl<W: Work> AnyTask for Cell<W> {
     fn remove_callback(&self, key: u64) -> Option<Callback> {
         self.slot
             .with_extras(|extras, _| extras.remove_callback(key))
+    }
+
+    fn watch(&self, watcher: Watcher) -> Result<(), Watcher> {
+        self.slot.with_extras(|extras, settled| {
+            if settled {
+                return Err(watcher);
+            }
+            extras.watchers.push(watcher);
+            Ok(())
+        })
+    }
+
+    fn unwatch(&self, address: usize) {
+        let none = self.slot.peek_extras(|extras| extras.watchers.is_empty());
+        if none != Some(false) {
+            return;
+        }
+        let gone: Vec<_> = self.slot.with_extras(|extras, _| {
+            let all = std::mem::take(&mut extras.watchers).into_iter();
+            let (gone, others) = all.partition(|watcher| watcher.address() == address);
+            extras.watchers = others;
+            gone
+        });
+        drop(gone);
+    }
+
+    fn set_off(self: Arc<Self>) -> bool {
+        Cell::set_off(self)
     }
 
     fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains> {

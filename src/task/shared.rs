@@ -7,7 +7,7 @@ use crate::clock;
 use crate::error::TaskError;
 use crate::id::TaskId;
 use crate::reason::CancelReason;
-use crate::task::any::{CancelOutcome, Joinable, TaskState};
+use crate::task::any::{CancelOutcome, Joinable, TaskRef, TaskState};
 use crate::task::handle::{TaskHandle, face, let_go, wait_for};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -67,6 +67,15 @@ impl<T> TaskHandle<T> {
 impl<T> SharedHandle<T> {
     fn task(&self) -> &Arc<dyn Joinable<T>> {
         &self.shared.task
+    }
+
+    pub(crate) fn as_task(&self) -> TaskRef {
+        self.task().clone().as_any_task()
+    }
+
+    /// Whether no clone of it is left.
+    pub(crate) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
     }
 
     face!();

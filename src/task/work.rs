@@ -2,7 +2,9 @@
 //!
 //! Layer 2. Adapters wrap a body here; the cell knows only how an attempt ended, and whether there is to be another.
 
+use crate::error::TaskError;
 use crate::panic::{self, Payload};
+use crate::reason::CancelReason;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,11 @@ pub(crate) trait Work: Sized + Send + 'static {
 
     /// Runs the body. It comes back if it could run once more.
     fn attempt(self) -> (Result<Self::Output, Payload>, Option<Self>);
+
+    /// Dropped unrun, since its task was cancelled for that reason. `task` is the address by which its task watches others.
+    fn abandon(self, _reason: CancelReason, _task: usize) {
+        panic::discard_flat(self);
+    }
 
     /// Whether this output counts as a failure in statistics and events.
     fn is_failure(_: &Self::Output) -> bool {
@@ -26,6 +33,27 @@ pub(crate) trait Work: Sized + Send + 'static {
     /// What this failure says, if it can be told.
     fn text(&self, _: &Self::Output) -> Option<Arc<str>> {
         None
+    }
+}
+
+/// Why a body that continues others gives nothing: what it was to go on with is not there. As a payload, since nothing
+/// else takes the place of an output.
+pub(crate) struct Carried(pub(crate) TaskError);
+
+/// A body that may pass on why there is nothing.
+pub(crate) struct PassingWork<F>(pub(crate) F);
+
+impl<F, T> Work for PassingWork<F>
+where
+    F: FnOnce() -> Result<T, TaskError> + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = T;
+
+    fn attempt(self) -> (Result<T, Payload>, Option<Self>) {
+        let result = panic::catch(self.0);
+        let carried = |error| Box::new(Carried(error)) as Payload;
+        (result.and_then(|result| result.map_err(carried)), None)
     }
 }
 

@@ -1,0 +1,160 @@
+//! The work of a task that continues others: it holds their handles until it runs.
+//!
+//! Layer 6.
+//
+// The handles go into the task that continues them: nobody else can join them then, and cancelling the last of a chain can
+// cancel what is above it. They wait beside the work, under a lock of their own, since either the body takes them (it runs)
+// or whoever cancels the task does (it never will).
+
+use crate::compose::handles::Link;
+use crate::error::{Rejection, TaskError};
+use crate::extras::{Watch, Watcher};
+use crate::flat;
+use crate::fork;
+use crate::panic::{self, Payload};
+use crate::pool::{Core, Site, Spec};
+use crate::reason::CancelReason;
+use crate::task::{Facts, Failure, TaskHandle, Work, settled};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a task continues.
+pub(crate) trait Before: Send + 'static {
+    fn links(&self) -> Vec<Link>;
+
+    /// How many of them must have settled.
+    fn awaited(&self) -> usize;
+
+    /// Whom they tell: the task itself (`None`), or somebody in between.
+    fn listener(&self, task: Arc<dyn Watch>) -> Arc<dyn Watch> {
+        task
+    }
+
+    /// The address of whom they tell, given the task's.
+    fn address(&self, task: usize) -> usize {
+        task
+    }
+}
+
+/// The handles, until somebody takes them.
+pub(crate) struct Held<B>(Arc<Mutex<Option<B>>>);
+
+impl<B> Held<B> {
+    fn new(before: B) -> Self {
+        Self(Arc::new(Mutex::new(Some(before))))
+    }
+
+    /// For the body, which runs once or keeps what it took.
+    pub(crate) fn take(&self) -> B {
+        let before = self.0.lock().take();
+        before.expect("a task that runs was not cancelled before, and runs once")
+    }
+}
+
+impl<B> Clone for Held<B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct After<W, B> {
+    work: W,
+    before: Held<B>,
+}
+
+impl<W: Work, B: Before> Work for After<W, B> {
+    type Output = W::Output;
+
+    fn attempt(self) -> (Result<W::Output, Payload>, Option<Self>) {
+        let (result, again) = self.work.attempt();
+        let before = self.before;
+        (result, again.map(|work| Self { work, before }))
+    }
+
+    fn abandon(self, reason: CancelReason, task: usize) {
+        // Those that it continues may continue others in turn.
+        flat::run(move || {
+            let Self { work, before } = self;
+            let handles = before.0.lock().take();
+            if let Some(handles) = handles {
+                let listener = handles.address(task);
+                for Link { task: above, alone } in handles.links() {
+                    above.unwatch(listener);
+                    if alone {
+                        above.cancel(reason);
+                    }
+                }
+                panic::discard(handles);
+            }
+            panic::discard(work);
+        });
+    }
+
+    fn is_failure(output: &W::Output) -> bool {
+        W::is_failure(output)
+    }
+
+    fn again(&self, failure: Failure<'_, W::Output>, facts: &Facts) -> Option<Duration> {
+        self.work.again(failure, facts)
+    }
+
+    fn text(&self, output: &W::Output) -> Option<Arc<str>> {
+        self.work.text(output)
+    }
+}
+
+/// The pool of the first that has one; that of this worker otherwise.
+pub(crate) fn pool_of(links: &[Link]) -> Option<Arc<Core>> {
+    let owners = links.iter().map(|link| link.task.owner());
+    let mut pools = owners.filter_map(Core::of);
+    pools.next().or_else(Core::here)
+}
+
+/// Submits what continues `before`.
+pub(crate) fn submit_after<B: Before, W: Work>(
+    core: &Arc<Core>,
+    site: Site,
+    spec: &Spec,
+    before: B,
+    work: impl FnOnce(Held<B>) -> W,
+) -> TaskHandle<W::Output> {
+    let links = before.links();
+    let awaited = before.awaited();
+    let before = Held::new(before);
+    let work = After {
+        work: work(before.clone()),
+        before: before.clone(),
+    };
+    let cell = match core.submit_behind(site, spec, work, awaited) {
+        Ok(cell) => cell,
+        Err((reason, work)) => {
+            panic::discard(work);
+            panic::discard(before.0.lock().take());
+            return core.refused(site, spec, reason);
+        }
+    };
+    let handle = TaskHandle::new(cell.clone());
+    let listener = match &*before.0.lock() {
+        Some(before) => before.listener(cell.clone()),
+        None => cell.clone(),
+    };
+    for (place, Link { task, .. }) in links.into_iter().enumerate() {
+        let watcher = Watcher {
+            who: listener.clone(),
+            place,
+        };
+        if let Err(Watcher { who, place }) = task.watch(watcher) {
+            who.settled(place);
+        }
+    }
+    // Not before all are watched.
+    cell.settled(awaited);
+    handle
+}
+
+/// What could not be submitted for want of a pool.
+pub(crate) fn no_pool<T: Send + 'static>(site: Site) -> TaskHandle<T> {
+    let outcome = Err(TaskError::Rejected(Rejection::NoPool));
+    settled(fork::NOBODY, site, None, outcome)
+}

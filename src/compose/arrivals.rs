@@ -1,0 +1,98 @@
+//! Waiting for several tasks: who asks registers once with each, and hears of them in the order in which they settle.
+//!
+//! Layer 6. A completion costs the same however many are waited for; nothing stays behind when the wait is dropped.
+
+use crate::clock;
+use crate::compose::handles::Link;
+use crate::extras::{Watch, Watcher};
+use crate::fork;
+use crate::seat;
+use crate::sync::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The tasks that have not been heard of yet.
+pub(crate) struct Arrivals {
+    board: Arc<Board>,
+    links: Vec<Link>,
+    left: usize,
+}
+
+/// Where settled tasks write themselves down.
+struct Board {
+    /// The places of those that nobody has read yet.
+    arrived: Mutex<VecDeque<usize>>,
+    told: Condvar,
+}
+
+impl Watch for Board {
+    fn settled(self: Arc<Self>, place: usize) {
+        self.arrived.lock().push_back(place);
+        self.told.notify_one();
+    }
+}
+
+impl Arrivals {
+    pub(crate) fn new(links: Vec<Link>) -> Self {
+        let board = Arc::new(Board {
+            arrived: Mutex::new(VecDeque::new()),
+            told: Condvar::new(),
+        });
+        let left = links.len();
+        for (place, Link { task, .. }) in links.iter().enumerate() {
+            let watcher = Watcher {
+                who: board.clone(),
+                place,
+            };
+            // Of one that came through a `fork` there is nothing to hear: its handle says so at once.
+            if fork::is_foreign(task.owner()) || task.watch(watcher).is_err() {
+                board.clone().settled(place);
+            }
+        }
+        Self { board, links, left }
+    }
+
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The place of the next that has settled; waits for it. `None` when all have been heard of, or at the deadline.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Option<usize> {
+        if self.left == 0 {
+            return None;
+        }
+        let place = self.try_next().or_else(|| self.wait(deadline))?;
+        self.left -= 1;
+        Some(place)
+    }
+
+    fn try_next(&self) -> Option<usize> {
+        self.board.arrived.lock().pop_front()
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<usize> {
+        let _left = seat::leave_open();
+        let mut arrived = self.board.arrived.lock();
+        loop {
+            if let Some(place) = arrived.pop_front() {
+                return Some(place);
+            }
+            if clock::wait(&self.board.told, &mut arrived, deadline) {
+                return arrived.pop_front();
+            }
+        }
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        if self.left == 0 {
+            return;
+        }
+        let address = Arc::as_ptr(&self.board).addr();
+        for Link { task, .. } in &self.links {
+            task.unwatch(address);
+        }
+    }
+}
