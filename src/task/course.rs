@@ -8,8 +8,7 @@
 // that waits for it: that would leave a ticket behind, for a task that may be queued once more.
 
 use crate::aftermath::Claimed;
-use crate::extras::{Course, Extras, Place, Watch, Whereabouts};
-use crate::flat;
+use crate::extras::{Course, Extras, Place, Whereabouts};
 use crate::gate::{self, Gate, Passage, Waiter};
 use crate::panic::{self, Payload};
 use crate::reason::CancelReason;
@@ -66,15 +65,15 @@ pub(crate) fn set_out(
 }
 
 /// Where a task begins, and until when.
-struct Start {
-    whereabouts: Whereabouts,
-    order: u64,
-    expires: Option<Instant>,
-    ends: Option<Instant>,
+pub(crate) struct Start {
+    pub(crate) whereabouts: Whereabouts,
+    pub(crate) order: u64,
+    pub(crate) expires: Option<Instant>,
+    pub(crate) ends: Option<Instant>,
 }
 
 impl Plan {
-    fn start(&self, home: &dyn Home) -> Start {
+    pub(crate) fn start(&self, home: &dyn Home) -> Start {
         let now = self.is_timed().then(|| home.now());
         let due = now.and_then(|now| self.due(now));
         let starts = due.or(now);
@@ -113,27 +112,6 @@ fn after(now: Instant, delay: Duration) -> Instant {
 }
 
 impl<W: Work> Cell<W> {
-    /// What it continues has settled: as if it were submitted now. False if it was settled before.
-    pub(crate) fn set_off(self: Arc<Self>) -> bool {
-        let policy = self.slot.with_course(|course, _| course.policy.clone());
-        let Some(Policy { plan, home }) = policy else {
-            return false;
-        };
-        let start = plan.start(&*home);
-        self.slot.with_course(|course, _| {
-            course.order = start.order;
-            course.expires = start.expires;
-            course.ends = start.ends;
-        });
-        if !self.slot.go(start.whereabouts) {
-            // Settled meanwhile, perhaps under another order.
-            gate::forget(&plan.gates, start.order);
-            return false;
-        }
-        self.send_off();
-        true
-    }
-
     /// Sends a new task with a course on its way.
     pub(crate) fn send_off(self: Arc<Self>) {
         let course = self.slot.with_course(|course, _| {
@@ -405,20 +383,6 @@ impl<W: Work> Waiter for Cell<W> {
             .with_course(|course, _| course.policy.home.clone());
         if let Some(home) = home {
             home.ring_at(instant, gate.clone());
-        }
-    }
-}
-
-impl<W: Work> Watch for Cell<W> {
-    /// One of those that it continues.
-    fn settled(self: Arc<Self>, _: usize) {
-        let ready = self.slot.with_course(|course, _| {
-            course.awaits = course.awaits.checked_sub(1)?;
-            (course.awaits == 0).then(|| course.policy.home.clone())
-        });
-        if let Some(Some(home)) = ready {
-            // Where the pool takes no more it is cancelled, and with it what continues it, and so on.
-            flat::run(move || home.follow(self));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One task: its work, its cell, its course, its handle, and what its body can ask.
 
 mod any;
+mod behind;
 mod cell;
 mod context;
 mod course;

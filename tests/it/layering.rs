@@ -42,6 +42,7 @@ const ORDER: &[&str] = &[
     "task/cell",
     "task/time",
     "task/course",
+    "task/behind",
     "task/run",
     "task/context",
     "task/retry",

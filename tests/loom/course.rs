@@ -106,6 +106,7 @@ impl Scene {
             policy: (),
             order: 0,
             whereabouts,
+            awaits: 0,
             attempts: 0,
             begun: None,
             attempt_ends: None,
