@@ -3,6 +3,7 @@
 //! Layer 1. Plain data.
 
 use crate::cancel::CancelToken;
+use crate::context_var::Context;
 use crate::error::TaskError;
 use crate::extras::{Rest, Whereabouts};
 
@@ -20,6 +21,8 @@ pub(crate) struct Aftermath<T> {
 pub(crate) struct Claimed<W> {
     pub(crate) work: W,
     pub(crate) token: Option<CancelToken>,
+    /// To be entered.
+    pub(crate) context: Context,
     /// The token of the attempt before: dropped where no lock is held.
     pub(crate) _stale: Option<CancelToken>,
 }

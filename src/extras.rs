@@ -4,6 +4,7 @@
 //! once, and is told of by nobody has none of it.
 
 use crate::cancel::{CancelGuard, CancelToken};
+use crate::context_var::Context;
 use crate::event::Summary;
 use std::sync::Arc;
 use std::task::Waker;
@@ -14,6 +15,8 @@ pub(crate) struct Extras<P = ()> {
     pub(crate) name: Option<Arc<str>>,
     /// The worker that alone may run it.
     pub(crate) pinned: Option<usize>,
+    /// That of the place where it was submitted; gone when it has settled.
+    pub(crate) context: Context,
     /// Given back when the task leaves the queue.
     pub(crate) place: Option<Place>,
     pub(crate) token: Option<CancelToken>,
@@ -32,6 +35,7 @@ impl<P> Default for Extras<P> {
         Self {
             name: None,
             pinned: None,
+            context: Context::default(),
             place: None,
             token: None,
             hook: None,
@@ -107,6 +111,15 @@ impl Watcher {
     }
 }
 
+/// A callback that runs in the context of this place.
+pub(crate) fn callback(f: impl FnOnce(&Summary) + Send + 'static) -> Callback {
+    let context = Context::capture();
+    if context.is_empty() {
+        return Box::new(f);
+    }
+    Box::new(move |summary| context.run(|| f(summary)))
+}
+
 /// A place in a bounded queue; dropping it gives it back.
 pub(crate) struct Place(pub(crate) Arc<dyn Places>);
 
@@ -131,9 +144,12 @@ pub(crate) struct Rest {
     pub(crate) waker: Option<Waker>,
     /// Dropped with the rest: a settled task has nothing to be cancelled.
     pub(crate) hook: Option<CancelGuard>,
+    /// Values of the user's.
+    pub(crate) context: Context,
 }
 
 impl<P> Extras<P> {
+    /// For a task that is submitted here and now.
     pub(crate) fn new(
         name: Option<Arc<str>>,
         place: Option<Place>,
@@ -143,6 +159,7 @@ impl<P> Extras<P> {
             name,
             place,
             pinned,
+            context: Context::capture(),
             ..Self::default()
         })
     }

@@ -151,6 +151,29 @@
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!
+//! # What goes with the work, and what stays with the worker
+//!
+//! A task inherits every [`ContextVar`] from where it was submitted; [`Context`] carries them to a thread of one's own. A hook of the
+//! pool's, [`around_task`](PoolBuilder::around_task), runs around every attempt. A [`WorkerLocal`] is a value of each worker's own, made
+//! there and dropped there.
+//!
+//! ```
+//! use millhand::{ContextVar, ThreadPool};
+//! use std::cell::RefCell;
+//!
+//! static USER: ContextVar<&str> = ContextVar::new("nobody");
+//!
+//! let pool = ThreadPool::new(2)?;
+//! let journal = pool.worker_local(|| RefCell::new(Vec::new())); // stands for a connection
+//! let note = move || journal.with(|lines| {
+//!     lines.borrow_mut().push(USER.get());
+//!     USER.get()
+//! });
+//! let handle = USER.with("ann", || pool.submit(note));
+//! assert_eq!(handle.join().unwrap(), "ann");
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
 //! # Cancelling
 //!
 //! A queued task is settled at once; a running one is asked, and what its body returns stands. The authority to cancel is apart from
@@ -198,7 +221,7 @@
 //
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
-//   ground       sync clock flat fork id reason counters panic error event seat alarm
+//   ground       sync clock flat fork id reason counters panic context_var error event seat alarm
 //   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
 //   task         task/
 //   pool         pool/
@@ -211,6 +234,7 @@ mod alarm;
 mod cancel;
 mod clock;
 mod compose;
+mod context_var;
 mod counters;
 mod error;
 mod event;
@@ -237,6 +261,7 @@ pub use compose::{
     AsCompleted, Failure, Failures, Handle, HandleSet, Handles, OkSet, Until, WhenAll, WhenAny,
     as_completed, join_all, join_all_ok, race, race_ok, wait_any, wait_for, when_all, when_any,
 };
+pub use context_var::{Context, ContextVar};
 pub use error::{
     BuildError, Deadlock, InvalidTask, JoinError, PoolError, Rejection, Stopped, SubmitError,
     TaskError,
@@ -252,7 +277,7 @@ pub use panic::TaskPanic;
 pub use policy::{Jitter, Retry};
 pub use pool::{
     Fallible, OnFull, PendingTask, Plain, PoolBuilder, PoolRef, Retrying, RunningTask, Shutdown,
-    ShutdownReport, TaskBuilder, ThreadPool,
+    ShutdownReport, TaskBuilder, ThreadPool, WorkerLocal,
 };
 pub use reason::CancelReason;
 pub use seat::blocking;

@@ -32,7 +32,9 @@ pub(crate) fn shield(what: &str, f: impl FnOnce()) {
 /// Drops a value of the user's where a panic could do harm.
 pub(crate) fn discard<T>(value: T) {
     if std::mem::needs_drop::<T>() {
-        shield("the drop of a task's closure or result", || drop(value));
+        shield("the drop of a closure, a result or a context value", || {
+            drop(value);
+        });
     }
 }
 

@@ -25,6 +25,7 @@
 
 use crate::aftermath::{Aftermath, Cancelled, Claimed, Outcome, TimedOut, Unrun};
 use crate::clock;
+use crate::context_var::Context;
 use crate::error::TaskError;
 use crate::event::OutcomeKind;
 use crate::extras::{Course, Extras, Rest, Whereabouts};
@@ -145,7 +146,7 @@ impl<W, T, P> Slot<W, T, P> {
             unreachable!("looked at above, under the same lock")
         };
         self.raise(&inner, CLAIMED);
-        let (place, token, stale) = match &mut inner.extras {
+        let (place, token, context, stale) = match &mut inner.extras {
             Some(extras) => {
                 extras.started = extras.started.or_else(|| Some(clock::now()));
                 let stale = extras.course.as_mut().and_then(|course| {
@@ -154,15 +155,17 @@ impl<W, T, P> Slot<W, T, P> {
                     begin(course);
                     course.attempt_token.take()
                 });
-                (extras.place.take(), extras.token.clone(), stale)
+                let (token, context) = (extras.token.clone(), extras.context.clone());
+                (extras.place.take(), token, context, stale)
             }
-            None => (None, None, None),
+            None => (None, None, Context::default(), None),
         };
         drop(inner);
         drop(place);
         Some(Claimed {
             work,
             token,
+            context,
             _stale: stale,
         })
     }
@@ -232,6 +235,7 @@ impl<W, T, P> Slot<W, T, P> {
                 callbacks: mem::take(&mut extras.callbacks),
                 waker: extras.waker.take(),
                 hook: extras.hook.take(),
+                context: mem::take(&mut extras.context),
             })
         });
         drop(inner);

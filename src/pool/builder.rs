@@ -8,6 +8,7 @@ use crate::panic::TaskPanic;
 use crate::pool::core::Core;
 use crate::pool::options::{OnFull, Options};
 use crate::pool::thread_pool::ThreadPool;
+use crate::task::Current;
 use std::fmt;
 use std::sync::Arc;
 
@@ -191,6 +192,38 @@ impl PoolBuilder {
         self
     }
 
+    /// Called around every attempt of every task, on its worker, to carry what goes by threads: a span, a locale, a
+    /// database handle. It gets the task and the attempt's body, which it is to call once; [`current`](crate::current) is the
+    /// task in it, and its time counts as the attempt's.
+    ///
+    /// The body never panics: what became of it is told to the handle, whatever the hook does. A panic in the hook is
+    /// logged. A body that it has not called is run after it, without it, which is logged as a warning; a second call does
+    /// nothing.
+    ///
+    /// ```
+    /// use millhand::{ContextVar, ThreadPool};
+    ///
+    /// static LABEL: ContextVar<String> = ContextVar::new(String::new());
+    ///
+    /// let pool = ThreadPool::builder()
+    ///     .around_task(|task, body| {
+    ///         let label = format!("{} on {}", task.name().unwrap_or("task"), task.worker());
+    ///         LABEL.with(label, body);
+    ///     })
+    ///     .workers(1)
+    ///     .build()?;
+    /// let label = pool.task().name("upload").submit(|| LABEL.get());
+    /// assert_eq!(label.join().unwrap(), "upload on 0");
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn around_task(
+        mut self,
+        hook: impl Fn(&Current, &mut dyn FnMut()) + Send + Sync + 'static,
+    ) -> Self {
+        self.options.around_task = Some(Arc::new(hook));
+        self
+    }
+
     /// Called with each panic that nobody can read any more: the task had no handle, or its handle was dropped unread.
     /// On the thread on which that came about; it is logged as an error in any case.
     ///
@@ -238,6 +271,7 @@ impl fmt::Debug for PoolBuilder {
             queue_capacity,
             on_full,
             max_spares,
+            around_task,
             on_worker_start,
             on_worker_stop,
             on_unread_panic,
@@ -250,6 +284,7 @@ impl fmt::Debug for PoolBuilder {
             .field("queue_capacity", queue_capacity)
             .field("on_full", on_full)
             .field("max_spares", max_spares)
+            .field("around_task", &around_task.is_some())
             .field("on_worker_start", &on_worker_start.is_some())
             .field("on_worker_stop", &on_worker_stop.is_some())
             .field("on_unread_panic", &on_unread_panic.is_some())

@@ -4,6 +4,7 @@
 
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
+use crate::context_var;
 use crate::counters::Striped;
 use crate::error::{Rejection, SubmitError, TaskError};
 use crate::event::OutcomeKind;
@@ -296,7 +297,7 @@ impl Core {
         if let Some(plan) = &spec.plan {
             return Some(set_out(plan, self.clone(), spec.name.clone(), place, 0));
         }
-        (spec.name.is_some() || place.is_some())
+        (spec.name.is_some() || place.is_some() || context_var::is_set_here())
             .then(|| Extras::new(spec.name.clone(), place, None))
     }
 

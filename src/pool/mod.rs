@@ -23,6 +23,7 @@ mod threads;
 mod timer;
 mod waits;
 mod worker;
+mod worker_local;
 
 pub use builder::PoolBuilder;
 pub use options::OnFull;
@@ -31,6 +32,7 @@ pub use report::{PendingTask, RunningTask, ShutdownReport};
 pub use shutdown::Shutdown;
 pub use submit::{Fallible, Plain, Retrying, TaskBuilder};
 pub use thread_pool::ThreadPool;
+pub use worker_local::WorkerLocal;
 
 // For the layers below.
 pub(crate) use core::{Core, PLAIN, Site, Spec};

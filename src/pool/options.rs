@@ -5,8 +5,10 @@
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::panic::TaskPanic;
+use crate::task::Current;
 use std::sync::Arc;
 
+pub(crate) type TaskHook = Arc<dyn Fn(&Current, &mut dyn FnMut()) + Send + Sync>;
 pub(crate) type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
 type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 
@@ -50,6 +52,7 @@ pub(crate) struct Options {
     pub(crate) queue_capacity: Option<usize>,
     pub(crate) on_full: OnFull,
     pub(crate) max_spares: usize,
+    pub(crate) around_task: Option<TaskHook>,
     pub(crate) on_worker_start: Option<WorkerHook>,
     pub(crate) on_worker_stop: Option<WorkerHook>,
     pub(crate) on_unread_panic: Option<PanicHook>,
@@ -65,6 +68,7 @@ impl Default for Options {
             queue_capacity: None,
             on_full: OnFull::default(),
             max_spares: 256,
+            around_task: None,
             on_worker_start: None,
             on_worker_stop: None,
             on_unread_panic: None,

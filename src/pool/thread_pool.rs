@@ -11,6 +11,7 @@ use crate::pool::queue::RunQueue;
 use crate::pool::report::ShutdownReport;
 use crate::pool::shutdown::Shutdown;
 use crate::pool::submit::{TaskBuilder, verbs};
+use crate::pool::worker_local::WorkerLocal;
 use crate::seat;
 use crate::task::{PlainWork, TaskHandle};
 use std::fmt;
@@ -128,6 +129,27 @@ impl ThreadPool {
                 None => unreachable!("a refused broadcast has posted nothing"),
             },
         }
+    }
+
+    /// A value of each worker's own, made by `init` on that worker when it is first used there; see [`WorkerLocal`].
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let uses = pool.worker_local(|| Cell::new(0)); // neither `Send` nor `Sync` is asked for
+    /// let count = || {
+    ///     let uses = uses.clone();
+    ///     pool.submit(move || uses.with(|uses| uses.replace(uses.get() + 1))).join()
+    /// };
+    /// assert_eq!((count()?, count()?), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn worker_local<T: 'static>(
+        &self,
+        init: impl Fn() -> T + Send + Sync + 'static,
+    ) -> WorkerLocal<T> {
+        WorkerLocal::new(self.core.owner(), init)
     }
 
     /// Changes the number of workers of the live pool, 1 or more. New ones start at once, superfluous ones leave after

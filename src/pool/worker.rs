@@ -10,6 +10,7 @@ use crate::pool::options::WorkerHook;
 use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue, Takes, Ticket};
 use crate::pool::waits;
+use crate::pool::worker_local;
 use crate::reason::CancelReason;
 use crate::seat::{self, Place, Seat, Wait};
 use crate::sync::spin;
@@ -197,6 +198,8 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
     let end = panic::catch(|| worker.work());
     task::set_host(None);
     seat::set(None);
+    // Their drops are the user's, too. The hooks stand around them as they do around the tasks.
+    worker.core.serve(worker_local::drop_all);
     run_hook("the on_worker_stop hook", &options.on_worker_stop);
     if let Err(payload) = end {
         std::panic::resume_unwind(payload);
@@ -204,7 +207,7 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
 }
 
 impl Stage for Worker {
-    fn enter(&self, task: TaskRef, is_plain: bool) {
+    fn enter(&self, task: TaskRef, is_plain: bool) -> bool {
         let limited = (!is_plain).then(|| task.clone());
         self.desk.frames.push(task);
         // Its time may have ended before it was to be found here.
@@ -217,6 +220,13 @@ impl Stage for Worker {
             if let Some(task) = self.desk.frames.top() {
                 task.cancel(CancelReason::Shutdown);
             }
+        }
+        self.core.options.around_task.is_some()
+    }
+
+    fn around(&self, body: &mut dyn FnMut()) {
+        if let (Some(hook), Some(task)) = (&self.core.options.around_task, task::current()) {
+            panic::shield("the around_task hook", || hook(&task, body));
         }
     }
 

@@ -5,6 +5,7 @@
 use crate::aftermath::Outcome;
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
+use crate::context_var::{self, Context};
 use crate::error::{InvalidTask, TaskError};
 use crate::event::{OutcomeKind, Summary};
 use crate::extras::{Callback, Rest, Watcher};
@@ -101,6 +102,8 @@ impl Ran {
             for Watcher { who, place } in rest.watchers {
                 who.settled(place);
             }
+            // Each brings the context in which it was left here; that of this place is not theirs.
+            let _outside = context_var::enter(Context::default());
             for (_, callback) in rest.callbacks {
                 panic::shield("an on_finish callback", || callback(&summary));
             }
@@ -110,8 +113,10 @@ impl Ran {
 
 /// Where a body runs: a worker.
 pub(crate) trait Stage {
-    /// The task's body is about to run here; `is_plain`, as it says itself.
-    fn enter(&self, task: TaskRef, is_plain: bool);
+    /// The task's body is about to run here; `is_plain`, as it says itself. Says whether it is to run by way of `around`.
+    fn enter(&self, task: TaskRef, is_plain: bool) -> bool;
+    /// Calls the pool's hook, which is to call `body`, once.
+    fn around(&self, body: &mut dyn FnMut());
     /// It has returned: gives the task that was entered last.
     fn exit(&self) -> TaskRef;
     /// Who hears of a panic that nobody will read.

@@ -17,6 +17,7 @@ use crate::seat::{Awaited, Pinned};
 use crate::slot::Slot;
 use crate::task::any::{CancelOutcome, Home, Policy, Ran};
 use crate::task::work::Work;
+use std::mem;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Instant;
@@ -199,6 +200,9 @@ impl<W: Work> Cell<W> {
         let Aftermath { unwanted, mut rest } = aftermath;
         if let Some(waker) = rest.as_mut().and_then(|rest| rest.waker.take()) {
             panic::shield("a waker", || waker.wake());
+        }
+        if let Some(rest) = &mut rest {
+            mem::take(&mut rest.context).discard();
         }
         if let Some(outcome) = unwanted {
             if kind == OutcomeKind::Failed {

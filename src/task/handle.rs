@@ -7,6 +7,7 @@ use crate::cancel::CancelToken;
 use crate::clock;
 use crate::error::{JoinError, TaskError};
 use crate::event::Summary;
+use crate::extras;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -319,7 +320,7 @@ impl<T> TaskHandle<T> {
     where
         T: 'static,
     {
-        match self.task().on_finish(Box::new(callback)) {
+        match self.task().on_finish(extras::callback(callback)) {
             Ok(key) => {
                 let task = self.task().clone().as_any_task();
                 OnFinish {

@@ -4,6 +4,7 @@
 
 use crate::aftermath::Outcome;
 use crate::cancel::CancelToken;
+use crate::context_var;
 use crate::error::TaskError;
 use crate::event::{OutcomeKind, Summary};
 use crate::extras::{Callback, Watcher, Whereabouts};
@@ -118,6 +119,9 @@ impl<W: Work> AnyTask for Cell<W> {
         let Some(claimed) = claimed else {
             return Run::Gone(self);
         };
+        // Whatever is the user's in here is in the task's own context, an empty one too: it may run on the stack of
+        // a body that waits, and that has another.
+        let _inside = context_var::enter(claimed.context);
         // Its token's deadline may have passed while it was queued.
         let stopped = claimed.token.as_ref().and_then(CancelToken::reason);
         if stopped.is_some() {
@@ -125,8 +129,9 @@ impl<W: Work> AnyTask for Cell<W> {
         }
         // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
         let is_plain = !self.slot.has_course();
-        stage.enter(self, is_plain);
+        let by_hook = stage.enter(self, is_plain);
         let (result, work) = match stopped {
+            None if by_hook => attempt_around(stage, claimed.work),
             None => claimed.work.attempt(),
             Some(reason) => {
                 panic::discard(claimed.work);
@@ -275,6 +280,25 @@ impl<W: Work> AnyTask for Cell<W> {
 
     fn time_left(&self) -> Option<Duration> {
         Cell::time_left(self)
+    }
+}
+
+/// An attempt within the pool's hook. Whatever the hook does, the body runs once.
+fn attempt_around<W: Work>(stage: &dyn Stage, work: W) -> (Result<W::Output, Payload>, Option<W>) {
+    let mut work = Some(work);
+    let mut ended = None;
+    stage.around(&mut || {
+        if let Some(work) = work.take() {
+            ended = Some(work.attempt());
+        }
+    });
+    match (ended, work) {
+        (Some(ended), _) => ended,
+        (None, Some(work)) => {
+            log::warn!("the around_task hook has not run the task, which runs without it");
+            work.attempt()
+        }
+        (None, None) => unreachable!("an attempt lets no panic through"),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The binary's tests run side by side, so it counts only on threads that asked for it, each into its own test's meter.
 #![allow(unsafe_code)]
 
-use millhand::{Semaphore, ThreadPool};
+use millhand::{ContextVar, Semaphore, ThreadPool};
 use parking_lot::{Condvar, Mutex};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -207,6 +207,28 @@ fn a_dropped_handle_costs_nothing_more() {
         }
         pool.wait_idle().unwrap();
     });
+}
+
+#[test]
+fn a_context_variable_that_is_set_elsewhere_costs_a_task_nothing() {
+    static ELSEWHERE: ContextVar<u32> = ContextVar::new(0);
+    let meter = Meter::new();
+    let pool = watched_pool(meter, 1);
+    ELSEWHERE.with(1, || {
+        std::thread::scope(|s| {
+            let count = || {
+                meter.watch_this_thread();
+                assert_one_a_task(meter, |n| {
+                    for _ in 0..n {
+                        let seen = pool.submit(|| ELSEWHERE.get());
+                        assert_eq!(seen.join().unwrap(), 0);
+                    }
+                });
+            };
+            s.spawn(count).join().unwrap();
+        });
+    });
+    meter.leave_this_thread();
 }
 
 #[test]

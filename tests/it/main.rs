@@ -1,6 +1,7 @@
 //! The black-box tests: one binary, a module a subject.
 
 mod allocations;
+mod around_task;
 mod attempt_timeout;
 mod bounded;
 mod bounded_course;
@@ -12,6 +13,7 @@ mod checksum;
 #[cfg(feature = "signals")]
 mod consumer;
 mod context;
+mod context_vars;
 mod deadline;
 mod delay;
 mod delay_many;
@@ -57,3 +59,4 @@ mod total_timeout;
 mod total_timeout_ends;
 mod waits;
 mod work_conserving;
+mod worker_local;

@@ -1,9 +1,10 @@
 //! Sizes, and what crosses threads: asserted, so that a change is seen.
 
 use millhand::{
-    BuildError, CancelGuard, CancelReason, CancelToken, Current, Deadlock, JoinError, OnFinish,
-    PoolError, PoolRef, Promise, Rejection, SharedHandle, ShutdownReport, Stopped, SubmitError,
-    Summary, TaskBuilder, TaskError, TaskHandle, TaskId, TaskPanic, ThreadPool,
+    BuildError, CancelGuard, CancelReason, CancelToken, Context, ContextVar, Current, Deadlock,
+    JoinError, OnFinish, PoolError, PoolRef, Promise, Rejection, SharedHandle, ShutdownReport,
+    Stopped, SubmitError, Summary, TaskBuilder, TaskError, TaskHandle, TaskId, TaskPanic,
+    ThreadPool, WorkerLocal,
 };
 use std::cell::Cell;
 
@@ -48,6 +49,9 @@ fn what_is_promised_crosses_threads() {
     both::<CancelGuard>();
     both::<OnFinish>();
     both::<TaskId>();
+    both::<Context>();
+    both::<ContextVar<u32>>();
+    both::<WorkerLocal<Single>>();
     both::<TaskError>();
     both::<TaskPanic>();
     both::<Deadlock>();

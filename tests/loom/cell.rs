@@ -67,8 +67,13 @@ struct Here {
 }
 
 impl Stage for Here {
-    fn enter(&self, task: TaskRef, _: bool) {
+    fn enter(&self, task: TaskRef, _: bool) -> bool {
         self.task.replace(Some(task));
+        false
+    }
+
+    fn around(&self, body: &mut dyn FnMut()) {
+        body();
     }
 
     fn exit(&self) -> TaskRef {
