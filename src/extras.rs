@@ -5,7 +5,12 @@
 
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::context_var::Context;
-use crate::event::Summary;
+use crate::error::JoinError;
+use crate::event::{OutcomeKind, Summary};
+use crate::id::TaskId;
+use std::any::Any;
+use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -28,6 +33,7 @@ pub(crate) struct Extras<P = ()> {
     pub(crate) watchers: Vec<Watcher>,
     pub(crate) callbacks: Vec<(u64, Callback)>,
     pub(crate) waker: Option<Waker>,
+    pub(crate) member: Option<Member>,
 }
 
 impl<P> Default for Extras<P> {
@@ -44,6 +50,7 @@ impl<P> Default for Extras<P> {
             watchers: Vec::new(),
             callbacks: Vec::new(),
             waker: None,
+            member: None,
         }
     }
 }
@@ -133,6 +140,52 @@ impl Drop for Place {
     }
 }
 
+/// That a task belongs to a group of tasks, and as which one of them. Dropped when the task has retired, last of all.
+pub(crate) struct Member {
+    pub(crate) group: Arc<dyn Group>,
+    /// The how-manieth of the group, from 0.
+    pub(crate) index: usize,
+    /// Cancels the task's token with the group, where that is not above it.
+    pub(crate) _hook: Option<CancelGuard>,
+}
+
+/// Tasks that are waited for together: a scope.
+pub(crate) trait Group: Send + Sync {
+    /// A member has settled so.
+    fn settled(&self, index: usize, kind: OutcomeKind);
+    /// A member came to this, and nobody holds its handle.
+    fn unread(&self, index: usize, who: Who, failure: Unread);
+    /// A member has retired.
+    fn left(&self);
+}
+
+/// A failure that nobody will read: the body's own error without its type, or why there is no outcome.
+pub(crate) type Unread = JoinError<Box<dyn Any + Send>>;
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.group.left();
+    }
+}
+
+/// A task, as texts name it.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) site: &'static Location<'static>,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        write!(f, " (submitted at {})", self.site)
+    }
+}
+
 /// The part of it that only tasks with extras have.
 #[derive(Default)]
 pub(crate) struct Rest {
@@ -146,6 +199,7 @@ pub(crate) struct Rest {
     pub(crate) hook: Option<CancelGuard>,
     /// Values of the user's.
     pub(crate) context: Context,
+    pub(crate) member: Option<Member>,
 }
 
 impl<P> Extras<P> {

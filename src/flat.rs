@@ -35,10 +35,16 @@ pub(crate) fn run(job: impl FnOnce() + 'static) {
     if outermost != Ok(true) {
         return;
     }
-    while let Some(next) = LATER.with_borrow_mut(|later| later.as_mut()?.pop_front()) {
+    catch_up();
+    LATER.set(None);
+}
+
+/// Runs here and now what this thread has put off: for whoever is inside of a job and about to wait for such things.
+pub(crate) fn catch_up() {
+    let next = || LATER.try_with(|later| later.borrow_mut().as_mut()?.pop_front());
+    while let Ok(Some(next)) = next() {
         next();
     }
-    LATER.set(None);
 }
 
 #[cfg(test)]

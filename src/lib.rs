@@ -258,8 +258,9 @@ mod task;
 pub use cancel::{CancelGuard, CancelToken};
 pub use clock::{Clock, ManualClock};
 pub use compose::{
-    AsCompleted, Failure, Failures, Handle, HandleSet, Handles, OkSet, Until, WhenAll, WhenAny,
-    as_completed, join_all, join_all_ok, race, race_ok, wait_any, wait_for, when_all, when_any,
+    Admits, AnyError, AsCompleted, Failure, Failures, Handle, HandleSet, Handles, OkSet, Only,
+    Scope, ScopeOptions, ScopedHandle, Until, WhenAll, WhenAny, as_completed, join_all,
+    join_all_ok, race, race_ok, wait_any, wait_for, when_all, when_any,
 };
 pub use context_var::{Context, ContextVar};
 pub use error::{

@@ -236,6 +236,7 @@ impl<W, T, P> Slot<W, T, P> {
                 waker: extras.waker.take(),
                 hook: extras.hook.take(),
                 context: mem::take(&mut extras.context),
+                member: extras.member.take(),
             })
         });
         drop(inner);

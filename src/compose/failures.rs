@@ -3,6 +3,7 @@
 //! Layer 6. Plain data; whoever gathers outcomes fills it.
 
 use crate::error::{JoinError, TaskError};
+use crate::extras::Who;
 use crate::id::TaskId;
 use std::any::Any;
 use std::convert::Infallible;
@@ -10,7 +11,6 @@ use std::error::Error;
 use std::fmt;
 use std::panic::Location;
 use std::slice;
-use std::sync::Arc;
 use std::vec;
 
 /// How many of them a text lists.
@@ -28,28 +28,13 @@ const LISTED: usize = 10;
 /// ```
 pub struct Failure<E = Infallible> {
     index: usize,
-    id: TaskId,
-    name: Option<Arc<str>>,
-    site: &'static Location<'static>,
+    who: Who,
     error: JoinError<E>,
 }
 
 impl<E> Failure<E> {
-    #[allow(dead_code)]
-    pub(crate) fn new(
-        index: usize,
-        id: TaskId,
-        name: Option<Arc<str>>,
-        site: &'static Location<'static>,
-        error: JoinError<E>,
-    ) -> Self {
-        Self {
-            index,
-            id,
-            name,
-            site,
-            error,
-        }
+    pub(crate) fn new(index: usize, who: Who, error: JoinError<E>) -> Self {
+        Self { index, who, error }
     }
 
     /// The task's place among all: that of its handle in what was given, or the how-manieth was submitted, from 0.
@@ -71,7 +56,7 @@ impl<E> Failure<E> {
     /// }
     /// ```
     pub fn id(&self) -> TaskId {
-        self.id
+        self.who.id
     }
 
     /// The task's name, if it was given one.
@@ -82,7 +67,7 @@ impl<E> Failure<E> {
     /// }
     /// ```
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.who.name.as_deref()
     }
 
     /// Where the task was submitted.
@@ -93,7 +78,7 @@ impl<E> Failure<E> {
     /// }
     /// ```
     pub fn site(&self) -> &'static Location<'static> {
-        self.site
+        self.who.site
     }
 
     /// What went wrong: the body's own error, or why there is no outcome.
@@ -129,11 +114,7 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
         if let JoinError::Task(TaskError::Panicked(panic)) = &self.error {
             return fmt::Display::fmt(panic, f);
         }
-        write!(f, "task {}", self.id)?;
-        if let Some(name) = &self.name {
-            write!(f, " `{name}`")?;
-        }
-        write!(f, " (submitted at {}): ", self.site)?;
+        write!(f, "{}: ", self.who)?;
         match &self.error {
             JoinError::Failed(error) => fmt::Display::fmt(error, f),
             JoinError::Task(error) => fmt::Display::fmt(error, f),
@@ -145,13 +126,8 @@ impl<E: fmt::Debug + fmt::Display> Error for Failure<E> {}
 
 impl<E: fmt::Debug> fmt::Debug for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            index,
-            id,
-            name,
-            site,
-            error,
-        } = self;
+        let Self { index, who, error } = self;
+        let Who { id, name, site } = who;
         f.debug_struct("Failure")
             .field("index", index)
             .field("id", id)
@@ -188,7 +164,6 @@ pub struct Failures<E = Infallible> {
 
 impl<E> Failures<E> {
     /// `None` of nothing.
-    #[allow(dead_code)]
     pub(crate) fn new(list: Vec<Failure<E>>) -> Option<Self> {
         (!list.is_empty()).then_some(Self { list })
     }
@@ -333,7 +308,12 @@ mod tests {
     #[track_caller]
     fn failures<E: fmt::Debug>(errors: impl IntoIterator<Item = JoinError<E>>) -> Failures<E> {
         let site = Location::caller();
-        let failure = |(index, error)| Failure::new(index, TaskId::next(), None, site, error);
+        let who = || Who {
+            id: TaskId::next(),
+            name: None,
+            site,
+        };
+        let failure = |(index, error)| Failure::new(index, who(), error);
         Failures::new(errors.into_iter().enumerate().map(failure).collect()).unwrap()
     }
 

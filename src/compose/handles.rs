@@ -60,8 +60,7 @@ impl fmt::Debug for Link {
 impl Link {
     /// What went wrong with this task.
     pub(crate) fn failure<E>(&self, index: usize, error: JoinError<E>) -> Failure<E> {
-        let task = &self.task;
-        Failure::new(index, task.id(), task.name(), task.site(), error)
+        Failure::new(index, self.task.who(), error)
     }
 }
 

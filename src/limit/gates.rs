@@ -35,7 +35,7 @@ pub trait Gates {
 #[derive(Debug)]
 pub struct Asked(pub(crate) Claim);
 
-impl<K> TaskBuilder<K> {
+impl<K, P> TaskBuilder<K, P> {
     /// A gate that the tasks must pass before they run. Where one waits, no worker does. Several gates are passed together
     /// or not at all; those with the same gates pass in the order of their submission. One that is given again is asked for
     /// what is given last.

@@ -8,7 +8,7 @@ use crate::context_var;
 use crate::counters::Striped;
 use crate::error::{Rejection, SubmitError, TaskError};
 use crate::event::OutcomeKind;
-use crate::extras::{Extras, Place};
+use crate::extras::{Extras, Member, Place};
 use crate::fork;
 use crate::id::TaskId;
 use crate::panic::{self, TaskPanic, UnreadPanics};
@@ -199,9 +199,35 @@ impl Core {
         work: W,
         hold: Hold,
     ) -> Result<TaskHandle<W::Output>, SubmitError<W>> {
+        self.hand_in(site, spec, work, hold, None)
+    }
+
+    /// Submits a member of a group; waits for a place.
+    pub(crate) fn submit_member<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        spec: &Spec,
+        work: W,
+        member: Member,
+    ) -> Result<TaskHandle<W::Output>, SubmitError<W>> {
+        self.hand_in(site, spec, work, Hold::Until(None), Some(member))
+    }
+
+    fn hand_in<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        spec: &Spec,
+        work: W,
+        hold: Hold,
+        member: Option<Member>,
+    ) -> Result<TaskHandle<W::Output>, SubmitError<W>> {
         match self.admit(spec, hold) {
             Ok(place) => {
-                let cell = self.cell(site, spec, work, place, false);
+                let mut extras = self.extras(spec, place);
+                if member.is_some() {
+                    extras.get_or_insert_default().member = member;
+                }
+                let cell = self.cell(site, spec, work, extras, false);
                 let handle = TaskHandle::new(cell.clone());
                 self.send(spec, cell);
                 Ok(handle)
@@ -245,7 +271,8 @@ impl Core {
     ) -> Result<(), SubmitError<W>> {
         match self.admit(spec, hold) {
             Ok(place) => {
-                self.send(spec, self.cell(site, spec, work, place, true));
+                let extras = self.extras(spec, place);
+                self.send(spec, self.cell(site, spec, work, extras, true));
                 Ok(())
             }
             Err(reason) => Err(SubmitError::new(reason, work)),
@@ -254,18 +281,6 @@ impl Core {
 
     fn cell<W: Work>(
         self: &Arc<Self>,
-        site: Site,
-        spec: &Spec,
-        work: W,
-        place: Option<Place>,
-        detached: bool,
-    ) -> Arc<Cell<W>> {
-        let extras = self.extras(spec, place);
-        self.cell_with(site, spec, work, extras, detached)
-    }
-
-    fn cell_with<W: Work>(
-        &self,
         site: Site,
         spec: &Spec,
         work: W,
@@ -290,7 +305,7 @@ impl Core {
         count: usize,
     ) -> Arc<Cell<W>> {
         let extras = set_out(plan, self.clone(), spec.name.clone(), None, count);
-        self.cell_with(site, spec, work, Some(extras), false)
+        self.cell(site, spec, work, Some(extras), false)
     }
 
     fn extras(self: &Arc<Self>, spec: &Spec, place: Option<Place>) -> Option<Box<Extras<Policy>>> {

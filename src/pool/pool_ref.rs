@@ -33,6 +33,10 @@ impl PoolRef {
         Self { core }
     }
 
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     fn parts(&self) -> (&Arc<Core>, &Spec) {
         (&self.core, &PLAIN)
     }
@@ -41,7 +45,7 @@ impl PoolRef {
 
     /// A template for tasks with options; see [`TaskBuilder`].
     pub fn task(&self) -> TaskBuilder {
-        TaskBuilder::new(self.core.clone())
+        TaskBuilder::new(self.core.clone(), ())
     }
 
     /// Whether the pool takes no more tasks from outside.

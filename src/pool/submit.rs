@@ -221,19 +221,23 @@ impl<E> Clone for Retrying<E> {
 /// assert_eq!(squares.unwrap(), [0, 1, 4]);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
+///
+/// `P` is where its tasks are submitted to: `()` stands for the pool, `&Scope` for a scope ([`Scope::task`](crate::Scope::task)).
 #[must_use = "a template does nothing until something is submitted with it"]
-pub struct TaskBuilder<K = Plain> {
+pub struct TaskBuilder<K = Plain, P = ()> {
     core: Arc<Core>,
     spec: Spec,
     kind: K,
+    place: P,
 }
 
-impl TaskBuilder {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
+impl<P> TaskBuilder<Plain, P> {
+    pub(crate) fn new(core: Arc<Core>, place: P) -> Self {
         Self {
             core,
             spec: Spec::default(),
             kind: Plain(()),
+            place,
         }
     }
 
@@ -256,7 +260,7 @@ impl TaskBuilder {
     /// let pool = millhand::ThreadPool::new(1).unwrap();
     /// let handle: millhand::TaskHandle<Result<i32, ()>> = pool.task().fallible().submit(|| 1);
     /// ```
-    pub fn fallible(self) -> TaskBuilder<Fallible> {
+    pub fn fallible(self) -> TaskBuilder<Fallible, P> {
         self.into_kind(Fallible(()))
     }
 
@@ -290,11 +294,13 @@ impl TaskBuilder {
     /// let task = pool.task().retry(millhand::Retry::default());
     /// let handle = task.submit(move || Ok::<_, ()>(text));
     /// ```
-    pub fn retry<E: Send + 'static>(self, policy: Retry) -> TaskBuilder<Retrying<E>> {
+    pub fn retry<E: Send + 'static>(self, policy: Retry) -> TaskBuilder<Retrying<E>, P> {
         self.into_kind(Retrying(Arc::new(Rules::new(policy))))
             .planned()
     }
+}
 
+impl TaskBuilder {
     verbs!([T], FnOnce() -> T, |_: &Self, f| PlainWork(f));
 }
 
@@ -303,11 +309,13 @@ impl TaskBuilder<Fallible> {
 }
 
 impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
+    verbs!([T], FnMut() -> Result<T, E>, |builder: &Self, f| RetryWork(f, builder.rules()));
+}
+
+impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     pub(crate) fn rules(&self) -> Arc<Rules<E>> {
         self.kind.0.clone()
     }
-
-    verbs!([T], FnMut() -> Result<T, E>, |builder: &Self, f| RetryWork(f, builder.kind.0.clone()));
 
     fn with_rules(mut self, change: impl FnOnce(&mut Rules<E>)) -> Self {
         change(Arc::make_mut(&mut self.kind.0));
@@ -430,12 +438,13 @@ impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
     }
 }
 
-impl<K> TaskBuilder<K> {
-    fn into_kind<L>(self, kind: L) -> TaskBuilder<L> {
+impl<K, P> TaskBuilder<K, P> {
+    fn into_kind<L>(self, kind: L) -> TaskBuilder<L, P> {
         TaskBuilder {
             core: self.core,
             spec: self.spec,
             kind,
+            place: self.place,
         }
     }
 
@@ -601,27 +610,33 @@ impl<K> TaskBuilder<K> {
         self.with_plan(|plan| plan.total_timeout = Some(limit))
     }
 
+    pub(crate) fn place(&self) -> &P {
+        &self.place
+    }
+
     pub(crate) fn parts(&self) -> (&Arc<Core>, &Spec) {
         (&self.core, &self.spec)
     }
 }
 
-impl<K: Clone> Clone for TaskBuilder<K> {
+impl<K: Clone, P: Clone> Clone for TaskBuilder<K, P> {
     fn clone(&self) -> Self {
         Self {
             core: self.core.clone(),
             spec: self.spec.clone(),
             kind: self.kind.clone(),
+            place: self.place.clone(),
         }
     }
 }
 
-impl<K: fmt::Debug> fmt::Debug for TaskBuilder<K> {
+impl<K: fmt::Debug, P> fmt::Debug for TaskBuilder<K, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             core: _,
             spec: Spec { name, token, plan },
             kind,
+            place: _,
         } = self;
         f.debug_struct("TaskBuilder")
             .field("name", name)

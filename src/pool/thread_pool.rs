@@ -70,7 +70,6 @@ impl ThreadPool {
         Self { core }
     }
 
-    #[cfg(feature = "signals")]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }
@@ -91,7 +90,7 @@ impl ThreadPool {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn task(&self) -> TaskBuilder {
-        TaskBuilder::new(self.core.clone())
+        TaskBuilder::new(self.core.clone(), ())
     }
 
     /// Runs `f` once on every worker there is now, spares included, and gives a handle each. A busy worker comes to it

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::context_var::{self, Context};
 use crate::error::{InvalidTask, TaskError};
 use crate::event::{OutcomeKind, Summary};
-use crate::extras::{Callback, Rest, Watcher};
+use crate::extras::{Callback, Rest, Watcher, Who};
 use crate::gate::{Claim, Gate};
 use crate::id::TaskId;
 use crate::panic::{self, UnreadPanics};
@@ -242,6 +242,7 @@ pub(crate) trait AnyTask: Send + Sync {
     /// Passes its gates, claims and runs it on `stage`, up to the outcome.
     fn run(self: Arc<Self>, stage: &dyn Stage) -> Run;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    fn as_any_task(self: Arc<Self>) -> TaskRef;
     fn cancel(&self, reason: CancelReason) -> CancelOutcome;
     /// Why its running body should stop.
     fn stop_reason(&self) -> Option<CancelReason>;
@@ -279,11 +280,20 @@ pub(crate) trait AnyTask: Send + Sync {
     fn time_left(&self) -> Option<Duration>;
 }
 
+impl dyn AnyTask {
+    pub(crate) fn who(&self) -> Who {
+        Who {
+            id: self.id(),
+            name: self.name(),
+            site: self.site(),
+        }
+    }
+}
+
 /// A task as its handle sees it.
 pub(crate) trait Joinable<T>: AnyTask {
     fn take(&self) -> Option<Outcome<T>>;
     fn take_into(&self, shared: &OnceLock<Outcome<T>>);
     fn take_or_wake(&self, waker: &Waker) -> Poll<Option<Outcome<T>>>;
     fn detach(&self) -> Option<Outcome<T>>;
-    fn as_any_task(self: Arc<Self>) -> TaskRef;
 }

@@ -6,9 +6,9 @@
 use crate::aftermath::{Aftermath, Cancelled, Outcome, Unrun};
 use crate::cancel::CancelToken;
 use crate::clock;
-use crate::error::TaskError;
+use crate::error::{JoinError, TaskError};
 use crate::event::{OutcomeKind, Summary};
-use crate::extras::{Extras, Whereabouts};
+use crate::extras::{Extras, Member, Whereabouts, Who};
 use crate::gate;
 use crate::id::TaskId;
 use crate::panic;
@@ -204,11 +204,15 @@ impl<W: Work> Cell<W> {
         if let Some(rest) = &mut rest {
             mem::take(&mut rest.context).discard();
         }
+        let member = rest.as_ref().and_then(|rest| rest.member.as_ref());
+        if let Some(member) = member {
+            member.group.settled(member.index, kind);
+        }
         if let Some(outcome) = unwanted {
-            if kind == OutcomeKind::Failed {
-                self.failed_unseen();
+            match member {
+                Some(member) => self.tell(member, outcome),
+                None => self.discard(kind, outcome),
             }
-            discard_outcome(outcome);
         }
         let afterwards = rest.map(|rest| {
             let summary = self.summary(kind, rest.name.clone(), rest.started);
@@ -217,12 +221,30 @@ impl<W: Work> Cell<W> {
         Ran { kind, afterwards }
     }
 
-    #[cold]
-    fn failed_unseen(&self) {
-        let Self { id, site, slot: _ } = self;
-        let name = self.name().map(|name| format!(" `{name}`"));
-        let name = name.unwrap_or_default();
-        log::warn!("task {id}{name} (submitted at {site}) failed, and nobody holds its handle");
+    pub(crate) fn who(&self) -> Who {
+        Who {
+            id: self.id,
+            name: self.name(),
+            site: self.site,
+        }
+    }
+
+    /// Leaves to its group what nobody will read.
+    fn tell(&self, member: &Member, outcome: Outcome<W::Output>) {
+        let failure = match outcome {
+            Ok(output) => W::into_error(output).map(JoinError::Failed),
+            Err(error) => Some(JoinError::Task(error)),
+        };
+        if let Some(failure) = failure {
+            member.group.unread(member.index, self.who(), failure);
+        }
+    }
+
+    fn discard(&self, kind: OutcomeKind, outcome: Outcome<W::Output>) {
+        if kind == OutcomeKind::Failed {
+            log::warn!("{} failed, and nobody holds its handle", self.who());
+        }
+        discard_outcome(outcome);
     }
 }
 

@@ -160,7 +160,7 @@ macro_rules! face {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         pub fn wait(&self) -> Result<(), TaskError> {
-            $crate::task::handle::wait_for(self.task(), None).map(drop)
+            wait_for(self.task(), None).map(drop)
         }
 
         /// Waits until the outcome is there, `timeout` long at most (one that overflows the clock means for ever), and
@@ -177,11 +177,11 @@ macro_rules! face {
         /// assert!(handle.wait_timeout(Duration::from_secs(60)).unwrap());
         /// ```
         pub fn wait_timeout(&self, timeout: Duration) -> Result<bool, TaskError> {
-            $crate::task::handle::wait_for(self.task(), clock::deadline(timeout))
+            wait_for(self.task(), clock::deadline(timeout))
         }
     };
 }
-pub(super) use face;
+pub(crate) use face;
 
 impl<T> TaskHandle<T> {
     pub(crate) fn new(task: Arc<dyn Joinable<T>>) -> Self {
@@ -339,7 +339,7 @@ impl<T> TaskHandle<T> {
     }
 
     /// The task, and whether dropping what holds it cancels it.
-    pub(super) fn into_parts(mut self) -> (Arc<dyn Joinable<T>>, bool) {
+    pub(crate) fn into_parts(mut self) -> (Arc<dyn Joinable<T>>, bool) {
         (self.take_task(), self.cancel_on_drop)
     }
 }
@@ -368,8 +368,8 @@ impl<T, E> TaskHandle<Result<T, E>> {
 }
 
 /// Waits for a task, or runs it here if it is this worker's own pool's and still queued; says whether it is settled.
-pub(super) fn wait_for<T>(
-    task: &Arc<dyn Joinable<T>>,
+pub(crate) fn wait_for<A: AnyTask + ?Sized>(
+    task: &Arc<A>,
     deadline: Option<Instant>,
 ) -> Result<bool, TaskError> {
     let state = task.state();
@@ -382,7 +382,8 @@ pub(super) fn wait_for<T>(
     task.clone().wait(deadline)
 }
 
-fn run_here<T>(task: &Arc<dyn Joinable<T>>) -> bool {
+/// Runs a queued task on this worker's stack if it may; says whether it did.
+pub(crate) fn run_here<A: AnyTask + ?Sized>(task: &Arc<A>) -> bool {
     context::host().is_some_and(|host| {
         let task: TaskRef = task.clone().as_any_task();
         host.run_here(&task)

@@ -19,10 +19,13 @@ pub use handle::{OnFinish, TaskHandle};
 pub use promise::{Promise, promise};
 pub use shared::SharedHandle;
 
-pub(crate) use any::{AnyTask, Home, OnTime, Plan, Policy, Rank, Remains, Run, Stage, TaskRef};
+pub(crate) use any::{
+    AnyTask, Home, Joinable, OnTime, Plan, Policy, Rank, Remains, Run, Stage, TaskRef,
+};
 pub(crate) use cell::Cell;
 pub(crate) use context::{Frames, Host, host, is_worker_of, set_host, token_here};
 pub(crate) use course::set_out;
+pub(crate) use handle::{face, run_here, wait_for};
 pub(crate) use promise::settled;
 pub(crate) use retry::{RetryWork, Rules};
 pub(crate) use work::{Facts, Failure, FallibleWork, PassingWork, PlainWork, Work};

@@ -118,6 +118,10 @@ where
         output.is_err()
     }
 
+    fn into_error(output: Self::Output) -> Option<Box<dyn Any + Send>> {
+        output.err().map(|error| Box::new(error) as _)
+    }
+
     fn again(&self, failure: Failure<'_, Self::Output>, facts: &Facts) -> Option<Duration> {
         // The classifiers are the user's; one that panics has said nothing, so the failure stands.
         let mut delay = None;

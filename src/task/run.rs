@@ -162,6 +162,10 @@ impl<W: Work> AnyTask for Cell<W> {
         self
     }
 
+    fn as_any_task(self: Arc<Self>) -> TaskRef {
+        self
+    }
+
     fn cancel(&self, reason: CancelReason) -> CancelOutcome {
         Cell::cancel(self, reason)
     }
@@ -317,9 +321,5 @@ impl<W: Work> Joinable<W::Output> for Cell<W> {
 
     fn detach(&self) -> Option<Outcome<W::Output>> {
         self.slot.detach()
-    }
-
-    fn as_any_task(self: Arc<Self>) -> TaskRef {
-        self
     }
 }

@@ -5,6 +5,7 @@
 use crate::error::TaskError;
 use crate::panic::{self, Payload};
 use crate::reason::CancelReason;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,11 @@ pub(crate) trait Work: Sized + Send + 'static {
     /// Whether this output counts as a failure in statistics and events.
     fn is_failure(_: &Self::Output) -> bool {
         false
+    }
+
+    /// The error in an output that counts as a failure.
+    fn into_error(_: Self::Output) -> Option<Box<dyn Any + Send>> {
+        None
     }
 
     /// How long until it is to be tried again, after an attempt that ended so; `None`: that was the last.
@@ -108,5 +114,9 @@ where
 
     fn is_failure(output: &Self::Output) -> bool {
         output.is_err()
+    }
+
+    fn into_error(output: Self::Output) -> Option<Box<dyn Any + Send>> {
+        output.err().map(|error| Box::new(error) as _)
     }
 }

@@ -93,6 +93,12 @@ const ORDER: &[&str] = &[
     "compose/after",
     "compose/then",
     "compose/group",
+    "compose/latch",
+    "compose/gather",
+    "compose/members",
+    "compose/scope_options",
+    "compose/scoped_handle",
+    "compose/scope",
     "compose/mod",
     // 7, signals
     "signal",
@@ -117,7 +123,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     (".wait_while_until(", &["clock"]),
     (".wait_while_for(", &["clock"]),
     ("catch_unwind", &["panic"]),
-    ("unsafe", &[]),
+    ("unsafe", &["compose/scope"]),
 ];
 
 /// The files by name, `task/cell` for `src/task/cell.rs`, with comments and texts blanked out and tests cut off.

@@ -1,0 +1,176 @@
+//! What becomes of the failures in a scope that no handle's reader takes.
+//!
+//! Layer 6.
+
+use crate::compose::failures::{Failure, Failures};
+use crate::error::{JoinError, TaskError};
+use crate::extras::{Unread, Who};
+use crate::panic::{self, TaskPanic};
+use crate::reason::CancelReason;
+use parking_lot::Mutex;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+
+/// Of a [`Scope`](crate::Scope): its bodies may fail with errors of any type, which are for their handles' readers.
+///
+/// ```
+/// use millhand::{AnyError, Scope};
+///
+/// fn fill<'scope>(s: &'scope Scope<'scope, '_, AnyError>, half: &'scope mut [u8]) {
+///     s.submit(|| half.fill(1));
+/// }
+/// let pool = millhand::ThreadPool::new(2)?;
+/// let mut bytes = [0; 4];
+/// let (left, right) = bytes.split_at_mut(2);
+/// pool.scope(|s| {
+///     fill(s, left);
+///     fill(s, right);
+/// });
+/// assert_eq!(bytes, [1; 4]);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct AnyError(());
+
+/// Of a [`Scope`](crate::Scope): its bodies fail with this type of error, and it gathers what no handle's reader takes.
+///
+/// ```
+/// use millhand::{Only, Scope, ScopeOptions};
+/// use std::num::ParseIntError;
+///
+/// fn check<'scope>(s: &'scope Scope<'scope, '_, Only<ParseIntError>>, text: &'scope str) {
+///     s.task().fallible().submit(|| text.parse::<u8>());
+/// }
+/// let pool = millhand::ThreadPool::new(2)?;
+/// let texts = ["1".to_owned(), "x".to_owned()];
+/// let failures = pool
+///     .scope_with(ScopeOptions::collect_all(), |s| texts.iter().for_each(|text| check(s, text)))
+///     .unwrap_err();
+/// assert_eq!(failures.first().index(), 1);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub struct Only<E>(PhantomData<fn() -> E>);
+
+impl<E> fmt::Debug for Only<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Only")
+    }
+}
+
+/// Says with which errors the bodies of a [`Scope`](crate::Scope) may fail: any in a plain one, and one type in one that
+/// gathers them.
+///
+/// ```
+/// use millhand::{Admits, Scope};
+///
+/// fn parse<'scope, X>(s: &'scope Scope<'scope, '_, X>, text: &'scope str)
+/// where
+///     X: Admits<std::num::ParseIntError>,
+/// {
+///     s.task().fallible().submit(|| text.parse::<u8>());
+/// }
+/// let pool = millhand::ThreadPool::new(1)?;
+/// pool.scope(|s| parse(s, "7"));
+/// pool.scope_with(millhand::ScopeOptions::fail_fast(), |s| parse(s, "7"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a scope gathers errors of one type, and this body fails with another: `{E}`",
+    label = "a body that fails with `{E}`",
+    note = "`map_err` the error in the body, or take `Box<dyn Error + Send + Sync>` for all"
+)]
+pub trait Admits<E>: Sealed {}
+
+/// Keeps the trait above to the library's own.
+pub trait Sealed {}
+
+impl Sealed for AnyError {}
+impl<E> Sealed for Only<E> {}
+impl<E> Admits<E> for AnyError {}
+impl<E> Admits<E> for Only<E> {}
+
+/// Takes what nobody reads.
+pub(crate) trait Gather: Send + Sync {
+    fn unread(&self, index: usize, who: Who, failure: Unread);
+}
+
+/// A plain scope's: the first panic, and the first task that was not run to its end.
+#[derive(Default)]
+pub(crate) struct Worst(Mutex<(Option<Box<TaskPanic>>, Option<Lost>)>);
+
+pub(crate) struct Lost {
+    pub(crate) who: Who,
+    pub(crate) error: TaskError,
+}
+
+impl Worst {
+    pub(crate) fn take(&self) -> (Option<Box<TaskPanic>>, Option<Lost>) {
+        mem::take(&mut *self.0.lock())
+    }
+}
+
+impl Gather for Worst {
+    fn unread(&self, _: usize, who: Who, failure: Unread) {
+        match failure {
+            JoinError::Failed(error) => {
+                log::warn!("{who} failed, and nobody holds its handle");
+                panic::discard(error);
+            }
+            JoinError::Task(TaskError::Panicked(panic)) => {
+                let mut worst = self.0.lock();
+                if worst.0.is_none() {
+                    worst.0 = Some(panic);
+                    return;
+                }
+                drop(worst);
+                panic.unread();
+            }
+            JoinError::Task(error) => {
+                let mut worst = self.0.lock();
+                worst.1.get_or_insert(Lost { who, error });
+            }
+        }
+    }
+}
+
+/// All of them.
+pub(crate) struct All<E>(Mutex<Vec<Failure<E>>>);
+
+impl<E> Default for All<E> {
+    fn default() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+}
+
+impl<E> All<E> {
+    /// What there is: the one that had the scope cancelled first, the others as they were submitted. Those that the
+    /// scope has cancelled for its sake are no failures beside it.
+    pub(crate) fn take(&self, culprit: Option<usize>) -> Option<Failures<E>> {
+        let mut list = mem::take(&mut *self.0.lock());
+        let is_aftermath = |failure: &Failure<E>| {
+            matches!(
+                failure.error(),
+                JoinError::Task(TaskError::Cancelled(CancelReason::Scope))
+            )
+        };
+        if !list.iter().all(is_aftermath) {
+            list.retain(|failure| !is_aftermath(failure));
+        }
+        list.sort_by_key(|failure| (Some(failure.index()) != culprit, failure.index()));
+        Failures::new(list)
+    }
+}
+
+impl<E: Send + 'static> Gather for All<E> {
+    fn unread(&self, index: usize, who: Who, failure: Unread) {
+        let error = match failure {
+            JoinError::Task(error) => JoinError::Task(error),
+            JoinError::Failed(error) => match error.downcast() {
+                Ok(error) => JoinError::Failed(*error),
+                Err(_) => unreachable!("a scope admits bodies that fail with one type"),
+            },
+        };
+        self.0.lock().push(Failure::new(index, who, error));
+    }
+}
