@@ -12,7 +12,7 @@ use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The system's present instant.
 pub(crate) fn now() -> Instant {
@@ -63,6 +63,8 @@ struct Turned(Mutex<Hands>);
 
 struct Hands {
     now: Instant,
+    /// The time of day that it showed at an instant; it goes on from there as the instants do.
+    wall: (SystemTime, Instant),
     /// Who waits for when; a waiter is there once an instant, however often it asks.
     waiting: BTreeMap<(Instant, usize), Weak<dyn Wake>>,
     /// So many are looked through for those that are gone.
@@ -92,6 +94,24 @@ impl Clock {
         match &self.0 {
             None => now(),
             Some(turned) => turned.0.lock().now,
+        }
+    }
+
+    /// The present time of day, which may jump: people and network daemons set it. Cron goes by it, and what is told of
+    /// schedules; all else goes by [`now`](Self::now).
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let manual = millhand::ManualClock::new();
+    /// let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(12 * 3600);
+    /// manual.set_wall(noon);
+    /// assert_eq!(manual.clock().wall(), noon);
+    /// ```
+    pub fn wall(&self) -> SystemTime {
+        match &self.0 {
+            None => SystemTime::now(),
+            Some(turned) => turned.0.lock().wall(),
         }
     }
 
@@ -144,6 +164,13 @@ impl Clock {
             return receiver.try_recv().ok();
         }
         receiver.recv().ok()
+    }
+}
+
+impl Hands {
+    fn wall(&self) -> SystemTime {
+        let (wall, at) = self.wall;
+        wall.checked_add(self.now - at).unwrap_or(wall)
     }
 }
 
@@ -205,8 +232,10 @@ impl ManualClock {
     /// assert_eq!(clock.now(), clock.now());
     /// ```
     pub fn new() -> Self {
+        let now = now();
         Self(Arc::new(Turned(Mutex::new(Hands {
-            now: now(),
+            now,
+            wall: (SystemTime::now(), now),
             waiting: BTreeMap::new(),
             sweep_at: SWEEP_FROM,
         }))))
@@ -233,6 +262,23 @@ impl ManualClock {
     /// ```
     pub fn now(&self) -> Instant {
         self.0.0.lock().now
+    }
+
+    /// Sets the time of day that it shows ([`Clock::wall`]); it moves on with the clock. Default: the system's when the
+    /// clock was made. What goes by it looks when the clock is turned next, as in life: nobody is told that a clock was
+    /// set.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let clock = millhand::ManualClock::new();
+    /// clock.set_wall(SystemTime::UNIX_EPOCH);
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(clock.clock().wall(), SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+    /// ```
+    pub fn set_wall(&self, wall: SystemTime) {
+        let mut hands = self.0.0.lock();
+        hands.wall = (wall, hands.now);
     }
 
     /// Turns it on by `time`, and wakes whoever waits for an instant up to then. Returns at once: what is due is done by

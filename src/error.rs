@@ -140,6 +140,22 @@ pub enum InvalidTask {
     ForeignClock,
     /// [`when_any`](crate::when_any) of no handles at all.
     FirstOfNone,
+    /// A schedule's tasks have a `delay` or `delay_until` each.
+    DelayedSchedule,
+    /// `Every::new(0)`: it would be due without end.
+    ZeroPeriod,
+    /// `times(0)`: it would never run.
+    ZeroTimes,
+    /// `Overlap::Parallel(0)`: it could never run.
+    ZeroParallel,
+    /// `Missed::CatchUp(0)`: nothing would be made up for.
+    ZeroCatchUp,
+    /// `jitter` is longer than the period: runs would overtake each other.
+    JitterBeyondPeriod,
+    /// `Missed::CatchUp` with a fixed delay, which misses nothing.
+    CatchUpAfterDelay,
+    /// All times of the cron expression have passed.
+    CronIsOver,
 }
 
 impl fmt::Display for InvalidTask {
@@ -155,6 +171,20 @@ impl fmt::Display for InvalidTask {
             Self::ExpiresBeyondTotal => "`expires` must not be longer than `total_timeout`",
             Self::ForeignClock => "a rate limiter in `gate` must go by the pool's `clock`",
             Self::FirstOfNone => "`when_any` must be given at least one handle",
+            Self::DelayedSchedule => {
+                "`delay` and `delay_until` are not for schedules: `start_in` says when the first run is due"
+            }
+            Self::ZeroPeriod => "the period of `every` must be longer than zero",
+            Self::ZeroTimes => "`times` must be at least 1 (leave it out for no end)",
+            Self::ZeroParallel => "`Overlap::Parallel` must be at least 1",
+            Self::ZeroCatchUp => "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for none)",
+            Self::JitterBeyondPeriod => "`jitter` must not be longer than the period of `every`",
+            Self::CatchUpAfterDelay => {
+                "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses nothing"
+            }
+            Self::CronIsOver => {
+                "the cron expression fires no more: one of its years must be yet to come"
+            }
         })
     }
 }

@@ -221,11 +221,12 @@
 //
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
-//   ground       sync clock flat fork id reason counters panic context_var error event seat alarm
+//   ground       sync clock random flat fork id reason counters panic context_var error event seat alarm
 //   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
 //   task         task/
 //   pool         pool/
 //   limits       limit/
+//   time         schedule/
 //   composition  compose/
 //   signals      signal
 
@@ -247,7 +248,9 @@ mod limit;
 mod panic;
 mod policy;
 mod pool;
+mod random;
 mod reason;
+mod schedule;
 mod seat;
 #[cfg(feature = "signals")]
 mod signal;
@@ -277,10 +280,15 @@ pub use limit::{
 pub use panic::TaskPanic;
 pub use policy::{Jitter, Retry};
 pub use pool::{
-    Fallible, OnFull, PendingTask, Plain, PoolBuilder, PoolRef, Retrying, RunningTask, Shutdown,
-    ShutdownReport, TaskBuilder, ThreadPool, WorkerLocal,
+    EndedSchedule, Fallible, OnFull, PendingTask, Plain, PoolBuilder, PoolRef, Retrying,
+    RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool, WorkerLocal,
 };
 pub use reason::CancelReason;
+pub use schedule::{
+    Answer, Every, Missed, OnPanic, Overlap, Schedule, ScheduleBuilder, ScheduleCounts,
+};
+#[cfg(feature = "cron")]
+pub use schedule::{Cron, CronError};
 pub use seat::blocking;
 #[cfg(feature = "signals")]
 pub use signal::Signals;

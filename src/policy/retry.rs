@@ -1,14 +1,13 @@
 //! When a failed task is tried again: plain data, and one pure decision.
 //!
-//! Layer 1, beside the hand-off; imports nothing of the crate.
+//! Layer 1, beside the hand-off; imports chance, and nothing else of the crate.
 
 // Delays are reckoned in nanoseconds as u128, so that sums and products of whole numbers are exact and cannot overflow
-// before they saturate. A random number belongs to (seed, retry) and is not drawn from a state: the same question gets
-// the same answer however often and in whatever order it is asked.
+// before they saturate. A random number belongs to (seed, retry).
 
+use crate::random;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The cap of growing delays, unless another is set.
@@ -312,13 +311,10 @@ impl Retry {
         in_time.then_some(delay)
     }
 
-    /// A random number from 0 to `most`, uniform: what the modulo adds is below 2^-33, as `most` is below 2^94.
+    /// A random number from 0 to `most`.
     fn chance(&self, retry: u32, salt: u64, most: u128) -> u128 {
-        let seed = self.seed.unwrap_or_else(|| mixed(process_seed() ^ salt));
-        let place = 2 * u64::from(retry);
-        let high = u128::from(random(seed, place));
-        let low = u128::from(random(seed, place + 1));
-        (high << 64 | low) % (most + 1)
+        let seed = self.seed.unwrap_or_else(|| random::seed(salt));
+        random::up_to(most, seed, u64::from(retry))
     }
 }
 
@@ -372,26 +368,6 @@ fn duration(nanos: u128) -> Duration {
         Ok(seconds) => Duration::new(seconds, (nanos % SECOND) as u32),
         Err(_) => Duration::MAX,
     }
-}
-
-/// Number `place`, from 0, of the sequence of splitmix64 that begins with `seed`.
-///
-/// Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014. Its state is a counter, so that
-/// any number of the sequence is as near as the first.
-fn random(seed: u64, place: u64) -> u64 {
-    const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-    mixed(seed.wrapping_add(GAMMA.wrapping_mul(place + 1)))
-}
-
-fn mixed(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-fn process_seed() -> u64 {
-    static SEED: OnceLock<u64> = OnceLock::new();
-    *SEED.get_or_init(|| RandomState::new().build_hasher().finish())
 }
 
 #[cfg(all(test, not(loom)))]
@@ -491,14 +467,6 @@ mod tests {
         assert!(format!("{shared:?}").contains("from_fn"));
         assert_eq!(Retry::default(), exp(S).factor(2.0));
         assert_ne!(Retry::default(), exp(S).seed(0));
-    }
-
-    #[test]
-    fn the_sequence_is_that_of_splitmix64() {
-        // What Vigna's splitmix64.c gives for this seed.
-        assert_eq!(random(1_234_567, 0), 6_457_827_717_110_365_317);
-        assert_eq!(random(1_234_567, 1), 3_203_168_211_198_807_973);
-        assert_eq!(random(1_234_567, 4), 16_408_922_859_458_223_821);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::pool::queue::{ChannelQueue, RunQueue, Ticket};
 use crate::pool::quiet::Quiet;
 use crate::pool::report::PendingTask;
 use crate::pool::roll;
+use crate::pool::schedules::Schedules;
 use crate::pool::seats::Seats;
 use crate::pool::timer::Timer;
 use crate::reason::CancelReason;
@@ -58,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) keeps_delayed: AtomicBool,
     /// What a shutdown has cancelled of that.
     pub(crate) not_due: Mutex<Vec<PendingTask>>,
+    pub(crate) schedules: Schedules,
     pub(crate) seats: Seats,
     pub(crate) crew: Mutex<Crew>,
     pub(crate) counts: Counts,
@@ -115,6 +117,7 @@ impl Core {
             phase: PhaseCell::new(),
             keeps_delayed: AtomicBool::new(false),
             not_due: Mutex::new(Vec::new()),
+            schedules: Schedules::new(),
             seats: Seats::new(options.workers, options.max_spares),
             crew: Mutex::new(Crew::default()),
             counts: Counts::default(),
@@ -175,7 +178,7 @@ impl Core {
         }
     }
 
-    fn send<W: Work>(self: &Arc<Self>, spec: &Spec, cell: Arc<Cell<W>>) {
+    pub(crate) fn send<W: Work>(self: &Arc<Self>, spec: &Spec, cell: Arc<Cell<W>>) {
         if spec.plan.is_some() {
             return cell.send_off();
         }
@@ -279,7 +282,7 @@ impl Core {
         }
     }
 
-    fn cell<W: Work>(
+    pub(crate) fn cell<W: Work>(
         self: &Arc<Self>,
         site: Site,
         spec: &Spec,
@@ -402,6 +405,8 @@ impl Core {
             }
             self.timer.look();
             self.quiet.poke();
+            // At last: this drops bodies of the user's, which may take its time.
+            self.serve(|| self.schedules.end_all());
         }
     }
 

@@ -1,25 +1,56 @@
-//! The pool, as its timer and its tasks with a course see it.
+//! The pool, as its timer, its tasks with a course and its schedules see it.
 //!
 //! Layer 3. Nothing here runs or drops anything of the user's: it is called by the timer, and under the locks of gates.
 
 use crate::event::OutcomeKind;
+use crate::extras::Callback;
 use crate::gate::Gate;
 use crate::id::TaskId;
-use crate::pool::core::Core;
+use crate::pool::core::{Core, Site, Spec};
 use crate::pool::phase::Phase;
 use crate::pool::queue::{RunQueue, Ticket};
 use crate::pool::report::PendingTask;
-use crate::pool::timer::{Entry, Keeper};
-use crate::task::{Home, OnTime, Rank, TaskRef};
+use crate::pool::timer::{Entry, Keeper, Tick};
+use crate::task::{AnyTask, Home, OnTime, Rank, TaskRef, Work};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Core {
-    fn file(&self, instant: Instant, entry: Entry) {
+    pub(crate) fn file(&self, instant: Instant, entry: Entry) {
         let name = || format!("{}-timer", self.options.name_prefix);
         let keeper = || self.me.upgrade().map(Kept);
         self.timer.at(instant, entry, name, keeper);
+    }
+
+    /// Takes a schedule in, unless the pool is closed.
+    pub(crate) fn enlist(&self, key: u64, schedule: Arc<dyn Tick>) -> bool {
+        let is_open = || self.phase.get() == Phase::Open;
+        self.schedules.insert(key, schedule, is_open)
+    }
+
+    /// Submits a run of a schedule; says whether it did. Called by the timer, too, so it waits for no place in a full queue,
+    /// and takes none: how many runs there are at once is for the schedule to say.
+    pub(crate) fn launch<W: Work>(
+        self: &Arc<Self>,
+        site: Site,
+        spec: &Spec,
+        work: W,
+        over: Callback,
+    ) -> bool {
+        self.quiet.announce();
+        if !self.is_open_here() {
+            self.retract();
+            return false;
+        }
+        let cell = self.cell(site, spec, work, None, true);
+        if let Err((over, summary)) = cell.on_finish(over) {
+            // Its token was cancelled just now. Told by a worker: what follows may be another run.
+            self.quiet.announce();
+            self.push_remains(Box::new(move || over(&summary)));
+        }
+        self.send(spec, cell);
+        true
     }
 
     /// A task that the timer gives up is left to whoever shuts the pool down, or else to a worker.

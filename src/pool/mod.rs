@@ -15,6 +15,7 @@ mod queue;
 mod quiet;
 mod report;
 mod roll;
+mod schedules;
 mod seats;
 mod shutdown;
 mod submit;
@@ -28,11 +29,12 @@ mod worker_local;
 pub use builder::PoolBuilder;
 pub use options::OnFull;
 pub use pool_ref::PoolRef;
-pub use report::{PendingTask, RunningTask, ShutdownReport};
+pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
 pub use shutdown::Shutdown;
 pub use submit::{Fallible, Plain, Retrying, TaskBuilder};
 pub use thread_pool::ThreadPool;
 pub use worker_local::WorkerLocal;
 
-// For the layers below.
+// For the layers that come after.
 pub(crate) use core::{Core, PLAIN, Site, Spec};
+pub(crate) use timer::{Entry, Tick, is_here as is_timer};

@@ -27,6 +27,7 @@ pub struct ShutdownReport {
     pub(crate) cancelled: u64,
     pub(crate) cancelled_by_shutdown: u64,
     pub(crate) not_due: Vec<PendingTask>,
+    pub(crate) schedules: Vec<EndedSchedule>,
     pub(crate) still_running: Vec<RunningTask>,
 }
 
@@ -113,6 +114,24 @@ impl ShutdownReport {
         &self.not_due
     }
 
+    /// The schedules that the shutdown ended. No work is lost by that: runs that were due have been run, or are counted
+    /// as cancelled.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use millhand::{Every, Shutdown, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// pool.task().name("backup").every(Every::new(Duration::from_secs(3600))).run(|| ())?;
+    /// let report = pool.shutdown(Shutdown::drain())?;
+    /// assert_eq!(report.schedules()[0].name.as_deref(), Some("backup"));
+    /// assert!(report.is_clean());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn schedules(&self) -> &[EndedSchedule] {
+        &self.schedules
+    }
+
     /// The tasks that still ran when the shutdown gave up.
     ///
     /// ```
@@ -147,6 +166,7 @@ impl fmt::Display for ShutdownReport {
             cancelled,
             cancelled_by_shutdown,
             not_due,
+            schedules,
             still_running,
         } = self;
         write!(
@@ -161,13 +181,20 @@ impl fmt::Display for ShutdownReport {
             write!(f, "; {task}")?;
         }
         match not_due.len().saturating_sub(NAMED) {
+            0 => {}
+            more => write!(f, "; and {more} more were not due yet")?,
+        }
+        for schedule in schedules.iter().take(NAMED) {
+            write!(f, "; {schedule}")?;
+        }
+        match schedules.len().saturating_sub(NAMED) {
             0 => Ok(()),
-            more => write!(f, "; and {more} more were not due yet"),
+            more => write!(f, "; and {more} more schedules ended"),
         }
     }
 }
 
-/// So many of the tasks that were not due does the text name: there may be a million.
+/// So many of the tasks that were not due does the text name, and of the schedules: there may be a million.
 const NAMED: usize = 8;
 
 /// A task that a shutdown cancelled before it was due.
@@ -198,6 +225,37 @@ impl fmt::Display for PendingTask {
             write!(f, " `{name}`")?;
         }
         write!(f, " (submitted at {}) was not due yet", self.site)
+    }
+}
+
+/// A schedule that a shutdown ended.
+///
+/// ```
+/// # use std::time::Duration;
+/// use millhand::{Every, Shutdown, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// pool.task().name("backup").every(Every::new(Duration::from_secs(3600))).run(|| ())?;
+/// let report = pool.shutdown(Shutdown::drain())?;
+/// assert!(report.schedules()[0].to_string().starts_with("schedule `backup` (made at "));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndedSchedule {
+    /// The name of its tasks, if they were given one.
+    pub name: Option<Arc<str>>,
+    /// Where it was made.
+    pub site: &'static Location<'static>,
+}
+
+impl fmt::Display for EndedSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("schedule")?;
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        write!(f, " (made at {}) ended", self.site)
     }
 }
 

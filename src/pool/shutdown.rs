@@ -336,6 +336,7 @@ impl Core {
             cancelled,
             cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
             not_due: self.not_due.lock().clone(),
+            schedules: self.schedules.ended(),
             still_running,
         }
     }

@@ -196,7 +196,7 @@ pub struct Fallible(());
 /// assert_eq!(tasks.submit(|| "7".parse::<u8>()).join_ok()?, 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Retrying<E>(Arc<Rules<E>>);
+pub struct Retrying<E>(pub(crate) Arc<Rules<E>>);
 
 impl<E> Clone for Retrying<E> {
     fn clone(&self) -> Self {
@@ -616,6 +616,11 @@ impl<K, P> TaskBuilder<K, P> {
 
     pub(crate) fn parts(&self) -> (&Arc<Core>, &Spec) {
         (&self.core, &self.spec)
+    }
+
+    /// For an ending of another layer.
+    pub(crate) fn into_parts(self) -> (Arc<Core>, Spec, K) {
+        (self.core, self.spec, self.kind)
     }
 }
 

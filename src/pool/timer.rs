@@ -12,9 +12,11 @@ use crate::clock::{Clock, Wake};
 use crate::gate::Gate;
 use crate::panic;
 use crate::pool::heap::DelayHeap;
+use crate::pool::report::EndedSchedule;
 use crate::task::{OnTime, TaskRef};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -23,8 +25,20 @@ use std::time::Instant;
 
 pub(crate) enum Entry {
     Task(TaskRef, OnTime),
+    /// A schedule is due, if it still goes by the plan with this number.
+    Tick(Weak<dyn Tick>, u64),
     /// The gate is to look who of its line could pass.
     Ring(Weak<Gate>),
+}
+
+/// A schedule, as the pool sees it. Nothing here but `end` runs or drops anything of the user's.
+pub(crate) trait Tick: Send + Sync {
+    /// The timer's call.
+    fn tick(self: Arc<Self>, plan: u64);
+    /// Whether that call would still do something.
+    fn awaits(&self, plan: u64) -> bool;
+    /// The pool closes; gives what there was to be ended.
+    fn end(&self) -> Option<EndedSchedule>;
 }
 
 enum Message {
@@ -65,6 +79,15 @@ pub(crate) struct Timer {
     /// Whether the thread has gone, and nobody reads the channel any more.
     over: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+thread_local! {
+    static HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is a pool's timer, which may run and drop nothing of the user's.
+pub(crate) fn is_here() -> bool {
+    HERE.try_with(Cell::get).unwrap_or(false)
 }
 
 /// A heap of less is not worth a sweep.
@@ -180,6 +203,7 @@ impl Timer {
     }
 
     fn run<K: Keeper>(self: Arc<Self>, keeper: &K) {
+        HERE.set(true);
         let mut heap = DelayHeap::new();
         while !keeper.is_over() {
             let me = || {
@@ -238,6 +262,11 @@ impl Timer {
                         gate.ring();
                     }
                 }
+                Entry::Tick(schedule, plan) => {
+                    if let Some(schedule) = schedule.upgrade() {
+                        schedule.tick(plan);
+                    }
+                }
             }
         }
         Self::bury(dead);
@@ -292,6 +321,9 @@ impl Entry {
         match self {
             Self::Task(task, what) => task.awaits(*what),
             Self::Ring(gate) => gate.strong_count() > 0,
+            Self::Tick(schedule, plan) => schedule
+                .upgrade()
+                .is_some_and(|schedule| schedule.awaits(*plan)),
         }
     }
 }

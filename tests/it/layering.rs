@@ -10,6 +10,7 @@ const ORDER: &[&str] = &[
     // 0, ground
     "sync",
     "clock",
+    "random",
     "alarm",
     "counters",
     "flat",
@@ -65,6 +66,7 @@ const ORDER: &[&str] = &[
     "pool/heap",
     "pool/timer",
     "pool/roll",
+    "pool/schedules",
     "pool/core",
     "pool/follow",
     "pool/worker_local",
@@ -84,6 +86,17 @@ const ORDER: &[&str] = &[
     "limit/semaphore",
     "limit/rate",
     "limit/mod",
+    // 5, time
+    "schedule/every",
+    "schedule/cron_error",
+    "schedule/cron",
+    "schedule/beat",
+    "schedule/series",
+    "schedule/answer",
+    "schedule/shell",
+    "schedule/handle",
+    "schedule/run",
+    "schedule/mod",
     // 6, composition
     "compose/failures",
     "compose/handles",
