@@ -1,7 +1,7 @@
 //! The alarm: rings what has asked for it at its instant, on time.
 //!
 //! Layer 0, for deadlines that have hooks to run: one thread for the process, started at the first such deadline. Where
-//! nobody hooks on, a deadline needs no alarm: whoever asks reads the clock.
+//! nobody hooks on, a deadline needs no alarm: whoever asks reads the clock. A clock other than the system's is its own alarm.
 //
 // The thread itself only keeps time. What is due is rung on a thread of its own, together with all else that is due at that
 // moment, since hooks are the user's and may take long: a hung one must not stop the clock for the rest of the process.
@@ -9,31 +9,30 @@
 // A heap of weak references: what was dropped does not ring, and is swept out once the heap has doubled since the last
 // sweep.
 
-use std::sync::{Arc, Weak};
+use crate::clock::Clock;
+use crate::wake::Wake;
+use std::sync::Weak;
 use std::time::Instant;
-
-/// What can be rung.
-pub(crate) trait Ring: Send + Sync {
-    #[cfg_attr(loom, allow(dead_code))]
-    fn ring(self: Arc<Self>);
-}
 
 /// Runs hooks on a thread of their own, or here if there is none to be had.
 pub(crate) fn apart(hooks: impl FnOnce() + Send + 'static) {
     imp::apart(hooks);
 }
 
-/// Rings `what` at `instant`, if it is still there then.
-pub(crate) fn at(instant: Instant, what: Weak<dyn Ring>) {
-    imp::at(instant, what);
+/// Rings `what` at `instant` of `clock`, if it is still there then. On a clock that is turned by hand that is whoever turns it.
+pub(crate) fn at(clock: &Clock, instant: Instant, what: Weak<dyn Wake>) {
+    if !clock.call(instant, what.clone()) {
+        imp::at(instant, what);
+    }
 }
 
 #[cfg(not(loom))]
 mod imp {
-    use super::{Arc, Instant, Ring, Weak};
+    use super::{Instant, Wake, Weak};
     use crate::clock;
     use crate::sync::{Condvar, Mutex};
     use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::{process, thread};
 
     static ALARM: Alarm = Alarm {
@@ -59,11 +58,11 @@ mod imp {
         process: u32,
         next: u64,
         /// By instant, and by order of entry among equals.
-        due: BTreeMap<(Instant, u64), Weak<dyn Ring>>,
+        due: BTreeMap<(Instant, u64), Weak<dyn Wake>>,
         sweep_at: usize,
     }
 
-    pub(super) fn at(instant: Instant, what: Weak<dyn Ring>) {
+    pub(super) fn at(instant: Instant, what: Weak<dyn Wake>) {
         let mut state = ALARM.state.lock();
         if state.due.len() >= state.sweep_at {
             state.due.retain(|_, what| what.strong_count() > 0);
@@ -109,7 +108,7 @@ mod imp {
                 continue;
             }
             drop(state);
-            apart(|| due.into_iter().for_each(Ring::ring));
+            apart(|| due.into_iter().for_each(Wake::wake));
             state = ALARM.state.lock();
         }
     }
@@ -133,7 +132,7 @@ mod imp {
 #[cfg(loom)]
 mod imp {
     //! The models have no clock.
-    pub(super) fn at(_: super::Instant, _: super::Weak<dyn super::Ring>) {}
+    pub(super) fn at(_: super::Instant, _: super::Weak<dyn super::Wake>) {}
 
     pub(super) fn apart(hooks: impl FnOnce()) {
         hooks();

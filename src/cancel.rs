@@ -8,14 +8,16 @@
 //
 // No lock is held while another is taken, nor while a hook of the user's runs or is dropped.
 
-use crate::alarm::{self, Ring};
-use crate::clock;
+use crate::alarm;
+use crate::clock::Clock;
+use crate::here;
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::seat;
 use crate::sync::atomic::{AtomicU8, Ordering};
-use crate::sync::{Condvar, Mutex};
-use std::collections::{BTreeMap, HashMap};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::wake::Wake;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -26,6 +28,8 @@ type Hook = Box<dyn FnOnce(CancelReason) + Send>;
 struct Node {
     /// 0 while live, then the reason's code. Written once, under `inner`.
     reason: AtomicU8,
+    /// The deadline's, and that of what is made or waited for from here where no pool's clock goes.
+    clock: Clock,
     /// The earliest deadline from here up to the root.
     deadline: Option<Instant>,
     /// The parent, and this node's key there.
@@ -39,9 +43,9 @@ struct Node {
 #[derive(Default)]
 struct Inner {
     next_key: u64,
-    /// Whether the alarm knows of the deadline: it does once there is a hook.
+    /// Whether the alarm knows of the deadline: it does once there is a hook, or a wait by another clock.
     watched: bool,
-    children: HashMap<u64, Weak<Node>>,
+    children: BTreeMap<u64, Weak<Node>>,
     hooks: BTreeMap<u64, Hook>,
 }
 
@@ -82,7 +86,27 @@ impl CancelToken {
     /// assert!(!token.is_cancelled() && token.deadline().is_none());
     /// ```
     pub fn new() -> Self {
-        Self::build(None, None, None)
+        Self::with_clock(&here::clock())
+    }
+
+    /// A token of its own without a deadline, on `clock`: there is the time of its children's deadlines, and of a wait for it by
+    /// a thread that is no worker.
+    ///
+    /// Any other token goes by the clock of where it is made: a task's by its pool's, a child's by its parent's if that
+    /// has a deadline, one that is made in a task's body by the pool's, and else by the system's.
+    ///
+    /// ```
+    /// use millhand::{CancelToken, ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let token = CancelToken::with_clock(&clock.clock()).child_with_timeout(Duration::from_secs(60));
+    /// assert!(!token.is_cancelled());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(token.is_cancelled());
+    /// ```
+    pub fn with_clock(clock: &Clock) -> Self {
+        Self::build(clock.clone(), None, None, None)
     }
 
     /// A token that is cancelled `timeout` from now. A time that the clock cannot hold is for ever.
@@ -99,7 +123,9 @@ impl CancelToken {
     /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
     /// ```
     pub fn with_timeout(timeout: Duration) -> Self {
-        Self::build(None, None, clock::deadline(timeout))
+        let clock = here::clock();
+        let deadline = clock.deadline(timeout);
+        Self::build(clock, None, None, deadline)
     }
 
     /// A token that is cancelled at `deadline`; see [`with_timeout`](Self::with_timeout).
@@ -111,7 +137,7 @@ impl CancelToken {
     /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
     /// ```
     pub fn with_deadline(deadline: Instant) -> Self {
-        Self::build(None, None, Some(deadline))
+        Self::build(here::clock(), None, None, Some(deadline))
     }
 
     /// A token below this one.
@@ -125,7 +151,7 @@ impl CancelToken {
     /// assert!(one.is_cancelled());
     /// ```
     pub fn child(&self) -> Self {
-        self.grow(None)
+        self.grow(self.clock_here(), None)
     }
 
     /// A token below this one that is cancelled `timeout` from now at the latest.
@@ -137,7 +163,9 @@ impl CancelToken {
     /// assert!(one.is_cancelled() && !all.is_cancelled());
     /// ```
     pub fn child_with_timeout(&self, timeout: Duration) -> Self {
-        self.grow(clock::deadline(timeout))
+        let clock = self.clock_here();
+        let deadline = clock.deadline(timeout);
+        self.grow(clock, deadline)
     }
 
     /// A token below this one that is cancelled at `deadline` at the latest.
@@ -148,10 +176,18 @@ impl CancelToken {
     /// assert!(one.is_cancelled() && !all.is_cancelled());
     /// ```
     pub fn child_with_deadline(&self, deadline: Instant) -> Self {
-        self.grow(Some(deadline))
+        self.grow(self.clock_here(), Some(deadline))
     }
 
-    fn grow(&self, deadline: Option<Instant>) -> Self {
+    /// The clock of times that are given here and now. A deadline has one already, and two clocks cannot be compared.
+    fn clock_here(&self) -> Clock {
+        match self.node.deadline {
+            Some(_) => self.node.clock.clone(),
+            None => here::clock().or(&self.node.clock),
+        }
+    }
+
+    fn grow(&self, clock: Clock, deadline: Option<Instant>) -> Self {
         let deadline = match (self.node.deadline, deadline) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -159,15 +195,16 @@ impl CancelToken {
         let mut inner = self.node.inner.lock();
         // ORDERING: the reason is written under this lock.
         if let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) {
-            return Self::build(Some(reason), None, deadline);
+            return Self::build(clock, Some(reason), None, deadline);
         }
         let key = inner.key();
-        let child = Self::build(None, Some((self.node.clone(), key)), deadline);
+        let child = Self::build(clock, None, Some((self.node.clone(), key)), deadline);
         inner.children.insert(key, Arc::downgrade(&child.node));
         child
     }
 
     fn build(
+        clock: Clock,
         reason: Option<CancelReason>,
         parent: Option<(Arc<Node>, u64)>,
         deadline: Option<Instant>,
@@ -175,6 +212,7 @@ impl CancelToken {
         Self {
             node: Arc::new(Node {
                 reason: AtomicU8::new(reason.map_or(0, |reason| reason as u8)),
+                clock,
                 deadline,
                 parent,
                 inner: Mutex::new(Inner::default()),
@@ -271,7 +309,7 @@ impl CancelToken {
     pub fn reason(&self) -> Option<CancelReason> {
         // ORDERING: pairs with the store in `cancel`.
         let reason = CancelReason::from_code(self.node.reason.load(Ordering::Acquire));
-        if reason.is_none() && self.node.deadline.is_some_and(|at| at <= clock::now()) {
+        if reason.is_none() && self.node.is_due() {
             return self.node.mark_late();
         }
         reason
@@ -301,7 +339,7 @@ impl CancelToken {
     pub fn remaining(&self) -> Option<Duration> {
         self.node
             .deadline
-            .map(|at| at.saturating_duration_since(clock::now()))
+            .map(|at| at.saturating_duration_since(self.node.clock.now()))
     }
 
     /// Waits until it is cancelled. On a worker the seat is given up meanwhile.
@@ -314,7 +352,7 @@ impl CancelToken {
     /// assert!(token.is_cancelled());
     /// ```
     pub fn wait(&self) {
-        self.wait_until(None);
+        self.wait_by(&self.clock_to_wait_by(), None);
     }
 
     /// Waits until it is cancelled, `timeout` long at most (counted from the call; one that overflows the clock means
@@ -330,24 +368,40 @@ impl CancelToken {
     /// assert!(token.wait_timeout(Duration::from_secs(3600)));
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_until(clock::deadline(timeout))
+        let clock = self.clock_to_wait_by();
+        self.wait_by(&clock, clock.deadline(timeout))
     }
 
-    fn wait_until(&self, until: Option<Instant>) -> bool {
+    /// A worker's waits go by its pool's clock.
+    fn clock_to_wait_by(&self) -> Clock {
+        here::clock().or(&self.node.clock)
+    }
+
+    /// Waits until it is cancelled, or until this instant of this clock; says whether it is.
+    pub(crate) fn wait_by(&self, clock: &Clock, until: Option<Instant>) -> bool {
         if self.is_cancelled() {
             return true;
         }
         let _left = seat::leave_open();
-        let wake_at = match (until, self.node.deadline) {
+        let node = &self.node;
+        let mut inner = node.inner.lock();
+        let wake_at = match (until, node.deadline) {
+            (until, Some(_)) if !node.clock.is(clock) => {
+                // A thread waits by one clock: the other one has it called.
+                node.watch(inner);
+                inner = node.inner.lock();
+                until
+            }
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let mut inner = self.node.inner.lock();
-        while self.node.reason.load(Ordering::Relaxed) == 0 {
-            if clock::wait(&self.node.cancelled, &mut inner, wake_at) {
-                break;
-            }
-        }
+        let me = || {
+            let weak: Weak<Node> = Arc::downgrade(node);
+            weak as Weak<dyn Wake>
+        };
+        clock.wait_while(&node.cancelled, &mut inner, wake_at, me, |_| {
+            node.reason.load(Ordering::Relaxed) == 0
+        });
         drop(inner);
         self.is_cancelled()
     }
@@ -374,17 +428,9 @@ impl CancelToken {
         let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) else {
             let key = inner.key();
             inner.hooks.insert(key, Box::new(hook));
-            let watch = self
-                .node
-                .deadline
-                .filter(|_| !mem::replace(&mut inner.watched, true));
-            drop(inner);
-            let node = Arc::downgrade(&self.node);
-            if let Some(deadline) = watch {
-                alarm::at(deadline, node.clone());
-            }
+            self.node.watch(inner);
             return CancelGuard {
-                place: Some((node, key)),
+                place: Some((Arc::downgrade(&self.node), key)),
             };
         };
         drop(inner);
@@ -414,13 +460,33 @@ impl fmt::Debug for CancelToken {
     }
 }
 
-impl Ring for Node {
-    fn ring(self: Arc<Self>) {
-        CancelToken { node: self }.cancel(CancelReason::Deadline);
+impl Wake for Node {
+    fn wake(self: Arc<Self>) {
+        if self.is_due() {
+            CancelToken { node: self }.cancel(CancelReason::Deadline);
+        } else {
+            // Somebody waits no longer than this.
+            drop(self.inner.lock());
+            self.cancelled.notify_all();
+        }
     }
 }
 
 impl Node {
+    fn is_due(&self) -> bool {
+        self.deadline.is_some_and(|at| at <= self.clock.now())
+    }
+
+    /// Has the deadline, if there is one, act by itself: for what does not look at the clock.
+    fn watch(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
+        let watched = mem::replace(&mut inner.watched, true);
+        drop(inner);
+        if let Some(deadline) = self.deadline.filter(|_| !watched) {
+            let weak: Weak<Self> = Arc::downgrade(self);
+            alarm::at(&self.clock, deadline, weak);
+        }
+    }
+
     /// Its deadline has passed, and somebody has asked: it is cancelled from here on. The hooks are the alarm's to run,
     /// not the asker's, who may hold a lock that they want; those below have the deadline too, and see it themselves.
     fn mark_late(&self) -> Option<CancelReason> {
@@ -438,10 +504,6 @@ impl Node {
     fn unlink(&self, key: u64) {
         let mut inner = self.inner.lock();
         inner.children.remove(&key);
-        // What a crowd of children needed is given back, in steps that cost each of them a constant.
-        if inner.children.capacity() > 64 && inner.children.len() < inner.children.capacity() / 4 {
-            inner.children.shrink_to_fit();
-        }
     }
 }
 

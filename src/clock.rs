@@ -1,13 +1,14 @@
 //! Time: the one room in which the library reads a clock or waits on one.
 //!
-//! Layer 0. Nothing outside this file names `Instant::now` or a timed wait. A pool's timer, its time limits and its gates
-//! go by a [`Clock`], which is the system's or one that a test turns by hand.
+//! Layer 0. Nothing outside this file names `Instant::now` or a timed wait. Everything timed goes by a [`Clock`], which is
+//! the system's or one that a test turns by hand.
 //
 // A timed wait on a manual clock is an untimed one of which the clock knows: turning it on wakes whoever is due, who
 // then looks at the clock again. The clock never calls while its own lock is held, and whoever waits tells it first and
 // reads it afterwards, so that no turn falls between.
 
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::wake::Wake;
 use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,11 +18,6 @@ use std::time::{Duration, Instant, SystemTime};
 /// The system's present instant.
 pub(crate) fn now() -> Instant {
     Instant::now()
-}
-
-/// The system's instant `timeout` from now; `None`, which means for ever, when the clock cannot hold it.
-pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
-    now().checked_add(timeout)
 }
 
 /// Waits for `condvar` until `deadline` of the system's clock, or for ever; says whether the deadline passed.
@@ -39,12 +35,6 @@ pub(crate) fn wait<T>(
             false
         }
     }
-}
-
-/// Who waits on a manual clock.
-pub(crate) trait Wake: Send + Sync {
-    /// The clock was turned past the instant that was waited for.
-    fn wake(&self);
 }
 
 /// The time that a pool and its gates go by: the system's, or a [`ManualClock`]'s. Clones are the same clock.
@@ -80,7 +70,7 @@ impl Clock {
     /// let clock = millhand::Clock::system();
     /// assert!(clock.now() <= std::time::Instant::now());
     /// ```
-    pub fn system() -> Self {
+    pub const fn system() -> Self {
         Self(None)
     }
 
@@ -120,6 +110,11 @@ impl Clock {
         self.now().checked_add(timeout)
     }
 
+    /// This clock, unless it is the system's: then that one.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        Self(self.0.as_ref().or(other.0.as_ref()).cloned())
+    }
+
     /// Whether the two are one clock.
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -129,21 +124,31 @@ impl Clock {
         }
     }
 
-    /// As [`wait`], on this clock. `me` wakes the condvar, through its lock.
-    pub(crate) fn wait<T>(
+    /// Waits for `condvar` until `blocked` says no, or `deadline` passes, and says which: whether it is blocked no longer.
+    ///
+    /// `me` is woken by the clock: it notifies all who wait for the condvar, through its lock. `blocked` only looks, and may
+    /// be asked any number of times.
+    pub(crate) fn wait_while<T>(
         &self,
         condvar: &Condvar,
         guard: &mut MutexGuard<'_, T>,
         deadline: Option<Instant>,
-        me: impl FnOnce() -> Weak<dyn Wake>,
+        me: impl Fn() -> Weak<dyn Wake>,
+        mut blocked: impl FnMut(&mut T) -> bool,
     ) -> bool {
-        let (Some(turned), Some(instant)) = (&self.0, deadline) else {
-            return wait(condvar, guard, deadline);
-        };
-        if !turned.call(instant, me()) {
+        while blocked(guard) {
+            let (Some(turned), Some(instant)) = (&self.0, deadline) else {
+                if wait(condvar, guard, deadline) {
+                    return !blocked(guard);
+                }
+                continue;
+            };
+            if turned.call(instant, me()) {
+                return false;
+            }
             condvar.wait(guard);
         }
-        turned.0.lock().now >= instant
+        true
     }
 
     /// Waits for a message until `deadline`, or for ever; `None` if the deadline passed, or all senders are gone. `me`
@@ -164,6 +169,16 @@ impl Clock {
             return receiver.try_recv().ok();
         }
         receiver.recv().ok()
+    }
+
+    /// Has `whom` woken at `instant`, right here and now if that has passed. Not on the system's clock, which wakes nobody
+    /// by itself (`alarm` does): then it says no.
+    pub(crate) fn call(&self, instant: Instant, whom: Weak<dyn Wake>) -> bool {
+        let Some(turned) = &self.0 else { return false };
+        if turned.call(instant, whom.clone()) {
+            whom.upgrade().into_iter().for_each(Wake::wake);
+        }
+        true
     }
 }
 
@@ -205,9 +220,10 @@ impl fmt::Debug for Clock {
 /// Turn it in steps where one thing follows another: what a step makes due happens after it, so that two retries of a
 /// second each want two steps of a second. And take instants from it ([`now`](Self::now)), not from the system.
 ///
-/// What goes by it: delays, retries, `expires`, `attempt_timeout` and `total_timeout` of a pool that was
-/// [built](crate::PoolBuilder::clock) with it, and the gates that were given it. What a thread waits for by itself
-/// (`join_timeout`, `sleep`, a token's deadline, a shutdown's limits) goes by the system's clock.
+/// What goes by it: everything timed of a pool that was [built](crate::PoolBuilder::clock) with it, its tasks' delays, limits
+/// and [`sleep`](crate::sleep)s as well as the waits for them and the limits of its shutdown; the gates that were given it; and
+/// the deadlines of tokens that were [made](crate::CancelToken::with_clock) on it or by the pool's tasks. To a thread that is
+/// no worker of the pool, a `sleep` or a promise's `join_timeout` goes by the system's clock.
 ///
 /// ```
 /// use millhand::{ManualClock, ThreadPool};
@@ -282,7 +298,7 @@ impl ManualClock {
     }
 
     /// Turns it on by `time`, and wakes whoever waits for an instant up to then. Returns at once: what is due is done by
-    /// those who were woken, so join it.
+    /// those who were woken, so join it. Only the hooks of tokens whose deadline this passes run on the caller's thread.
     ///
     /// # Panics
     /// When the instant cannot be represented, after some hundred years.
@@ -308,9 +324,7 @@ impl ManualClock {
         let due = std::mem::replace(&mut hands.waiting, later);
         drop(hands);
         for whom in due.into_values() {
-            if let Some(whom) = whom.upgrade() {
-                whom.wake();
-            }
+            whom.upgrade().into_iter().for_each(Wake::wake);
         }
     }
 }

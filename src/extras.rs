@@ -10,6 +10,7 @@ use crate::event::{OutcomeKind, Summary};
 use crate::id::TaskId;
 use std::any::Any;
 use std::fmt;
+use std::mem;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
@@ -203,6 +204,20 @@ pub(crate) struct Rest {
 }
 
 impl<P> Extras<P> {
+    /// What settling leaves to be done, taken out.
+    pub(crate) fn rest(&mut self) -> Box<Rest> {
+        Box::new(Rest {
+            name: self.name.clone(),
+            started: self.started,
+            watchers: mem::take(&mut self.watchers),
+            callbacks: mem::take(&mut self.callbacks),
+            waker: self.waker.take(),
+            hook: self.hook.take(),
+            context: mem::take(&mut self.context),
+            member: self.member.take(),
+        })
+    }
+
     /// For a task that is submitted here and now.
     pub(crate) fn new(
         name: Option<Arc<str>>,

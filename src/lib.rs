@@ -221,7 +221,7 @@
 //
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
-//   ground       sync clock random flat fork id reason counters panic context_var error event seat alarm
+//   ground       sync wake clock random flat fork here id reason counters panic context_var error event seat alarm
 //   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
 //   task         task/
 //   pool         pool/
@@ -243,6 +243,7 @@ mod extras;
 mod flat;
 mod fork;
 mod gate;
+mod here;
 mod id;
 mod limit;
 mod panic;
@@ -257,6 +258,7 @@ mod signal;
 mod slot;
 mod sync;
 mod task;
+mod wake;
 
 pub use cancel::{CancelGuard, CancelToken};
 pub use clock::{Clock, ManualClock};

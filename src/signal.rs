@@ -197,9 +197,7 @@ impl Core {
     fn wait_closed(&self) {
         let _left = seat::leave_open();
         let mut watch = self.quiet.lock();
-        while !self.is_closed() {
-            self.quiet.wait(&mut watch, None);
-        }
+        self.wait_while(&mut watch, None, |_| !self.is_closed());
     }
 }
 

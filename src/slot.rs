@@ -1,7 +1,7 @@
 //! The oneshot slot: the place where one outcome is put once and taken once.
 //!
 //! Layer 1. It holds the work until somebody claims it and the outcome until somebody takes it, in the same place, and
-//! the one list of what wakes on settling. It knows no channel, no pool and no clock.
+//! the one list of what wakes on settling. It knows no channel and no pool.
 //
 // The states, all changed under `inner`:
 //
@@ -24,18 +24,19 @@
 // Whatever belongs to the user (work, outcome, callbacks) is moved out under the lock and dropped or run after it.
 
 use crate::aftermath::{Aftermath, Cancelled, Claimed, Outcome, TimedOut, Unrun};
-use crate::clock;
 use crate::context_var::Context;
 use crate::error::TaskError;
 use crate::event::OutcomeKind;
-use crate::extras::{Course, Extras, Rest, Whereabouts};
+use crate::extras::{Course, Extras, Whereabouts};
 use crate::fork;
+use crate::here;
 use crate::reason::CancelReason;
 use crate::seat::{self, Wait};
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::wake::Wake;
 use std::mem;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -148,7 +149,9 @@ impl<W, T, P> Slot<W, T, P> {
         self.raise(&inner, CLAIMED);
         let (place, token, context, stale) = match &mut inner.extras {
             Some(extras) => {
-                extras.started = extras.started.or_else(|| Some(clock::now()));
+                extras.started = extras
+                    .started
+                    .or_else(|| Some(here::clock_of(self.owner).now()));
                 let stale = extras.course.as_mut().and_then(|course| {
                     course.attempts += 1;
                     course.late = false;
@@ -227,18 +230,7 @@ impl<W, T, P> Slot<W, T, P> {
         inner.stage = stage;
         self.kind.store(kind as u8, Ordering::Relaxed);
         self.raise(&inner, SETTLED);
-        let rest = inner.extras.as_mut().map(|extras| {
-            Box::new(Rest {
-                name: extras.name.clone(),
-                started: extras.started,
-                watchers: mem::take(&mut extras.watchers),
-                callbacks: mem::take(&mut extras.callbacks),
-                waker: extras.waker.take(),
-                hook: extras.hook.take(),
-                context: mem::take(&mut extras.context),
-                member: extras.member.take(),
-            })
-        });
+        let rest = inner.extras.as_mut().map(|extras| extras.rest());
         drop(inner);
         self.settled.notify_all();
         Aftermath { unwanted, rest }
@@ -396,10 +388,12 @@ impl<W, T, P> Slot<W, T, P> {
 
     /// Waits until settled or until `deadline`; says which. Spins first, then gives the thread's seat up and parks.
     ///
-    /// The error is a wait that could not end.
+    /// The error is a wait that could not end. `me` is whose this slot is: when a clock wakes it, it calls
+    /// [`poke`](Self::poke).
     pub(crate) fn wait(
         &self,
         deadline: Option<Instant>,
+        me: impl Fn() -> Weak<dyn Wake>,
         what: impl FnOnce() -> Wait,
     ) -> Result<bool, TaskError> {
         if crate::sync::spin(|| self.is_settled()) {
@@ -414,13 +408,19 @@ impl<W, T, P> Slot<W, T, P> {
             Err(_) if self.is_settled() => return Ok(true),
             Err(error) => return Err(error),
         };
+        let clock = here::clock_of(self.owner);
         let mut inner = self.inner.lock();
-        while self.flags.load(Ordering::Relaxed) & SETTLED == 0 {
-            if clock::wait(&self.settled, &mut inner, deadline) {
-                return Ok(self.is_settled());
-            }
-        }
-        Ok(true)
+        Ok(
+            clock.wait_while(&self.settled, &mut inner, deadline, me, |_| {
+                self.flags.load(Ordering::Relaxed) & SETTLED == 0
+            }),
+        )
+    }
+
+    /// Has whoever waits look again.
+    pub(crate) fn poke(&self) {
+        drop(self.inner.lock());
+        self.settled.notify_all();
     }
 }
 

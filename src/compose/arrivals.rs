@@ -2,15 +2,17 @@
 //!
 //! Layer 6. A completion costs the same however many are waited for; nothing stays behind when the wait is dropped.
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::compose::handles::Link;
 use crate::extras::{Watch, Watcher};
 use crate::fork;
+use crate::here;
 use crate::seat;
 use crate::sync::{Condvar, Mutex};
+use crate::wake::Wake;
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 /// The tasks that have not been heard of yet.
 pub(crate) struct Arrivals {
@@ -30,6 +32,13 @@ impl Watch for Board {
     fn settled(self: Arc<Self>, place: usize) {
         self.arrived.lock().push_back(place);
         self.told.notify_one();
+    }
+}
+
+impl Wake for Board {
+    fn wake(self: Arc<Self>) {
+        drop(self.arrived.lock());
+        self.told.notify_all();
     }
 }
 
@@ -73,15 +82,27 @@ impl Arrivals {
 
     fn wait(&self, deadline: Option<Instant>) -> Option<usize> {
         let _left = seat::leave_open();
-        let mut arrived = self.board.arrived.lock();
-        loop {
-            if let Some(place) = arrived.pop_front() {
-                return Some(place);
-            }
-            if clock::wait(&self.board.told, &mut arrived, deadline) {
-                return arrived.pop_front();
-            }
-        }
+        let board = &self.board;
+        let me = || {
+            let weak: Weak<Board> = Arc::downgrade(board);
+            weak as Weak<dyn Wake>
+        };
+        let nobody = |arrived: &mut VecDeque<usize>| arrived.is_empty();
+        let mut arrived = board.arrived.lock();
+        let clock = self.clock();
+        clock.wait_while(&board.told, &mut arrived, deadline, me, nobody);
+        arrived.pop_front()
+    }
+
+    /// When a wait that may last so long from now on is over.
+    pub(crate) fn deadline(&self, timeout: Duration) -> Option<Instant> {
+        self.clock().deadline(timeout)
+    }
+
+    /// Several tasks are waited for by the clock of the first one's pool.
+    fn clock(&self) -> Clock {
+        let first = self.links.first();
+        here::clock_of(first.map_or(fork::NOBODY, |link| link.task.owner()))
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Layer 6.
 
-use crate::clock;
 use crate::compose::arrivals::Arrivals;
 use crate::compose::handles::Handle;
 use crate::error::TaskError;
@@ -58,7 +57,7 @@ impl<H: Handle> AsCompleted<H> {
     /// # Ok::<(), millhand::TaskError>(())
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.deadline = clock::deadline(timeout);
+        self.deadline = self.arrivals.deadline(timeout);
         self
     }
 

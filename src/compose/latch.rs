@@ -6,10 +6,11 @@
 // count under the lock, so it has either not looked yet or is in its wait. The latch itself is shared, so that the last
 // one may still tell while the waiter, who has seen the count, is on his way.
 
-use crate::clock;
+use crate::here;
 use crate::seat;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, spin};
+use crate::wake;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -54,9 +55,8 @@ impl Latch {
         }
         let _left = seat::leave_open();
         let mut lock = self.lock.lock();
-        while !self.is_open() {
-            clock::wait(&self.open, &mut lock, None);
-        }
+        let is_held = |(): &mut ()| !self.is_open();
+        here::clock().wait_while(&self.open, &mut lock, None, wake::nobody, is_held);
     }
 }
 

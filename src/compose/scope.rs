@@ -427,7 +427,7 @@ fn plain<'env, R>(
     f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 ) -> R {
     let worst = Arc::new(Worst::default());
-    let members = Members::new(token_below_here(), false, worst.clone());
+    let members = Members::new(token_below_here(core.clock()), false, worst.clone());
     let result = enter(core, &members, f);
     let (panicked, lost) = worst.take();
     let value = match result {
@@ -478,7 +478,7 @@ where
     E: Send + 'static,
 {
     let all = Arc::new(All::default());
-    let (token, _hook) = options.build_token();
+    let (token, _hook) = options.build_token(core.clock());
     let members = Members::new(token, options.fails_fast(), all.clone());
     let result = enter(core, &members, f);
     let failures = all.take(members.culprit());

@@ -3,6 +3,7 @@
 //! Layer 6.
 
 use crate::cancel::{CancelGuard, CancelToken};
+use crate::clock::Clock;
 use crate::task::token_here;
 use std::fmt;
 use std::marker::PhantomData;
@@ -158,10 +159,10 @@ impl<E> ScopeOptions<E> {
     }
 
     /// The scope's token, and what cancels it with what it cannot be below as well.
-    pub(crate) fn build_token(&self) -> (CancelToken, Option<CancelGuard>) {
+    pub(crate) fn build_token(&self, clock: &Clock) -> (CancelToken, Option<CancelGuard>) {
         let (mut token, hook) = match &self.token {
             Some(token) => below_both(token, token_here().as_ref()),
-            None => (token_below_here(), None),
+            None => (token_below_here(clock), None),
         };
         if let Some(timeout) = self.timeout {
             token = token.child_with_timeout(timeout);
@@ -173,9 +174,9 @@ impl<E> ScopeOptions<E> {
     }
 }
 
-/// A token below that of the task that runs here, if one does.
-pub(crate) fn token_below_here() -> CancelToken {
-    token_here().map_or_else(CancelToken::new, |token| token.child())
+/// A token below that of the task that runs here, if one does; else one that goes by this clock.
+pub(crate) fn token_below_here(clock: &Clock) -> CancelToken {
+    token_here().map_or_else(|| CancelToken::with_clock(clock), |token| token.child())
 }
 
 /// A token below `above` that is cancelled with `other`, too, as long as what is returned beside it lives.

@@ -8,7 +8,6 @@
 
 use crate::aftermath::Outcome;
 use crate::cancel::CancelToken;
-use crate::clock;
 use crate::compose::handles::{Handle, Joins, Link};
 use crate::compose::members::Members;
 use crate::error::{JoinError, TaskError};
@@ -16,7 +15,7 @@ use crate::extras::Group;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::task::{CancelOutcome, Joinable, TaskRef, TaskState, face, wait_for};
+use crate::task::{CancelOutcome, Joinable, TaskRef, TaskState, deadline, face, wait_for};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::fmt;
@@ -268,7 +267,7 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, TaskError>, Self> {
-        match wait_for(&self.task, clock::deadline(timeout)) {
+        match wait_for(&self.task, deadline(&self.task, timeout)) {
             Ok(true) => Ok(self.taken()),
             Ok(false) => Err(self),
             Err(error) => Ok(Err(error)),

@@ -2,7 +2,6 @@
 //!
 //! Layer 6.
 
-use crate::clock;
 use crate::compose::arrivals::Arrivals;
 use crate::compose::failures::{Failure, Failures};
 use crate::compose::handles::{Handle, HandleSet, Handles, Link, OkSet, value_of};
@@ -111,8 +110,8 @@ pub fn wait_for<S: Handles + ?Sized>(
     until: Until,
     timeout: Option<Duration>,
 ) -> (Vec<usize>, Vec<usize>) {
-    let deadline = timeout.and_then(clock::deadline);
     let mut arrivals = Arrivals::new(handles.links());
+    let deadline = timeout.and_then(|timeout| arrivals.deadline(timeout));
     while let Some(place) = arrivals.next(deadline) {
         let kind = arrivals.links()[place].task.outcome_kind();
         let is_enough = match until {

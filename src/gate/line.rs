@@ -20,6 +20,7 @@
 
 use crate::clock::Clock;
 use crate::gate::rule::{Refusal, Rule};
+use crate::here;
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -242,6 +243,14 @@ impl Gate {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The clock that a thread here waits by: a rule that knows of time has its own; else a worker's is its pool's.
+    pub(crate) fn clock_here(&self) -> Clock {
+        if self.nature.timed {
+            return self.clock.clone();
+        }
+        here::clock().or(&self.clock)
     }
 
     pub(crate) fn is_timed(&self) -> bool {

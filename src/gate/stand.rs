@@ -2,13 +2,13 @@
 //!
 //! Layer 1. Usable from any thread; on a worker the seat is given up meanwhile.
 
-use crate::clock::Wake;
 use crate::gate::error::AcquireError;
 use crate::gate::line::{self, Claim, Gate, Passage, Waiter};
 use crate::gate::rule::Refusal;
 use crate::reason::CancelReason;
 use crate::seat;
 use crate::sync::{Condvar, Mutex};
+use crate::wake::Wake;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ impl Waiter for Standing {
 }
 
 impl Wake for Standing {
-    fn wake(&self) {
+    fn wake(self: Arc<Self>) {
         drop(self.state.lock());
         self.told.notify_one();
     }
@@ -137,6 +137,7 @@ impl Standing {
         gate: &Arc<Gate>,
         deadline: Option<Instant>,
     ) -> Result<(), Option<CancelReason>> {
+        let clock = gate.clock_here();
         let mut state = self.state.lock();
         loop {
             if std::mem::take(&mut state.called) {
@@ -145,7 +146,7 @@ impl Standing {
             if let Some(reason) = state.stopped {
                 return Err(Some(reason));
             }
-            let now = gate.clock().now();
+            let now = clock.now();
             if state.ring_at.is_some_and(|at| at <= now) {
                 state.ring_at = None;
                 drop(state);
@@ -156,7 +157,8 @@ impl Standing {
             if deadline.is_some_and(|at| at <= now) {
                 return Err(None);
             }
-            let next = match (deadline, state.ring_at) {
+            let ring_at = state.ring_at;
+            let next = match (deadline, ring_at) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
@@ -164,7 +166,9 @@ impl Standing {
                 let weak: Weak<Self> = Arc::downgrade(self);
                 weak as Weak<dyn Wake>
             };
-            gate.clock().wait(&self.told, &mut state, next, me);
+            clock.wait_while(&self.told, &mut state, next, me, |state| {
+                !state.called && state.stopped.is_none() && state.ring_at == ring_at
+            });
         }
     }
 }

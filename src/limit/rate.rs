@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::gate::{
     self, AcquireError, Bucket, Claim, Gate, LimitError, Nature, Rule, Window, next_order,
 };
+use crate::here;
 use crate::limit::gates::{self, Asked, Gates};
 use crate::limit::keyed::{Kept, Keyed};
 use std::fmt;
@@ -67,7 +68,7 @@ impl RateLimiter {
             per,
             burst: 1,
             initial: None,
-            clock: Clock::system(),
+            clock: here::clock(),
         }
     }
 
@@ -86,7 +87,7 @@ impl RateLimiter {
     pub fn sliding_window(limit: u32, per: Duration) -> SlidingWindow {
         SlidingWindow {
             rates: vec![(limit, per)],
-            clock: Clock::system(),
+            clock: here::clock(),
         }
     }
 
@@ -438,7 +439,8 @@ impl TokenBucket {
         self
     }
 
-    /// The clock that it goes by, the same as its pool's. Default: the system's.
+    /// The clock that it goes by, the same as its pool's. Default: that of the pool in whose task it is made,
+    /// elsewhere the system's.
     ///
     /// ```
     /// # use millhand::{ManualClock, RateLimiter};
@@ -515,7 +517,8 @@ impl SlidingWindow {
         self
     }
 
-    /// The clock that it goes by, the same as its pool's. Default: the system's.
+    /// The clock that it goes by, the same as its pool's. Default: that of the pool in whose task it is made,
+    /// elsewhere the system's.
     ///
     /// ```
     /// # use millhand::{ManualClock, RateLimiter};

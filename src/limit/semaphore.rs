@@ -203,7 +203,7 @@ impl Semaphore {
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit, AcquireError> {
-        self.acquire_until(self.gate.clock().deadline(timeout))
+        self.acquire_until(self.gate.clock_here().deadline(timeout))
     }
 
     fn acquire_until(&self, deadline: Option<Instant>) -> Result<Permit, AcquireError> {

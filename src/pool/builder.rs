@@ -77,7 +77,8 @@ impl PoolBuilder {
         self
     }
 
-    /// The clock that its delays, retries, time limits and gates go by. Default: the system's.
+    /// The clock that everything timed of it goes by: delays, retries, time limits, waits. Default: that of the pool in whose
+    /// task it is built, elsewhere the system's.
     ///
     /// ```
     /// use millhand::{ManualClock, ThreadPool};

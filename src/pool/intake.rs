@@ -3,13 +3,14 @@
 //! Layer 3. The channel itself is unbounded. A place is taken before the cell is built, so that a refused closure is
 //! simply given back, and returned when the task leaves the queue: claimed, cancelled or expired.
 
-use crate::clock;
 use crate::error::Rejection;
 use crate::extras::{Place, Places};
 use crate::fork;
+use crate::here;
 use crate::seat;
 use crate::sync::{Condvar, Mutex};
-use std::sync::Arc;
+use crate::wake::Wake;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// How long a submitter waits for a place.
@@ -63,17 +64,16 @@ impl Intake {
         }
         let _left = seat::leave_open();
         let mut state = self.state.lock();
-        loop {
-            if let Some(result) = self.try_take(&mut state) {
-                return result;
-            }
-            state.waiting += 1;
-            let late = clock::wait(&self.freed, &mut state, deadline);
-            state.waiting -= 1;
-            if late {
-                return self.try_take(&mut state).unwrap_or(Err(Rejection::Full));
-            }
-        }
+        state.waiting += 1;
+        let me = || {
+            let weak: Weak<Self> = Arc::downgrade(self);
+            weak as Weak<dyn Wake>
+        };
+        here::clock_of(self.owner).wait_while(&self.freed, &mut state, deadline, me, |state| {
+            !state.closed && state.taken == self.capacity
+        });
+        state.waiting -= 1;
+        self.try_take(&mut state).unwrap_or(Err(Rejection::Full))
     }
 
     /// `None`: full.
@@ -90,6 +90,13 @@ impl Intake {
     /// Wakes the submitters that wait, with a refusal.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
+        self.freed.notify_all();
+    }
+}
+
+impl Wake for Intake {
+    fn wake(self: Arc<Self>) {
+        drop(self.state.lock());
         self.freed.notify_all();
     }
 }

@@ -1,5 +1,6 @@
 //! The pool: the run queue, the workers that read from it, their seats, and the end of it all.
 
+mod admit;
 mod builder;
 mod core;
 mod crew;

@@ -4,6 +4,7 @@
 
 use crate::clock::Clock;
 use crate::error::BuildError;
+use crate::here;
 use crate::panic::TaskPanic;
 use crate::task::Current;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
-            clock: Clock::system(),
+            clock: here::clock(),
             name_prefix: "millhand".to_owned(),
             stack_size: 2 << 20,
             queue_capacity: None,

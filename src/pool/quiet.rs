@@ -10,10 +10,12 @@
 // reads the sums. All of this is sequentially consistent, so one of the two sees the other. So the last one done either
 // sees the watcher and wakes it, or the watcher sees the last one done.
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::counters::Striped;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::task::TaskRef;
+use crate::wake::Wake;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -41,6 +43,8 @@ pub(crate) struct Watch {
     pub(crate) sweepers: usize,
     /// Tasks that a worker read from the queue of a pool that cancels: their closures are the sweeper's to drop.
     pub(crate) left_behind: Vec<TaskRef>,
+    /// Whether a shutdown joins the threads just now: another one that comes back has seen them gone, too.
+    pub(crate) joins: bool,
 }
 
 impl Quiet {
@@ -107,27 +111,29 @@ impl Quiet {
         self.state.lock()
     }
 
-    /// Waits for a poke; says whether `deadline` passed.
-    pub(crate) fn wait(
+    /// Waits until `blocked` says no, which is asked anew at each poke, or until `deadline`; says which. `me` pokes when the
+    /// clock wakes it.
+    pub(crate) fn wait_while(
         &self,
         watch: &mut MutexGuard<'_, Watch>,
+        clock: &Clock,
         deadline: Option<Instant>,
+        me: impl Fn() -> Weak<dyn Wake>,
+        blocked: impl FnMut(&mut Watch) -> bool,
     ) -> bool {
-        clock::wait(&self.changed, watch, deadline)
+        clock.wait_while(&self.changed, watch, deadline, me, blocked)
     }
 
     /// Waits until quiet, or until `deadline`; says which.
-    pub(crate) fn wait_quiet(&self, deadline: Option<Instant>) -> bool {
+    pub(crate) fn wait_quiet(
+        &self,
+        clock: &Clock,
+        deadline: Option<Instant>,
+        me: impl Fn() -> Weak<dyn Wake>,
+    ) -> bool {
         self.watch();
         let mut watch = self.lock();
-        let mut quiet = self.is_quiet();
-        while !quiet {
-            let late = self.wait(&mut watch, deadline);
-            quiet = self.is_quiet();
-            if late {
-                break;
-            }
-        }
+        let quiet = self.wait_while(&mut watch, clock, deadline, me, |_| !self.is_quiet());
         drop(watch);
         self.unwatch();
         quiet

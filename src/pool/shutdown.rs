@@ -2,18 +2,21 @@
 //!
 //! Layer 3.
 
-use crate::clock;
 use crate::error::PoolError;
 use crate::pool::core::Core;
 use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue, Takes};
+use crate::pool::quiet::Watch;
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::reason::CancelReason;
 use crate::seat;
+use crate::sync::MutexGuard;
 use crate::task::TaskRef;
+use crate::wake::Wake;
 use std::cell::RefCell;
 use std::iter;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How a pool is shut down.
@@ -133,6 +136,12 @@ impl Shutdown {
     }
 }
 
+impl Wake for Core {
+    fn wake(self: Arc<Self>) {
+        self.quiet.poke();
+    }
+}
+
 impl Default for Shutdown {
     fn default() -> Self {
         Self::drain()
@@ -165,7 +174,7 @@ impl Core {
     /// this call says so; one that is over reports again.
     pub(crate) fn shutdown(&self, how: &Shutdown) -> Result<ShutdownReport, PoolError> {
         self.may_wait()?;
-        let begun = clock::now();
+        let begun = self.clock().now();
         // First of all: a worker that sees the pool cancelling leaves closures behind only if somebody takes them.
         self.quiet.lock().sweepers += 1;
         // One that waits for less is not held up by one that waits for more.
@@ -198,7 +207,7 @@ impl Core {
     /// The tasks whose bodies have not returned, and since when at the least; what is new among them is noted.
     fn look_who_runs(&self) -> Vec<RunningTask> {
         let running = self.running();
-        let now = clock::now();
+        let now = self.clock().now();
         let mut seen = self.seen_running.lock();
         seen.retain(|id, _| running.iter().any(|task| task.id() == *id));
         running
@@ -249,11 +258,15 @@ impl Core {
                 (Some(a), Some(b)) if !cancels => Some(a.min(b)),
                 (a, b) => b.or(a.filter(|_| !cancels)),
             };
-            let late = self.quiet.wait(&mut watch, next);
+            let woken = self.wait_while(&mut watch, next, |watch| {
+                watch.left_behind.is_empty()
+                    && !self.quiet.is_quiet()
+                    && cancels == (self.phase.get() == Phase::Cancelling)
+            });
             drop(watch);
             self.look_who_runs();
-            if late {
-                let now = clock::now();
+            if !woken {
+                let now = self.clock().now();
                 gave_up = give_up_at.is_some_and(|at| at <= now);
                 if gave_up || cancel_at.is_some_and(|at| at <= now) {
                     self.close(Phase::Cancelling);
@@ -265,17 +278,40 @@ impl Core {
             return false;
         }
         self.end();
-        let joining = self.joining.lock();
+        let mut watch = self.quiet.lock();
+        self.wait_while(&mut watch, None, |watch| watch.joins);
+        watch.joins = true;
+        drop(watch);
         let threads = self.crew.lock().take_threads();
         for thread in threads {
             // A worker's thread ends by a panic only through a fault of the library's own, told by the panic hook.
             let _ = thread.join();
         }
         self.timer.join();
-        drop(joining);
+        self.quiet.lock().joins = false;
+        self.quiet.poke();
         // What nobody has read are looks, and tickets of tasks that ran where they were waited for.
         while self.queue.try_pop(&Takes::default()).is_some() {}
         true
+    }
+
+    /// As [`Quiet::wait_while`](crate::pool::quiet::Quiet::wait_while), by the pool's clock.
+    pub(crate) fn wait_while(
+        &self,
+        watch: &mut MutexGuard<'_, Watch>,
+        deadline: Option<Instant>,
+        blocked: impl FnMut(&mut Watch) -> bool,
+    ) -> bool {
+        let me = || self.me.clone() as Weak<dyn Wake>;
+        self.quiet
+            .wait_while(watch, self.clock(), deadline, me, blocked)
+    }
+
+    /// Waits until the pool is quiet, or until `deadline`; says which.
+    pub(crate) fn wait_quiet(&self, deadline: Option<Instant>) -> bool {
+        let _left = seat::leave_open();
+        let me = || self.me.clone() as Weak<dyn Wake>;
+        self.quiet.wait_quiet(self.clock(), deadline, me)
     }
 
     /// Asks all that runs to stop, and cancels all that is queued, here. In this order: a closure's drop may wait for

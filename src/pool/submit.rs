@@ -96,7 +96,7 @@ macro_rules! verbs {
                 std::panic::Location::caller(),
                 spec,
                 ($work)(self, f),
-                $crate::pool::intake::Hold::Until($crate::clock::deadline(timeout)),
+                $crate::pool::intake::Hold::Until(core.clock().deadline(timeout)),
             )
             .map_err(|refused| refused.map(|work| work.0))
         }

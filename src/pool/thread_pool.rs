@@ -2,7 +2,6 @@
 //!
 //! Layer 3.
 
-use crate::clock;
 use crate::error::{BuildError, PoolError, SubmitError};
 use crate::pool::core::{Core, PLAIN, Spec};
 use crate::pool::options::check_workers;
@@ -12,7 +11,6 @@ use crate::pool::report::ShutdownReport;
 use crate::pool::shutdown::Shutdown;
 use crate::pool::submit::{TaskBuilder, verbs};
 use crate::pool::worker_local::WorkerLocal;
-use crate::seat;
 use crate::task::{PlainWork, TaskHandle};
 use std::fmt;
 use std::panic::Location;
@@ -232,8 +230,7 @@ impl ThreadPool {
     /// ```
     pub fn wait_idle(&self) -> Result<(), PoolError> {
         self.core.may_wait()?;
-        let _left = seat::leave_open();
-        self.core.quiet.wait_quiet(None);
+        self.core.wait_quiet(None);
         Ok(())
     }
 
@@ -255,9 +252,8 @@ impl ThreadPool {
     /// ```
     pub fn wait_idle_timeout(&self, timeout: Duration) -> Result<bool, PoolError> {
         self.core.may_wait()?;
-        let deadline = clock::deadline(timeout);
-        let _left = seat::leave_open();
-        Ok(self.core.quiet.wait_quiet(deadline))
+        let deadline = self.core.clock().deadline(timeout);
+        Ok(self.core.wait_quiet(deadline))
     }
 
     /// Shuts the pool down as `how` says, waits for it, and reports; see [`Shutdown`].

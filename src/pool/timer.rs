@@ -8,12 +8,13 @@
 // before is counted, too.
 
 use crate::alarm;
-use crate::clock::{Clock, Wake};
+use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::panic;
 use crate::pool::heap::DelayHeap;
 use crate::pool::report::EndedSchedule;
 use crate::task::{OnTime, TaskRef};
+use crate::wake::Wake;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -107,10 +108,6 @@ impl Timer {
             over: AtomicBool::new(false),
             thread: Mutex::new(None),
         })
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
     }
 
     /// Files an entry; `keeper` is called for if the thread is still to be started.
@@ -329,7 +326,7 @@ impl Entry {
 }
 
 impl Wake for Timer {
-    fn wake(&self) {
+    fn wake(self: Arc<Self>) {
         self.send(Message::Look);
     }
 }

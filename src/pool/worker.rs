@@ -3,6 +3,7 @@
 //! Layer 3.
 
 use crate::error::TaskError;
+use crate::here;
 use crate::panic::{self, UnreadPanics};
 use crate::pool::core::{Core, Unread};
 use crate::pool::crew::{Back, Desk};
@@ -176,6 +177,7 @@ fn stack_position() -> usize {
 
 /// The life of a worker's thread.
 pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
+    here::set(core.clock().clone());
     let worker = Arc::new(Worker {
         core,
         desk,

@@ -5,11 +5,11 @@
 
 use crate::aftermath::{Aftermath, Cancelled, Outcome, Unrun};
 use crate::cancel::CancelToken;
-use crate::clock;
 use crate::error::{JoinError, TaskError};
 use crate::event::{OutcomeKind, Summary};
 use crate::extras::{Extras, Member, Whereabouts, Who};
 use crate::gate;
+use crate::here;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -75,7 +75,7 @@ impl<W: Work> Cell<W> {
         if let Some(Some(token)) = existing {
             return token;
         }
-        let fresh = CancelToken::new();
+        let fresh = CancelToken::with_clock(&here::clock_of(self.slot.owner()));
         let (token, made) = self.slot.with_extras(|extras, _| match &extras.token {
             Some(token) => (token.clone(), false),
             None => (extras.token.insert(fresh).clone(), true),
@@ -173,7 +173,10 @@ impl<W: Work> Cell<W> {
             id: self.id,
             name,
             outcome: kind,
-            ran_for: started.map(|at| clock::now().saturating_duration_since(at)),
+            ran_for: started.map(|at| {
+                let now = here::clock_of(self.slot.owner()).now();
+                now.saturating_duration_since(at)
+            }),
         }
     }
 

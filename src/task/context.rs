@@ -5,6 +5,7 @@
 
 use crate::cancel::CancelToken;
 use crate::error::Stopped;
+use crate::here;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -318,7 +319,8 @@ pub fn checkpoint() {
 }
 
 /// Sleeps for `duration`, or until the task that runs here is asked to stop. The seat is given up meanwhile, so a
-/// sleeping body keeps no other task from running. Outside a task it sleeps the whole time.
+/// sleeping body keeps no other task from running. Outside a task it sleeps the whole time. In a task it goes by the clock
+/// of the task's pool.
 ///
 /// ```
 /// use std::time::Duration;
@@ -331,7 +333,8 @@ pub fn checkpoint() {
 /// [`Stopped`], with the reason, when the task was asked to stop before or while it slept.
 pub fn sleep(duration: Duration) -> Result<(), Stopped> {
     let token = token_here().unwrap_or_default();
-    token.wait_timeout(duration);
+    let clock = here::clock();
+    token.wait_by(&clock, clock.deadline(duration));
     match token.reason() {
         Some(reason) => Err(Stopped::new(reason)),
         None => Ok(()),

@@ -4,10 +4,10 @@
 
 use crate::aftermath::Outcome;
 use crate::cancel::CancelToken;
-use crate::clock;
 use crate::error::{JoinError, TaskError};
 use crate::event::Summary;
 use crate::extras;
+use crate::here;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -177,7 +177,7 @@ macro_rules! face {
         /// assert!(handle.wait_timeout(Duration::from_secs(60)).unwrap());
         /// ```
         pub fn wait_timeout(&self, timeout: Duration) -> Result<bool, TaskError> {
-            wait_for(self.task(), clock::deadline(timeout))
+            wait_for(self.task(), deadline(self.task(), timeout))
         }
     };
 }
@@ -277,7 +277,7 @@ impl<T> TaskHandle<T> {
     /// ```
     pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, TaskError>, Self> {
         let task = self.take_task();
-        let outcome = match wait_for(&task, clock::deadline(timeout)) {
+        let outcome = match wait_for(&task, deadline(&task, timeout)) {
             Ok(true) => return Ok(take(&*task)),
             Ok(false) => None,
             Err(error) => Some(Err(error)),
@@ -368,6 +368,11 @@ impl<T, E> TaskHandle<Result<T, E>> {
 }
 
 /// Waits for a task, or runs it here if it is this worker's own pool's and still queued; says whether it is settled.
+/// A task is waited for by its pool's clock, a promise by that of this thread.
+pub(crate) fn deadline<A: AnyTask + ?Sized>(task: &Arc<A>, timeout: Duration) -> Option<Instant> {
+    here::clock_of(task.owner()).deadline(timeout)
+}
+
 pub(crate) fn wait_for<A: AnyTask + ?Sized>(
     task: &Arc<A>,
     deadline: Option<Instant>,

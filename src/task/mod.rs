@@ -25,7 +25,7 @@ pub(crate) use any::{
 pub(crate) use cell::Cell;
 pub(crate) use context::{Frames, Host, host, is_worker_of, set_host, token_here};
 pub(crate) use course::set_out;
-pub(crate) use handle::{face, run_here, wait_for};
+pub(crate) use handle::{deadline, face, run_here, wait_for};
 pub(crate) use promise::settled;
 pub(crate) use retry::{RetryWork, Rules};
 pub(crate) use work::{Facts, Failure, FallibleWork, PassingWork, PlainWork, Work};

@@ -2,7 +2,7 @@
 //!
 //! Layer 2. What is decided is decided in `policy`.
 
-use crate::clock;
+use crate::here;
 use crate::panic::{self, Payload};
 use crate::policy::Retry;
 use crate::task::context;
@@ -159,7 +159,8 @@ impl Retry {
     /// assert_eq!(retry.run(|attempt| Err::<(), _>(attempt)), Err(4)); // the first attempt and three retries
     /// ```
     pub fn run<T, E>(&self, mut f: impl FnMut(u32) -> Result<T, E>) -> Result<T, E> {
-        let begun = clock::now();
+        let clock = here::clock();
+        let begun = clock.now();
         // One number a run, as a task has its order.
         let salt = crate::gate::next_order();
         let mut attempt = 1;
@@ -168,7 +169,7 @@ impl Retry {
                 Err(error) => error,
                 done => return done,
             };
-            let elapsed = clock::now().saturating_duration_since(begun);
+            let elapsed = clock.now().saturating_duration_since(begun);
             match self.decide(attempt - 1, elapsed, salt, None) {
                 Some(delay) if context::sleep(delay).is_ok() => attempt = attempt.saturating_add(1),
                 _ => return Err(error),

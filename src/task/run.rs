@@ -18,9 +18,10 @@ use crate::task::any::{
 use crate::task::cell::Cell;
 use crate::task::course::Passed;
 use crate::task::work::{Carried, Work};
+use crate::wake::Wake;
 use std::any::Any;
 use std::panic::Location;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,11 @@ impl<W: Work> AnyTask for Cell<W> {
     fn wait(self: Arc<Self>, deadline: Option<Instant>) -> Result<bool, TaskError> {
         // One that the timer settles in the end is waited for no longer than that.
         let limited = || self.slot.with_course(|course, _| course.ends.is_some());
-        self.slot.wait(deadline, || match deadline {
+        let me = || {
+            let weak: Weak<Self> = Arc::downgrade(&self);
+            weak as Weak<dyn Wake>
+        };
+        self.slot.wait(deadline, me, || match deadline {
             None if limited() != Some(true) => Wait::Task(self.awaited()),
             _ => Wait::Open,
         })
@@ -303,6 +308,12 @@ fn attempt_around<W: Work>(stage: &dyn Stage, work: W) -> (Result<W::Output, Pay
             work.attempt()
         }
         (None, None) => unreachable!("an attempt lets no panic through"),
+    }
+}
+
+impl<W: Work> Wake for Cell<W> {
+    fn wake(self: Arc<Self>) {
+        self.slot.poke();
     }
 }
 

@@ -3,12 +3,11 @@
 //! Layer 2.
 
 use crate::cancel::CancelToken;
-use crate::clock;
 use crate::error::TaskError;
 use crate::id::TaskId;
 use crate::reason::CancelReason;
 use crate::task::any::{CancelOutcome, Joinable, TaskRef, TaskState};
-use crate::task::handle::{TaskHandle, face, let_go, wait_for};
+use crate::task::handle::{TaskHandle, deadline, face, let_go, wait_for};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -126,7 +125,7 @@ impl<T> SharedHandle<T> {
     /// assert!(matches!(handle.join_timeout(Duration::from_secs(60)), Some(Ok(7))));
     /// ```
     pub fn join_timeout(&self, timeout: Duration) -> Option<&Result<T, TaskError>> {
-        self.join_until(clock::deadline(timeout))
+        self.join_until(deadline(self.task(), timeout))
     }
 
     fn join_until(&self, deadline: Option<Instant>) -> Option<&Result<T, TaskError>> {

@@ -3,7 +3,7 @@
 use crate::priority::until;
 use crate::stress::Rng;
 use crate::submit::hold;
-use crate::support::{LONG, must_recv};
+use crate::support::must_recv;
 use millhand::{ManualClock, OnFull, Permit, Rejection, Retry, Semaphore, ThreadPool, current};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Barrier, mpsc};
@@ -80,9 +80,7 @@ impl Scene {
         // What is retried is due a minute after its first attempt, so once may not be enough.
         until("all is done", || {
             self.clock.advance(MINUTE);
-            self.pool
-                .wait_idle_timeout(Duration::from_millis(1))
-                .unwrap()
+            self.pool.wait_idle_timeout(Duration::ZERO).unwrap()
         });
     }
 }
@@ -267,7 +265,7 @@ fn never_above_while_workers_take_and_producers_press() {
                             OnFull::Block => match kind {
                                 0 => pool.execute(body).unwrap(),
                                 3 => drop(retried.submit(body)),
-                                _ => drop(urgent.submit_timeout(body, LONG).unwrap()),
+                                _ => drop(urgent.submit_timeout(body, Duration::MAX).unwrap()),
                             },
                             _ => until("a place", || match kind {
                                 0 => pool.try_execute(body.clone()).is_ok(),

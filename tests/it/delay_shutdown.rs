@@ -9,7 +9,6 @@ use millhand::{
 };
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 /// What the report names, by name.
 fn in_order(report: &ShutdownReport) -> Vec<&PendingTask> {
@@ -88,16 +87,12 @@ fn a_shutdown_that_cancels_names_them_too() {
     for how in [
         Shutdown::cancel(),
         Shutdown::cancel().including_delayed(),
-        Shutdown::drain()
-            .including_delayed()
-            .cancel_after(Duration::from_millis(1)),
-        Shutdown::drain()
-            .including_delayed()
-            .give_up_after(Duration::from_millis(1)),
+        Shutdown::drain().including_delayed().cancel_after(S),
+        Shutdown::drain().including_delayed().give_up_after(S),
     ] {
         let pool = Manual::new(1);
         let handle = pool.task().name("later").delay(HOUR).submit(|| 1);
-        let report = pool.shutdown(how.clone()).unwrap();
+        let report = pool.shut_down(how.clone(), || (), S);
         assert_eq!(names(&report), ["later"], "{how:?}");
         assert_eq!(report.cancelled_by_shutdown(), 1);
         assert_eq!((report.completed(), report.failed()), (0, 0));

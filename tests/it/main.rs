@@ -10,6 +10,7 @@ mod builder;
 mod cancel;
 #[cfg(feature = "signals")]
 mod checksum;
+mod clock_everywhere;
 #[cfg(feature = "signals")]
 mod consumer;
 mod context;

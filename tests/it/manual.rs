@@ -1,7 +1,9 @@
 //! A pool on a clock that stands until it is turned, and what the tests of delays, retries and time limits share.
 
 use crate::support::{LONG, must_recv};
-use millhand::{ManualClock, PoolBuilder, Shutdown, TaskHandle, TaskState, ThreadPool};
+use millhand::{
+    ManualClock, PoolBuilder, Shutdown, ShutdownReport, TaskHandle, TaskState, ThreadPool,
+};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,8 +12,6 @@ use std::time::{Duration, Instant};
 
 pub(crate) const NS: Duration = Duration::from_nanos(1);
 pub(crate) const S: Duration = Duration::from_secs(1);
-/// How long a shutdown waits that is to give up.
-pub(crate) const MOMENT: Duration = Duration::from_millis(20);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// Waits for what must come to be.
@@ -49,6 +49,22 @@ impl Manual {
         self.clock.advance(time);
     }
 
+    /// Shuts the pool down, and turns the clock by `time` once `before` has happened, with the pool closed.
+    pub(crate) fn shut_down(
+        &self,
+        how: Shutdown,
+        before: impl FnOnce(),
+        time: Duration,
+    ) -> ShutdownReport {
+        std::thread::scope(|s| {
+            let shutdown = s.spawn(|| self.pool.shutdown(how).unwrap());
+            until("the pool is closed", || self.pool.is_closed());
+            before();
+            self.clock.advance(time);
+            shutdown.join().unwrap()
+        })
+    }
+
     /// Turns the clock on, and comes back when the timer has done all that was due up to then: it does things in
     /// order, and the last of them here is to send a task of this call's on, which is cancelled then.
     pub(crate) fn turn(&self, time: Duration) {
@@ -74,7 +90,8 @@ impl Drop for Manual {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // A drain would wait for a clock that nobody turns any more: that would hide the failure.
-            let _ = self.pool.shutdown(Shutdown::cancel().give_up_after(S));
+            let how = Shutdown::cancel().give_up_after(Duration::ZERO);
+            let _ = self.pool.shutdown(how);
         }
     }
 }

@@ -253,7 +253,7 @@ fn a_shutdown_that_cancels_does_not() {
     for how in [
         Shutdown::cancel(),
         Shutdown::cancel().including_delayed(),
-        Shutdown::drain().cancel_after(Duration::from_millis(1)),
+        Shutdown::drain().cancel_after(S),
     ] {
         let pool = Manual::new(1);
         let drops = Drops::default();
@@ -263,7 +263,7 @@ fn a_shutdown_that_cancels_does_not() {
             Err::<(), _>(1)
         });
         due_of(&handle, 2);
-        let report = pool.shutdown(how).unwrap();
+        let report = pool.shut_down(how, || (), S);
         assert_eq!(drops.count(), 1);
         assert_eq!((report.cancelled(), report.cancelled_by_shutdown()), (1, 1));
         assert_eq!(

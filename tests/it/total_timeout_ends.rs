@@ -242,11 +242,12 @@ fn a_shutdown_that_gives_up_names_it() {
     let id = handle.id();
     timed_out(handle);
     let queued = pool.submit(|| 7);
-    let report = pool
-        .shutdown(Shutdown::drain().give_up_after(crate::manual::MOMENT))
-        .unwrap();
-    // The seat was free for what was queued.
-    assert_eq!(must_join(queued).unwrap(), 7);
+    // The seat is free for what was queued.
+    let report = pool.shut_down(
+        Shutdown::drain().give_up_after(S),
+        || assert_eq!(must_join(queued).unwrap(), 7),
+        S,
+    );
     let [running] = report.still_running() else {
         panic!("{report}")
     };

@@ -2,12 +2,10 @@
 //!
 //! Checked with LOOM_MAX_PREEMPTIONS=3.
 //
-// No node here has two live children when it is cancelled: a node visits its children in the order of a map whose
-// hashing differs from run to run, and loom wants the same from the same.
-//
 // Assertions stay out of hooks: the token shields itself from their panics, and with them from ours.
 
 use super::*;
+use crate::clock;
 use loom::thread;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -226,7 +224,7 @@ fn a_deadline_that_is_noticed_while_the_alarm_rings() {
         let guard = token.on_cancel(watch.hook());
         let alarm = thread::spawn({
             let node = token.node.clone();
-            move || node.ring()
+            move || node.wake()
         });
         // Who asks sees the deadline, and leaves the hook to the alarm.
         assert_eq!(token.reason(), Some(CancelReason::Deadline));

@@ -625,7 +625,7 @@ fn a_cell_put_under_a_token_while_that_is_cancelled() {
 fn a_deadline_that_passed_while_the_task_was_queued() {
     loom::model(|| {
         let scene = Scene::new(Ends::Returning);
-        let token = CancelToken::with_deadline(clock::now());
+        let token = CancelToken::with_deadline(crate::clock::now());
         scene.cell.obey(token.clone());
         let handle = scene.handle();
         let worker = thread::spawn({

@@ -12,6 +12,7 @@
 
 use super::*;
 use crate::fork::NOBODY;
+use crate::wake::nobody;
 use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -310,7 +311,7 @@ impl Scene {
     }
 
     fn joins(&self) {
-        if self.slot.wait(None, || Wait::Open).unwrap() {
+        if self.slot.wait(None, nobody, || Wait::Open).unwrap() {
             self.take();
         }
     }
@@ -366,7 +367,9 @@ impl Scene {
 }
 
 fn timer() -> Whereabouts {
-    Whereabouts::Timer { due: clock::now() }
+    Whereabouts::Timer {
+        due: crate::clock::now(),
+    }
 }
 
 type Actor = fn(&Scene);

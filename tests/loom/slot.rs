@@ -13,6 +13,7 @@ use crate::extras::{Callback, Place, Places};
 use crate::fork::NOBODY;
 use crate::id::TaskId;
 use crate::panic::TaskPanic;
+use crate::wake::nobody;
 use loom::thread;
 use std::panic::Location;
 use std::sync::Arc;
@@ -140,7 +141,7 @@ impl Scene {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> bool {
-        let settled = self.slot.wait(deadline, || Wait::Open).unwrap();
+        let settled = self.slot.wait(deadline, nobody, || Wait::Open).unwrap();
         assert!(settled || deadline.is_some());
         settled
     }
@@ -254,14 +255,14 @@ mod submitter {
     }
 
     pub(super) fn times_out_and_drops(scene: &Arc<Scene>) {
-        match scene.wait(Some(clock::now())) {
+        match scene.wait(Some(crate::clock::now())) {
             true => scene.must_take(),
             false => scene.detach(),
         }
     }
 
     pub(super) fn times_out_and_joins(scene: &Arc<Scene>) {
-        if !scene.wait(Some(clock::now())) {
+        if !scene.wait(Some(crate::clock::now())) {
             assert!(scene.wait(None));
         }
         scene.must_take();

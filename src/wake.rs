@@ -1,0 +1,26 @@
+//! What a clock wakes.
+//!
+//! Layer 0.
+
+use std::sync::{Arc, Weak};
+
+/// Something that threads wait at, for an instant of a clock among other things; or that has a thing to do then.
+pub(crate) trait Wake: Send + Sync {
+    /// The clock has reached the instant that was asked for: wakes whoever waits, through the lock that they wait with, so
+    /// that each has either not looked at the clock yet or is in its wait. May run what hangs on the instant.
+    ///
+    /// Once too often does no harm. Called with no lock of the clock's held.
+    fn wake(self: Arc<Self>);
+}
+
+/// For a wait that no clock has to know of: it has no deadline, or goes by the system's clock.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[cfg_attr(not(test), allow(dead_code))] // the models of waits are its users
+pub(crate) fn nobody() -> Weak<dyn Wake> {
+    Weak::<Nobody>::new()
+}
