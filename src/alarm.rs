@@ -30,6 +30,8 @@ pub(crate) fn at(clock: &Clock, instant: Instant, what: Weak<dyn Wake>) {
 mod imp {
     use super::{Instant, Wake, Weak};
     use crate::clock;
+    use crate::here;
+    use crate::spawn::spawn;
     use crate::sync::{Condvar, Mutex};
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -117,8 +119,8 @@ mod imp {
         // Behind a lock, to be had back from a thread that was not started.
         let hooks = Arc::new(Mutex::new(Some(hooks)));
         let theirs = hooks.clone();
-        let thread = thread::Builder::new().name("millhand-deadline".to_owned());
-        if thread.spawn(move || take(&theirs)()).is_err() {
+        let name = "millhand-deadline".to_owned();
+        if spawn(&here::clock(), name, None, move || take(&theirs)()).is_err() {
             take(&hooks)();
         }
     }

@@ -14,6 +14,7 @@ use crate::here;
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::seat;
+use crate::sim;
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Wake;
@@ -293,6 +294,7 @@ impl CancelToken {
     /// assert!(token.is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
+        sim::poll();
         self.reason().is_some()
     }
 
@@ -379,7 +381,8 @@ impl CancelToken {
 
     /// Waits until it is cancelled, or until this instant of this clock; says whether it is.
     pub(crate) fn wait_by(&self, clock: &Clock, until: Option<Instant>) -> bool {
-        if self.is_cancelled() {
+        sim::pause();
+        if self.reason().is_some() {
             return true;
         }
         let _left = seat::leave_open();
@@ -403,7 +406,7 @@ impl CancelToken {
             node.reason.load(Ordering::Relaxed) == 0
         });
         drop(inner);
-        self.is_cancelled()
+        self.reason().is_some()
     }
 
     /// Calls `hook` once when the token is cancelled, on the thread that cancels it (a deadline has one of its own); at
@@ -469,6 +472,14 @@ impl Wake for Node {
             drop(self.inner.lock());
             self.cancelled.notify_all();
         }
+    }
+
+    fn what(&self) -> String {
+        "a token to be cancelled".to_owned()
+    }
+
+    fn stays(&self) -> bool {
+        self.reason.load(Ordering::Relaxed) == 0
     }
 }
 

@@ -1,12 +1,13 @@
 //! Time: the one room in which the library reads a clock or waits on one.
 //!
 //! Layer 0. Nothing outside this file names `Instant::now` or a timed wait. Everything timed goes by a [`Clock`], which is
-//! the system's or one that a test turns by hand.
+//! the system's, one that a test turns by hand, or that of a simulation.
 //
 // A timed wait on a manual clock is an untimed one of which the clock knows: turning it on wakes whoever is due, who
 // then looks at the clock again. The clock never calls while its own lock is held, and whoever waits tells it first and
 // reads it afterwards, so that no turn falls between.
 
+use crate::sim::Sim;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Wake;
 use crossbeam_channel::Receiver;
@@ -46,7 +47,15 @@ pub(crate) fn wait<T>(
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Clock(Option<Arc<Turned>>);
+pub struct Clock(Kind);
+
+#[derive(Clone, Default)]
+enum Kind {
+    #[default]
+    System,
+    Manual(Arc<Turned>),
+    Simulated(Arc<Sim>),
+}
 
 /// A manual clock's hands.
 struct Turned(Mutex<Hands>);
@@ -71,7 +80,7 @@ impl Clock {
     /// assert!(clock.now() <= std::time::Instant::now());
     /// ```
     pub const fn system() -> Self {
-        Self(None)
+        Self(Kind::System)
     }
 
     /// The present instant.
@@ -82,8 +91,9 @@ impl Clock {
     /// ```
     pub fn now(&self) -> Instant {
         match &self.0 {
-            None => now(),
-            Some(turned) => turned.0.lock().now,
+            Kind::System => now(),
+            Kind::Manual(turned) => turned.0.lock().now,
+            Kind::Simulated(sim) => sim.now(),
         }
     }
 
@@ -100,8 +110,9 @@ impl Clock {
     /// ```
     pub fn wall(&self) -> SystemTime {
         match &self.0 {
-            None => SystemTime::now(),
-            Some(turned) => turned.0.lock().wall(),
+            Kind::System => SystemTime::now(),
+            Kind::Manual(turned) => turned.0.lock().wall(),
+            Kind::Simulated(sim) => sim.hand().wall(),
         }
     }
 
@@ -112,14 +123,18 @@ impl Clock {
 
     /// This clock, unless it is the system's: then that one.
     pub(crate) fn or(&self, other: &Self) -> Self {
-        Self(self.0.as_ref().or(other.0.as_ref()).cloned())
+        match self.0 {
+            Kind::System => other.clone(),
+            _ => self.clone(),
+        }
     }
 
     /// Whether the two are one clock.
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (None, None) => true,
-            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            (Kind::System, Kind::System) => true,
+            (Kind::Manual(mine), Kind::Manual(theirs)) => Arc::ptr_eq(mine, theirs),
+            (Kind::Simulated(mine), Kind::Simulated(theirs)) => Arc::ptr_eq(mine, theirs),
             _ => false,
         }
     }
@@ -136,19 +151,45 @@ impl Clock {
         me: impl Fn() -> Weak<dyn Wake>,
         mut blocked: impl FnMut(&mut T) -> bool,
     ) -> bool {
+        let mut first = true;
         while blocked(guard) {
-            let (Some(turned), Some(instant)) = (&self.0, deadline) else {
-                if wait(condvar, guard, deadline) {
-                    return !blocked(guard);
+            match (&self.0, deadline) {
+                (Kind::Simulated(sim), _) => {
+                    if deadline.is_some_and(|at| at <= sim.now()) {
+                        return false;
+                    }
+                    let me = me();
+                    MutexGuard::unlocked(guard, || sim.block(first, deadline, me));
+                    first = false;
                 }
-                continue;
-            };
-            if turned.call(instant, me()) {
-                return false;
+                (Kind::Manual(turned), Some(instant)) => {
+                    if turned.call(instant, me()) {
+                        return false;
+                    }
+                    condvar.wait(guard);
+                }
+                _ => {
+                    if wait(condvar, guard, deadline) {
+                        return !blocked(guard);
+                    }
+                }
             }
-            condvar.wait(guard);
         }
         true
+    }
+
+    /// Waits, in a simulation, until `me` says that a wait that the clock does not see ends at once; it tells of that
+    /// exactly. Without a simulation nothing: the wait itself is as good.
+    pub(crate) fn wait_before(&self, me: impl FnOnce() -> Weak<dyn Wake>) {
+        let Kind::Simulated(sim) = &self.0 else {
+            return;
+        };
+        let me = me();
+        let mut first = true;
+        while me.upgrade().is_some_and(|me| me.stays()) {
+            sim.block(first, None, me.clone());
+            first = false;
+        }
     }
 
     /// Waits for a message until `deadline`, or for ever; `None` if the deadline passed, or all senders are gone. `me`
@@ -159,26 +200,50 @@ impl Clock {
         deadline: Option<Instant>,
         me: impl FnOnce() -> Weak<dyn Wake>,
     ) -> Option<T> {
-        let Some(instant) = deadline else {
-            return receiver.recv().ok();
-        };
-        let Some(turned) = &self.0 else {
-            return receiver.recv_deadline(instant).ok();
-        };
-        if turned.call(instant, me()) {
-            return receiver.try_recv().ok();
+        match (&self.0, deadline) {
+            (Kind::Simulated(sim), _) => {
+                let me = me();
+                let mut first = true;
+                while receiver.is_empty() && deadline.is_none_or(|at| at > sim.now()) {
+                    sim.block(first, deadline, me.clone());
+                    first = false;
+                }
+                receiver.try_recv().ok()
+            }
+            (_, None) => receiver.recv().ok(),
+            (Kind::System, Some(instant)) => receiver.recv_deadline(instant).ok(),
+            (Kind::Manual(turned), Some(instant)) => {
+                if turned.call(instant, me()) {
+                    return receiver.try_recv().ok();
+                }
+                receiver.recv().ok()
+            }
         }
-        receiver.recv().ok()
     }
 
     /// Has `whom` woken at `instant`, right here and now if that has passed. Not on the system's clock, which wakes nobody
     /// by itself (`alarm` does): then it says no.
     pub(crate) fn call(&self, instant: Instant, whom: Weak<dyn Wake>) -> bool {
-        let Some(turned) = &self.0 else { return false };
-        if turned.call(instant, whom.clone()) {
+        let is_past = match &self.0 {
+            Kind::System => return false,
+            Kind::Manual(turned) => turned.call(instant, whom.clone()),
+            Kind::Simulated(sim) => sim.call(instant, whom.clone()),
+        };
+        if is_past {
             whom.upgrade().into_iter().for_each(Wake::wake);
         }
         true
+    }
+
+    pub(crate) fn of_simulation(sim: Arc<Sim>) -> Self {
+        Self(Kind::Simulated(sim))
+    }
+
+    pub(crate) fn simulated(&self) -> Option<&Arc<Sim>> {
+        match &self.0 {
+            Kind::Simulated(sim) => Some(sim),
+            _ => None,
+        }
     }
 }
 
@@ -209,8 +274,9 @@ impl Turned {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            None => "Clock::system",
-            Some(_) => "ManualClock",
+            Kind::System => "Clock::system",
+            Kind::Manual(_) => "ManualClock",
+            Kind::Simulated(_) => "Simulation",
         })
     }
 }
@@ -264,7 +330,7 @@ impl ManualClock {
     /// assert_eq!(manual.clock().now(), manual.now());
     /// ```
     pub fn clock(&self) -> Clock {
-        Clock(Some(self.0.clone()))
+        Clock(Kind::Manual(self.0.clone()))
     }
 
     /// What it shows.

@@ -1,13 +1,16 @@
 //! Which clock goes: that of a pool, and that of the thread that asks.
 //!
 //! Layer 0. What is timed and belongs to a pool goes by the pool's clock, whoever waits for it; what belongs to none (a
-//! promise, a sleep, a token) by the clock of the thread: a pool's thread has its pool's, any other the system's.
+//! promise, a sleep, a token) by the clock of the thread: a pool's thread has its pool's, one of a simulation's that, any
+//! other the system's.
 //
 // A cell knows its pool by its owner's tag only. Few pools have another clock than the system's, so these are listed, and
 // while the list is empty to ask costs one load.
 
 use crate::clock::Clock;
 use crate::fork::NOBODY;
+use crate::random;
+use crate::sim;
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,9 +22,20 @@ thread_local! {
 
 /// The clock of this thread.
 pub(crate) fn clock() -> Clock {
+    if let Some(sim) = sim::here() {
+        return Clock::of_simulation(sim);
+    }
     // A thread whose locals are gone is about to end.
     HERE.try_with(|here| here.borrow().clone())
         .unwrap_or_default()
+}
+
+/// A seed for what is random here, made another by `salt`: the simulation's, or the process's.
+pub(crate) fn seed(salt: u64) -> u64 {
+    sim::here().map_or_else(
+        || random::seed(salt),
+        |sim| random::mixed(sim.seed() ^ salt),
+    )
 }
 
 /// From here on this thread goes by `clock`.

@@ -221,7 +221,7 @@
 //
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
-//   ground       sync wake clock random flat fork here id reason counters panic context_var error event seat alarm
+//   ground       sync wake random sim clock fork here spawn alarm counters flat id reason panic context_var error event seat
 //   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
 //   task         task/
 //   pool         pool/
@@ -255,7 +255,10 @@ mod schedule;
 mod seat;
 #[cfg(feature = "signals")]
 mod signal;
+mod sim;
+mod simulation;
 mod slot;
+mod spawn;
 mod sync;
 mod task;
 mod wake;
@@ -294,6 +297,8 @@ pub use schedule::{Cron, CronError};
 pub use seat::blocking;
 #[cfg(feature = "signals")]
 pub use signal::Signals;
+pub use sim::TraceEntry;
+pub use simulation::Simulation;
 pub use task::{
     CancelOutcome, Current, OnFinish, Promise, SharedHandle, TaskHandle, TaskState, check,
     checkpoint, current, is_cancelled, promise, sleep,

@@ -396,7 +396,10 @@ impl<W, T, P> Slot<W, T, P> {
         me: impl Fn() -> Weak<dyn Wake>,
         what: impl FnOnce() -> Wait,
     ) -> Result<bool, TaskError> {
-        if crate::sync::spin(|| self.is_settled()) {
+        let clock = here::clock_of(self.owner);
+        // In a simulation nobody else runs meanwhile.
+        let spins = clock.simulated().is_none();
+        if spins && crate::sync::spin(|| self.is_settled()) {
             return Ok(true);
         }
         if fork::is_foreign(self.owner) {
@@ -408,7 +411,6 @@ impl<W, T, P> Slot<W, T, P> {
             Err(_) if self.is_settled() => return Ok(true),
             Err(error) => return Err(error),
         };
-        let clock = here::clock_of(self.owner);
         let mut inner = self.inner.lock();
         Ok(
             clock.wait_while(&self.settled, &mut inner, deadline, me, |_| {

@@ -72,6 +72,15 @@ mod model {
         }
     }
 
+    impl<T> MutexGuard<'_, T> {
+        pub(crate) fn unlocked<R>(guard: &mut Self, f: impl FnOnce() -> R) -> R {
+            drop(guard.held.take());
+            let result = f();
+            guard.held = Some(guard.lock.0.lock().unwrap());
+            result
+        }
+    }
+
     impl<T> Deref for MutexGuard<'_, T> {
         type Target = T;
         fn deref(&self) -> &T {

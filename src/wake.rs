@@ -11,6 +11,15 @@ pub(crate) trait Wake: Send + Sync {
     ///
     /// Once too often does no harm. Called with no lock of the clock's held.
     fn wake(self: Arc<Self>);
+
+    /// What is waited for here, to follow "waits for".
+    fn what(&self) -> String;
+
+    /// Whether one who waits here cannot go on now, as far as that is known without a lock; one whose deadline has passed
+    /// can anyway. A simulation does not let them look in vain then.
+    fn stays(&self) -> bool {
+        false
+    }
 }
 
 /// For a wait that no clock has to know of: it has no deadline, or goes by the system's clock.
@@ -18,6 +27,10 @@ struct Nobody;
 
 impl Wake for Nobody {
     fn wake(self: Arc<Self>) {}
+
+    fn what(&self) -> String {
+        String::new()
+    }
 }
 
 #[cfg_attr(not(test), allow(dead_code))] // the models of waits are its users

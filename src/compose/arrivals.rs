@@ -8,6 +8,7 @@ use crate::extras::{Watch, Watcher};
 use crate::fork;
 use crate::here;
 use crate::seat;
+use crate::sim;
 use crate::sync::{Condvar, Mutex};
 use crate::wake::Wake;
 use std::collections::VecDeque;
@@ -40,6 +41,10 @@ impl Wake for Board {
         drop(self.arrived.lock());
         self.told.notify_all();
     }
+
+    fn what(&self) -> String {
+        "any of several tasks".to_owned()
+    }
 }
 
 impl Arrivals {
@@ -71,6 +76,7 @@ impl Arrivals {
         if self.left == 0 {
             return None;
         }
+        sim::pause();
         let place = self.try_next().or_else(|| self.wait(deadline))?;
         self.left -= 1;
         Some(place)

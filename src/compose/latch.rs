@@ -8,10 +8,11 @@
 
 use crate::here;
 use crate::seat;
+use crate::sim;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, spin};
-use crate::wake;
-use std::sync::Arc;
+use crate::wake::Wake;
+use std::sync::{Arc, Weak};
 
 #[derive(Debug)]
 pub(crate) struct Latch {
@@ -49,14 +50,35 @@ impl Latch {
     }
 
     /// Waits until nobody holds it, with the seat given up.
-    pub(crate) fn wait(&self) {
-        if spin(|| self.is_open()) {
+    pub(crate) fn wait(self: &Arc<Self>) {
+        let clock = here::clock();
+        // In a simulation nobody else runs meanwhile.
+        if clock.simulated().is_none() && spin(|| self.is_open()) {
             return;
         }
+        sim::pause();
         let _left = seat::leave_open();
         let mut lock = self.lock.lock();
-        let is_held = |(): &mut ()| !self.is_open();
-        here::clock().wait_while(&self.open, &mut lock, None, wake::nobody, is_held);
+        let me = || {
+            let weak: Weak<Self> = Arc::downgrade(self);
+            weak as Weak<dyn Wake>
+        };
+        clock.wait_while(&self.open, &mut lock, None, me, |()| !self.is_open());
+    }
+}
+
+impl Wake for Latch {
+    fn wake(self: Arc<Self>) {
+        drop(self.lock.lock());
+        self.open.notify_all();
+    }
+
+    fn what(&self) -> String {
+        "the tasks of a scope".to_owned()
+    }
+
+    fn stays(&self) -> bool {
+        !self.is_open()
     }
 }
 

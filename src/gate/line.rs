@@ -21,6 +21,7 @@
 use crate::clock::Clock;
 use crate::gate::rule::{Refusal, Rule};
 use crate::here;
+use crate::sim;
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -120,7 +121,11 @@ impl Calls {
 /// The next number of all that are drawn in this process.
 pub(crate) fn next_order() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    // A simulation has its own, the same each time: what is random of a task hangs on it.
+    sim::here().map_or_else(
+        || NEXT.fetch_add(1, Ordering::Relaxed),
+        |sim| sim.next_order(),
+    )
 }
 
 impl State {

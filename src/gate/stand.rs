@@ -7,6 +7,7 @@ use crate::gate::line::{self, Claim, Gate, Passage, Waiter};
 use crate::gate::rule::Refusal;
 use crate::reason::CancelReason;
 use crate::seat;
+use crate::sim;
 use crate::sync::{Condvar, Mutex};
 use crate::wake::Wake;
 use std::sync::{Arc, Weak};
@@ -53,6 +54,10 @@ impl Wake for Standing {
         drop(self.state.lock());
         self.told.notify_one();
     }
+
+    fn what(&self) -> String {
+        "its turn at a gate".to_owned()
+    }
 }
 
 fn not_yet(gate: &Gate, refusal: Refusal) -> AcquireError {
@@ -88,6 +93,7 @@ pub(crate) fn acquire<G>(
     watch: impl FnOnce(&Arc<Standing>) -> G,
 ) -> Result<(), AcquireError> {
     let gate = &claim.gate;
+    sim::pause();
     match try_acquire(claim, order) {
         Err(AcquireError::NotYet { .. }) => {}
         decided => return decided,

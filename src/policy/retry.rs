@@ -1,10 +1,11 @@
 //! When a failed task is tried again: plain data, and one pure decision.
 //!
-//! Layer 1, beside the hand-off; imports chance, and nothing else of the crate.
+//! Layer 1, beside the hand-off.
 
 // Delays are reckoned in nanoseconds as u128, so that sums and products of whole numbers are exact and cannot overflow
 // before they saturate. A random number belongs to (seed, retry).
 
+use crate::here;
 use crate::random;
 use std::fmt;
 use std::sync::Arc;
@@ -313,7 +314,7 @@ impl Retry {
 
     /// A random number from 0 to `most`.
     fn chance(&self, retry: u32, salt: u64, most: u128) -> u128 {
-        let seed = self.seed.unwrap_or_else(|| random::seed(salt));
+        let seed = self.seed.unwrap_or_else(|| here::seed(salt));
         random::up_to(most, seed, u64::from(retry))
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 impl Core {
     /// Takes a place, if places are counted, and announces a task.
     fn admit(&self, spec: &Spec, hold: Hold) -> Result<Option<Place>, Rejection> {
+        self.check_thread();
         if let Some(plan) = &spec.plan {
             plan.check(self.clock()).map_err(Rejection::Invalid)?;
         }
@@ -194,6 +195,7 @@ impl Core {
         site: Site,
         mut work: impl FnMut() -> W,
     ) -> Result<Vec<TaskHandle<W::Output>>, Rejection> {
+        self.check_thread();
         let crew = self.crew.lock();
         crew.desks().for_each(|_| self.quiet.announce());
         if !self.is_open_here() {

@@ -5,12 +5,12 @@
 use crate::id::TaskId;
 use crate::pool::queue::Mailbox;
 use crate::pool::seats::Seats;
+use crate::spawn::Thread;
 use crate::task::{Frames, TaskRef};
 use parking_lot::Mutex;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 /// What others reach of a worker: its mail, and what it runs.
 pub(crate) struct Desk {
@@ -144,13 +144,13 @@ pub(crate) struct Crew {
     /// By index; a spare takes the lowest that is free.
     members: Vec<Option<Member>>,
     /// Threads that have left, or are about to: kept for a shutdown to join, thrown out once they have ended.
-    leaving: Vec<JoinHandle<()>>,
+    leaving: Vec<Thread>,
 }
 
 struct Member {
     desk: Arc<Desk>,
     /// `None` once a shutdown has taken it to join.
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl Crew {
@@ -161,7 +161,7 @@ impl Crew {
     }
 
     /// The thread was started.
-    pub(crate) fn join(&mut self, desk: Arc<Desk>, thread: JoinHandle<()>) {
+    pub(crate) fn join(&mut self, desk: Arc<Desk>, thread: Thread) {
         let index = desk.index;
         if index == self.members.len() {
             self.members.push(None);
@@ -185,7 +185,7 @@ impl Crew {
     }
 
     /// Takes all threads, to be joined.
-    pub(crate) fn take_threads(&mut self) -> Vec<JoinHandle<()>> {
+    pub(crate) fn take_threads(&mut self) -> Vec<Thread> {
         let mut threads = mem::take(&mut self.leaving);
         let members = self.members.iter_mut().flatten();
         threads.extend(members.filter_map(|member| member.thread.take()));

@@ -99,6 +99,10 @@ impl Wake for Intake {
         drop(self.state.lock());
         self.freed.notify_all();
     }
+
+    fn what(&self) -> String {
+        "a place in a pool's queue".to_owned()
+    }
 }
 
 impl Places for Intake {

@@ -19,6 +19,7 @@ mod roll;
 mod schedules;
 mod seats;
 mod shutdown;
+mod simulated;
 mod submit;
 mod thread_pool;
 mod threads;

@@ -78,6 +78,8 @@ pub(crate) trait RunQueue: Send + Sync {
     fn pop(&self, mail: &Mailbox) -> Item;
     /// Something may lie in the side lanes, and the caller has read a look and does something else.
     fn pass_on_look(&self);
+    /// Whether a pop would find something in the channel at once.
+    fn has_message(&self) -> bool;
     fn len(&self) -> usize;
     fn is_empty(&self) -> bool;
 }
@@ -200,6 +202,10 @@ impl RunQueue for ChannelQueue {
         if self.lanes.len() > 0 && self.looks.load(Ordering::SeqCst) == 0 {
             self.push_look();
         }
+    }
+
+    fn has_message(&self) -> bool {
+        !self.receiver.is_empty()
     }
 
     fn len(&self) -> usize {

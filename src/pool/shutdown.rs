@@ -10,6 +10,7 @@ use crate::pool::quiet::Watch;
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::reason::CancelReason;
 use crate::seat;
+use crate::sim;
 use crate::sync::MutexGuard;
 use crate::task::TaskRef;
 use crate::wake::Wake;
@@ -17,6 +18,7 @@ use std::cell::RefCell;
 use std::iter;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How a pool is shut down.
@@ -140,6 +142,10 @@ impl Wake for Core {
     fn wake(self: Arc<Self>) {
         self.quiet.poke();
     }
+
+    fn what(&self) -> String {
+        "a pool to have nothing left to do".to_owned()
+    }
 }
 
 impl Default for Shutdown {
@@ -157,6 +163,7 @@ impl Core {
     /// Whether the caller may wait for this pool. One of its own workers may not, nor may a closure's drop or a callback
     /// that a shutdown of it runs: the tasks that are being cancelled would be waited for by their own cancelling.
     pub(crate) fn may_wait(&self) -> Result<(), PoolError> {
+        self.check_thread();
         if self.is_foreign() {
             return Err(PoolError::Forked);
         }
@@ -309,6 +316,7 @@ impl Core {
 
     /// Waits until the pool is quiet, or until `deadline`; says which.
     pub(crate) fn wait_quiet(&self, deadline: Option<Instant>) -> bool {
+        sim::pause();
         let _left = seat::leave_open();
         let me = || self.me.clone() as Weak<dyn Wake>;
         self.quiet.wait_quiet(self.clock(), deadline, me)
@@ -386,7 +394,17 @@ impl Core {
         if self.gave_up.load(Ordering::Relaxed) {
             return;
         }
-        match self.shutdown(&Shutdown::drain()) {
+        let how = match self.clock().simulated() {
+            // Whoever still waits may do so for ever, and a second panic would hide the first.
+            Some(sim) if thread::panicking() => {
+                if !sim.is_mine() {
+                    return;
+                }
+                Shutdown::cancel().give_up_after(Duration::from_nanos(1))
+            }
+            _ => Shutdown::drain(),
+        };
+        match self.shutdown(&how) {
             Ok(report) if report.is_clean() => {}
             Ok(report) => log::warn!("a pool was dropped: {report}"),
             Err(_) => {

@@ -65,6 +65,9 @@ pub struct ThreadPool {
 
 impl ThreadPool {
     pub(crate) fn new_with(core: Arc<Core>) -> Self {
+        if let Some(sim) = core.clock().simulated() {
+            sim.pool_begins();
+        }
         Self { core }
     }
 
@@ -304,6 +307,9 @@ impl ThreadPool {
 impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.core.drop_owner();
+        if let Some(sim) = self.core.clock().simulated() {
+            sim.pool_ends();
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use crate::pool::phase::Phase;
 use crate::pool::queue::RunQueue;
 use crate::pool::seats::Spare;
 use crate::pool::worker;
+use crate::spawn::spawn;
 use crate::task::TaskRef;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 
 impl Core {
     /// Starts the workers of a new pool: all that the system grants, if it grants one.
@@ -48,10 +48,10 @@ impl Core {
         let mut crew = self.crew.lock();
         let desk = crew.free_desk();
         let (core, its_desk) = (self.clone(), desk.clone());
-        let thread = thread::Builder::new()
-            .name(format!("{}-{}", self.options.name_prefix, desk.index))
-            .stack_size(self.options.stack_size)
-            .spawn(move || worker::main(core, its_desk))?;
+        let name = format!("{}-{}", self.options.name_prefix, desk.index);
+        let stack_size = Some(self.options.stack_size);
+        let main = move || worker::main(core, its_desk);
+        let thread = spawn(self.clock(), name, stack_size, main)?;
         crew.join(desk, thread);
         Ok(())
     }
@@ -87,6 +87,7 @@ impl Core {
 
     /// Changes the number of workers of a live pool; gives how many there are now.
     pub(crate) fn resize(self: &Arc<Self>, workers: usize) -> usize {
+        self.check_thread();
         if self.phase.get() == Phase::Over {
             return 0;
         }

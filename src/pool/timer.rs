@@ -13,15 +13,15 @@ use crate::gate::Gate;
 use crate::panic;
 use crate::pool::heap::DelayHeap;
 use crate::pool::report::EndedSchedule;
+use crate::spawn::{Thread, spawn};
 use crate::task::{OnTime, TaskRef};
 use crate::wake::Wake;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 pub(crate) enum Entry {
@@ -51,6 +51,7 @@ enum Message {
 }
 
 /// What is never sent: that its sender is gone is the message.
+#[derive(PartialEq)]
 enum Never {}
 
 /// What the timer asks of its pool.
@@ -79,7 +80,7 @@ pub(crate) struct Timer {
     started: AtomicBool,
     /// Whether the thread has gone, and nobody reads the channel any more.
     over: AtomicBool,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 thread_local! {
@@ -141,11 +142,9 @@ impl Timer {
         }
     }
 
-    fn start<K: Keeper>(self: &Arc<Self>, name: String, keeper: K) -> io::Result<JoinHandle<()>> {
+    fn start<K: Keeper>(self: &Arc<Self>, name: String, keeper: K) -> io::Result<Thread> {
         let timer = self.clone();
-        thread::Builder::new()
-            .name(name)
-            .spawn(move || timer.run(&keeper))
+        spawn(&self.clock, name, None, move || timer.run(&keeper))
     }
 
     fn send(&self, message: Message) {
@@ -171,7 +170,12 @@ impl Timer {
         }
         let (answer, answered) = bounded(0);
         self.send(Message::Answer(answer));
-        let _ = answered.recv();
+        let looked = Arc::new(Looked(answered));
+        self.clock.wait_before(|| {
+            let weak: Weak<Looked> = Arc::downgrade(&looked);
+            weak as Weak<dyn Wake>
+        });
+        let _ = looked.0.recv();
     }
 
     pub(crate) fn look(&self) {
@@ -328,5 +332,28 @@ impl Entry {
 impl Wake for Timer {
     fn wake(self: Arc<Self>) {
         self.send(Message::Look);
+    }
+
+    fn what(&self) -> String {
+        "something to time".to_owned()
+    }
+
+    fn stays(&self) -> bool {
+        self.receiver.is_empty()
+    }
+}
+
+/// Whoever waits for the timer's answer: it is that nobody can answer any more.
+struct Looked(Receiver<Never>);
+
+impl Wake for Looked {
+    fn wake(self: Arc<Self>) {}
+
+    fn what(&self) -> String {
+        "a pool's timer".to_owned()
+    }
+
+    fn stays(&self) -> bool {
+        self.0.try_recv() == Err(TryRecvError::Empty)
     }
 }

@@ -16,14 +16,18 @@ use crate::reason::CancelReason;
 use crate::seat::{self, Place, Seat, Wait};
 use crate::sync::spin;
 use crate::task::{self, Frames, Home, Host, Run, Stage, TaskRef};
+use crate::wake::Wake;
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 struct Worker {
     core: Arc<Core>,
     desk: Arc<Desk>,
     /// Where this thread's stack began, about.
     stack_top: usize,
+    /// In a simulation: how many attempts it has begun.
+    begun: AtomicU64,
 }
 
 /// What came of a task that a worker took up.
@@ -43,14 +47,27 @@ impl Worker {
         if self.core.phase.get() >= Phase::Cancelling {
             return Performed::PoolCancels(task);
         }
+        let simulated = self.core.clock().simulated().is_some();
+        let told = simulated.then(|| (task.clone(), self.begun.load(Ordering::Relaxed)));
         match task.run(self) {
             Run::Done(ran) => {
                 let kind = ran.kind;
+                if let Some((task, _)) = told {
+                    self.core.note(&*task, || format!("{kind:?}"));
+                }
                 ran.retire();
                 self.core.retired(kind);
                 Performed::Ran
             }
-            Run::Away => Performed::Away,
+            Run::Away => {
+                // Not if it went to a gate's line.
+                let told = told.filter(|(_, begun)| self.begun.load(Ordering::Relaxed) > *begun);
+                if let Some((task, _)) = told {
+                    self.core
+                        .note(&*task, || "goes for another attempt".to_owned());
+                }
+                Performed::Away
+            }
             Run::Gone(task) => Performed::Gone(task),
         }
     }
@@ -72,11 +89,14 @@ impl Worker {
     }
 
     /// Looks for work until it is time to leave. Starts, and leaves, as one who looks.
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         let core = &self.core;
         let mut looking = true;
         let takes = Takes::default();
         loop {
+            if let Some(sim) = core.clock().simulated().filter(|_| !looking) {
+                sim.pause();
+            }
             if self.leaves(looking) {
                 return;
             }
@@ -107,8 +127,8 @@ impl Worker {
     }
 
     /// The next item; one who looks for work waits for it, one who was at work says that there is none.
-    fn next(&self, looking: bool, takes: &Takes) -> Option<Item> {
-        let queue = &self.core.queue;
+    fn next(self: &Arc<Self>, looking: bool, takes: &Takes) -> Option<Item> {
+        let (queue, clock) = (&self.core.queue, self.core.clock());
         if let Some(task) = self.desk.mail.try_next() {
             queue.pass_on_look();
             return Some(Item::Task(Ticket::new(task)));
@@ -117,14 +137,22 @@ impl Worker {
         if item.is_some() || !looking {
             return item;
         }
-        spin(|| {
-            // The look comes first: it only reads, where a failed pop is a fence.
-            if !queue.is_empty() {
-                item = queue.try_pop(takes);
-            }
-            item.is_some() || !self.desk.mail.is_empty()
-        });
-        Some(item.unwrap_or_else(|| queue.pop(&self.desk.mail)))
+        if clock.simulated().is_none() {
+            spin(|| {
+                // The look comes first: it only reads, where a failed pop is a fence.
+                if !queue.is_empty() {
+                    item = queue.try_pop(takes);
+                }
+                item.is_some() || !self.desk.mail.is_empty()
+            });
+        }
+        Some(item.unwrap_or_else(|| {
+            clock.wait_before(|| {
+                let weak: Weak<Self> = Arc::downgrade(self);
+                weak as Weak<dyn Wake>
+            });
+            queue.pop(&self.desk.mail)
+        }))
     }
 
     /// Whether this thread is one too many, or the pool is over; if so it is no longer counted, nor in the crew.
@@ -182,6 +210,7 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
         core,
         desk,
         stack_top: stack_position(),
+        begun: AtomicU64::new(0),
     });
     // The hooks are no tasks, and the thread is no worker to them: what they submit comes from outside, so that no drain
     // ends between its last look and a submission that nobody had announced.
@@ -208,8 +237,26 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
     }
 }
 
+/// An idle one waits for a message; those of the channels wake it in life.
+impl Wake for Worker {
+    fn wake(self: Arc<Self>) {}
+
+    fn what(&self) -> String {
+        "a task to run".to_owned()
+    }
+
+    fn stays(&self) -> bool {
+        !self.core.queue.has_message() && self.desk.mail.is_empty()
+    }
+}
+
 impl Stage for Worker {
     fn enter(&self, task: TaskRef, is_plain: bool) -> bool {
+        if self.core.clock().simulated().is_some() {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            let attempt = task.attempt().0;
+            self.core.note(&*task, || format!("attempt {attempt}"));
+        }
         let limited = (!is_plain).then(|| task.clone());
         self.desk.frames.push(task);
         // Its time may have ended before it was to be found here.

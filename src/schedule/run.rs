@@ -6,8 +6,8 @@ use crate::error::{InvalidTask, Rejection, SubmitError};
 use crate::event::Summary;
 use crate::extras::Callback;
 use crate::gate;
+use crate::here;
 use crate::pool::{Core, Fallible, Plain, Retrying, Site, Spec, TaskBuilder};
-use crate::random;
 use crate::schedule::answer::{Answer, Verdict};
 use crate::schedule::beat::Beat;
 #[cfg(feature = "cron")]
@@ -314,7 +314,7 @@ impl Rule {
 
     /// `paces`: the body says when the next run is due.
     fn series(self, now: Duration, paces: bool) -> Series {
-        let seed = random::seed(gate::next_order());
+        let seed = here::seed(gate::next_order());
         match self {
             Self::Every(every) => {
                 let spaced = every.fixed_delay || paces;

@@ -9,6 +9,7 @@ use crate::here;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
+use crate::sim;
 use crate::task::any::TaskRef;
 use std::any::Any;
 use std::cell::RefCell;
@@ -256,6 +257,7 @@ impl fmt::Debug for Current {
 }
 
 fn stop_reason() -> Option<CancelReason> {
+    sim::poll();
     innermost()?.stop_reason()
 }
 

@@ -11,6 +11,7 @@ use crate::here;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
+use crate::sim;
 use crate::task::any::{AnyTask, CancelOutcome, Joinable, TaskRef, TaskState};
 use crate::task::cell::discard_outcome;
 use crate::task::context;
@@ -377,6 +378,7 @@ pub(crate) fn wait_for<A: AnyTask + ?Sized>(
     task: &Arc<A>,
     deadline: Option<Instant>,
 ) -> Result<bool, TaskError> {
+    sim::pause();
     let state = task.state();
     // Timed waits run nothing: what they ran might take longer than they may.
     if state == TaskState::Finished

@@ -315,6 +315,16 @@ impl<W: Work> Wake for Cell<W> {
     fn wake(self: Arc<Self>) {
         self.slot.poke();
     }
+
+    fn what(&self) -> String {
+        let name = self.name().map(|name| format!(" `{name}`"));
+        let name = name.unwrap_or_default();
+        format!("task {}{name} (submitted at {})", self.id, self.site)
+    }
+
+    fn stays(&self) -> bool {
+        !self.slot.is_settled()
+    }
 }
 
 impl<W: Work> Joinable<W::Output> for Cell<W> {

@@ -10,13 +10,21 @@ const ORDER: &[&str] = &[
     // 0, ground
     "sync",
     "wake",
-    "clock",
     "random",
+    "sim/trace",
+    "sim/baton",
+    "sim/hand",
+    "sim/turns",
+    "sim/stuck",
+    "sim/world",
+    "sim/mod",
+    "clock",
+    "fork",
+    "here",
+    "spawn",
     "alarm",
     "counters",
     "flat",
-    "fork",
-    "here",
     "id",
     "reason",
     "panic",
@@ -70,6 +78,7 @@ const ORDER: &[&str] = &[
     "pool/roll",
     "pool/schedules",
     "pool/core",
+    "pool/simulated",
     "pool/admit",
     "pool/follow",
     "pool/worker_local",
@@ -82,6 +91,7 @@ const ORDER: &[&str] = &[
     "pool/thread_pool",
     "pool/builder",
     "pool/mod",
+    "simulation",
     // 4, limits
     "limit/gates",
     "limit/keyed",
@@ -570,14 +580,17 @@ fn the_reader_finds_imports_that_run_the_wrong_way() {
         ("pool/core", "let s = \"//\"; crate::pool::builder::f();"),
         (
             "pool/core",
+            "pool/simulated",
             "let c = '\"'; crate::pool::builder::f(); let d = '\"';",
         ),
         (
             "pool/core",
+            "pool/simulated",
             "let r = r#\"a \" b\"#; crate::pool::builder::f();",
         ),
         (
             "pool/core",
+            "pool/simulated",
             "mod tests { use crate::pool::worker::Worker; }",
         ),
     ] {
@@ -608,6 +621,7 @@ fn the_reader_lets_the_right_ones_pass() {
         ("task/handle", "crate::task::handle::wait_for()"),
         (
             "pool/core",
+            "pool/simulated",
             "use crate::task::{self, TaskHandle as Handle, cell};",
         ),
     ] {
