@@ -102,7 +102,7 @@
 //!
 //! # Time
 //!
-//! Delays, retries, limits and gates go by the pool's [`Clock`]. With a [`ManualClock`], a test turns it by hand.
+//! Everything timed goes by the pool's [`Clock`]. With a [`ManualClock`], a test turns it by hand.
 //!
 //! ```
 //! use millhand::{ManualClock, ThreadPool};
@@ -114,6 +114,19 @@
 //! clock.advance(Duration::from_secs(3600));
 //! assert_eq!(handle.join().unwrap(), "an hour later");
 //! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! In a [`Simulation`] the clock jumps by itself whenever nobody can go on, and the threads run one at a time, in an order
+//! that a seed picks: the same seed gives the same run.
+//!
+//! ```
+//! use millhand::ThreadPool;
+//! use std::time::Duration;
+//!
+//! let (pool, simulation) = ThreadPool::simulated(1);
+//! let handle = pool.submit(|| millhand::sleep(Duration::from_secs(3600)));
+//! handle.join().unwrap().unwrap(); // takes no time
+//! assert_eq!(simulation.elapsed(), Duration::from_secs(3600));
 //! ```
 //!
 //! # Results

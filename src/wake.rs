@@ -2,7 +2,7 @@
 //!
 //! Layer 0.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// Something that threads wait at, for an instant of a clock among other things; or that has a thing to do then.
 pub(crate) trait Wake: Send + Sync {
@@ -22,9 +22,11 @@ pub(crate) trait Wake: Send + Sync {
     }
 }
 
-/// For a wait that no clock has to know of: it has no deadline, or goes by the system's clock.
+/// For the models of waits, which no clock wakes.
+#[cfg(all(test, loom))]
 struct Nobody;
 
+#[cfg(all(test, loom))]
 impl Wake for Nobody {
     fn wake(self: Arc<Self>) {}
 
@@ -33,7 +35,7 @@ impl Wake for Nobody {
     }
 }
 
-#[cfg_attr(not(test), allow(dead_code))] // the models of waits are its users
-pub(crate) fn nobody() -> Weak<dyn Wake> {
-    Weak::<Nobody>::new()
+#[cfg(all(test, loom))]
+pub(crate) fn nobody() -> std::sync::Weak<dyn Wake> {
+    std::sync::Weak::<Nobody>::new()
 }

@@ -11,6 +11,7 @@ use crate::pool::report::ShutdownReport;
 use crate::pool::shutdown::Shutdown;
 use crate::pool::submit::{TaskBuilder, verbs};
 use crate::pool::worker_local::WorkerLocal;
+use crate::sim::{self, Sim};
 use crate::task::{PlainWork, TaskHandle};
 use std::fmt;
 use std::panic::Location;
@@ -61,14 +62,17 @@ use std::time::Duration;
 /// ```
 pub struct ThreadPool {
     core: Arc<Core>,
+    /// Until it is shut down, even if that ends by a panic.
+    _in_simulation: Option<sim::Pool>,
 }
 
 impl ThreadPool {
     pub(crate) fn new_with(core: Arc<Core>) -> Self {
-        if let Some(sim) = core.clock().simulated() {
-            sim.pool_begins();
+        let _in_simulation = core.clock().simulated().map(Sim::pool_begins);
+        Self {
+            core,
+            _in_simulation,
         }
-        Self { core }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -307,15 +311,15 @@ impl ThreadPool {
 impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.core.drop_owner();
-        if let Some(sim) = self.core.clock().simulated() {
-            sim.pool_ends();
-        }
     }
 }
 
 impl fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { core } = self;
+        let Self {
+            core,
+            _in_simulation: _,
+        } = self;
         core.fmt_as("ThreadPool", f)
     }
 }

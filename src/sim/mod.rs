@@ -9,4 +9,4 @@ mod world;
 
 pub use trace::TraceEntry;
 
-pub(crate) use world::{Enlisted, Sim, here, pause, poll};
+pub(crate) use world::{Enlisted, Pool, Sim, here, pause, poll};

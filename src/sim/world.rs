@@ -301,12 +301,10 @@ impl Sim {
         !self.turns.lock().members.contains_key(&id)
     }
 
-    pub(crate) fn pool_begins(&self) {
+    /// A pool is part of it until this is dropped.
+    pub(crate) fn pool_begins(self: &Arc<Self>) -> Pool {
         self.change_users(|users| users.pools += 1);
-    }
-
-    pub(crate) fn pool_ends(&self) {
-        self.change_users(|users| users.pools -= 1);
+        Pool(self.clone())
     }
 
     pub(crate) fn let_go(&self) {
@@ -404,6 +402,14 @@ impl Enlisted {
             first = false;
         }
         self.handle.join()
+    }
+}
+
+pub(crate) struct Pool(Arc<Sim>);
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.0.change_users(|users| users.pools -= 1);
     }
 }
 

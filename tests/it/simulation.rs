@@ -1,8 +1,8 @@
 //! Simulated pools: one thread at a time, and a clock that jumps when nobody can go on.
 
 use millhand::{
-    CancelReason, CancelToken, OutcomeKind, RateLimiter, Rejection, Retry, Semaphore, Shutdown,
-    Simulation, TaskError, TaskState, ThreadPool, promise,
+    CancelReason, CancelToken, Every, OutcomeKind, RateLimiter, Rejection, Retry, Semaphore,
+    Shutdown, Simulation, TaskError, TaskState, ThreadPool, Until, as_completed, promise, wait_for,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 const NS: Duration = Duration::from_nanos(1);
+const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -387,6 +388,18 @@ fn a_deadlock_is_told_with_who_waits_for_what() {
 }
 
 #[test]
+fn a_pool_that_cannot_be_drained_says_so_when_it_is_dropped() {
+    let (pool, simulation) = simulated(1);
+    let (_never, gate) = promise::<()>();
+    let stuck = pool.submit(move || gate.join());
+    let text = panic_of(|| drop(pool));
+    let why = "owner waits for a pool to have nothing left to do";
+    assert!(text.contains(why), "{text}");
+    drop((simulation, stuck));
+    drop(simulated(1));
+}
+
+#[test]
 fn a_failed_assertion_does_not_hang_in_the_pools_drop() {
     let text = panic_of(|| {
         let (pool, simulation) = simulated(2);
@@ -475,4 +488,35 @@ fn the_trace_tells_of_threads_attempts_outcomes_and_time() {
             "1.000000 millhand-timer: ends",
         ]
     );
+}
+
+#[test]
+fn schedules_combinators_and_scopes_take_part() {
+    let (pool, simulation) = simulated(2);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = runs.clone();
+    let ticks = pool.task().every(Every::new(MS * 100)).run(move || {
+        count.fetch_add(1, SeqCst);
+    });
+    simulation.advance(60 * S);
+    assert_eq!(runs.load(SeqCst), 600);
+    ticks.unwrap().cancel();
+    let begun = simulation.elapsed();
+    let sleep = |n| move || millhand::sleep(S * n).map(|()| n).unwrap();
+    let handles = [3, 1, 2].map(|n| pool.submit(sleep(n)));
+    let order: Vec<_> = as_completed(handles)
+        .map(|(_, outcome)| outcome.unwrap())
+        .collect();
+    assert_eq!(order, [1, 2, 3]);
+    assert_eq!(simulation.elapsed() - begun, 3 * S);
+    let handles = [3, 1, 2].map(|n| pool.submit(sleep(n)));
+    let (done, pending) = wait_for(&handles[..], Until::All, Some(2 * S + NS));
+    assert_eq!((done, pending), (vec![1, 2], vec![0]));
+    assert_eq!(simulation.elapsed() - begun, 5 * S + NS);
+    pool.scope(|s| {
+        for n in 1..=3 {
+            let _ = s.submit(sleep(n));
+        }
+    });
+    assert_eq!(simulation.elapsed() - begun, 8 * S + NS);
 }

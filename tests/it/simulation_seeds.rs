@@ -154,7 +154,9 @@ fn a_seed_reaches_orders_that_another_does_not() {
                 }
             })
         });
-        handles.map(|handle| handle.join().unwrap());
+        for handle in handles {
+            handle.join().unwrap();
+        }
         told.join().unwrap()
     };
     let winners: BTreeSet<_> = (0..20).map(winner).collect();
