@@ -100,6 +100,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Schedules
+//!
+//! [`every`](TaskBuilder::every) makes a schedule of a template: each run is a task of it, with its name, gates, retries and
+//! limits. [`Every`] is the rule: rate or delay, jitter, how often, what happens when runs
+//! [overlap](Overlap), were [missed](Missed) or [panicked](OnPanic). Times are planned from planned times, and do not drift. The
+//! [`Schedule`] pauses, triggers, counts and cancels; dropping it leaves it running, until the pool shuts down.
+//!
+//! ```
+//! use millhand::{Every, Overlap, Retry, ThreadPool};
+//! use std::time::Duration;
+//!
+//! let pool = ThreadPool::new(2)?;
+//! let hourly = Every::new(Duration::from_secs(3600)).jitter(Duration::from_secs(60)).overlap(Overlap::Queue);
+//! let backup = pool
+//!     .task()
+//!     .name("backup")
+//!     .retry(Retry::default())
+//!     .every(hourly)
+//!     .run(|| std::fs::read("Cargo.toml").map(drop))?;
+//! backup.trigger_now(); // one more
+//! println!("the next one is due at {:?}", backup.next_run());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With the feature `cron`, `.cron(Cron::parse("*/15 9-17 * * MON-FRI", "Europe/Berlin")?)` stands in for `.every(..)`. It knows
+//! time zones, and what becomes of times that daylight saving leaves out or repeats.
+//!
 //! # Time
 //!
 //! Everything timed goes by the pool's [`Clock`]. With a [`ManualClock`], a test turns it by hand.

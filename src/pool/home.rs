@@ -11,7 +11,7 @@ use crate::pool::phase::Phase;
 use crate::pool::queue::{RunQueue, Ticket};
 use crate::pool::report::PendingTask;
 use crate::pool::timer::{Entry, Keeper, Tick};
-use crate::task::{AnyTask, Home, OnTime, Rank, TaskRef, Work};
+use crate::task::{AnyTask, Home, OnTime, Rank, Remains, TaskRef, Work};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -27,6 +27,17 @@ impl Core {
     pub(crate) fn enlist(&self, key: u64, schedule: Arc<dyn Tick>) -> bool {
         let is_open = || self.phase.get() == Phase::Open;
         self.schedules.insert(key, schedule, is_open)
+    }
+
+    /// What the timer does for a schedule: counted, so that no shutdown comes to its end meanwhile. What it leaves is
+    /// dropped by a worker.
+    pub(crate) fn tick(self: &Arc<Self>, tick: impl FnOnce() -> Option<Remains>) {
+        self.quiet.announce();
+        let left = if self.is_open_here() { tick() } else { None };
+        match left {
+            Some(remains) => self.push_remains(remains),
+            None => self.retract(),
+        }
     }
 
     /// Submits a run of a schedule; says whether it did. Called by the timer, too, so it waits for no place in a full queue,
@@ -69,7 +80,7 @@ impl Core {
     }
 
     /// What was announced.
-    fn push_remains(self: &Arc<Self>, remains: crate::task::Remains) {
+    fn push_remains(self: &Arc<Self>, remains: Remains) {
         self.queue.push_remains(remains);
         self.something_is_ready();
     }

@@ -39,4 +39,4 @@ pub use worker_local::WorkerLocal;
 
 // For the layers that come after.
 pub(crate) use core::{Core, PLAIN, Site, Spec};
-pub(crate) use timer::{Entry, Tick, is_here as is_timer};
+pub(crate) use timer::{Entry, Tick};

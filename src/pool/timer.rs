@@ -18,7 +18,6 @@ use crate::task::{OnTime, TaskRef};
 use crate::wake::Wake;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 use parking_lot::Mutex;
-use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -81,15 +80,6 @@ pub(crate) struct Timer {
     /// Whether the thread has gone, and nobody reads the channel any more.
     over: AtomicBool,
     thread: Mutex<Option<Thread>>,
-}
-
-thread_local! {
-    static HERE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread is a pool's timer, which may run and drop nothing of the user's.
-pub(crate) fn is_here() -> bool {
-    HERE.try_with(Cell::get).unwrap_or(false)
 }
 
 /// A heap of less is not worth a sweep.
@@ -204,7 +194,6 @@ impl Timer {
     }
 
     fn run<K: Keeper>(self: Arc<Self>, keeper: &K) {
-        HERE.set(true);
         let mut heap = DelayHeap::new();
         while !keeper.is_over() {
             let me = || {

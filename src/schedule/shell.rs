@@ -8,14 +8,13 @@
 //
 // What is the user's (the body, and what the template holds) belongs to the launcher. The timer begins runs, so it has the
 // launcher in its hands for a moment, and somebody else may end the schedule just then: whoever lets go of it last drops
-// it, and the timer has that done on a thread of its own (`let_go`). Runs hold the body themselves.
+// it, and the timer has that done by a worker. Runs hold the body themselves.
 
-use crate::alarm;
 use crate::cancel::CancelGuard;
 use crate::clock::Clock;
 use crate::event::OutcomeKind;
 use crate::panic;
-use crate::pool::{Core, EndedSchedule, Entry, Site, Tick, is_timer};
+use crate::pool::{Core, EndedSchedule, Entry, Site, Tick};
 use crate::schedule::answer::Verdict;
 use crate::schedule::series::{End, Series};
 use parking_lot::Mutex;
@@ -57,8 +56,16 @@ struct State {
     last_run: Option<SystemTime>,
 }
 
-/// What the end leaves, to be dropped outside the lock.
-type Left = (Option<CancelGuard>, Option<Arc<dyn Launch>>);
+/// What an event leaves, to be dropped outside the lock.
+#[derive(Default)]
+#[must_use]
+struct Left {
+    hook: Option<CancelGuard>,
+    /// After the end.
+    ended: Option<Arc<dyn Launch>>,
+    /// What runs were begun with.
+    used: Option<Arc<dyn Launch>>,
+}
 
 /// How long a schedule that goes by the time of day sleeps at most: it may be set.
 const LOOK: Duration = Duration::from_secs(60);
@@ -103,7 +110,13 @@ impl Shell {
         if state.series.is_ended() {
             // The pool closed meanwhile, or the token was cancelled.
             drop(state);
-            return let_go((hook, Some(launcher)));
+            let ended = Some(launcher);
+            let left = Left {
+                hook,
+                ended,
+                used: None,
+            };
+            return left.bury();
         }
         state.launcher = Some(launcher);
         state.hook = hook;
@@ -113,21 +126,21 @@ impl Shell {
 
     /// Carries out an event.
     pub(crate) fn act(self: &Arc<Self>, change: impl FnOnce(&mut Series, Duration) -> usize) {
-        self.act_as(None, change);
+        self.act_as(None, change).bury();
     }
 
     fn act_as(
         self: &Arc<Self>,
         plan: Option<u64>,
         change: impl FnOnce(&mut Series, Duration) -> usize,
-    ) {
+    ) -> Left {
         let Some(core) = self.core.upgrade() else {
-            return;
+            return Left::default();
         };
         let mut state = self.state.lock();
         if let Some(plan) = plan {
             if state.plan != plan {
-                return;
+                return Left::default();
             }
             // The timer has nothing of it any more.
             state.filed = None;
@@ -144,7 +157,7 @@ impl Shell {
             state.filed = due;
         }
         let plan = state.plan;
-        let launcher = state.launcher.clone().filter(|_| runs > 0);
+        let used = state.launcher.clone().filter(|_| runs > 0);
         let ended = state.series.is_ended();
         let left = state.leave();
         drop(state);
@@ -153,7 +166,7 @@ impl Shell {
             core.timer.stale(1);
         }
         for _ in 0..runs {
-            self.launch(&core, launcher.as_deref());
+            self.launch(&core, used.as_deref());
         }
         if let Some(at) = due.filter(|_| is_new).and_then(|due| self.instant(due)) {
             let me: Weak<Self> = Arc::downgrade(self);
@@ -162,8 +175,7 @@ impl Shell {
         if ended {
             core.schedules.remove(self.key);
         }
-        let_go(left);
-        let_go((None, launcher));
+        Left { used, ..left }
     }
 
     fn launch(self: &Arc<Self>, core: &Arc<Core>, launcher: Option<&dyn Launch>) {
@@ -215,7 +227,7 @@ impl Shell {
                 core.timer.stale(1);
             }
         }
-        let_go(left);
+        left.bury();
         true
     }
 
@@ -245,9 +257,13 @@ impl Shell {
 
 impl State {
     fn leave(&mut self) -> Left {
-        match self.series.is_ended() {
-            true => (self.hook.take(), self.launcher.take()),
-            false => (None, None),
+        if !self.series.is_ended() {
+            return Left::default();
+        }
+        Left {
+            hook: self.hook.take(),
+            ended: self.launcher.take(),
+            used: None,
         }
     }
 }
@@ -263,22 +279,33 @@ fn reading(clock: &Clock, origin: Option<Instant>) -> Duration {
     }
 }
 
-fn let_go((hook, launcher): Left) {
-    // First: the launcher has the token, so nothing of that is dropped by this.
-    drop(hook);
-    let Some(last) = launcher.and_then(Launch::last) else {
-        return;
-    };
-    if is_timer() {
-        alarm::apart(move || panic::discard_flat(last));
-    } else {
-        panic::discard_flat(last);
+impl Left {
+    /// What nobody else has any more.
+    fn last(self) -> Option<Box<dyn Any + Send>> {
+        let Self { hook, ended, used } = self;
+        // First: a launcher has the token, so nothing of that is dropped by this.
+        drop(hook);
+        let launchers = ended.into_iter().chain(used);
+        // They are one and the same, so one of them is the last at most.
+        launchers.filter_map(Launch::last).next()
+    }
+
+    fn bury(self) {
+        if let Some(last) = self.last() {
+            panic::discard_flat(last);
+        }
     }
 }
 
 impl Tick for Shell {
     fn tick(self: Arc<Self>, plan: u64) {
-        self.act_as(Some(plan), Series::wake);
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
+        core.tick(|| {
+            let last = self.act_as(Some(plan), Series::wake).last()?;
+            Some(Box::new(move || panic::discard_flat(last)))
+        });
     }
 
     fn awaits(&self, plan: u64) -> bool {

@@ -15,10 +15,13 @@ mod clock_everywhere;
 mod consumer;
 mod context;
 mod context_vars;
+#[cfg(feature = "cron")]
+mod cron;
 mod deadline;
 mod delay;
 mod delay_many;
 mod delay_shutdown;
+mod every;
 mod expires;
 #[cfg(unix)]
 mod fork;
@@ -44,6 +47,8 @@ mod retry;
 mod retry_attempts;
 mod retry_drops;
 mod retry_ends;
+mod schedule_end;
+mod schedule_rules;
 mod semaphore;
 mod shared;
 mod shutdown;

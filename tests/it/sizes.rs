@@ -2,9 +2,9 @@
 
 use millhand::{
     BuildError, CancelGuard, CancelReason, CancelToken, Context, ContextVar, Current, Deadlock,
-    JoinError, OnFinish, PoolError, PoolRef, Promise, Rejection, SharedHandle, ShutdownReport,
-    Stopped, SubmitError, Summary, TaskBuilder, TaskError, TaskHandle, TaskId, TaskPanic,
-    ThreadPool, WorkerLocal,
+    Every, JoinError, OnFinish, PoolError, PoolRef, Promise, Rejection, Schedule, ScheduleBuilder,
+    ScheduleCounts, SharedHandle, ShutdownReport, Stopped, SubmitError, Summary, TaskBuilder,
+    TaskError, TaskHandle, TaskId, TaskPanic, ThreadPool, WorkerLocal,
 };
 use std::cell::Cell;
 
@@ -45,6 +45,12 @@ fn what_is_promised_crosses_threads() {
     both::<PoolRef>();
     both::<TaskBuilder>();
     both::<TaskBuilder<millhand::Fallible>>();
+    both::<Every>();
+    both::<ScheduleBuilder>();
+    both::<Schedule>();
+    both::<ScheduleCounts>();
+    #[cfg(feature = "cron")]
+    both::<(millhand::Cron, millhand::CronError)>();
     both::<CancelToken>();
     both::<CancelGuard>();
     both::<OnFinish>();
