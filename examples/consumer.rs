@@ -1,5 +1,6 @@
 //! The prototype that this library grew from: a main thread that installs the signal handler and hands work to four
-//! workers, and what it measures. After it, what has grown on: a rate, retries, a bound on how many run at once.
+//! workers, and what it measures. After it, what has grown on: chains, a rate, retries, a bound on how many run at once; and
+//! a schedule that ticks while they run. The table at the end has it all.
 //!
 //! ```text
 //! cargo run --release --example consumer
@@ -9,7 +10,10 @@
 //!
 //! Ctrl-C lets what was submitted run to its end, once more cancels what has not begun, a third time ends at once.
 
-use millhand::{RateLimiter, Retry, Semaphore, Shutdown, Signals, ThreadPool};
+use millhand::{
+    Every, RateLimiter, Retry, Schedule, Semaphore, Shutdown, Signals, TaskHandle, ThreadPool,
+    join_all_ok,
+};
 use std::error::Error;
 use std::io::ErrorKind;
 use std::iter::successors;
@@ -20,10 +24,29 @@ use std::time::{Duration, Instant};
 
 const WORKERS: usize = 4;
 
-type Section = fn(&ThreadPool) -> Result<(), Box<dyn Error>>;
+/// Shows one thing, and gives its line of the table.
+type Section = fn(&ThreadPool) -> Result<Line, Box<dyn Error>>;
 
 /// What the program shows, in this order.
-const SECTIONS: [Section; 4] = [five_at_once, ten_a_second, third_time_lucky, two_at_a_time];
+const SECTIONS: [Section; 5] = [
+    five_at_once,
+    three_chains,
+    ten_a_second,
+    third_time_lucky,
+    two_at_a_time,
+];
+
+/// A line of the table at the end: what, in this run, in the prototype, at best.
+struct Line(String, [String; 3]);
+
+impl Line {
+    fn new(what: &str, this: Duration, prototype: &str, limit: Duration) -> Self {
+        Self(
+            what.to_owned(),
+            [seconds(this), prototype.to_owned(), seconds(limit)],
+        )
+    }
+}
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
@@ -44,17 +67,53 @@ fn main() -> ExitCode {
 fn show(signals: &Signals) -> Result<(), Box<dyn Error>> {
     let pool = ThreadPool::new(WORKERS)?;
     pool.shutdown_on(signals, Shutdown::drain());
+    // The clock ticks on a worker of its own: the others are all at work for seconds.
+    let clock = ThreadPool::builder()
+        .workers(1)
+        .name_prefix("tick")
+        .build()?;
+    clock.shutdown_on(signals, Shutdown::drain());
+    let begun = Instant::now();
+    let ticking = tick(&clock)?;
+    let mut table = Vec::new();
     for section in SECTIONS {
-        section(&pool)?;
+        table.push(section(&pool)?);
         println!();
     }
+    table.push(ticks(&ticking, begun));
+    println!("all of it, {WORKERS} workers");
+    row("", ["this run", "prototype", "limit"]);
+    for Line(what, cells) in table {
+        row(&what, cells);
+    }
+    println!();
+    log::info!("the clock: {}", clock.shutdown(Shutdown::drain())?);
     log::info!("the pool: {}", pool.shutdown(Shutdown::drain())?);
     Ok(())
 }
 
+const TICK: Duration = Duration::from_millis(250);
+
+/// A schedule that runs for as long as the program does.
+fn tick(clock: &ThreadPool) -> Result<Schedule, Box<dyn Error>> {
+    let tick = clock.task().name("tick").every(Every::new(TICK));
+    Ok(tick.run(|| log::debug!("tick"))?)
+}
+
+/// How often it has ticked, beside how often it could.
+fn ticks(ticking: &Schedule, begun: Instant) -> Line {
+    let counts = ticking.counts();
+    let possible = begun.elapsed().as_millis() / TICK.as_millis();
+    let what = format!("ticks, one in {TICK:?}");
+    Line(
+        what,
+        [counts.runs.to_string(), String::new(), possible.to_string()],
+    )
+}
+
 /// Five tasks of three seconds on four workers, submitted at once: how long the submitting takes, how long it all takes,
 /// and how much ran at the same time.
-fn five_at_once(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
+fn five_at_once(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     const TASKS: u32 = 5;
     const LENGTH: Duration = Duration::from_secs(3);
 
@@ -88,12 +147,48 @@ fn five_at_once(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
         "concurrency efficiency",
         [&shares[0], "229.8 %", &shares[1]],
     );
-    Ok(())
+    Ok(Line::new("five at once", total, "6.526 s", limit))
+}
+
+/// Three chains of three steps each, side by side. No thread waits between the steps.
+fn three_chains(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
+    const CHAINS: u32 = 3;
+    const STEPS: [Duration; 3] = [
+        Duration::from_millis(1000),
+        Duration::from_millis(1000),
+        Duration::from_millis(500),
+    ];
+
+    /// A step of the work, which passes on how far its chain has come.
+    fn step(chain: u32, done: u32) -> Result<u32, std::io::Error> {
+        log::info!("chain {chain}: step {}", done + 1);
+        std::thread::sleep(STEPS[done as usize]); // stands for the work
+        Ok(done + 1)
+    }
+
+    let begun = Instant::now();
+    let chain = |n: u32| -> TaskHandle<Result<u32, std::io::Error>> {
+        pool.submit(move || step(n, 0))
+            .and_then(move |done| step(n, done))
+            .and_then(move |done| step(n, done))
+    };
+    let chains: Vec<_> = (1..=CHAINS).map(chain).collect();
+    let submitted = begun.elapsed();
+    let done: u32 = join_all_ok(chains)?.into_iter().sum();
+    let total = begun.elapsed();
+
+    let limit = STEPS.iter().sum();
+    println!("{CHAINS} chains of {} steps, side by side", STEPS.len());
+    row("", ["this run", "prototype", "limit"]);
+    row("submit time", [&format!("{submitted:.1?}"), "", ""]);
+    row("steps", [&done.to_string(), "", ""]);
+    row("total", [&seconds(total), "2.5 s", &seconds(limit)]);
+    Ok(Line::new("three chains", total, "2.5 s", limit))
 }
 
 /// Thirty tasks behind a limiter of ten a second: when each starts, and how evenly. Submitting them takes no longer for it,
 /// and no worker waits.
-fn ten_a_second(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
+fn ten_a_second(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     const TASKS: u32 = 30;
     const RATE: u32 = 10;
     const SECOND: Duration = Duration::from_secs(1);
@@ -132,12 +227,12 @@ fn ten_a_second(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
         "greatest spacing",
         [&millis(spacings[spacings.len() - 1]), ""],
     );
-    Ok(())
+    Ok(Line::new("ten a second", total, "", limit))
 }
 
 /// A task that fails twice and is tried again, without a worker that waits: what each attempt is told, and how long it
 /// was put off.
-fn third_time_lucky(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
+fn third_time_lucky(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     const FAILURES: [ErrorKind; 2] = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut];
 
     let policy = Retry::exponential(4, Duration::from_millis(200));
@@ -187,11 +282,11 @@ fn third_time_lucky(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     }
     row("", ["this run", "limit"]);
     row("total", [seconds(total), seconds(limit)]);
-    Ok(())
+    Ok(Line::new("third time lucky", total, "", limit))
 }
 
 /// Six tasks on four workers, but two at a time: they wait without a worker, so that another task need not wait.
-fn two_at_a_time(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
+fn two_at_a_time(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     const TASKS: u32 = 6;
     const PERMITS: u32 = 2;
     const LENGTH: Duration = Duration::from_millis(500);
@@ -220,12 +315,10 @@ fn two_at_a_time(pool: &ThreadPool) -> Result<(), Box<dyn Error>> {
     println!("{TASKS} tasks of {LENGTH:?}, {PERMITS} at a time, {WORKERS} workers");
     row("", ["this run", "limit"]);
     row("most at once", [most, PERMITS]);
-    row(
-        "total",
-        [seconds(total), seconds(LENGTH * TASKS.div_ceil(PERMITS))],
-    );
+    let limit = LENGTH * TASKS.div_ceil(PERMITS);
+    row("total", [seconds(total), seconds(limit)]);
     row("another task begins", [&format!("{other:.1?}"), ""]);
-    Ok(())
+    Ok(Line::new("two at a time", total, "", limit))
 }
 
 /// What the running task does, in the log.

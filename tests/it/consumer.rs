@@ -31,7 +31,7 @@ fn numbers(text: &str) -> Vec<f64> {
     words.filter_map(|word| word.parse().ok()).collect()
 }
 
-// One test, as each run takes its eleven seconds. Nothing here hangs on the machine's speed: a rate, a delay, a bound
+// One test, as each run takes its fourteen seconds. Nothing here hangs on the machine's speed: a rate, a delay, a bound
 // and the length of the work have each a least time, and no greatest one is asked for.
 #[test]
 fn it_prints_its_measurements_beside_the_prototype_s_and_the_limits() {
@@ -51,6 +51,15 @@ fn it_prints_its_measurements_beside_the_prototype_s_and_the_limits() {
             .ends_with("229.8 %     250.0 %")
     );
     assert!(five.figures("total")[0] >= 6.0, "{printed}");
+
+    // Three chains of three steps: each as long as its steps are, and no longer for the others.
+    let chains = Section::of(&printed, "3 chains of 3 steps");
+    assert_eq!(chains.figures("steps"), [9.0]);
+    assert!(
+        chains.row("total").ends_with("2.5 s     2.500 s"),
+        "{printed}"
+    );
+    assert!(chains.figures("total")[0] >= 2.5, "{printed}");
 
     // Thirty starts, the last no earlier than 29 tenths of a second after the submitting began.
     let rated = Section::of(&printed, "30 tasks, 10 a second");
@@ -101,4 +110,20 @@ fn it_prints_its_measurements_beside_the_prototype_s_and_the_limits() {
     let total = batch.figures("total");
     assert!(total[0] >= 1.5 && total[1] == 1.5, "{printed}");
     assert!(batch.row("another task begins").len() > "another task begins".len());
+
+    // The table has them all, beside the limits; no schedule ticks more often than time allows.
+    let table = Section::of(&printed, "all of it");
+    for (what, limit) in [
+        ("five at once", 6.0),
+        ("three chains", 2.5),
+        ("ten a second", 2.9),
+        ("third time lucky", 0.6),
+        ("two at a time", 1.5),
+    ] {
+        let figures = table.figures(what);
+        assert_eq!(figures.last(), Some(&limit), "{printed}");
+        assert!(figures[0] >= limit, "{printed}");
+    }
+    let ticks = table.figures("ticks, one in 250ms");
+    assert!(0.0 < ticks[0] && ticks[0] <= ticks[1] + 1.0, "{printed}");
 }

@@ -580,17 +580,14 @@ fn the_reader_finds_imports_that_run_the_wrong_way() {
         ("pool/core", "let s = \"//\"; crate::pool::builder::f();"),
         (
             "pool/core",
-            "pool/simulated",
             "let c = '\"'; crate::pool::builder::f(); let d = '\"';",
         ),
         (
             "pool/core",
-            "pool/simulated",
             "let r = r#\"a \" b\"#; crate::pool::builder::f();",
         ),
         (
             "pool/core",
-            "pool/simulated",
             "mod tests { use crate::pool::worker::Worker; }",
         ),
     ] {
@@ -621,7 +618,6 @@ fn the_reader_lets_the_right_ones_pass() {
         ("task/handle", "crate::task::handle::wait_for()"),
         (
             "pool/core",
-            "pool/simulated",
             "use crate::task::{self, TaskHandle as Handle, cell};",
         ),
     ] {
