@@ -180,7 +180,11 @@ impl Core {
 
     /// Tells those who watch, if the pool has become quiet; ends it, if that is what it was waiting for.
     pub(crate) fn told(&self) {
-        if self.quiet.tell() && self.phase.get() >= Phase::Draining {
+        // The phase first, or else: 1. a worker finds the pool quiet, and somebody who waits for that goes on; 2. he
+        // submits a task and closes the pool; 3. the worker sees the phase, ends it all, and the task is left behind.
+        // What was admitted before this phase was announced before it, and is in the sums.
+        let ends = self.phase.get() >= Phase::Draining;
+        if self.quiet.tell() && ends {
             self.end();
         }
     }

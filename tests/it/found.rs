@@ -209,3 +209,18 @@ fn what_a_start_hook_submits_while_the_pool_drains_is_not_lost() {
         *weak.lock().unwrap() = None;
     }
 }
+
+#[test]
+fn what_is_submitted_once_the_pool_was_idle_is_not_left_behind_by_its_drop() {
+    // A worker that had found the pool quiet, for `wait_idle`, took the close that followed for its end.
+    for round in 0..2_000 {
+        let (send, receive) = mpsc::channel();
+        let pool = ThreadPool::new(1).unwrap();
+        pool.execute(|| ()).unwrap();
+        pool.wait_idle().unwrap();
+        pool.execute(move || send.send(round).unwrap()).unwrap();
+        let dropped = thread::spawn(move || drop(pool));
+        assert_eq!(must_recv(&receive), round);
+        dropped.join().unwrap();
+    }
+}
