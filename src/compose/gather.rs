@@ -33,7 +33,8 @@ use std::mem;
 #[derive(Debug)]
 pub struct AnyError(());
 
-/// Of a [`Scope`](crate::Scope): its bodies fail with this type of error, and it gathers what no handle's reader takes.
+/// Of a [`Scope`](crate::Scope): its bodies fail with this type of error, and it gathers what no handle's reader takes. Of a
+/// [`Pipeline`](crate::Pipeline): its stages do.
 ///
 /// ```
 /// use millhand::{Only, Scope, ScopeOptions};
@@ -58,8 +59,8 @@ impl<E> fmt::Debug for Only<E> {
     }
 }
 
-/// Says with which errors the bodies of a [`Scope`](crate::Scope) may fail: any in a plain one, and one type in one that
-/// gathers them.
+/// Says with which errors the bodies of a [`Scope`](crate::Scope), or the stages of a [`Pipeline`](crate::Pipeline), may fail: any
+/// in a plain one, and one type in one that gathers them.
 ///
 /// ```
 /// use millhand::{Admits, Scope};
@@ -76,7 +77,7 @@ impl<E> fmt::Debug for Only<E> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a scope gathers errors of one type, and this body fails with another: `{E}`",
+    message = "errors of one type alone are gathered here, and this body fails with another: `{E}`",
     label = "a body that fails with `{E}`",
     note = "`map_err` the error in the body, or take `Box<dyn Error + Send + Sync>` for all"
 )]

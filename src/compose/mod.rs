@@ -2,13 +2,16 @@
 
 mod after;
 mod arrivals;
+mod belt;
 mod completed;
 mod failures;
+mod flow;
 mod gather;
 mod group;
 mod handles;
 mod latch;
 mod members;
+mod pipeline;
 mod scope;
 mod scope_options;
 mod scoped_handle;
@@ -20,6 +23,7 @@ pub use failures::{Failure, Failures};
 pub use gather::{Admits, AnyError, Only};
 pub use group::{WhenAll, WhenAny, when_all, when_any};
 pub use handles::{Handle, HandleSet, Handles, OkSet};
+pub use pipeline::{Pipeline, PipelineIter, PipelineKind};
 pub use scope::Scope;
 pub use scope_options::ScopeOptions;
 pub use scoped_handle::ScopedHandle;

@@ -125,6 +125,9 @@ const ORDER: &[&str] = &[
     "compose/scope_options",
     "compose/scoped_handle",
     "compose/scope",
+    "compose/belt",
+    "compose/flow",
+    "compose/pipeline",
     "compose/mod",
     // 7, signals
     "signal",
