@@ -84,12 +84,12 @@ impl<E> fmt::Debug for Only<E> {
 pub trait Admits<E>: Sealed {}
 
 /// Keeps the trait above to the library's own.
-pub trait Sealed {}
+pub trait Sealed: 'static {}
 
 impl Sealed for AnyError {}
-impl<E> Sealed for Only<E> {}
+impl<E: 'static> Sealed for Only<E> {}
 impl<E> Admits<E> for AnyError {}
-impl<E> Admits<E> for Only<E> {}
+impl<E: 'static> Admits<E> for Only<E> {}
 
 /// Takes what nobody reads.
 pub(crate) trait Gather: Send + Sync {

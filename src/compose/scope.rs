@@ -138,7 +138,9 @@ unsafe fn carry<'scope, O: 'static>(
 /// let mut kept = None;
 /// pool.scope(|s| kept = Some(s));
 /// ```
-pub struct Scope<'scope, 'env: 'scope, X = AnyError> {
+// `X: 'static` is not for the fields: without it a lifetime in it (an error that is a `&'static str`) would be one more that the
+// compiler sees above `'scope` in the closure, and it would have every borrow outlive that one, too.
+pub struct Scope<'scope, 'env: 'scope, X: 'static = AnyError> {
     core: Arc<Core>,
     members: Arc<Members>,
     /// The pool is another process's: nothing would run.
@@ -149,7 +151,7 @@ pub struct Scope<'scope, 'env: 'scope, X = AnyError> {
     env: PhantomData<&'env mut &'env ()>,
 }
 
-impl<'scope, X> Scope<'scope, '_, X> {
+impl<'scope, X: 'static> Scope<'scope, '_, X> {
     /// Submits a task that may borrow, and gives its handle. Waits while the queue is full, as the pool's
     /// [`submit`](ThreadPool::submit) does; a refusal settles the handle as [`TaskError::Rejected`].
     ///
@@ -298,7 +300,7 @@ impl<'scope, X> Scope<'scope, '_, X> {
     }
 }
 
-impl<X> fmt::Debug for Scope<'_, '_, X> {
+impl<X: 'static> fmt::Debug for Scope<'_, '_, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")
             .field("token", self.members.token())
@@ -306,7 +308,7 @@ impl<X> fmt::Debug for Scope<'_, '_, X> {
     }
 }
 
-impl<'scope, X> TaskBuilder<Plain, &'scope Scope<'scope, '_, X>> {
+impl<'scope, X: 'static> TaskBuilder<Plain, &'scope Scope<'scope, '_, X>> {
     /// Submits a task that may borrow; see [`Scope::submit`].
     ///
     /// ```
@@ -329,7 +331,7 @@ impl<'scope, X> TaskBuilder<Plain, &'scope Scope<'scope, '_, X>> {
     }
 }
 
-impl<'scope, X> TaskBuilder<Fallible, &'scope Scope<'scope, '_, X>> {
+impl<'scope, X: 'static> TaskBuilder<Fallible, &'scope Scope<'scope, '_, X>> {
     /// Submits a task that may borrow, and whose `Err` is a failure; see [`Scope::submit`].
     ///
     /// ```
@@ -355,7 +357,7 @@ impl<'scope, X> TaskBuilder<Fallible, &'scope Scope<'scope, '_, X>> {
     }
 }
 
-impl<'scope, E: Send + 'static, X> TaskBuilder<Retrying<E>, &'scope Scope<'scope, '_, X>> {
+impl<'scope, E: Send + 'static, X: 'static> TaskBuilder<Retrying<E>, &'scope Scope<'scope, '_, X>> {
     /// Submits a task that may borrow, and runs again when it fails; see [`Scope::submit`].
     ///
     /// ```
@@ -398,7 +400,7 @@ impl Drop for NoWayOut {
 }
 
 /// Runs `f`, and does not return before all that it has submitted to its scope has retired.
-fn enter<'env, X, R>(
+fn enter<'env, X: 'static, R>(
     core: &Arc<Core>,
     members: &Arc<Members>,
     f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env, X>) -> R,
