@@ -580,3 +580,7 @@ impl ThreadPool {
 impl PoolRef {
     scopes!();
 }
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/scope.rs"]
+mod models;
