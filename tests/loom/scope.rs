@@ -33,6 +33,12 @@ impl Borrowed {
 /// What a body captures: looks at what it borrows once more when it is dropped.
 struct Capture<'a>(&'a Borrowed);
 
+impl Capture<'_> {
+    fn touch(&self) {
+        self.0.touch();
+    }
+}
+
 impl Drop for Capture<'_> {
     fn drop(&mut self) {
         self.0.touch();
@@ -109,7 +115,10 @@ impl Scene {
         let Some(claimed) = self.slot.claim(|_| ()) else {
             return;
         };
-        let (result, _) = claimed.work.attempt();
+        // The box is dropped after the unwind, not in it: loom's locks, dropped in an unwind, are poisoned.
+        let PlainWork(mut body) = claimed.work;
+        let result = panic::catch(&mut body);
+        drop(body);
         let who = self.who();
         let outcome: Outcome<()> = result.map_err(|payload| {
             let panic = TaskPanic::new(who.id, None, who.site, payload, None);
@@ -146,7 +155,7 @@ fn meet(ends: Ends, handle: Handle, other: fn(&Scene)) {
         let members = Members::new(CancelToken::new(), false, worst.clone());
         let capture = Capture(&borrowed);
         let body = move || {
-            capture.0.touch();
+            capture.touch();
             if ends == Ends::Panicking {
                 // A panic whose hook stays silent: loom's threads have small stacks.
                 resume_unwind(Box::new("a panic"));
