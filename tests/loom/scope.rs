@@ -161,8 +161,9 @@ fn meet(ends: Ends, handle: Handle, other: fn(&Scene)) {
                 resume_unwind(Box::new("a panic"));
             }
         };
+        // As one that may run again, it keeps its capture until it is dropped.
         // SAFETY: `borrowed` lives until after the wait below.
-        let body = unsafe { carry(once(body), members.hold()) };
+        let body = unsafe { carry(body, members.hold()) };
         let scene = Scene::new(body, members.member(None));
         let threads = [
             thread::spawn({
