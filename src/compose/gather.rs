@@ -7,6 +7,7 @@ use crate::error::{JoinError, TaskError};
 use crate::extras::{Unread, Who};
 use crate::panic::{self, TaskPanic};
 use crate::reason::CancelReason;
+use crate::task::token_here;
 use parking_lot::Mutex;
 use std::fmt;
 use std::marker::PhantomData;
@@ -100,9 +101,37 @@ pub(crate) trait Gather: Send + Sync {
 #[derive(Default)]
 pub(crate) struct Worst(Mutex<(Option<Box<TaskPanic>>, Option<Lost>)>);
 
+/// A task that was not run to its end.
 pub(crate) struct Lost {
-    pub(crate) who: Who,
-    pub(crate) error: TaskError,
+    who: Who,
+    error: TaskError,
+}
+
+impl Lost {
+    /// Whether it is the pool's doing.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(
+            self.error,
+            TaskError::Rejected(_)
+                | TaskError::Cancelled(CancelReason::Shutdown | CancelReason::Dropped)
+        )
+    }
+
+    /// Leaves the caller, who cannot go on without it: if the task that runs here has been told to stop, then so.
+    #[track_caller]
+    #[cold]
+    pub(crate) fn comes_through(self, what: &str) -> ! {
+        if let Some(reason) = reason_here() {
+            panic::unwind(reason);
+        }
+        let Self { who, error } = self;
+        panic!("{who}, of a {what}, was not run to its end: {error}");
+    }
+}
+
+/// Why the task that runs here has been told to stop, if it has.
+pub(crate) fn reason_here() -> Option<CancelReason> {
+    token_here()?.reason()
 }
 
 impl Worst {

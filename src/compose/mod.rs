@@ -10,6 +10,7 @@ mod gather;
 mod group;
 mod handles;
 mod latch;
+mod map;
 mod members;
 mod pipeline;
 mod scope;

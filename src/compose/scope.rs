@@ -33,7 +33,7 @@
 
 use crate::cancel::CancelToken;
 use crate::compose::failures::Failures;
-use crate::compose::gather::{Admits, All, AnyError, Lost, Only, Worst};
+use crate::compose::gather::{Admits, All, AnyError, Only, Worst, reason_here};
 use crate::compose::latch::Hold;
 use crate::compose::members::Members;
 use crate::compose::scope_options::{ScopeOptions, below_both, token_below_here};
@@ -44,7 +44,7 @@ use crate::extras::{Group, Member};
 use crate::panic::{self, Payload};
 use crate::pool::{Core, Fallible, PLAIN, Plain, PoolRef, Retrying, Spec, TaskBuilder, ThreadPool};
 use crate::reason::CancelReason;
-use crate::task::{FallibleWork, PlainWork, RetryWork, TaskHandle, Work, token_here};
+use crate::task::{FallibleWork, PlainWork, RetryWork, TaskHandle, Work};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
@@ -400,7 +400,7 @@ impl Drop for NoWayOut {
 }
 
 /// Runs `f`, and does not return before all that it has submitted to its scope has retired.
-fn enter<'env, X: 'static, R>(
+pub(crate) fn enter<'env, X: 'static, R>(
     core: &Arc<Core>,
     members: &Arc<Members>,
     f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env, X>) -> R,
@@ -445,30 +445,12 @@ fn plain<'env, R>(
         panic::discard(value);
         panicked.resume();
     }
-    if let Some(lost) = lost {
-        comes_through(&lost);
+    // The pool's doing is not passed over in silence, nor does a task that is told to stop go on without what it lost.
+    if let Some(lost) = lost.filter(|lost| lost.is_refused() || reason_here().is_some()) {
+        drop(value);
+        lost.comes_through("scope");
     }
     value
-}
-
-/// A task that nobody asks about was not run to its end. If the task around the scope has been told to stop, it stops
-/// here; if the pool is to blame, that is not passed over in silence.
-#[track_caller]
-#[cold]
-fn comes_through(lost: &Lost) {
-    if let Some(reason) = token_here().and_then(|token| token.reason()) {
-        panic::unwind(reason);
-    }
-    let Lost { who, error } = lost;
-    let pool_is_to_blame = matches!(
-        error,
-        TaskError::Rejected(_)
-            | TaskError::Cancelled(CancelReason::Shutdown | CancelReason::Dropped)
-    );
-    assert!(
-        !pool_is_to_blame,
-        "{who}, in a scope, was not run to its end: {error}"
-    );
 }
 
 fn gathering<'env, E, R>(

@@ -128,6 +128,7 @@ const ORDER: &[&str] = &[
     "compose/belt",
     "compose/flow",
     "compose/pipeline",
+    "compose/map",
     "compose/mod",
     // 7, signals
     "signal",

@@ -1,0 +1,87 @@
+//! What `map` makes of small items and of items of very different sizes, beside rayon's `par_bridge` and `par_iter` with as
+//! many threads, and beside a plain loop.
+//!
+//! `cargo bench --bench map`. Compare within one run; all take their turns, so that the machine's other work meets all alike.
+
+use rayon::prelude::*;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Work without memory: so many steps of a generator of random numbers.
+fn work(steps: u64, seed: u64) -> u64 {
+    (0..steps).fold(seed, |x, _| {
+        black_box(x.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1))
+    })
+}
+
+/// How many steps take so long.
+fn steps_of(time: Duration) -> u64 {
+    const STEPS: u64 = 1_000_000;
+    let once = || {
+        let begun = Instant::now();
+        black_box(work(STEPS, 1));
+        begun.elapsed()
+    };
+    let least = (0..5).map(|_| once()).min().unwrap_or_default();
+    let steps = STEPS as f64 * time.as_secs_f64() / least.as_secs_f64();
+    (steps.round() as u64).max(1)
+}
+
+/// One way to do it, and its times.
+type Way<'a> = (&'a str, Box<dyn Fn() -> Vec<u64> + 'a>);
+
+/// Each item says how many steps it takes.
+fn compare(what: &str, items: &[u64], rounds: usize) {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = millhand::ThreadPool::new(workers).unwrap();
+    let rayon = rayon::ThreadPoolBuilder::new();
+    let rayon = rayon.num_threads(workers).build().unwrap();
+    let of = |steps: &u64| work(*steps, *steps);
+    let ways: [Way<'_>; 4] = [
+        ("plain loop", Box::new(|| items.iter().map(of).collect())),
+        (
+            "par_bridge",
+            Box::new(|| rayon.install(|| items.iter().par_bridge().map(of).collect())),
+        ),
+        (
+            "par_iter",
+            Box::new(|| rayon.install(|| items.par_iter().map(of).collect())),
+        ),
+        ("millhand", Box::new(|| pool.map(items, of))),
+    ];
+    let mut times = ways.each_ref().map(|_| Vec::new());
+    for _ in 0..rounds {
+        for ((_, way), times) in ways.iter().zip(&mut times) {
+            let begun = Instant::now();
+            black_box(way());
+            times.push(begun.elapsed());
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64()
+    });
+    let ours = medians[medians.len() - 1];
+    println!("{what}, {workers} workers, median of {rounds}");
+    println!("{:<12}{:>10}{:>18}", "", "ms", "millhand / this");
+    for ((name, _), median) in ways.iter().zip(medians) {
+        println!("{name:<12}{:>10.2}{:>18.2}", 1e3 * median, ours / median);
+    }
+    println!();
+}
+
+fn main() {
+    // Not so much in cargo's test run.
+    let is_bench = std::env::args().any(|arg| arg == "--bench");
+    let (many, rounds) = if is_bench {
+        (1_000_000, 31)
+    } else {
+        (1_000, 2)
+    };
+    let small = steps_of(Duration::from_nanos(100));
+    compare("items of 100 ns", &vec![small; many], rounds);
+    let base = steps_of(Duration::from_micros(1));
+    let skewed = (0..many as u64 / 100).map(|n| if n % 100 == 7 { 100 * base } else { base });
+    let skewed: Vec<_> = skewed.collect();
+    compare("items of 1 us, one in 100 of 100 us", &skewed, rounds);
+}
