@@ -306,8 +306,8 @@ mod wake;
 pub use cancel::{CancelGuard, CancelToken};
 pub use clock::{Clock, ManualClock};
 pub use compose::{
-    Admits, AnyError, AsCompleted, Failure, Failures, Handle, HandleSet, Handles, OkSet, Only,
-    Pipeline, PipelineIter, PipelineKind, Scope, ScopeOptions, ScopedHandle, Until, WhenAll,
+    Admits, AnyError, AsCompleted, Failure, Failures, Handle, HandleSet, Handles, MapIter, OkSet,
+    Only, Pipeline, PipelineIter, PipelineKind, Scope, ScopeOptions, ScopedHandle, Until, WhenAll,
     WhenAny, as_completed, join_all, join_all_ok, race, race_ok, wait_any, wait_for, when_all,
     when_any,
 };

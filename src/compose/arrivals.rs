@@ -53,18 +53,34 @@ impl Arrivals {
             arrived: Mutex::new(VecDeque::new()),
             told: Condvar::new(),
         });
-        let left = links.len();
-        for (place, Link { task, .. }) in links.iter().enumerate() {
-            let watcher = Watcher {
-                who: board.clone(),
-                place,
-            };
-            // Of one that came through a `fork` there is nothing to hear: its handle says so at once.
-            if fork::is_foreign(task.owner()) || task.watch(watcher).is_err() {
-                board.clone().settled(place);
-            }
+        let mut arrivals = Self {
+            board,
+            links: Vec::with_capacity(links.len()),
+            left: 0,
+        };
+        for link in links {
+            arrivals.add(arrivals.links.len(), link);
         }
-        Self { board, links, left }
+        arrivals
+    }
+
+    /// One more task, at the next place or at that of one that has been heard of.
+    pub(crate) fn add(&mut self, place: usize, link: Link) {
+        let watcher = Watcher {
+            who: self.board.clone(),
+            place,
+        };
+        let Link { task, .. } = &link;
+        // Of one that came through a `fork` there is nothing to hear: its handle says so at once.
+        if fork::is_foreign(task.owner()) || task.watch(watcher).is_err() {
+            self.board.clone().settled(place);
+        }
+        if place == self.links.len() {
+            self.links.push(link);
+        } else {
+            self.links[place] = link;
+        }
+        self.left += 1;
     }
 
     pub(crate) fn links(&self) -> &[Link] {

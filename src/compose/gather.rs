@@ -97,6 +97,14 @@ pub(crate) trait Gather: Send + Sync {
     fn unread(&self, index: usize, who: Who, failure: Unread);
 }
 
+/// Whoever wanted its result no longer did, and said so: that is no failure.
+fn is_let_go(failure: &Unread) -> bool {
+    matches!(
+        failure,
+        JoinError::Task(TaskError::Cancelled(CancelReason::Dropped))
+    )
+}
+
 /// A plain scope's: the first panic, and the first task that was not run to its end.
 #[derive(Default)]
 pub(crate) struct Worst(Mutex<(Option<Box<TaskPanic>>, Option<Lost>)>);
@@ -108,12 +116,15 @@ pub(crate) struct Lost {
 }
 
 impl Lost {
+    pub(crate) fn new(who: Who, error: TaskError) -> Self {
+        Self { who, error }
+    }
+
     /// Whether it is the pool's doing.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(
             self.error,
-            TaskError::Rejected(_)
-                | TaskError::Cancelled(CancelReason::Shutdown | CancelReason::Dropped)
+            TaskError::Rejected(_) | TaskError::Cancelled(CancelReason::Shutdown)
         )
     }
 
@@ -143,6 +154,7 @@ impl Worst {
 impl Gather for Worst {
     fn unread(&self, _: usize, who: Who, failure: Unread) {
         match failure {
+            _ if is_let_go(&failure) => {}
             JoinError::Failed(error) => {
                 log::warn!("{who} failed, and nobody holds its handle");
                 panic::discard(error);
@@ -157,8 +169,11 @@ impl Gather for Worst {
                 panic.unread();
             }
             JoinError::Task(error) => {
+                let lost = Lost::new(who, error);
                 let mut worst = self.0.lock();
-                worst.1.get_or_insert(Lost { who, error });
+                if worst.1.as_ref().is_none_or(|first| !first.is_refused()) {
+                    worst.1 = Some(lost);
+                }
             }
         }
     }
@@ -194,6 +209,9 @@ impl<E> All<E> {
 
 impl<E: Send + 'static> Gather for All<E> {
     fn unread(&self, index: usize, who: Who, failure: Unread) {
+        if is_let_go(&failure) {
+            return;
+        }
         let error = match failure {
             JoinError::Task(error) => JoinError::Task(error),
             JoinError::Failed(error) => match error.downcast() {

@@ -211,7 +211,11 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         self.members.token().clone()
     }
 
-    fn submit_plain<F, T>(
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn submit_plain<F, T>(
         &'scope self,
         site: &'static Location<'static>,
         spec: &Spec,

@@ -129,6 +129,7 @@ const ORDER: &[&str] = &[
     "compose/flow",
     "compose/pipeline",
     "compose/map",
+    "compose/map_iter",
     "compose/mod",
     // 7, signals
     "signal",
