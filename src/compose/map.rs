@@ -157,7 +157,7 @@ where
         end: AtomicUsize::new(usize::MAX),
     };
     let worst = Arc::new(Worst::default());
-    let members = Members::new(token_below_here(), false, worst.clone());
+    let members = Members::new(token_below_here(core.clock()), false, worst.clone());
     // A worker of the pool is one of those who work; anybody else only waits.
     let is_here = core.is_here();
     let entered = enter(core, &members, |s: &Scope<'_, '_>| {

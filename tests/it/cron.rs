@@ -786,7 +786,7 @@ fn unknown_zones_are_refused() {
 #[test]
 fn plain_data() {
     let cron = || Cron::parse("0 0 * * *", BERLIN).unwrap();
-    assert_eq!(cron(), cron().clone());
+    assert_eq!(cron(), cron());
     assert_ne!(cron(), cron().times(1));
     assert_ne!(cron(), Cron::parse("0 0 * * *", UTC).unwrap());
     let text = format!("{:?}", cron());
