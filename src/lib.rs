@@ -174,6 +174,47 @@
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!
+//! # One after the other, and many at once
+//!
+//! A handle is continued with [`then`](TaskHandle::then) (the whole outcome), [`map`](TaskHandle::map),
+//! [`and_then`](TaskHandle::and_then) and [`or_else`](TaskHandle::or_else); several with [`when_all`], [`when_any`], and, with options,
+//! [`submit_after`](TaskBuilder::submit_after). Each step is a task of the pool, and no thread waits in between. Failure, panic and
+//! cancellation flow down; cancelling the last step cancels what has not run above it.
+//!
+//! Who waits for many has [`join_all`], [`join_all_ok`] (which gives up at the first failure), [`wait_any`], [`wait_for`], [`race`],
+//! [`race_ok`] and [`as_completed`], over vectors, arrays and tuples of any [handles](Handle). What went wrong with several comes as one
+//! error, [`Failures`].
+//!
+//! ```
+//! use millhand::{join_all, when_all};
+//!
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! let parse = |text: &'static str| pool.submit(move || text.parse::<u32>());
+//! let double = parse("21").and_then(|n| Ok(2 * n));
+//! let sum = when_all([parse("1"), parse("2")]).then(|all| all.into_iter().flatten().flatten().sum::<u32>());
+//! let (double, sum) = join_all((double, sum));
+//! assert_eq!((double.unwrap(), sum.unwrap()), (Ok(42), 3));
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
+//! # Scopes and collections
+//!
+//! Tasks of a [`scope`](ThreadPool::scope) may borrow: it ends when they have. [`scope_with`](ThreadPool::scope_with) adds
+//! [fail-fast](ScopeOptions::fail_fast), [all failures](ScopeOptions::collect_all) and a time limit. [`map`](ThreadPool::map) and
+//! [`for_each`](ThreadPool::for_each) go through a collection, [`map_iter`](ThreadPool::map_iter) lazily; a
+//! [`pipeline`](ThreadPool::pipeline) has several stages, with back-pressure from end to end.
+//!
+//! ```
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! let words = vec![String::from("mill"), String::from("hand")];
+//! let total = pool.scope(|s| {
+//!     let lengths: Vec<_> = words.iter().map(|word| s.submit(|| word.len())).collect();
+//!     lengths.into_iter().map(|length| length.join().unwrap()).sum::<usize>()
+//! });
+//! assert_eq!((total, pool.map(&words, |word| word.len())), (8, vec![4, 4]));
+//! # Ok::<(), millhand::BuildError>(())
+//! ```
+//!
 //! # Inside a task
 //!
 //! [`current`] is the task that runs here, [`check`], [`is_cancelled`], [`checkpoint`] and [`sleep`] hear of a cancellation; outside a
