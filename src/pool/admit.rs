@@ -181,7 +181,11 @@ impl Core {
         self.cell(site, spec, work, Some(extras), false)
     }
 
-    fn extras(self: &Arc<Self>, spec: &Spec, place: Option<Place>) -> Option<Box<Extras<Policy>>> {
+    pub(crate) fn extras(
+        self: &Arc<Self>,
+        spec: &Spec,
+        place: Option<Place>,
+    ) -> Option<Box<Extras<Policy>>> {
         if let Some(plan) = &spec.plan {
             return Some(set_out(plan, self.clone(), spec.name.clone(), place, 0));
         }

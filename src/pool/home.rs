@@ -54,7 +54,8 @@ impl Core {
             self.retract();
             return false;
         }
-        let cell = self.cell(site, spec, work, None, true);
+        let extras = self.extras(spec, None);
+        let cell = self.cell(site, spec, work, extras, true);
         if let Err((over, summary)) = cell.on_finish(over) {
             // Its token was cancelled just now. Told by a worker: what follows may be another run.
             self.quiet.announce();
