@@ -2,6 +2,7 @@
 //!
 //! Layer 5.
 
+use crate::context_var::Context;
 use crate::error::{InvalidTask, Rejection, SubmitError};
 use crate::event::Summary;
 use crate::extras::Callback;
@@ -221,6 +222,8 @@ fn listen(over: Over) -> (Arc<Mutex<Option<Verdict>>>, Callback) {
 struct Launcher<F, L> {
     body: Arc<F>,
     spec: Spec,
+    /// That of the place where the schedule was started: its runs inherit it, whoever submits them.
+    context: Context,
     launch: L,
 }
 
@@ -230,7 +233,8 @@ where
     L: Fn(&Arc<Core>, Site, &Spec, Arc<F>, Over) -> bool + Send + Sync + 'static,
 {
     fn launch(&self, core: &Arc<Core>, site: Site, over: Over) -> bool {
-        (self.launch)(core, site, &self.spec, self.body.clone(), over)
+        let run = || (self.launch)(core, site, &self.spec, self.body.clone(), over);
+        self.context.run(run)
     }
 
     fn last(self: Arc<Self>) -> Option<Box<dyn Any + Send>> {
@@ -275,7 +279,12 @@ where
         })
     });
     let body = Arc::new(body);
-    let launcher = Launcher { body, spec, launch };
+    let launcher = Launcher {
+        body,
+        spec,
+        context: Context::capture(),
+        launch,
+    };
     shell.begin(Arc::new(launcher), hook);
     Ok(Schedule::new(shell))
 }

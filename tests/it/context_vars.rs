@@ -3,7 +3,7 @@
 use crate::handle::{keep_busy, must_join};
 use crate::support::must_recv;
 use millhand::{
-    CancelReason, CancelToken, Context, ContextVar, Lanes, ManualClock, Retry, Semaphore,
+    CancelReason, CancelToken, Context, ContextVar, Every, Lanes, ManualClock, Retry, Semaphore,
     TaskBuilder, TaskHandle, ThreadPool, current,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -198,6 +198,60 @@ fn every_attempt_and_the_classifier_are_in_the_task_s_context() {
     }
     assert_eq!(must_recv(&told), ("attempt", 7));
     assert_eq!(must_join(handle).unwrap(), Err(()));
+}
+
+#[test]
+fn what_continues_a_task_inherits_from_where_that_was_asked_for() {
+    let pool = ThreadPool::new(2).unwrap();
+    let (promise, first) = millhand::promise();
+    let first = first.share();
+    let _named_pool = NUMBER.with(1, || {
+        let number = |_| NUMBER.get();
+        let then = pool.task().submit_after([first.clone()], number);
+        let all = NUMBER.with(2, || pool.task().submit_after([first.clone()], number));
+        (then.map(|n| (n, NUMBER.get())), all)
+    });
+    let outside = NUMBER.with(3, || {
+        pool.task().submit_after([first.clone()], |_| NUMBER.get())
+    });
+    let outside = outside.map(|n| (n, NUMBER.get()));
+    NUMBER.with(9, || promise.complete(()).unwrap());
+    let (then, all) = _named_pool;
+    assert_eq!(must_join(then).unwrap(), (1, 1));
+    assert_eq!(must_join(all).unwrap(), 2);
+    assert_eq!(must_join(outside).unwrap(), (3, 0));
+}
+
+#[test]
+fn the_runs_of_a_schedule_inherit_from_where_it_was_started() {
+    let clock = ManualClock::new();
+    let builder = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let pool = builder.build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let hourly = || pool.task().every(Every::new(HOUR));
+    let schedule = NUMBER.with(5, || {
+        let body = move || tell.send(NUMBER.get()).unwrap();
+        hourly().run(body).unwrap()
+    });
+    for _ in 0..3 {
+        clock.advance(HOUR);
+        assert_eq!(must_recv(&told), 5);
+    }
+    NUMBER.with(6, || schedule.trigger_now());
+    assert_eq!(must_recv(&told), 5);
+}
+
+#[test]
+fn what_a_scope_or_a_map_submits_inherits_too() {
+    let pool = ThreadPool::new(2).unwrap();
+    NUMBER.with(4, || {
+        let scoped = pool.scope(|s| s.submit(|| NUMBER.get()).join().unwrap());
+        assert_eq!(scoped, 4);
+        let mapped = pool.map(0..100, |_| NUMBER.get());
+        assert_eq!(mapped, [4; 100]);
+        let lazily = pool.map_iter(0..100, |_| NUMBER.get());
+        assert!(lazily.into_iter().take(50).all(|n| n == 4));
+    });
 }
 
 #[test]
