@@ -34,8 +34,9 @@ thread_local! {
 /// Python's asyncio, on threads.
 ///
 /// [`with`](Self::with) sets it for the length of a closure. What is submitted in there sees it, however late and on
-/// whatever thread it runs: tasks under tasks, delayed and gated ones, every attempt of a retried one, callbacks of
-/// [`on_finish`](crate::TaskHandle::on_finish) that were left in there. What one task sets, its siblings do not see. Threads
+/// whatever thread it runs: tasks under tasks, delayed and gated ones, every attempt of a retried one, what continues a task,
+/// the runs of a schedule that was started in there, and callbacks of [`on_finish`](crate::TaskHandle::on_finish) that were left
+/// in there. What one task sets, its siblings do not see. Threads
 /// that are no pool's inherit nothing: [`Context`] is for them.
 ///
 /// It is made as a `static`, with the value that holds where none was set. Where none is set it costs nothing; in the other
@@ -128,7 +129,7 @@ impl<T> fmt::Debug for ContextVar<T> {
 }
 
 /// The values of all [context variables](ContextVar) at one place, to be carried to a thread of one's own. Tasks need none
-/// of it.
+/// of it. In the default one nothing is set.
 ///
 /// ```
 /// use millhand::{Context, ContextVar};

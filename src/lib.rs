@@ -232,6 +232,23 @@
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!
+//! # Pipelines
+//!
+//! [`ThreadPool::pipeline`] sends items through stages, each a closure that so many threads may run at once, with bounded
+//! buffers between them: a source without an end is read only as fast as its results are taken. In order or not, up to the first
+//! failure or past them all, run with a sink or pulled as an iterator.
+//!
+//! ```
+//! use std::fs;
+//!
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! pool.pipeline(["Cargo.toml", "README.md"])
+//!     .stage_ok(4, |path| fs::read_to_string(path)) // 4 at once
+//!     .stage(2, |text| text.lines().count())
+//!     .run(|lines| println!("{lines} lines"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What goes with the work, and what stays with the worker
 //!
 //! A task inherits every [`ContextVar`] from where it was submitted; [`Context`] carries them to a thread of one's own. A hook of the

@@ -38,6 +38,7 @@ mod lanes_order;
 mod layering;
 mod lifecycle;
 mod manual;
+mod pipeline;
 mod priority;
 mod promise;
 mod rate_limiter;

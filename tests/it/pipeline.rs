@@ -353,7 +353,7 @@ fn a_failure_names_the_stage_by_its_site() {
     let pool = ThreadPool::new(1).unwrap();
     let first = pool.pipeline([1]).stage(1, |n| n);
     let line = line!() + 1;
-    let second = first.stage_ok(1, |n| Err::<u32, _>(n));
+    let second = first.stage_ok(1, Err::<u32, _>);
     let failures = second.stage(1, |n| n).run(drop).unwrap_err();
     let failure = failures.first();
     assert_eq!(failure.site().file(), file!());
@@ -683,10 +683,10 @@ fn a_shutdown_that_cancels_ends_it_while_somebody_waits() {
                 }
                 n
             });
-            let mut items = pipeline.collect_all().into_iter();
+            let items = pipeline.collect_all().into_iter();
             let sink = thread::spawn(move || {
                 let mut last = None;
-                while let Some(end) = items.next() {
+                for end in items {
                     last = task_error(Some(end)).or(last);
                 }
                 last.unwrap()
@@ -766,7 +766,7 @@ fn the_tasks_inherit_the_context_in_which_it_was_begun() {
 fn a_width_of_none_is_refused() {
     let pool = ThreadPool::new(1).unwrap();
     let end = catch_unwind(AssertUnwindSafe(|| {
-        drop(pool.pipeline([1]).stage(0, |n| n))
+        drop(pool.pipeline([1]).stage(0, |n| n));
     }));
     let said = end.unwrap_err();
     let said = said.downcast_ref::<&str>().unwrap();
