@@ -138,7 +138,7 @@ impl TaskPanic {
             site: self.site,
             message: self.message.clone(),
             payload: Mutex::new(None),
-            sink: None,
+            sink: self.sink.clone(),
         }
     }
 
