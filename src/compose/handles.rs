@@ -153,11 +153,12 @@ pub trait OkSet: Handles {
     /// The bodies' error.
     type Error;
 
-    /// Takes each when `next` names it, up to the first failure.
+    /// Takes each when `next` names it, up to the first failure; gives `rest` those that are left then.
     #[doc(hidden)]
     fn values(
         self,
         next: &mut dyn FnMut() -> Option<usize>,
+        rest: &mut dyn FnMut(Vec<Link>),
     ) -> Result<Self::Values, (usize, JoinError<Self::Error>)>;
 }
 
@@ -209,11 +210,18 @@ impl<H: Handle<Output = Result<T, E>>, T, E> OkSet for Vec<H> {
     fn values(
         self,
         next: &mut dyn FnMut() -> Option<usize>,
+        rest: &mut dyn FnMut(Vec<Link>),
     ) -> Result<Vec<T>, (usize, JoinError<E>)> {
         let mut handles: Vec<_> = self.into_iter().map(Some).collect();
         let mut values: Vec<_> = handles.iter().map(|_| None).collect();
         while let Some(place) = next() {
-            values[place] = Some(value_of(handles[place].take(), place)?);
+            match value_of(handles[place].take(), place) {
+                Ok(value) => values[place] = Some(value),
+                Err(failure) => {
+                    rest(handles.iter().flatten().map(H::link).collect());
+                    return Err(failure);
+                }
+            }
         }
         Ok(values.into_iter().flatten().collect())
     }
@@ -242,8 +250,9 @@ impl<H: Handle<Output = Result<T, E>>, T, E, const N: usize> OkSet for [H; N] {
     fn values(
         self,
         next: &mut dyn FnMut() -> Option<usize>,
+        rest: &mut dyn FnMut(Vec<Link>),
     ) -> Result<[T; N], (usize, JoinError<E>)> {
-        let values = Vec::from(self).values(next)?;
+        let values = Vec::from(self).values(next, rest)?;
         let all = values.try_into().ok();
         Ok(all.expect("as many as there were handles"))
     }
@@ -277,13 +286,20 @@ macro_rules! tuples {
             fn values(
                 self,
                 next: &mut dyn FnMut() -> Option<usize>,
+                rest: &mut dyn FnMut(Vec<Link>),
             ) -> Result<Self::Values, (usize, JoinError<Er>)> {
                 let mut handles = ($(Some(self.$at),)+);
                 let mut values = ($(None::<$output>,)+);
                 while let Some(place) = next() {
-                    match place {
-                        $($at => values.$at = Some(value_of(handles.$at.take(), place)?),)+
+                    let taken = match place {
+                        $($at => value_of(handles.$at.take(), place).map(|value| values.$at = Some(value)),)+
                         _ => unreachable!("as many places as handles"),
+                    };
+                    if let Err(failure) = taken {
+                        let mut left = Vec::new();
+                        $(left.extend(handles.$at.as_ref().map(Joins::link));)+
+                        rest(left);
+                        return Err(failure);
                     }
                 }
                 Ok(($(values.$at.expect("each was named"),)+))

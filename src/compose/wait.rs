@@ -53,11 +53,10 @@ pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
 /// that somebody else holds a [`SharedHandle`](crate::SharedHandle) of is left alone.
 pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>> {
     let mut arrivals = Arrivals::new(handles.links());
-    let values = handles.values(&mut || arrivals.next(None));
-    values.map_err(|(place, error)| {
-        cancel_rest(arrivals.links(), CancelReason::Group);
-        arrivals.links()[place].failure(place, error)
-    })
+    // Before their handles are dropped, which may have something to say to it.
+    let mut cancel = |rest: Vec<Link>| cancel_rest(rest, CancelReason::Group);
+    let values = handles.values(&mut || arrivals.next(None), &mut cancel);
+    values.map_err(|(place, error)| arrivals.links()[place].failure(place, error))
 }
 
 /// Waits until any of them is finished and says which, by its place. `None` if there are none.
@@ -193,7 +192,7 @@ fn first<H: Handle, T, E>(
     while let Some(place) = arrivals.next(None) {
         match value(handles[place].take(), place) {
             Ok(value) => {
-                cancel_rest(arrivals.links(), CancelReason::Race);
+                cancel_rest(handles.iter().flatten().map(H::link), CancelReason::Race);
                 return Ok(value);
             }
             Err(error) => failures.push(arrivals.links()[place].failure(place, error)),
@@ -206,9 +205,9 @@ fn first<H: Handle, T, E>(
 }
 
 /// Cancels what is not finished, and belongs to nobody else.
-fn cancel_rest(links: &[Link], reason: CancelReason) {
-    for Link { task, alone } in links {
-        if *alone && task.outcome_kind().is_none() {
+fn cancel_rest(rest: impl IntoIterator<Item = Link>, reason: CancelReason) {
+    for Link { task, alone } in rest {
+        if alone && task.outcome_kind().is_none() {
             task.cancel(reason);
         }
     }

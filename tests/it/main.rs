@@ -67,3 +67,5 @@ mod total_timeout_ends;
 mod waits;
 mod work_conserving;
 mod worker_local;
+mod combinators;
+mod combinators_kinds;
