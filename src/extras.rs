@@ -104,6 +104,11 @@ pub(crate) type Callback = Box<dyn FnOnce(&Summary) + Send>;
 pub(crate) trait Watch: Send + Sync {
     /// `place`: which of those it watches, by its own count.
     fn settled(self: Arc<Self>, place: usize);
+
+    /// Whether it does no more than write it down, so that the timer may tell it.
+    fn is_light(&self) -> bool {
+        false
+    }
 }
 
 /// Who watches, and by which place he knows this task.

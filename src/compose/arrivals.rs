@@ -34,6 +34,10 @@ impl Watch for Board {
         self.arrived.lock().push_back(place);
         self.told.notify_one();
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 impl Wake for Board {

@@ -5,13 +5,14 @@
 use crate::aftermath::{Aftermath, TimedOut, Unrun};
 use crate::alarm;
 use crate::event::OutcomeKind;
-use crate::extras::Whereabouts;
+use crate::extras::{Watcher, Whereabouts};
 use crate::gate;
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::task::any::{OnTime, Policy, Rank, Remains};
 use crate::task::cell::Cell;
 use crate::task::work::Work;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,5 +139,12 @@ fn wake_apart<T>(aftermath: &mut Aftermath<T>) {
     drop(rest.hook.take());
     if let Some(waker) = rest.waker.take() {
         alarm::apart(move || panic::shield("a waker", || waker.wake()));
+    }
+    // What continues it needs a worker anyway; who waits for several does not.
+    let all = mem::take(&mut rest.watchers).into_iter();
+    let (light, others): (Vec<_>, _) = all.partition(|watcher| watcher.who.is_light());
+    rest.watchers = others;
+    for Watcher { who, place } in light {
+        who.settled(place);
     }
 }

@@ -112,7 +112,7 @@ fn park_once() {
     receiver.recv_timeout(Duration::from_millis(1)).unwrap_err();
 }
 
-fn watched_pool(meter: &'static Meter, workers: usize) -> ThreadPool {
+pub(crate) fn watched_pool(meter: &'static Meter, workers: usize) -> ThreadPool {
     let pool = ThreadPool::builder()
         .workers(workers)
         .on_worker_start(move |_| {

@@ -69,3 +69,4 @@ mod work_conserving;
 mod worker_local;
 mod combinators;
 mod combinators_kinds;
+mod wait_for;
