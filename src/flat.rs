@@ -47,10 +47,38 @@ pub(crate) fn catch_up() {
     }
 }
 
+/// Runs what was put off on this thread, before it waits: what it waits for may be among that.
+pub(crate) fn catch_up() {
+    let next = || LATER.try_with(|later| later.borrow_mut().as_mut()?.pop_front());
+    while let Ok(Some(job)) = next() {
+        job();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::rc::Rc;
+
+    #[test]
+    fn who_waits_in_a_job_first_runs_what_was_put_off() {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let note = |what: &'static str| {
+            let seen = seen.clone();
+            move || seen.borrow_mut().push(what)
+        };
+        let (one, two, waits) = (note("1"), note("2"), note("waits"));
+        catch_up();
+        run(move || {
+            run(move || {
+                one();
+                run(two);
+            });
+            catch_up();
+            waits();
+        });
+        assert_eq!(*seen.borrow(), ["1", "2", "waits"]);
+    }
 
     #[test]
     fn jobs_in_jobs_run_after_them_and_in_order() {

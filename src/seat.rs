@@ -5,6 +5,7 @@
 //! everything here is nothing to it.
 
 use crate::error::TaskError;
+use crate::flat;
 use crate::id::TaskId;
 use std::cell::RefCell;
 use std::panic::Location;
@@ -64,6 +65,7 @@ pub(crate) struct Left(Option<Arc<dyn Seat>>);
 
 /// Gives the seat up, if there is one here; the error is a wait that could never end.
 pub(crate) fn leave(wait: Wait) -> Result<Left, TaskError> {
+    flat::catch_up();
     let seat = SEAT.try_with(|seat| seat.borrow().clone()).unwrap_or(None);
     if let Some(seat) = &seat {
         seat.leave(wait)?;

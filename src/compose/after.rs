@@ -14,7 +14,7 @@ use crate::fork;
 use crate::panic::{self, Payload};
 use crate::pool::{Core, Site, Spec};
 use crate::reason::CancelReason;
-use crate::task::{Facts, Failure, TaskHandle, Work, settled};
+use crate::task::{AnyTask, Facts, Failure, TaskHandle, Work, settled};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,7 +130,8 @@ pub(crate) fn submit_after<B: Before, W: Work>(
         Ok(cell) => cell,
         Err((reason, work)) => {
             panic::discard(work);
-            panic::discard(before.0.lock().take());
+            let before = before.0.lock().take();
+            panic::discard(before);
             return core.refused(site, spec, reason);
         }
     };
@@ -139,7 +140,7 @@ pub(crate) fn submit_after<B: Before, W: Work>(
         Some(before) => before.listener(cell.clone()),
         None => cell.clone(),
     };
-    for (place, Link { task, .. }) in links.into_iter().enumerate() {
+    for (place, Link { task, .. }) in links.iter().enumerate() {
         let watcher = Watcher {
             who: listener.clone(),
             place,
@@ -147,6 +148,11 @@ pub(crate) fn submit_after<B: Before, W: Work>(
         if let Err(Watcher { who, place }) = task.watch(watcher) {
             who.settled(place);
         }
+    }
+    // Cancelled by its token or its pool meanwhile, perhaps before all had it on their lists.
+    if cell.outcome_kind().is_some() {
+        let address = Arc::as_ptr(&listener).cast::<()>().addr();
+        links.iter().for_each(|link| link.task.unwatch(address));
     }
     // Not before all are watched.
     cell.settled(awaited);

@@ -186,6 +186,10 @@ impl Core {
         let ends = self.phase.get() >= Phase::Draining;
         if self.quiet.tell() && ends {
             self.end();
+            // Where no shutdown waits (the owner was dropped on a worker), nobody else settles what waits for others.
+            if self.quiet.lock().sweepers == 0 {
+                self.cancel_all_behind();
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 // cancelled, and what continues it hears of that.
 
 use crate::error::Rejection;
+use crate::flat;
 use crate::id::TaskId;
 use crate::pool::core::{Core, Site, Spec};
 use crate::pool::roll;
@@ -54,24 +55,37 @@ impl Core {
             return Err((Rejection::Closed, work));
         }
         let cell = self.cell_behind(site, spec, &plan, work, count + 1);
-        self.behind.lock().insert(cell.id, cell.clone());
+        // With the list locked: whoever ends the pool moves the phase and then takes the list, so either he finds the task
+        // there, or the phase is seen here. One that its token has cancelled by now is not listed any more.
+        let mut behind = self.behind.lock();
+        let is_open = self.is_open_here();
+        if is_open && cell.outcome_kind().is_none() {
+            behind.insert(cell.id, cell.clone());
+        }
+        drop(behind);
+        if !is_open {
+            self.cancel_behind(&*cell);
+        }
         Ok(cell)
     }
 
     /// Sends it off, now that all has settled that it continues.
-    pub(crate) fn send_behind(&self, task: TaskRef) {
+    pub(crate) fn send_behind(self: Arc<Self>, task: TaskRef) {
+        // While it is listed: who finds the list empty and then the pool quiet has not missed it in between.
+        self.quiet.announce();
         let was_there = self.behind.lock().remove(&task.id());
         drop(was_there);
-        if task.outcome_kind().is_some() {
+        if self.is_open_here() {
+            if !task.set_off() {
+                self.retract();
+            }
             return;
         }
-        self.quiet.announce();
-        if !self.is_open_here() {
-            self.retract();
+        // What continues it is cancelled in turn, and so on.
+        flat::run(move || {
             self.cancel_behind(&*task);
-        } else if !task.set_off() {
             self.retract();
-        }
+        });
     }
 
     /// It was settled before it was announced: announces it, since it will be counted.
@@ -90,6 +104,6 @@ impl Core {
     /// Cancels all that wait behind others, which will not settle in time.
     pub(crate) fn cancel_all_behind(&self) {
         let behind = mem::take(&mut *self.behind.lock());
-        behind.values().for_each(|task| self.cancel_behind(&**task));
+        self.serve(|| behind.values().for_each(|task| self.cancel_behind(&**task)));
     }
 }

@@ -125,7 +125,7 @@ impl Home for Core {
         self.told();
     }
 
-    fn follow(&self, task: TaskRef) {
+    fn follow(self: Arc<Self>, task: TaskRef) {
         self.send_behind(task);
     }
 

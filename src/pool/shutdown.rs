@@ -248,13 +248,17 @@ impl Core {
                 }
                 continue;
             }
-            if gave_up || self.quiet.is_quiet() {
-                // What waits for others still waits for another pool, or for a promise.
-                if !self.behind.lock().is_empty() {
-                    drop(watch);
-                    self.cancel_all_behind();
-                    continue;
-                }
+            // In this order: what leaves the list is announced before.
+            let somebody_waits = !self.behind.lock().is_empty();
+            let is_last = gave_up || self.quiet.is_quiet();
+            // It waits for what runs, for another pool, or for a promise. After all else: with each goes what it continues,
+            // which would not be counted as this shutdown's.
+            if (is_last || cancels) && somebody_waits {
+                drop(watch);
+                self.cancel_all_behind();
+                continue;
+            }
+            if is_last {
                 watch.sweepers -= 1;
                 let left = std::mem::take(&mut watch.left_behind);
                 drop(watch);
@@ -331,7 +335,6 @@ impl Core {
         self.cancel_all(left_behind);
         self.timer.has_looked();
         self.cancel_all(self.take_parked());
-        self.cancel_all_behind();
         let mut looks = 0;
         let takes = Takes::default();
         self.cancel_all(iter::from_fn(|| {

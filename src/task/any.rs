@@ -194,7 +194,7 @@ pub(crate) trait Home: Send + Sync {
     /// It was settled while it had no ticket in the queue.
     fn settled_away(&self, kind: OutcomeKind);
     /// All that it continues has settled.
-    fn follow(&self, task: TaskRef);
+    fn follow(self: Arc<Self>, task: TaskRef);
     /// It was settled before that.
     fn unannounced(&self, task: TaskId);
     /// Its time is over, and its body runs on.

@@ -3,7 +3,6 @@
 //! Layer 2.
 
 use crate::extras::Watch;
-use crate::flat;
 use crate::gate;
 use crate::task::any::Policy;
 use crate::task::cell::Cell;
@@ -41,8 +40,7 @@ impl<W: Work> Watch for Cell<W> {
             (course.awaits == 0).then(|| course.policy.home.clone())
         });
         if let Some(Some(home)) = ready {
-            // Where the pool takes no more it is cancelled, and with it what continues it, and so on.
-            flat::run(move || home.follow(self));
+            home.follow(self);
         }
     }
 }

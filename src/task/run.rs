@@ -130,12 +130,13 @@ impl<W: Work> AnyTask for Cell<W> {
         }
         // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
         let is_plain = !self.slot.has_course();
+        let address = Arc::as_ptr(&self).addr();
         let by_hook = stage.enter(self, is_plain);
         let (result, work) = match stopped {
             None if by_hook => attempt_around(stage, claimed.work),
             None => claimed.work.attempt(),
             Some(reason) => {
-                panic::discard(claimed.work);
+                claimed.work.abandon(reason, address);
                 (Err(panic::checkpoint(reason)), None)
             }
         };

@@ -8,6 +8,7 @@ mod bounded_course;
 mod broadcast;
 mod builder;
 mod cancel;
+mod chains;
 #[cfg(feature = "signals")]
 mod checksum;
 mod clock_everywhere;
@@ -17,6 +18,14 @@ mod context;
 mod context_vars;
 #[cfg(feature = "cron")]
 mod cron;
+mod combinators;
+mod combinators_kinds;
+#[cfg(feature = "signals")]
+mod consumer;
+mod context;
+mod continuations;
+mod continuations_ends;
+mod continuations_options;
 mod deadline;
 mod delay;
 mod delay_many;
@@ -64,6 +73,7 @@ mod support;
 mod time_limits;
 mod total_timeout;
 mod total_timeout_ends;
+mod wait_for;
 mod waits;
 mod work_conserving;
 mod worker_local;
