@@ -324,7 +324,8 @@ pub struct Deadlock {
 }
 
 /// A task of the circle: id, name, and where it was submitted.
-type Stuck = (TaskId, Option<Arc<str>>, &'static Location<'static>);
+/// A task of such a circle: its id, its name, where it was submitted.
+pub(crate) type Stuck = (TaskId, Option<Arc<str>>, &'static Location<'static>);
 
 impl Deadlock {
     pub(crate) fn circle(tasks: Vec<Stuck>) -> Self {

@@ -4,11 +4,10 @@
 //! A pool of n workers has n seats, the right to run bodies. A thread that is no worker has none to give up, and
 //! everything here is nothing to it.
 
-use crate::error::TaskError;
+use crate::error::{Stuck, TaskError};
 use crate::flat;
 use crate::id::TaskId;
 use std::cell::RefCell;
-use std::panic::Location;
 use std::sync::Arc;
 
 /// What a body is about to wait for.
@@ -23,23 +22,24 @@ pub(crate) enum Wait {
 #[derive(Clone)]
 pub(crate) struct Awaited {
     pub(crate) id: TaskId,
-    pub(crate) name: Option<Arc<str>>,
-    /// Where it was submitted.
-    pub(crate) site: &'static Location<'static>,
     /// The tag of its pool.
     pub(crate) owner: u32,
-    /// For one that only a certain worker may run.
-    pub(crate) pinned: Option<Pinned>,
+    pub(crate) task: Arc<dyn Waits>,
 }
 
 /// A worker: the tag of its pool, and its index.
 pub(crate) type Place = (u32, usize);
 
-/// Which worker that is, and whether the task waits for it still.
-#[derive(Clone)]
-pub(crate) struct Pinned {
-    pub(crate) worker: Place,
-    pub(crate) is_queued: Arc<dyn Fn() -> bool + Send + Sync>,
+/// A task, as the wait graph asks it what it waits for in turn before it has begun.
+pub(crate) trait Waits: Send + Sync {
+    /// What an error says of it.
+    fn told(&self) -> Stuck;
+    /// Whether its time ends, and with that the wait for it.
+    fn is_limited(&self) -> bool;
+    /// The worker that alone may run it and has not begun.
+    fn pinned_to(&self) -> Option<Place>;
+    /// The tasks that all must settle before it can begin.
+    fn behind(&self) -> Vec<Awaited>;
 }
 
 /// The pool's side: one of its workers.

@@ -379,6 +379,14 @@ impl<W, T, P> Slot<W, T, P> {
         self.inner.lock().extras.as_deref().map(look)
     }
 
+    /// Looks at the work while nobody has claimed it.
+    pub(crate) fn peek_work<R>(&self, look: impl FnOnce(&W) -> R) -> Option<R> {
+        match &self.inner.lock().stage {
+            Stage::Queued(work) => Some(look(work)),
+            _ => None,
+        }
+    }
+
     /// Looks at the course if there is one; `running` says whether an attempt runs, and the task is not settled.
     pub(crate) fn with_course<R>(&self, look: impl FnOnce(&mut Course<P>, bool) -> R) -> Option<R> {
         let mut inner = self.inner.lock();

@@ -14,6 +14,7 @@ use crate::fork;
 use crate::panic::{self, Payload};
 use crate::pool::{Core, Site, Spec};
 use crate::reason::CancelReason;
+use crate::seat::Awaited;
 use crate::task::{AnyTask, Facts, Failure, TaskHandle, Work, settled};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -89,6 +90,18 @@ impl<W: Work, B: Before> Work for After<W, B> {
             }
             panic::discard(work);
         });
+    }
+
+    fn behind(&self) -> Vec<Awaited> {
+        let before = self.before.0.lock();
+        let links = before.as_ref().map_or_else(Vec::new, B::links);
+        // Of several that wait for the first no one holds it up.
+        let all = before
+            .as_ref()
+            .is_some_and(|before| before.awaited() == links.len());
+        let tasks = links.into_iter().map(|link| link.task);
+        let open = tasks.filter(|task| all && task.outcome_kind().is_none());
+        open.map(|task| task.awaited()).collect()
     }
 
     fn is_failure(output: &W::Output) -> bool {

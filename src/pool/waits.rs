@@ -9,16 +9,21 @@
 // The target of an edge may have settled while its waiter has not woken yet. That makes no false circle: a settled
 // task's body has returned, so it has no edge of its own.
 //
+// A task that continues others waits for each of them that has not settled. This is no edge either but asked for on the
+// way: it only ever shrinks, so what was once followed without a circle has none later but through another wait. A chain of
+// a hundred thousand takes as many steps, with the lock held; each task is visited once. A task whose time ends keeps nobody
+// waiting for ever, and the way ends there.
+//
 // A task that only one worker may run (a broadcast's) and that is still queued waits for whatever the body on top of that
 // worker waits for. This edge is not drawn but found on the way, since the task is posted while the worker is waiting or
 // before; `waiting` has the topmost bodies.
 
 use crate::error::Deadlock;
 use crate::id::TaskId;
-use crate::seat::{Awaited, Pinned, Place};
+use crate::seat::{Awaited, Place};
 use crate::task::TaskRef;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 struct Graph {
     /// Which task waits for which.
@@ -32,55 +37,67 @@ static GRAPH: Mutex<Graph> = Mutex::new(Graph {
     waiting: BTreeMap::new(),
 });
 
-fn awaited(task: &TaskRef) -> Awaited {
-    Awaited {
-        id: task.id(),
-        name: task.name(),
-        site: task.site(),
-        owner: task.owner(),
-        pinned: None,
+impl Graph {
+    /// What `task` waits for; `top` is the topmost body on the worker at `here`, which is about to wait.
+    fn further(&self, task: &Awaited, here: Place, top: &Awaited) -> Vec<Awaited> {
+        if let Some(next) = self.edges.get(&task.id) {
+            return vec![next.clone()];
+        }
+        match task.task.pinned_to() {
+            Some(worker) if worker == here => vec![top.clone()],
+            Some(worker) => self.waiting.get(&worker).cloned().into_iter().collect(),
+            None => task.task.behind(),
+        }
     }
 }
+
+/// A task that `target` waits for, and the place of the one through which: the way back.
+struct Step(Awaited, Option<usize>);
 
 /// The bodies `frames` on the worker at `here`, the topmost last, wait for `target`; refused when `target` waits for one
 /// of them.
 pub(crate) fn enter(here: Place, frames: &[TaskRef], target: &Awaited) -> Result<(), Deadlock> {
-    let Some(top) = frames.last().map(awaited) else {
+    let Some(top) = frames.last().cloned().map(|task| task.awaited()) else {
         return Ok(());
     };
+    // What was come by may hold the last of a task: it is let go when nobody waits for the lock.
+    let mut steps = vec![Step(target.clone(), None)];
+    let mut seen = BTreeSet::new();
     let mut graph = GRAPH.lock();
-    let mut path = Vec::new();
-    let mut next = target;
-    loop {
-        if let Some(at) = frames.iter().position(|task| task.id() == next.id) {
-            let mut circle: Vec<_> = frames[at..]
-                .iter()
-                .map(|task| (task.id(), task.name(), task.site()))
-                .collect();
-            circle.extend(path);
-            return Err(Deadlock::circle(circle));
+    let mut at = 0;
+    while let Some(Step(task, _)) = steps.get(at) {
+        if seen.insert(task.id) && !task.task.is_limited() {
+            if let Some(frame) = frames.iter().position(|body| body.id() == task.id) {
+                drop(graph);
+                return Err(circle(&frames[frame..], &steps, at));
+            }
+            let further = graph.further(task, here, &top);
+            steps.extend(further.into_iter().map(|next| Step(next, Some(at))));
         }
-        path.push((next.id, next.name.clone(), next.site));
-        let further = graph.edges.get(&next.id).or_else(|| {
-            let Pinned { worker, is_queued } = next.pinned.as_ref()?;
-            let body = if *worker == here {
-                Some(&top)
-            } else {
-                graph.waiting.get(worker)
-            };
-            body.filter(|_| is_queued())
-        });
-        match further {
-            Some(further) => next = further,
-            None => break,
-        }
+        at += 1;
     }
     for pair in frames.windows(2) {
-        graph.edges.insert(pair[0].id(), awaited(&pair[1]));
+        graph.edges.insert(pair[0].id(), pair[1].clone().awaited());
     }
     graph.edges.insert(top.id, target.clone());
     graph.waiting.insert(here, top);
+    drop(graph);
     Ok(())
+}
+
+/// `frames` wait for the first step, from which it goes on to the one at `end`: the first of `frames`.
+fn circle(frames: &[TaskRef], steps: &[Step], end: usize) -> Deadlock {
+    let mut back = Vec::new();
+    let mut at = steps[end].1;
+    while let Some(place) = at {
+        let Step(task, before) = &steps[place];
+        back.push(task.task.told());
+        at = *before;
+    }
+    let bodies = frames
+        .iter()
+        .map(|task| (task.id(), task.name(), task.site()));
+    Deadlock::circle(bodies.chain(back.into_iter().rev()).collect())
 }
 
 /// Their wait is over.

@@ -13,6 +13,7 @@ use crate::gate::{Claim, Gate};
 use crate::id::TaskId;
 use crate::panic::{self, UnreadPanics};
 use crate::reason::CancelReason;
+use crate::seat::Awaited;
 use std::any::Any;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
@@ -257,6 +258,9 @@ pub(crate) trait AnyTask: Send + Sync {
     fn watch(&self, watcher: Watcher) -> Result<(), Watcher>;
     /// Takes him out again, as often as he is there.
     fn unwatch(&self, address: usize);
+
+    /// As the wait graph sees it.
+    fn awaited(self: Arc<Self>) -> Awaited;
 
     // What only a task with a course is asked.
 

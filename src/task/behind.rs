@@ -2,8 +2,10 @@
 //!
 //! Layer 2.
 
+use crate::error::Stuck;
 use crate::extras::Watch;
 use crate::gate;
+use crate::seat::{Awaited, Place, Waits};
 use crate::task::any::Policy;
 use crate::task::cell::Cell;
 use crate::task::work::Work;
@@ -29,6 +31,27 @@ impl<W: Work> Cell<W> {
         }
         self.send_off();
         true
+    }
+}
+
+impl<W: Work> Waits for Cell<W> {
+    fn told(&self) -> Stuck {
+        (self.id, self.name(), self.site)
+    }
+
+    fn is_limited(&self) -> bool {
+        let limited = self.slot.with_course(|course, _| course.ends.is_some());
+        limited == Some(true)
+    }
+
+    fn pinned_to(&self) -> Option<Place> {
+        let index = self.slot.peek_extras(|extras| extras.pinned)??;
+        let begun = self.slot.is_settled() || self.slot.is_claimed();
+        (!begun).then_some((self.slot.owner(), index))
+    }
+
+    fn behind(&self) -> Vec<Awaited> {
+        self.slot.peek_work(W::behind).unwrap_or_default()
     }
 }
 

@@ -13,7 +13,6 @@ use crate::here;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::seat::{Awaited, Pinned};
 use crate::slot::Slot;
 use crate::task::any::{CancelOutcome, Home, Policy, Ran};
 use crate::task::work::Work;
@@ -177,25 +176,6 @@ impl<W: Work> Cell<W> {
                 let now = here::clock_of(self.slot.owner()).now();
                 now.saturating_duration_since(at)
             }),
-        }
-    }
-
-    /// What the wait graph is told of it.
-    pub(crate) fn awaited(self: &Arc<Self>) -> Awaited {
-        let pinned = self.slot.peek_extras(|extras| extras.pinned).flatten();
-        let pinned = pinned.map(|index| {
-            let cell = self.clone();
-            Pinned {
-                worker: (self.slot.owner(), index),
-                is_queued: Arc::new(move || !cell.slot.is_settled() && !cell.slot.is_claimed()),
-            }
-        });
-        Awaited {
-            id: self.id,
-            name: self.name(),
-            site: self.site,
-            owner: self.slot.owner(),
-            pinned,
         }
     }
 

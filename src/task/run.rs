@@ -11,7 +11,7 @@ use crate::extras::{Callback, Watcher, Whereabouts};
 use crate::id::TaskId;
 use crate::panic::{self, Payload, TaskPanic};
 use crate::reason::CancelReason;
-use crate::seat::Wait;
+use crate::seat::{Awaited, Wait, Waits};
 use crate::task::any::{
     AnyTask, CancelOutcome, Joinable, OnTime, Remains, Run, Stage, TaskRef, TaskState,
 };
@@ -192,13 +192,12 @@ impl<W: Work> AnyTask for Cell<W> {
 
     fn wait(self: Arc<Self>, deadline: Option<Instant>) -> Result<bool, TaskError> {
         // One that the timer settles in the end is waited for no longer than that.
-        let limited = || self.slot.with_course(|course, _| course.ends.is_some());
         let me = || {
             let weak: Weak<Self> = Arc::downgrade(&self);
             weak as Weak<dyn Wake>
         };
         self.slot.wait(deadline, me, || match deadline {
-            None if limited() != Some(true) => Wait::Task(self.awaited()),
+            None if !self.is_limited() => Wait::Task(self.clone().awaited()),
             _ => Wait::Open,
         })
     }
@@ -244,6 +243,14 @@ impl<W: Work> AnyTask for Cell<W> {
             gone
         });
         drop(gone);
+    }
+
+    fn awaited(self: Arc<Self>) -> Awaited {
+        Awaited {
+            id: self.id,
+            owner: self.slot.owner(),
+            task: self,
+        }
     }
 
     fn set_off(self: Arc<Self>) -> bool {

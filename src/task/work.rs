@@ -5,6 +5,7 @@
 use crate::error::TaskError;
 use crate::panic::{self, Payload};
 use crate::reason::CancelReason;
+use crate::seat::Awaited;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,11 @@ pub(crate) trait Work: Sized + Send + 'static {
     /// Dropped unrun, since its task was cancelled for that reason. `task` is the address by which its task watches others.
     fn abandon(self, _reason: CancelReason, _task: usize) {
         panic::discard_flat(self);
+    }
+
+    /// The tasks that must all settle before it can begin, as the wait graph asks.
+    fn behind(&self) -> Vec<Awaited> {
+        Vec::new()
     }
 
     /// Whether this output counts as a failure in statistics and events.

@@ -12,20 +12,18 @@ mod chains;
 #[cfg(feature = "signals")]
 mod checksum;
 mod clock_everywhere;
-#[cfg(feature = "signals")]
-mod consumer;
-mod context;
-mod context_vars;
-#[cfg(feature = "cron")]
-mod cron;
 mod combinators;
 mod combinators_kinds;
 #[cfg(feature = "signals")]
 mod consumer;
 mod context;
+mod context_vars;
+#[cfg(feature = "signals")]
 mod continuations;
 mod continuations_ends;
 mod continuations_options;
+#[cfg(feature = "cron")]
+mod cron;
 mod deadline;
 mod delay;
 mod delay_many;
@@ -75,8 +73,6 @@ mod total_timeout;
 mod total_timeout_ends;
 mod wait_for;
 mod waits;
+mod waits_behind;
 mod work_conserving;
 mod worker_local;
-mod combinators;
-mod combinators_kinds;
-mod wait_for;
