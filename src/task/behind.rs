@@ -67,3 +67,7 @@ impl<W: Work> Watch for Cell<W> {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/behind.rs"]
+mod models;
