@@ -70,6 +70,10 @@ mod model {
                 held: Some(self.0.lock().unwrap()),
             }
         }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap()
+        }
     }
 
     impl<T> MutexGuard<'_, T> {

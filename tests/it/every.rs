@@ -320,7 +320,7 @@ fn a_run_over_its_total_time_is_over_though_its_body_hangs() {
     let pool = Manual::new(1);
     let hung = Arc::new(Semaphore::new(1).unwrap());
     let permit = hung.acquire().unwrap();
-    let theirs = hung.clone();
+    let theirs = hung;
     let task = pool.task().total_timeout(5 * S);
     let body = move || drop(theirs.acquire());
     let schedule = task.every(Every::new(10 * S).times(2)).run(body).unwrap();
