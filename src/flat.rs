@@ -47,14 +47,6 @@ pub(crate) fn catch_up() {
     }
 }
 
-/// Runs what was put off on this thread, before it waits: what it waits for may be among that.
-pub(crate) fn catch_up() {
-    let next = || LATER.try_with(|later| later.borrow_mut().as_mut()?.pop_front());
-    while let Ok(Some(job)) = next() {
-        job();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

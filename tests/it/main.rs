@@ -18,7 +18,6 @@ mod combinators_kinds;
 mod consumer;
 mod context;
 mod context_vars;
-#[cfg(feature = "signals")]
 mod continuations;
 mod continuations_ends;
 mod continuations_options;
