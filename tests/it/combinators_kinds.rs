@@ -151,7 +151,10 @@ fn many_clones_of_one_task_are_heard_of_each() {
 /// What is to be cancelled, in every place where a task can be; each with a token to tell why.
 fn in_all_places(pool: &ThreadPool) -> (Vec<TaskHandle<Result<(), ()>>>, crate::manual::Hang) {
     let (mut body, hang) = hang();
-    let running = pool.submit(move || Ok(body()));
+    let running = pool.submit(move || {
+        let _: () = body();
+        Ok(())
+    });
     hang.started();
     let queued = pool.submit(|| Ok(()));
     let delayed = pool.task().delay(HOUR).submit(|| Ok(()));

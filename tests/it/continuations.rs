@@ -17,7 +17,7 @@ fn values_flow_down() {
     let parse = |text: &'static str| pool.submit(move || text.parse::<u32>());
     let then = parse("6").then(|outcome| outcome.unwrap().unwrap() + 1);
     assert_eq!(must_join(then).unwrap(), 7);
-    assert_eq!(must_join(parse("6").map(|n| n.is_ok())).unwrap(), true);
+    assert!(must_join(parse("6").map(|n| n.is_ok())).unwrap());
     assert_eq!(
         must_join(parse("6").and_then(|n| Ok(n * 7))).unwrap(),
         Ok(42)
@@ -93,8 +93,8 @@ fn what_is_lost_flows_down() {
             n
         });
         let last = map
-            .map(|n| Ok::<_, ()>(n))
-            .and_then(|n| Ok(n))
+            .map(Ok::<_, ()>)
+            .and_then(Ok)
             .or_else(|()| Err(()));
         assert!(is_told(&must_join(last).unwrap_err()));
         passed += 1;

@@ -66,10 +66,10 @@ fn a_closed_pool_continues_nothing() {
 fn a_drain_runs_what_continues_its_tasks() {
     let pool = ThreadPool::new(1).unwrap();
     let (mut body, hang) = hang();
-    let running = pool.submit(move || body());
+    let running = pool.submit(body);
     hang.started();
     let last = running.map(|()| 1).map(|n| n + 1).share();
-    let chord = when_all((last.clone(), pool.submit(|| 1))).then(|(a, b)| a.unwrap() + b.unwrap());
+    let chord = when_all((last, pool.submit(|| 1))).then(|(a, b)| a.unwrap() + b.unwrap());
     let inside = chord.then(|n| {
         let pool = current().unwrap().pool();
         pool.submit(move || n.unwrap()).map(|n| n + 1)
@@ -89,7 +89,7 @@ fn a_drain_cancels_what_waits_for_others_than_its_tasks() {
     let pool = ThreadPool::new(1).unwrap();
     let (kept, chain) = chain_of(&pool, 3);
     let (mut body, hang) = hang();
-    let foreign = other.submit(move || body());
+    let foreign = other.submit(body);
     hang.started();
     let token = foreign.token();
     let after = pool.task().submit_after([foreign], |_| ());
@@ -146,7 +146,7 @@ fn a_shutdown_that_cancels_counts_whole_chains_as_its_own() {
 fn a_body_that_returns_while_its_pool_cancels_is_not_continued() {
     let pool = ThreadPool::new(1).unwrap();
     let (mut body, hang) = hang();
-    let running = pool.submit(move || body());
+    let running = pool.submit(body);
     hang.started();
     let next = running.map(|()| 1);
     let drops = Drops::default();
@@ -311,7 +311,7 @@ fn a_dropped_closure_may_wait_for_what_its_drop_has_settled() {
     // From now on that pool takes nothing, so that what is below is cancelled when what is above settles.
     let ending = {
         let (mut body, hang) = hang();
-        other.execute(move || body()).unwrap();
+        other.execute(body).unwrap();
         hang.started();
         let weak = other.downgrade();
         let ending = thread::spawn(move || other.shutdown(Shutdown::drain()).unwrap());
