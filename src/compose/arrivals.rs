@@ -10,6 +10,7 @@ use crate::here;
 use crate::seat;
 use crate::sim;
 use crate::sync::{Condvar, Mutex};
+use crate::task::{self, TaskState};
 use crate::wake::Wake;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -100,6 +101,19 @@ impl Arrivals {
         let place = self.try_next().or_else(|| self.wait(deadline))?;
         self.left -= 1;
         Some(place)
+    }
+
+    /// As `next`, for one who waits for all of them: what is queued still he runs here, as a join would, one at a time from
+    /// place `at` on.
+    pub(crate) fn next_of_all(&mut self, at: &mut usize) -> Option<usize> {
+        while self.board.arrived.lock().is_empty() && *at < self.links.len() {
+            let task = &self.links[*at].task;
+            *at += 1;
+            if task.state() == TaskState::Queued {
+                task::run_here(task);
+            }
+        }
+        self.next(None)
     }
 
     fn try_next(&self) -> Option<usize> {

@@ -55,7 +55,8 @@ pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>>
     let mut arrivals = Arrivals::new(handles.links());
     // Before their handles are dropped, which may have something to say to it.
     let mut cancel = |rest: Vec<Link>| cancel_rest(rest, CancelReason::Group);
-    let values = handles.values(&mut || arrivals.next(None), &mut cancel);
+    let mut at = 0;
+    let values = handles.values(&mut || arrivals.next_of_all(&mut at), &mut cancel);
     values.map_err(|(place, error)| arrivals.links()[place].failure(place, error))
 }
 

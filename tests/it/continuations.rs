@@ -92,10 +92,7 @@ fn what_is_lost_flows_down() {
             one.keep();
             n
         });
-        let last = map
-            .map(Ok::<_, ()>)
-            .and_then(Ok)
-            .or_else(|()| Err(()));
+        let last = map.map(Ok::<_, ()>).and_then(Ok).or_else(|()| Err(()));
         assert!(is_told(&must_join(last).unwrap_err()));
         passed += 1;
         assert_eq!(

@@ -65,7 +65,7 @@ fn a_closed_pool_continues_nothing() {
 #[test]
 fn a_drain_runs_what_continues_its_tasks() {
     let pool = ThreadPool::new(1).unwrap();
-    let (mut body, hang) = hang();
+    let (body, hang) = hang();
     let running = pool.submit(body);
     hang.started();
     let last = running.map(|()| 1).map(|n| n + 1).share();
@@ -88,7 +88,7 @@ fn a_drain_cancels_what_waits_for_others_than_its_tasks() {
     let other = ThreadPool::new(1).unwrap();
     let pool = ThreadPool::new(1).unwrap();
     let (kept, chain) = chain_of(&pool, 3);
-    let (mut body, hang) = hang();
+    let (body, hang) = hang();
     let foreign = other.submit(body);
     hang.started();
     let token = foreign.token();
@@ -145,7 +145,7 @@ fn a_shutdown_that_cancels_counts_whole_chains_as_its_own() {
 #[test]
 fn a_body_that_returns_while_its_pool_cancels_is_not_continued() {
     let pool = ThreadPool::new(1).unwrap();
-    let (mut body, hang) = hang();
+    let (body, hang) = hang();
     let running = pool.submit(body);
     hang.started();
     let next = running.map(|()| 1);
@@ -310,7 +310,7 @@ fn a_dropped_closure_may_wait_for_what_its_drop_has_settled() {
     let last = pool.task().submit_after([handle], move |_| drop(waits));
     // From now on that pool takes nothing, so that what is below is cancelled when what is above settles.
     let ending = {
-        let (mut body, hang) = hang();
+        let (body, hang) = hang();
         other.execute(body).unwrap();
         hang.started();
         let weak = other.downgrade();

@@ -195,7 +195,7 @@ fn who_waits_on_a_worker_gives_up_the_seat() {
 #[test]
 fn a_task_that_ends_by_the_clock_is_heard_of_while_all_workers_are_busy() {
     let pool = Manual::with(1, |builder| builder.max_spares(0));
-    let (mut body, hang) = hang();
+    let (body, hang) = hang();
     let hung = pool.task().total_timeout(S).submit(body);
     hang.started();
     let limited = pool.task().expires(S).submit(|| ());
