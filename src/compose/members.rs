@@ -106,6 +106,10 @@ impl Members {
         drop(done);
     }
 
+    pub(crate) fn have_retired(&self) -> bool {
+        self.latch.is_open()
+    }
+
     /// Waits until all members of the pool with this tag have retired, and runs here what may be run here.
     pub(crate) fn wait(&self, owner: u32) {
         // A scope in a value's drop may wait for closures that this very thread has yet to drop.

@@ -13,8 +13,9 @@
 //   it. Whoever is rid of the box, however that comes to pass (it ran, it was cancelled in the queue, the timer settled
 //   it, the pool refused it or was shut down, its drop was put off by `discard_flat`, its drop panicked), has dropped the
 //   body first. A box that is leaked is never gone: then the scope never ends, which is sound.
-// - `enter` waits for the latch after the scope's closure has returned or panicked, and there is no way out before that:
-//   an unwind out of the wait would abort the process.
+// - `enter` waits for the latch after the scope's closure has returned or panicked, and there is no way out before it has
+//   seen that open: whatever else would end the wait, an unwind (as where a simulation finds nobody left to go on) or a
+//   mistake in it, aborts the process.
 // - While the latch is open nobody can submit: a reference to the scope lives for `'scope`, so only the scope's closure,
 //   which has returned, and scoped bodies, which are gone, can have one.
 // - The result does not lie in the cell but in the packet, which belongs to the body and the handle; the handle cannot
@@ -423,7 +424,9 @@ pub(crate) fn enter<'env, X: 'static, R>(
         members.token().cancel(CancelReason::Scope);
     }
     members.wait(core.owner());
-    mem::forget(no_way_out);
+    if members.have_retired() {
+        mem::forget(no_way_out);
+    }
     result
 }
 

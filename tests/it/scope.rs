@@ -820,6 +820,7 @@ fn a_full_pool_that_waits_takes_them_one_by_one() {
 fn a_shutdown_that_cancels_ends_the_scope_and_says_so() {
     let pool = ThreadPool::new(1).unwrap();
     let (hold, held) = held();
+    let (tell, told) = mpsc::channel();
     let dropped = AtomicUsize::new(0);
     thread::scope(|threads| {
         let (pool, dropped) = (&pool, &dropped);
@@ -829,11 +830,13 @@ fn a_shutdown_that_cancels_ends_the_scope_and_says_so() {
                     s.submit(move || hold.wait());
                     let counted = Counted(dropped);
                     s.submit(move || drop(counted));
+                    tell.send(()).unwrap();
                 });
             });
             text_of(&*payload)
         });
         held.begun();
+        must_recv(&told);
         threads.spawn(|| pool.shutdown(Shutdown::cancel()).unwrap());
         while dropped.load(SeqCst) == 0 {
             thread::yield_now();
