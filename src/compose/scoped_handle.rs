@@ -211,7 +211,8 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     /// let numbers = [1, 2, 3];
     /// pool.scope(|s| {
     ///     assert_eq!(s.submit(|| numbers.iter().sum::<i32>()).join().unwrap(), 6);
-    ///     assert!(s.submit(|| numbers[usize::MAX]).join().is_err()); // and the scope ends well
+    ///     let broken = s.submit(|| -> i32 { panic!("{numbers:?}") });
+    ///     assert!(broken.join().is_err()); // and the scope ends well
     /// });
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
