@@ -10,6 +10,7 @@ use millhand::{
     CancelOutcome, PoolError, PoolRef, Rejection, SharedHandle, Shutdown, TaskError, TaskHandle,
     ThreadPool,
 };
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ fn the_copy() {
         Ok("dropping") => dropping(),
         Ok("building") => building(),
         Ok("again") => again(),
+        Ok("scoping") => scoping(),
         Ok(other) => panic!("no such scenario: {other}"),
         Err(_) => {}
     }
@@ -66,7 +68,7 @@ fn fork(child: impl FnOnce() -> i32) {
     if pid == 0 {
         // SAFETY: plain system calls.
         unsafe { libc::alarm(60) };
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+        let ended = catch_unwind(AssertUnwindSafe(child));
         // SAFETY: as above.
         unsafe { libc::_exit(ended.unwrap_or(99)) };
     }
@@ -279,4 +281,21 @@ fn again() {
         ])
     });
     assert!(oldest.wait_idle().is_ok());
+}
+
+#[test]
+fn a_scope_on_the_old_pool_is_refused_in_the_child_and_ends() {
+    in_a_copy("scoping");
+}
+
+fn scoping() {
+    let pool = ThreadPool::new(1).unwrap();
+    fork(|| {
+        let number = 5;
+        let refused = |outcome| matches!(outcome, Err(TaskError::Rejected(Rejection::Forked)));
+        first_false(&[
+            pool.scope(|s| refused(s.submit(|| number).join())),
+            catch_unwind(AssertUnwindSafe(|| pool.map([number], |n| n))).is_err(),
+        ])
+    });
 }
