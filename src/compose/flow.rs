@@ -254,7 +254,8 @@ fn discard(scrap: Scrap<Source, Item, Failed>) {
 impl Drop for Flow {
     fn drop(&mut self) {
         // The last to have it may be a worker, between two tasks.
-        discard(self.belt.get_mut().close(None));
+        let scrap = self.belt.lock().close(None);
+        discard(scrap);
         mem::take(&mut self.stages)
             .into_iter()
             .for_each(panic::discard);
