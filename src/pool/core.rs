@@ -184,12 +184,8 @@ impl Core {
         // submits a task and closes the pool; 3. the worker sees the phase, ends it all, and the task is left behind.
         // What was admitted before this phase was announced before it, and is in the sums.
         let ends = self.phase.get() >= Phase::Draining;
-        if self.quiet.tell() && ends {
+        if self.quiet.tell() && ends && !self.clears_behind() {
             self.end();
-            // Where no shutdown waits (the owner was dropped on a worker), nobody else settles what waits for others.
-            if self.quiet.lock().sweepers == 0 {
-                self.cancel_all_behind();
-            }
         }
     }
 

@@ -81,6 +81,21 @@ impl Core {
     }
 
     /// What was announced.
+    /// Where no shutdown waits (the owner was dropped on a worker), has a worker cancel what waits for others; says whether
+    /// there is any.
+    pub(crate) fn clears_behind(&self) -> bool {
+        if self.quiet.lock().sweepers > 0 || self.behind.lock().is_empty() {
+            return false;
+        }
+        let Some(core) = self.me.upgrade() else {
+            return false;
+        };
+        self.quiet.announce();
+        let pool = core.clone();
+        core.push_remains(Box::new(move || pool.cancel_all_behind()));
+        true
+    }
+
     fn push_remains(self: &Arc<Self>, remains: Remains) {
         self.queue.push_remains(remains);
         self.something_is_ready();
