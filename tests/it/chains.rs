@@ -17,10 +17,10 @@ fn pool() -> ThreadPool {
     builder.build().unwrap()
 }
 
-/// On a thread with little stack.
-fn narrowly(test: impl FnOnce() + Send + 'static) {
+/// On a thread with little stack; a pool itself, in a debug build, is too big to be built there.
+fn narrowly<P: Send + 'static>(pools: P, test: impl FnOnce(P) + Send + 'static) {
     let thread = thread::Builder::new().stack_size(STACK);
-    thread.spawn(test).unwrap().join().unwrap();
+    thread.spawn(move || test(pools)).unwrap().join().unwrap();
 }
 
 /// The end of a chain behind a promise, that takes turns through the pools; each closure counts its drop.
@@ -51,8 +51,8 @@ fn is_cancelled(outcome: Result<usize, TaskError>, why: CancelReason) -> bool {
 
 #[test]
 fn it_runs() {
-    narrowly(|| {
-        let (pool, drops) = (pool(), Drops::default());
+    narrowly(pool(), |pool| {
+        let drops = Drops::default();
         let (kept, last) = chain(&[&pool], &drops);
         kept.complete(1).unwrap();
         assert_eq!(must_join(last).unwrap(), LINKS);
@@ -64,8 +64,8 @@ fn it_runs() {
 
 #[test]
 fn it_runs_from_pool_to_pool() {
-    narrowly(|| {
-        let (one, two, drops) = (pool(), pool(), Drops::default());
+    narrowly((pool(), pool()), |(one, two)| {
+        let drops = Drops::default();
         let (kept, last) = chain(&[&one, &two], &drops);
         kept.complete(1).unwrap();
         assert_eq!(must_join(last).unwrap(), LINKS);
@@ -74,8 +74,8 @@ fn it_runs_from_pool_to_pool() {
 
 #[test]
 fn it_is_cancelled_from_its_end() {
-    narrowly(|| {
-        let (pool, drops) = (pool(), Drops::default());
+    narrowly(pool(), |pool| {
+        let drops = Drops::default();
         let (kept, last) = chain(&[&pool], &drops);
         last.cancel();
         assert!(kept.is_cancelled());
@@ -90,8 +90,8 @@ fn it_is_cancelled_from_its_end() {
 
 #[test]
 fn a_failure_flows_through_it() {
-    narrowly(|| {
-        let (pool, drops) = (pool(), Drops::default());
+    narrowly(pool(), |pool| {
+        let drops = Drops::default();
         let (kept, handle) = promise::<usize>();
         let mut last = pool
             .task()
@@ -115,8 +115,8 @@ fn a_failure_flows_through_it() {
 
 #[test]
 fn it_is_dropped_unfinished() {
-    narrowly(|| {
-        let (pool, drops) = (pool(), Drops::default());
+    narrowly(pool(), |pool| {
+        let drops = Drops::default();
         let (kept, last) = chain(&[&pool], &drops);
         drop(last);
         assert_eq!(drops.count(), 0, "it waits on");
@@ -129,8 +129,8 @@ fn it_is_dropped_unfinished() {
 #[test]
 fn it_is_shut_down() {
     for how in [Shutdown::drain(), Shutdown::cancel()] {
-        narrowly(move || {
-            let (pool, drops) = (pool(), Drops::default());
+        narrowly(pool(), move |pool| {
+            let drops = Drops::default();
             let (_kept, last) = chain(&[&pool], &drops);
             let report = pool.shutdown(how).unwrap();
             assert!(is_cancelled(must_join(last), CancelReason::Shutdown));
@@ -142,8 +142,8 @@ fn it_is_shut_down() {
 
 #[test]
 fn its_promise_is_dropped_when_its_pool_is_closed() {
-    narrowly(|| {
-        let (one, two, drops) = (pool(), pool(), Drops::default());
+    narrowly((pool(), pool()), |(one, two)| {
+        let drops = Drops::default();
         let (kept, last) = chain(&[&one, &two], &drops);
         // Behind the promise on the other thread.
         let dropping = thread::Builder::new().stack_size(STACK);
@@ -158,8 +158,8 @@ fn its_promise_is_dropped_when_its_pool_is_closed() {
 
 #[test]
 fn its_pool_is_dropped_on_its_own_worker() {
-    narrowly(|| {
-        let (pool, drops) = (Arc::new(pool()), Drops::default());
+    narrowly(Arc::new(pool()), |pool| {
+        let drops = Drops::default();
         let (kept, last) = chain(&[&pool], &drops);
         let mine = pool.clone();
         let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -179,8 +179,7 @@ fn its_pool_is_dropped_on_its_own_worker() {
 
 #[test]
 fn a_chord_of_as_many() {
-    narrowly(|| {
-        let pool = pool();
+    narrowly(pool(), |pool| {
         let submit = || {
             (0..LINKS)
                 .map(|n| pool.submit(move || n))
