@@ -3,8 +3,8 @@
 use crate::manual::{Drops, HOUR, Manual, NS, S, hang, until};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelReason, CancelToken, Every, InvalidTask, Lanes, ManualClock, OnFull, OnPanic, Overlap,
-    RateLimiter, Rejection, Retry, Schedule, Semaphore, Shutdown, ThreadPool, current,
+    CancelReason, CancelToken, ContextVar, Every, InvalidTask, Lanes, ManualClock, OnFull, OnPanic,
+    Overlap, RateLimiter, Rejection, Retry, Schedule, Semaphore, Shutdown, ThreadPool, current,
 };
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
@@ -279,6 +279,23 @@ fn a_run_is_a_task_of_the_template() {
     }
     pool.wait_idle().unwrap();
     assert_eq!((runs(&schedule), schedule.counts().failures), (1, 0));
+}
+
+static WHOSE: ContextVar<&str> = ContextVar::new("nobody's");
+
+#[test]
+fn a_run_inherits_from_where_the_schedule_was_made_whoever_begins_it() {
+    let pool = Manual::new(1);
+    let (tell, told) = mpsc::channel();
+    let rule = Every::new(S).overlap(Overlap::Queue);
+    let body = move || tell.send(WHOSE.get()).unwrap();
+    let schedule = WHOSE.with("the maker's", || pool.task().every(rule).run(body).unwrap());
+    step(&pool, S);
+    let trigger = || schedule.trigger_now() && schedule.trigger_now();
+    WHOSE.with("another's", trigger);
+    pool.wait_idle().unwrap();
+    assert_eq!(all(&told), ["the maker's"; 3]);
+    assert_eq!(WHOSE.get(), "nobody's");
 }
 
 #[test]
