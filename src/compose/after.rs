@@ -117,11 +117,15 @@ impl<W: Work, B: Before> Work for After<W, B> {
     }
 }
 
-/// The pool of the first that has one; that of this worker otherwise.
-pub(crate) fn pool_of(links: &[Link]) -> Option<Arc<Core>> {
+/// The pool of the first that has one; that of this worker if none ever had one.
+pub(crate) fn pool_of(links: &[Link]) -> Result<Arc<Core>, Rejection> {
     let owners = links.iter().map(|link| link.task.owner());
-    let mut pools = owners.filter_map(Core::of);
-    pools.next().or_else(Core::here)
+    let owners = owners.filter(|owner| *owner != fork::NOBODY);
+    match owners.clone().find_map(Core::of) {
+        Some(core) => Ok(core),
+        None if owners.count() > 0 => Err(Rejection::Closed),
+        None => Core::here().ok_or(Rejection::NoPool),
+    }
 }
 
 /// Submits what continues `before`.
@@ -172,8 +176,7 @@ pub(crate) fn submit_after<B: Before, W: Work>(
     handle
 }
 
-/// What could not be submitted for want of a pool.
-pub(crate) fn no_pool<T: Send + 'static>(site: Site) -> TaskHandle<T> {
-    let outcome = Err(TaskError::Rejected(Rejection::NoPool));
-    settled(fork::NOBODY, site, None, outcome)
+/// What could not be submitted, since there is no pool for it.
+pub(crate) fn no_pool<T: Send + 'static>(site: Site, why: Rejection) -> TaskHandle<T> {
+    settled(fork::NOBODY, site, None, Err(TaskError::Rejected(why)))
 }

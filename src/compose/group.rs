@@ -75,11 +75,11 @@ impl<S: HandleSet + Send + 'static> WhenAll<S> {
         let handles = self.handles;
         let links = handles.links();
         match after::pool_of(&links) {
-            Some(core) => after::submit_after(&core, site, &PLAIN, All(handles), |held| {
+            Ok(core) => after::submit_after(&core, site, &PLAIN, All(handles), |held| {
                 PlainWork(move || f(held.take().0.outcomes()))
             }),
-            None if links.is_empty() => here(site, || f(handles.outcomes())),
-            None => after::no_pool(site),
+            Err(_) if links.is_empty() => here(site, || f(handles.outcomes())),
+            Err(why) => after::no_pool(site, why),
         }
     }
 }
@@ -213,10 +213,10 @@ impl<H: Handle + Send + 'static> WhenAny<H> {
             }),
         };
         match after::pool_of(&any.links()) {
-            Some(core) => after::submit_after(&core, site, &PLAIN, any, |held| {
+            Ok(core) => after::submit_after(&core, site, &PLAIN, any, |held| {
                 PlainWork(move || f(held.take().outcome()))
             }),
-            None => after::no_pool(site),
+            Err(why) => after::no_pool(site, why),
         }
     }
 }

@@ -17,12 +17,12 @@ use crate::compose::members::Members;
 use crate::compose::scope::{Scope, enter};
 use crate::compose::scope_options::token_below_here;
 use crate::panic;
-use crate::pool::{Core, PoolRef, ThreadPool};
+use crate::pool::{Core, PLAIN, PoolRef, ThreadPool};
 use crate::task;
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::mem;
-use std::panic::resume_unwind;
+use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -87,7 +87,7 @@ where
         let mut supply = self.supply.lock();
         let start = supply.next;
         if start < self.end.load(Ordering::Relaxed) {
-            let fair = supply.items.len().div_ceil(2 * self.hands);
+            let fair = supply.items.len().div_ceil(2 * self.hands.max(1));
             chunk.extend(supply.items.by_ref().take(size.min(fair)));
             supply.next += chunk.len();
         }
@@ -141,6 +141,7 @@ where
     R: Send,
     E: Send,
 {
+    let site = Location::caller();
     let items: Vec<T> = items.into_iter().collect();
     let total = items.len();
     let hands = core.seats.seats().min(total);
@@ -162,7 +163,7 @@ where
     let is_here = core.is_here();
     let entered = enter(core, &members, |s: &Scope<'_, '_>| {
         for _ in usize::from(is_here)..hands {
-            s.submit(|| job.work());
+            s.submit_plain(site, &PLAIN, || job.work());
         }
         if is_here {
             job.work();

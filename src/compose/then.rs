@@ -28,8 +28,8 @@ where
     W: Work,
 {
     match after::pool_of(&[handle.link()]) {
-        Some(core) => after::submit_after(&core, site, &PLAIN, One(handle), work),
-        None => after::no_pool(site),
+        Ok(core) => after::submit_after(&core, site, &PLAIN, One(handle), work),
+        Err(why) => after::no_pool(site, why),
     }
 }
 

@@ -127,7 +127,7 @@ pub fn wait_for<S: Handles + ?Sized>(
     (0..links.len()).partition(|place| links[*place].task.outcome_kind().is_some())
 }
 
-/// Waits for the first task that has an outcome, whatever that is; the losers are cancelled ([`CancelReason::Race`]) and not
+/// Waits for the first task that has an outcome, whatever value that is (an `Err` that a body returned, too); the losers are cancelled ([`CancelReason::Race`]) and not
 /// waited for. [`race_ok`] waits for the first body that returns `Ok`.
 ///
 /// ```

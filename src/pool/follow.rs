@@ -44,6 +44,7 @@ impl Core {
         work: W,
         count: usize,
     ) -> Result<Arc<Cell<W>>, (Rejection, W)> {
+        self.check_thread();
         let plan = spec.plan.clone().unwrap_or_else(no_plan);
         if let Err(invalid) = plan.check(self.clock()) {
             return Err((Rejection::Invalid(invalid), work));

@@ -3,6 +3,7 @@
 //! Layer 3.
 
 use crate::error::PoolError;
+use crate::flat;
 use crate::pool::core::Core;
 use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue, Takes};
@@ -234,6 +235,8 @@ impl Core {
         let mut swept = false;
         let mut gave_up = false;
         loop {
+            // What was cancelled here is dropped before it is waited for: this may be a drop within a drop.
+            flat::catch_up();
             let mut watch = self.quiet.lock();
             // Under the lock: who moves the phase pokes through it, so the move is either seen here or heard below.
             let cancels = self.phase.get() == Phase::Cancelling;

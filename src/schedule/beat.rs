@@ -24,7 +24,8 @@ impl Beat {
     /// The time after that one.
     pub(crate) fn after(&self, time: Duration) -> Option<Duration> {
         match self {
-            Self::Period(period) => time.checked_add(*period),
+            // One that no duration holds is not reached, and not over either.
+            Self::Period(period) => Some(time.saturating_add(*period)),
             #[cfg(feature = "cron")]
             Self::Cron(times) => times.after(time),
         }

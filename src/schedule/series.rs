@@ -108,7 +108,7 @@ impl Series {
             counts: ScheduleCounts::default(),
         };
         series.plan(match first_in {
-            Some(delay) => now.checked_add(delay),
+            Some(delay) => Some(now.saturating_add(delay)),
             None => series.beat.after(now),
         });
         series.end_if_exhausted();

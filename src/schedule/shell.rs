@@ -126,6 +126,9 @@ impl Shell {
 
     /// Carries out an event.
     pub(crate) fn act(self: &Arc<Self>, change: impl FnOnce(&mut Series, Duration) -> usize) {
+        if let Some(core) = self.core.upgrade() {
+            core.check_thread();
+        }
         self.act_as(None, change).bury();
     }
 

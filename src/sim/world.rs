@@ -60,6 +60,8 @@ const FIRST_ORDER: u64 = 1 << 62;
 thread_local! {
     static ENLISTED: RefCell<Option<(Arc<Sim>, u64)>> = const { RefCell::new(None) };
     static POLLS: Cell<u32> = const { Cell::new(0) };
+    /// How often others were let go first though nothing was to come.
+    static LETS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// How many simulations there were: while it is none, to ask for one costs a load.
@@ -185,6 +187,7 @@ impl Sim {
         turns.set(me, Stand::Blocked { since, until, at });
         self.pass(turns, me);
         POLLS.set(0);
+        LETS.set(0);
         if me == OWNER {
             self.panic_if_stuck();
         }
@@ -206,6 +209,11 @@ impl Sim {
         turns.set(me, Stand::Ready);
         let until = turns.next_event(&self.hand);
         drop(turns);
+        if until.is_none() && LETS.get() < VAIN_POLLS {
+            // A body at work that asks now and then waits for nothing; only one that never ends is stuck.
+            LETS.set(LETS.get() + 1);
+            return self.pause();
+        }
         self.block_at(true, until, At::Polling);
     }
 

@@ -32,6 +32,7 @@ mod expires;
 #[cfg(unix)]
 mod fork;
 mod found;
+mod found_composition;
 mod future;
 mod gate_crowd;
 mod gate_kit;

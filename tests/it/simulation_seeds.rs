@@ -1,8 +1,8 @@
 //! The same seed gives the same run, and no seed a hang: over a program with some of everything.
 
 use millhand::{
-    CancelReason, CancelToken, Jitter, RateLimiter, Retry, Semaphore, Shutdown, Simulation,
-    TaskHandle, ThreadPool, TraceEntry, promise,
+    CancelReason, CancelToken, Every, Jitter, Overlap, RateLimiter, Retry, Semaphore, Shutdown,
+    Simulation, TaskHandle, ThreadPool, TraceEntry, as_completed, promise, race, when_all,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ struct Sums {
 }
 
 /// Retries with jitter, a limiter, a semaphore, hung bodies that lose their seats, spares, joins between tasks, delays,
-/// tokens with deadlines, priorities, and a shutdown that cancels and gives up.
+/// tokens with deadlines, priorities, a schedule, every kind of composition, and a shutdown that cancels and gives up.
 fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     let simulation = Simulation::new(seed);
     let pool = ThreadPool::builder()
@@ -90,6 +90,31 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     }));
     let never = pool.task().delay(3600 * S).submit(|| ());
 
+    // Every kind of composition, beside a schedule.
+    let every = Every::new(4 * MS).jitter(MS).overlap(Overlap::Queue);
+    let ticking = pool.task().name("tick").every(every.times(5));
+    let ticking = ticking.run(|| millhand::sleep(3 * MS).map(drop)).unwrap();
+    let chain = pool.submit(|| 1).map(|n| n + 1).then(|n| n.unwrap() + 1);
+    let chord = when_all((pool.submit(|| 1), chain)).then(|(a, b)| a.unwrap() + b.unwrap());
+    handles.push(chord);
+    let slow = pool.submit(|| millhand::sleep(S).map_or(0, |()| 0));
+    handles.push(pool.submit(move || {
+        let fast = millhand::current().unwrap().pool().submit(|| 7);
+        race([slow, fast]).unwrap()
+    }));
+    let parts = [1, 2, 3];
+    let scoped: u32 = pool.scope(|s| {
+        let handles = parts.iter().map(|n| s.submit(move || *n)).collect::<Vec<_>>();
+        as_completed(handles).map(|(_, n)| n.unwrap()).sum()
+    });
+    assert_eq!(scoped, 6);
+    assert_eq!(pool.map(parts, |n| 2 * n), [2, 4, 6]);
+    assert_eq!(pool.map_iter(1.., |n| n * n).take(3).sum::<u32>(), 14);
+    let mut piped = 0;
+    let pipeline = pool.pipeline(parts).stage(2, |n| n + 1).stage(1, |n| n);
+    pipeline.run(|n| piped += n).unwrap();
+    assert_eq!(piped, 9);
+
     let joined = handles
         .into_iter()
         .map(|handle| handle.join().unwrap())
@@ -108,7 +133,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     let report = pool.shutdown(how).unwrap();
     assert!(!report.still_running().is_empty(), "{report}");
     assert_eq!(report.not_due().len(), 1);
-    drop((never, deaf, stuck, go));
+    drop((never, deaf, stuck, go, ticking));
     let trace = simulation.trace();
     (Sums { joined, in_lane }, trace)
 }
@@ -117,7 +142,8 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
 fn the_same_seed_gives_the_same_trace_and_two_hundred_give_no_hang() {
     let expected = Sums {
         // 0 to 5; twice 0 to 4; 0 to 4; three hung; the sleepy and the cancelled one.
-        joined: 15 + 20 + 10 + 3 + 2,
+        // Then a chord of 1 and 3, and a race that 7 wins.
+        joined: 15 + 20 + 10 + 3 + 2 + 4 + 7,
         in_lane: vec![0, 1, 2, 3, 4],
     };
     let mut traces = BTreeSet::new();
