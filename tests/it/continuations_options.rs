@@ -120,7 +120,7 @@ fn each_attempt_sees_the_same_outcomes() {
         (above, pool.submit(|| panic!("lost"))),
         move |(text, lost)| {
             let text: &String = text.as_ref().unwrap();
-            let lost: &TaskError = lost.as_ref().map(|()| ()).unwrap_err();
+            let lost: &TaskError = lost.as_ref().unwrap_err();
             tell.send(format!("{text} {}", lost.to_string().contains("lost")))
                 .unwrap();
             match current().unwrap().attempt() {

@@ -266,7 +266,7 @@ fn a_function_may_work_for_any_scope() {
     let total = AtomicUsize::new(0);
     pool.scope(|s| count_plain(s, &total));
     pool.scope_with(ScopeOptions::<Infallible>::fail_fast(), |s| {
-        count(s, "ab", &total)
+        count(s, "ab", &total);
     })
     .unwrap();
     assert_eq!(total.into_inner(), 5);
