@@ -82,6 +82,16 @@ pub(crate) struct Course<P> {
     pub(crate) last_error: Option<Arc<str>>,
 }
 
+impl<P> Course<P> {
+    /// Notes another attempt; gives the token of the one before.
+    pub(crate) fn begin(&mut self, note: impl FnOnce(&mut Self)) -> Option<CancelToken> {
+        self.attempts += 1;
+        self.late = false;
+        note(self);
+        self.attempt_token.take()
+    }
+}
+
 /// Where a task is that has not been claimed. Whoever settles it in the queue leaves the counting to the reader of its
 /// ticket; elsewhere there is no ticket, and he counts it himself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

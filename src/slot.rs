@@ -149,15 +149,10 @@ impl<W, T, P> Slot<W, T, P> {
         self.raise(&inner, CLAIMED);
         let (place, token, context, stale) = match &mut inner.extras {
             Some(extras) => {
-                extras.started = extras
-                    .started
-                    .or_else(|| Some(here::clock_of(self.owner).now()));
-                let stale = extras.course.as_mut().and_then(|course| {
-                    course.attempts += 1;
-                    course.late = false;
-                    begin(course);
-                    course.attempt_token.take()
-                });
+                let now = || here::clock_of(self.owner).now();
+                extras.started.get_or_insert_with(now);
+                let course = extras.course.as_deref_mut();
+                let stale = course.and_then(|course| course.begin(begin));
                 let (token, context) = (extras.token.clone(), extras.context.clone());
                 (extras.place.take(), token, context, stale)
             }
