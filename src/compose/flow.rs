@@ -254,8 +254,7 @@ fn discard(scrap: Scrap<Source, Item, Failed>) {
 impl Drop for Flow {
     fn drop(&mut self) {
         // The last to have it may be a worker, between two tasks.
-        let scrap = self.belt.lock().close(None);
-        discard(scrap);
+        discard(self.belt.get_mut().close(None));
         mem::take(&mut self.stages)
             .into_iter()
             .for_each(panic::discard);
