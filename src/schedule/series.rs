@@ -196,7 +196,7 @@ impl Series {
         let begun = self.begin_waiting();
         if self.spaced && self.counts.running == 0 && !self.ended {
             self.plan(match wish {
-                Some(delay) => now.checked_add(delay),
+                Some(delay) => Some(now.saturating_add(delay)),
                 None => self.beat.after(now),
             });
         }
