@@ -59,7 +59,7 @@ fn a_closed_pool_continues_nothing() {
     assert!(!kept.is_cancelled(), "what is above runs on");
     drop((pool, weak));
     // Nobody knows the pool any more.
-    is_refused(b.map(|n| n), Rejection::NoPool);
+    is_refused(b.map(|n| n), Rejection::Closed);
 }
 
 #[test]

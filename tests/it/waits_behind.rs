@@ -150,10 +150,13 @@ fn a_body_whose_time_ends_may_wait_for_what_goes_on_then() {
     let pool = Manual::new(1);
     let (send, comes) = mpsc::channel::<TaskHandle<u32>>();
     let (tell, told) = mpsc::channel();
+    let (begin, begun) = mpsc::channel();
     let limited = pool.task().total_timeout(HOUR).submit(move || {
+        begin.send(()).unwrap();
         let next = blocking(|| must_recv(&comes));
         tell.send(next.join()).unwrap();
     });
+    must_recv(&begun);
     let next = limited.then(|outcome| u32::from(matches!(outcome, Err(TaskError::TimedOut))));
     let (_unkept, never) = promise::<()>();
     let state = pool.task().submit_after([never], |_| ());
