@@ -328,10 +328,7 @@ fn a_cancel_meets_watching() {
     model(|| {
         let token = CancelToken::new();
         let scene = Scene::new(1, Some(&token));
-        let cancelling = {
-            let token = token.clone();
-            thread::spawn(move || token.cancel(CancelReason::User))
-        };
+        let cancelling = thread::spawn(move || token.cancel(CancelReason::User));
         scene.watch();
         assert!(cancelling.join().unwrap());
         assert!(scene.below.outcome_kind().is_some());
