@@ -266,19 +266,19 @@ fn a_pool_that_takes_only_some_of_its_hands_does_it_all_the_same() {
 fn a_shutdown_that_cancels_ends_a_map() {
     let pool = ThreadPool::new(2).unwrap();
     let (tell, told) = mpsc::channel();
-    let tell = Mutex::new(Some(tell));
+    let tell = Mutex::new(tell);
     thread::scope(|threads| {
         let mapping = threads.spawn(|| {
             let mapped = catch_unwind(AssertUnwindSafe(|| {
                 pool.for_each(0..1_000, |_| {
-                    if let Some(tell) = tell.lock().unwrap().take() {
-                        tell.send(()).unwrap();
-                    }
+                    let _ = tell.lock().unwrap().send(());
                     until("it is cancelled", is_cancelled);
                 });
             }));
             *mapped.unwrap_err().downcast::<String>().unwrap()
         });
+        // Both workers are at it: neither is refused.
+        must_recv(&told);
         must_recv(&told);
         pool.shutdown(Shutdown::cancel()).unwrap();
         let text = mapping.join().unwrap();
