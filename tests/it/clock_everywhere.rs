@@ -172,10 +172,13 @@ fn a_sleep_is_the_pools_under_a_token_of_another_clock() {
     // And a deadline ends a sleep by another clock than its own.
     let other = ManualClock::new();
     let token = CancelToken::with_clock(&other.clock()).child_with_timeout(HOUR);
-    let handle = pool
-        .task()
-        .token(&token)
-        .submit(|| millhand::sleep(HOUR).unwrap_err().reason());
+    let (start, started) = mpsc::channel();
+    let handle = pool.task().token(&token).submit(move || {
+        start.send(()).unwrap();
+        millhand::sleep(HOUR).unwrap_err().reason()
+    });
+    // A deadline that passes before the body begins would time the task out.
+    must_recv(&started);
     assert_eq!(
         takes_an_hour(&other, || handle.join().unwrap()),
         CancelReason::Deadline
