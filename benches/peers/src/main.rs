@@ -1,0 +1,113 @@
+//! millhand beside the other thread pools: what a task costs here and there, in the same run.
+//!
+//! Without a command this is the driver: it starts itself as a child for every single measurement, so that no contender
+//! pays for another's heap or threads, and goes round after round, so that the machine's moods fall on all alike.
+//!
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help`
+#![deny(unsafe_code)]
+
+mod alloc;
+mod contenders;
+mod options;
+mod report;
+mod rows;
+
+use options::Options;
+use report::{Cell, Results};
+use rows::Row;
+use std::env;
+use std::error::Error;
+use std::process::{Command, ExitCode, Stdio, exit};
+use std::thread;
+use std::time::Duration;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Fewer say too little about the spread.
+const LEAST_ROUNDS: usize = 9;
+
+/// No measurement takes a tenth of this. A child that does hangs, and the round goes on without its figure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["measure", row, contender] => measure(row, contender),
+        ["measure", ..] => Err("usage: peers measure <row> <contender>".into()),
+        _ => drive(&words),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The child's part: one contender, one row, one figure on the last line. Lines before it are notes for the report.
+fn measure(row: &str, contender: &str) -> Outcome<()> {
+    let row = options::row(row)?;
+    if !row.contenders.contains(&contender) {
+        let allowed = row.contenders.join(", ");
+        return Err(format!("{} is for: {allowed}; not for {contender:?}", row.key).into());
+    }
+    thread::spawn(|| {
+        thread::sleep(PATIENCE);
+        eprintln!("peers: gave up after {PATIENCE:?}");
+        exit(1);
+    });
+    println!("{}", (row.measure)(contender));
+    // Without waiting for anybody's threads.
+    exit(0);
+}
+
+fn drive(words: &[&str]) -> Outcome<()> {
+    let Some(options) = Options::parse(words)? else {
+        println!("{}", options::help());
+        return Ok(());
+    };
+    if options.rounds < LEAST_ROUNDS {
+        eprintln!("peers: fewer than {LEAST_ROUNDS} rounds: a try-out, not to be published");
+    }
+    let mut results = Results::new(&options);
+    for round in 0..options.rounds {
+        for row in &options.rows {
+            eprintln!("round {} of {}: {}", round + 1, options.rounds, row.key);
+            let of_row = |cell: &&mut Cell| cell.row.key == row.key;
+            let mut cells: Vec<&mut Cell> = results.cells.iter_mut().filter(of_row).collect();
+            // Whoever comes first in this round comes last in the next.
+            let count = cells.len();
+            cells.rotate_left(round % count.max(1));
+            for cell in cells {
+                cell.add(ask(cell.row, cell.contender, cell.allocator));
+            }
+        }
+    }
+    results.write(&options.out)
+}
+
+/// Starts a child, and reads its figure and notes. What went wrong there is told, and does not end the run.
+fn ask(row: &Row, contender: &str, allocator: &str) -> Option<(f64, Vec<String>)> {
+    let answer = || -> Outcome<(f64, Vec<String>)> {
+        let child = Command::new(env::current_exe()?)
+            .args(["measure", row.key, contender])
+            .env(alloc::VARIABLE, allocator)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !child.status.success() {
+            return Err(child.status.to_string().into());
+        }
+        let text = String::from_utf8(child.stdout)?;
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let figure = lines.pop().ok_or("no figure")?;
+        Ok((figure.trim().parse()?, lines))
+    };
+    answer()
+        .inspect_err(|error| {
+            eprintln!("peers: {}, {contender}, {allocator}: {error}", row.key);
+        })
+        .ok()
+}
