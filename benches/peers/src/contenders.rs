@@ -15,7 +15,7 @@ pub const RUSTY_POOL: &str = "rusty_pool";
 pub const SCHEDULED: &str = "scheduled-thread-pool";
 pub const QUBIT: &str = "qubit-thread-pool";
 pub const TOKIO: &str = "tokio";
-pub const THREADS: &str = "thread per task";
+pub const THREADS: &str = "thread-per-task";
 
 /// All that can take tasks, ours first.
 pub const ALL: &[&str] = &[

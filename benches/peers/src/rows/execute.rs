@@ -1,7 +1,10 @@
-//! Empty tasks, sent off and forgotten by one thread: until all have run.
+//! Empty tasks, sent off and forgotten by one thread or by four: until all have run.
 
 use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, tasks, use_up, words};
 use crate::contenders::{self, BARE, POOLS, Pool, with_pool};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
 
 const AIMS: &[Aim] = &[
     Aim {
@@ -32,17 +35,54 @@ pub const EXECUTE_1: Row = Row {
     ..EXECUTE
 };
 
+pub const FOUR_PRODUCERS: Row = Row {
+    key: "four-producers",
+    title: "execute: four producers, as many workers as cores",
+    aims: &[Aim {
+        against: Against::BestPeer,
+        bound: 1.00,
+    }],
+    measure: |contender| with_pool!(contender, four_producers(tasks(contender))),
+    ..EXECUTE
+};
+
+fn send<P: Pool>(pool: &P, count: u64) {
+    let words = words();
+    for _ in 0..count {
+        pool.execute(move || {
+            use_up(words);
+            Ran::one();
+        });
+    }
+}
+
 fn execute<P: Pool>(workers: usize, tasks: u64) -> f64 {
     let pool = P::new(workers);
-    let words = words();
-    let send = |count: u64| {
-        for _ in 0..count {
-            pool.execute(move || {
-                use_up(words);
-                Ran::one();
-            });
-        }
-    };
-    Ran::time(tasks / 10, || send(tasks / 10));
-    nanos_each(Ran::time(tasks, || send(tasks)), tasks)
+    let run = |tasks| Ran::time(tasks, || send(&pool, tasks));
+    run(tasks / 10);
+    nanos_each(run(tasks), tasks)
+}
+
+fn four_producers<P: Pool>(tasks: u64) -> f64 {
+    let pool = P::new(cores());
+    from_four(&pool, tasks / 10);
+    nanos_each(from_four(&pool, tasks), tasks)
+}
+
+/// The four exist before the clock starts: how long threads take to come up is nobody's merit here.
+fn from_four<P: Pool>(pool: &P, tasks: u64) -> Duration {
+    let ready = Barrier::new(5);
+    thread::scope(|s| {
+        let produce = || {
+            ready.wait();
+            send(pool, tasks / 4);
+        };
+        let producers = [(); 4].map(|()| s.spawn(produce));
+        Ran::time(tasks / 4 * 4, || {
+            ready.wait();
+            for producer in producers {
+                producer.join().unwrap();
+            }
+        })
+    })
 }

@@ -1,6 +1,9 @@
 //! What is measured: one row each, and what the rows share.
 
 mod execute;
+mod round_trip;
+mod submit_join;
+mod ten_us;
 
 use crate::contenders::{BARE, THREADS};
 use std::cell::Cell;
@@ -9,7 +12,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// In the order of the table.
-pub const ALL: &[&Row] = &[&execute::EXECUTE, &execute::EXECUTE_1];
+pub const ALL: &[&Row] = &[
+    &execute::EXECUTE,
+    &execute::EXECUTE_1,
+    &submit_join::SUBMIT_JOIN,
+    &submit_join::SUBMIT_JOIN_2,
+    &round_trip::ROUND_TRIP,
+    &execute::FOUR_PRODUCERS,
+    &ten_us::TEN_US,
+];
 
 /// One thing that is measured, alike for all who can do it.
 pub struct Row {
