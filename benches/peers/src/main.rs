@@ -7,7 +7,9 @@
 #![deny(unsafe_code)]
 
 mod alloc;
+mod chart;
 mod contenders;
+mod machine;
 mod options;
 mod report;
 mod rows;

@@ -1,8 +1,13 @@
-//! What the rounds came to.
+//! What the rounds came to: medians, their spread, and ratios within the rounds; as a table, as JSON, as a chart.
 
 use crate::Outcome;
+use crate::chart;
+use crate::contenders::BARE;
+use crate::machine::{Machine, version};
 use crate::options::Options;
-use crate::rows::Row;
+use crate::rows::{Against, Aim, Row, Unit};
+use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
 /// All figures of one contender in one row with one allocator.
@@ -11,23 +16,165 @@ pub struct Cell {
     pub allocator: &'static str,
     pub contender: &'static str,
     /// One for each round; none where the measurement failed.
-    pub figures: Vec<Option<f64>>,
+    figures: Vec<Option<f64>>,
     /// What the last measurement said beside its figure.
-    pub notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Cell {
     pub fn add(&mut self, answer: Option<(f64, Vec<String>)>) {
-        self.figures
-            .push(answer.as_ref().map(|(figure, _)| *figure));
-        if let Some((_, notes)) = answer {
+        let (figure, notes) = answer.unzip();
+        self.figures.push(figure);
+        if let Some(notes) = notes {
             self.notes = notes;
         }
+    }
+
+    pub fn spread(&self) -> Option<Spread> {
+        Spread::of(self.figures.iter().copied().flatten().collect())
+    }
+
+    /// Our cost divided by theirs, round by round; of these the median. Less than 1 is good whatever the unit.
+    fn ratio_to(&self, theirs: &Self) -> Option<f64> {
+        let rounds = self.figures.iter().zip(&theirs.figures);
+        let ratios = rounds.filter_map(|(ours, theirs)| {
+            let (ours, theirs) = ((*ours)?, (*theirs)?);
+            Some(if self.row.unit.less_is_better() {
+                ours / theirs
+            } else {
+                theirs / ours
+            })
+        });
+        Some(Spread::of(ratios.collect())?.median)
+    }
+}
+
+/// The median, and between which figures the middle half lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub low: f64,
+    pub median: f64,
+    pub high: f64,
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Option<Self> {
+        figures.sort_by(f64::total_cmp);
+        let last = figures.len().checked_sub(1)?;
+        let at = |share: f64| {
+            let place = share * last as f64;
+            let below = place.floor();
+            let (a, b) = (figures[below as usize], figures[place.ceil() as usize]);
+            a + (b - a) * (place - below)
+        };
+        Some(Self {
+            low: at(0.25),
+            median: at(0.5),
+            high: at(0.75),
+        })
+    }
+}
+
+/// One row with one allocator: us and the others.
+pub struct Comparison<'a> {
+    pub row: &'static Row,
+    pub allocator: &'static str,
+    /// Of those that were measured, in the row's order.
+    pub cells: Vec<&'a Cell>,
+    /// The peer with the best median, and our ratio to it.
+    pub best_peer: Option<(&'a Cell, f64)>,
+    pub bare: Option<(&'a Cell, f64)>,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What became of an aim. Without a value it cannot be said.
+pub struct Verdict {
+    pub aim: Aim,
+    pub value: Option<f64>,
+}
+
+impl Verdict {
+    pub fn met(&self, unit: Unit) -> Option<bool> {
+        let bound = self.aim.bound;
+        let more_is_better = matches!(self.aim.against, Against::Itself) && !unit.less_is_better();
+        self.value.map(|value| {
+            if more_is_better {
+                value >= bound
+            } else {
+                value <= bound
+            }
+        })
+    }
+
+    fn tell(&self, unit: Unit) -> String {
+        let bound = match self.aim.against {
+            Against::BestPeer => format!("≤ {:.2} of the best peer", self.aim.bound),
+            Against::Contender(name) => format!("≤ {:.2} of {name}", self.aim.bound),
+            Against::Itself if unit.less_is_better() => format!("≤ {}", figure(self.aim.bound)),
+            Against::Itself => format!("≥ {}", figure(self.aim.bound)),
+        };
+        match (self.value, self.met(unit)) {
+            (Some(_), Some(true)) => format!("{bound}: met"),
+            (Some(value), _) => format!("{bound}: missed: {value:.2}"),
+            (None, _) => format!("{bound}: -"),
+        }
+    }
+}
+
+impl<'a> Comparison<'a> {
+    fn of(row: &'static Row, allocator: &'static str, cells: Vec<&'a Cell>) -> Self {
+        let find = |name: &str| cells.iter().copied().find(|cell| cell.contender == name);
+        let ours = find(row.ours());
+        let with_ratio = |theirs: &'a Cell| Some((theirs, ours?.ratio_to(theirs)?));
+        let best_peer = row
+            .peers()
+            .filter_map(find)
+            .filter_map(|cell| Some((cell, cell.spread()?.median)))
+            .min_by(|(_, a), (_, b)| {
+                if row.unit.less_is_better() {
+                    a.total_cmp(b)
+                } else {
+                    b.total_cmp(a)
+                }
+            })
+            .and_then(|(cell, _)| with_ratio(cell));
+        let verdicts = row.aims.iter().map(|aim| Verdict {
+            aim: *aim,
+            value: match aim.against {
+                Against::BestPeer => best_peer.map(|(_, ratio)| ratio),
+                Against::Contender(name) => find(name).and_then(with_ratio).map(|(_, ratio)| ratio),
+                Against::Itself => ours.and_then(Cell::spread).map(|spread| spread.median),
+            },
+        });
+        Self {
+            row,
+            allocator,
+            best_peer,
+            bare: find(BARE).and_then(with_ratio),
+            verdicts: verdicts.collect(),
+            cells,
+        }
+    }
+
+    pub fn find(&self, contender: &str) -> Option<&'a Cell> {
+        let mut cells = self.cells.iter().copied();
+        cells.find(|cell| cell.contender == contender)
+    }
+
+    pub fn verdict(&self) -> String {
+        let verdicts = self.verdicts.iter();
+        let told: Vec<_> = verdicts
+            .map(|verdict| verdict.tell(self.row.unit))
+            .collect();
+        told.join("; ")
     }
 }
 
 pub struct Results {
     pub cells: Vec<Cell>,
+    rounds: usize,
+    rows: Vec<&'static Row>,
+    allocators: Vec<&'static str>,
 }
 
 impl Results {
@@ -48,16 +195,239 @@ impl Results {
                 }
             }
         }
-        Self { cells }
+        Self {
+            cells,
+            rounds: options.rounds,
+            rows: options.rows.clone(),
+            allocators: options.allocators.clone(),
+        }
     }
 
-    pub fn write(&self, _out: &Path) -> Outcome<()> {
-        for cell in &self.cells {
-            println!(
-                "{} {} {}: {:?} {:?}",
-                cell.row.key, cell.allocator, cell.contender, cell.figures, cell.notes
-            );
-        }
+    /// Prints the table, and writes it and the rest into the folder.
+    pub fn write(&self, out: &Path) -> Outcome<()> {
+        let machine = Machine::this();
+        let comparisons = self.comparisons();
+        let table = self.table(&machine, &comparisons);
+        print!("{table}");
+        let to = |name: &str, text: &str| {
+            let path = out.join(name);
+            fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+        to("table.md", &table)?;
+        to("results.json", &self.json(&machine, &comparisons))?;
+        let footer = format!("{}; medians of {} rounds", machine.describe(), self.rounds);
+        to("chart.svg", &chart::svg(&comparisons, &footer))?;
         Ok(())
+    }
+
+    /// Row by row, and in each allocator by allocator.
+    fn comparisons(&self) -> Vec<Comparison<'_>> {
+        let mut comparisons = Vec::new();
+        for row in &self.rows {
+            for allocator in &self.allocators {
+                let cells = self.cells.iter();
+                let cells =
+                    cells.filter(|cell| cell.row.key == row.key && cell.allocator == *allocator);
+                comparisons.push(Comparison::of(row, allocator, cells.collect()));
+            }
+        }
+        comparisons
+    }
+
+    fn table(&self, machine: &Machine, comparisons: &[Comparison]) -> String {
+        let mut text = format!(
+            "# millhand beside its peers\n\n\
+             {}. Medians of {} rounds; a ratio is our cost divided by theirs in the same round, and of all rounds the median: \
+             less than 1 is ours.\n\n\
+             | what | allocator | millhand | best peer | ratio | bare channel | ratio | aim |\n\
+             | --- | --- | ---: | --- | ---: | ---: | ---: | --- |\n",
+            machine.describe(),
+            self.rounds,
+        );
+        for c in comparisons {
+            let ours = c.find(c.row.ours()).and_then(Cell::spread);
+            let ours = ours.map_or("-".into(), |spread| figure(spread.median));
+            let median = |cell: &Cell| {
+                cell.spread()
+                    .map_or("-".into(), |spread| figure(spread.median))
+            };
+            let (best, to_best) = c
+                .best_peer
+                .map_or(("-".into(), "-".into()), |(cell, ratio)| {
+                    (
+                        format!("{} ({})", median(cell), cell.contender),
+                        format!("{ratio:.2}"),
+                    )
+                });
+            let (bare, to_bare) = c.bare.map_or(("-".into(), "-".into()), |(cell, ratio)| {
+                (median(cell), format!("{ratio:.2}"))
+            });
+            let title = format!("{}, {}", c.row.title, c.row.unit.name());
+            let (allocator, verdict) = (c.allocator, c.verdict());
+            writeln!(
+                text,
+                "| {title} | {allocator} | {ours} | {best} | {to_best} | {bare} | {to_bare} | {verdict} |"
+            )
+            .unwrap();
+        }
+        for row in &self.rows {
+            self.details(&mut text, row, comparisons);
+        }
+        text
+    }
+
+    /// All contenders of a row, with the spread.
+    fn details(&self, text: &mut String, row: &Row, comparisons: &[Comparison]) {
+        let allocators = self.allocators.join(" | ");
+        let lines = " --- |".repeat(self.allocators.len());
+        let (title, unit) = (row.title, row.unit.name());
+        let better = if row.unit.less_is_better() {
+            "less"
+        } else {
+            "more"
+        };
+        write!(
+            text,
+            "\n## {title}\n\n{unit}, {better} is better: median (and where the middle half lies)\n\n\
+             | contender | {allocators} |\n| --- |{lines}\n"
+        )
+        .unwrap();
+        let of_row = || comparisons.iter().filter(|c| c.row.key == row.key);
+        let measured = |name: &&&str| of_row().any(|c| c.find(name).is_some());
+        for contender in row.contenders.iter().filter(measured) {
+            let version = version(contender).filter(|_| *contender != row.ours());
+            let version = version.map_or(String::new(), |version| format!(" {version}"));
+            let yardstick = if row.yardsticks.contains(contender) {
+                " (yardstick)"
+            } else {
+                ""
+            };
+            write!(text, "| {contender}{version}{yardstick} |").unwrap();
+            for c in of_row() {
+                match c.find(contender).and_then(Cell::spread) {
+                    Some(Spread { low, median, high }) => {
+                        let (low, median, high) = (figure(low), figure(median), figure(high));
+                        write!(text, " {median} ({low} to {high}) |").unwrap();
+                    }
+                    None => write!(text, " - |").unwrap(),
+                }
+            }
+            text.push('\n');
+        }
+        for c in of_row() {
+            for cell in &c.cells {
+                for note in &cell.notes {
+                    write!(text, "\n{}, {}: {note}\n", cell.contender, cell.allocator).unwrap();
+                }
+            }
+        }
+    }
+
+    fn json(&self, machine: &Machine, comparisons: &[Comparison]) -> String {
+        let mut text = format!(
+            "{{\n\"machine\": {{\"cpu\": {}, \"cores\": {}, \"kernel\": {}, \"compiler\": {}, \"revision\": {}, \"date\": {}}},\n\
+             \"rounds\": {},\n\"rows\": [\n",
+            json_string(&machine.cpu),
+            machine.cores,
+            json_string(&machine.kernel),
+            json_string(&machine.compiler),
+            json_string(&machine.revision),
+            json_string(&machine.date),
+            self.rounds,
+        );
+        let rows: Vec<String> = comparisons.iter().map(json_comparison).collect();
+        text += &rows.join(",\n");
+        text += "\n]\n}\n";
+        text
+    }
+}
+
+fn json_comparison(c: &Comparison) -> String {
+    let mut text = format!(
+        "{{\"row\": {}, \"title\": {}, \"unit\": {}, \"less_is_better\": {}, \"allocator\": {},\n",
+        json_string(c.row.key),
+        json_string(c.row.title),
+        json_string(c.row.unit.name()),
+        c.row.unit.less_is_better(),
+        json_string(c.allocator),
+    );
+    let best = c.best_peer.map(|(cell, _)| json_string(cell.contender));
+    writeln!(
+        text,
+        " \"best_peer\": {}, \"ratio_to_best_peer\": {}, \"ratio_to_bare\": {},",
+        best.unwrap_or("null".to_owned()),
+        json_number(c.best_peer.map(|(_, ratio)| ratio)),
+        json_number(c.bare.map(|(_, ratio)| ratio)),
+    )
+    .unwrap();
+    let aims = c.verdicts.iter().map(|verdict| {
+        let against = match verdict.aim.against {
+            Against::BestPeer => "best peer",
+            Against::Contender(name) => name,
+            Against::Itself => "itself",
+        };
+        format!(
+            "{{\"against\": {}, \"bound\": {}, \"value\": {}, \"met\": {}}}",
+            json_string(against),
+            verdict.aim.bound,
+            json_number(verdict.value),
+            verdict
+                .met(c.row.unit)
+                .map_or("null".to_owned(), |met| met.to_string()),
+        )
+    });
+    writeln!(
+        text,
+        " \"aims\": [{}],",
+        aims.collect::<Vec<_>>().join(", ")
+    )
+    .unwrap();
+    let contenders = c.cells.iter().map(|cell| {
+        let figures = cell.figures.iter().map(|figure| json_number(*figure));
+        let spread = cell.spread();
+        format!(
+            "  {{\"contender\": {}, \"version\": {}, \"median\": {}, \"quartiles\": [{}, {}], \"figures\": [{}]}}",
+            json_string(cell.contender),
+            version(cell.contender).map_or("null".to_owned(), json_string),
+            json_number(spread.map(|spread| spread.median)),
+            json_number(spread.map(|spread| spread.low)),
+            json_number(spread.map(|spread| spread.high)),
+            figures.collect::<Vec<_>>().join(", "),
+        )
+    });
+    text += " \"contenders\": [\n";
+    text += &contenders.collect::<Vec<_>>().join(",\n");
+    text += "\n ]}";
+    text
+}
+
+/// With as many digits as mean something.
+pub fn figure(value: f64) -> String {
+    match value.abs() {
+        0.0..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+pub fn json_string(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control < ' ' => write!(quoted, "\\u{:04x}", u32::from(control)).unwrap(),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// JSON has no infinities and nothing that is not a number.
+pub fn json_number(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value.is_finite() => format!("{value:.4}"),
+        _ => "null".to_owned(),
     }
 }

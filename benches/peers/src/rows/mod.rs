@@ -18,6 +18,7 @@ pub const ALL: &[&Row] = &[
     &submit_join::SUBMIT_JOIN,
     &submit_join::SUBMIT_JOIN_2,
     &round_trip::ROUND_TRIP,
+    &round_trip::ROUND_TRIP_1,
     &execute::FOUR_PRODUCERS,
     &ten_us::TEN_US,
 ];

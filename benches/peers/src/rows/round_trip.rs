@@ -1,7 +1,7 @@
 //! One task at a time, there and back, and nobody else at work.
 
 use super::{Against, Aim, Row, Unit, cores, words};
-use crate::contenders::{self, Pool, with_pool};
+use crate::contenders::{self, POOLS, Pool, with_pool};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ const TRIPS: usize = 5_000;
 
 pub const ROUND_TRIP: Row = Row {
     key: "round-trip",
-    title: "round trip of one task, submit to join: idle pool, as many workers as cores",
+    title: "round trip of one task: idle pool, as many workers as cores",
     unit: Unit::Micros,
     contenders: contenders::ALL,
     yardsticks: &[],
@@ -17,11 +17,19 @@ pub const ROUND_TRIP: Row = Row {
         against: Against::BestPeer,
         bound: 0.20,
     }],
-    measure: |contender| with_pool!(contender, round_trip()),
+    measure: |contender| with_pool!(contender, round_trip(cores())),
 };
 
-fn round_trip<P: Pool>() -> f64 {
-    let pool = P::new(cores());
+pub const ROUND_TRIP_1: Row = Row {
+    key: "round-trip-1",
+    title: "round trip of one task: idle pool of one worker",
+    contenders: POOLS,
+    measure: |contender| with_pool!(contender, round_trip(1)),
+    ..ROUND_TRIP
+};
+
+fn round_trip<P: Pool>(workers: usize) -> f64 {
+    let pool = P::new(workers);
     let words = words();
     let mut trips = Vec::with_capacity(TRIPS);
     for trip in 0..TRIPS + TRIPS / 10 {

@@ -1,0 +1,180 @@
+//! The chart: for each row a panel of bars, one column an allocator. SVG by hand, with colours for light and dark pages.
+
+use crate::report::{Comparison, figure};
+use crate::rows::Against;
+use std::fmt::Write;
+
+const WIDTH: f64 = 440.0;
+const GAP: f64 = 24.0;
+const NAMES: f64 = 142.0;
+const FIGURES: f64 = 58.0;
+const BARS: f64 = WIDTH - NAMES - FIGURES;
+const HEAD: f64 = 40.0;
+const LINE: f64 = 17.0;
+const FOOT: f64 = 22.0;
+const TOP: f64 = 56.0;
+
+/// A bar this many times as long as the best is cut: a thread per task would leave nothing to be seen of the others.
+const CUT: f64 = 5.0;
+
+// A background of its own, so that it can be read on a page whose colours do not follow the reader's settings.
+const STYLE: &str = "
+text { font: 12px system-ui, sans-serif; fill: #24292f }
+.page { fill: #ffffff } .head { font-size: 13px; font-weight: 600 } .title { font-size: 18px; font-weight: 600 }
+.soft { fill: #57606a } .bar { fill: #afb8c1 } .bare { fill: #8c959f } .ours { fill: #0969da }
+.aim { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 3 2 }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 } .page { fill: #0d1117 } .soft { fill: #9198a1 } .bar { fill: #484f58 } .bare { fill: #6e7681 }
+.ours { fill: #4493f8 } .aim { stroke: #ff7b72 }
+}
+";
+
+/// Draws what `comparisons` has row by row, and in each allocator by allocator.
+pub fn svg(comparisons: &[Comparison], footer: &str) -> String {
+    let mut allocators: Vec<&str> = Vec::new();
+    let mut rows: Vec<&str> = Vec::new();
+    for c in comparisons {
+        if !allocators.contains(&c.allocator) {
+            allocators.push(c.allocator);
+        }
+        if !rows.contains(&c.row.key) {
+            rows.push(c.row.key);
+        }
+    }
+    let mut panels = String::new();
+    let mut y = TOP;
+    for row in rows {
+        let of_row: Vec<&Comparison> = comparisons.iter().filter(|c| c.row.key == row).collect();
+        let bars = of_row.iter().map(|c| c.cells.len()).max().unwrap_or(0);
+        for c in of_row {
+            let column = allocators.iter().position(|name| *name == c.allocator);
+            let x = GAP + column.unwrap_or(0) as f64 * (WIDTH + GAP);
+            panel(&mut panels, c, x, y);
+        }
+        y += HEAD + bars as f64 * LINE + FOOT;
+    }
+    let width = GAP + allocators.len() as f64 * (WIDTH + GAP);
+    // The footer may be longer than one column is wide.
+    let lines: Vec<&str> = footer.split("; ").collect();
+    let height = y + lines.len() as f64 * 16.0 + 12.0;
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         role=\"img\">\n<title>millhand beside its peers</title>\n<style>{STYLE}</style>\n\
+         <rect class=\"page\" width=\"{width}\" height=\"{height}\"/>\n\
+         <text class=\"title\" x=\"{GAP}\" y=\"32\">millhand beside its peers</text>\n"
+    );
+    text += &panels;
+    for line in lines {
+        y += 16.0;
+        writeln!(
+            text,
+            "<text class=\"soft\" x=\"{GAP}\" y=\"{y}\">{}</text>",
+            escaped(line)
+        )
+        .unwrap();
+    }
+    text += "</svg>\n";
+    text
+}
+
+fn panel(text: &mut String, c: &Comparison, x: f64, y: f64) {
+    let title = escaped(c.row.title);
+    let better = if c.row.unit.less_is_better() {
+        "less"
+    } else {
+        "more"
+    };
+    let mut facts = format!(
+        "{}, {} is better; {}",
+        c.row.unit.name(),
+        better,
+        c.allocator
+    );
+    if let Some((peer, ratio)) = c.best_peer {
+        write!(facts, "; {ratio:.2} of {}", peer.contender).unwrap();
+    }
+    writeln!(
+        text,
+        "<text class=\"head\" x=\"{x}\" y=\"{}\">{title}</text>",
+        y + 14.0
+    )
+    .unwrap();
+    writeln!(
+        text,
+        "<text class=\"soft\" x=\"{x}\" y=\"{}\">{}</text>",
+        y + 30.0,
+        escaped(&facts)
+    )
+    .unwrap();
+
+    let medians = c
+        .cells
+        .iter()
+        .filter_map(|cell| cell.spread())
+        .map(|spread| spread.median);
+    let (least, most) = medians.fold((f64::INFINITY, 0.0_f64), |(least, most), median| {
+        (least.min(median), most.max(median))
+    });
+    let aims: Vec<f64> = aims(c).collect();
+    let scale = aims.iter().copied().fold(most.min(least * CUT), f64::max);
+    let left = x + NAMES;
+    let mut line = y + HEAD;
+    for cell in &c.cells {
+        let Some(spread) = cell.spread() else {
+            continue;
+        };
+        let class = match cell.contender {
+            name if name == c.row.ours() => "ours",
+            crate::contenders::BARE => "bare",
+            _ => "bar",
+        };
+        let length = (spread.median / scale).min(1.0) * BARS;
+        let cut = if spread.median > scale { "» " } else { "" };
+        let (name, figure) = (escaped(cell.contender), figure(spread.median));
+        let base = line + 11.0;
+        writeln!(
+            text,
+            "<text x=\"{:.1}\" y=\"{base:.1}\" text-anchor=\"end\">{name}</text>\
+             <rect class=\"{class}\" x=\"{left:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"12\"/>\
+             <text x=\"{:.1}\" y=\"{base:.1}\">{cut}{figure}</text>",
+            left - 6.0,
+            line + 1.0,
+            left + length + 5.0,
+        )
+        .unwrap();
+        line += LINE;
+    }
+    for aim in aims {
+        let at = left + aim / scale * BARS;
+        writeln!(
+            text,
+            "<line class=\"aim\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{line:.1}\"/>",
+            y + HEAD - 3.0
+        )
+        .unwrap();
+    }
+}
+
+/// Where the aims lie among the figures: what ours would have to be, by the medians.
+fn aims(c: &Comparison) -> impl Iterator<Item = f64> {
+    c.verdicts.iter().filter_map(|verdict| {
+        let bound = verdict.aim.bound;
+        let theirs = match verdict.aim.against {
+            Against::Itself => return Some(bound),
+            Against::BestPeer => c.best_peer.map(|(cell, _)| cell),
+            Against::Contender(name) => c.find(name),
+        };
+        let median = theirs?.spread()?.median;
+        Some(if c.row.unit.less_is_better() {
+            median * bound
+        } else {
+            median / bound
+        })
+    })
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
