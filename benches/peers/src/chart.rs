@@ -1,5 +1,6 @@
 //! The chart: for each row a panel of bars, one column an allocator. SVG by hand, with colours for light and dark pages.
 
+use crate::contenders::BARE;
 use crate::report::{Comparison, figure};
 use crate::rows::Against;
 use std::fmt::Write;
@@ -12,7 +13,13 @@ const BARS: f64 = WIDTH - NAMES - FIGURES;
 const HEAD: f64 = 40.0;
 const LINE: f64 = 17.0;
 const FOOT: f64 = 22.0;
-const TOP: f64 = 56.0;
+const TOP: f64 = 90.0;
+
+const TITLE: &str = "millhand beside its peers";
+const LEGEND: [&str; 2] = [
+    "Medians; shorter is better, but for shares of the ideal.",
+    "Dashed: the aim, by the medians. »: a bar that goes on.",
+];
 
 /// A bar this many times as long as the best is cut: a thread per task would leave nothing to be seen of the others.
 const CUT: f64 = 5.0;
@@ -21,10 +28,11 @@ const CUT: f64 = 5.0;
 const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .page { fill: #ffffff } .head { font-size: 13px; font-weight: 600 } .title { font-size: 18px; font-weight: 600 }
-.soft { fill: #57606a } .bar { fill: #afb8c1 } .bare { fill: #8c959f } .ours { fill: #0969da }
+.soft { fill: #57606a } .name { text-anchor: end } .figure { paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
+.bar { fill: #afb8c1 } .bare { fill: #8c959f } .ours { fill: #0969da }
 .aim { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 3 2 }
 @media (prefers-color-scheme: dark) {
-text { fill: #e6edf3 } .page { fill: #0d1117 } .soft { fill: #9198a1 } .bar { fill: #484f58 } .bare { fill: #6e7681 }
+text { fill: #e6edf3 } .page { fill: #0d1117 } .figure { stroke: #0d1117 } .soft { fill: #9198a1 } .bar { fill: #484f58 } .bare { fill: #6e7681 }
 .ours { fill: #4493f8 } .aim { stroke: #ff7b72 }
 }
 ";
@@ -59,100 +67,105 @@ pub fn svg(comparisons: &[Comparison], footer: &str) -> String {
     let height = y + lines.len() as f64 * 16.0 + 12.0;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-         role=\"img\">\n<title>millhand beside its peers</title>\n<style>{STYLE}</style>\n\
-         <rect class=\"page\" width=\"{width}\" height=\"{height}\"/>\n\
-         <text class=\"title\" x=\"{GAP}\" y=\"32\">millhand beside its peers</text>\n"
+         role=\"img\">\n<title>{TITLE}</title>\n<style>{STYLE}</style>\n\
+         <rect class=\"page\" width=\"{width}\" height=\"{height}\"/>\n"
     );
+    label(&mut text, "title", GAP, 32.0, TITLE);
+    for (line, words) in LEGEND.iter().enumerate() {
+        label(&mut text, "soft", GAP, 52.0 + 16.0 * line as f64, words);
+    }
     text += &panels;
     for line in lines {
         y += 16.0;
-        writeln!(
-            text,
-            "<text class=\"soft\" x=\"{GAP}\" y=\"{y}\">{}</text>",
-            escaped(line)
-        )
-        .unwrap();
+        label(&mut text, "soft", GAP, y, line);
     }
     text += "</svg>\n";
     text
 }
 
 fn panel(text: &mut String, c: &Comparison, x: f64, y: f64) {
-    let title = escaped(c.row.title);
-    let better = if c.row.unit.less_is_better() {
-        "less"
-    } else {
-        "more"
-    };
-    let mut facts = format!(
-        "{}, {} is better; {}",
-        c.row.unit.name(),
-        better,
-        c.allocator
-    );
-    if let Some((peer, ratio)) = c.best_peer {
-        write!(facts, "; {ratio:.2} of {}", peer.contender).unwrap();
+    let mut facts = format!("{}; {}", c.allocator, c.row.unit.name());
+    if let Some((_, ratio)) = c.best_peer {
+        write!(facts, "; {ratio:.2} of the best peer").unwrap();
     }
-    writeln!(
-        text,
-        "<text class=\"head\" x=\"{x}\" y=\"{}\">{title}</text>",
-        y + 14.0
-    )
-    .unwrap();
-    writeln!(
-        text,
-        "<text class=\"soft\" x=\"{x}\" y=\"{}\">{}</text>",
-        y + 30.0,
-        escaped(&facts)
-    )
-    .unwrap();
+    let verdicts = c.verdicts.iter();
+    let mut met = verdicts.filter_map(|verdict| verdict.met(c.row.unit));
+    facts += match met.next().map(|first| first && met.all(|met| met)) {
+        Some(true) => "; aim met",
+        Some(false) => "; aim missed",
+        None => "",
+    };
+    label(text, "head", x, y + 14.0, c.row.title);
+    label(text, "soft", x, y + 30.0, &facts);
 
-    let medians = c
-        .cells
-        .iter()
-        .filter_map(|cell| cell.spread())
-        .map(|spread| spread.median);
-    let (least, most) = medians.fold((f64::INFINITY, 0.0_f64), |(least, most), median| {
-        (least.min(median), most.max(median))
-    });
-    let aims: Vec<f64> = aims(c).collect();
-    let scale = aims.iter().copied().fold(most.min(least * CUT), f64::max);
+    let scale = scale(c);
     let left = x + NAMES;
     let mut line = y + HEAD;
+    // Above the lines that mark the aims, which are above the bars.
+    let mut labels = String::new();
     for cell in &c.cells {
         let Some(spread) = cell.spread() else {
             continue;
         };
         let class = match cell.contender {
             name if name == c.row.ours() => "ours",
-            crate::contenders::BARE => "bare",
+            BARE => "bare",
             _ => "bar",
         };
         let length = (spread.median / scale).min(1.0) * BARS;
-        let cut = if spread.median > scale { "» " } else { "" };
-        let (name, figure) = (escaped(cell.contender), figure(spread.median));
-        let base = line + 11.0;
+        let top = line + 1.0;
         writeln!(
             text,
-            "<text x=\"{:.1}\" y=\"{base:.1}\" text-anchor=\"end\">{name}</text>\
-             <rect class=\"{class}\" x=\"{left:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"12\"/>\
-             <text x=\"{:.1}\" y=\"{base:.1}\">{cut}{figure}</text>",
-            left - 6.0,
-            line + 1.0,
-            left + length + 5.0,
+            "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{length:.1}\" height=\"12\"/>"
         )
         .unwrap();
+        let cut = if spread.median > scale { "» " } else { "" };
+        let figure = format!("{cut}{}", figure(spread.median));
+        label(&mut labels, "name", left - 6.0, line + 11.0, cell.contender);
+        label(
+            &mut labels,
+            "figure",
+            left + length + 5.0,
+            line + 11.0,
+            &figure,
+        );
         line += LINE;
     }
-    for aim in aims {
-        let at = left + aim / scale * BARS;
+    for aim in aims(c) {
+        let (at, top) = (left + aim / scale * BARS, y + HEAD - 3.0);
         writeln!(
             text,
-            "<line class=\"aim\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{line:.1}\"/>",
-            y + HEAD - 3.0
+            "<line class=\"aim\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{top:.1}\" y2=\"{line:.1}\"/>"
         )
         .unwrap();
     }
+    *text += &labels;
+}
+
+fn label(text: &mut String, class: &str, x: f64, y: f64, words: &str) {
+    let words = words
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    writeln!(
+        text,
+        "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{words}</text>"
+    )
+    .unwrap();
+}
+
+/// The figure whose bar has the whole length.
+fn scale(c: &Comparison) -> f64 {
+    let spreads = c.cells.iter().filter_map(|cell| cell.spread());
+    let medians: Vec<f64> = spreads.map(|spread| spread.median).collect();
+    let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = medians.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let cut = if c.row.unit.less_is_better() {
+        least * CUT
+    } else {
+        most
+    };
+    aims(c).fold(most.min(cut), f64::max)
 }
 
 /// Where the aims lie among the figures: what ours would have to be, by the medians.
@@ -171,10 +184,4 @@ fn aims(c: &Comparison) -> impl Iterator<Item = f64> {
             median / bound
         })
     })
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }

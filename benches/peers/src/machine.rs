@@ -61,18 +61,19 @@ fn answer(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// The version of the crate behind a contender, as locked; none for those that are not one crate.
-pub fn version(contender: &str) -> Option<&'static str> {
-    let krate = match contender {
+/// Name and version of the crate behind a contender, as locked; none for those that are not one crate.
+pub fn behind(contender: &str) -> Option<String> {
+    let name = match contender {
         c::BARE => "crossbeam-channel",
         "par_bridge" | "par_iter" | "join" => c::RAYON,
         name => name,
     };
     let lock = include_str!("../Cargo.lock");
-    let name = format!("name = \"{krate}\"");
-    let mut lines = lock.lines().skip_while(|line| **line != name);
-    lines
+    let entry = format!("name = \"{name}\"");
+    let mut lines = lock.lines().skip_while(|line| **line != entry);
+    let version = lines
         .nth(1)?
         .strip_prefix("version = \"")?
-        .strip_suffix('"')
+        .strip_suffix('"')?;
+    Some(format!("{name} {version}"))
 }

@@ -87,7 +87,7 @@ fn drive(words: &[&str]) -> Outcome<()> {
             }
         }
     }
-    results.write(&options.out)
+    results.write(&options.out())
 }
 
 /// Starts a child, and reads its figure and notes. What went wrong there is told, and does not end the run.

@@ -12,7 +12,7 @@ pub struct Options {
     pub rows: Vec<&'static Row>,
     pub contenders: Vec<&'static str>,
     pub allocators: Vec<&'static str>,
-    pub out: PathBuf,
+    out: Option<PathBuf>,
 }
 
 impl Options {
@@ -23,7 +23,7 @@ impl Options {
             rows: rows::ALL.to_vec(),
             contenders: contenders(),
             allocators: ALLOCATORS.to_vec(),
-            out: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results"),
+            out: None,
         };
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
@@ -43,11 +43,22 @@ impl Options {
                 "--rows" => options.rows = list(value()?, row)?,
                 "--contenders" => options.contenders = list(value()?, contender)?,
                 "--allocators" => options.allocators = list(value()?, allocator)?,
-                "--out" => options.out = value()?.into(),
+                "--out" => options.out = Some(value()?.into()),
                 _ => return Err(format!("no option {word:?}\n\n{}", help()).into()),
             }
         }
         Ok(Some(options))
+    }
+
+    /// Where to write. What was measured in part does not take the place of a whole run's results, unless told to.
+    pub fn out(&self) -> PathBuf {
+        let whole = self.rounds >= LEAST_ROUNDS
+            && self.rows.len() == rows::ALL.len()
+            && self.contenders.len() == contenders().len()
+            && self.allocators.len() == ALLOCATORS.len();
+        let default = if whole { "results" } else { "target/try-out" };
+        let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        self.out.clone().unwrap_or_else(|| package.join(default))
     }
 }
 
@@ -60,7 +71,7 @@ pub fn help() -> String {
 --rows A,B           only these: {}
 --contenders A,B     only these: {}
 --allocators A,B     only these: {}
---out DIR            where to write; benches/peers/results unless told",
+--out DIR            where to write; unless told, benches/peers/results for a whole run, target/try-out there for a part",
         keys.join(", "),
         contenders().join(", "),
         ALLOCATORS.join(", "),

@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::chart;
 use crate::contenders::BARE;
-use crate::machine::{Machine, version};
+use crate::machine::{Machine, behind};
 use crate::options::Options;
 use crate::rows::{Against, Aim, Row, Unit};
 use std::fmt::Write;
@@ -216,7 +216,7 @@ impl Results {
         fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
         to("table.md", &table)?;
         to("results.json", &self.json(&machine, &comparisons))?;
-        let footer = format!("{}; medians of {} rounds", machine.describe(), self.rounds);
+        let footer = format!("{}; rounds: {}", machine.describe(), self.rounds);
         to("chart.svg", &chart::svg(&comparisons, &footer))?;
         Ok(())
     }
@@ -238,7 +238,7 @@ impl Results {
     fn table(&self, machine: &Machine, comparisons: &[Comparison]) -> String {
         let mut text = format!(
             "# millhand beside its peers\n\n\
-             {}. Medians of {} rounds; a ratio is our cost divided by theirs in the same round, and of all rounds the median: \
+             {}. Rounds: {}. Figures are medians; a ratio is our cost divided by theirs in the same round, and of all rounds the median: \
              less than 1 is ours.\n\n\
              | what | allocator | millhand | best peer | ratio | bare channel | ratio | aim |\n\
              | --- | --- | ---: | --- | ---: | ---: | ---: | --- |\n",
@@ -296,14 +296,18 @@ impl Results {
         let of_row = || comparisons.iter().filter(|c| c.row.key == row.key);
         let measured = |name: &&&str| of_row().any(|c| c.find(name).is_some());
         for contender in row.contenders.iter().filter(measured) {
-            let version = version(contender).filter(|_| *contender != row.ours());
-            let version = version.map_or(String::new(), |version| format!(" {version}"));
+            // Ours has no number that means anything: the revision is said above.
+            let name = match behind(contender) {
+                Some(named) if named.starts_with(contender) && *contender != row.ours() => named,
+                Some(named) if *contender != row.ours() => format!("{contender} ({named})"),
+                _ => (*contender).to_owned(),
+            };
             let yardstick = if row.yardsticks.contains(contender) {
                 " (yardstick)"
             } else {
                 ""
             };
-            write!(text, "| {contender}{version}{yardstick} |").unwrap();
+            write!(text, "| {name}{yardstick} |").unwrap();
             for c in of_row() {
                 match c.find(contender).and_then(Cell::spread) {
                     Some(Spread { low, median, high }) => {
@@ -387,9 +391,9 @@ fn json_comparison(c: &Comparison) -> String {
         let figures = cell.figures.iter().map(|figure| json_number(*figure));
         let spread = cell.spread();
         format!(
-            "  {{\"contender\": {}, \"version\": {}, \"median\": {}, \"quartiles\": [{}, {}], \"figures\": [{}]}}",
+            "  {{\"contender\": {}, \"crate\": {}, \"median\": {}, \"quartiles\": [{}, {}], \"figures\": [{}]}}",
             json_string(cell.contender),
-            version(cell.contender).map_or("null".to_owned(), json_string),
+            behind(cell.contender).map_or("null".to_owned(), |named| json_string(&named)),
             json_number(spread.map(|spread| spread.median)),
             json_number(spread.map(|spread| spread.low)),
             json_number(spread.map(|spread| spread.high)),
@@ -429,5 +433,72 @@ pub fn json_number(value: Option<f64>) -> String {
     match value {
         Some(value) if value.is_finite() => format!("{value:.4}"),
         _ => "null".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows;
+
+    fn cell(row: &'static Row, contender: &'static str, figures: &[Option<f64>]) -> Cell {
+        Cell {
+            row,
+            allocator: "system",
+            contender,
+            figures: figures.to_vec(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn row(key: &str) -> &'static Row {
+        rows::ALL.iter().find(|row| row.key == key).unwrap()
+    }
+
+    #[test]
+    fn the_middle_half_is_between_the_quartiles() {
+        assert_eq!(Spread::of(Vec::new()), None);
+        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
+        assert_eq!((spread.low, spread.median, spread.high), (1.75, 2.5, 3.25));
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_the_rounds_that_both_have() {
+        let ours = cell(
+            row("execute"),
+            "millhand",
+            &[Some(1.0), Some(8.0), None, Some(3.0)],
+        );
+        let theirs = cell(
+            row("execute"),
+            "bare",
+            &[Some(2.0), Some(4.0), Some(9.0), Some(3.0)],
+        );
+        assert_eq!(ours.ratio_to(&theirs), Some(1.0));
+        // Of shares more is better: half of theirs is twice the cost.
+        let ours = cell(row("ten-us"), "millhand", &[Some(0.4)]);
+        let theirs = cell(row("ten-us"), "bare", &[Some(0.8)]);
+        assert_eq!(ours.ratio_to(&theirs), Some(2.0));
+    }
+
+    #[test]
+    fn the_best_peer_is_never_the_bare_channel() {
+        let ours = cell(row("execute"), "millhand", &[Some(3.0)]);
+        let bare = cell(row("execute"), "bare", &[Some(1.0)]);
+        let peer = cell(row("execute"), "rayon", &[Some(4.0)]);
+        let worse = cell(row("execute"), "tokio", &[Some(5.0)]);
+        let cells = vec![&ours, &bare, &worse, &peer];
+        let comparison = Comparison::of(row("execute"), "system", cells);
+        let (best, ratio) = comparison.best_peer.unwrap();
+        assert_eq!((best.contender, ratio), ("rayon", 0.75));
+        let expected = "≤ 1.00 of the best peer: met; ≤ 1.05 of bare: missed: 3.00";
+        assert_eq!(comparison.verdict(), expected);
+    }
+
+    #[test]
+    fn a_share_has_to_be_at_least_its_aim() {
+        let ours = cell(row("ten-us"), "millhand", &[Some(0.96)]);
+        let comparison = Comparison::of(row("ten-us"), "system", vec![&ours]);
+        assert_eq!(comparison.verdict(), "≥ 0.95: met");
     }
 }

@@ -116,6 +116,15 @@ pub fn nanos_each(time: Duration, count: u64) -> f64 {
     time.as_nanos() as f64 / count as f64
 }
 
+/// The mean of the middle half: what the machine's other work fell into does not count, and of the rest no single figure
+/// decides alone, as a median would have it when there are two ways that things may go.
+pub fn middle_half(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let quarter = figures.len() / 4;
+    let middle = &figures[quarter..figures.len() - quarter];
+    middle.iter().sum::<f64>() / middle.len() as f64
+}
+
 /// How many tasks have run, counted so that the counting costs next to nothing and is no meeting point: each of the first
 /// threads has a cache line of its own, and somebody who has time adds them up. What all pools have in common to wait for
 /// their last task by, without a word from the pool.

@@ -1,6 +1,6 @@
 //! Tasks of ten microseconds of plain work: how much of the machine is left for it.
 
-use super::{Against, Aim, Ran, Row, Unit, cores, tasks, use_up, words};
+use super::{Against, Aim, Ran, Row, Unit, cores, middle_half, tasks, use_up, words};
 use crate::contenders::{self, Pool, with_pool};
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const LENGTH: Duration = Duration::from_micros(10);
+const TURNS: u64 = 5;
 
 pub const TEN_US: Row = Row {
     key: "ten-us",
@@ -19,7 +20,7 @@ pub const TEN_US: Row = Row {
         against: Against::Itself,
         bound: 0.95,
     }],
-    measure: |contender| with_pool!(contender, ten_us(tasks(contender).min(10_000))),
+    measure: |contender| with_pool!(contender, ten_us(tasks(contender).min(20_000))),
 };
 
 fn ten_us<P: Pool>(tasks: u64) -> f64 {
@@ -38,11 +39,16 @@ fn ten_us<P: Pool>(tasks: u64) -> f64 {
         })
     };
     run(tasks / 10);
-    // Before and after: a machine that slows down meanwhile slows down both sides.
-    let before = ideal(tasks, steps);
-    let took = run(tasks);
-    let after = ideal(tasks, steps);
-    (before + after).as_secs_f64() / 2.0 / took.as_secs_f64()
+    // In turns, so that a machine that slows down meanwhile slows down both sides.
+    let mut before = ideal(tasks / TURNS, steps);
+    let shares = (0..TURNS).map(|_| {
+        let took = run(tasks / TURNS);
+        let after = ideal(tasks / TURNS, steps);
+        let share = (before + after).as_secs_f64() / 2.0 / took.as_secs_f64();
+        before = after;
+        share
+    });
+    middle_half(shares.collect())
 }
 
 /// Steps that hang on each other, so that no compiler and no processor does them all at once.
