@@ -5,7 +5,7 @@
 use crate::cancel::CancelToken;
 use crate::context_var::Context;
 use crate::error::TaskError;
-use crate::extras::{Rest, Whereabouts};
+use crate::extras::{Place, Rest, Whereabouts};
 
 pub(crate) type Outcome<T> = Result<T, TaskError>;
 
@@ -20,11 +20,26 @@ pub(crate) struct Aftermath<T> {
 /// Work to be run.
 pub(crate) struct Claimed<W> {
     pub(crate) work: W,
+    /// Nothing for a task without extras.
+    pub(crate) baggage: Option<Baggage>,
+}
+
+/// What goes with work.
+pub(crate) struct Baggage {
     pub(crate) token: Option<CancelToken>,
     /// To be entered.
     pub(crate) context: Context,
-    /// The token of the attempt before: dropped where no lock is held.
-    pub(crate) _stale: Option<CancelToken>,
+    /// To be given back, and the token of the attempt before to be dropped, before the body runs and where no lock is held.
+    pub(crate) place: Option<Place>,
+    pub(crate) stale: Option<CancelToken>,
+}
+
+impl Baggage {
+    /// What the body is to have of it; the rest is let go.
+    pub(crate) fn unpack(self) -> (Option<CancelToken>, Context) {
+        drop((self.place, self.stale));
+        (self.token, self.context)
+    }
 }
 
 /// What a cancel found.

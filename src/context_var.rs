@@ -212,11 +212,13 @@ impl fmt::Debug for Context {
 }
 
 /// Whether a task that is submitted here inherits anything.
+#[inline]
 pub(crate) fn is_set_here() -> bool {
     IN_USE.load(Ordering::Relaxed) && HERE.with(|here| !here.borrow().is_empty())
 }
 
 /// Makes `context` this thread's, an empty one too, until the guard is dropped.
+#[inline]
 pub(crate) fn enter(context: Context) -> Inside {
     if !IN_USE.load(Ordering::Relaxed) {
         return Inside(None);

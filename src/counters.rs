@@ -39,7 +39,11 @@ impl Striped {
     /// Adds one. Sequentially consistent, since quiescence is argued from the order of these (see `pool::quiet`); on
     /// the common processors a relaxed addition costs the same.
     pub(crate) fn add(&self) {
-        self.0[stripe()].0.fetch_add(1, Ordering::SeqCst);
+        self.add_many(1);
+    }
+
+    pub(crate) fn add_many(&self, n: u64) {
+        self.0[stripe()].0.fetch_add(n, Ordering::SeqCst);
     }
 
     /// The sum: at least what it was when the call began, at most what it is when it returns.
@@ -48,6 +52,26 @@ impl Striped {
             .iter()
             .map(|stripe| stripe.0.load(Ordering::SeqCst))
             .sum()
+    }
+}
+
+/// What one thread has counted and not added to the sum that others go by: they may look, it alone changes it.
+#[derive(Debug, Default)]
+pub(crate) struct Unsaid(AtomicU64);
+
+impl Unsaid {
+    pub(crate) fn add(&self) {
+        self.0.store(self.get() + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self) -> u64 {
+        let counted = self.get();
+        self.0.store(0, Ordering::Relaxed);
+        counted
     }
 }
 

@@ -205,6 +205,8 @@ impl fmt::Display for Who {
 /// The part of it that only tasks with extras have.
 #[derive(Default)]
 pub(crate) struct Rest {
+    /// What the callbacks are told, once that is known.
+    pub(crate) summary: Option<Summary>,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) started: Option<Instant>,
     pub(crate) watchers: Vec<Watcher>,
@@ -222,6 +224,7 @@ impl<P> Extras<P> {
     /// What settling leaves to be done, taken out.
     pub(crate) fn rest(&mut self) -> Box<Rest> {
         Box::new(Rest {
+            summary: None,
             name: self.name.clone(),
             started: self.started,
             watchers: mem::take(&mut self.watchers),

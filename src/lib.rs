@@ -357,6 +357,7 @@ mod sim;
 mod simulation;
 mod slot;
 mod spawn;
+mod spin;
 mod sync;
 mod task;
 mod wake;

@@ -30,6 +30,7 @@ pub(crate) fn shield(what: &str, f: impl FnOnce()) {
 }
 
 /// Drops a value of the user's where a panic could do harm.
+#[inline]
 pub(crate) fn discard<T>(value: T) {
     if std::mem::needs_drop::<T>() {
         shield("the drop of a closure, a result or a context value", || {

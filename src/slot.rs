@@ -23,8 +23,7 @@
 //
 // Whatever belongs to the user (work, outcome, callbacks) is moved out under the lock and dropped or run after it.
 
-use crate::aftermath::{Aftermath, Cancelled, Claimed, Outcome, TimedOut, Unrun};
-use crate::context_var::Context;
+use crate::aftermath::{Aftermath, Baggage, Cancelled, Claimed, Outcome, TimedOut, Unrun};
 use crate::error::TaskError;
 use crate::event::OutcomeKind;
 use crate::extras::{Course, Extras, Whereabouts};
@@ -32,6 +31,7 @@ use crate::fork;
 use crate::here;
 use crate::reason::CancelReason;
 use crate::seat::{self, Wait};
+use crate::spin::spin;
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Wake;
@@ -147,25 +147,26 @@ impl<W, T, P> Slot<W, T, P> {
             unreachable!("looked at above, under the same lock")
         };
         self.raise(&inner, CLAIMED);
-        let (place, token, context, stale) = match &mut inner.extras {
-            Some(extras) => {
-                let now = || here::clock_of(self.owner).now();
-                extras.started.get_or_insert_with(now);
-                let course = extras.course.as_deref_mut();
-                let stale = course.and_then(|course| course.begin(begin));
-                let (token, context) = (extras.token.clone(), extras.context.clone());
-                (extras.place.take(), token, context, stale)
-            }
-            None => (None, None, Context::default(), None),
-        };
+        let baggage = inner
+            .extras
+            .as_deref_mut()
+            .map(|extras| self.pack(extras, begin));
         drop(inner);
-        drop(place);
-        Some(Claimed {
-            work,
-            token,
-            context,
-            _stale: stale,
-        })
+        Some(Claimed { work, baggage })
+    }
+
+    /// What goes with the work of an attempt that begins.
+    fn pack(&self, extras: &mut Extras<P>, begin: impl FnOnce(&mut Course<P>)) -> Baggage {
+        let now = || here::clock_of(self.owner).now();
+        extras.started.get_or_insert_with(now);
+        let course = extras.course.as_deref_mut();
+        let stale = course.and_then(|course| course.begin(begin));
+        Baggage {
+            token: extras.token.clone(),
+            context: extras.context.clone(),
+            place: extras.place.take(),
+            stale,
+        }
     }
 
     /// Takes the work of a failed attempt back, for another one; given back when there will be none: the task was asked
@@ -402,7 +403,7 @@ impl<W, T, P> Slot<W, T, P> {
         let clock = here::clock_of(self.owner);
         // In a simulation nobody else runs meanwhile.
         let spins = clock.simulated().is_none();
-        if spins && crate::sync::spin(|| self.is_settled()) {
+        if spins && spin(|| self.is_settled()) {
             return Ok(true);
         }
         if fork::is_foreign(self.owner) {

@@ -13,36 +13,6 @@ pub(crate) use loom::sync::atomic;
 #[cfg(loom)]
 pub(crate) use model::{Condvar, Mutex, MutexGuard};
 
-/// Asks `done` a few microseconds long, with pause instructions between; says whether it came true.
-///
-/// A hand-off between two running threads takes less than parking and being woken, so whoever is about to park tries
-/// this first. No `yield_now` in here: on a loaded machine it doubled the round trip.
-pub(crate) fn spin(mut done: impl FnMut() -> bool) -> bool {
-    for _ in 0..spins() {
-        if done() {
-            return true;
-        }
-        std::hint::spin_loop();
-    }
-    done()
-}
-
-#[cfg(not(loom))]
-fn spins() -> u32 {
-    use std::sync::OnceLock;
-    // About 5 us where a pause takes 40 ns. With a single processor whoever we wait for cannot run while we spin.
-    static SPINS: OnceLock<u32> = OnceLock::new();
-    *SPINS.get_or_init(|| match std::thread::available_parallelism() {
-        Ok(n) if n.get() == 1 => 0,
-        _ => 120,
-    })
-}
-
-#[cfg(loom)]
-fn spins() -> u32 {
-    0
-}
-
 #[cfg(loom)]
 mod model {
     //! loom's locks behind the signatures of parking_lot.

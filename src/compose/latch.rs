@@ -9,8 +9,9 @@
 use crate::here;
 use crate::seat;
 use crate::sim;
+use crate::spin::spin;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, spin};
+use crate::sync::{Condvar, Mutex};
 use crate::wake::Wake;
 use std::sync::{Arc, Weak};
 

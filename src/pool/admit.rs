@@ -11,7 +11,7 @@ use crate::pool::crew::Desk;
 use crate::pool::intake::Hold;
 use crate::pool::phase::Phase;
 use crate::pool::queue::{RunQueue, Ticket};
-use crate::task::{Cell, Plan, Policy, TaskHandle, Work, set_out, settled};
+use crate::task::{Cell, Job, Plan, Policy, Queued, TaskHandle, Work, set_out, settled};
 use std::sync::Arc;
 
 impl Core {
@@ -52,7 +52,11 @@ impl Core {
         if spec.plan.is_some() {
             return cell.send_off();
         }
-        self.queue.push(Ticket::new(cell));
+        self.enqueue(cell);
+    }
+
+    fn enqueue(self: &Arc<Self>, task: Arc<dyn Queued>) {
+        self.queue.push(Ticket::new(task));
         self.something_is_ready();
     }
 
@@ -144,6 +148,14 @@ impl Core {
     ) -> Result<(), SubmitError<W>> {
         match self.admit(spec, hold) {
             Ok(place) => {
+                if place.is_none()
+                    && self.takes_jobs
+                    && spec.is_plain()
+                    && !context_var::is_set_here()
+                {
+                    self.enqueue(Job::new(site, work));
+                    return Ok(());
+                }
                 let extras = self.extras(spec, place);
                 self.send(spec, self.cell(site, spec, work, extras, true));
                 Ok(())
@@ -186,11 +198,14 @@ impl Core {
         spec: &Spec,
         place: Option<Place>,
     ) -> Option<Box<Extras<Policy>>> {
-        if let Some(plan) = &spec.plan {
-            return Some(set_out(plan, self.clone(), spec.name.clone(), place, 0));
+        if place.is_none() && spec.is_plain() && !context_var::is_set_here() {
+            return None;
         }
-        (spec.name.is_some() || place.is_some() || context_var::is_set_here())
-            .then(|| Extras::new(spec.name.clone(), place, None))
+        let name = spec.name.clone();
+        Some(match &spec.plan {
+            Some(plan) => set_out(plan, self.clone(), name, place, 0),
+            None => Extras::new(name, place, None),
+        })
     }
 
     /// Puts a task of each worker's own into its mailbox.

@@ -22,7 +22,8 @@ use crate::pool::schedules::Schedules;
 use crate::pool::seats::Seats;
 use crate::pool::timer::Timer;
 use crate::reason::CancelReason;
-use crate::task::{self, AnyTask, CancelOutcome, Plan, Remains, TaskRef};
+use crate::spin::Spinners;
+use crate::task::{self, AnyTask, Dismissed, Plan, Queued, Remains, TaskRef};
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     /// For whoever has a reference and needs a share.
     pub(crate) me: Weak<Core>,
     pub(crate) options: Options,
+    /// Whether what is fire-and-forget goes as a job; hooks and traces want a task.
+    pub(crate) takes_jobs: bool,
     pub(crate) queue: ChannelQueue,
     pub(crate) intake: Option<Arc<Intake>>,
     pub(crate) timer: Arc<Timer>,
@@ -56,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) not_due: Mutex<Vec<PendingTask>>,
     pub(crate) schedules: Schedules,
     pub(crate) seats: Seats,
+    pub(crate) spinners: Spinners,
     pub(crate) crew: Mutex<Crew>,
     pub(crate) counts: Counts,
     /// Since when each running task is known to run, as far as a shutdown has looked.
@@ -86,6 +90,12 @@ pub(crate) struct Spec {
     pub(crate) plan: Option<Arc<Plan>>,
 }
 
+impl Spec {
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plan.is_none() && self.name.is_none() && self.token.is_none()
+    }
+}
+
 /// What a task without options asks for.
 pub(crate) static PLAIN: Spec = Spec {
     name: None,
@@ -113,12 +123,14 @@ impl Core {
             not_due: Mutex::new(Vec::new()),
             schedules: Schedules::new(),
             seats: Seats::new(options.workers, options.max_spares),
+            spinners: Spinners::default(),
             crew: Mutex::new(Crew::default()),
             counts: Counts::default(),
             seen_running: Mutex::new(HashMap::new()),
             gave_up: AtomicBool::new(false),
             warned_at_bound: AtomicBool::new(false),
             _listed: here::list(owner, &options.clock),
+            takes_jobs: options.around_task.is_none() && options.clock.simulated().is_none(),
             options,
         });
         core.start_workers()?;
@@ -142,6 +154,20 @@ impl Core {
 
     /// Counts a task that has retired.
     pub(crate) fn retired(&self, kind: OutcomeKind) {
+        self.came_to(kind);
+        self.quiet.done(1);
+    }
+
+    /// Counts what became of it, and that alone.
+    #[inline]
+    pub(crate) fn came_to(&self, kind: OutcomeKind) {
+        if kind != OutcomeKind::Completed {
+            self.came_to_nothing(kind);
+        }
+    }
+
+    #[cold]
+    fn came_to_nothing(&self, kind: OutcomeKind) {
         match kind {
             OutcomeKind::Completed => {}
             OutcomeKind::Panicked => self.counts.panicked.add(),
@@ -151,7 +177,6 @@ impl Core {
             | OutcomeKind::TimedOut
             | OutcomeKind::Rejected => self.counts.failed.add(),
         }
-        self.quiet.done();
     }
 
     /// Counts a task whose ticket was read after it had been cancelled; one that runs, or ran, on the stack of a body
@@ -165,11 +190,14 @@ impl Core {
     }
 
     /// Cancels a task whose ticket was read, for a shutdown, and drops its closure here.
-    pub(crate) fn cancel_unrun(&self, task: &dyn AnyTask) {
-        if task.cancel(CancelReason::Shutdown) == CancelOutcome::Settled {
+    pub(crate) fn cancel_unrun(&self, task: Arc<dyn Queued>) {
+        let Dismissed { settled, kind } = task.dismiss(CancelReason::Shutdown);
+        if settled {
             self.counts.cancelled_by_shutdown.add();
         }
-        self.bury(task);
+        if let Some(kind) = kind {
+            self.retired(kind);
+        }
     }
 
     /// Drops what is the user's of a task that the timer has settled.

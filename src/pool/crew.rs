@@ -2,6 +2,7 @@
 //!
 //! Layer 3. Plain data under one lock, and under one more for each worker what it has given up.
 
+use crate::counters::Unsaid;
 use crate::id::TaskId;
 use crate::pool::queue::Mailbox;
 use crate::pool::seats::Seats;
@@ -17,6 +18,7 @@ pub(crate) struct Desk {
     pub(crate) index: usize,
     pub(crate) frames: Frames,
     pub(crate) mail: Mailbox,
+    pub(crate) done: Unsaid,
     /// Whether a seat is forfeited; written under the lock below.
     forfeits: AtomicBool,
     sitting: Mutex<Sitting>,
@@ -54,6 +56,7 @@ impl Desk {
             index,
             frames: Frames::new(),
             mail: Mailbox::new(),
+            done: Unsaid::default(),
             forfeits: AtomicBool::new(false),
             sitting: Mutex::new(Sitting::default()),
         }

@@ -69,7 +69,7 @@ impl Core {
     fn hand_over(self: &Arc<Self>, task: TaskRef) {
         let mut watch = self.quiet.lock();
         if watch.sweepers > 0 {
-            watch.left_behind.push(task);
+            watch.left_behind.push(task.queued());
             drop(watch);
             self.quiet.poke();
             return;
@@ -77,7 +77,7 @@ impl Core {
         drop(watch);
         let core = self.clone();
         self.quiet.announce();
-        self.push_remains(Box::new(move || core.cancel_unrun(&*task)));
+        self.push_remains(Box::new(move || core.cancel_unrun(task.queued())));
     }
 
     /// What was announced.
@@ -108,7 +108,7 @@ impl Home for Core {
     }
 
     fn ready(&self, task: TaskRef, rank: Rank) {
-        self.queue.push_ranked(Ticket::new(task), rank);
+        self.queue.push_ranked(Ticket::new(task.queued()), rank);
         if let Some(core) = self.me.upgrade() {
             core.something_is_ready();
         }

@@ -24,9 +24,10 @@
 
 use crate::pool::lanes::Lanes;
 use crate::reason::CancelReason;
-use crate::task::{Rank, Remains, TaskRef};
+use crate::task::{Queued, Rank, Remains, TaskRef};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What a worker gets.
@@ -46,14 +47,14 @@ enum Message {
 }
 
 /// A queued task. Dropped unread, with its queue, it settles the task as cancelled: no handle waits for ever.
-pub(crate) struct Ticket(Option<TaskRef>);
+pub(crate) struct Ticket(Option<Arc<dyn Queued>>);
 
 impl Ticket {
-    pub(crate) fn new(task: TaskRef) -> Self {
+    pub(crate) fn new(task: Arc<dyn Queued>) -> Self {
         Self(Some(task))
     }
 
-    pub(crate) fn redeem(mut self) -> TaskRef {
+    pub(crate) fn redeem(mut self) -> Arc<dyn Queued> {
         self.0.take().expect("redeemed once, since it is consumed")
     }
 }
@@ -61,7 +62,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {
-            task.cancel(CancelReason::Dropped);
+            task.dismiss(CancelReason::Dropped);
         }
     }
 }
@@ -239,12 +240,12 @@ impl Mailbox {
 
     pub(crate) fn post(&self, task: TaskRef) {
         // Cannot fail, as above.
-        let _ = self.sender.send(Ticket::new(task));
+        let _ = self.sender.send(Ticket::new(task.queued()));
         self.hint.store(true, Ordering::Release);
     }
 
     /// What a busy worker asks between tasks.
-    pub(crate) fn try_next(&self) -> Option<TaskRef> {
+    pub(crate) fn try_next(&self) -> Option<Ticket> {
         if !self.hint.load(Ordering::Relaxed) {
             return None;
         }
@@ -258,8 +259,8 @@ impl Mailbox {
     }
 
     /// Whatever the hint says.
-    pub(crate) fn take(&self) -> Option<TaskRef> {
-        self.receiver.try_recv().ok().map(Ticket::redeem)
+    pub(crate) fn take(&self) -> Option<Ticket> {
+        self.receiver.try_recv().ok()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -13,10 +13,10 @@
 use crate::clock::Clock;
 use crate::counters::Striped;
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::task::TaskRef;
+use crate::task::Queued;
 use crate::wake::Wake;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub(crate) struct Watch {
     /// How many shutdowns are waiting, and will take what is left behind.
     pub(crate) sweepers: usize,
     /// Tasks that a worker read from the queue of a pool that cancels: their closures are the sweeper's to drop.
-    pub(crate) left_behind: Vec<TaskRef>,
+    pub(crate) left_behind: Vec<Arc<dyn Queued>>,
     /// Whether a shutdown joins the threads just now: another one that comes back has seen them gone, too.
     pub(crate) joins: bool,
 }
@@ -61,8 +61,8 @@ impl Quiet {
         self.sums.announced.add();
     }
 
-    pub(crate) fn done(&self) {
-        self.sums.done.add();
+    pub(crate) fn done(&self, tasks: u64) {
+        self.sums.done.add_many(tasks);
     }
 
     /// An announcement is taken back.

@@ -6,14 +6,14 @@ use crate::error::PoolError;
 use crate::flat;
 use crate::pool::core::Core;
 use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue, Takes};
+use crate::pool::queue::{Item, RunQueue, Takes, Ticket};
 use crate::pool::quiet::Watch;
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::reason::CancelReason;
 use crate::seat;
 use crate::sim;
 use crate::sync::MutexGuard;
-use crate::task::TaskRef;
+use crate::task::{AnyTask, Queued};
 use crate::wake::Wake;
 use std::cell::RefCell;
 use std::iter;
@@ -214,17 +214,28 @@ impl Core {
 
     /// The tasks whose bodies have not returned, and since when at the least; what is new among them is noted.
     fn look_who_runs(&self) -> Vec<RunningTask> {
-        let running = self.running();
+        let tasks = self.running();
+        let tasks = tasks
+            .iter()
+            .map(|task| (task.id(), task.name(), task.site()));
+        let jobs = self
+            .desks()
+            .into_iter()
+            .filter_map(|desk| desk.frames.job());
+        let running = tasks.chain(jobs.map(|(id, site)| (id, None, site)));
         let now = self.clock().now();
         let mut seen = self.seen_running.lock();
-        seen.retain(|id, _| running.iter().any(|task| task.id() == *id));
+        let before = std::mem::take(&mut *seen);
         running
-            .iter()
-            .map(|task| RunningTask {
-                id: task.id(),
-                name: task.name(),
-                site: task.site(),
-                at_least: now.saturating_duration_since(*seen.entry(task.id()).or_insert(now)),
+            .map(|(id, name, site)| {
+                let since = before.get(&id).copied().unwrap_or(now);
+                seen.insert(id, since);
+                RunningTask {
+                    id,
+                    name,
+                    site,
+                    at_least: now.saturating_duration_since(since),
+                }
             })
             .collect()
     }
@@ -331,13 +342,13 @@ impl Core {
 
     /// Asks all that runs to stop, and cancels all that is queued, here. In this order: a closure's drop may wait for
     /// what runs.
-    fn sweep(&self, left_behind: Vec<TaskRef>) {
+    fn sweep(&self, left_behind: Vec<Arc<dyn Queued>>) {
         for task in self.running() {
             task.cancel(CancelReason::Shutdown);
         }
         self.cancel_all(left_behind);
         self.timer.has_looked();
-        self.cancel_all(self.take_parked());
+        self.cancel_all(self.take_parked().into_iter().map(AnyTask::queued));
         let mut looks = 0;
         let takes = Takes::default();
         self.cancel_all(iter::from_fn(|| {
@@ -352,14 +363,14 @@ impl Core {
         // They are the workers': another shutdown may have sent them home by one already.
         (0..looks).for_each(|_| self.queue.push_look());
         for desk in self.desks() {
-            self.cancel_all(iter::from_fn(|| desk.mail.take()));
+            self.cancel_all(iter::from_fn(|| desk.mail.take().map(Ticket::redeem)));
         }
     }
 
-    fn cancel_all(&self, tasks: impl IntoIterator<Item = TaskRef>) {
+    fn cancel_all(&self, tasks: impl IntoIterator<Item = Arc<dyn Queued>>) {
         self.serve(|| {
             for task in tasks {
-                self.cancel_unrun(&*task);
+                self.cancel_unrun(task);
             }
         });
     }
@@ -373,14 +384,13 @@ impl Core {
 
     fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
         let counts = &self.counts;
+        let said = self.quiet.done_so_far();
+        let unsaid: u64 = self.desks().iter().map(|desk| desk.done.get()).sum();
         let failed = counts.failed.sum();
         let panicked = counts.panicked.sum();
         let cancelled = counts.cancelled.sum();
         ShutdownReport {
-            completed: self
-                .quiet
-                .done_so_far()
-                .saturating_sub(failed + panicked + cancelled),
+            completed: (said + unsaid).saturating_sub(failed + panicked + cancelled),
             failed,
             panicked,
             cancelled,

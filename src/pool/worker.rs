@@ -4,20 +4,22 @@
 
 use crate::error::TaskError;
 use crate::here;
+use crate::id::TaskId;
 use crate::panic::{self, UnreadPanics};
 use crate::pool::core::{Core, Unread};
 use crate::pool::crew::{Back, Desk};
 use crate::pool::options::WorkerHook;
 use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue, Takes, Ticket};
+use crate::pool::queue::{Item, RunQueue, Takes};
 use crate::pool::waits;
 use crate::pool::worker_local;
 use crate::reason::CancelReason;
 use crate::seat::{self, Place, Seat, Wait};
-use crate::sync::spin;
-use crate::task::{self, Frames, Home, Host, Run, Stage, TaskRef};
+use crate::spin::spin;
+use crate::task::{self, Home, Host, Queued, Run, Stage, TaskRef};
 use crate::wake::Wake;
 use std::any::Any;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -38,42 +40,57 @@ enum Performed {
     /// Somebody else had claimed or cancelled it.
     Gone(TaskRef),
     /// The pool cancels: the closure is left to whoever shuts it down.
-    PoolCancels(TaskRef),
+    PoolCancels(Arc<dyn Queued>),
 }
 
 impl Worker {
     /// Runs a task and counts it, up to its retirement.
-    fn perform(&self, task: TaskRef) -> Performed {
+    fn perform(&self, task: Arc<dyn Queued>) -> Performed {
         if self.core.phase.get() >= Phase::Cancelling {
             return Performed::PoolCancels(task);
         }
-        let simulated = self.core.clock().simulated().is_some();
-        let told = simulated.then(|| (task.clone(), self.begun.load(Ordering::Relaxed)));
-        match task.run(self) {
+        if self.core.clock().simulated().is_some() {
+            return self.perform_told(task);
+        }
+        self.ran(task.run(self))
+    }
+
+    fn ran(&self, run: Run) -> Performed {
+        match run {
             Run::Done(ran) => {
                 let kind = ran.kind;
-                if let Some((task, _)) = told {
-                    self.core.note(&*task, || format!("{kind:?}"));
-                }
                 ran.retire();
-                self.core.retired(kind);
+                self.core.came_to(kind);
+                self.desk.done.add();
                 Performed::Ran
             }
-            Run::Away => {
-                // Not if it went to a gate's line.
-                let told = told.filter(|(_, begun)| self.begun.load(Ordering::Relaxed) > *begun);
-                if let Some((task, _)) = told {
-                    self.core
-                        .note(&*task, || "goes for another attempt".to_owned());
-                }
-                Performed::Away
-            }
+            Run::Away => Performed::Away,
             Run::Gone(task) => Performed::Gone(task),
         }
     }
 
+    /// In a simulation, whose trace tells of it.
+    #[cold]
+    fn perform_told(&self, queued: Arc<dyn Queued>) -> Performed {
+        let task = queued.clone().task();
+        let begun = self.begun.load(Ordering::Relaxed);
+        let run = queued.run(self);
+        let what = match &run {
+            Run::Done(ran) => Some(format!("{:?}", ran.kind)),
+            // Not if it went to a gate's line.
+            Run::Away if self.begun.load(Ordering::Relaxed) > begun => {
+                Some("goes for another attempt".to_owned())
+            }
+            Run::Away | Run::Gone(_) => None,
+        };
+        if let (Some(task), Some(what)) = (&task, what) {
+            self.core.note(&**task, || what);
+        }
+        self.ran(run)
+    }
+
     /// Runs a task whose ticket was read.
-    fn take_on(&self, task: TaskRef) {
+    fn take_on(&self, task: Arc<dyn Queued>) {
         match self.perform(task) {
             Performed::Ran => {}
             Performed::Away => {
@@ -107,6 +124,7 @@ impl Worker {
                     // What it did is told before it looks on, and the reasons to leave are weighed again once it is
                     // known to be idle.
                     looking = true;
+                    self.hand_in();
                     core.seats.look_for_work();
                     core.told();
                     continue;
@@ -129,21 +147,23 @@ impl Worker {
     /// The next item; one who looks for work waits for it, one who was at work says that there is none.
     fn next(self: &Arc<Self>, looking: bool, takes: &Takes) -> Option<Item> {
         let (queue, clock) = (&self.core.queue, self.core.clock());
-        if let Some(task) = self.desk.mail.try_next() {
+        if let Some(ticket) = self.desk.mail.try_next() {
             queue.pass_on_look();
-            return Some(Item::Task(Ticket::new(task)));
+            return Some(Item::Task(ticket));
         }
         let mut item = queue.try_pop(takes);
         if item.is_some() || !looking {
             return item;
         }
         if clock.simulated().is_none() {
-            spin(|| {
-                // The look comes first: it only reads, where a failed pop is a fence.
-                if !queue.is_empty() {
-                    item = queue.try_pop(takes);
-                }
-                item.is_some() || !self.desk.mail.is_empty()
+            self.core.spinners.join(|| {
+                spin(|| {
+                    // The look comes first: it only reads, where a failed pop is a fence.
+                    if !queue.is_empty() {
+                        item = queue.try_pop(takes);
+                    }
+                    item.is_some() || !self.desk.mail.is_empty()
+                });
             });
         }
         Some(item.unwrap_or_else(|| {
@@ -164,8 +184,40 @@ impl Worker {
         }
         // The look that it may have read was not for it alone.
         core.queue.pass_on_look();
+        self.hand_in();
         core.told();
         true
+    }
+
+    /// Adds to the pool's count of what is done what was done here.
+    fn hand_in(&self) {
+        self.core.quiet.done(self.desk.done.take());
+    }
+
+    /// Has a task stand in for the job at the bottom of this stack, if there is one that has none.
+    fn stand_in(&self) {
+        let Some((id, site)) = self.desk.frames.job() else {
+            return;
+        };
+        let task = task::stand_in(self.core.owner(), id, site);
+        self.desk.frames.stand_in(task);
+        self.heed_shutdown();
+    }
+
+    /// After a push to the frames: a shutdown first moves the phase and then looks through them, under their lock, so
+    /// either it finds the task there and asks it to stop, or the phase is seen here.
+    fn heed_shutdown(&self) {
+        if self.core.phase.get() >= Phase::Cancelling {
+            if let Some(task) = self.desk.frames.top() {
+                task.cancel(CancelReason::Shutdown);
+            }
+        }
+    }
+
+    /// The bodies on this stack, the innermost last.
+    fn bodies(&self) -> Vec<TaskRef> {
+        self.stand_in();
+        self.desk.frames.all()
     }
 
     /// Gives the seat up, if it is `held`; says whether nobody would be left to end the wait, which leaves it as it was.
@@ -251,25 +303,31 @@ impl Wake for Worker {
 }
 
 impl Stage for Worker {
+    fn begin(&self, site: &'static Location<'static>) -> TaskId {
+        let id = TaskId::next();
+        self.desk.frames.begin(id, site);
+        id
+    }
+
+    fn end(&self) -> Option<TaskRef> {
+        self.desk.frames.end()
+    }
+
     fn enter(&self, task: TaskRef, is_plain: bool) -> bool {
         if self.core.clock().simulated().is_some() {
             self.begun.fetch_add(1, Ordering::Relaxed);
             let attempt = task.attempt().0;
             self.core.note(&*task, || format!("attempt {attempt}"));
         }
+        // What runs below is a body that waits for this one.
+        self.stand_in();
         let limited = (!is_plain).then(|| task.clone());
         self.desk.frames.push(task);
         // Its time may have ended before it was to be found here.
         if let Some(task) = limited.filter(|task| task.outcome_kind().is_some()) {
             self.core.hung(task.id());
         }
-        // After the push: a shutdown first moves the phase and then looks through the frames, under their lock, so
-        // either it finds the task there and asks it to stop, or the phase is seen here.
-        if self.core.phase.get() >= Phase::Cancelling {
-            if let Some(task) = self.desk.frames.top() {
-                task.cancel(CancelReason::Shutdown);
-            }
-        }
+        self.heed_shutdown();
         self.core.options.around_task.is_some()
     }
 
@@ -300,7 +358,7 @@ impl Seat for Worker {
         let mut bodies = Vec::new();
         if let Wait::Task(target) = &wait {
             for_ever = target.owner == self.core.owner();
-            bodies = self.desk.frames.all();
+            bodies = self.bodies();
             waits::enter(self.place(), &bodies, target)
                 .map_err(|circle| TaskError::WouldDeadlock(Box::new(circle)))?;
         }
@@ -341,8 +399,9 @@ impl Host for Worker {
         self.core.owner()
     }
 
-    fn frames(&self) -> &Frames {
-        &self.desk.frames
+    fn innermost(&self) -> Option<TaskRef> {
+        self.stand_in();
+        self.desk.frames.top()
     }
 
     fn run_here(&self, task: &TaskRef) -> bool {
@@ -356,7 +415,7 @@ impl Host for Worker {
             return false;
         }
         // The ticket lies in the queue still; who reads it will find it used.
-        matches!(self.perform(task.clone()), Performed::Ran)
+        matches!(self.perform(task.clone().queued()), Performed::Ran)
     }
 
     fn pool(&self) -> Arc<dyn Any + Send + Sync> {
@@ -375,13 +434,13 @@ impl Core {
     /// A worker has let a task go to a gate's line while the pool began to cancel.
     fn recall_parked(&self) {
         for task in self.take_parked() {
-            self.leave_behind(task);
+            self.leave_behind(task.queued());
         }
     }
 
     /// A worker of a cancelling pool has read a task: its closure is to be dropped by whoever shuts the pool down, if
     /// that one is still there, or here.
-    fn leave_behind(&self, task: TaskRef) {
+    fn leave_behind(&self, task: Arc<dyn Queued>) {
         let mut watch = self.quiet.lock();
         if watch.sweepers > 0 {
             watch.left_behind.push(task);
@@ -390,6 +449,6 @@ impl Core {
             return;
         }
         drop(watch);
-        self.cancel_unrun(&*task);
+        self.cancel_unrun(task);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Layer 0.
 
-use crate::sync::spin;
+use crate::spin::spin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};

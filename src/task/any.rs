@@ -92,28 +92,59 @@ pub(crate) enum Run {
 /// What a run leaves: the outcome's kind and the callbacks, which are run when the task's frame is gone.
 pub(crate) struct Ran {
     pub(crate) kind: OutcomeKind,
-    pub(crate) afterwards: Option<(Box<Rest>, Summary)>,
+    pub(crate) afterwards: Option<Box<Rest>>,
 }
 
 impl Ran {
     /// Tells who watches and runs the callbacks. With this the task has retired.
     pub(crate) fn retire(self) {
-        if let Some((rest, summary)) = self.afterwards {
-            // First: a slow callback holds up nobody who waits for this task or continues it.
-            for Watcher { who, place } in rest.watchers {
-                who.settled(place);
-            }
-            // Each brings the context in which it was left here; that of this place is not theirs.
-            let _outside = context_var::enter(Context::default());
-            for (_, callback) in rest.callbacks {
-                panic::shield("an on_finish callback", || callback(&summary));
-            }
+        if let Some(rest) = self.afterwards {
+            rest.retire();
         }
     }
 }
 
+impl Rest {
+    fn retire(self: Box<Self>) {
+        // First: a slow callback holds up nobody who waits for this task or continues it.
+        for Watcher { who, place } in self.watchers {
+            who.settled(place);
+        }
+        let Some(summary) = self.summary else {
+            return;
+        };
+        // Each brings the context in which it was left here; that of this place is not theirs.
+        let _outside = context_var::enter(Context::default());
+        for (_, callback) in self.callbacks {
+            panic::shield("an on_finish callback", || callback(&summary));
+        }
+    }
+}
+
+/// What the run queue carries: a task, or a job, which is one of which nobody has asked for more than to be run.
+pub(crate) trait Queued: Send + Sync {
+    /// Runs it on `stage`, up to the outcome.
+    fn run(self: Arc<Self>, stage: &dyn Stage) -> Run;
+    /// The task, if it is one.
+    fn task(self: Arc<Self>) -> Option<TaskRef>;
+    /// Cancels it, if it has not begun.
+    fn dismiss(self: Arc<Self>, reason: CancelReason) -> Dismissed;
+}
+
+/// What became of something queued that its pool cancels.
+pub(crate) struct Dismissed {
+    /// Whether it was settled by that.
+    pub(crate) settled: bool,
+    /// As what it counts: `None` for what runs, or ran, where it was waited for, and is counted there.
+    pub(crate) kind: Option<OutcomeKind>,
+}
+
 /// Where a body runs: a worker.
 pub(crate) trait Stage {
+    /// A job from there is about to run here, with nothing else on this stack: gives it the number that it has if anybody asks.
+    fn begin(&self, site: &'static Location<'static>) -> TaskId;
+    /// It has returned: gives the task that stood in for it, if anybody has asked.
+    fn end(&self) -> Option<TaskRef>;
     /// The task's body is about to run here; `is_plain`, as it says itself. Says whether it is to run by way of `around`.
     fn enter(&self, task: TaskRef, is_plain: bool) -> bool;
     /// Calls the pool's hook, which is to call `body`, once.
@@ -240,8 +271,7 @@ pub(crate) trait AnyTask: Send + Sync {
     fn is_claimed(&self) -> bool;
     /// What became of it, once settled.
     fn outcome_kind(&self) -> Option<OutcomeKind>;
-    /// Passes its gates, claims and runs it on `stage`, up to the outcome.
-    fn run(self: Arc<Self>, stage: &dyn Stage) -> Run;
+    fn queued(self: Arc<Self>) -> Arc<dyn Queued>;
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
     fn as_any_task(self: Arc<Self>) -> TaskRef;
     fn cancel(&self, reason: CancelReason) -> CancelOutcome;

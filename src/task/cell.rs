@@ -37,8 +37,19 @@ impl<W: Work> Cell<W> {
         extras: Option<Box<Extras<Policy>>>,
         detached: bool,
     ) -> Arc<Self> {
+        Self::numbered(TaskId::next(), owner, site, work, extras, detached)
+    }
+
+    pub(crate) fn numbered(
+        id: TaskId,
+        owner: u32,
+        site: &'static Location<'static>,
+        work: W,
+        extras: Option<Box<Extras<Policy>>>,
+        detached: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            id: TaskId::next(),
+            id,
             site,
             slot: Slot::new(owner, work, extras, detached),
         })
@@ -156,6 +167,10 @@ impl<W: Work> Cell<W> {
             Ok(_) => OutcomeKind::Completed,
             Err(error) => OutcomeKind::of_error(error),
         };
+        self.settle_as(kind, outcome)
+    }
+
+    pub(crate) fn settle_as(&self, kind: OutcomeKind, outcome: Outcome<W::Output>) -> Ran {
         let aftermath = self.slot.settle(outcome, kind);
         // Its time may have been over before.
         let kind = self.slot.kind().unwrap_or(kind);
@@ -197,11 +212,13 @@ impl<W: Work> Cell<W> {
                 None => self.discard(kind, outcome),
             }
         }
-        let afterwards = rest.map(|rest| {
-            let summary = self.summary(kind, rest.name.clone(), rest.started);
-            (rest, summary)
-        });
-        Ran { kind, afterwards }
+        if let Some(rest) = &mut rest {
+            rest.summary = Some(self.summary(kind, rest.name.clone(), rest.started));
+        }
+        Ran {
+            kind,
+            afterwards: rest,
+        }
     }
 
     pub(crate) fn who(&self) -> Who {
@@ -225,10 +242,15 @@ impl<W: Work> Cell<W> {
 
     fn discard(&self, kind: OutcomeKind, outcome: Outcome<W::Output>) {
         if kind == OutcomeKind::Failed {
-            log::warn!("{} failed, and nobody holds its handle", self.who());
+            failed_unread(&self.who());
         }
         discard_outcome(outcome);
     }
+}
+
+#[cold]
+pub(crate) fn failed_unread(who: &Who) {
+    log::warn!("{who} failed, and nobody holds its handle");
 }
 
 /// Drops what nobody will read; a panic among it is told of.

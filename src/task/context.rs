@@ -11,40 +11,92 @@ use crate::panic;
 use crate::reason::CancelReason;
 use crate::sim;
 use crate::task::any::TaskRef;
+use crossbeam_utils::atomic::AtomicCell;
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The bodies on one worker's stack, the innermost last. The worker pushes and pops; whoever lists what runs, or
 /// cancels it, looks.
-pub(crate) struct Frames(parking_lot::Mutex<Vec<TaskRef>>);
+//
+// A job is told of by plain stores, since it is over in no time as often as not. They may be seen in the midst of change:
+// whoever looks has a site and a number that were there at the same time, or nothing.
+pub(crate) struct Frames {
+    tasks: parking_lot::Mutex<Vec<TaskRef>>,
+    /// The job at the bottom, as long as no task stands in for it.
+    site: AtomicCell<Option<Site>>,
+    number: AtomicCell<TaskId>,
+    /// Whether a task does. The worker's own.
+    stood_in: AtomicBool,
+}
+
+type Site = &'static Location<'static>;
 
 impl Frames {
     pub(crate) fn new() -> Self {
-        // Room for the usual depth, so that no first task allocates.
-        Self(parking_lot::Mutex::new(Vec::with_capacity(4)))
+        Self {
+            // Room for the usual depth, so that no first task allocates.
+            tasks: parking_lot::Mutex::new(Vec::with_capacity(4)),
+            site: AtomicCell::new(None),
+            number: AtomicCell::new(TaskId::next()),
+            stood_in: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn push(&self, task: TaskRef) {
-        self.0.lock().push(task);
+        self.tasks.lock().push(task);
     }
 
     pub(crate) fn pop(&self) -> Option<TaskRef> {
-        self.0.lock().pop()
+        self.tasks.lock().pop()
     }
 
     pub(crate) fn top(&self) -> Option<TaskRef> {
-        self.0.lock().last().cloned()
+        self.tasks.lock().last().cloned()
     }
 
     pub(crate) fn has(&self, task: TaskId) -> bool {
-        self.0.lock().iter().any(|body| body.id() == task)
+        self.tasks.lock().iter().any(|body| body.id() == task)
     }
 
     pub(crate) fn all(&self) -> Vec<TaskRef> {
-        self.0.lock().clone()
+        self.tasks.lock().clone()
+    }
+
+    /// A job begins.
+    pub(crate) fn begin(&self, id: TaskId, site: Site) {
+        self.number.store(id);
+        self.site.store(Some(site));
+    }
+
+    /// The job, if no task stands in for it.
+    pub(crate) fn job(&self) -> Option<(TaskId, Site)> {
+        let site = self.site.load()?;
+        let id = self.number.load();
+        let still = self.site.load()?;
+        std::ptr::eq(site, still).then_some((id, site))
+    }
+
+    /// From here on `task` stands in for the job.
+    pub(crate) fn stand_in(&self, task: TaskRef) {
+        self.stood_in.store(true, Ordering::Relaxed);
+        let mut tasks = self.tasks.lock();
+        tasks.push(task);
+        self.site.store(None);
+    }
+
+    /// The job has ended; gives what stood in for it.
+    pub(crate) fn end(&self) -> Option<TaskRef> {
+        if self.stood_in.load(Ordering::Relaxed) {
+            self.stood_in.store(false, Ordering::Relaxed);
+            return self.pop();
+        }
+        self.site.store(None);
+        None
     }
 }
 
@@ -53,7 +105,8 @@ pub(crate) trait Host: Send + Sync {
     fn index(&self) -> usize;
     /// The tag of its pool.
     fn owner(&self) -> u32;
-    fn frames(&self) -> &Frames;
+    /// The innermost of its bodies.
+    fn innermost(&self) -> Option<TaskRef>;
     /// Runs a queued task right here, on the stack of the body that waits for it; says whether it did.
     fn run_here(&self, task: &TaskRef) -> bool;
     /// The pool, for the layer that knows its type.
@@ -90,7 +143,7 @@ pub(crate) fn token_here() -> Option<CancelToken> {
 }
 
 fn innermost() -> Option<TaskRef> {
-    HOST.try_with(|host| host.borrow().as_ref()?.frames().top())
+    HOST.try_with(|host| host.borrow().as_ref()?.innermost())
         .unwrap_or(None)
 }
 
@@ -109,7 +162,7 @@ fn innermost() -> Option<TaskRef> {
 /// ```
 pub fn current() -> Option<Current> {
     let host = host()?;
-    let task = host.frames().top()?;
+    let task = host.innermost()?;
     let name = task.name();
     Some(Current { host, task, name })
 }

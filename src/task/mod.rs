@@ -6,6 +6,7 @@ mod cell;
 mod context;
 mod course;
 mod handle;
+mod job;
 mod promise;
 mod retry;
 mod run;
@@ -20,12 +21,14 @@ pub use promise::{Promise, promise};
 pub use shared::SharedHandle;
 
 pub(crate) use any::{
-    AnyTask, Home, Joinable, OnTime, Plan, Policy, Rank, Remains, Run, Stage, TaskRef,
+    AnyTask, Dismissed, Home, Joinable, OnTime, Plan, Policy, Queued, Rank, Remains, Run, Stage,
+    TaskRef,
 };
 pub(crate) use cell::Cell;
 pub(crate) use context::{Frames, Host, host, is_worker_of, set_host, token_here};
 pub(crate) use course::set_out;
 pub(crate) use handle::{deadline, face, run_here, wait_for};
+pub(crate) use job::{Job, stand_in};
 pub(crate) use promise::settled;
 pub(crate) use retry::{RetryWork, Rules};
 pub(crate) use work::{Facts, Failure, FallibleWork, PassingWork, PlainWork, Work};

@@ -2,18 +2,19 @@
 //!
 //! Layer 2.
 
-use crate::aftermath::Outcome;
+use crate::aftermath::{Baggage, Claimed, Outcome};
 use crate::cancel::CancelToken;
 use crate::context_var;
 use crate::error::TaskError;
 use crate::event::{OutcomeKind, Summary};
-use crate::extras::{Callback, Watcher, Whereabouts};
+use crate::extras::{Callback, Watcher, Whereabouts, Who};
 use crate::id::TaskId;
 use crate::panic::{self, Payload, TaskPanic};
 use crate::reason::CancelReason;
 use crate::seat::{Awaited, Wait, Waits};
 use crate::task::any::{
-    AnyTask, CancelOutcome, Joinable, OnTime, Remains, Run, Stage, TaskRef, TaskState,
+    AnyTask, CancelOutcome, Dismissed, Joinable, OnTime, Queued, Remains, Run, Stage, TaskRef,
+    TaskState,
 };
 use crate::task::cell::Cell;
 use crate::task::course::Passed;
@@ -25,22 +26,90 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-impl<W: Work> Cell<W> {
-    /// Why there is no output.
-    #[cold]
-    fn error(&self, payload: Payload, stage: &dyn Stage) -> TaskError {
-        if let Some(reason) = panic::checkpoint_of(&payload) {
-            return TaskError::stopped(reason);
+/// Why there is no output.
+#[cold]
+pub(crate) fn error_of(payload: Payload, who: Who, stage: &dyn Stage) -> TaskError {
+    if let Some(reason) = panic::checkpoint_of(&payload) {
+        return TaskError::stopped(reason);
+    }
+    match payload.downcast::<Carried>() {
+        Ok(carried) => carried.0,
+        Err(payload) => TaskError::Panicked(Box::new(TaskPanic::new(
+            who.id,
+            who.name,
+            who.site,
+            payload,
+            Some(stage.unread_panics()),
+        ))),
+    }
+}
+
+impl<W: Work> Queued for Cell<W> {
+    fn run(self: Arc<Self>, stage: &dyn Stage) -> Run {
+        let claimed = if self.slot.has_course() {
+            match self.pass() {
+                Passed::Claimed(claimed) => Some(claimed),
+                Passed::Away => return Run::Away,
+                Passed::Gone => None,
+            }
+        } else {
+            self.slot.claim(|_| ())
+        };
+        let Some(claimed) = claimed else {
+            return Run::Gone(self);
+        };
+        // Whatever is the user's in here is in the task's own context, an empty one too: it may run on the stack of
+        // a body that waits, and that has another.
+        let Claimed { work, baggage } = claimed;
+        let (token, context) = baggage.map(Baggage::unpack).unwrap_or_default();
+        let _inside = context_var::enter(context);
+        // Its token's deadline may have passed while it was queued.
+        let stopped = token.as_ref().and_then(CancelToken::reason);
+        if stopped.is_some() {
+            self.slot.with_extras(|extras, _| extras.started = None);
         }
-        match payload.downcast::<Carried>() {
-            Ok(carried) => carried.0,
-            Err(payload) => TaskError::Panicked(Box::new(TaskPanic::new(
-                self.id,
-                self.name(),
-                self.site,
-                payload,
-                Some(stage.unread_panics()),
-            ))),
+        // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
+        let is_plain = !self.slot.has_course();
+        let address = Arc::as_ptr(&self).addr();
+        let by_hook = stage.enter(self, is_plain);
+        let (result, work) = match stopped {
+            None if by_hook => attempt_around(stage, work),
+            None => work.attempt(),
+            Some(reason) => {
+                work.abandon(reason, address);
+                (Err(panic::checkpoint(reason)), None)
+            }
+        };
+        let cell: Arc<Self> = match stage.exit().into_any().downcast() {
+            Ok(cell) => cell,
+            Err(_) => unreachable!("frames are left in the order in which they were entered"),
+        };
+        let result = if is_plain {
+            result
+        } else {
+            match cell.ended(result, work) {
+                Some(result) => result,
+                None => return Run::Away,
+            }
+        };
+        let outcome = result.map_err(|payload| error_of(payload, cell.who(), stage));
+        let ran = cell.settle(outcome);
+        if !is_plain {
+            cell.has_finished();
+        }
+        Run::Done(ran)
+    }
+
+    fn task(self: Arc<Self>) -> Option<TaskRef> {
+        Some(self)
+    }
+
+    fn dismiss(self: Arc<Self>, reason: CancelReason) -> Dismissed {
+        let settled = Cell::cancel(&self, reason) == CancelOutcome::Settled;
+        let kind = || self.slot.kind().unwrap_or(OutcomeKind::Cancelled);
+        Dismissed {
+            settled,
+            kind: (!self.slot.is_claimed()).then(kind),
         }
     }
 }
@@ -107,57 +176,8 @@ impl<W: Work> AnyTask for Cell<W> {
         self.slot.kind()
     }
 
-    fn run(self: Arc<Self>, stage: &dyn Stage) -> Run {
-        let claimed = if self.slot.has_course() {
-            match self.pass() {
-                Passed::Claimed(claimed) => Some(claimed),
-                Passed::Away => return Run::Away,
-                Passed::Gone => None,
-            }
-        } else {
-            self.slot.claim(|_| ())
-        };
-        let Some(claimed) = claimed else {
-            return Run::Gone(self);
-        };
-        // Whatever is the user's in here is in the task's own context, an empty one too: it may run on the stack of
-        // a body that waits, and that has another.
-        let _inside = context_var::enter(claimed.context);
-        // Its token's deadline may have passed while it was queued.
-        let stopped = claimed.token.as_ref().and_then(CancelToken::reason);
-        if stopped.is_some() {
-            self.slot.with_extras(|extras, _| extras.started = None);
-        }
-        // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
-        let is_plain = !self.slot.has_course();
-        let address = Arc::as_ptr(&self).addr();
-        let by_hook = stage.enter(self, is_plain);
-        let (result, work) = match stopped {
-            None if by_hook => attempt_around(stage, claimed.work),
-            None => claimed.work.attempt(),
-            Some(reason) => {
-                claimed.work.abandon(reason, address);
-                (Err(panic::checkpoint(reason)), None)
-            }
-        };
-        let cell: Arc<Self> = match stage.exit().into_any().downcast() {
-            Ok(cell) => cell,
-            Err(_) => unreachable!("frames are left in the order in which they were entered"),
-        };
-        let result = if is_plain {
-            result
-        } else {
-            match cell.ended(result, work) {
-                Some(result) => result,
-                None => return Run::Away,
-            }
-        };
-        let outcome = result.map_err(|payload| cell.error(payload, stage));
-        let ran = cell.settle(outcome);
-        if !is_plain {
-            cell.has_finished();
-        }
-        Run::Done(ran)
+    fn queued(self: Arc<Self>) -> Arc<dyn Queued> {
+        self
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -9,6 +9,7 @@ use std::path::Path;
 const ORDER: &[&str] = &[
     // 0, ground
     "sync",
+    "spin",
     "wake",
     "random",
     "sim/trace",
@@ -56,6 +57,7 @@ const ORDER: &[&str] = &[
     "task/course",
     "task/behind",
     "task/run",
+    "task/job",
     "task/context",
     "task/retry",
     "task/handle",
@@ -142,9 +144,9 @@ const MOST_LINES: usize = 400;
 
 /// Where alone these words may stand: time, and the catching of panics. And what may stand nowhere.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("Instant::now", &["clock"]),
+    ("Instant::now", &["clock", "spin"]),
     ("SystemTime::now", &["clock"]),
-    (".elapsed(", &["clock"]),
+    (".elapsed(", &["clock", "spin"]),
     ("thread::sleep", &["clock"]),
     ("park_timeout", &["clock"]),
     ("recv_timeout", &["clock"]),

@@ -39,6 +39,7 @@ mod gate_kit;
 mod gate_matrix;
 mod gates;
 mod handle;
+mod jobs;
 mod keyed;
 mod lanes;
 mod lanes_order;

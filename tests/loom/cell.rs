@@ -9,7 +9,7 @@ use super::*;
 use crate::fork::NOBODY;
 use crate::panic::{Payload, TaskPanic, UnreadPanics};
 use crate::sync::{Condvar, Mutex};
-use crate::task::any::{AnyTask, Run, Stage, TaskRef, TaskState};
+use crate::task::any::{AnyTask, Queued, Run, Stage, TaskRef, TaskState};
 use crate::task::{OnFinish, TaskHandle};
 use loom::thread;
 use std::cell::RefCell;
@@ -67,6 +67,14 @@ struct Here {
 }
 
 impl Stage for Here {
+    fn begin(&self, _: &'static Location<'static>) -> TaskId {
+        unreachable!("a cell is no job")
+    }
+
+    fn end(&self) -> Option<TaskRef> {
+        unreachable!("a cell is no job")
+    }
+
     fn enter(&self, task: TaskRef, _: bool) -> bool {
         self.task.replace(Some(task));
         false
