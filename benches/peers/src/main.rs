@@ -11,6 +11,7 @@ mod chart;
 mod contenders;
 mod machine;
 mod options;
+mod proc;
 mod report;
 mod rows;
 

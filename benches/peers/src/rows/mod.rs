@@ -1,9 +1,14 @@
 //! What is measured: one row each, and what the rows share.
 
+mod delayed;
 mod execute;
+pub mod fork_join;
+mod gate;
+mod map;
 mod round_trip;
 mod submit_join;
 mod ten_us;
+mod work;
 
 use crate::contenders::{BARE, THREADS};
 use std::cell::Cell;
@@ -21,6 +26,13 @@ pub const ALL: &[&Row] = &[
     &round_trip::ROUND_TRIP_1,
     &execute::FOUR_PRODUCERS,
     &ten_us::TEN_US,
+    &fork_join::FORK_JOIN,
+    &map::MAP,
+    &map::MAP_SKEWED,
+    &delayed::DELAYED,
+    &delayed::DELAYED_CPU,
+    &gate::GATE,
+    &gate::GATE_JOIN,
 ];
 
 /// One thing that is measured, alike for all who can do it.

@@ -1,0 +1,100 @@
+//! Delayed tasks: many pending, then all due at once.
+
+use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, use_up, words};
+use crate::contenders::{MILLHAND, SCHEDULED};
+use crate::proc;
+use scheduled_thread_pool::ScheduledThreadPool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const TASKS: u64 = 100_000;
+
+/// How long after the first call all are due. All must have been pushed by then, also where that takes 2 µs each.
+const AHEAD: Duration = Duration::from_millis(250);
+
+/// They are due within this, in no order: a heap has something to do, and nobody waits for the clock.
+const SPREAD_MICROS: u64 = 100;
+
+pub const DELAYED: Row = Row {
+    key: "delayed",
+    title: "100,000 delayed tasks: time to push them, and from when they are due until all have run",
+    unit: Unit::NanosPerTask,
+    contenders: &[MILLHAND, SCHEDULED],
+    yardsticks: &[],
+    aims: &[Aim {
+        against: Against::BestPeer,
+        bound: 0.5,
+    }],
+    measure: |contender| nanos_each(measure(contender).elapsed, TASKS),
+};
+
+/// With what is done between the pushes and the firing, which the other row does not see.
+pub const DELAYED_CPU: Row = Row {
+    key: "delayed-cpu",
+    title: "100,000 delayed tasks: processor time, all threads, first push to last run",
+    measure: |contender| nanos_each(measure(contender).processor, TASKS),
+    ..DELAYED
+};
+
+struct Taken {
+    elapsed: Duration,
+    processor: Duration,
+}
+
+/// Who can delay a task.
+trait Timed {
+    fn after(&self, delay: Duration, task: impl FnOnce() + Send + 'static);
+}
+
+impl Timed for millhand::ThreadPool {
+    fn after(&self, delay: Duration, task: impl FnOnce() + Send + 'static) {
+        self.task().delay(delay).execute(task).unwrap();
+    }
+}
+
+impl Timed for ScheduledThreadPool {
+    fn after(&self, delay: Duration, task: impl FnOnce() + Send + 'static) {
+        self.execute_after(delay, task);
+    }
+}
+
+fn measure(contender: &str) -> Taken {
+    match contender {
+        MILLHAND => both(&millhand::ThreadPool::new(cores()).unwrap()),
+        SCHEDULED => both(&ScheduledThreadPool::new(cores())),
+        other => panic!("no delayed tasks by {other:?}"),
+    }
+}
+
+fn both(pool: &impl Timed) -> Taken {
+    push_and_fire(pool, TASKS / 10, AHEAD / 10);
+    push_and_fire(pool, TASKS, AHEAD)
+}
+
+fn push_and_fire(pool: &impl Timed, tasks: u64, ahead: Duration) -> Taken {
+    let words = words();
+    let ran = Ran::total();
+    let processor = proc::processor_time();
+    let start = Instant::now();
+    let due = start + ahead;
+    for n in 0..tasks {
+        let spread = Duration::from_micros(n.wrapping_mul(7_919) % SPREAD_MICROS);
+        let delay = due.saturating_duration_since(Instant::now()) + spread;
+        pool.after(delay, move || {
+            use_up(words);
+            Ran::one();
+        });
+    }
+    let pushed = start.elapsed();
+    assert!(
+        pushed < ahead,
+        "the first were due before the last was pushed: {pushed:?}"
+    );
+    assert_eq!(Ran::total(), ran, "none runs early");
+    thread::sleep(due.saturating_duration_since(Instant::now()));
+    Ran::wait_for(ran + tasks);
+    Taken {
+        elapsed: pushed + due.elapsed(),
+        processor: proc::processor_time() - processor,
+    }
+}
