@@ -222,8 +222,8 @@ impl<W, T, P> Slot<W, T, P> {
         } else {
             (Stage::Settled(outcome), None)
         };
-        // What was there is `Running`, or `Queued` with its work already moved out: nothing of the user's is dropped.
-        inner.stage = stage;
+        // What was there is `Running`, which holds nothing: there is nothing to be dropped.
+        mem::forget(mem::replace(&mut inner.stage, stage));
         self.kind.store(kind as u8, Ordering::Relaxed);
         self.raise(&inner, SETTLED);
         let rest = inner.extras.as_mut().map(|extras| extras.rest());

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 impl Core {
     /// Takes a place, if places are counted, and announces a task.
+    #[inline]
     fn admit(&self, spec: &Spec, hold: Hold) -> Result<Option<Place>, Rejection> {
         self.check_thread();
         if let Some(plan) = &spec.plan {
@@ -193,6 +194,7 @@ impl Core {
         self.cell(site, spec, work, Some(extras), false)
     }
 
+    #[inline]
     pub(crate) fn extras(
         self: &Arc<Self>,
         spec: &Spec,

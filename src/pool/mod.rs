@@ -20,6 +20,7 @@ mod schedules;
 mod seats;
 mod shutdown;
 mod simulated;
+mod stage;
 mod submit;
 mod thread_pool;
 mod threads;

@@ -85,6 +85,7 @@ const ORDER: &[&str] = &[
     "pool/follow",
     "pool/worker_local",
     "pool/worker",
+    "pool/stage",
     "pool/threads",
     "pool/home",
     "pool/shutdown",

@@ -1,6 +1,6 @@
 //! Empty tasks, sent off and forgotten by one thread or by four: until all have run.
 
-use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, tasks, use_up, words};
+use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, tasks, use_up, warm_up, words};
 use crate::contenders::{self, BARE, POOLS, Pool, with_pool};
 use std::sync::Barrier;
 use std::thread;
@@ -59,13 +59,13 @@ fn send<P: Pool>(pool: &P, count: u64) {
 fn execute<P: Pool>(workers: usize, tasks: u64) -> f64 {
     let pool = P::new(workers);
     let run = |tasks| Ran::time(tasks, || send(&pool, tasks));
-    run(tasks / 10);
+    warm_up(|| run(tasks));
     nanos_each(run(tasks), tasks)
 }
 
 fn four_producers<P: Pool>(tasks: u64) -> f64 {
     let pool = P::new(cores());
-    from_four(&pool, tasks / 10);
+    warm_up(|| from_four(&pool, tasks));
     nanos_each(from_four(&pool, tasks), tasks)
 }
 

@@ -1,6 +1,6 @@
 //! Tasks with results: all submitted by one thread, then all joined by it, first to last.
 
-use super::{Against, Aim, Row, Unit, cores, nanos_each, tasks, words};
+use super::{Against, Aim, Row, Unit, cores, nanos_each, tasks, warm_up, words};
 use crate::contenders::{self, POOLS, Pool, with_pool};
 use std::hint::black_box;
 use std::time::Instant;
@@ -38,6 +38,6 @@ fn submit_join<P: Pool>(workers: usize, tasks: u64) -> f64 {
         black_box(sum);
         start.elapsed()
     };
-    run(tasks / 10);
+    warm_up(|| run(tasks));
     nanos_each(run(tasks), tasks)
 }
