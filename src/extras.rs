@@ -84,10 +84,14 @@ pub(crate) struct Course<P> {
 
 impl<P> Course<P> {
     /// Notes another attempt; gives the token of the one before.
-    pub(crate) fn begin(&mut self, note: impl FnOnce(&mut Self)) -> Option<CancelToken> {
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        note: impl FnOnce(&mut Self, Instant),
+    ) -> Option<CancelToken> {
         self.attempts += 1;
         self.late = false;
-        note(self);
+        note(self, now);
         self.attempt_token.take()
     }
 }
@@ -221,9 +225,14 @@ pub(crate) struct Rest {
 }
 
 impl<P> Extras<P> {
-    /// What settling leaves to be done, taken out.
-    pub(crate) fn rest(&mut self) -> Box<Rest> {
-        Box::new(Rest {
+    /// What settling leaves to be done, taken out; mostly nothing.
+    pub(crate) fn rest(&mut self) -> Option<Box<Rest>> {
+        let is_told = !self.watchers.is_empty() || !self.callbacks.is_empty();
+        let is_held = self.waker.is_some() || self.hook.is_some() || self.member.is_some();
+        if !is_told && !is_held && self.context.is_empty() {
+            return None;
+        }
+        Some(Box::new(Rest {
             summary: None,
             name: self.name.clone(),
             started: self.started,
@@ -233,7 +242,7 @@ impl<P> Extras<P> {
             hook: self.hook.take(),
             context: mem::take(&mut self.context),
             member: self.member.take(),
-        })
+        }))
     }
 
     /// For a task that is submitted here and now.

@@ -138,7 +138,7 @@ impl<W, T, P> Slot<W, T, P> {
 
     /// Takes the work, with the token if there is one; from here on the claimer alone settles (but for the end of a
     /// course's time). `None` if somebody was faster. `begin` notes the new attempt.
-    pub(crate) fn claim(&self, begin: impl FnOnce(&mut Course<P>)) -> Option<Claimed<W>> {
+    pub(crate) fn claim(&self, begin: impl FnOnce(&mut Course<P>, Instant)) -> Option<Claimed<W>> {
         let mut inner = self.inner.lock();
         if !matches!(inner.stage, Stage::Queued(_)) {
             return None;
@@ -156,11 +156,11 @@ impl<W, T, P> Slot<W, T, P> {
     }
 
     /// What goes with the work of an attempt that begins.
-    fn pack(&self, extras: &mut Extras<P>, begin: impl FnOnce(&mut Course<P>)) -> Baggage {
-        let now = || here::clock_of(self.owner).now();
-        extras.started.get_or_insert_with(now);
+    fn pack(&self, extras: &mut Extras<P>, begin: impl FnOnce(&mut Course<P>, Instant)) -> Baggage {
+        let now = here::clock_of(self.owner).now();
+        extras.started.get_or_insert(now);
         let course = extras.course.as_deref_mut();
-        let stale = course.and_then(|course| course.begin(begin));
+        let stale = course.and_then(|course| course.begin(now, begin));
         Baggage {
             token: extras.token.clone(),
             context: extras.context.clone(),
@@ -187,15 +187,18 @@ impl<W, T, P> Slot<W, T, P> {
 
     /// Notes where a task goes that nobody has claimed; says whether it was still to be had.
     pub(crate) fn go(&self, to: Whereabouts) -> bool {
+        self.depart(|course| {
+            course.whereabouts = to;
+            Some(())
+        })
+        .is_some()
+    }
+
+    /// The same where it is decided by how things stand there.
+    pub(crate) fn depart<R>(&self, decide: impl FnOnce(&mut Course<P>) -> Option<R>) -> Option<R> {
         let mut inner = self.inner.lock();
         let is_queued = matches!(inner.stage, Stage::Queued(_));
-        match inner.course().filter(|_| is_queued) {
-            Some(course) => {
-                course.whereabouts = to;
-                true
-            }
-            None => false,
-        }
+        decide(inner.course().filter(|_| is_queued)?)
     }
 
     /// Puts the outcome of claimed work; one that comes after the end of its time is handed back as unwanted.
@@ -226,7 +229,7 @@ impl<W, T, P> Slot<W, T, P> {
         mem::forget(mem::replace(&mut inner.stage, stage));
         self.kind.store(kind as u8, Ordering::Relaxed);
         self.raise(&inner, SETTLED);
-        let rest = inner.extras.as_mut().map(|extras| extras.rest());
+        let rest = inner.extras.as_mut().and_then(|extras| extras.rest());
         drop(inner);
         self.settled.notify_all();
         Aftermath { unwanted, rest }

@@ -89,7 +89,11 @@ impl Bucket {
         // At most 94 bits of nanoseconds, 32 of rate: fits.
         let nanos = now.saturating_duration_since(self.at).as_nanos();
         let parts = nanos * u128::from(self.rate) + u128::from(self.credit);
-        let whole = parts / per;
+        // Mostly it is a matter of moments, and of numbers that a processor divides by itself.
+        let whole = match u64::try_from(parts) {
+            Ok(parts) => u128::from(parts / self.per),
+            Err(_) => parts / per,
+        };
         if whole >= u128::from(room) {
             return (room, 0);
         }

@@ -364,14 +364,47 @@ pub(crate) fn claim(
     park: impl FnOnce() -> Option<Arc<dyn Waiter>>,
 ) -> Passage {
     let mut calls = Calls::default();
-    let mut locked: Vec<(&Claim, MutexGuard<'_, State>)> = claims
-        .iter()
-        .map(|claim| (claim, claim.gate.state.lock()))
-        .collect();
-    let alone = claims.len() == 1;
+    // One gate is the common case, and no list is made for it.
+    let passage = match claims {
+        [one] => pass(&mut [one.lock()], order, commit, park, &mut calls),
+        _ => {
+            let mut locked: Vec<_> = claims.iter().map(Claim::lock).collect();
+            pass(&mut locked, order, commit, park, &mut calls)
+        }
+    };
+    calls.make();
+    passage
+}
+
+type Locked<'a> = (&'a Claim, MutexGuard<'a, State>);
+
+impl Claim {
+    fn lock(&self) -> Locked<'_> {
+        (self, self.gate.state.lock())
+    }
+}
+
+/// With all of them locked.
+fn pass(
+    locked: &mut [Locked<'_>],
+    order: u64,
+    commit: impl FnOnce() -> bool,
+    park: impl FnOnce() -> Option<Arc<dyn Waiter>>,
+    calls: &mut Calls,
+) -> Passage {
+    // Those that look at it go by the same clock.
+    let timed = locked.iter().find(|(claim, _)| claim.gate.nature.timed);
+    let now = timed.or(locked.first()).map(|(claim, _)| claim.gate.now());
+    let Some(now) = now else {
+        return if commit() {
+            Passage::Passed
+        } else {
+            Passage::Gone
+        };
+    };
+    let alone = locked.len() == 1;
     let mut refused = None;
     for (at, (claim, state)) in locked.iter_mut().enumerate() {
-        let now = claim.gate.now();
         if state.refusal(now, order, claim.weight, alone).is_some() {
             refused = Some(at);
             break;
@@ -398,7 +431,6 @@ pub(crate) fn claim(
     };
     if passage != Passage::Gone {
         for (at, (claim, state)) in locked.iter_mut().enumerate() {
-            let now = claim.gate.now();
             if passage == Passage::Passed {
                 state.rule.take(now, order, claim.weight);
             }
@@ -406,12 +438,10 @@ pub(crate) fn claim(
                 state.remove(order);
             }
             if !state.line.is_empty() {
-                state.pump(&claim.gate, now, &mut calls);
+                state.pump(&claim.gate, now, calls);
             }
         }
     }
-    drop(locked);
-    calls.make();
     passage
 }
 

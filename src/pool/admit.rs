@@ -50,8 +50,8 @@ impl Core {
     }
 
     pub(crate) fn send<W: Work>(self: &Arc<Self>, spec: &Spec, cell: Arc<Cell<W>>) {
-        if spec.plan.is_some() {
-            return cell.send_off();
+        if let Some(plan) = &spec.plan {
+            return cell.send_off(plan, &**self);
         }
         self.enqueue(cell);
     }

@@ -109,8 +109,11 @@ impl Home for Core {
 
     fn ready(&self, task: TaskRef, rank: Rank) {
         self.queue.push_ranked(Ticket::new(task.queued()), rank);
-        if let Some(core) = self.me.upgrade() {
-            core.something_is_ready();
+        // ORDERING: as in `something_is_ready`.
+        if self.seats.is_short() {
+            if let Some(core) = self.me.upgrade() {
+                core.call_spare();
+            }
         }
     }
 
@@ -162,14 +165,21 @@ impl Home for Core {
 struct Kept(Arc<Core>);
 
 impl Keeper for Kept {
-    fn fire(&self, task: TaskRef, what: OnTime) {
+    fn fire(&self, task: TaskRef, what: OnTime) -> Option<TaskRef> {
         let Self(core) = self;
+        if what == OnTime::Start {
+            return task.start(&**core);
+        }
+        if !task.awaits(what) {
+            return Some(task);
+        }
         // What is left is announced before its task is settled: nobody finds the pool quiet in between.
         core.quiet.announce();
         match task.on_time(what) {
             Some(remains) => core.push_remains(remains),
             None => core.retract(),
         }
+        None
     }
 
     fn is_over(&self) -> bool {

@@ -118,6 +118,10 @@ impl Stage for Worker {
         task
     }
 
+    fn home(&self) -> &dyn Home {
+        &*self.core
+    }
+
     fn unread_panics(&self) -> Arc<dyn UnreadPanics> {
         Arc::new(Unread(Arc::downgrade(&self.core)))
     }

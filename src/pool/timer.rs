@@ -55,8 +55,8 @@ enum Never {}
 
 /// What the timer asks of its pool.
 pub(crate) trait Keeper: Send + 'static {
-    /// It is due.
-    fn fire(&self, task: TaskRef, what: OnTime);
+    /// It is due. A task of which that is not wanted any more is given back.
+    fn fire(&self, task: TaskRef, what: OnTime) -> Option<TaskRef>;
     /// Whether the pool is over, and the timer with it.
     fn is_over(&self) -> bool;
     /// Whether it waits for all that it has.
@@ -237,24 +237,22 @@ impl Timer {
     fn fire_due<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, now: Instant, keeper: &K) {
         let mut dead = Vec::new();
         while let Some(entry) = heap.pop_due(now) {
-            if !entry.is_live() {
-                let less = |dead: usize| Some(dead.saturating_sub(1));
-                let _ = self
-                    .dead
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-                dead.extend(entry.last_of_a_task());
-                continue;
-            }
             match entry {
-                Entry::Task(task, what) => keeper.fire(task, what),
-                Entry::Ring(gate) => {
-                    if let Some(gate) = gate.upgrade() {
-                        gate.ring();
+                Entry::Task(task, what) => {
+                    if let Some(task) = keeper.fire(task, what) {
+                        self.one_dead_less();
+                        dead.extend(last_of(task));
                     }
                 }
+                Entry::Ring(gate) => match gate.upgrade() {
+                    Some(gate) => gate.ring(),
+                    None => self.one_dead_less(),
+                },
                 Entry::Tick(schedule, plan) => {
-                    if let Some(schedule) = schedule.upgrade() {
-                        schedule.tick(plan);
+                    let schedule = schedule.upgrade();
+                    match schedule.filter(|schedule| schedule.awaits(plan)) {
+                        Some(schedule) => schedule.tick(plan),
+                        None => self.one_dead_less(),
                     }
                 }
             }
@@ -263,6 +261,13 @@ impl Timer {
     }
 
     /// Drops the dead where that may be done.
+    fn one_dead_less(&self) {
+        let less = |dead: usize| Some(dead.saturating_sub(1));
+        let _ = self
+            .dead
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     fn bury(dead: Vec<TaskRef>) {
         if !dead.is_empty() {
             alarm::apart(move || dead.into_iter().for_each(panic::discard));
@@ -298,11 +303,15 @@ fn is_due_for_sweep(dead: usize, len: usize) -> bool {
     len >= SWEEP_FROM && dead > len / 2
 }
 
+/// The task of a dead entry, if nobody else has it and something of the user's hangs on it still.
+fn last_of(task: TaskRef) -> Option<TaskRef> {
+    (Arc::strong_count(&task) == 1 && task.has_hooks()).then_some(task)
+}
+
 impl Entry {
-    /// The task of a dead entry, if nobody else has it and something of the user's hangs on it still.
     fn last_of_a_task(self) -> Option<TaskRef> {
         match self {
-            Self::Task(task, _) if Arc::strong_count(&task) == 1 && task.has_hooks() => Some(task),
+            Self::Task(task, _) => last_of(task),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use crate::pool::queue::{Item, RunQueue, Takes};
 use crate::pool::worker_local;
 use crate::seat::{self};
 use crate::spin::spin;
-use crate::task::{self, Home, Host, Queued, Run, TaskRef};
+use crate::task::{self, Queued, Run, TaskRef};
 use crate::wake::Wake;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};

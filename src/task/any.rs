@@ -151,6 +151,8 @@ pub(crate) trait Stage {
     fn around(&self, body: &mut dyn FnMut());
     /// It has returned: gives the task that was entered last.
     fn exit(&self) -> TaskRef;
+    /// The pool that it belongs to.
+    fn home(&self) -> &dyn Home;
     /// Who hears of a panic that nobody will read.
     fn unread_panics(&self) -> Arc<dyn UnreadPanics>;
 }
@@ -296,7 +298,9 @@ pub(crate) trait AnyTask: Send + Sync {
 
     /// What it continues has settled: it goes its way as if it were submitted now. False if it was settled before.
     fn set_off(self: Arc<Self>) -> bool;
-    /// The timer's call. What it leaves is the caller's to hand to a worker.
+    /// The timer's call at the instant that it is due; given back if it is not to start any more.
+    fn start(self: Arc<Self>, home: &dyn Home) -> Option<TaskRef>;
+    /// The timer's call at any other. What it leaves is the caller's to hand to a worker.
     fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains>;
     /// Whether that call would still do something.
     fn awaits(&self, what: OnTime) -> bool;

@@ -29,7 +29,7 @@ impl<W: Work> Cell<W> {
             gate::forget(&plan.gates, start.order);
             return false;
         }
-        self.send_off();
+        self.send_off(&plan, &*home);
         true
     }
 }

@@ -157,7 +157,7 @@ impl<W: Work> Cell<W> {
 
     /// Takes the work away: it will be settled by hand.
     pub(crate) fn claim(&self) -> bool {
-        self.slot.claim(|_| ()).is_some()
+        self.slot.claim(|_, _| ()).is_some()
     }
 
     /// Settles what was claimed, and does all that follows but the callbacks.
@@ -212,7 +212,7 @@ impl<W: Work> Cell<W> {
                 None => self.discard(kind, outcome),
             }
         }
-        if let Some(rest) = &mut rest {
+        if let Some(rest) = rest.as_mut().filter(|rest| !rest.callbacks.is_empty()) {
             rest.summary = Some(self.summary(kind, rest.name.clone(), rest.started));
         }
         Ran {

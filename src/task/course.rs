@@ -113,12 +113,9 @@ fn after(now: Instant, delay: Duration) -> Instant {
 
 impl<W: Work> Cell<W> {
     /// Sends a new task with a course on its way.
-    pub(crate) fn send_off(self: Arc<Self>) {
-        let course = self.slot.with_course(|course, _| {
-            let times = (course.whereabouts, course.expires, course.ends);
-            (course.policy.clone(), times)
-        });
-        let Some((Policy { plan, home }, (whereabouts, expires, ends))) = course else {
+    pub(crate) fn send_off(self: Arc<Self>, plan: &Plan, home: &dyn Home) {
+        let times = |course: &mut Course<_>, _| (course.whereabouts, course.expires, course.ends);
+        let Some((whereabouts, expires, ends)) = self.slot.with_course(times) else {
             return;
         };
         let due = match whereabouts {
@@ -139,24 +136,24 @@ impl<W: Work> Cell<W> {
     }
 
     /// Passes the gates and claims it, both or neither.
-    pub(crate) fn pass(self: &Arc<Self>) -> Passed<W> {
+    pub(crate) fn pass(self: &Arc<Self>, home: &dyn Home) -> Passed<W> {
         let course = self.slot.with_course(|course, _| {
             let expires = course.expires.filter(|_| course.attempts == 0);
-            (course.policy.clone(), course.order, expires, course.ends)
+            let plan = course.policy.plan.clone();
+            (plan, course.order, expires, course.ends)
         });
-        let Some((Policy { plan, home }, order, expires, ends)) = course else {
+        let Some((plan, order, expires, ends)) = course else {
             return Passed::Gone;
         };
         let ends = [(expires, OnTime::Expire), (ends, OnTime::End)];
-        if self.is_over(ends, &*home) {
+        if self.is_over(ends, home) {
             return Passed::Gone;
         }
         let mut claimed = None;
         let mut first = false;
         let mut attempt_ends = None;
         let mut claim = || {
-            claimed = self.slot.claim(|course| {
-                let now = home.now();
+            claimed = self.slot.claim(|course, now| {
                 first = course.begun.is_none();
                 course.begun.get_or_insert(now);
                 course.attempt_ends = plan
@@ -216,28 +213,26 @@ impl<W: Work> Cell<W> {
         self: &Arc<Self>,
         result: Result<W::Output, Payload>,
         work: Option<W>,
+        home: &dyn Home,
     ) -> Option<Result<W::Output, Payload>> {
-        let Some((Policy { plan, home }, facts, order, late, timed, ends)) =
+        let Some((plan, facts, order, late, timed, ends)) =
             self.slot.with_course(|course, running| {
-                let now = course.policy.home.now();
-                let begun = course.begun.unwrap_or(now);
+                let ends = course.attempt_ends.take();
+                // Most end without a look at the clock.
+                let now = (ends.is_some() || work.is_some()).then(|| home.now());
+                let elapsed = now.zip(course.begun);
+                let elapsed = elapsed.map(|(now, begun)| now.saturating_duration_since(begun));
                 let facts = Facts {
                     attempts: course.attempts,
-                    elapsed: now.saturating_duration_since(begun),
+                    elapsed: elapsed.unwrap_or_default(),
                     salt: course.order,
                 };
-                let ends = course.attempt_ends.take();
                 let timed = ends.is_some() && !course.late;
                 // Here, too, the clock decides.
-                let late = running && (course.late || ends.is_some_and(|at| at <= now));
-                (
-                    course.policy.clone(),
-                    facts,
-                    course.order,
-                    late,
-                    timed,
-                    course.ends,
-                )
+                let is_past = ends.is_some_and(|at| now.is_some_and(|now| at <= now));
+                let late = running && (course.late || is_past);
+                let plan = course.policy.plan.clone();
+                (plan, facts, course.order, late, timed, course.ends)
             })
         else {
             return Some(result);
@@ -245,9 +240,9 @@ impl<W: Work> Cell<W> {
         if timed {
             home.stale(1);
         }
-        self.is_over([(ends, OnTime::End)], &*home);
+        self.is_over([(ends, OnTime::End)], home);
         let result = self.judge(result, late);
-        let next = work.and_then(|work| self.next_attempt(work, &result, late, &facts, &*home));
+        let next = work.and_then(|work| self.next_attempt(work, &result, late, &facts, home));
         let Some((work, to)) = next else {
             gate::release(&plan.gates, order, true);
             return Some(result);
@@ -330,11 +325,8 @@ impl<W: Work> Cell<W> {
     }
 
     /// The last attempt is settled.
-    pub(crate) fn has_finished(&self) {
-        let ended = self
-            .slot
-            .with_course(|course, _| course.ends.map(|_| course.policy.home.clone()));
-        if let Some(Some(home)) = ended {
+    pub(crate) fn has_finished(&self, home: &dyn Home) {
+        if self.slot.with_course(|course, _| course.ends.is_some()) == Some(true) {
             home.stale(1);
         }
     }

@@ -13,8 +13,8 @@ use crate::panic::{self, Payload, TaskPanic};
 use crate::reason::CancelReason;
 use crate::seat::{Awaited, Wait, Waits};
 use crate::task::any::{
-    AnyTask, CancelOutcome, Dismissed, Joinable, OnTime, Queued, Remains, Run, Stage, TaskRef,
-    TaskState,
+    AnyTask, CancelOutcome, Dismissed, Home, Joinable, OnTime, Queued, Remains, Run, Stage,
+    TaskRef, TaskState,
 };
 use crate::task::cell::Cell;
 use crate::task::course::Passed;
@@ -47,13 +47,13 @@ pub(crate) fn error_of(payload: Payload, who: Who, stage: &dyn Stage) -> TaskErr
 impl<W: Work> Queued for Cell<W> {
     fn run(self: Arc<Self>, stage: &dyn Stage) -> Run {
         let claimed = if self.slot.has_course() {
-            match self.pass() {
+            match self.pass(stage.home()) {
                 Passed::Claimed(claimed) => Some(claimed),
                 Passed::Away => return Run::Away,
                 Passed::Gone => None,
             }
         } else {
-            self.slot.claim(|_| ())
+            self.slot.claim(|_, _| ())
         };
         let Some(claimed) = claimed else {
             return Run::Gone(self);
@@ -87,7 +87,7 @@ impl<W: Work> Queued for Cell<W> {
         let result = if is_plain {
             result
         } else {
-            match cell.ended(result, work) {
+            match cell.ended(result, work, stage.home()) {
                 Some(result) => result,
                 None => return Run::Away,
             }
@@ -95,7 +95,7 @@ impl<W: Work> Queued for Cell<W> {
         let outcome = result.map_err(|payload| error_of(payload, cell.who(), stage));
         let ran = cell.settle(outcome);
         if !is_plain {
-            cell.has_finished();
+            cell.has_finished(stage.home());
         }
         Run::Done(ran)
     }
@@ -275,6 +275,10 @@ impl<W: Work> AnyTask for Cell<W> {
 
     fn set_off(self: Arc<Self>) -> bool {
         Cell::set_off(self)
+    }
+
+    fn start(self: Arc<Self>, home: &dyn Home) -> Option<TaskRef> {
+        Cell::start(self, home)
     }
 
     fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains> {

@@ -9,7 +9,7 @@ use crate::extras::{Watcher, Whereabouts};
 use crate::gate;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::task::any::{OnTime, Policy, Rank, Remains};
+use crate::task::any::{Home, OnTime, Rank, Remains, TaskRef};
 use crate::task::cell::Cell;
 use crate::task::work::Work;
 use std::mem;
@@ -17,24 +17,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl<W: Work> Cell<W> {
-    fn starts(self: Arc<Self>) {
-        let Some((Policy { plan, home }, attempts)) = self
-            .slot
-            .with_course(|course, _| (course.policy.clone(), course.attempts))
-        else {
-            return;
+    /// It is due: for the first time, or for another attempt. Given back if it is to do neither any more.
+    pub(crate) fn start(self: Arc<Self>, home: &dyn Home) -> Option<TaskRef> {
+        let order = gate::next_order();
+        let leaves = self.slot.depart(|course| {
+            let plan = &course.policy.plan;
+            let priority = plan.priority;
+            if !matches!(course.whereabouts, Whereabouts::Timer { .. }) {
+                return None;
+            }
+            if course.attempts == 0 {
+                if !plan.gates.is_empty() {
+                    return Some((priority, Some(plan.clone())));
+                }
+                course.order = order;
+            }
+            course.whereabouts = Whereabouts::Queue;
+            Some((priority, None))
+        });
+        let Some((priority, gated)) = leaves else {
+            return Some(self);
         };
-        if attempts == 0 {
+        if let Some(plan) = gated {
+            // Gates are locked before slots.
             let order = gate::enter(&plan.gates);
             self.slot.with_course(|course, _| course.order = order);
             if !self.slot.go(Whereabouts::Queue) {
                 // Settled meanwhile, perhaps under another order.
-                return gate::forget(&plan.gates, order);
+                gate::forget(&plan.gates, order);
+                return Some(self);
             }
-        } else if !self.slot.go(Whereabouts::Queue) {
-            return;
         }
-        home.ready(self, Rank::Priority(plan.priority));
+        home.ready(self, Rank::Priority(priority));
+        None
     }
 
     /// Settles it as too late, and hands out what of it is the user's.
@@ -82,10 +97,7 @@ impl<W: Work> Cell<W> {
 
     pub(crate) fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains> {
         match what {
-            OnTime::Start => {
-                self.starts();
-                None
-            }
+            OnTime::Start => unreachable!("that is `start`"),
             OnTime::Expire => {
                 let unrun = self.slot.expire()?;
                 Some(self.lays_out(unrun, OutcomeKind::Expired))
