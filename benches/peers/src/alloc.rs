@@ -53,11 +53,6 @@ pub fn counted<T>(f: impl FnOnce() -> T) -> (T, Counted) {
     (value, counted)
 }
 
-/// The name of the allocator that this process has.
-pub fn name() -> &'static str {
-    if is_mimalloc() { "mimalloc" } else { "system" }
-}
-
 fn is_mimalloc() -> bool {
     match CHOICE.load(Ordering::Relaxed) {
         UNKNOWN => choose(),

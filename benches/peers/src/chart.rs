@@ -25,7 +25,7 @@ const LEGEND: [&str; 2] = [
 const CUT: f64 = 5.0;
 
 // A background of its own, so that it can be read on a page whose colours do not follow the reader's settings.
-const STYLE: &str = "
+pub const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .page { fill: #ffffff } .head { font-size: 13px; font-weight: 600 } .title { font-size: 18px; font-weight: 600 }
 .soft { fill: #57606a } .name { text-anchor: end } .figure { paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
@@ -142,7 +142,7 @@ fn panel(text: &mut String, c: &Comparison, x: f64, y: f64) {
     *text += &labels;
 }
 
-fn label(text: &mut String, class: &str, x: f64, y: f64, words: &str) {
+pub fn label(text: &mut String, class: &str, x: f64, y: f64, words: &str) {
     let words = words
         .replace('&', "&amp;")
         .replace('<', "&lt;")

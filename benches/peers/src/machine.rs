@@ -1,6 +1,7 @@
 //! What a figure is worth nothing without: where, when and with what it was taken.
 
 use crate::contenders as c;
+use crate::report::json_string;
 use crate::rows::cores;
 use std::fs;
 use std::process::Command;
@@ -40,6 +41,18 @@ impl Machine {
             revision,
         } = self;
         format!("{cpu}, {cores} cores; {kernel}; {compiler}; millhand at {revision}; {date}")
+    }
+
+    pub fn json(&self) -> String {
+        format!(
+            "{{\"cpu\": {}, \"cores\": {}, \"kernel\": {}, \"compiler\": {}, \"revision\": {}, \"date\": {}}}",
+            json_string(&self.cpu),
+            self.cores,
+            json_string(&self.kernel),
+            json_string(&self.compiler),
+            json_string(&self.revision),
+            json_string(&self.date),
+        )
     }
 }
 

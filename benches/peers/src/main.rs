@@ -3,12 +3,14 @@
 //! Without a command this is the driver: it starts itself as a child for every single measurement, so that no contender
 //! pays for another's heap or threads, and goes round after round, so that the machine's moods fall on all alike.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help`
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help`; with `costs` before it, what millhand costs by
+//! itself.
 #![deny(unsafe_code)]
 
 mod alloc;
 mod chart;
 mod contenders;
+mod costs;
 mod machine;
 mod options;
 mod proc;
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["measure", row, contender] => measure(row, contender),
         ["measure", ..] => Err("usage: peers measure <row> <contender>".into()),
+        ["costs", ref words @ ..] => costs::drive(words),
+        ["cost", cost, contender, size] => costs::measure(cost, contender, size),
+        ["cost", ..] => Err("usage: peers cost <cost> <contender> <size>".into()),
+        ["burn"] => costs::burn(),
         _ => drive(&words),
     };
     match outcome {
@@ -56,14 +62,18 @@ fn measure(row: &str, contender: &str) -> Outcome<()> {
         let allowed = row.contenders.join(", ");
         return Err(format!("{} is for: {allowed}; not for {contender:?}", row.key).into());
     }
+    end_if_it_hangs();
+    println!("{}", (row.measure)(contender));
+    // Without waiting for anybody's threads.
+    exit(0);
+}
+
+fn end_if_it_hangs() {
     thread::spawn(|| {
         thread::sleep(PATIENCE);
         eprintln!("peers: gave up after {PATIENCE:?}");
         exit(1);
     });
-    println!("{}", (row.measure)(contender));
-    // Without waiting for anybody's threads.
-    exit(0);
 }
 
 fn drive(words: &[&str]) -> Outcome<()> {
@@ -91,11 +101,18 @@ fn drive(words: &[&str]) -> Outcome<()> {
     results.write(&options.out())
 }
 
-/// Starts a child, and reads its figure and notes. What went wrong there is told, and does not end the run.
 fn ask(row: &Row, contender: &str, allocator: &str) -> Option<(f64, Vec<String>)> {
-    let answer = || -> Outcome<(f64, Vec<String>)> {
+    let mut lines = child(&["measure", row.key, contender], allocator)?;
+    let figure = lines.pop()?.trim().parse().ok()?;
+    Some((figure, lines))
+}
+
+/// Starts a child, and reads the lines that it prints: notes, and at last the figure. What went wrong there is told, and does
+/// not end the run.
+fn child(arguments: &[&str], allocator: &str) -> Option<Vec<String>> {
+    let answer = || -> Outcome<Vec<String>> {
         let child = Command::new(env::current_exe()?)
-            .args(["measure", row.key, contender])
+            .args(arguments)
             .env(alloc::VARIABLE, allocator)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
@@ -104,13 +121,9 @@ fn ask(row: &Row, contender: &str, allocator: &str) -> Option<(f64, Vec<String>)
             return Err(child.status.to_string().into());
         }
         let text = String::from_utf8(child.stdout)?;
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let figure = lines.pop().ok_or("no figure")?;
-        Ok((figure.trim().parse()?, lines))
+        Ok(text.lines().map(str::to_owned).collect())
     };
     answer()
-        .inspect_err(|error| {
-            eprintln!("peers: {}, {contender}, {allocator}: {error}", row.key);
-        })
+        .inspect_err(|error| eprintln!("peers: {}, {allocator}: {error}", arguments.join(" ")))
         .ok()
 }

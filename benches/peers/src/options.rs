@@ -67,6 +67,7 @@ pub fn help() -> String {
     format!(
         "Measures millhand beside its peers; prints the table and writes table.md, results.json and chart.svg.
 
+costs [OPTIONS]      what millhand costs by itself, instead; --help there, too
 --rounds N           so many rounds; {LEAST_ROUNDS} unless told, fewer are a try-out
 --rows A,B           only these: {}
 --contenders A,B     only these: {}
@@ -100,7 +101,7 @@ fn contender(name: &str) -> Outcome<&'static str> {
     known("contender", name, &contenders())
 }
 
-fn allocator(name: &str) -> Outcome<&'static str> {
+pub fn allocator(name: &str) -> Outcome<&'static str> {
     known("allocator", name, &ALLOCATORS)
 }
 
@@ -115,13 +116,13 @@ fn no_such(what: &str, name: &str, all: &[&str]) -> String {
     format!("no {what} {name:?}; there are: {}", all.join(", "))
 }
 
-fn rounds(text: &str) -> Outcome<usize> {
+pub fn rounds(text: &str) -> Outcome<usize> {
     match text.parse() {
         Ok(rounds) if rounds > 0 => Ok(rounds),
         _ => Err(format!("--rounds wants a number of 1 or more, not {text:?}").into()),
     }
 }
 
-fn list<T>(text: &str, item: fn(&str) -> Outcome<T>) -> Outcome<Vec<T>> {
+pub fn list<T>(text: &str, item: fn(&str) -> Outcome<T>) -> Outcome<Vec<T>> {
     text.split(',').map(|name| item(name.trim())).collect()
 }

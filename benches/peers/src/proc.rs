@@ -17,12 +17,16 @@ fn read(thread: &Path, file: &str) -> Option<String> {
 
 /// The time that all living threads have had a processor. What threads that ended had is not in it.
 pub fn processor_time() -> Duration {
+    processor_time_of(&threads())
+}
+
+pub fn processor_time_of(threads: &[PathBuf]) -> Duration {
     let of = |thread: &PathBuf| -> u64 {
         let text = read(thread, "schedstat").unwrap_or_default();
         let first = text.split_whitespace().next();
         first.map_or(0, |nanos| nanos.parse().unwrap())
     };
-    Duration::from_nanos(threads().iter().map(of).sum())
+    Duration::from_nanos(threads.iter().map(of).sum())
 }
 
 /// How often a thread has waited: for a lock, a condition, the clock.
@@ -46,7 +50,17 @@ pub fn is_running(thread: &Path) -> bool {
 /// thread.
 pub fn resident_bytes() -> u64 {
     let text = fs::read_to_string("/proc/self/smaps_rollup").expect("/proc/self/smaps_rollup");
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    1024 * kilobytes.unwrap().trim().parse::<u64>().unwrap()
+    kilobytes(&text, "Rss:") * 1024
+}
+
+/// The memory that may be taken before the machine is short of it.
+pub fn available_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");
+    kilobytes(&text, "MemAvailable:") * 1024
+}
+
+fn kilobytes(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number.expect(name).trim().parse().unwrap()
 }

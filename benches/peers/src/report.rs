@@ -58,7 +58,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(mut figures: Vec<f64>) -> Option<Self> {
+    pub fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_by(f64::total_cmp);
         let last = figures.len().checked_sub(1)?;
         let at = |share: f64| {
@@ -330,14 +330,8 @@ impl Results {
 
     fn json(&self, machine: &Machine, comparisons: &[Comparison]) -> String {
         let mut text = format!(
-            "{{\n\"machine\": {{\"cpu\": {}, \"cores\": {}, \"kernel\": {}, \"compiler\": {}, \"revision\": {}, \"date\": {}}},\n\
-             \"rounds\": {},\n\"rows\": [\n",
-            json_string(&machine.cpu),
-            machine.cores,
-            json_string(&machine.kernel),
-            json_string(&machine.compiler),
-            json_string(&machine.revision),
-            json_string(&machine.date),
+            "{{\n\"machine\": {},\n\"rounds\": {},\n\"rows\": [\n",
+            machine.json(),
             self.rounds,
         );
         let rows: Vec<String> = comparisons.iter().map(json_comparison).collect();

@@ -38,20 +38,20 @@ const N: u32 = CUT_OFF + 20;
 const MOST_THREADS_PER_CORE: usize = 32;
 const MOST_STACK: usize = 256 * 1024;
 
-pub struct Found {
-    pub millis: f64,
-    pub watched: Watched,
+struct Found {
+    millis: f64,
+    watched: Watched,
 }
 
 /// What one run took at the worst moment.
-pub struct Watched {
+struct Watched {
     /// Of the process, but for the one that watches.
-    pub threads: usize,
+    threads: usize,
     /// Bytes, from a thread's first leaf or fork down to its deepest.
-    pub stack: usize,
+    stack: usize,
 }
 
-pub fn fork_join(contender: &str) -> Found {
+fn fork_join(contender: &str) -> Found {
     let run: Box<dyn Fn(u32) -> u64 + Send> = match contender {
         MILLHAND => {
             let pool = millhand::ThreadPool::new(cores()).unwrap();

@@ -2,13 +2,15 @@
 
 mod delayed;
 mod execute;
-pub mod fork_join;
+mod fork_join;
 mod gate;
 mod map;
 mod round_trip;
 mod submit_join;
 mod ten_us;
 mod work;
+
+pub use work::{steps, work};
 
 use crate::contenders::{BARE, THREADS};
 use std::cell::Cell;

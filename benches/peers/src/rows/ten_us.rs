@@ -1,8 +1,7 @@
 //! Tasks of ten microseconds of plain work: how much of the machine is left for it.
 
-use super::{Against, Aim, Ran, Row, Unit, cores, middle_half, tasks, use_up, words};
+use super::{Against, Aim, Ran, Row, Unit, cores, middle_half, steps, tasks, use_up, words, work};
 use crate::contenders::{self, Pool, with_pool};
-use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ pub const TEN_US: Row = Row {
 };
 
 fn ten_us<P: Pool>(tasks: u64) -> f64 {
-    let steps = steps();
+    let steps = steps(LENGTH);
     let pool = P::new(cores());
     let words = words();
     let run = |tasks: u64| {
@@ -49,30 +48,6 @@ fn ten_us<P: Pool>(tasks: u64) -> f64 {
         share
     });
     middle_half(shares.collect())
-}
-
-/// Steps that hang on each other, so that no compiler and no processor does them all at once.
-fn work(steps: u64) {
-    let mut x = black_box(0x9e37_79b9_7f4a_7c15_u64);
-    for _ in 0..steps {
-        // Xorshift: Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8(14), 2003.
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-    }
-    black_box(x);
-}
-
-/// How many steps make a task. The best of several, since only disturbances can make a loop longer.
-fn steps() -> u64 {
-    const STEPS: u64 = 1_000_000;
-    let time = || {
-        let start = Instant::now();
-        work(STEPS);
-        start.elapsed()
-    };
-    let best = (0..5).map(|_| time()).min().unwrap();
-    (STEPS as f64 * LENGTH.as_secs_f64() / best.as_secs_f64()) as u64
 }
 
 /// The same work without any pool: as many threads as cores, each with its share in a plain loop.

@@ -1,0 +1,75 @@
+//! What millhand costs by itself, and how that grows: memory, allocations, queues, workers, start and stop, an idle pool, a
+//! loaded machine. Each figure is taken in a process of its own, as those of the rows are.
+
+mod allocations;
+mod chart;
+mod drive;
+mod growth;
+mod hold;
+mod idle;
+mod life;
+mod loaded;
+mod memory;
+mod origin;
+mod report;
+mod spinning;
+
+pub use drive::{drive, measure};
+pub use loaded::burn;
+
+use crate::options::ALLOCATORS;
+
+/// In the order of the report.
+const ALL: &[&Cost] = &[
+    &memory::EXECUTE,
+    &memory::JOIN,
+    &allocations::EXECUTE,
+    &allocations::JOIN,
+    &allocations::BYTES,
+    &growth::QUEUED_EXECUTE,
+    &growth::QUEUED_JOIN,
+    &growth::WORKERS_EXECUTE,
+    &growth::WORKERS_JOIN,
+    &life::START,
+    &life::STOP,
+    &life::SHUTDOWN,
+    &idle::IDLE,
+    &spinning::MOST,
+    &spinning::PROCESSOR,
+    &loaded::MEAN,
+    &loaded::MEDIAN,
+    &origin::THROUGHPUT,
+    &origin::ROUND_TRIP,
+];
+
+/// One thing that is measured, for one size or for several. Less is better in all of them.
+struct Cost {
+    key: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    /// Ours first.
+    contenders: &'static [&'static str],
+    /// What the figure hangs on, with its name; one size if on nothing.
+    sizes: &'static [u64],
+    of: &'static str,
+    /// One, where it makes no difference.
+    allocators: &'static [&'static str],
+    /// No more rounds than this, where a figure takes long or is always the same.
+    most_rounds: usize,
+    aim: Option<Aim>,
+    /// None if it cannot be had here.
+    measure: fn(contender: &str, size: u64) -> Option<f64>,
+}
+
+const BOTH: &[&str] = &ALLOCATORS;
+const SYSTEM: &[&str] = &[ALLOCATORS[0]];
+
+/// What we want of our figures.
+#[derive(Clone, Copy)]
+enum Aim {
+    AtMost(f64),
+    /// At most so many times what the second contender has, in the same rounds.
+    OfTheOther(f64),
+    /// The greatest of all sizes is at most so many times the least.
+    FlatWithin(f64),
+}
