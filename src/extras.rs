@@ -26,15 +26,12 @@ pub(crate) struct Extras<P = ()> {
     /// Given back when the task leaves the queue.
     pub(crate) place: Option<Place>,
     pub(crate) token: Option<CancelToken>,
-    /// Cancels the task when its token is; gone when it has settled.
-    pub(crate) hook: Option<CancelGuard>,
     /// When it was claimed.
     pub(crate) started: Option<Instant>,
-    pub(crate) course: Option<Box<Course<P>>>,
-    pub(crate) watchers: Vec<Watcher>,
-    pub(crate) callbacks: Vec<(u64, Callback)>,
-    pub(crate) waker: Option<Waker>,
-    pub(crate) member: Option<Member>,
+    /// In here, not apart: the timer and the workers come by it where it is in nobody's cache.
+    pub(crate) course: Option<Course<P>>,
+    /// What settling leaves to be done; gone when it has settled.
+    pub(crate) rest: Option<Box<Rest>>,
 }
 
 impl<P> Default for Extras<P> {
@@ -45,13 +42,9 @@ impl<P> Default for Extras<P> {
             context: Context::default(),
             place: None,
             token: None,
-            hook: None,
             started: None,
             course: None,
-            watchers: Vec::new(),
-            callbacks: Vec::new(),
-            waker: None,
-            member: None,
+            rest: None,
         }
     }
 }
@@ -217,7 +210,7 @@ pub(crate) struct Rest {
     pub(crate) callbacks: Vec<(u64, Callback)>,
     /// Whom to wake: an executor's code, so not for everybody to call.
     pub(crate) waker: Option<Waker>,
-    /// Dropped with the rest: a settled task has nothing to be cancelled.
+    /// Cancels the task when its token is. Dropped with the rest: a settled task has nothing to be cancelled.
     pub(crate) hook: Option<CancelGuard>,
     /// Values of the user's.
     pub(crate) context: Context,
@@ -226,23 +219,19 @@ pub(crate) struct Rest {
 
 impl<P> Extras<P> {
     /// What settling leaves to be done, taken out; mostly nothing.
-    pub(crate) fn rest(&mut self) -> Option<Box<Rest>> {
-        let is_told = !self.watchers.is_empty() || !self.callbacks.is_empty();
-        let is_held = self.waker.is_some() || self.hook.is_some() || self.member.is_some();
-        if !is_told && !is_held && self.context.is_empty() {
-            return None;
+    pub(crate) fn take_rest(&mut self) -> Option<Box<Rest>> {
+        if !self.context.is_empty() {
+            self.rest().context = mem::take(&mut self.context);
         }
-        Some(Box::new(Rest {
-            summary: None,
-            name: self.name.clone(),
-            started: self.started,
-            watchers: mem::take(&mut self.watchers),
-            callbacks: mem::take(&mut self.callbacks),
-            waker: self.waker.take(),
-            hook: self.hook.take(),
-            context: mem::take(&mut self.context),
-            member: self.member.take(),
-        }))
+        let mut rest = self.rest.take()?;
+        rest.name = self.name.clone();
+        rest.started = self.started;
+        Some(rest)
+    }
+
+    /// The same, to be added to.
+    pub(crate) fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
     }
 
     /// For a task that is submitted here and now.
@@ -262,13 +251,15 @@ impl<P> Extras<P> {
 
     /// Notes a callback for settling, under a key that takes it out again.
     pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
-        let key = self.callbacks.last().map_or(0, |(key, _)| key + 1);
-        self.callbacks.push((key, callback));
+        let callbacks = &mut self.rest().callbacks;
+        let key = callbacks.last().map_or(0, |(key, _)| key + 1);
+        callbacks.push((key, callback));
         key
     }
 
     pub(crate) fn remove_callback(&mut self, key: u64) -> Option<Callback> {
-        let at = self.callbacks.iter().position(|(k, _)| *k == key)?;
-        Some(self.callbacks.remove(at).1)
+        let callbacks = &mut self.rest.as_mut()?.callbacks;
+        let at = callbacks.iter().position(|(k, _)| *k == key)?;
+        Some(callbacks.remove(at).1)
     }
 }

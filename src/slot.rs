@@ -75,7 +75,7 @@ struct Inner<W, T, P> {
 
 impl<W, T, P> Inner<W, T, P> {
     fn course(&mut self) -> Option<&mut Course<P>> {
-        self.extras.as_mut()?.course.as_deref_mut()
+        self.extras.as_mut()?.course.as_mut()
     }
 }
 
@@ -159,7 +159,7 @@ impl<W, T, P> Slot<W, T, P> {
     fn pack(&self, extras: &mut Extras<P>, begin: impl FnOnce(&mut Course<P>, Instant)) -> Baggage {
         let now = here::clock_of(self.owner).now();
         extras.started.get_or_insert(now);
-        let course = extras.course.as_deref_mut();
+        let course = extras.course.as_mut();
         let stale = course.and_then(|course| course.begin(now, begin));
         Baggage {
             token: extras.token.clone(),
@@ -229,7 +229,7 @@ impl<W, T, P> Slot<W, T, P> {
         mem::forget(mem::replace(&mut inner.stage, stage));
         self.kind.store(kind as u8, Ordering::Relaxed);
         self.raise(&inner, SETTLED);
-        let rest = inner.extras.as_mut().and_then(|extras| extras.rest());
+        let rest = inner.extras.as_mut().and_then(|extras| extras.take_rest());
         drop(inner);
         self.settled.notify_all();
         Aftermath { unwanted, rest }
@@ -353,7 +353,12 @@ impl<W, T, P> Slot<W, T, P> {
         if self.flags.load(Ordering::Relaxed) & SETTLED != 0 {
             return Poll::Ready(self.take_from(&mut inner));
         }
-        let stale = inner.extras.get_or_insert_default().waker.replace(fresh);
+        let stale = inner
+            .extras
+            .get_or_insert_default()
+            .rest()
+            .waker
+            .replace(fresh);
         drop(inner);
         drop(stale);
         Poll::Pending

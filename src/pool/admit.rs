@@ -103,7 +103,7 @@ impl Core {
             Ok(place) => {
                 let mut extras = self.extras(spec, place);
                 if member.is_some() {
-                    extras.get_or_insert_default().member = member;
+                    extras.get_or_insert_default().rest().member = member;
                 }
                 let cell = self.cell(site, spec, work, extras, false);
                 let handle = TaskHandle::new(cell.clone());

@@ -73,7 +73,7 @@ impl<W: Work> Cell<W> {
             if settled {
                 Some(hook)
             } else {
-                extras.hook.replace(hook)
+                extras.rest().hook.replace(hook)
             }
         });
         drop(unwanted);

@@ -26,6 +26,13 @@ pub(crate) enum Passed<W> {
     Gone,
 }
 
+/// How a task is to be settled that has no attempt before it.
+pub(crate) struct Ended<T> {
+    pub(crate) result: Result<T, Payload>,
+    /// Whether the timer has an entry for the end of its time, which nobody waits for any more.
+    pub(crate) limited: bool,
+}
+
 /// A new task with a course: what it goes by from now on, or once the tasks that it continues have settled (`behind`).
 pub(crate) fn set_out(
     plan: &Arc<Plan>,
@@ -44,7 +51,7 @@ pub(crate) fn set_out(
             ends: None,
         },
     };
-    extras.course = Some(Box::new(Course {
+    extras.course = Some(Course {
         order: start.order,
         whereabouts: start.whereabouts,
         awaits: behind,
@@ -60,7 +67,7 @@ pub(crate) fn set_out(
         late: false,
         attempt_token: None,
         last_error: None,
-    }));
+    });
     extras
 }
 
@@ -214,7 +221,7 @@ impl<W: Work> Cell<W> {
         result: Result<W::Output, Payload>,
         work: Option<W>,
         home: &dyn Home,
-    ) -> Option<Result<W::Output, Payload>> {
+    ) -> Option<Ended<W::Output>> {
         let Some((plan, facts, order, late, timed, ends)) =
             self.slot.with_course(|course, running| {
                 let ends = course.attempt_ends.take();
@@ -235,8 +242,9 @@ impl<W: Work> Cell<W> {
                 (plan, facts, course.order, late, timed, course.ends)
             })
         else {
-            return Some(result);
+            unreachable!("asked of those with a course alone")
         };
+        let limited = ends.is_some();
         if timed {
             home.stale(1);
         }
@@ -245,7 +253,7 @@ impl<W: Work> Cell<W> {
         let next = work.and_then(|work| self.next_attempt(work, &result, late, &facts, home));
         let Some((work, to)) = next else {
             gate::release(&plan.gates, order, true);
-            return Some(result);
+            return Some(Ended { result, limited });
         };
         gate::release(&plan.gates, order, false);
         let attempts = facts.attempts;
@@ -253,7 +261,7 @@ impl<W: Work> Cell<W> {
             // Asked to stop meanwhile: what the attempt came to stands.
             gate::forget(&plan.gates, order);
             panic::discard_flat(work);
-            return Some(result);
+            return Some(Ended { result, limited });
         }
         log::debug!("task {} goes for attempt {}", self.id, attempts + 1);
         match to {
@@ -322,13 +330,6 @@ impl<W: Work> Cell<W> {
         let token = self.slot.peek_extras(|extras| extras.token.clone());
         let token = token.flatten().and_then(|token| token.reason());
         self.slot.stop_reason().or(token).is_some()
-    }
-
-    /// The last attempt is settled.
-    pub(crate) fn has_finished(&self, home: &dyn Home) {
-        if self.slot.with_course(|course, _| course.ends.is_some()) == Some(true) {
-            home.stale(1);
-        }
     }
 
     /// The token of the present attempt.

@@ -17,7 +17,7 @@ use crate::task::any::{
     TaskRef, TaskState,
 };
 use crate::task::cell::Cell;
-use crate::task::course::Passed;
+use crate::task::course::{Ended, Passed};
 use crate::task::work::{Carried, Work};
 use crate::wake::Wake;
 use std::any::Any;
@@ -84,18 +84,19 @@ impl<W: Work> Queued for Cell<W> {
             Ok(cell) => cell,
             Err(_) => unreachable!("frames are left in the order in which they were entered"),
         };
-        let result = if is_plain {
-            result
+        let (result, limited) = if is_plain {
+            (result, false)
         } else {
             match cell.ended(result, work, stage.home()) {
-                Some(result) => result,
+                Some(Ended { result, limited }) => (result, limited),
                 None => return Run::Away,
             }
         };
         let outcome = result.map_err(|payload| error_of(payload, cell.who(), stage));
         let ran = cell.settle(outcome);
-        if !is_plain {
-            cell.has_finished(stage.home());
+        if limited {
+            // Its entry in the timer.
+            stage.home().stale(1);
         }
         Run::Done(ran)
     }
@@ -246,20 +247,24 @@ impl<W: Work> AnyTask for Cell<W> {
             if settled {
                 return Err(watcher);
             }
-            extras.watchers.push(watcher);
+            extras.rest().watchers.push(watcher);
             Ok(())
         })
     }
 
     fn unwatch(&self, address: usize) {
-        let none = self.slot.peek_extras(|extras| extras.watchers.is_empty());
-        if none != Some(false) {
+        let some = self.slot.peek_extras(|extras| {
+            let rest = extras.rest.as_ref();
+            rest.is_some_and(|rest| !rest.watchers.is_empty())
+        });
+        if some != Some(true) {
             return;
         }
         let gone: Vec<_> = self.slot.with_extras(|extras, _| {
-            let all = std::mem::take(&mut extras.watchers).into_iter();
+            let rest = extras.rest();
+            let all = std::mem::take(&mut rest.watchers).into_iter();
             let (gone, others) = all.partition(|watcher| watcher.address() == address);
-            extras.watchers = others;
+            rest.watchers = others;
             gone
         });
         drop(gone);

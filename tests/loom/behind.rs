@@ -166,7 +166,10 @@ fn settle(cell: &Cell<Above>) -> bool {
 
 /// Nobody waits for this one any more.
 fn has_no_watchers(cell: &Cell<Above>) -> bool {
-    let none = cell.slot.peek_extras(|extras| extras.watchers.is_empty());
+    let none = cell.slot.peek_extras(|extras| {
+        let rest = extras.rest.as_ref();
+        rest.is_none_or(|rest| rest.watchers.is_empty())
+    });
     none != Some(false)
 }
 

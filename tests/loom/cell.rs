@@ -9,7 +9,7 @@ use super::*;
 use crate::fork::NOBODY;
 use crate::panic::{Payload, TaskPanic, UnreadPanics};
 use crate::sync::{Condvar, Mutex};
-use crate::task::any::{AnyTask, Queued, Run, Stage, TaskRef, TaskState};
+use crate::task::any::{AnyTask, Home, Queued, Run, Stage, TaskRef, TaskState};
 use crate::task::{OnFinish, TaskHandle};
 use loom::thread;
 use std::cell::RefCell;
@@ -86,6 +86,10 @@ impl Stage for Here {
 
     fn exit(&self) -> TaskRef {
         self.task.take().unwrap()
+    }
+
+    fn home(&self) -> &dyn Home {
+        unreachable!("a plain task has no course")
     }
 
     fn unread_panics(&self) -> Arc<dyn UnreadPanics> {

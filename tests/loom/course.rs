@@ -103,7 +103,7 @@ impl Scene {
             Begins::Parked => Whereabouts::Line,
         };
         let mut extras = Extras::new(None, None, None);
-        extras.course = Some(Box::new(Course {
+        extras.course = Some(Course {
             policy: (),
             order: 0,
             whereabouts,
@@ -116,7 +116,7 @@ impl Scene {
             late: false,
             attempt_token: None,
             last_error: None,
-        }));
+        });
         let scene = Self {
             slot: Slot::new(NOBODY, Body(tally.clone()), Some(extras), false),
             tally,
@@ -170,7 +170,7 @@ impl Scene {
         if !self.tickets.take() {
             return;
         }
-        let Some(claimed) = self.slot.claim(|_| ()) else {
+        let Some(claimed) = self.slot.claim(|_, _| ()) else {
             return self.bury();
         };
         self.tally.bodies_run.add();
@@ -283,7 +283,7 @@ impl Scene {
             *in_line = true;
             return;
         }
-        assert!(self.slot.claim(|_| ()).is_none());
+        assert!(self.slot.claim(|_, _| ()).is_none());
         drop(in_line);
         self.bury();
     }
@@ -515,9 +515,9 @@ fn two_who_take_it_on_and_one_does() {
         // Two tickets are not life's, but the slot's own promise must not depend on that.
         let other = thread::spawn({
             let scene = scene.clone();
-            move || scene.slot.claim(|_| ()).map(drop).is_some()
+            move || scene.slot.claim(|_, _| ()).map(drop).is_some()
         });
-        let mine = scene.slot.claim(|_| ()).map(drop).is_some();
+        let mine = scene.slot.claim(|_, _| ()).map(drop).is_some();
         assert!(mine != other.join().unwrap());
         assert_eq!(scene.slot.with_course(|course, _| course.attempts), Some(1));
     });

@@ -64,8 +64,8 @@ struct Scene {
 impl Scene {
     fn new(body: Body<()>, member: Member) -> Arc<Self> {
         let mut extras = Extras::new(None, None, None);
-        extras.member = Some(member);
-        extras.course = Some(Box::new(Course {
+        extras.rest().member = Some(member);
+        extras.course = Some(Course {
             policy: (),
             order: 0,
             whereabouts: Whereabouts::Queue,
@@ -78,7 +78,7 @@ impl Scene {
             late: false,
             attempt_token: None,
             last_error: None,
-        }));
+        });
         Arc::new(Self {
             slot: Slot::new(NOBODY, PlainWork(body), Some(extras), false),
         })
@@ -112,7 +112,7 @@ impl Scene {
     }
 
     fn run(&self) {
-        let Some(claimed) = self.slot.claim(|_| ()) else {
+        let Some(claimed) = self.slot.claim(|_, _| ()) else {
             return;
         };
         // The box is dropped after the unwind, not in it: loom's locks, dropped in an unwind, are poisoned.

@@ -203,7 +203,7 @@ impl Scene {
         let inner = self.slot.inner.lock();
         assert!(matches!(inner.stage, Stage::Taken));
         if let Some(extras) = &inner.extras {
-            assert!(extras.callbacks.is_empty() && extras.waker.is_none());
+            assert!(extras.rest.is_none());
             assert!(extras.place.is_none());
         }
     }
@@ -355,7 +355,7 @@ mod worker {
     use super::*;
 
     pub(super) fn runs(scene: &Scene) {
-        if let Some(Claimed { work: body, .. }) = scene.slot.claim(|_| ()) {
+        if let Some(Claimed { work: body, .. }) = scene.slot.claim(|_, _| ()) {
             assert!(scene.slot.is_claimed() && !scene.slot.is_settled());
             let value = body.run();
             let aftermath = scene.slot.settle(Ok(value), OutcomeKind::Completed);
@@ -364,7 +364,7 @@ mod worker {
     }
 
     pub(super) fn panics(scene: &Scene) {
-        if let Some(Claimed { work: body, .. }) = scene.slot.claim(|_| ()) {
+        if let Some(Claimed { work: body, .. }) = scene.slot.claim(|_, _| ()) {
             let payload = Box::new(body.run());
             let panic = TaskPanic::new(TaskId::next(), None, Location::caller(), payload, None);
             let outcome = Err(TaskError::Panicked(Box::new(panic)));
@@ -468,7 +468,7 @@ fn what_the_body_did_is_seen_by_who_sees_it_settled() {
         let worker = thread::spawn({
             let (scene, trace) = (scene.clone(), trace.clone());
             move || {
-                let body = scene.slot.claim(|_| ()).unwrap().work;
+                let body = scene.slot.claim(|_, _| ()).unwrap().work;
                 trace.set(7);
                 let aftermath = scene.slot.settle(Ok(body.run()), OutcomeKind::Completed);
                 scene.conclude(aftermath);

@@ -1,6 +1,6 @@
 //! Delayed tasks: many pending, then all due at once.
 
-use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, use_up, words};
+use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, use_up, warm_up, words};
 use crate::contenders::{MILLHAND, SCHEDULED};
 use crate::proc;
 use scheduled_thread_pool::ScheduledThreadPool;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 const TASKS: u64 = 100_000;
 
-/// How long after the first call all are due. All must have been pushed by then, also where that takes 2 µs each.
-const AHEAD: Duration = Duration::from_millis(250);
+/// How long after the first call all are due. All must have been pushed by then, also where that takes 5 µs each.
+const AHEAD: Duration = Duration::from_millis(600);
 
 /// They are due within this, in no order: a heap has something to do, and nobody waits for the clock.
 const SPREAD_MICROS: u64 = 100;
@@ -67,7 +67,7 @@ fn measure(contender: &str) -> Taken {
 }
 
 fn both(pool: &impl Timed) -> Taken {
-    push_and_fire(pool, TASKS / 10, AHEAD / 10);
+    warm_up(|| push_and_fire(pool, TASKS, AHEAD));
     push_and_fire(pool, TASKS, AHEAD)
 }
 
