@@ -3,8 +3,6 @@
 //! Layer 0. A hand-off between two running threads takes less than parking and being woken, by far. No `yield_now` in
 //! here: on a loaded machine it doubled the round trip.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 /// Asks `done` for a few microseconds; says whether it came true.
 pub(crate) fn spin(mut done: impl FnMut() -> bool) -> bool {
     let mut left = pauses();
@@ -22,24 +20,6 @@ pub(crate) fn spin(mut done: impl FnMut() -> bool) -> bool {
 }
 
 const MOST_BETWEEN: u32 = 8;
-
-/// How many of a pool's idle workers spin at a time: who waits for work beside them would not get it sooner, and the machine
-/// is others' too.
-#[derive(Default)]
-pub(crate) struct Spinners(AtomicUsize);
-
-const MOST_SPINNERS: usize = 2;
-
-impl Spinners {
-    /// Spins as one of them, unless there are enough.
-    pub(crate) fn join(&self, spin: impl FnOnce()) {
-        // ORDERING: a number to go by, and nothing more.
-        if self.0.fetch_add(1, Ordering::Relaxed) < MOST_SPINNERS {
-            spin();
-        }
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// How many pauses take about as long as spinning pays: parking and waking take ten times that.
 #[cfg(not(loom))]

@@ -22,7 +22,6 @@ use crate::pool::schedules::Schedules;
 use crate::pool::seats::Seats;
 use crate::pool::timer::Timer;
 use crate::reason::CancelReason;
-use crate::spin::Spinners;
 use crate::task::{self, AnyTask, Dismissed, Plan, Queued, Remains, TaskRef};
 
 use parking_lot::Mutex;
@@ -59,7 +58,6 @@ pub(crate) struct Core {
     pub(crate) not_due: Mutex<Vec<PendingTask>>,
     pub(crate) schedules: Schedules,
     pub(crate) seats: Seats,
-    pub(crate) spinners: Spinners,
     pub(crate) crew: Mutex<Crew>,
     pub(crate) counts: Counts,
     /// Since when each running task is known to run, as far as a shutdown has looked.
@@ -123,7 +121,6 @@ impl Core {
             not_due: Mutex::new(Vec::new()),
             schedules: Schedules::new(),
             seats: Seats::new(options.workers, options.max_spares),
-            spinners: Spinners::default(),
             crew: Mutex::new(Crew::default()),
             counts: Counts::default(),
             seen_running: Mutex::new(HashMap::new()),

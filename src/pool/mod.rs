@@ -10,6 +10,7 @@ mod home;
 mod intake;
 mod lanes;
 mod options;
+mod parking;
 mod phase;
 mod pool_ref;
 mod queue;

@@ -3,9 +3,9 @@
 //! Layer 3. Behind a small trait, so that a schedule explorer can put its own queue in the channel's place: the
 //! channel is not instrumented.
 //
-// A parked worker waits on both, its mailbox and the queue, with crossbeam's select: a message to either wakes it, and
-// none is lost, since select looks at both again after it has registered with both. A busy worker looks at a flag of
-// its own beside the mailbox; the flag is a hint that saves a look, never the wake-up.
+// An idle worker sleeps in `parking`, and not in the channel, which would wake one for each message. Mail wakes the worker that
+// it is for. A busy worker looks at a flag of its own beside the mailbox; the flag is a hint that saves a look, never the
+// wake-up.
 //
 // What lies in a side lane is announced by a `Look` in the channel, one for all that lies there:
 //
@@ -23,7 +23,9 @@
 // tasks of a long line call each other), and every 4096th what can wait: so nothing starves.
 
 use crate::pool::lanes::Lanes;
+use crate::pool::parking::{Parking, Sleeper};
 use crate::reason::CancelReason;
+use crate::spin::spin;
 use crate::task::{Queued, Rank, Remains, TaskRef};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::Cell;
@@ -76,7 +78,7 @@ pub(crate) trait RunQueue: Send + Sync {
     fn push_ranked(&self, ticket: Ticket, rank: Rank);
     fn try_pop(&self, takes: &Takes) -> Option<Item>;
     /// Waits for an item or for mail; mail comes first. What lies in the side lanes is told of by a look.
-    fn pop(&self, mail: &Mailbox) -> Item;
+    fn pop(&self, takes: &Takes, mail: &Mailbox) -> Item;
     /// Something may lie in the side lanes, and the caller has read a look and does something else.
     fn pass_on_look(&self);
     /// Whether a pop would find something in the channel at once.
@@ -99,6 +101,7 @@ pub(crate) struct ChannelQueue {
     lanes: Lanes<Item>,
     /// How many looks are on their way.
     looks: AtomicUsize,
+    parking: Parking,
 }
 
 impl ChannelQueue {
@@ -109,7 +112,14 @@ impl ChannelQueue {
             receiver,
             lanes: Lanes::new(),
             looks: AtomicUsize::new(0),
+            parking: Parking::new(),
         }
+    }
+
+    fn send(&self, message: Message) {
+        // Cannot fail: the receiver lives as long as the sender, beside it.
+        let _ = self.sender.send(message);
+        self.parking.notify();
     }
 
     fn read(&self, message: Message) -> Item {
@@ -160,13 +170,12 @@ impl ChannelQueue {
 
 impl RunQueue for ChannelQueue {
     fn push(&self, task: Ticket) {
-        // Cannot fail: the receiver lives as long as the sender, beside it.
-        let _ = self.sender.send(Message::Task(task));
+        self.send(Message::Task(task));
     }
 
     fn push_look(&self) {
         self.looks.fetch_add(1, Ordering::SeqCst);
-        let _ = self.sender.send(Message::Look);
+        self.send(Message::Look);
     }
 
     fn push_remains(&self, remains: Remains) {
@@ -192,10 +201,28 @@ impl RunQueue for ChannelQueue {
         self.receiver.try_recv().ok().map(|item| self.read(item))
     }
 
-    fn pop(&self, mail: &Mailbox) -> Item {
-        crossbeam_channel::select_biased! {
-            recv(mail.receiver) -> ticket => ticket.map_or(Item::Look, Item::Task),
-            recv(self.receiver) -> item => item.map_or(Item::Look, |item| self.read(item)),
+    fn pop(&self, takes: &Takes, mail: &Mailbox) -> Item {
+        let mut searches = self.parking.search();
+        loop {
+            let mut item = None;
+            let mut look = || {
+                // It only reads, where a failed pop is a fence.
+                if !mail.is_empty() {
+                    item = mail.take().map(Item::Task);
+                } else if !self.is_empty() {
+                    item = self.try_pop(takes);
+                }
+                item.is_some()
+            };
+            let found = if searches { spin(look) } else { look() };
+            if searches {
+                self.parking.end_search(found, || self.has_message());
+            }
+            if let Some(item) = item {
+                return item;
+            }
+            let is_ready = || self.has_message() || !mail.is_empty();
+            searches = self.parking.sleep(&mail.sleeper, is_ready) || self.parking.search();
         }
     }
 
@@ -226,6 +253,7 @@ pub(crate) struct Mailbox {
     receiver: Receiver<Ticket>,
     /// Set after a message was sent, cleared before the box is emptied.
     hint: AtomicBool,
+    sleeper: Arc<Sleeper>,
 }
 
 impl Mailbox {
@@ -235,6 +263,7 @@ impl Mailbox {
             sender,
             receiver,
             hint: AtomicBool::new(false),
+            sleeper: Sleeper::new(),
         }
     }
 
@@ -242,6 +271,7 @@ impl Mailbox {
         // Cannot fail, as above.
         let _ = self.sender.send(Ticket::new(task.queued()));
         self.hint.store(true, Ordering::Release);
+        self.sleeper.wake();
     }
 
     /// What a busy worker asks between tasks.

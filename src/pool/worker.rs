@@ -11,7 +11,6 @@ use crate::pool::phase::Phase;
 use crate::pool::queue::{Item, RunQueue, Takes};
 use crate::pool::worker_local;
 use crate::seat::{self};
-use crate::spin::spin;
 use crate::task::{self, Queued, Run, TaskRef};
 use crate::wake::Wake;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,28 +144,19 @@ impl Worker {
             queue.pass_on_look();
             return Some(Item::Task(ticket));
         }
-        let mut item = queue.try_pop(takes);
+        let item = queue.try_pop(takes);
         if item.is_some() || !looking {
             return item;
         }
         if clock.simulated().is_none() {
-            self.core.spinners.join(|| {
-                spin(|| {
-                    // The look comes first: it only reads, where a failed pop is a fence.
-                    if !queue.is_empty() {
-                        item = queue.try_pop(takes);
-                    }
-                    item.is_some() || !self.desk.mail.is_empty()
-                });
-            });
+            return Some(queue.pop(takes, &self.desk.mail));
         }
-        Some(item.unwrap_or_else(|| {
-            clock.wait_before(|| {
-                let weak: Weak<Self> = Arc::downgrade(self);
-                weak as Weak<dyn Wake>
-            });
-            queue.pop(&self.desk.mail)
-        }))
+        clock.wait_before(|| {
+            let weak: Weak<Self> = Arc::downgrade(self);
+            weak as Weak<dyn Wake>
+        });
+        let mail = self.desk.mail.take().map(Item::Task);
+        mail.or_else(|| queue.try_pop(takes)).or(Some(Item::Look))
     }
 
     /// Whether this thread is one too many, or the pool is over; if so it is no longer counted, nor in the crew.

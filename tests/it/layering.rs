@@ -71,6 +71,7 @@ const ORDER: &[&str] = &[
     "pool/seats",
     "pool/waits",
     "pool/lanes",
+    "pool/parking",
     "pool/queue",
     "pool/crew",
     "pool/quiet",

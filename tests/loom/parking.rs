@@ -1,0 +1,127 @@
+//! loom models of the parking: what was pushed is taken, and by as many as there are to take it.
+//!
+//! Checked with LOOM_MAX_PREEMPTIONS=3.
+//
+// A count stands for the channel. Each worker takes one and then is busy for ever, so that what is left needs another one;
+// nothing here times out, and a worker that sleeps while something lies there is a deadlock, which loom reports.
+//
+// As in the models of the seats, an atomic is stored to once before the threads start.
+
+use super::*;
+use loom::thread;
+
+struct Pool {
+    parking: Parking,
+    items: AtomicUsize,
+}
+
+impl Pool {
+    fn new() -> Arc<Self> {
+        let pool = Self {
+            parking: Parking::new(),
+            items: AtomicUsize::new(0),
+        };
+        pool.items.store(0, Ordering::SeqCst);
+        pool.parking.asleep.store(0, Ordering::SeqCst);
+        pool.parking.searching.store(0, Ordering::SeqCst);
+        Arc::new(pool)
+    }
+
+    fn push(&self) {
+        self.items.fetch_add(1, Ordering::SeqCst);
+        self.parking.notify();
+    }
+
+    fn has_item(&self) -> bool {
+        self.items.load(Ordering::SeqCst) > 0
+    }
+
+    fn try_pop(&self) -> bool {
+        let one_less = |n: usize| n.checked_sub(1);
+        self.items
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+            .is_ok()
+    }
+
+    /// As `ChannelQueue::pop`. `mail`: whether there is some, which ends it, too.
+    fn pop(&self, me: &Arc<Sleeper>, mail: impl Fn() -> bool) -> bool {
+        let mut searches = self.parking.search();
+        loop {
+            let is_mail = mail();
+            let found = is_mail || self.try_pop();
+            if searches {
+                self.parking.end_search(found, || self.has_item());
+            }
+            if found {
+                return !is_mail;
+            }
+            let is_ready = || self.has_item() || mail();
+            searches = self.parking.sleep(me, is_ready) || self.parking.search();
+        }
+    }
+}
+
+fn worker(pool: &Arc<Pool>) -> thread::JoinHandle<()> {
+    let pool = pool.clone();
+    thread::spawn(move || assert!(pool.pop(&Sleeper::new(), || false)))
+}
+
+#[test]
+fn one_pusher_and_two_workers() {
+    loom::model(|| {
+        let pool = Pool::new();
+        let workers = [worker(&pool), worker(&pool)];
+        pool.push();
+        pool.push();
+        workers.map(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn two_pushers_and_two_workers() {
+    loom::model(|| {
+        let pool = Pool::new();
+        let workers = [worker(&pool), worker(&pool)];
+        let other = pool.clone();
+        let pusher = thread::spawn(move || other.push());
+        pool.push();
+        pusher.join().unwrap();
+        workers.map(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn one_that_searches_wakes_the_next_when_it_finds_something() {
+    loom::model(|| {
+        let pool = Pool::new();
+        // Two sleep or are about to; a third, here, goes from task to task and takes one of three without a search.
+        let workers = [worker(&pool), worker(&pool)];
+        (0..3).for_each(|_| pool.push());
+        assert!(pool.try_pop());
+        workers.map(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn mail_wakes_the_one_that_it_is_for_and_holds_up_nobody() {
+    loom::model(|| {
+        let pool = Pool::new();
+        let mail = Arc::new(AtomicUsize::new(0));
+        mail.store(0, Ordering::SeqCst);
+        let sleeper = Sleeper::new();
+        let with_mail = {
+            let (pool, mail, sleeper) = (pool.clone(), mail.clone(), sleeper.clone());
+            thread::spawn(move || {
+                let has_mail = || mail.load(Ordering::SeqCst) > 0;
+                // Its mail, and what else it finds before: both may come to this one.
+                while pool.pop(&sleeper, has_mail) {}
+            })
+        };
+        let other = worker(&pool);
+        mail.fetch_add(1, Ordering::SeqCst);
+        sleeper.wake();
+        with_mail.join().unwrap();
+        pool.push();
+        other.join().unwrap();
+    });
+}
