@@ -5,7 +5,8 @@
 use crate::cancel::CancelToken;
 use crate::context_var::Context;
 use crate::error::TaskError;
-use crate::extras::{Place, Rest, Whereabouts};
+use crate::extras::{Course, Extras, Place, Rest, Whereabouts};
+use std::time::Instant;
 
 pub(crate) type Outcome<T> = Result<T, TaskError>;
 
@@ -35,6 +36,23 @@ pub(crate) struct Baggage {
 }
 
 impl Baggage {
+    /// For an attempt that begins.
+    pub(crate) fn pack<P>(
+        extras: &mut Extras<P>,
+        now: Instant,
+        begin: impl FnOnce(&mut Course<P>, Instant),
+    ) -> Self {
+        extras.started.get_or_insert(now);
+        let course = extras.course.as_mut();
+        let stale = course.and_then(|course| course.begin(now, begin));
+        Self {
+            token: extras.token.clone(),
+            context: extras.context.clone(),
+            place: extras.place.take(),
+            stale,
+        }
+    }
+
     /// What the body is to have of it; the rest is let go.
     pub(crate) fn unpack(self) -> (Option<CancelToken>, Context) {
         drop((self.place, self.stale));

@@ -319,7 +319,7 @@
 //
 // For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
 //
-//   ground       sync wake random sim clock fork here spawn alarm counters flat id reason panic context_var error event seat
+//   ground       sync spin wake random sim clock fork here spawn alarm counters flat id reason panic context_var error event seat
 //   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
 //   task         task/
 //   pool         pool/
@@ -327,6 +327,7 @@
 //   time         schedule/
 //   composition  compose/
 //   signals      signal
+//   words        guide/
 
 mod aftermath;
 mod alarm;
@@ -341,6 +342,7 @@ mod extras;
 mod flat;
 mod fork;
 mod gate;
+pub mod guide;
 mod here;
 mod id;
 mod limit;

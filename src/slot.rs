@@ -147,26 +147,11 @@ impl<W, T, P> Slot<W, T, P> {
             unreachable!("looked at above, under the same lock")
         };
         self.raise(&inner, CLAIMED);
-        let baggage = inner
-            .extras
-            .as_deref_mut()
-            .map(|extras| self.pack(extras, begin));
+        let now = || here::clock_of(self.owner).now();
+        let extras = inner.extras.as_deref_mut();
+        let baggage = extras.map(|extras| Baggage::pack(extras, now(), begin));
         drop(inner);
         Some(Claimed { work, baggage })
-    }
-
-    /// What goes with the work of an attempt that begins.
-    fn pack(&self, extras: &mut Extras<P>, begin: impl FnOnce(&mut Course<P>, Instant)) -> Baggage {
-        let now = here::clock_of(self.owner).now();
-        extras.started.get_or_insert(now);
-        let course = extras.course.as_mut();
-        let stale = course.and_then(|course| course.begin(now, begin));
-        Baggage {
-            token: extras.token.clone(),
-            context: extras.context.clone(),
-            place: extras.place.take(),
-            stale,
-        }
     }
 
     /// Takes the work of a failed attempt back, for another one; given back when there will be none: the task was asked

@@ -22,19 +22,18 @@ use crate::clock::Clock;
 use crate::gate::rule::{Refusal, Rule};
 use crate::here;
 use crate::sim;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Gate {
     /// In which order gates are locked.
-    id: u64,
+    pub(crate) id: u64,
     clock: Clock,
-    nature: Nature,
-    state: Mutex<State>,
+    pub(crate) nature: Nature,
+    pub(crate) state: Mutex<State>,
 }
 
 /// What about a rule never changes.
@@ -48,9 +47,9 @@ pub(crate) struct Nature {
     pub(crate) ordered: bool,
 }
 
-struct State {
-    rule: Box<dyn Rule>,
-    line: BTreeMap<u64, Entry>,
+pub(crate) struct State {
+    pub(crate) rule: Box<dyn Rule>,
+    pub(crate) line: BTreeMap<u64, Entry>,
     /// What those in the line want, together.
     standing: u64,
     /// Who was called and has not come yet, and what is reserved for each.
@@ -61,11 +60,11 @@ struct State {
     alarm: Option<(u64, Instant)>,
 }
 
-struct Entry {
-    weight: u32,
+pub(crate) struct Entry {
+    pub(crate) weight: u32,
     /// Whether this is the only gate that he comes to.
-    alone: bool,
-    waiter: Arc<dyn Waiter>,
+    pub(crate) alone: bool,
+    pub(crate) waiter: Arc<dyn Waiter>,
 }
 
 /// Who waits: a task, or a thread. Neither call runs anything of the user's.
@@ -76,41 +75,15 @@ pub(crate) trait Waiter: Send + Sync {
     fn ring_at(&self, instant: Instant, gate: &Arc<Gate>);
 }
 
-/// What one asks of a gate.
-#[derive(Clone)]
-pub(crate) struct Claim {
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) weight: u32,
-}
-
-impl fmt::Debug for Claim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gate, weight } = self;
-        f.debug_struct("Gate")
-            .field("id", &gate.id)
-            .field("weight", weight)
-            .finish()
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Passage {
-    Passed,
-    /// In the line of the first gate that refused.
-    Waits,
-    /// It was taken away meanwhile.
-    Gone,
-}
-
 /// Who is to be told, once no gate is locked.
 #[derive(Default)]
-struct Calls {
+pub(crate) struct Calls {
     called: Vec<Arc<dyn Waiter>>,
     alarms: Vec<(Arc<dyn Waiter>, Instant, Arc<Gate>)>,
 }
 
 impl Calls {
-    fn make(self) {
+    pub(crate) fn make(self) {
         for (waiter, instant, gate) in self.alarms {
             waiter.ring_at(instant, &gate);
         }
@@ -130,7 +103,13 @@ pub(crate) fn next_order() -> u64 {
 
 impl State {
     /// Why `order` cannot pass now, if so.
-    fn refusal(&mut self, now: Instant, order: u64, weight: u32, alone: bool) -> Option<Refusal> {
+    pub(crate) fn refusal(
+        &mut self,
+        now: Instant,
+        order: u64,
+        weight: u32,
+        alone: bool,
+    ) -> Option<Refusal> {
         let first = self.line.first_key_value();
         let overtakes = first.is_some_and(|(&at, _)| at < order);
         if overtakes || self.must_wait(order, alone) {
@@ -163,7 +142,7 @@ impl State {
     }
 
     /// Calls whoever could pass; lets the head of the rest have the gate rung.
-    fn pump(&mut self, gate: &Arc<Gate>, now: Instant, calls: &mut Calls) {
+    pub(crate) fn pump(&mut self, gate: &Arc<Gate>, now: Instant, calls: &mut Calls) {
         while let Some(head) = self.line.first_entry() {
             let order = *head.key();
             let Entry { weight, alone, .. } = *head.get();
@@ -197,7 +176,7 @@ impl State {
         self.alarm = None;
     }
 
-    fn join(&mut self, order: u64, entry: Entry) {
+    pub(crate) fn join(&mut self, order: u64, entry: Entry) {
         self.standing += u64::from(entry.weight);
         self.line.insert(order, entry);
     }
@@ -209,7 +188,7 @@ impl State {
     }
 
     /// `order` is neither in the line nor called any more.
-    fn remove(&mut self, order: u64) {
+    pub(crate) fn remove(&mut self, order: u64) {
         self.leave(order);
         if let Some(weight) = self.called.remove(&order) {
             self.reserved -= u64::from(weight);
@@ -263,7 +242,7 @@ impl Gate {
     }
 
     /// The present instant, for a rule that asks for it: the others are spared the reading.
-    fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         if self.nature.timed {
             return self.clock.now();
         }
@@ -273,7 +252,7 @@ impl Gate {
     }
 
     /// Changes something, and looks who could pass now.
-    fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> R) -> R {
+    pub(crate) fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> R) -> R {
         let mut calls = Calls::default();
         let mut state = self.state.lock();
         let now = self.now();
@@ -340,127 +319,5 @@ impl Gate {
         let state = self.state.lock();
         let now = self.now();
         state.least_wait(now, weight)
-    }
-}
-
-/// Takes the place of one who will come to these gates, where order is kept from the start; gives his order.
-pub(crate) fn enter(claims: &[Claim]) -> u64 {
-    let ordered = claims.iter().filter(|claim| claim.gate.nature.ordered);
-    // The number is drawn under all the locks: whoever is earlier in one is earlier in all.
-    let mut locked: Vec<_> = ordered.map(|claim| claim.gate.state.lock()).collect();
-    let order = next_order();
-    locked.iter_mut().for_each(|state| state.rule.enter(order));
-    order
-}
-
-/// Asks all of `claims`, which are sorted by their gates' ids and have no gate twice. If all admit, and `commit` says
-/// so, takes from all; otherwise, if `park` gives a waiter, it joins the line of the first that refused.
-///
-/// Both are called with the gates locked.
-pub(crate) fn claim(
-    claims: &[Claim],
-    order: u64,
-    commit: impl FnOnce() -> bool,
-    park: impl FnOnce() -> Option<Arc<dyn Waiter>>,
-) -> Passage {
-    let mut calls = Calls::default();
-    // One gate is the common case, and no list is made for it.
-    let passage = match claims {
-        [one] => pass(&mut [one.lock()], order, commit, park, &mut calls),
-        _ => {
-            let mut locked: Vec<_> = claims.iter().map(Claim::lock).collect();
-            pass(&mut locked, order, commit, park, &mut calls)
-        }
-    };
-    calls.make();
-    passage
-}
-
-type Locked<'a> = (&'a Claim, MutexGuard<'a, State>);
-
-impl Claim {
-    fn lock(&self) -> Locked<'_> {
-        (self, self.gate.state.lock())
-    }
-}
-
-/// With all of them locked.
-fn pass(
-    locked: &mut [Locked<'_>],
-    order: u64,
-    commit: impl FnOnce() -> bool,
-    park: impl FnOnce() -> Option<Arc<dyn Waiter>>,
-    calls: &mut Calls,
-) -> Passage {
-    // Those that look at it go by the same clock.
-    let timed = locked.iter().find(|(claim, _)| claim.gate.nature.timed);
-    let now = timed.or(locked.first()).map(|(claim, _)| claim.gate.now());
-    let Some(now) = now else {
-        return if commit() {
-            Passage::Passed
-        } else {
-            Passage::Gone
-        };
-    };
-    let alone = locked.len() == 1;
-    let mut refused = None;
-    for (at, (claim, state)) in locked.iter_mut().enumerate() {
-        if state.refusal(now, order, claim.weight, alone).is_some() {
-            refused = Some(at);
-            break;
-        }
-    }
-    let passage = match refused {
-        None if commit() => Passage::Passed,
-        None => Passage::Gone,
-        Some(at) => match park() {
-            None => Passage::Gone,
-            Some(waiter) => {
-                let (claim, state) = &mut locked[at];
-                state.remove(order);
-                let weight = claim.weight;
-                let entry = Entry {
-                    weight,
-                    alone,
-                    waiter,
-                };
-                state.join(order, entry);
-                Passage::Waits
-            }
-        },
-    };
-    if passage != Passage::Gone {
-        for (at, (claim, state)) in locked.iter_mut().enumerate() {
-            if passage == Passage::Passed {
-                state.rule.take(now, order, claim.weight);
-            }
-            if refused != Some(at) {
-                state.remove(order);
-            }
-            if !state.line.is_empty() {
-                state.pump(&claim.gate, now, calls);
-            }
-        }
-    }
-    passage
-}
-
-/// He will not come, or not again: his places are given up. What he has taken is another matter.
-pub(crate) fn forget(claims: &[Claim], order: u64) {
-    for claim in claims {
-        claim.gate.change(|state, _| {
-            state.remove(order);
-            state.rule.give_back(order, 0, true);
-        });
-    }
-}
-
-/// Gives back what was taken; `last`: for good.
-pub(crate) fn release(claims: &[Claim], order: u64, last: bool) {
-    for claim in claims.iter().filter(|claim| claim.gate.nature.returns) {
-        let weight = claim.weight;
-        claim
-            .gate
-            .change(|state, _| state.rule.give_back(order, weight, last));
     }
 }

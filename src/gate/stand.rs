@@ -2,8 +2,9 @@
 //!
 //! Layer 1. Usable from any thread; on a worker the seat is given up meanwhile.
 
+use crate::gate::claim::{self, Claim, Passage};
 use crate::gate::error::AcquireError;
-use crate::gate::line::{self, Claim, Gate, Passage, Waiter};
+use crate::gate::line::{Gate, Waiter};
 use crate::gate::rule::Refusal;
 use crate::reason::CancelReason;
 use crate::seat;
@@ -113,7 +114,7 @@ pub(crate) fn acquire<G>(
     let one = std::slice::from_ref(claim);
     let ask = || {
         let waiter = me.clone();
-        line::claim(one, order, || true, move || Some(waiter)) == Passage::Passed
+        claim::claim(one, order, || true, move || Some(waiter)) == Passage::Passed
     };
     loop {
         if ask() {
@@ -127,7 +128,7 @@ pub(crate) fn acquire<G>(
                     return Ok(());
                 }
             }
-            line::forget(one, order);
+            claim::forget(one, order);
             return Err(match end {
                 Some(reason) => AcquireError::Stopped(reason),
                 None => not_yet(gate, gate.least_wait(claim.weight)),
