@@ -46,12 +46,12 @@ pub(crate) fn enter(claims: &[Claim]) -> u64 {
 /// Asks all of `claims`, which are sorted by their gates' ids and have no gate twice. If all admit, and `commit` says
 /// so, takes from all; otherwise, if `park` gives a waiter, it joins the line of the first that refused.
 ///
-/// Both are called with the gates locked.
+/// One of the two is called, once, with the gates locked.
 pub(crate) fn claim(
     claims: &[Claim],
     order: u64,
-    commit: impl FnOnce() -> bool,
-    park: impl FnOnce() -> Option<Arc<dyn Waiter>>,
+    commit: &mut dyn FnMut() -> bool,
+    park: &mut dyn FnMut() -> Option<Arc<dyn Waiter>>,
 ) -> Passage {
     let mut calls = Calls::default();
     // One gate is the common case, and no list is made for it.
@@ -78,8 +78,8 @@ impl Claim {
 fn pass(
     locked: &mut [Locked<'_>],
     order: u64,
-    commit: impl FnOnce() -> bool,
-    park: impl FnOnce() -> Option<Arc<dyn Waiter>>,
+    commit: &mut dyn FnMut() -> bool,
+    park: &mut dyn FnMut() -> Option<Arc<dyn Waiter>>,
     calls: &mut Calls,
 ) -> Passage {
     // Those that look at it go by the same clock.

@@ -113,8 +113,8 @@ pub(crate) fn acquire<G>(
     let _left = seat::leave_open();
     let one = std::slice::from_ref(claim);
     let ask = || {
-        let waiter = me.clone();
-        claim::claim(one, order, || true, move || Some(waiter)) == Passage::Passed
+        let waiter: Arc<dyn Waiter> = me.clone();
+        claim::claim(one, order, &mut || true, &mut || Some(waiter.clone())) == Passage::Passed
     };
     loop {
         if ask() {

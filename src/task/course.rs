@@ -173,7 +173,7 @@ impl<W: Work> Cell<W> {
         if plan.gates.is_empty() {
             claim();
         } else {
-            let park = || {
+            let mut park = || {
                 // With the gate locked: whoever cancels it now has to wait before he takes it out of both.
                 if !self.slot.go(Whereabouts::Line) {
                     return None;
@@ -181,7 +181,7 @@ impl<W: Work> Cell<W> {
                 home.parked(order, self.clone());
                 Some(self.clone() as Arc<dyn Waiter>)
             };
-            if gate::claim(&plan.gates, order, claim, park) == Passage::Waits {
+            if gate::claim(&plan.gates, order, &mut claim, &mut park) == Passage::Waits {
                 return Passed::Away;
             }
         }
