@@ -1,6 +1,6 @@
 //! What a slot hands out: work to be run, and what settling leaves to be done outside its lock.
 //!
-//! Layer 1. Plain data.
+//! Layer 1. Data, and how an attempt's is put together.
 
 use crate::cancel::CancelToken;
 use crate::context_var::Context;

@@ -199,7 +199,7 @@ impl fmt::Display for Who {
     }
 }
 
-/// The part of it that only tasks with extras have.
+/// The part of it that few tasks have: somebody listens, or something hangs on it.
 #[derive(Default)]
 pub(crate) struct Rest {
     /// What the callbacks are told, once that is known.

@@ -20,8 +20,8 @@ thread_local! {
 
 /// The id of a task: unique within the process, across pools.
 ///
-/// Ids of tasks that one thread submits rise; between threads they say nothing about order. An id prints as a plain
-/// number and is parsed from one.
+/// Ids of tasks that one thread submits rise, but for those without a handle, which may draw theirs when they begin; between
+/// threads they say nothing about order. An id prints as a plain number and is parsed from one.
 ///
 /// ```
 /// use millhand::TaskId;

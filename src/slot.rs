@@ -210,8 +210,10 @@ impl<W, T, P> Slot<W, T, P> {
         } else {
             (Stage::Settled(outcome), None)
         };
-        // What was there is `Running`, which holds nothing: there is nothing to be dropped.
-        mem::forget(mem::replace(&mut inner.stage, stage));
+        let before = mem::replace(&mut inner.stage, stage);
+        debug_assert!(matches!(before, Stage::Running), "settled out of order");
+        // It holds nothing, so there is nothing to be dropped.
+        mem::forget(before);
         self.kind.store(kind as u8, Ordering::Relaxed);
         self.raise(&inner, SETTLED);
         let rest = inner.extras.as_mut().and_then(|extras| extras.take_rest());

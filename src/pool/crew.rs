@@ -18,6 +18,7 @@ pub(crate) struct Desk {
     pub(crate) index: usize,
     pub(crate) frames: Frames,
     pub(crate) mail: Mailbox,
+    /// What was done here and is not in the pool's sum yet.
     pub(crate) done: Unsaid,
     /// Whether a seat is forfeited; written under the lock below.
     forfeits: AtomicBool,

@@ -80,7 +80,6 @@ impl Core {
         self.push_remains(Box::new(move || core.cancel_unrun(task.queued())));
     }
 
-    /// What was announced.
     /// Where no shutdown waits (the owner was dropped on a worker), has a worker cancel what waits for others; says whether
     /// there is any.
     pub(crate) fn clears_behind(&self) -> bool {

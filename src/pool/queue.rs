@@ -40,15 +40,10 @@ pub(crate) enum Item {
     Look,
 }
 
-/// What the channel carries: two words, so that a block of its messages stays small.
-enum Message {
-    Task(Ticket),
-    /// Whoever reads it looks again: something lies in a side lane, the number of workers has changed, or the pool is
-    /// over.
-    Look,
-}
-
 /// A queued task. Dropped unread, with its queue, it settles the task as cancelled: no handle waits for ever.
+///
+/// In the channel nothing stands for a look: whoever reads it looks again, since something lies in a side lane, the number of
+/// workers has changed, or the pool is over. So a message is two words, and a block of them stays small.
 pub(crate) struct Ticket(Option<Arc<dyn Queued>>);
 
 impl Ticket {
@@ -96,8 +91,8 @@ const LOW_FIRST: u32 = 4096;
 
 /// First in, first out, unbounded: the bound is a count of its own.
 pub(crate) struct ChannelQueue {
-    sender: Sender<Message>,
-    receiver: Receiver<Message>,
+    sender: Sender<Ticket>,
+    receiver: Receiver<Ticket>,
     lanes: Lanes<Item>,
     /// How many looks are on their way.
     looks: AtomicUsize,
@@ -116,20 +111,18 @@ impl ChannelQueue {
         }
     }
 
-    fn send(&self, message: Message) {
+    fn send(&self, ticket: Ticket) {
         // Cannot fail: the receiver lives as long as the sender, beside it.
-        let _ = self.sender.send(message);
+        let _ = self.sender.send(ticket);
         self.parking.notify();
     }
 
-    fn read(&self, message: Message) -> Item {
-        match message {
-            Message::Task(ticket) => Item::Task(ticket),
-            Message::Look => {
-                self.looks.fetch_sub(1, Ordering::SeqCst);
-                Item::Look
-            }
+    fn read(&self, ticket: Ticket) -> Item {
+        if ticket.0.is_none() {
+            self.looks.fetch_sub(1, Ordering::SeqCst);
+            return Item::Look;
         }
+        Item::Task(ticket)
     }
 
     /// From the channel what is no look. The looks before it go behind it: they may be for a worker that is to leave.
@@ -170,12 +163,12 @@ impl ChannelQueue {
 
 impl RunQueue for ChannelQueue {
     fn push(&self, task: Ticket) {
-        self.send(Message::Task(task));
+        self.send(task);
     }
 
     fn push_look(&self) {
         self.looks.fetch_add(1, Ordering::SeqCst);
-        self.send(Message::Look);
+        self.send(Ticket(None));
     }
 
     fn push_remains(&self, remains: Remains) {
@@ -295,5 +288,15 @@ impl Mailbox {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.receiver.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_two_words() {
+        assert_eq!(size_of::<Ticket>(), 2 * size_of::<usize>());
     }
 }

@@ -4,6 +4,9 @@
 //! pool turned out closed or the timer had nothing to bury. A task is announced before anything else happens to it, so
 //! the second never overtakes the first, and where the second, read first, equals the first, the pool was quiet when the
 //! one reading ended and the other began: done(then) >= done(read) = announced(read) >= announced(then).
+//!
+//! A worker counts what it has done by itself and hands the count in when it looks for work, leaves, and not before. So the second
+//! sum lags behind while a worker is at work, and the pool is not quiet then anyway.
 //
 // Who wakes the waiters? Every worker that finds the queue empty after it has run something, and whoever takes an
 // announcement back: both count first, then look whether anybody watches; a watcher first says that it watches, then

@@ -13,7 +13,7 @@ use crate::reason::CancelReason;
 use crate::seat;
 use crate::sim;
 use crate::sync::MutexGuard;
-use crate::task::{AnyTask, Queued};
+use crate::task::{AnyTask, Queued, TaskRef};
 use crate::wake::Wake;
 use std::cell::RefCell;
 use std::iter;
@@ -214,15 +214,14 @@ impl Core {
 
     /// The tasks whose bodies have not returned, and since when at the least; what is new among them is noted.
     fn look_who_runs(&self) -> Vec<RunningTask> {
+        // Jobs first: a task that stands in for one from now on is found among the tasks, under the same number.
+        let desks = self.desks().into_iter();
+        let jobs: Vec<_> = desks.filter_map(|desk| desk.frames.job()).collect();
         let tasks = self.running();
-        let tasks = tasks
-            .iter()
-            .map(|task| (task.id(), task.name(), task.site()));
-        let jobs = self
-            .desks()
-            .into_iter()
-            .filter_map(|desk| desk.frames.job());
-        let running = tasks.chain(jobs.map(|(id, site)| (id, None, site)));
+        let is_job = |task: &&TaskRef| jobs.iter().any(|(id, _)| *id == task.id());
+        let tasks = tasks.iter().filter(|task| !is_job(task));
+        let tasks = tasks.map(|task| (task.id(), task.name(), task.site()));
+        let running = tasks.chain(jobs.iter().map(|(id, site)| (*id, None, *site)));
         let now = self.clock().now();
         let mut seen = self.seen_running.lock();
         let before = std::mem::take(&mut *seen);

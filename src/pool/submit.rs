@@ -20,6 +20,9 @@ macro_rules! verbs {
         ///
         /// A refusal settles the handle as [`TaskError::Rejected`](crate::TaskError::Rejected).
         ///
+        /// Cost: a plain submit and join takes about 0.5 µs, and a third of that with mimalloc, on 2 cores of a virtual machine
+        /// (a Xeon); one allocation; see [performance](crate::guide::performance).
+        ///
         /// ```
         /// let pool = millhand::ThreadPool::new(1)?;
         /// assert_eq!(pool.submit(|| 1 + 1).join().unwrap(), 2);
@@ -103,6 +106,8 @@ macro_rules! verbs {
 
         /// Submits a task that nobody waits for: its value is dropped, and its panic is logged, counted and told to the
         /// pool's hook. Waits as [`submit`](Self::submit) does.
+        ///
+        /// Cost: about 0.35 µs for an empty one, and a third of that with mimalloc, on the machine named there; one allocation.
         ///
         /// # Errors
         /// The closure, when the pool is closed, or full and rejecting.

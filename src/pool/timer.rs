@@ -260,7 +260,6 @@ impl Timer {
         Self::bury(dead);
     }
 
-    /// Drops the dead where that may be done.
     fn one_dead_less(&self) {
         let less = |dead: usize| Some(dead.saturating_sub(1));
         let _ = self
@@ -268,6 +267,7 @@ impl Timer {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
+    /// Drops the dead where that may be done.
     fn bury(dead: Vec<TaskRef>) {
         if !dead.is_empty() {
             alarm::apart(move || dead.into_iter().for_each(panic::discard));

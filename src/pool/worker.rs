@@ -163,12 +163,16 @@ impl Worker {
     fn leaves(&self, looking: bool) -> bool {
         let core = &self.core;
         let over = core.phase.get() == Phase::Over;
-        if !(over || core.seats.is_over()) || !core.sign_off(&self.desk, looking) {
+        if !(over || core.seats.is_over()) {
+            return false;
+        }
+        // While a report finds its desk.
+        self.hand_in();
+        if !core.sign_off(&self.desk, looking) {
             return false;
         }
         // The look that it may have read was not for it alone.
         core.queue.pass_on_look();
-        self.hand_in();
         core.told();
         true
     }
@@ -226,7 +230,7 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
     }
 }
 
-/// An idle one waits for a message; those of the channels wake it in life.
+/// In a simulation, where an idle one waits for a message; in life the parking wakes it.
 impl Wake for Worker {
     fn wake(self: Arc<Self>) {}
 

@@ -216,7 +216,7 @@ pub(crate) trait Home: Send + Sync {
     fn now(&self) -> Instant;
     /// It is to run: among those of its priority, or in front, at its place in their order.
     fn ready(&self, task: TaskRef, rank: Rank);
-    /// At `instant` the timer is to call `on_time`.
+    /// At `instant` the timer is to call `start`, or `on_time`.
     fn at(&self, instant: Instant, task: TaskRef, what: OnTime);
     /// So many of the timer's entries are dead.
     fn stale(&self, entries: usize);

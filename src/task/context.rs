@@ -75,10 +75,10 @@ impl Frames {
 
     /// The job, if no task stands in for it.
     pub(crate) fn job(&self) -> Option<(TaskId, Site)> {
-        let site = self.site.load()?;
         let id = self.number.load();
-        let still = self.site.load()?;
-        std::ptr::eq(site, still).then_some((id, site))
+        let site = self.site.load()?;
+        // A number is never there twice.
+        (self.number.load() == id).then_some((id, site))
     }
 
     /// From here on `task` stands in for the job.

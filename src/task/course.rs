@@ -26,7 +26,7 @@ pub(crate) enum Passed<W> {
     Gone,
 }
 
-/// How a task is to be settled that has no attempt before it.
+/// How a task is to be settled that will not be tried again.
 pub(crate) struct Ended<T> {
     pub(crate) result: Result<T, Payload>,
     /// Whether the timer has an entry for the end of its time, which nobody waits for any more.

@@ -109,7 +109,7 @@ fn settle(
     stand_in: Option<TaskRef>,
     stage: &dyn Stage,
 ) -> Ran {
-    if kind == OutcomeKind::Failed {
+    if kind == OutcomeKind::Failed && stand_in.is_none() {
         failed_unread(&who);
     }
     let (kind, outcome) = match payload.map(|payload| error_of(payload, who, stage)) {
@@ -118,6 +118,7 @@ fn settle(
     };
     let cell = stand_in.map(|task| task.into_any().downcast::<Cell<Begun>>());
     match cell {
+        // It has no handle: a failure is logged and a panic told of there.
         Some(Ok(cell)) => cell.settle_as(kind, outcome),
         Some(Err(_)) => unreachable!("what stands in for a job is made for that"),
         None => {
