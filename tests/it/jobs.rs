@@ -140,11 +140,11 @@ fn one_that_hangs_is_named_in_the_report_whether_or_not_it_has_asked_who_it_is()
 #[test]
 fn what_was_done_by_a_worker_that_hangs_now_is_in_the_report() {
     let pool = Manual::new(1);
-    let (mut body, hung) = hang();
+    let (body, hung) = hang();
     let (held, hold) = mpsc::channel::<()>();
     pool.execute(move || hold.recv().unwrap_or(())).unwrap();
     (0..5).for_each(|_| pool.execute(|| ()).unwrap());
-    pool.execute(move || body()).unwrap();
+    pool.execute(body).unwrap();
     drop(held);
     hung.started();
     let how = Shutdown::cancel().give_up_after(HOUR);

@@ -73,7 +73,9 @@ fn one_pusher_and_two_workers() {
         let workers = [worker(&pool), worker(&pool)];
         pool.push();
         pool.push();
-        workers.map(|worker| worker.join().unwrap());
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
     });
 }
 
@@ -86,7 +88,9 @@ fn two_pushers_and_two_workers() {
         let pusher = thread::spawn(move || other.push());
         pool.push();
         pusher.join().unwrap();
-        workers.map(|worker| worker.join().unwrap());
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
     });
 }
 
@@ -98,7 +102,9 @@ fn one_that_searches_wakes_the_next_when_it_finds_something() {
         let workers = [worker(&pool), worker(&pool)];
         (0..3).for_each(|_| pool.push());
         assert!(pool.try_pop());
-        workers.map(|worker| worker.join().unwrap());
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
     });
 }
 

@@ -17,7 +17,7 @@ const COLUMNS: usize = 2;
 
 const LINES: &str = "
 .line { fill: none; stroke: #8c959f; stroke-width: 2 } .line.ours { stroke: #0969da; fill: none }
-.middle { text-anchor: middle } .other { stroke-dasharray: 5 3 } .axis { stroke: #afb8c1; stroke-width: 1 }
+.middle { text-anchor: middle } .other { stroke-dasharray: 5 3 } .axis { fill: none; stroke: #afb8c1; stroke-width: 1 }
 @media (prefers-color-scheme: dark) {
 .line { stroke: #6e7681 } .line.ours { stroke: #4493f8 } .axis { stroke: #484f58 }
 }

@@ -17,7 +17,7 @@ const SPREAD_MICROS: u64 = 100;
 
 pub const DELAYED: Row = Row {
     key: "delayed",
-    title: "100,000 delayed tasks: time to push them, and from when they are due until all have run",
+    title: "100,000 delayed tasks: push them, fire them when due",
     unit: Unit::NanosPerTask,
     contenders: &[MILLHAND, SCHEDULED],
     yardsticks: &[],
@@ -31,7 +31,7 @@ pub const DELAYED: Row = Row {
 /// With what is done between the pushes and the firing, which the other row does not see.
 pub const DELAYED_CPU: Row = Row {
     key: "delayed-cpu",
-    title: "100,000 delayed tasks: processor time, all threads, first push to last run",
+    title: "100,000 delayed tasks: processor time of all threads",
     measure: |contender| nanos_each(measure(contender).processor, TASKS),
     ..DELAYED
 };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub const FORK_JOIN: Row = Row {
     key: "fork-join",
-    title: "nested fork-join: fib, leaves of about 10 µs, as many workers as cores",
+    title: "nested fork-join: fib, leaves of about 10 µs",
     unit: Unit::Millis,
     contenders: &[MILLHAND, RAYON],
     yardsticks: &[],

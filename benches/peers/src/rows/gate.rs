@@ -13,7 +13,7 @@ const UNGATED: &str = "ungated";
 
 pub const GATE: Row = Row {
     key: "gate",
-    title: "execute 1,000,000 through an open rate limiter, as many workers as cores",
+    title: "execute 1,000,000 through an open rate limiter",
     unit: Unit::NanosPerTask,
     contenders: &[MILLHAND, UNGATED],
     yardsticks: &[UNGATED],
@@ -26,7 +26,7 @@ pub const GATE: Row = Row {
 
 pub const GATE_JOIN: Row = Row {
     key: "gate-join",
-    title: "submit 1,000,000 through an open rate limiter, then join them, as many workers as cores",
+    title: "submit, join 1,000,000 through an open rate limiter",
     measure: |contender| with_template(contender, submit_join),
     ..GATE
 };

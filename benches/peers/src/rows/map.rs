@@ -14,7 +14,7 @@ const PAR_ITER: &str = "par_iter";
 
 pub const MAP: Row = Row {
     key: "map",
-    title: "map over 1,000,000 items of 100 ns, as many workers as cores",
+    title: "map over 1,000,000 items of 100 ns",
     unit: Unit::NanosPerItem,
     contenders: &[MILLHAND, PAR_BRIDGE, PAR_ITER],
     yardsticks: &[PAR_ITER],
