@@ -78,7 +78,7 @@
 //! any other (there is no better way to make `execute` cheaper than every other pool measured here; with glibc's allocator
 //! `threadpool` and `rusty_pool` are a quarter to a half ahead of it):
 //!
-//! ```ignore
+//! ```text
 //! #[global_allocator]
 //! static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 //! ```
