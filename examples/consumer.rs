@@ -237,16 +237,17 @@ fn third_time_lucky(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
 
     let policy = Retry::exponential(4, Duration::from_millis(200));
     let mut failed: Option<Instant> = None;
+    let mut last_error = None;
     let mut attempts = Vec::new();
     let fetch = move || -> Result<Vec<_>, std::io::Error> {
         let put_off = failed.map(|at| at.elapsed());
-        let last_error = millhand::current().and_then(|me| me.last_error());
-        attempts.push((put_off, last_error));
+        attempts.push((put_off, last_error.take()));
         match FAILURES.get(attempts.len() - 1) {
             None => Ok(std::mem::take(&mut attempts)),
             Some(kind) => {
                 say(&format!("fails: {kind}"));
                 failed = Some(Instant::now());
+                last_error = Some(kind.to_string());
                 Err((*kind).into())
             }
         }

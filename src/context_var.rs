@@ -1,12 +1,15 @@
-//! Context variables: values that go with the work, from where a task was submitted to where it runs.
+//! Context variables: values that a task inherits from the code that submitted it.
 //!
-//! Layer 0. A thread has one context; a task keeps the one that it was submitted in, and its run enters it.
+//! Ground layer. Each thread has one current context. A task keeps the context in which it was
+//! submitted, and the worker enters that context before it runs the body.
 //
-// A context is a list that is never changed, only replaced, so that to inherit it is to count one more owner. It holds
-// a variable once: a chain of tasks in which each sets the variable anew does not grow.
+// A context is an immutable list. Setting a variable replaces the list, and inheriting it counts
+// one more owner. The list has each variable once, so a chain of tasks in which each sets the same
+// variable does not grow it.
 //
-// Values are the user's. None is cloned or dropped while the thread's context is borrowed; what a drop panics with is
-// logged, since it may come while another panic unwinds.
+// Values belong to the user. No value is cloned or dropped while the thread's context is borrowed.
+// A panic in the drop of a value is caught and logged, because it may come while another panic
+// unwinds.
 
 use crate::panic;
 use std::any::{Any, type_name};
@@ -18,30 +21,33 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 type Value = Arc<dyn Any + Send + Sync>;
 
-/// Whether any variable was ever set in this process: until then nobody looks at his thread's context. A thread reads
-/// what it wrote itself, or what came to it with a task, so a relaxed load sees enough.
+/// Whether any variable was ever set in this process. Until then no thread reads its context.
+/// Relaxed is enough: a thread has to see only what it wrote itself or what came to it with a
+/// task.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    // Whoever enters a context leaves it, so there is nothing to be dropped with the thread; and without a destructor it
-    // is there for those of others, too.
+    // A thread leaves every context that it enters, so nothing is left to drop at its end. Without
+    // a destructor of its own this value can be used by the destructors of other thread-locals.
     static HERE: ManuallyDrop<RefCell<Context>> = const { ManuallyDrop::new(RefCell::new(Context(None))) };
 }
 
-/// A value that every task inherits from where it was submitted: a request's number, a user, a locale. As `ContextVar` of
-/// Python's asyncio, on threads.
+/// Carries a value from the code that submits a task into the task: a request's number, a user, a
+/// locale. It is `ContextVar` of Python's asyncio, for threads.
 ///
-/// [`with`](Self::with) sets it for the length of a closure. What is submitted in there sees it, however late and on
-/// whatever thread it runs: tasks under tasks, delayed and gated ones, every attempt of a retried one, what continues a task,
-/// the runs of a schedule that was started in there, and callbacks of [`on_finish`](crate::TaskHandle::on_finish) that were left
-/// in there. What one task sets, its siblings do not see. Threads
-/// that are no pool's inherit nothing: [`Context`] is for them.
+/// [`with`](Self::with) sets the value while a closure runs. Everything that the closure submits
+/// sees it, however late and on whatever thread it runs: nested tasks, delayed and gated tasks,
+/// every attempt of a retried task, continuations, the runs of a schedule started in the closure,
+/// and callbacks that it registers with [`on_finish`](crate::TaskHandle::on_finish). Other tasks
+/// do not see what one task sets. Threads that belong to no pool inherit nothing; use a
+/// [`Context`] for them.
 ///
-/// It is made as a `static`, with the value that holds where none was set. Where none is set it costs nothing; in the other
-/// case a submission costs one allocation more. Values are dropped when the last task that has them has retired; what a
-/// drop panics with is logged.
+/// Declare a variable as a `static`, with the value that it has where none is set. Where no
+/// variable is set, a submission pays nothing. Where one is set, a submission takes one more
+/// allocation. A value is dropped after the last task that inherited it is released. A panic in
+/// that drop is logged.
 ///
 /// ```
 /// use millhand::{ContextVar, ThreadPool};
@@ -59,13 +65,13 @@ thread_local! {
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 pub struct ContextVar<T> {
-    /// What it is found by; drawn when it is first set, 0 before.
+    /// Identifies the variable in a context. Drawn when the variable is first set; 0 before.
     key: AtomicU64,
     default: T,
 }
 
 impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
-    /// A variable that is `default` where it is not set.
+    /// Creates a variable whose value is `default` where it is not set.
     ///
     /// ```
     /// use millhand::ContextVar;
@@ -80,7 +86,7 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
         }
     }
 
-    /// Its value here: in the task that runs on this thread, or on this thread itself.
+    /// Returns the value in the task that runs on this thread, or of this thread outside of a task.
     ///
     /// ```
     /// # use millhand::ContextVar;
@@ -97,7 +103,8 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
         value.unwrap_or(&self.default).clone()
     }
 
-    /// Runs `f` with the variable set to `value`, and sets it back, whether `f` returns or panics.
+    /// Runs `f` with the variable set to `value`. Restores the former value when `f` returns or
+    /// panics.
     ///
     /// ```
     /// # use millhand::ContextVar;
@@ -108,7 +115,7 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
     /// ```
     pub fn with<R>(&self, value: T, f: impl FnOnce() -> R) -> R {
         IN_USE.store(true, Ordering::Relaxed);
-        let _inside = enter(Context::capture().and(self.key(), Arc::new(value)));
+        let _inside = enter(Context::capture().with_value(self.key(), Arc::new(value)));
         f()
     }
 
@@ -128,8 +135,10 @@ impl<T> fmt::Debug for ContextVar<T> {
     }
 }
 
-/// The values of all [context variables](ContextVar) at one place, to be carried to a thread of one's own. Tasks need none
-/// of it. In the default one nothing is set.
+/// Carries the values of all [context variables](ContextVar) to a thread that belongs to no pool.
+///
+/// Tasks do not need it, because they inherit the values. In the default context no variable is
+/// set.
 ///
 /// ```
 /// use millhand::{Context, ContextVar};
@@ -146,7 +155,7 @@ impl<T> fmt::Debug for ContextVar<T> {
 pub struct Context(Option<Arc<[(u64, Value)]>>);
 
 impl Context {
-    /// The context of this place.
+    /// Returns the current context.
     ///
     /// ```
     /// # use millhand::{Context, ContextVar};
@@ -161,8 +170,8 @@ impl Context {
         HERE.with(|here| here.borrow().clone())
     }
 
-    /// Runs `f` in this context: every variable is as it was there, set or not. The thread's own comes back afterwards,
-    /// whether `f` returns or panics.
+    /// Runs `f` in this context: every variable has the value, or is unset, as when it was
+    /// captured. Restores the thread's own context when `f` returns or panics.
     ///
     /// ```
     /// # use millhand::{Context, ContextVar};
@@ -189,16 +198,16 @@ impl Context {
         values.find(|(k, _)| *k == key).map(|(_, v)| v.clone())
     }
 
-    /// The same with one value more, or with another one.
-    fn and(&self, key: u64, value: Value) -> Self {
+    /// This context with `key` set to `value`.
+    fn with_value(&self, key: u64, value: Value) -> Self {
         let others = self.values().iter().filter(|(k, _)| *k != key).cloned();
         Self(Some(std::iter::once((key, value)).chain(others).collect()))
     }
 
-    /// Drops it where values may be dropped.
+    /// Drops the values; a panic in a drop is caught and logged.
     pub(crate) fn discard(self) {
         if let Self(Some(values)) = self {
-            panic::discard_flat(values);
+            panic::discard_deferred(values);
         }
     }
 }
@@ -211,30 +220,36 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Whether a task that is submitted here inherits anything.
+/// Whether a task submitted by this code inherits any value.
 #[inline]
 pub(crate) fn is_set_here() -> bool {
     IN_USE.load(Ordering::Relaxed) && HERE.with(|here| !here.borrow().is_empty())
 }
 
-/// Makes `context` this thread's, an empty one too, until the guard is dropped.
+/// Whether any variable was ever set.
 #[inline]
-pub(crate) fn enter(context: Context) -> Inside {
+pub(crate) fn is_in_use() -> bool {
+    IN_USE.load(Ordering::Relaxed)
+}
+
+/// Makes `context`, which may be empty, the thread's own until the guard is dropped.
+#[inline]
+pub(crate) fn enter(context: Context) -> ContextGuard {
     if !IN_USE.load(Ordering::Relaxed) {
-        return Inside(None);
+        return ContextGuard(None);
     }
-    Inside(Some(replace(context)))
+    ContextGuard(Some(replace(context)))
 }
 
 fn replace(context: Context) -> Context {
     HERE.with(|here| mem::replace(&mut *here.borrow_mut(), context))
 }
 
-/// What is to come back when this is dropped.
+/// The context that is restored when this is dropped.
 #[must_use]
-pub(crate) struct Inside(Option<Context>);
+pub(crate) struct ContextGuard(Option<Context>);
 
-impl Drop for Inside {
+impl Drop for ContextGuard {
     fn drop(&mut self) {
         if let Some(before) = self.0.take() {
             replace(before).discard();

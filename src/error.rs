@@ -1,6 +1,7 @@
-//! Everything that can go wrong, as types.
+//! The errors that users see.
 //!
-//! Layer 0. An error that refuses a closure gives it back; texts are lower-case and say what is allowed.
+//! Ground layer. An error that refuses a closure carries it back to the caller. The texts are
+//! lower-case, without a full stop, and name what is allowed.
 
 use crate::id::TaskId;
 use crate::panic::TaskPanic;
@@ -11,7 +12,8 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// Why a task has no value. At most 16 bytes, `Send + Sync`.
+/// The error of a join: match on it to decide whether to retry, report or ignore a task that has
+/// no value. At most 16 bytes, `Send + Sync`.
 ///
 /// ```
 /// use millhand::{CancelReason, TaskError, promise};
@@ -23,19 +25,21 @@ use std::sync::Arc;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TaskError {
-    /// Its body panicked.
+    /// The body panicked. The box has the message, the payload and the task's name.
     Panicked(Box<TaskPanic>),
-    /// It was cancelled before it ran, or it left at a checkpoint.
+    /// The task was cancelled before it ran, or its body left at a checkpoint after the cancel.
     Cancelled(CancelReason),
-    /// It did not start in time.
+    /// The task did not start in time ([`expires`](crate::TaskBuilder::expires)).
     Expired,
-    /// It ran out of time: its token's deadline passed before it started, or it left for that at a checkpoint.
+    /// A time limit passed: the task's [total](crate::TaskBuilder::total_timeout) one, that of an
+    /// [attempt](crate::TaskBuilder::attempt_timeout) which had no value by then, or the deadline
+    /// of the task's token.
     TimedOut,
-    /// The pool did not take it.
+    /// The pool refused the task.
     Rejected(Rejection),
-    /// Waiting for it could never end.
+    /// The wait for the task could never end.
     WouldDeadlock(Box<Deadlock>),
-    /// Its pool was built in the process that this one was forked from, and its workers are there.
+    /// The pool was built in the process that this one was forked from. Its workers run there.
     Forked,
 }
 
@@ -47,10 +51,8 @@ impl TaskError {
             other => Self::Cancelled(other),
         }
     }
-}
 
-impl TaskError {
-    /// The same for one more reader: of a panic only what it said, since a payload is one reader's alone.
+    /// A copy for one more reader. Of a panic it has the message alone: a payload has one reader.
     pub(crate) fn copy(&self) -> Self {
         match self {
             Self::Panicked(panic) => Self::Panicked(Box::new(panic.copy())),
@@ -82,7 +84,8 @@ impl fmt::Display for TaskError {
 
 impl Error for TaskError {}
 
-/// Why a pool did not take a task.
+/// The reason why a pool refused a task: match on it to distinguish a full queue from a closed
+/// pool.
 ///
 /// ```
 /// use millhand::{Rejection, Shutdown, ThreadPool};
@@ -98,18 +101,32 @@ impl Error for TaskError {}
 pub enum Rejection {
     /// The pool is shutting down or has shut down.
     Closed,
-    /// The queue is at its capacity (and stayed there for the time given).
+    /// The queue is at its capacity. With a timeout: it stayed there until the timeout passed.
     Full,
     /// The pool belongs to the process that this one was forked from.
     Forked,
-    /// It was to continue a promise, which belongs to no pool, and from a thread that is no worker:
-    /// [`submit_after`](crate::TaskBuilder::submit_after) names the pool.
+    /// A thread that is no worker continued a promise, which belongs to no pool. Name the pool with
+    /// [`submit_after`](crate::TaskBuilder::submit_after).
     NoPool,
-    /// The task's options contradict each other, or one of them makes no sense.
+    /// The task's options contradict each other, or one of them is out of range.
     Invalid(InvalidTask),
 }
 
-/// What is wrong with a task's options: the text names them and says what is allowed.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the pool is closed",
+            Self::Full => "the queue is full",
+            Self::Forked => "the pool belongs to the process that this one was forked from",
+            Self::NoPool => {
+                "a promise has no pool that could continue it: name one with `pool.task().submit_after`"
+            }
+            Self::Invalid(invalid) => return fmt::Display::fmt(invalid, f),
+        })
+    }
+}
+
+/// The mistake in a task's options: print it to see which option it is and what is allowed.
 ///
 /// ```
 /// use millhand::{InvalidTask, Rejection, ThreadPool};
@@ -124,37 +141,37 @@ pub enum Rejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidTask {
-    /// `expires(0)`: it could never start in time.
+    /// `expires(0)`: the task could never start in time.
     ZeroExpires,
     /// `attempt_timeout(0)`: no attempt could end in time.
     ZeroAttemptTimeout,
-    /// `total_timeout(0)`: it could never end in time.
+    /// `total_timeout(0)`: the task could never end in time.
     ZeroTotalTimeout,
     /// Both `delay` and `delay_until` were given.
     TwoDelays,
-    /// `attempt_timeout` is longer than `total_timeout`, and would never be reached.
+    /// `attempt_timeout` is longer than `total_timeout`, so it would never be reached.
     AttemptBeyondTotal,
-    /// `expires` is longer than `total_timeout`, and would never be reached.
+    /// `expires` is longer than `total_timeout`, so it would never be reached.
     ExpiresBeyondTotal,
-    /// A rate limiter goes by another clock than the pool.
+    /// A rate limiter uses another clock than the pool.
     ForeignClock,
-    /// [`when_any`](crate::when_any) of no handles at all.
+    /// [`when_any`](crate::when_any) without any handle.
     FirstOfNone,
-    /// A schedule's tasks have a `delay` or `delay_until` each.
+    /// The template of a schedule has a `delay` or `delay_until`.
     DelayedSchedule,
-    /// `Every::new(0)`: it would be due without end.
+    /// `Every::new(0)`: the schedule would always be due.
     ZeroPeriod,
-    /// `times(0)`: it would never run.
+    /// `times(0)`: the schedule would never run.
     ZeroTimes,
-    /// `Overlap::Parallel(0)`: it could never run.
+    /// `Overlap::Parallel(0)`: the schedule could never run.
     ZeroParallel,
-    /// `Missed::CatchUp(0)`: nothing would be made up for.
+    /// `Missed::CatchUp(0)`: no missed run would be made up for.
     ZeroCatchUp,
-    /// `jitter` is longer than the period: runs would overtake each other.
+    /// `jitter` is longer than the period, so runs would overtake each other.
     JitterBeyondPeriod,
-    /// `Missed::CatchUp` with a fixed delay, which misses nothing.
+    /// `Missed::CatchUp` with a fixed delay, which misses no run.
     CatchUpAfterDelay,
-    /// All times of the cron expression have passed.
+    /// Every time of the cron expression is in the past.
     CronIsOver,
 }
 
@@ -169,21 +186,21 @@ impl fmt::Display for InvalidTask {
             }
             Self::AttemptBeyondTotal => "`attempt_timeout` must not be longer than `total_timeout`",
             Self::ExpiresBeyondTotal => "`expires` must not be longer than `total_timeout`",
-            Self::ForeignClock => "a rate limiter in `gate` must go by the pool's `clock`",
+            Self::ForeignClock => "a rate limiter in `gate` must use the pool's `clock`",
             Self::FirstOfNone => "`when_any` must be given at least one handle",
             Self::DelayedSchedule => {
-                "`delay` and `delay_until` are not for schedules: `start_in` says when the first run is due"
+                "`delay` and `delay_until` are not for schedules: `start_in` sets when the first run is due"
             }
             Self::ZeroPeriod => "the period of `every` must be longer than zero",
             Self::ZeroTimes => "`times` must be at least 1 (leave it out for no end)",
             Self::ZeroParallel => "`Overlap::Parallel` must be at least 1",
-            Self::ZeroCatchUp => "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for none)",
+            Self::ZeroCatchUp => "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for no run)",
             Self::JitterBeyondPeriod => "`jitter` must not be longer than the period of `every`",
             Self::CatchUpAfterDelay => {
-                "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses nothing"
+                "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses no run"
             }
             Self::CronIsOver => {
-                "the cron expression fires no more: one of its years must be yet to come"
+                "every time of the cron expression is in the past: one of its years must be to come"
             }
         })
     }
@@ -191,21 +208,8 @@ impl fmt::Display for InvalidTask {
 
 impl Error for InvalidTask {}
 
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the pool is closed",
-            Self::Full => "the queue is full",
-            Self::Forked => "the pool belongs to the process that this one was forked from",
-            Self::NoPool => {
-                "a promise has no pool that could continue it: `pool.task().submit_after` names one"
-            }
-            Self::Invalid(invalid) => return fmt::Display::fmt(invalid, f),
-        })
-    }
-}
-
-/// A closure that the pool did not take, and why.
+/// The error of a refused submission: it returns the closure, so that the caller can run it or try
+/// again.
 ///
 /// ```
 /// use millhand::{Rejection, Shutdown, ThreadPool};
@@ -219,7 +223,7 @@ impl fmt::Display for Rejection {
 /// ```
 pub struct SubmitError<F> {
     reason: Rejection,
-    // Behind a mutex because a closure is `Send` only and errors are shared.
+    // The mutex makes the error `Sync`, since a closure need only be `Send`.
     closure: Mutex<F>,
 }
 
@@ -231,16 +235,12 @@ impl<F> SubmitError<F> {
         }
     }
 
-    pub(crate) fn map<G>(self, f: impl FnOnce(F) -> G) -> SubmitError<G> {
-        SubmitError::new(self.reason, f(self.closure.into_inner()))
-    }
-
-    /// Why it was refused.
+    /// Why the pool refused the closure.
     pub fn reason(&self) -> Rejection {
         self.reason
     }
 
-    /// The closure, as it was given.
+    /// Returns the closure that was refused.
     pub fn into_inner(self) -> F {
         self.closure.into_inner()
     }
@@ -263,7 +263,8 @@ impl<F> fmt::Display for SubmitError<F> {
 
 impl<F> Error for SubmitError<F> {}
 
-/// Why a [`join_ok`](crate::TaskHandle::join_ok) has no value.
+/// The error of a [`join_ok`](crate::TaskHandle::join_ok): match on it to distinguish the body's
+/// own error from a task without an outcome.
 ///
 /// ```
 /// use millhand::{JoinError, promise};
@@ -276,7 +277,7 @@ impl<F> Error for SubmitError<F> {}
 pub enum JoinError<E> {
     /// The body returned this error.
     Failed(E),
-    /// The task itself has no outcome of its body's.
+    /// The task has no outcome of its body: it panicked, was cancelled, timed out or never ran.
     Task(TaskError),
 }
 
@@ -289,7 +290,8 @@ impl<E> fmt::Display for JoinError<E> {
     }
 }
 
-/// The text says which kind it is, the source why: a report that goes through the sources says nothing twice.
+/// The text names the kind and the source has the cause, so that a report which prints all sources
+/// repeats nothing.
 impl<E: Error + 'static> Error for JoinError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -299,32 +301,34 @@ impl<E: Error + 'static> Error for JoinError<E> {
     }
 }
 
-/// Tasks whose waits could never end.
+/// The tasks of a wait that could never end: print it to see which task waits for which.
 ///
-/// Either each waits for the next one in a circle, or all threads that the pool may have wait already.
+/// Either each task waits for the next one in a circle, or every thread that the pool may have is
+/// waiting already.
 ///
 /// ```
 /// use millhand::{SharedHandle, TaskError, ThreadPool};
 ///
 /// let pool = ThreadPool::new(1)?;
-/// let (give, given) = std::sync::mpsc::channel::<SharedHandle<usize>>();
-/// let own = pool.submit(move || match given.recv().unwrap().join() {
+/// let (sender, receiver) = std::sync::mpsc::channel::<SharedHandle<usize>>();
+/// let own = pool.submit(move || match receiver.recv().unwrap().join() {
 ///     Err(TaskError::WouldDeadlock(circle)) => circle.tasks().count(),
 ///     _ => 0,
 /// });
 /// let own = own.share();
-/// give.send(own.clone()).unwrap();
-/// assert_eq!(*own.join().as_ref().unwrap(), 1); // it waited for itself
+/// sender.send(own.clone()).unwrap();
+/// assert_eq!(*own.join().as_ref().unwrap(), 1); // a circle of one: the task waited for itself
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Deadlock {
+    /// The circle; empty at the bound.
     tasks: Vec<Stuck>,
+    /// The bound of spares that was reached, in place of a circle.
     at_bound: Option<usize>,
 }
 
-/// A task of the circle: id, name, and where it was submitted.
-/// A task of such a circle: its id, its name, where it was submitted.
+/// A task of the circle: its id, its name, and where it was submitted.
 pub(crate) type Stuck = (TaskId, Option<Arc<str>>, &'static Location<'static>);
 
 impl Deadlock {
@@ -342,8 +346,8 @@ impl Deadlock {
         }
     }
 
-    /// The tasks of the circle, each waiting for the next and the last for the first; empty when the pool ran out of
-    /// threads.
+    /// The tasks of the circle. Each waits for the next, and the last one for the first. Empty if
+    /// the pool ran out of threads.
     pub fn tasks(&self) -> impl Iterator<Item = (TaskId, Option<&str>)> {
         self.tasks
             .iter()
@@ -381,7 +385,7 @@ impl fmt::Display for Deadlock {
 
 impl Error for Deadlock {}
 
-/// The task that runs here was asked to stop, and why.
+/// The error of [`check`](crate::check): return it with `?` to leave a body that was asked to stop.
 ///
 /// ```
 /// fn copy_all() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -402,7 +406,7 @@ impl Stopped {
         Self { reason }
     }
 
-    /// Who or what stopped it.
+    /// Why the task was asked to stop.
     pub fn reason(&self) -> CancelReason {
         self.reason
     }
@@ -416,7 +420,8 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
-/// Why a pool could not be built.
+/// The error of [`build`](crate::PoolBuilder::build) and of
+/// [`ThreadPool::new`](crate::ThreadPool::new): it names the option that was not allowed.
 ///
 /// ```
 /// use millhand::{BuildError, ThreadPool};
@@ -427,14 +432,14 @@ impl Error for Stopped {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// An option makes no sense; the text says what is allowed.
+    /// An option is out of range. The text names what is allowed.
     Invalid {
         /// The option's name on the builder.
         option: &'static str,
-        /// What it may be.
+        /// The values that are allowed.
         allowed: &'static str,
     },
-    /// The OS refused every thread.
+    /// The operating system refused to start even one thread.
     Spawn(std::io::Error),
 }
 
@@ -461,7 +466,8 @@ impl Error for BuildError {
     }
 }
 
-/// Why a pool cannot be waited for here.
+/// The error of a wait for a whole pool ([`wait_idle`](crate::ThreadPool::wait_idle),
+/// [`shutdown`](crate::ThreadPool::shutdown)) that could never end.
 ///
 /// ```
 /// use millhand::{PoolError, ThreadPool};
@@ -476,7 +482,8 @@ impl Error for BuildError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// The call came from one of the pool's own tasks, or from what its shutdown drops or calls: it would wait for itself.
+    /// One of the pool's own tasks made the call, or a callback or drop that the pool's shutdown
+    /// runs: it would wait for itself.
     InsideTask,
     /// The pool belongs to the process that this one was forked from.
     Forked,

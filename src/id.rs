@@ -1,6 +1,6 @@
-//! The number that tells tasks apart.
+//! The number that identifies a task.
 //!
-//! Layer 0: errors and summaries carry it.
+//! Ground layer: errors and summaries carry it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,20 +8,21 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many numbers a thread takes at once, so that producers do not fight over one counter.
+/// How many numbers a thread takes at once, so that submitters do not contend for one counter.
 const BLOCK: u64 = 256;
 
 static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// (next, end) of this thread's block.
-    static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// The block of this thread, as (next, end).
+    static LOCAL: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
-/// The id of a task: unique within the process, across pools.
+/// Identifies a task in logs, reports and errors; unique within the process, across pools.
 ///
-/// Ids of tasks that one thread submits rise, but for those without a handle, which may draw theirs when they begin; between
-/// threads they say nothing about order. An id prints as a plain number and is parsed from one.
+/// The ids of tasks that one thread submits rise. A task without a handle may draw its id later,
+/// when it begins. Ids from different threads have no order. An id prints as a plain number and is
+/// parsed from one.
 ///
 /// ```
 /// use millhand::TaskId;
@@ -37,22 +38,27 @@ thread_local! {
 pub struct TaskId(u64);
 
 impl TaskId {
+    #[inline(never)] // It stands in the code of every submission.
     pub(crate) fn next() -> Self {
-        // A thread on its way out has no block any more; what its destructors submit takes a number by itself.
-        MINE.try_with(|mine| {
-            let (mut next, mut end) = mine.get();
-            if next == end {
-                next = NEXT_BLOCK.fetch_add(BLOCK, Ordering::Relaxed);
-                end = next + BLOCK;
-            }
-            mine.set((next + 1, end));
-            Self(next)
-        })
-        .unwrap_or_else(|_| Self(NEXT_BLOCK.fetch_add(1, Ordering::Relaxed)))
+        // A thread that runs its destructors has no block any more: what they submit takes single
+        // numbers.
+        LOCAL
+            .try_with(|block| {
+                let (mut next, mut end) = block.get();
+                if next == end {
+                    next = NEXT_BLOCK.fetch_add(BLOCK, Ordering::Relaxed);
+                    end = next + BLOCK;
+                }
+                block.set((next + 1, end));
+                Self(next)
+            })
+            .unwrap_or_else(|_| Self(NEXT_BLOCK.fetch_add(1, Ordering::Relaxed)))
     }
-}
 
-impl TaskId {
+    pub(crate) fn of(number: u64) -> Self {
+        Self(number)
+    }
+
     pub(crate) fn number(self) -> u64 {
         self.0
     }
@@ -81,7 +87,7 @@ impl FromStr for TaskId {
     }
 }
 
-/// A text that is not a task id; says which.
+/// The error of parsing a [`TaskId`]: it names the text that is none.
 ///
 /// ```
 /// let error = "x7".parse::<millhand::TaskId>().unwrap_err();
@@ -97,7 +103,7 @@ impl fmt::Display for ParseTaskIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is not a task id: a whole number from 0 to {} is",
+            "{:?} is not a task id, which is a whole number from 0 to {}",
             self.text,
             u64::MAX
         )
@@ -133,7 +139,7 @@ mod tests {
         let error = "x7".parse::<TaskId>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "\"x7\" is not a task id: a whole number from 0 to 18446744073709551615 is"
+            "\"x7\" is not a task id, which is a whole number from 0 to 18446744073709551615"
         );
     }
 }

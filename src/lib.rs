@@ -1,5 +1,7 @@
-//! A thread-pool task executor for blocking applications: background work with results, retries, rate limits, priorities,
-//! deadlines and a shutdown that loses nothing, on plain OS threads, with no async runtime.
+//! Runs background work on a pool of threads, for blocking applications.
+//!
+//! Tasks have results, retries, rate limits, priorities and deadlines, and a shutdown loses none of
+//! them. All of it works on plain OS threads, with no async runtime.
 //!
 //! ```
 //! let pool = millhand::ThreadPool::new(4)?;
@@ -10,35 +12,37 @@
 //!
 //! # The pool
 //!
-//! A [`ThreadPool`] is n OS threads that read tasks from one channel, first in, first out. It owns them: dropping it runs
-//! what it has to the end and joins them. [`ThreadPool::builder`] has the options; [`PoolRef`] is the weak reference.
+//! A [`ThreadPool`] is n OS threads, the workers, which read tasks from one channel, first in,
+//! first out. The pool owns the workers: dropping it runs all tasks to their end and joins the
+//! threads. [`ThreadPool::builder`] has the options. [`PoolRef`] is a weak reference to a pool.
 //!
 //! ```
 //! use millhand::{OnFull, ThreadPool};
 //!
 //! let pool = ThreadPool::builder()
 //!     .workers(2)
-//!     .queue_capacity(100) // unbounded without
-//!     .on_full(OnFull::Reject) // submitters wait without
+//!     .queue_capacity(100) // default: unbounded
+//!     .on_full(OnFull::Reject) // default: submitters wait
 //!     .build()?;
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!
 //! # Submitting
 //!
-//! `submit` gives a handle, `execute` is fire-and-forget. Each waits for a place in a full queue; `try_` never waits, and
-//! [`submit_timeout`](ThreadPool::submit_timeout) waits a while. A closure that is refused is given back, but by `submit`, whose
-//! handle says so instead:
+//! `submit` returns a handle, `execute` is fire-and-forget. Both wait while the queue is full. The
+//! `try_` forms never wait, and [`submit_timeout`](Pool::submit_timeout) waits for a limited
+//! time. A pool that refuses a closure returns it in the error. `submit` has no error; its handle
+//! settles as rejected instead:
 //!
 //! | | closed pool | full, `OnFull::Block` | full, `OnFull::Reject` |
 //! | --- | --- | --- | --- |
 //! | `submit` | handle settles as [`Rejected`](TaskError::Rejected) | waits | handle settles as `Rejected` |
-//! | `try_submit`, `try_execute` | gives the closure back | gives it back | gives it back |
-//! | `submit_timeout` | gives it back | waits so long, then gives it back | gives it back |
-//! | `execute` | gives it back | waits | gives it back |
+//! | `try_submit`, `try_execute` | returns the closure | returns it | returns it |
+//! | `submit_timeout` | returns it | waits until the timeout, then returns it | returns it |
+//! | `execute` | returns it | waits | returns it |
 //!
-//! What a worker of the pool submits itself is never held up. [`ThreadPool::task`] builds a template with options, which serves
-//! many submissions:
+//! A worker of the pool never waits for the queue: its own submissions are always taken.
+//! [`Pool::task`] builds a template with options, which serves many submissions:
 //!
 //! ```
 //! # let pool = millhand::ThreadPool::new(2)?;
@@ -50,10 +54,12 @@
 //!
 //! # When a task runs, and how often
 //!
-//! The template says it: [`priority`](TaskBuilder::priority), [`delay`](TaskBuilder::delay) and
-//! [`delay_until`](TaskBuilder::delay_until), [`expires`](TaskBuilder::expires), [`attempt_timeout`](TaskBuilder::attempt_timeout),
-//! [`total_timeout`](TaskBuilder::total_timeout), [`gate`](TaskBuilder::gate), [`retry`](TaskBuilder::retry). A task that waits for any of
-//! these does so without a worker. What contradicts itself is refused by name: [`InvalidTask`].
+//! The template has options for it: [`priority`](TaskBuilder::priority),
+//! [`delay`](TaskBuilder::delay) and [`delay_until`](TaskBuilder::delay_until),
+//! [`expires`](TaskBuilder::expires), [`attempt_timeout`](TaskBuilder::attempt_timeout),
+//! [`total_timeout`](TaskBuilder::total_timeout), [`gate`](TaskBuilder::gate),
+//! [`retry`](TaskBuilder::retry). A task that waits for one of these occupies no worker. The pool
+//! refuses options that contradict each other, and the error names them: [`InvalidTask`].
 //!
 //! ```
 //! use millhand::{Retry, TaskState};
@@ -77,10 +83,13 @@
 //!
 //! # Gates
 //!
-//! What tasks must pass before they run: a [`RateLimiter`] (a token bucket, or a sliding window with one or several rates), a
-//! [`Semaphore`], a key of [`Lanes`]; the first two serve threads by hand, too. Each serves any number of pools, and the first two come a key, too:
-//! [`RateLimiter::keyed`], [`Semaphore::keyed`]. Who must wait stands in one line, first come, first served, a task without a
-//! worker. Several gates are passed together or not at all.
+//! A gate limits how many tasks run, or how many start per second. A gate is a [`RateLimiter`] (a
+//! token bucket, or a sliding window with one or several rates), a [`Semaphore`], or one key of
+//! [`Lanes`], which run one task per key at a time. Threads can acquire from the first two by
+//! hand, and both have a form with a limit per key: [`RateLimiter::keyed`], [`Semaphore::keyed`]. A
+//! gate serves any number of pools. Tasks and threads wait in one line per gate, first come, first
+//! served, and a task that waits there occupies no worker. A task with several gates passes them
+//! all at once or waits.
 //!
 //! ```
 //! use millhand::{Lanes, RateLimiter, Semaphore};
@@ -102,10 +111,12 @@
 //!
 //! # Schedules
 //!
-//! [`every`](TaskBuilder::every) makes a schedule of a template: each run is a task of it, with its name, gates, retries and
-//! limits. [`Every`] is the rule: rate or delay, jitter, how often, what happens when runs
-//! [overlap](Overlap), were [missed](Missed) or [panicked](OnPanic). Times are planned from planned times, and do not drift. The
-//! [`Schedule`] pauses, triggers, counts and cancels; dropping it leaves it running, until the pool shuts down.
+//! [`every`](TaskBuilder::every) submits a template again and again. Each run is a task with the
+//! name, gates, retries and limits of the template. [`Every`] is the rule: a fixed rate or a fixed
+//! delay, jitter, the number of runs, and what happens when runs [overlap](Overlap), are
+//! [missed](Missed) or [panic](OnPanic). Each instant is planned from the one planned before, so a
+//! schedule does not drift. [`Schedule`] pauses, triggers, counts and cancels. Dropping it does
+//! not end the schedule, which runs until the pool shuts down.
 //!
 //! ```
 //! use millhand::{Every, Overlap, Retry, ThreadPool};
@@ -124,12 +135,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `cron`, `.cron(Cron::parse("*/15 9-17 * * MON-FRI", "Europe/Berlin")?)` stands in for `.every(..)`. It knows
-//! time zones, and what becomes of times that daylight saving leaves out or repeats.
+//! With the feature `cron`, `.cron(Cron::parse("*/15 9-17 * * MON-FRI", "Europe/Berlin")?)` takes
+//! the place of `.every(..)`. It follows time zones and has rules for times that daylight saving
+//! leaves out or repeats.
 //!
 //! # Time
 //!
-//! Everything timed goes by the pool's [`Clock`]. With a [`ManualClock`], a test turns it by hand.
+//! Everything timed in a pool uses the pool's [`Clock`]. With a [`ManualClock`], a test advances
+//! the time itself and waits for nothing.
 //!
 //! ```
 //! use millhand::{ManualClock, ThreadPool};
@@ -143,10 +156,12 @@
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!
-//! In a [`Simulation`] the clock jumps by itself whenever nobody can go on, and the threads run one at a time, in an order
-//! that a seed picks: the same seed gives the same run.
+//! In a `Simulation` (default feature `simulation`) the threads run one at a time, in an order
+//! that a seed picks, and the clock advances by itself whenever no thread can continue. The same
+//! seed repeats the same run.
 //!
 //! ```
+//! # #[cfg(feature = "simulation")] {
 //! use millhand::ThreadPool;
 //! use std::time::Duration;
 //!
@@ -154,13 +169,16 @@
 //! let handle = pool.submit(|| millhand::sleep(Duration::from_secs(3600)));
 //! handle.join().unwrap().unwrap(); // takes no time
 //! assert_eq!(simulation.elapsed(), Duration::from_secs(3600));
+//! # }
 //! ```
 //!
 //! # Results
 //!
-//! A [`TaskHandle`] joins, waits, asks and cancels. What it gives is `Result<T, TaskError>`: what the body returned, or why there is
-//! nothing. A body's own `Result` stays inside; [`join_ok`](TaskHandle::join_ok) folds the two. [`share`](TaskHandle::share) makes a
-//! handle for many readers, [`promise`] one that is settled by hand, and any handle can be awaited.
+//! A [`TaskHandle`] joins, waits, queries and cancels. A join returns `Result<T, TaskError>`: the
+//! value of the body, or the reason why there is none. If the body returns a `Result` itself,
+//! [`join_ok`](TaskHandle::join_ok) merges the two. [`share`](TaskHandle::share) makes a handle
+//! for many readers, [`promise`] makes a handle that the program settles, and async code can await
+//! any handle.
 //!
 //! ```
 //! use millhand::JoinError;
@@ -168,7 +186,7 @@
 //! # let pool = millhand::ThreadPool::new(2)?;
 //! match pool.submit(|| std::fs::read_to_string("no such file")).join_ok() {
 //!     Ok(text) => println!("{text}"),
-//!     Err(JoinError::Failed(error)) => println!("the body says: {error}"),
+//!     Err(JoinError::Failed(error)) => println!("the body returned: {error}"),
 //!     Err(JoinError::Task(error)) => println!("no outcome: {error}"), // a panic, a cancellation
 //! }
 //! # Ok::<(), millhand::BuildError>(())
@@ -176,14 +194,17 @@
 //!
 //! # One after the other, and many at once
 //!
-//! A handle is continued with [`then`](TaskHandle::then) (the whole outcome), [`map`](TaskHandle::map),
-//! [`and_then`](TaskHandle::and_then) and [`or_else`](TaskHandle::or_else); several with [`when_all`], [`when_any`], and, with options,
-//! [`submit_after`](TaskBuilder::submit_after). Each step is a task of the pool, and no thread waits in between. Failure, panic and
-//! cancellation flow down; cancelling the last step cancels what has not run above it.
+//! Continuations start a task when another one has settled: [`then`](TaskHandle::then) (with the
+//! whole outcome), [`map`](TaskHandle::map), [`and_then`](TaskHandle::and_then) and
+//! [`or_else`](TaskHandle::or_else) for one handle, [`when_all`] and [`when_any`] for several, and
+//! [`submit_after`](TaskBuilder::submit_after) with options. Each step is a task of the pool, and
+//! no thread waits in between. Failures, panics and cancellations pass from each step to the next.
+//! Cancelling the last step also cancels the steps before it that have not run.
 //!
-//! Who waits for many has [`join_all`], [`join_all_ok`] (which gives up at the first failure), [`wait_any`], [`wait_for`], [`race`],
-//! [`race_ok`] and [`as_completed`], over vectors, arrays and tuples of any [handles](Handle). What went wrong with several comes as one
-//! error, [`Failures`].
+//! To wait for several tasks there are [`join_all`], [`join_all_ok`] (which stops at the first
+//! failure), [`wait_any`], [`wait_for`], [`race`], [`race_ok`] and [`as_completed`], over vectors,
+//! arrays and tuples of any [handles](Handle). The errors of several tasks are collected in one,
+//! [`Failures`].
 //!
 //! ```
 //! use millhand::{join_all, when_all};
@@ -191,7 +212,8 @@
 //! # let pool = millhand::ThreadPool::new(2)?;
 //! let parse = |text: &'static str| pool.submit(move || text.parse::<u32>());
 //! let double = parse("21").and_then(|n| Ok(2 * n));
-//! let sum = when_all([parse("1"), parse("2")]).then(|all| all.into_iter().flatten().flatten().sum::<u32>());
+//! let both = when_all([parse("1"), parse("2")]);
+//! let sum = both.then(|all| all.into_iter().flatten().flatten().sum::<u32>());
 //! let (double, sum) = join_all((double, sum));
 //! assert_eq!((double.unwrap(), sum.unwrap()), (Ok(42), 3));
 //! # Ok::<(), millhand::BuildError>(())
@@ -199,10 +221,11 @@
 //!
 //! # Scopes and collections
 //!
-//! Tasks of a [`scope`](ThreadPool::scope) may borrow: it ends when they have. [`scope_with`](ThreadPool::scope_with) adds
-//! [fail-fast](ScopeOptions::fail_fast), [all failures](ScopeOptions::collect_all) and a time limit. [`map`](ThreadPool::map) and
-//! [`for_each`](ThreadPool::for_each) go through a collection, [`map_iter`](ThreadPool::map_iter) lazily; a
-//! [`pipeline`](ThreadPool::pipeline) has several stages, with back-pressure from end to end.
+//! Tasks of a [`scope`](Pool::scope) may borrow local variables: the scope returns after all
+//! of its tasks have ended. [`scope_with`](Pool::scope_with) adds
+//! [fail-fast](ScopeOptions::fail_fast), [all failures](ScopeOptions::collect_all) and a time
+//! limit. [`map`](Pool::map) and [`for_each`](Pool::for_each) run a closure over a
+//! collection, and [`map_iter`](Pool::map_iter) does so lazily.
 //!
 //! ```
 //! # let pool = millhand::ThreadPool::new(2)?;
@@ -217,10 +240,12 @@
 //!
 //! # Inside a task
 //!
-//! [`current`] is the task that runs here, [`check`], [`is_cancelled`], [`checkpoint`] and [`sleep`] hear of a cancellation; outside a
-//! task they are harmless. Tasks may submit and join tasks, whatever the number of workers: a body that waits gives up its seat,
-//! and an untimed join of a task that is still queued runs it right there. [`blocking`] does the same for waits that the library
-//! cannot see.
+//! [`current`] returns the running task. [`check`], [`is_cancelled`], [`checkpoint`] and [`sleep`]
+//! notice its cancellation; outside a task they have no effect but the sleep. A task may submit
+//! and join tasks on a pool with any number of workers: a body that waits releases its run slot,
+//! so that another thread can run tasks meanwhile. An untimed join of a task that is still queued
+//! runs that task on the waiting thread. [`blocking`] releases the run slot for a wait that the
+//! library does not know of.
 //!
 //! ```
 //! # let pool = millhand::ThreadPool::new(1)?;
@@ -234,9 +259,11 @@
 //!
 //! # Pipelines
 //!
-//! [`ThreadPool::pipeline`] sends items through stages, each a closure that so many threads may run at once, with bounded
-//! buffers between them: a source without an end is read only as fast as its results are taken. In order or not, up to the first
-//! failure or past them all, run with a sink or pulled as an iterator.
+//! [`Pool::pipeline`] sends items through stages with bounded buffers between them. Each
+//! stage is a closure and the number of threads that may run it at once. A source without an end
+//! is read only as fast as the results are taken. Results come in order or as they are ready. A
+//! pipeline stops at the first failure or collects them all. It runs with a sink, or an iterator
+//! pulls its results.
 //!
 //! ```
 //! use std::fs;
@@ -249,20 +276,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What goes with the work, and what stays with the worker
+//! # Values per task and per worker
 //!
-//! A task inherits every [`ContextVar`] from where it was submitted; [`Context`] carries them to a thread of one's own. A hook of the
-//! pool's, [`around_task`](PoolBuilder::around_task), runs around every attempt. A [`WorkerLocal`] is a value of each worker's own, made
-//! there and dropped there.
+//! A task inherits every [`ContextVar`] from the code that submitted it. [`Context`] carries the
+//! variables to a thread that belongs to no pool. The hook
+//! [`around_task`](PoolBuilder::around_task) of a pool runs around every attempt. A
+//! [`WorkerLocal`] has one value per worker, which is created and dropped on that worker.
 //!
 //! ```
 //! use millhand::{ContextVar, ThreadPool};
 //! use std::cell::RefCell;
 //!
-//! static USER: ContextVar<&str> = ContextVar::new("nobody");
+//! static USER: ContextVar<&str> = ContextVar::new("guest");
 //!
 //! let pool = ThreadPool::new(2)?;
-//! let journal = pool.worker_local(|| RefCell::new(Vec::new())); // stands for a connection
+//! let journal = pool.worker_local(|| RefCell::new(Vec::new())); // in practice, a connection
 //! let note = move || journal.with(|lines| {
 //!     lines.borrow_mut().push(USER.get());
 //!     USER.get()
@@ -274,8 +302,9 @@
 //!
 //! # Cancelling
 //!
-//! A queued task is settled at once; a running one is asked, and what its body returns stands. The authority to cancel is apart from
-//! the result: a [`CancelToken`] can be passed on, put over many tasks, and arranged in a tree.
+//! A cancel settles a queued task at once. It asks a running task to stop, and what the body
+//! returns after that is still its outcome. A [`CancelToken`] can cancel without access to the
+//! result: it can be passed on, shared by many tasks, and arranged in a tree.
 //!
 //! ```
 //! use millhand::{CancelReason, CancelToken, TaskError};
@@ -294,13 +323,15 @@
 //!
 //! # Panics
 //!
-//! A panic settles its handle as [`TaskError::Panicked`], with message, payload, task name and submit site; the worker lives on. One that
-//! nobody can read any more is logged, counted, and told to a [hook](PoolBuilder::on_unread_panic).
+//! A panic settles the handle as [`TaskError::Panicked`], with message, payload, task name and
+//! submit site. The worker continues. A panic that no handle is left to read is logged and
+//! counted, and a [hook](PoolBuilder::on_unread_panic) is called.
 //!
-//! # The end
+//! # Shutdown
 //!
-//! [`ThreadPool::shutdown`] goes through phases: stop intake, drain, cancel the rest, give up; and it [reports](ShutdownReport).
-//! With the default feature `signals`, `Signals` brings Ctrl-C, SIGTERM and SIGHUP to any number of pools.
+//! [`ThreadPool::shutdown`] stops the intake, drains the pool, cancels the rest after a time,
+//! gives up after another, and returns a [report](ShutdownReport). With the default feature
+//! `signals`, `Signals` shuts any number of pools down on Ctrl-C, SIGTERM and SIGHUP.
 //!
 //! ```
 //! use millhand::Shutdown;
@@ -314,57 +345,51 @@
 //!
 //! # Logging
 //!
-//! Through the [`log`] crate: panics that nobody can read as errors, what the system or the bounds refuse as warnings. Any logger shows
-//! it; the examples use env_logger.
+//! The library logs through the [`log`] crate: as errors the panics that no handle is left to
+//! read, as warnings what the system or a bound refuses. Any logger shows them; the examples use
+//! env_logger.
 //
-// For maintainers: the layers, top to bottom; a file imports only from those above it (`tests/it/layering.rs` guards it).
+// For maintainers: `src/README.md` has the path of a task, its states and the map of the folders.
+// These are the layers, top to bottom. A folder imports only from those above it
+// (`tests/it/house/` checks that); inside a folder files name each other.
 //
-//   ground       sync spin wake random sim clock fork here spawn alarm counters flat id reason panic context_var error event seat
-//   hand-off     cancel extras aftermath slot, and the rules beside it: policy/ gate/
+//   ground       sync/ random id reason sealed sim/ clock/ panic error process context_var
+//   hand-off     cancel/ retry
+//   limits       limit/
 //   task         task/
 //   pool         pool/
-//   limits       limit/
 //   time         schedule/
 //   composition  compose/
 //   signals      signal
-//   words        guide/
+//   guides       guide/
 
-mod aftermath;
-mod alarm;
 mod cancel;
 mod clock;
 mod compose;
 mod context_var;
-mod counters;
 mod error;
-mod event;
-mod extras;
-mod flat;
-mod fork;
-mod gate;
 pub mod guide;
-mod here;
 mod id;
 mod limit;
 mod panic;
-mod policy;
 mod pool;
+mod process;
 mod random;
 mod reason;
+mod retry;
 mod schedule;
-mod seat;
+mod sealed;
 #[cfg(feature = "signals")]
 mod signal;
+#[cfg(feature = "simulation")]
 mod sim;
-mod simulation;
-mod slot;
-mod spawn;
-mod spin;
+#[cfg(not(feature = "simulation"))]
+#[path = "sim/disabled.rs"]
+mod sim;
 mod sync;
 mod task;
-mod wake;
 
-pub use cancel::{CancelGuard, CancelToken};
+pub use cancel::{CancelGuard, CancelToken, blocking};
 pub use clock::{Clock, ManualClock};
 pub use compose::{
     Admits, AnyError, AsCompleted, Failure, Failures, Handle, HandleSet, Handles, MapIter, OkSet,
@@ -377,36 +402,35 @@ pub use error::{
     BuildError, Deadlock, InvalidTask, JoinError, PoolError, Rejection, Stopped, SubmitError,
     TaskError,
 };
-pub use event::{OutcomeKind, Summary};
-pub use gate::{AcquireError, LimitError};
 pub use id::{ParseTaskIdError, TaskId};
 pub use limit::{
-    Algorithm, Gate, Keyed, Lane, Lanes, Permit, RateLimiter, Semaphore, SlidingWindow,
-    TokenBucket, Weighted,
+    AcquireError, Algorithm, Gate, Keyed, Lane, Lanes, LimitError, Permit, RateLimiter, Semaphore,
+    SlidingWindow, TokenBucket, Weighted,
 };
 pub use panic::TaskPanic;
-pub use policy::{Jitter, Retry};
+#[cfg(feature = "simulation")]
+pub use pool::Simulation;
 pub use pool::{
-    EndedSchedule, Fallible, OnFull, PendingTask, Plain, PoolBuilder, PoolRef, Retrying,
-    RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool, WorkerLocal,
+    Current, EndedSchedule, Fallible, OnFull, PendingTask, Plain, Pool, PoolBuilder, PoolRef,
+    Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool, WorkerLocal, current,
 };
 pub use reason::CancelReason;
+pub use retry::{Jitter, Retry};
 pub use schedule::{
     Answer, Every, Missed, OnPanic, Overlap, Schedule, ScheduleBuilder, ScheduleCounts,
 };
 #[cfg(feature = "cron")]
 pub use schedule::{Cron, CronError};
-pub use seat::blocking;
 #[cfg(feature = "signals")]
 pub use signal::Signals;
+#[cfg(feature = "simulation")]
 pub use sim::TraceEntry;
-pub use simulation::Simulation;
 pub use task::{
-    CancelOutcome, Current, OnFinish, Promise, SharedHandle, TaskHandle, TaskState, check,
-    checkpoint, current, is_cancelled, promise, sleep,
+    CancelOutcome, OnFinish, OutcomeKind, Promise, SharedHandle, Summary, TaskHandle, TaskState,
+    check, checkpoint, is_cancelled, promise, sleep,
 };
 
-/// The README's program runs, too.
-#[cfg(doctest)]
+/// Compiles and runs the examples of the README.
+#[cfg(all(doctest, feature = "simulation"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,11 +1,12 @@
-//! Panics: catching them, keeping them, and dropping what they leave behind.
+//! Catching panics, keeping their payloads, and dropping user values safely.
 //!
-//! Layer 0, and the only file that catches an unwind. Whatever the library runs or drops for a user goes through
-//! here, so that no panic of theirs takes a worker, a lock or another task with it.
+//! Ground layer, and the only file that catches an unwind. All user code that the library runs and
+//! all user values that it drops go through here, so that their panics stop no worker, poison no
+//! lock and fail no other task.
 
-use crate::flat;
 use crate::id::TaskId;
 use crate::reason::CancelReason;
+use crate::sync::trampoline;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::fmt;
@@ -14,47 +15,60 @@ use std::sync::Arc;
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Runs `f`; a panic comes back as its payload.
+/// Runs `f`. Returns the payload if `f` panics.
 ///
-/// Nothing that a task may have broken is looked at afterwards by the library itself, hence `AssertUnwindSafe`.
+/// `AssertUnwindSafe` is right because the library itself reads nothing afterwards that a panicking
+/// closure may have left half changed.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
-/// Runs a callback of the user's; a panic in it is logged and goes no further.
+/// Runs a user's callback. A panic in it is logged and stops here.
 pub(crate) fn shield(what: &str, f: impl FnOnce()) {
+    let mut f = Some(f);
+    shield_dyn(what, &mut || {
+        if let Some(f) = f.take() {
+            f();
+        }
+    });
+}
+
+/// The part of `shield` that is compiled only once, not once per closure. It calls `f` exactly
+/// once.
+pub(crate) fn shield_dyn(what: &str, f: &mut dyn FnMut()) {
     if let Err(payload) = catch(f) {
         log::error!("{what} panicked: {}", message(&*payload));
-        bury(payload);
+        discard_payload(payload);
     }
 }
 
-/// Drops a value of the user's where a panic could do harm.
+/// Drops a user's value where a panic in its drop could do harm.
 #[inline]
 pub(crate) fn discard<T>(value: T) {
     if std::mem::needs_drop::<T>() {
-        shield("the drop of a closure, a result or a context value", || {
-            drop(value);
-        });
+        let mut value = Some(value);
+        shield_dyn(DROP, &mut || drop(value.take()));
     }
 }
 
-/// As `discard`, for what may hold other tasks' handles, whose drop may cancel those tasks, and so on: a chain of any
-/// length is dropped by a loop.
-pub(crate) fn discard_flat<T: 'static>(value: T) {
+const DROP: &str = "the drop of a closure, a result or a context value";
+
+/// As `discard`, for a value that may hold handles of other tasks. Its drop may cancel those tasks,
+/// whose drops may cancel more: a chain of any length is dropped by a loop and not by recursion.
+pub(crate) fn discard_deferred<T: 'static>(value: T) {
     if std::mem::needs_drop::<T>() {
-        flat::run(move || discard(value));
+        trampoline::run(move || discard(value));
     }
 }
 
-/// Drops a payload. One whose own drop panics is dropped no further: what it leaves is leaked.
-fn bury(payload: Payload) {
+/// Drops a payload. If its drop panics, the payload of that second panic is leaked.
+fn discard_payload(payload: Payload) {
     if let Err(second) = catch(|| drop(payload)) {
         std::mem::forget(second);
     }
 }
 
-/// What a panic said; a fixed text when the payload is no string.
+/// The message of a panic; a fixed text if the payload is not a string.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&'static str>()
@@ -63,35 +77,33 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("a payload that is not a string")
 }
 
-/// What `checkpoint()` unwinds with: no panic, so no panic hook hears of it.
+/// The payload with which `checkpoint()` unwinds. It is not a panic, so no panic hook runs.
 struct Checkpoint(CancelReason);
 
-/// What leaves a body for this reason.
+/// The payload of a body that leaves for this reason.
 pub(crate) fn checkpoint(reason: CancelReason) -> Payload {
     Box::new(Checkpoint(reason))
 }
 
-/// Leaves the running body, quietly.
+/// Leaves the running body by unwinding, without the panic hook.
 pub(crate) fn unwind(reason: CancelReason) -> ! {
     resume_unwind(checkpoint(reason))
 }
 
-/// The reason, if this payload is a checkpoint's and no panic.
+/// The reason if the payload is a checkpoint's; `None` if it is a panic's.
 pub(crate) fn checkpoint_of(payload: &Payload) -> Option<CancelReason> {
     payload
         .downcast_ref::<Checkpoint>()
         .map(|checkpoint| checkpoint.0)
 }
 
-/// Whoever wants to hear of panics that nobody can read any more: the pool.
-pub(crate) trait UnreadPanics: Send + Sync {
-    fn unread(&self, panic: &TaskPanic);
-}
+/// What the pool does with a panic that no handle is left to read.
+pub(crate) type OnUnread = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 
-/// A task's panic: what it said, and where the task came from.
+/// Describes the panic of a task: its message and payload, and the task's name and submit site.
 ///
-/// Comes in [`TaskError::Panicked`](crate::TaskError::Panicked). The payload stays here until it is taken or resumed;
-/// a payload whose own drop panics harms nothing.
+/// [`TaskError::Panicked`](crate::TaskError::Panicked) holds it. The payload stays here until it is
+/// taken or resumed. A payload whose own drop panics does no harm.
 ///
 /// ```
 /// use millhand::{TaskError, ThreadPool};
@@ -108,9 +120,9 @@ pub struct TaskPanic {
     name: Option<Arc<str>>,
     site: &'static Location<'static>,
     message: Box<str>,
-    // Behind a mutex because a payload is `Send` only and errors are shared; `None` once taken.
+    // `None` once taken. The mutex makes the error `Sync`, since a payload need only be `Send`.
     payload: Mutex<Option<Payload>>,
-    sink: Option<Arc<dyn UnreadPanics>>,
+    on_unread: Option<OnUnread>,
 }
 
 impl TaskPanic {
@@ -119,7 +131,7 @@ impl TaskPanic {
         name: Option<Arc<str>>,
         site: &'static Location<'static>,
         payload: Payload,
-        sink: Option<Arc<dyn UnreadPanics>>,
+        on_unread: Option<OnUnread>,
     ) -> Self {
         Self {
             task,
@@ -127,11 +139,11 @@ impl TaskPanic {
             site,
             message: message(&*payload).into(),
             payload: Mutex::new(Some(payload)),
-            sink,
+            on_unread,
         }
     }
 
-    /// For one more reader, without the payload, and with nobody to tell when it is not read.
+    /// A copy for one more reader, without the payload.
     pub(crate) fn copy(&self) -> Self {
         Self {
             task: self.task,
@@ -139,7 +151,7 @@ impl TaskPanic {
             site: self.site,
             message: self.message.clone(),
             payload: Mutex::new(None),
-            sink: self.sink.clone(),
+            on_unread: self.on_unread.clone(),
         }
     }
 
@@ -157,7 +169,7 @@ impl TaskPanic {
         self.task
     }
 
-    /// The task's name, if it was given one.
+    /// The name of the task, if it has one.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -183,7 +195,7 @@ impl TaskPanic {
         self.site
     }
 
-    /// What the panic said; a fixed text when the payload is no string.
+    /// The message of the panic; a fixed text if the payload is not a string.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -196,7 +208,7 @@ impl TaskPanic {
         &self.message
     }
 
-    /// Takes the payload out, once.
+    /// Takes the payload; `None` if it was taken before.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -210,11 +222,11 @@ impl TaskPanic {
         self.payload.lock().take()
     }
 
-    /// Panics onward on this thread, with the task's own payload (or its message, when the payload was taken). The
-    /// panic hook, which spoke when the task panicked, does not speak again.
+    /// Continues the panic on this thread, with the task's own payload or, if that was taken, with
+    /// its message. The panic hook ran when the task panicked and does not run again.
     ///
     /// # Panics
-    /// Always: that is what it is for.
+    /// Always.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -231,12 +243,12 @@ impl TaskPanic {
         }
     }
 
-    /// Nobody can read this any more: says so to the log and to the pool.
+    /// Reports to the log and to the pool that no handle is left to read this panic.
     #[cold]
     pub(crate) fn unread(&self) {
-        log::error!("{self}, and nobody holds its handle");
-        if let Some(sink) = &self.sink {
-            sink.unread(self);
+        log::error!("{self}, and no handle of the task is left");
+        if let Some(on_unread) = &self.on_unread {
+            on_unread(self);
         }
     }
 }
@@ -265,7 +277,7 @@ impl fmt::Debug for TaskPanic {
             site,
             message,
             payload: _,
-            sink: _,
+            on_unread: _,
         } = self;
         f.debug_struct("TaskPanic")
             .field("task", task)
@@ -279,7 +291,7 @@ impl fmt::Debug for TaskPanic {
 impl Drop for TaskPanic {
     fn drop(&mut self) {
         if let Some(payload) = self.payload.get_mut().take() {
-            bury(payload);
+            discard_payload(payload);
         }
     }
 }
@@ -292,7 +304,7 @@ mod tests {
 
     impl Drop for Grenade {
         fn drop(&mut self) {
-            // Dropped while unwinding it would abort; the library never lets it.
+            // A drop during an unwind would abort the process. The library drops it outside of one.
             if self.0 > 0 {
                 std::panic::panic_any(Grenade(self.0 - 1));
             }
@@ -300,9 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_whose_drop_panics_is_buried() {
+    fn a_payload_whose_drop_panics_does_no_harm() {
         let payload = catch(|| std::panic::panic_any(Grenade(2))).unwrap_err();
-        bury(payload);
+        discard_payload(payload);
         discard(Grenade(1));
     }
 

@@ -1,10 +1,11 @@
-//! Why something is cancelled.
+//! Why a task or a token is cancelled.
 //!
-//! Layer 0.
+//! Ground layer.
 
 use std::fmt;
 
-/// Who cancelled, or what.
+/// The reason of a cancellation: match on it to distinguish a user's cancel from a shutdown or a
+/// deadline.
 ///
 /// ```
 /// use millhand::{CancelReason, TaskError, promise};
@@ -17,15 +18,15 @@ use std::fmt;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum CancelReason {
-    /// Somebody called `cancel()`.
+    /// The program called `cancel()`.
     User = 1,
     /// The pool shut down, or a signal asked the program to end.
     Shutdown = 2,
-    /// The scope that the task belonged to ended it.
+    /// The scope of the task ended early.
     Scope = 3,
     /// Another task of a race was faster.
     Race = 4,
-    /// What was to settle or read it was dropped.
+    /// The task's promise, handle or iterator was dropped.
     Dropped = 5,
     /// A deadline passed.
     Deadline = 6,
@@ -34,19 +35,18 @@ pub enum CancelReason {
 }
 
 impl CancelReason {
-    /// The reason behind the code that an atomic holds; 0 is none.
+    /// The reason with this code, as atomics hold it; 0 means none.
     pub(crate) fn from_code(code: u8) -> Option<Self> {
-        [
-            Self::User,
-            Self::Shutdown,
-            Self::Scope,
-            Self::Race,
-            Self::Dropped,
-            Self::Deadline,
-            Self::Group,
-        ]
-        .into_iter()
-        .find(|reason| *reason as u8 == code)
+        Some(match code {
+            1 => Self::User,
+            2 => Self::Shutdown,
+            3 => Self::Scope,
+            4 => Self::Race,
+            5 => Self::Dropped,
+            6 => Self::Deadline,
+            7 => Self::Group,
+            _ => return None,
+        })
     }
 }
 
@@ -57,9 +57,22 @@ impl fmt::Display for CancelReason {
             Self::Shutdown => "shutdown",
             Self::Scope => "its scope ended",
             Self::Race => "another task won the race",
-            Self::Dropped => "dropped by whoever held it",
+            Self::Dropped => "its promise, handle or iterator was dropped",
             Self::Deadline => "its deadline passed",
             Self::Group => "another task of its group failed",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_lead_back_to_their_reasons() {
+        let reasons: Vec<_> = (0..=u8::MAX).filter_map(CancelReason::from_code).collect();
+        assert_eq!(reasons.len(), 7);
+        let codes: Vec<_> = reasons.iter().map(|reason| *reason as u8).collect();
+        assert_eq!(codes, (1..=7).collect::<Vec<_>>());
     }
 }

@@ -1,32 +1,35 @@
-//! Ctrl-C, SIGTERM and SIGHUP: one registration for the process, shared by any number of pools.
+//! Ctrl-C, SIGTERM and SIGHUP: one registration per process, shared by any number of pools.
 //!
-//! Layer 7, behind the feature `signals`.
+//! Layer: signal, behind the feature `signals`.
 //
-// ctrlc runs its handler on a thread of its own, which must always be free to take the next signal: the third one ends
-// the process whatever else hangs. So nothing of the user's runs there, not even a logger. The first and second signal
-// wake whoever waits, and start threads: one cancels the token, one logs, and one for each pool shuts it down.
+// ctrlc runs its handler on a thread of its own. That thread must always be free to take the next
+// signal: the third signal ends the process even if all else hangs. So the handler runs no user
+// code, not even a logger. The first and second signal wake the threads that wait, and start
+// threads: one cancels the token, one logs, and one per pool shuts the pool down.
 
 use crate::cancel::CancelToken;
+use crate::cancel::blocking;
 use crate::error::PoolError;
 use crate::pool::{Core, Shutdown, ShutdownReport, ThreadPool};
 use crate::reason::CancelReason;
-use crate::seat;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// The process's termination signals, caught: the first asks the program to drain, the second to cancel, the third
-/// ends it at once with exit code 130.
+/// Catches the signals that terminate the process, so that its pools can shut down in order: the
+/// first signal drains, the second cancels, and the third ends the process at once with exit code
+/// 130.
 ///
-/// SIGINT (Ctrl-C), SIGTERM and SIGHUP are alike, since the registration does not tell them apart; on Windows, Ctrl-C,
-/// Ctrl-Break and closing the console. Installed from the main thread, before the first pool is in use.
+/// The signals are SIGINT (Ctrl-C), SIGTERM and SIGHUP; on Windows they are Ctrl-C, Ctrl-Break and
+/// the closing of the console. All are handled alike, since the registration does not distinguish
+/// them. Install them from the main thread, before the first pool is in use.
 ///
 /// ```no_run
 /// use millhand::{Shutdown, Signals, ThreadPool};
 ///
 /// let signals = Signals::install();
 /// let pool = ThreadPool::new(4)?;
-/// // ... hand work to the pool, then stay until a signal comes:
+/// // ... submit tasks, then wait until a signal comes:
 /// let report = pool.run_until(&signals, Shutdown::drain())?;
 /// println!("{report}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -38,19 +41,24 @@ pub struct Signals {
 
 struct Shared {
     state: Mutex<State>,
+    /// Notified when a signal has come. Signals come from outside, whatever clock a pool has, so
+    /// this is no `Monitor`.
     came: Condvar,
+    /// Cancelled by the first signal.
     token: CancelToken,
 }
 
 /// Guarded by `Shared::state`.
 #[derive(Default)]
 struct State {
+    /// The handler is installed.
     active: bool,
+    /// How many signals have come.
     count: u32,
     subscribers: Vec<Subscriber>,
 }
 
-/// A pool that shuts down by itself.
+/// A pool that the first signal shuts down.
 struct Subscriber {
     pool: Weak<Core>,
     how: Shutdown,
@@ -59,14 +67,16 @@ struct Subscriber {
 static SHARED: OnceLock<Shared> = OnceLock::new();
 
 impl Signals {
-    /// What a program that was ended by a signal exits with.
+    /// The exit code of a process that the third signal ends.
     pub const EXIT_CODE: u8 = 130;
 
-    /// Registers for the signals, or joins the registration that there is.
+    /// Registers for the signals. If they are registered already, returns another handle of the
+    /// same registration.
     ///
-    /// It never fails: where the system or somebody else has the signals (under `nohup`, in a script's background job,
-    /// beside another handler), a warning is logged, [`is_active`](Self::is_active) says no, and the signals do what
-    /// they did before. Calling it again tries again.
+    /// This never fails. The signals may be ignored or handled elsewhere: under `nohup`, in the
+    /// background job of a script, or if another handler is installed. Then a warning is logged,
+    /// [`is_active`](Self::is_active) returns false, and the signals do what they did before.
+    /// Another call tries again.
     ///
     /// ```
     /// let signals = millhand::Signals::install();
@@ -83,7 +93,7 @@ impl Signals {
         let mut state = shared.state.lock();
         let mut refused = None;
         if !state.active {
-            // `try_`: a handler that somebody else installed, or an order to ignore the signals, is left alone.
+            // `try_`: another handler, or a setting that ignores the signals, is left in place.
             match ctrlc::try_set_handler(|| shared.signal()) {
                 Ok(()) => state.active = true,
                 Err(error) => refused = Some(error),
@@ -98,12 +108,12 @@ impl Signals {
         Self { shared }
     }
 
-    /// Whether the signals come here.
+    /// Returns whether the signals are caught here.
     pub fn is_active(&self) -> bool {
         self.shared.state.lock().active
     }
 
-    /// How many have come.
+    /// Returns how many signals have come.
     ///
     /// ```
     /// assert_eq!(millhand::Signals::install().count(), 0);
@@ -112,8 +122,8 @@ impl Signals {
         self.shared.state.lock().count
     }
 
-    /// A token that the first signal cancels, with [`CancelReason::Shutdown`]. Tasks put under it are cancelled by that
-    /// signal.
+    /// Returns a token that the first signal cancels, with [`CancelReason::Shutdown`]. Give it to
+    /// tasks that the first signal is to cancel.
     ///
     /// ```
     /// let signals = millhand::Signals::install();
@@ -123,9 +133,10 @@ impl Signals {
         self.shared.token.clone()
     }
 
-    /// Waits for the first signal; at once if it has come. For ever where the signals do not come here.
+    /// Waits for the first signal. Returns at once if it has come. Never returns if the signals are
+    /// not caught here.
     ///
-    /// On a worker the seat is given up meanwhile.
+    /// A worker that calls this gives its run slot up while it waits.
     ///
     /// ```no_run
     /// let signals = millhand::Signals::install();
@@ -138,7 +149,7 @@ impl Signals {
 
     /// Waits until `count` signals have come.
     fn wait_for(&self, count: u32) {
-        let _left = seat::leave_open();
+        let _blocking = blocking::begin();
         let mut state = self.shared.state.lock();
         while state.count < count {
             self.shared.came.wait(&mut state);
@@ -147,7 +158,7 @@ impl Signals {
 }
 
 impl Shared {
-    /// On ctrlc's thread.
+    /// A signal has come. Runs on the thread of ctrlc.
     fn signal(&'static self) {
         let mut state = self.state.lock();
         state.count = state.count.saturating_add(1);
@@ -162,25 +173,25 @@ impl Shared {
             std::process::exit(Signals::EXIT_CODE.into());
         }
         self.came.notify_all();
-        // A logger may hang (a standard error that nobody reads) or panic; a token's hooks may do either.
+        // A logger may panic, or hang if its output is not read. So may the hooks of a token.
         let token = self.token.clone();
-        apart("token", move || {
+        spawn("token", move || {
             token.cancel(CancelReason::Shutdown);
         });
-        apart("log", move || match count {
-            1 => log::warn!("signal: draining; once more cancels"),
-            _ => log::warn!("signal: cancelling; once more exits"),
+        spawn("log", move || match count {
+            1 => log::warn!("signal: draining; a second signal cancels"),
+            _ => log::warn!("signal: cancelling; a third signal ends the process"),
         });
         for (pool, how) in subscribers {
             let how = if count == 1 { how } else { Shutdown::cancel() };
-            apart("shutdown", move || shut_down(&pool, &how));
+            spawn("shutdown", move || shut_down(&pool, &how));
         }
     }
 }
 
-/// Runs `f` on a thread of its own. Where the system refuses one, the signal asks for nothing but the exit that the
-/// third brings; ctrlc's thread, which may not hang, says nothing about it.
-fn apart(what: &str, f: impl FnOnce() + Send + 'static) {
+/// Runs `f` on a new thread. If the system refuses a thread, `f` does not run, and only the third
+/// signal has an effect. Nothing is logged then, since the thread of ctrlc must not hang.
+fn spawn(what: &str, f: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().name(format!("millhand-signal-{what}"));
     drop(thread.spawn(f));
 }
@@ -195,21 +206,22 @@ fn shut_down(pool: &Core, how: &Shutdown) {
 impl Core {
     /// Waits until the pool closes.
     fn wait_closed(&self) {
-        let _left = seat::leave_open();
-        let mut watch = self.quiet.lock();
-        self.wait_while(&mut watch, None, |_| !self.is_closed());
+        let _blocking = blocking::begin();
+        let mut watch = self.lifecycle.lock();
+        self.wait_while(&mut watch, None, &mut |_| !self.is_closed());
     }
 }
 
 impl ThreadPool {
-    /// Stays here until the first signal, then shuts the pool down as `how` says; the second signal cancels, the third
-    /// exits. For a main thread that has nothing else to do.
+    /// Waits for the first signal, and then shuts the pool down as `how` says. The second signal
+    /// cancels, and the third ends the process. Use it on a main thread that has nothing else to
+    /// do.
     ///
-    /// Ends without a signal too, when somebody else shuts the pool down. Where the signals do not come here
-    /// ([`Signals::is_active`]) that is the only end.
+    /// It also returns without a signal, after the pool was shut down in another way. If the
+    /// signals are not caught here ([`Signals::is_active`]), it returns only then.
     ///
     /// # Errors
-    /// As [`shutdown`](Self::shutdown).
+    /// The same as [`shutdown`](Self::shutdown).
     ///
     /// ```no_run
     /// # use millhand::{Shutdown, Signals, ThreadPool};
@@ -226,19 +238,20 @@ impl ThreadPool {
         self.shutdown(how)
     }
 
-    /// Leaves this thread free: the first signal shuts the pool down as `how` says, in the background; the second
-    /// cancels, the third exits.
+    /// Lets signals shut the pool down in the background, while this thread does other work. The
+    /// first signal shuts the pool down as `how` says, the second cancels, and the third ends the
+    /// process.
     ///
-    /// A signal that has come already counts. The program learns of the signal by [`Signals::token`] or
-    /// [`Signals::count`], of the end by [`shutdown`](Self::shutdown), which waits for what was begun, or by dropping
-    /// the pool.
+    /// A signal that came before this call counts, too. To learn of a signal, use
+    /// [`Signals::token`] or [`Signals::count`]. To wait for the end, call
+    /// [`shutdown`](Self::shutdown), which waits for the shutdown in progress, or drop the pool.
     ///
     /// ```no_run
     /// # use millhand::{Shutdown, Signals, ThreadPool};
     /// let signals = Signals::install();
     /// let pool = ThreadPool::new(4)?;
     /// pool.shutdown_on(&signals, Shutdown::drain());
-    /// while signals.count() == 0 { /* this thread's own work */ }
+    /// while signals.count() == 0 { /* the work of this thread */ }
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn shutdown_on(&self, signals: &Signals, how: Shutdown) {
@@ -254,7 +267,7 @@ impl ThreadPool {
         if count > 0 {
             let core = core.clone();
             let how = if count == 1 { how } else { Shutdown::cancel() };
-            apart("shutdown", move || shut_down(&core, &how));
+            spawn("shutdown", move || shut_down(&core, &how));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The errors of many tasks in one.
+//! The failures of several tasks as one error.
 //!
-//! Layer 6. Plain data; whoever gathers outcomes fills it.
+//! Layer: compose. Plain data, which the scopes, the pipelines and the waiting functions fill.
 
 use crate::error::{JoinError, TaskError};
-use crate::extras::Who;
 use crate::id::TaskId;
+use crate::task::options::TaskLabel;
 use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error;
@@ -13,31 +13,32 @@ use std::panic::Location;
 use std::slice;
 use std::vec;
 
-/// How many of them a text lists.
+/// How many failures the text of an error lists.
 const LISTED: usize = 10;
 
-/// What went wrong with one task of many; see [`Failures`].
+/// Names one failed task of several, and why it failed; see [`Failures`].
 ///
 /// ```
 /// use millhand::Failure;
 ///
-/// fn tell(failure: &Failure<std::io::Error>) {
+/// fn print(failure: &Failure<std::io::Error>) {
 ///     let name = failure.name().unwrap_or("unnamed");
 ///     println!("{} ({name}), submitted at {}: {failure}", failure.index(), failure.site());
 /// }
 /// ```
 pub struct Failure<E = Infallible> {
     index: usize,
-    who: Who,
+    who: TaskLabel,
     error: JoinError<E>,
 }
 
 impl<E> Failure<E> {
-    pub(crate) fn new(index: usize, who: Who, error: JoinError<E>) -> Self {
+    pub(crate) fn new(index: usize, who: TaskLabel, error: JoinError<E>) -> Self {
         Self { index, who, error }
     }
 
-    /// The task's place among all: that of its handle in what was given, or the how-manieth was submitted, from 0.
+    /// Which of the tasks this is, from 0: the place of its handle among the handles that were
+    /// passed, or its number in the order of submission.
     ///
     /// ```
     /// fn first_index(failures: &millhand::Failures) -> usize {
@@ -81,7 +82,7 @@ impl<E> Failure<E> {
         self.who.site
     }
 
-    /// What went wrong: the body's own error, or why there is no outcome.
+    /// Why the task failed: the error of its body, or why it ended without a value.
     ///
     /// ```
     /// use millhand::{Failures, JoinError};
@@ -94,7 +95,7 @@ impl<E> Failure<E> {
         &self.error
     }
 
-    /// As [`error`](Self::error), taken out.
+    /// Takes the [`error`](Self::error) out.
     ///
     /// ```
     /// use millhand::{Failures, JoinError};
@@ -110,7 +111,7 @@ impl<E> Failure<E> {
 
 impl<E: fmt::Display> fmt::Display for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It names the task itself.
+        // The text of a panic names the task itself.
         if let JoinError::Task(TaskError::Panicked(panic)) = &self.error {
             return fmt::Display::fmt(panic, f);
         }
@@ -127,7 +128,7 @@ impl<E: fmt::Debug + fmt::Display> Error for Failure<E> {}
 impl<E: fmt::Debug> fmt::Debug for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { index, who, error } = self;
-        let Who { id, name, site } = who;
+        let TaskLabel { id, name, site } = who;
         f.debug_struct("Failure")
             .field("index", index)
             .field("id", id)
@@ -138,10 +139,11 @@ impl<E: fmt::Debug> fmt::Debug for Failure<E> {
     }
 }
 
-/// What went wrong with some tasks of many: at least one [`Failure`], in an order that whoever gives it tells.
+/// One error for all tasks of several that failed: at least one [`Failure`].
 ///
-/// It is one error for all: its text lists them (the first ten, with their ids, names and submit sites), and
-/// [`pick`](Self::pick) finds those of one type.
+/// The function that returns it documents the order of the failures. The text of the error lists
+/// the first ten, with the ids, names and submit sites of the tasks. [`pick`](Self::pick) finds
+/// the failures of one type.
 ///
 /// ```
 /// use millhand::{Failures, TaskError};
@@ -163,28 +165,28 @@ pub struct Failures<E = Infallible> {
 }
 
 impl<E> Failures<E> {
-    /// `None` of nothing.
+    /// Returns `None` for an empty list.
     pub(crate) fn new(list: Vec<Failure<E>>) -> Option<Self> {
         (!list.is_empty()).then_some(Self { list })
     }
 
-    /// How many they are: at least one.
+    /// How many failures there are: at least one.
     ///
     /// ```
     /// fn are_many(failures: &millhand::Failures) -> bool {
     ///     failures.len() > 100
     /// }
     /// ```
-    // There is always one, so that nobody need ask `is_empty`.
+    // There is always one failure, so an `is_empty` would always be false.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// The first of them.
+    /// The first failure.
     ///
     /// ```
-    /// fn culprit(failures: &millhand::Failures) -> Option<&str> {
+    /// fn first_name(failures: &millhand::Failures) -> Option<&str> {
     ///     failures.first().name()
     /// }
     /// ```
@@ -192,7 +194,7 @@ impl<E> Failures<E> {
         &self.list[0]
     }
 
-    /// As [`first`](Self::first), taken out; the others are dropped.
+    /// Takes the [`first`](Self::first) failure out and drops the others.
     ///
     /// ```
     /// fn cause(failures: millhand::Failures<String>) -> millhand::JoinError<String> {
@@ -203,7 +205,7 @@ impl<E> Failures<E> {
         self.list.swap_remove(0)
     }
 
-    /// All of them.
+    /// Iterates over all failures.
     ///
     /// ```
     /// fn total(failures: &millhand::Failures) -> usize {
@@ -216,11 +218,14 @@ impl<E> Failures<E> {
 }
 
 impl<E: 'static> Failures<E> {
-    /// Those of one type, in their order, each with its error.
+    /// Finds the failures with errors of one type, in their order, each with its error.
     ///
-    /// `X` is the bodies' own error type, [`TaskError`] for those without an outcome,
-    /// [`TaskPanic`](crate::TaskPanic) for those that panicked; or, where the bodies' error type is
-    /// `Box<dyn Error + Send + Sync>`, what may be in that box.
+    /// `X` is one of these types:
+    ///
+    /// - the error type of the bodies; or, if that is `Box<dyn Error + Send + Sync>`, a type that
+    ///   may be in the box;
+    /// - [`TaskError`], for tasks that ended without a value;
+    /// - [`TaskPanic`](crate::TaskPanic), for tasks that panicked.
     ///
     /// ```
     /// use millhand::{Failures, TaskPanic};
@@ -308,7 +313,7 @@ mod tests {
     #[track_caller]
     fn failures<E: fmt::Debug>(errors: impl IntoIterator<Item = JoinError<E>>) -> Failures<E> {
         let site = Location::caller();
-        let who = || Who {
+        let who = || TaskLabel {
             id: TaskId::next(),
             name: None,
             site,

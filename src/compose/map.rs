@@ -1,26 +1,29 @@
-//! One body over many items, on all workers at once, and their results in order: eager, so that all may borrow.
+//! `map`, `map_ok` and `for_each`: one closure over many items, on several workers, with the
+//! results in the order of the items. Eager, so that items, results and closure may borrow.
 //!
-//! Layer 6.
+//! Layer: compose.
 //
-// A few tasks of one scope share the items: each takes a chunk from what is left, works through it, and takes the next.
-// How many items are worth a chunk is found out on the way, by time: one that took less than half of `GRAIN` is followed
-// by one of twice the size, one that took more than twice as long by one of half the size. So a chunk's cost (two locks,
-// two looks at the clock, memory for its results) vanishes beside its work, and at the end nobody waits for another's
-// chunk for much longer than `GRAIN`; nor, where items are so unlike that time says nothing, for one that has more than
-// a fair share of what is left.
+// A few tasks of one scope share the items. Each of them takes a chunk of the items that are left,
+// runs it, and takes the next one. The size of a chunk is found by time: a chunk that took less
+// than half of `GRAIN` is followed by one of twice the size, and one that took more than twice
+// `GRAIN` by one of half the size. So the cost of a chunk (two locks, two readings of the clock,
+// the memory for its results) is small beside its work, and no task waits at the end for much
+// longer than `GRAIN` for the chunk of another task. Where items are so different that time
+// predicts nothing, a chunk still has no more than a fair share of the items that are left.
 //
-// Chunks are given out in the order of the items, and one that has been given out is worked through, unless an earlier
-// item has failed. So of the items that fail the first in order is always among those that were tried.
+// Chunks are taken in the order of the items, and a chunk that was taken is run, unless an earlier
+// item has failed. So the first item in order that fails is always among those that were run.
+//
+// What a user's closure makes the compiler build again is `run_chunk`, the loop over one chunk.
+// `Job` depends on the types of items and results. The submission, the pace and the panics (`drive`
+// and `pace`) exist once.
 
-use crate::compose::gather::Worst;
-use crate::compose::members::Members;
-use crate::compose::scope::{Scope, enter};
-use crate::compose::scope_options::token_below_here;
-use crate::panic;
-use crate::pool::{Core, PLAIN, PoolRef, ThreadPool};
+use crate::clock::Clock;
+use crate::compose::scope::{FailureSink, Scope, ScopeState, Unfinished, enter, token_below_here};
+use crate::panic::{self, Payload};
+use crate::pool::{Core, PLAIN, Pool, Site};
 use crate::task;
 use parking_lot::Mutex;
-use std::convert::Infallible;
 use std::mem;
 use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
@@ -31,96 +34,218 @@ use std::vec;
 /// How long a chunk should take.
 const GRAIN: Duration = Duration::from_micros(50);
 
+/// Runs the user's closure over one chunk and pushes the results. The number is the index of the
+/// chunk's first item. Returns false if it stopped at an item that failed.
+type RunChunk<'a, T, R> = &'a (dyn Fn(usize, vec::Drain<'_, T>, &mut Vec<R>) -> bool + Sync);
+
 /// What the tasks of one map share.
-struct Job<'a, T, R, E, F> {
-    core: &'a Core,
-    f: F,
-    /// How many share the work, at most.
-    hands: usize,
+struct Job<'a, T, R> {
+    run_chunk: RunChunk<'a, T, R>,
+    /// How many threads share the items, at most.
+    threads: usize,
     supply: Mutex<Supply<T>>,
-    /// The results of whole chunks, each with the index of its first.
-    done: Mutex<Vec<(usize, Vec<R>)>>,
-    failure: Mutex<Option<(usize, E)>>,
-    /// Items from here on are not begun any more: one has failed or panicked.
+    done: Mutex<Done<R>>,
+    /// No item from this index on is to be taken: one has failed or panicked.
     end: AtomicUsize,
 }
 
 struct Supply<T> {
     items: vec::IntoIter<T>,
-    /// The index of the next.
+    /// The index of the next item.
     next: usize,
 }
 
-impl<T, R, E, F> Job<'_, T, R, E, F>
-where
-    T: Send,
-    R: Send,
-    E: Send,
-    F: Fn(T) -> Result<R, E> + Sync,
-{
-    /// Takes chunks until there is nothing left.
-    fn work(&self) {
-        // Whoever leaves by a panic leaves no work to others.
-        let stop = Stop(&self.end);
-        let (mut size, mut chunk) = (1, Vec::new());
-        loop {
-            task::checkpoint();
-            let start = self.take(size, &mut chunk);
-            let taken = chunk.len();
-            if taken == 0 {
-                break;
-            }
-            let begun = self.core.clock().now();
-            self.work_through(start, &mut chunk);
-            let took = self.core.clock().now().saturating_duration_since(begun);
-            if took > 2 * GRAIN {
-                size = (taken / 2).max(1);
-            } else if took < GRAIN / 2 {
-                size = 2 * size.min(taken);
-            }
+/// The results of whole chunks, in the order in which the chunks ended.
+struct Done<R> {
+    starts: Vec<usize>,
+    chunks: Vec<Vec<R>>,
+}
+
+impl<T, R> Job<'_, T, R> {
+    /// Takes at most `size` items and runs them. Returns how many it took.
+    fn run_next(&self, size: usize, chunk: &mut Vec<T>) -> usize {
+        let start = self.take(size, chunk);
+        let taken = chunk.len();
+        if taken == 0 {
+            return 0;
         }
-        mem::forget(stop);
+        let mut results = Vec::with_capacity(taken);
+        if (self.run_chunk)(start, chunk.drain(..), &mut results) {
+            let mut done = self.done.lock();
+            done.starts.push(start);
+            done.chunks.push(results);
+        } else {
+            self.end.fetch_min(start + results.len(), Ordering::Relaxed);
+        }
+        taken
     }
 
-    /// Takes at most `size` items; gives the index of the first.
+    /// Whether all `total` items have their results.
+    fn is_whole(&self, total: usize) -> bool {
+        let done = self.done.lock();
+        done.chunks.iter().map(Vec::len).sum::<usize>() == total
+    }
+
+    /// Moves at most `size` items into `chunk`. Returns the index of the first.
     fn take(&self, size: usize, chunk: &mut Vec<T>) -> usize {
         let mut supply = self.supply.lock();
         let start = supply.next;
         if start < self.end.load(Ordering::Relaxed) {
-            let fair = supply.items.len().div_ceil(2 * self.hands.max(1));
+            let fair = supply.items.len().div_ceil(2 * self.threads.max(1));
             chunk.extend(supply.items.by_ref().take(size.min(fair)));
             supply.next += chunk.len();
         }
         start
     }
+}
 
-    fn work_through(&self, start: usize, chunk: &mut Vec<T>) {
-        let mut results = Vec::with_capacity(chunk.len());
-        for item in chunk.drain(..) {
-            match (self.f)(item) {
-                Ok(result) => results.push(result),
-                Err(error) => return self.fail(start + results.len(), error),
-            }
+impl<R> Done<R> {
+    /// The results in the order of the items.
+    fn in_order(mut self, total: usize) -> Vec<R> {
+        let mut all = Vec::with_capacity(total);
+        for at in order_of(&self.starts) {
+            all.append(&mut mem::take(&mut self.chunks[at]));
         }
-        self.done.lock().push((start, results));
-    }
-
-    #[cold]
-    fn fail(&self, index: usize, error: E) {
-        self.end.fetch_min(index, Ordering::Relaxed);
-        let mut failure = self.failure.lock();
-        let is_first = failure.as_ref().is_none_or(|(first, _)| index < *first);
-        let other = if is_first {
-            failure.replace((index, error)).map(|(_, error)| error)
-        } else {
-            Some(error)
-        };
-        drop(failure);
-        panic::discard(other);
+        all
     }
 }
 
-/// Stops the job when it is dropped.
+/// The positions of `starts` in ascending order of what stands there.
+fn order_of(starts: &[usize]) -> Vec<usize> {
+    let mut order: Vec<_> = (0..starts.len()).collect();
+    order.sort_unstable_by_key(|at| starts[*at]);
+    order
+}
+
+/// Why a map has no results.
+enum Stopped {
+    /// The closure panicked, or the task that called the map was cancelled.
+    Panicked(Payload),
+    /// The pool did not run all of it.
+    Refused(Unfinished),
+    /// An item failed.
+    Failed,
+}
+
+impl Stopped {
+    /// Leaves the caller, which cannot go on without the results.
+    #[track_caller]
+    #[cold]
+    fn propagate(self) -> ! {
+        match self {
+            Self::Panicked(payload) => resume_unwind(payload),
+            Self::Refused(unfinished) => unfinished.propagate("map"),
+            Self::Failed => unreachable!("a closure that cannot fail stops at no item"),
+        }
+    }
+}
+
+/// Runs chunks until no item is left or an item has failed. Returns the results in order.
+fn run<I, R>(
+    core: &Arc<Core>,
+    site: Site,
+    items: I,
+    run_chunk: RunChunk<'_, I::Item, R>,
+) -> Result<Vec<R>, Stopped>
+where
+    I: IntoIterator<Item: Send>,
+    R: Send,
+{
+    run_all(core, site, items.into_iter().collect(), run_chunk)
+}
+
+fn run_all<T: Send, R: Send>(
+    core: &Arc<Core>,
+    site: Site,
+    items: Vec<T>,
+    run_chunk: RunChunk<'_, T, R>,
+) -> Result<Vec<R>, Stopped> {
+    let total = items.len();
+    let job = Job {
+        run_chunk,
+        threads: core.run_slots.count().min(total),
+        supply: Mutex::new(Supply {
+            items: items.into_iter(),
+            next: 0,
+        }),
+        done: Mutex::new(Done {
+            starts: Vec::new(),
+            chunks: Vec::new(),
+        }),
+        end: AtomicUsize::new(usize::MAX),
+    };
+    let driven = drive(core, site, job.threads, &|| {
+        let mut chunk = Vec::new();
+        pace(core.clock(), &job.end, &mut |size| {
+            job.run_next(size, &mut chunk)
+        });
+    });
+    let stopped = match driven {
+        Err(payload) => Stopped::Panicked(payload),
+        Ok(_) if job.is_whole(total) => return Ok(job.done.into_inner().in_order(total)),
+        Ok(Some(unfinished)) => Stopped::Refused(unfinished),
+        Ok(None) => Stopped::Failed,
+    };
+    panic::discard(job);
+    Err(stopped)
+}
+
+/// Runs `work` on `threads` threads: in tasks of a scope, and on the calling thread if it is a
+/// worker of the pool. Any other caller only waits. Returns a task that the pool did not run to
+/// its end, if any.
+fn drive(
+    core: &Arc<Core>,
+    site: Site,
+    threads: usize,
+    work: &(dyn Fn() + Sync),
+) -> Result<Option<Unfinished>, Payload> {
+    let sink = FailureSink::of_plain_scope();
+    let state = ScopeState::new(token_below_here(core.clock()), false, sink);
+    let is_here = core.is_here();
+    let entered = enter(core, &state, &mut |s: &Scope<'_, '_>| {
+        for _ in usize::from(is_here)..threads {
+            s.submit_plain(site, &PLAIN, work);
+        }
+        if is_here {
+            work();
+        }
+    });
+    let found = state.found();
+    match (entered, found.panic) {
+        (Ok(()), None) => Ok(found.unfinished),
+        (Ok(()), Some(panic)) => Err(panic
+            .take_payload()
+            .unwrap_or_else(|| Box::new("a task of a map panicked"))),
+        (Err(payload), panic) => {
+            panic.inspect(|panic| panic.unread());
+            Err(payload)
+        }
+    }
+}
+
+/// Calls `run_next` with the size of the next chunk until it has taken no item.
+fn pace(clock: &Clock, end: &AtomicUsize, run_next: &mut dyn FnMut(usize) -> usize) {
+    // A task that leaves by a panic leaves no work to the others.
+    let stop = Stop(end);
+    let mut size = 1;
+    loop {
+        task::checkpoint();
+        let begun = clock.now();
+        let taken = run_next(size);
+        if taken == 0 {
+            break;
+        }
+        let took = clock.now().saturating_duration_since(begun);
+        if took > 2 * GRAIN {
+            size = (taken / 2).max(1);
+        } else if took < GRAIN / 2 {
+            size = 2 * size.min(taken);
+        }
+    }
+    mem::forget(stop);
+}
+
+/// Stops the map when it is dropped.
 struct Stop<'a>(&'a AtomicUsize);
 
 impl Drop for Stop<'_> {
@@ -129,179 +254,143 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// The results in order, or the first failure in order.
-#[track_caller]
-fn run<T, R, E>(
-    core: &Arc<Core>,
-    items: impl IntoIterator<Item = T>,
-    f: impl Fn(T) -> Result<R, E> + Sync,
-) -> Result<Vec<R>, E>
-where
-    T: Send,
-    R: Send,
-    E: Send,
-{
-    let site = Location::caller();
-    let items: Vec<T> = items.into_iter().collect();
-    let total = items.len();
-    let hands = core.seats.seats().min(total);
-    let job = Job {
-        core,
-        f,
-        hands,
-        supply: Mutex::new(Supply {
-            items: items.into_iter(),
-            next: 0,
-        }),
-        done: Mutex::new(Vec::new()),
-        failure: Mutex::new(None),
-        end: AtomicUsize::new(usize::MAX),
-    };
-    let worst = Arc::new(Worst::default());
-    let members = Members::new(token_below_here(core.clock()), false, worst.clone());
-    // A worker of the pool is one of those who work; anybody else only waits.
-    let is_here = core.is_here();
-    let entered = enter(core, &members, |s: &Scope<'_, '_>| {
-        for _ in usize::from(is_here)..hands {
-            s.submit_plain(site, &PLAIN, || job.work());
-        }
-        if is_here {
-            job.work();
-        }
-    });
-    let (panicked, lost) = worst.take();
-    // By the caller's own hands, or by another's.
-    let panicked = match (entered, panicked) {
-        (Ok(()), Some(panicked)) => Some(panicked.take_payload()),
-        (Ok(()), None) => None,
-        (Err(payload), panicked) => {
-            panicked.inspect(|panicked| panicked.unread());
-            Some(Some(payload))
-        }
-    };
-    let Job {
-        supply,
-        done,
-        failure,
-        ..
-    } = job;
-    if let Some(payload) = panicked {
-        panic::discard((supply, done, failure));
-        resume_unwind(payload.unwrap_or_else(|| Box::new("a task of a map panicked")));
+/// Of the items that failed, the first in order, with its error.
+struct FirstError<E>(Mutex<Option<(usize, E)>>);
+
+impl<E> FirstError<E> {
+    #[cold]
+    fn put(&self, index: usize, error: E) {
+        let mut first = self.0.lock();
+        let is_first = first.as_ref().is_none_or(|(other, _)| index < *other);
+        let later = if is_first {
+            first.replace((index, error))
+        } else {
+            Some((index, error))
+        };
+        drop(first);
+        panic::discard(later);
     }
-    if let Some((_, error)) = failure.into_inner() {
-        return Err(error);
-    }
-    let done = done.into_inner();
-    let count: usize = done.iter().map(|(_, results)| results.len()).sum();
-    match lost {
-        Some(lost) if count < total => {
-            panic::discard((supply, done));
-            lost.comes_through("map")
+
+    /// What the map has come to.
+    #[track_caller]
+    fn or<R>(self, results: Result<Vec<R>, Stopped>) -> Result<Vec<R>, E> {
+        let stopped = match results {
+            Ok(results) => return Ok(results),
+            Err(stopped) => stopped,
+        };
+        let first = self.0.into_inner();
+        if let Stopped::Panicked(_) = stopped {
+            panic::discard(first);
+        } else if let Some((_, error)) = first {
+            return Err(error);
         }
-        _ => Ok(in_order(done, total)),
+        stopped.propagate()
     }
 }
 
-/// Puts the chunks' results together.
-fn in_order<R>(mut done: Vec<(usize, Vec<R>)>, total: usize) -> Vec<R> {
-    done.sort_unstable_by_key(|(start, _)| *start);
-    let mut all = Vec::with_capacity(total);
-    for (_, mut results) in done {
-        all.append(&mut results);
-    }
-    all
-}
-
-macro_rules! maps {
-    () => {
-        /// Runs `f` over all items on the pool's workers, and gives the results in the items' order. Waits for them; items,
-        /// results and `f` may borrow.
-        ///
-        /// Small items are worked through in chunks, whose size adapts, so that a hundred nanoseconds of work an item
-        /// still pay, and items of very different sizes are shared out evenly. It takes as many workers as become free, and
-        /// they come back to the queue when all is done. Called in a task of the same pool, it works along. The items are
-        /// gathered in memory first: [`map_iter`](Self::map_iter) is for those that come slowly or without end.
-        ///
-        /// # Panics
-        /// With the payload of the first panic in `f`; then no further chunk is begun. Also when the pool did not do all of
-        /// it, being closed, full or shut down. In a task that is cancelled it ends that, as
-        /// [`checkpoint`](crate::checkpoint) does.
-        ///
-        /// ```
-        /// let pool = millhand::ThreadPool::new(2)?;
-        /// let words = ["mill", "hand"];
-        /// let suffix = String::from("s");
-        /// assert_eq!(pool.map(words, |word| format!("{word}{suffix}")), ["mills", "hands"]);
-        /// assert_eq!(pool.map(&mut [1, 2, 3], |n| std::mem::replace(n, 0)), [1, 2, 3]);
-        /// # Ok::<(), millhand::BuildError>(())
-        /// ```
-        #[track_caller]
-        pub fn map<I, R, F>(&self, items: I, f: F) -> Vec<R>
-        where
-            I: IntoIterator<Item: Send>,
-            R: Send,
-            F: Fn(I::Item) -> R + Sync,
-        {
-            match run(self.core(), items, |item| Ok::<_, Infallible>(f(item))) {
-                Ok(results) => results,
-                Err(never) => match never {},
+impl Pool {
+    /// Runs `f` for each item on the workers of the pool, and returns the results in the
+    /// order of the items. Blocks until all are done. Items, results and `f` may borrow.
+    ///
+    /// Items are run in chunks, and the size of the chunks adapts to the time that they take.
+    /// So it pays from about a hundred nanoseconds of work per item on, and items of very
+    /// different sizes are shared evenly. It uses each worker that becomes free, until all
+    /// items are done. In a task of the same pool the calling worker runs items too. The
+    /// items are collected in memory first: use [`map_iter`](Self::map_iter) for items that
+    /// come slowly or without end.
+    ///
+    /// # Panics
+    /// With the payload of the first panic in `f`. Then no further chunk begins. Also if the
+    /// pool did not run all items, because it is closed, full or shut down. In a task that is
+    /// cancelled it ends the task, as [`checkpoint`](crate::checkpoint) does.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let words = ["mill", "hand"];
+    /// let suffix = String::from("s");
+    /// assert_eq!(pool.map(words, |word| format!("{word}{suffix}")), ["mills", "hands"]);
+    /// assert_eq!(pool.map(&mut [1, 2, 3], |n| std::mem::replace(n, 0)), [1, 2, 3]);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn map<I, R, F>(&self, items: I, f: F) -> Vec<R>
+    where
+        I: IntoIterator<Item: Send>,
+        R: Send,
+        F: Fn(I::Item) -> R + Sync,
+    {
+        let run_chunk = |_, items: vec::Drain<'_, I::Item>, results: &mut Vec<R>| {
+            for item in items {
+                results.push(f(item));
             }
+            true
+        };
+        match run(self.core(), Location::caller(), items, &run_chunk) {
+            Ok(results) => results,
+            Err(stopped) => stopped.propagate(),
         }
+    }
 
-        /// As [`map`](Self::map), for bodies that may fail. After a failure no further chunk is begun.
-        ///
-        /// # Errors
-        /// The error that a plain loop would have met first, if it had met any.
-        ///
-        /// # Panics
-        /// As [`map`](Self::map).
-        ///
-        /// ```
-        /// let pool = millhand::ThreadPool::new(2)?;
-        /// assert_eq!(pool.map_ok(["1", "2"], |text| text.parse::<u8>())?, [1, 2]);
-        /// let error = pool.map_ok(["1", "x", "y"], |text| text.parse::<u8>().map_err(|_| text));
-        /// assert_eq!(error, Err("x"));
-        /// # Ok::<(), Box<dyn std::error::Error>>(())
-        /// ```
-        #[track_caller]
-        pub fn map_ok<I, R, E, F>(&self, items: I, f: F) -> Result<Vec<R>, E>
-        where
-            I: IntoIterator<Item: Send>,
-            R: Send,
-            E: Send,
-            F: Fn(I::Item) -> Result<R, E> + Sync,
-        {
-            run(self.core(), items, f)
-        }
+    /// Runs a closure that may fail for each item, and stops at the first failure: then no
+    /// further chunk begins. Otherwise as [`map`](Self::map).
+    ///
+    /// # Errors
+    /// The error of the first item in order that failed, as a plain loop would return it.
+    ///
+    /// # Panics
+    /// As [`map`](Self::map).
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// assert_eq!(pool.map_ok(["1", "2"], |text| text.parse::<u8>())?, [1, 2]);
+    /// let error = pool.map_ok(["1", "x", "y"], |text| text.parse::<u8>().map_err(|_| text));
+    /// assert_eq!(error, Err("x"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn map_ok<I, R, E, F>(&self, items: I, f: F) -> Result<Vec<R>, E>
+    where
+        I: IntoIterator<Item: Send>,
+        R: Send,
+        E: Send,
+        F: Fn(I::Item) -> Result<R, E> + Sync,
+    {
+        let first = FirstError(Mutex::new(None));
+        let run_chunk = |start, items: vec::Drain<'_, I::Item>, results: &mut Vec<R>| {
+            for item in items {
+                match f(item) {
+                    Ok(result) => results.push(result),
+                    Err(error) => {
+                        first.put(start + results.len(), error);
+                        return false;
+                    }
+                }
+            }
+            true
+        };
+        let results = run(self.core(), Location::caller(), items, &run_chunk);
+        first.or(results)
+    }
 
-        /// As [`map`](Self::map), without results.
-        ///
-        /// # Panics
-        /// As [`map`](Self::map).
-        ///
-        /// ```
-        /// let pool = millhand::ThreadPool::new(2)?;
-        /// let mut rows = vec![vec![3, 1, 2]; 10];
-        /// pool.for_each(&mut rows, |row| row.sort());
-        /// assert!(rows.iter().all(|row| row.is_sorted()));
-        /// # Ok::<(), millhand::BuildError>(())
-        /// ```
-        #[track_caller]
-        pub fn for_each<I, F>(&self, items: I, f: F)
-        where
-            I: IntoIterator<Item: Send>,
-            F: Fn(I::Item) + Sync,
-        {
-            self.map(items, f);
-        }
-    };
-}
-
-impl ThreadPool {
-    maps!();
-}
-
-impl PoolRef {
-    maps!();
+    /// Runs `f` for each item on the workers of the pool. Otherwise as [`map`](Self::map),
+    /// without results.
+    ///
+    /// # Panics
+    /// As [`map`](Self::map).
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let mut rows = vec![vec![3, 1, 2]; 10];
+    /// pool.for_each(&mut rows, |row| row.sort());
+    /// assert!(rows.iter().all(|row| row.is_sorted()));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn for_each<I, F>(&self, items: I, f: F)
+    where
+        I: IntoIterator<Item: Send>,
+        F: Fn(I::Item) + Sync,
+    {
+        self.map(items, f);
+    }
 }

@@ -1,19 +1,19 @@
-//! One body over items that come one by one, perhaps without end: lazy, a window of them at a time.
+//! `map_iter`: one closure over items that come one by one, perhaps without end. Lazy: a window of
+//! them is at work at a time.
 //!
-//! Layer 6.
+//! Layer: compose.
 //
-// An iterator can be forgotten, and then nothing waits for its tasks. So they may borrow only in a scope, which waits for
-// them in any case; outside, items, results and body are `'static`.
+// A program can forget an iterator, and then nothing waits for its tasks. So they may borrow only
+// in a scope, which waits for them in any case. Outside of a scope items, results and closure are
+// `'static`.
 
-use crate::compose::arrivals::Arrivals;
-use crate::compose::gather::Lost;
-use crate::compose::handles::Handle;
-use crate::compose::scope::Scope;
-use crate::compose::scoped_handle::ScopedHandle;
+use crate::compose::scope::{Scope, ScopedHandle, Unfinished};
+use crate::compose::wait::{CompletionQueue, Handle, Link};
 use crate::error::TaskError;
-use crate::pool::{Core, PLAIN, PoolRef, ThreadPool};
+use crate::pool::{Core, PLAIN, Pool, Site};
 use crate::reason::CancelReason;
-use crate::task::{PlainWork, TaskHandle};
+use crate::task::TaskHandle;
+use crate::task::body::PlainBody;
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
@@ -21,18 +21,21 @@ use std::mem;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The results of a body over the items of an iterator; from [`ThreadPool::map_iter`] and [`Scope::map_iter`].
+/// Iterates over the results of a closure that runs on the pool for each item of another iterator;
+/// returned by [`Pool::map_iter`] and [`Scope::map_iter`].
 ///
-/// Each item is a task. As many as the window has are submitted ahead of the consumer, and no more: the items are taken
-/// from their iterator, on the consumer's thread, as results are asked for. Results come in the items' order, or as they
-/// come, if so [asked](Self::unordered).
+/// Each item is a task. At most a [window](Self::window) of items is submitted ahead of the
+/// consumer: the items are taken from their iterator, on the consumer's thread, when results are
+/// asked for. Results come in the order of the items, or in the order in which the tasks finish
+/// ([`unordered`](Self::unordered)).
 ///
-/// Dropping it cancels its tasks, with [`CancelReason::Dropped`]: the queued ones are gone, the running ones are asked to
-/// stop, and nobody waits for them.
+/// Dropping it cancels its tasks with [`CancelReason::Dropped`], and waits for none of them. Queued
+/// tasks are dropped, and running ones are asked to stop.
 ///
 /// # Panics
-/// [`next`](Iterator::next) panics with the payload of a body that panicked, and also when the pool did not run one to its
-/// end, being closed, full or shut down; in a task that is cancelled it ends that, as [`checkpoint`](crate::checkpoint) does.
+/// [`next`](Iterator::next) panics with the payload of a closure that panicked. It also panics
+/// when the pool did not run a task to its end, because it is closed, full or shut down. In a
+/// task that is cancelled it ends the task, as [`checkpoint`](crate::checkpoint) does.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(2)?;
@@ -58,90 +61,91 @@ use std::sync::Arc;
 #[must_use = "an iterator does nothing until it is asked"]
 pub struct MapIter<'a, I: Iterator, H: Handle> {
     items: Fuse<I>,
-    submit: Box<dyn Fn(I::Item) -> H + 'a>,
+    submit: Submit<'a, I::Item, H>,
     window: usize,
-    ahead: Ahead<H>,
+    /// The handles whose results were not returned yet, each at its place.
+    handles: Vec<Option<H>>,
+    places: Places,
 }
 
-/// The tasks whose results nobody has had yet.
-enum Ahead<H> {
-    InOrder(VecDeque<H>),
-    AsTheyCome {
-        arrivals: Arrivals,
-        places: Vec<Option<H>>,
-        free: Vec<usize>,
-    },
+type Submit<'a, T, H> = Box<dyn Fn(T) -> H + 'a>;
+
+/// Which places have a handle, and whose result is returned next.
+struct Places {
+    /// How many places there are.
+    count: usize,
+    free: Vec<usize>,
+    order: Order,
 }
 
-impl<H: Handle> Ahead<H> {
-    fn len(&self) -> usize {
-        match self {
-            Self::InOrder(handles) => handles.len(),
-            Self::AsTheyCome { places, free, .. } => places.len() - free.len(),
+enum Order {
+    /// That of the items: the places in it.
+    OfItems(VecDeque<usize>),
+    /// That in which the tasks finish.
+    OfCompletion(CompletionQueue),
+}
+
+impl Places {
+    fn new(order: Order) -> Self {
+        Self {
+            count: 0,
+            free: Vec::new(),
+            order,
         }
     }
 
-    fn add(&mut self, handle: H) {
-        match self {
-            Self::InOrder(handles) => handles.push_back(handle),
-            Self::AsTheyCome {
-                arrivals,
-                places,
-                free,
-            } => {
-                let place = free.pop().unwrap_or(places.len());
-                arrivals.add(place, handle.link());
-                if place == places.len() {
-                    places.push(Some(handle));
-                } else {
-                    places[place] = Some(handle);
-                }
-            }
-        }
+    fn in_use(&self) -> usize {
+        self.count - self.free.len()
     }
 
-    /// The next to be given out.
-    fn next(&mut self) -> Option<H> {
-        match self {
-            Self::InOrder(handles) => handles.pop_front(),
-            Self::AsTheyCome {
-                arrivals,
-                places,
-                free,
-            } => {
-                let place = arrivals.next(None)?;
-                free.push(place);
-                places[place].take()
-            }
+    /// Returns the place for a handle of this task.
+    fn add(&mut self, link: Link) -> usize {
+        let place = self.free.pop().unwrap_or(self.count);
+        self.count = self.count.max(place + 1);
+        match &mut self.order {
+            Order::OfItems(places) => places.push_back(place),
+            Order::OfCompletion(queue) => queue.add(place, link),
         }
+        place
     }
 
-    fn cancel(&self) {
-        let (ordered, others) = match self {
-            Self::InOrder(handles) => (Some(handles), None),
-            Self::AsTheyCome { places, .. } => (None, Some(places)),
+    /// Frees the place of the handle whose result is next and returns it. Waits until that is
+    /// known.
+    fn next(&mut self) -> Option<usize> {
+        let place = match &mut self.order {
+            Order::OfItems(places) => places.pop_front()?,
+            Order::OfCompletion(queue) => queue.next(None)?,
         };
-        let others = others.into_iter().flatten().flatten();
-        for handle in ordered.into_iter().flatten().chain(others) {
-            handle.link().task.cancel(CancelReason::Dropped);
-        }
+        self.free.push(place);
+        Some(place)
     }
 }
 
 impl<'a, I: Iterator, H: Handle> MapIter<'a, I, H> {
-    fn new(core: &Core, items: I, submit: impl Fn(I::Item) -> H + 'a) -> Self {
+    fn new(core: &Core, items: I, submit: Submit<'a, I::Item, H>) -> Self {
         Self {
             items: items.fuse(),
-            submit: Box::new(submit),
-            window: 2 * core.seats.seats(),
-            ahead: Ahead::InOrder(VecDeque::new()),
+            submit,
+            window: 2 * core.run_slots.count(),
+            handles: Vec::new(),
+            places: Places::new(Order::OfItems(VecDeque::new())),
         }
     }
 
-    /// How many items may be submitted and not yet given out. Default: twice as many as the pool has workers.
+    fn add(&mut self, handle: H) {
+        let place = self.places.add(handle.link());
+        if place == self.handles.len() {
+            self.handles.push(Some(handle));
+        } else {
+            self.handles[place] = Some(handle);
+        }
+    }
+
+    /// Sets how many items may be submitted whose results were not returned yet. Default: twice the
+    /// number of the pool's workers.
     ///
     /// # Panics
-    /// When it is 0.
+    /// If it is 0.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -158,7 +162,8 @@ impl<'a, I: Iterator, H: Handle> MapIter<'a, I, H> {
         self
     }
 
-    /// Gives the results as they come: a slow item delays none but its own.
+    /// Returns the results in the order in which the tasks finish, so that a slow item delays no
+    /// other result. Default: in the order of the items.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -168,16 +173,16 @@ impl<'a, I: Iterator, H: Handle> MapIter<'a, I, H> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn unordered(mut self) -> Self {
-        let as_they_come = Ahead::AsTheyCome {
-            arrivals: Arrivals::new(Vec::new()),
-            places: Vec::new(),
-            free: Vec::new(),
+        let Order::OfItems(order) = &mut self.places.order else {
+            return self;
         };
-        match mem::replace(&mut self.ahead, as_they_come) {
-            Ahead::InOrder(handles) => handles
-                .into_iter()
-                .for_each(|handle| self.ahead.add(handle)),
-            already => self.ahead = already,
+        let order = mem::take(order);
+        let mut handles = mem::take(&mut self.handles);
+        self.places = Places::new(Order::OfCompletion(CompletionQueue::new(Vec::new())));
+        for place in order {
+            if let Some(handle) = handles[place].take() {
+                self.add(handle);
+            }
         }
         self
     }
@@ -188,23 +193,25 @@ impl<I: Iterator, H: Handle> Iterator for MapIter<'_, I, H> {
 
     #[track_caller]
     fn next(&mut self) -> Option<H::Output> {
-        while self.ahead.len() < self.window {
+        while self.places.in_use() < self.window {
             let Some(item) = self.items.next() else {
                 break;
             };
-            self.ahead.add((self.submit)(item));
+            let handle = (self.submit)(item);
+            self.add(handle);
         }
-        let handle = self.ahead.next()?;
-        let who = handle.link().task.who();
+        let place = self.places.next()?;
+        let handle = self.handles[place].take()?;
+        let who = handle.link().task.head.label();
         match handle.outcome() {
             Ok(result) => Some(result),
             Err(TaskError::Panicked(panicked)) => panicked.resume(),
-            Err(error) => Lost::new(who, error).comes_through("map"),
+            Err(error) => Unfinished::new(who, error).propagate("map"),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let ahead = self.ahead.len();
+        let ahead = self.places.in_use();
         let (least, most) = self.items.size_hint();
         let most = most.and_then(|most| most.checked_add(ahead));
         (least.saturating_add(ahead), most)
@@ -215,7 +222,9 @@ impl<I: Iterator, H: Handle> FusedIterator for MapIter<'_, I, H> {}
 
 impl<I: Iterator, H: Handle> Drop for MapIter<'_, I, H> {
     fn drop(&mut self) {
-        self.ahead.cancel();
+        for handle in self.handles.iter().flatten() {
+            handle.link().task.cancel(CancelReason::Dropped);
+        }
     }
 }
 
@@ -225,61 +234,83 @@ impl<I: Iterator, H: Handle> fmt::Debug for MapIter<'_, I, H> {
             items: _,
             submit: _,
             window,
-            ahead,
+            handles: _,
+            places,
         } = self;
         f.debug_struct("MapIter")
             .field("window", window)
-            .field("ahead", &ahead.len())
-            .field("unordered", &matches!(ahead, Ahead::AsTheyCome { .. }))
+            .field("ahead", &places.in_use())
+            .field("unordered", &matches!(places.order, Order::OfCompletion(_)))
             .finish_non_exhaustive()
     }
 }
 
-macro_rules! map_iters {
-    () => {
-        /// Runs `f` over the items of an iterator that may be without end, a [window](MapIter::window) of them at a time, and
-        /// gives the results in order or [as they come](MapIter::unordered). Lazy: nothing runs before the first result is
-        /// asked for. Each item is a task of its own; for many small items that are there already, [`map`](Self::map) is faster.
-        ///
-        /// ```
-        /// use std::io::{BufRead, BufReader};
-        ///
-        /// let pool = millhand::ThreadPool::new(2)?;
-        /// let lines = BufReader::new(std::fs::File::open("Cargo.toml")?).lines();
-        /// let lengths = pool.map_iter(lines, |line| line.map_or(0, |line| line.len()));
-        /// assert!(lengths.max() > Some(10));
-        /// # Ok::<(), Box<dyn std::error::Error>>(())
-        /// ```
-        #[track_caller]
-        pub fn map_iter<I, R, F>(
-            &self,
-            items: I,
-            f: F,
-        ) -> MapIter<'static, I::IntoIter, TaskHandle<R>>
-        where
-            I: IntoIterator<Item: Send + 'static>,
-            R: Send + 'static,
-            F: Fn(I::Item) -> R + Send + Sync + 'static,
-        {
-            let (site, f, core) = (Location::caller(), Arc::new(f), self.core().clone());
-            MapIter::new(self.core(), items.into_iter(), move |item| {
-                let f = f.clone();
-                core.submit(site, &PLAIN, PlainWork(move || f(item)))
-            })
-        }
-    };
+// The task of an item depends on the types of item and result and not on the closure, so that a
+// closure does not have the compiler build another type of task.
+
+fn on_pool<T, R>(
+    core: Arc<Core>,
+    site: Site,
+    f: Arc<dyn Fn(T) -> R + Send + Sync>,
+) -> Submit<'static, T, TaskHandle<R>>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    Box::new(move |item| {
+        let f = f.clone();
+        core.submit_body(site, &PLAIN, PlainBody::new(move || f(item)))
+    })
 }
 
-impl ThreadPool {
-    map_iters!();
+fn in_scope<'scope, T, R, X: 'static>(
+    scope: &'scope Scope<'scope, '_, X>,
+    site: Site,
+    f: Arc<dyn Fn(T) -> R + Send + Sync + 'scope>,
+) -> Submit<'scope, T, ScopedHandle<'scope, R>>
+where
+    T: Send + 'scope,
+    R: Send + 'scope,
+{
+    Box::new(move |item| {
+        let f = f.clone();
+        scope.submit_plain(site, &PLAIN, move || f(item))
+    })
 }
 
-impl PoolRef {
-    map_iters!();
+impl Pool {
+    /// Runs `f` on the pool for each item of an iterator, which may be without end, and
+    /// iterates over the results.
+    ///
+    /// Lazy: nothing runs before the first result is asked for, and then a
+    /// [window](MapIter::window) of items at a time. The results come in the order of the
+    /// items, or in that [in which the tasks finish](MapIter::unordered). Each item is a task
+    /// of its own: for many small items that are there already, [`map`](Self::map) is faster.
+    ///
+    /// ```
+    /// use std::io::{BufRead, BufReader};
+    ///
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let lines = BufReader::new(std::fs::File::open("Cargo.toml")?).lines();
+    /// let lengths = pool.map_iter(lines, |line| line.map_or(0, |line| line.len()));
+    /// assert!(lengths.max() > Some(10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn map_iter<I, R, F>(&self, items: I, f: F) -> MapIter<'static, I::IntoIter, TaskHandle<R>>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        R: Send + 'static,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+    {
+        let submit = on_pool(self.core().clone(), Location::caller(), Arc::new(f));
+        MapIter::new(self.core(), items.into_iter(), submit)
+    }
 }
 
 impl<'scope, X: 'static> Scope<'scope, '_, X> {
-    /// As the pool's [`map_iter`](ThreadPool::map_iter), for what is borrowed.
+    /// Does what the pool's [`map_iter`](Pool::map_iter) does, with items, results and
+    /// closures that may borrow.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -302,10 +333,7 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         R: Send + 'scope,
         F: Fn(I::Item) -> R + Send + Sync + 'scope,
     {
-        let (site, f) = (Location::caller(), Arc::new(f));
-        MapIter::new(self.core(), items.into_iter(), move |item| {
-            let f = f.clone();
-            self.submit_plain(site, &PLAIN, move || f(item))
-        })
+        let submit = in_scope(self, Location::caller(), Arc::new(f));
+        MapIter::new(self.core(), items.into_iter(), submit)
     }
 }

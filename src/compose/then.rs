@@ -1,37 +1,14 @@
-//! Continuing a task: what is to be done with its outcome, with no thread parked between the steps.
+//! `then` and `map`: what runs with the outcome of a task. No thread is parked between the two.
 //!
-//! Layer 6.
+//! Layer: compose.
 
-use crate::compose::after::{self, Before, Held};
-use crate::compose::handles::{Handle, Link};
+use crate::compose::after::Continuation;
+use crate::compose::wait::Handle;
 use crate::error::TaskError;
 use crate::pool::{PLAIN, Site};
-use crate::task::{PassingWork, PlainWork, SharedHandle, TaskHandle, Work};
+use crate::task::body::{PassingBody, PlainBody};
+use crate::task::{SharedHandle, TaskHandle};
 use std::panic::Location;
-
-/// One handle.
-struct One<H>(H);
-
-impl<H: Handle + Send + 'static> Before for One<H> {
-    fn links(&self) -> Vec<Link> {
-        vec![self.0.link()]
-    }
-
-    fn awaited(&self) -> usize {
-        1
-    }
-}
-
-fn go_on<H, W>(site: Site, handle: H, work: impl FnOnce(Held<One<H>>) -> W) -> TaskHandle<W::Output>
-where
-    H: Handle + Send + 'static,
-    W: Work,
-{
-    match after::pool_of(&[handle.link()]) {
-        Ok(core) => after::submit_after(&core, site, &PLAIN, One(handle), work),
-        Err(why) => after::no_pool(site, why),
-    }
-}
 
 fn then<H, U, F>(site: Site, handle: H, f: F) -> TaskHandle<U>
 where
@@ -39,9 +16,8 @@ where
     F: FnOnce(Result<H::Output, TaskError>) -> U + Send + 'static,
     U: Send + 'static,
 {
-    go_on(site, handle, |held| {
-        PlainWork(move || f(held.take().0.outcome()))
-    })
+    let next = Continuation::of(vec![handle.link().task]);
+    next.run(site, &PLAIN, PlainBody::new(move || f(handle.outcome())))
 }
 
 fn map<H, U, F>(site: Site, handle: H, f: F) -> TaskHandle<U>
@@ -50,17 +26,22 @@ where
     F: FnOnce(H::Output) -> U + Send + 'static,
     U: Send + 'static,
 {
-    go_on(site, handle, |held| {
-        PassingWork(move || held.take().0.outcome().map(f))
-    })
+    let next = Continuation::of(vec![handle.link().task]);
+    next.run(
+        site,
+        &PLAIN,
+        PassingBody::new(move || handle.outcome().map(f)),
+    )
 }
 
 impl<T: Send + 'static> TaskHandle<T> {
-    /// Goes on with the whole outcome, whatever it is: a new task of the same pool, queued once this one has settled.
+    /// Continues with the outcome, whether it is a value or an error: submits a task to the same
+    /// pool, which is queued when this one has settled.
     ///
-    /// No thread waits in between. The closure never runs on the caller, even if the task is finished already. Cancelling the
-    /// new task before it has begun cancels this one, too, which nobody else could join. A continuation takes no place in a
-    /// bounded queue; a pool that drains still runs those of its own tasks.
+    /// No thread waits in between. The closure never runs on the calling thread, even if the task
+    /// has finished already. Cancelling the new task before it has begun cancels this task too,
+    /// because no handle is left that could join it. A continuation does not count for the bound
+    /// of a bounded queue. A pool that drains still runs the continuations of its own tasks.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -74,9 +55,11 @@ impl<T: Send + 'static> TaskHandle<T> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     ///
-    /// A pool that has closed meanwhile cancels it ([`CancelReason::Shutdown`](crate::CancelReason::Shutdown)), one that is
-    /// closed now settles it as [`Rejected`](TaskError::Rejected). A promise is continued on the pool of the calling worker;
-    /// elsewhere [`submit_after`](crate::TaskBuilder::submit_after) names the pool.
+    /// If the pool is closed now, the new task settles as [`Rejected`](TaskError::Rejected). If
+    /// it closes before this task settles, the new task is cancelled with
+    /// [`CancelReason::Shutdown`](crate::CancelReason::Shutdown). A promise belongs to no pool:
+    /// it is continued on the pool of the calling worker. Elsewhere use
+    /// [`submit_after`](crate::TaskBuilder::submit_after), which names the pool.
     #[track_caller]
     pub fn then<U, F>(self, f: F) -> TaskHandle<U>
     where
@@ -86,8 +69,10 @@ impl<T: Send + 'static> TaskHandle<T> {
         then(Location::caller(), self, f)
     }
 
-    /// Goes on with the value. Without one (a panic, a cancellation) the closure is dropped, and the new task has the same
-    /// [`TaskError`] as its outcome. Otherwise as [`then`](Self::then).
+    /// Continues with the value. Otherwise as [`then`](Self::then).
+    ///
+    /// If this task ends without a value, as after a panic or a cancellation, the closure is
+    /// dropped, and the outcome of the new task is the same [`TaskError`].
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -106,7 +91,8 @@ impl<T: Send + 'static> TaskHandle<T> {
 }
 
 impl<T: Send + 'static, E: Send + 'static> TaskHandle<Result<T, E>> {
-    /// Goes on with what the body returned as `Ok`; its `Err` is passed on. Otherwise as [`map`](Self::map).
+    /// Continues with the value of an `Ok` that the body returned, and passes an `Err` on.
+    /// Otherwise as [`map`](Self::map).
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -125,7 +111,8 @@ impl<T: Send + 'static, E: Send + 'static> TaskHandle<Result<T, E>> {
         map(Location::caller(), self, |result| result.and_then(f))
     }
 
-    /// Goes on with what the body returned as `Err`; its `Ok` is passed on. Otherwise as [`map`](Self::map).
+    /// Continues with the error of an `Err` that the body returned, and passes an `Ok` on.
+    /// Otherwise as [`map`](Self::map).
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -146,8 +133,10 @@ impl<T: Send + 'static, E: Send + 'static> TaskHandle<Result<T, E>> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SharedHandle<T> {
-    /// As [`TaskHandle::then`], with a clone of the value (of a panic only what it said). Cancelling the new task cancels this
-    /// one only if this was the last clone of the handle.
+    /// Continues with a clone of the outcome. Otherwise as [`TaskHandle::then`].
+    ///
+    /// A clone of a panic has its message and not its payload. Cancelling the new task cancels
+    /// this one only if this was the last clone of the handle.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -165,7 +154,7 @@ impl<T: Clone + Send + Sync + 'static> SharedHandle<T> {
         then(Location::caller(), self, f)
     }
 
-    /// As [`TaskHandle::map`], with a clone of the value.
+    /// Continues with a clone of the value. Otherwise as [`TaskHandle::map`].
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;

@@ -1,5 +1,6 @@
-//! Guides: what goes beyond one type's own page.
+//! Guides, on subjects that concern more than one type.
 //!
-//! - [`performance`]: what costs what, how many workers, batches, allocators, and when rayon or tokio is the better choice.
+//! - [`performance`]: what each feature costs, how many workers to use, batches, allocators, and
+//!   when rayon or tokio is the better choice.
 
 pub mod performance;

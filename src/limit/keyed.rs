@@ -1,33 +1,36 @@
 //! A gate for each key.
 //!
-//! Layer 4.
+//! Layer: limit.
 //
-// A key's gate is kept while somebody has it (a handle, a task that is given it) or while forgetting it would change
-// something (tokens not yet back). The idle ones are swept out after as many calls of `key` as the sweep before has left
-// keys, so a call costs a constant, and a crowd of keys that came once is gone after as many calls.
+// A gate is kept while it is in use (by a handle, a task or a template that has it), or while a
+// new one in its place would behave differently (tokens that have not come back yet). Idle gates
+// are removed by a sweep. A sweep happens after as many calls of `key` as the last sweep has left
+// keys, at least `SWEEP_FROM`. So the cost per call is constant, and a large number of keys that
+// were used once is gone after as many calls.
 //
-// The key's own code runs without a lock: hashing before it is taken, comparing after it was let go. So the map goes
-// from hashes to the few keys that have it; who finds that a bucket has changed while he compared looks once more.
+// The keys' own `Hash` and `Eq` run with the map locked, as in any concurrent map: a key whose `Eq`
+// uses the same map deadlocks. No key is dropped with the map locked.
 
-use crate::gate::Gate;
+use crate::limit::gate::{Gate, GateQueue};
 use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::sync::Arc;
 
-/// What can be had a key.
-pub(crate) trait Kept: Clone {
-    fn gate(&self) -> &Arc<Gate>;
-}
-
-/// A gate for each key, made when the key is first asked for and forgotten when it is idle: from
-/// [`RateLimiter::keyed`](crate::RateLimiter::keyed), [`Semaphore::keyed`](crate::Semaphore::keyed) and
-/// [`Lanes::new`](crate::Lanes::new). Clones are the same.
+/// Limits each key by itself: one gate per key, made when the key is first asked for.
 ///
-/// One key never holds another one up. A key that nobody uses, and whose gate is as a new one would be, is forgotten as other
-/// keys are asked for, or by [`evict`](Self::evict): after that it starts anew (a token bucket with the initial tokens that were
-/// given). One whose rate or number of permits was changed is kept.
+/// It is made by [`RateLimiter::keyed`](crate::RateLimiter::keyed),
+/// [`Semaphore::keyed`](crate::Semaphore::keyed) and [`Lanes::new`](crate::Lanes::new). Clones
+/// are the same map. Tasks of one key never wait for those of another.
+///
+/// A gate is forgotten when nothing uses it and a new one would behave the same. This happens as
+/// other keys are asked for, or in [`evict`](Self::evict). If the key is asked for again, it gets
+/// a new gate (a token bucket with its initial tokens). So the memory in use grows with the keys
+/// that are busy, not with all keys ever seen. A gate whose rate or number of permits was changed
+/// is never forgotten.
+///
+/// `Hash` and `Eq` of the key run with the map locked, and must not use the map.
 ///
 /// ```
 /// use millhand::{RateLimiter, ThreadPool};
@@ -44,48 +47,36 @@ pub struct Keyed<K, G> {
 }
 
 struct Shared<K, G> {
-    hasher: RandomState,
     make: Box<dyn Fn() -> G + Send + Sync>,
     keys: Mutex<Keys<K, G>>,
 }
 
 struct Keys<K, G> {
-    /// The entries of a hash; replaced as a whole when one comes or goes.
-    entries: HashMap<u64, Bucket<K, G>>,
-    len: usize,
-    /// Calls since the last sweep, and what that left.
+    gates: HashMap<Arc<K>, G>,
+    /// Calls of `key` since the last sweep.
     calls: usize,
-    kept: usize,
+    /// How many keys the last sweep left.
+    left: usize,
 }
 
-type Bucket<K, G> = Arc<Vec<Arc<Entry<K, G>>>>;
-
-struct Entry<K, G> {
-    key: K,
-    value: G,
-}
-
-/// So many keys are not worth a sweep.
+/// With fewer calls than this a sweep is not worth its time.
 const SWEEP_FROM: usize = 64;
 
-#[allow(private_bounds)]
-impl<K: Hash + Eq, G: Kept> Keyed<K, G> {
+impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     pub(crate) fn with(make: impl Fn() -> G + Send + Sync + 'static) -> Self {
         Self {
             shared: Arc::new(Shared {
-                hasher: RandomState::new(),
                 make: Box::new(make),
                 keys: Mutex::new(Keys {
-                    entries: HashMap::new(),
-                    len: 0,
+                    gates: HashMap::new(),
                     calls: 0,
-                    kept: 0,
+                    left: 0,
                 }),
             }),
         }
     }
 
-    /// The gate of `key`.
+    /// Returns the gate of `key`. Makes one if the key has none.
     ///
     /// ```
     /// let locks = millhand::Semaphore::keyed(1)?;
@@ -95,72 +86,42 @@ impl<K: Hash + Eq, G: Kept> Keyed<K, G> {
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
     pub fn key(&self, key: K) -> G {
-        let Shared { hasher, make, keys } = &*self.shared;
-        let hash = hasher.hash_one(&key);
-        let mut new = None;
-        let (value, swept) = loop {
-            let mut locked = keys.lock();
-            locked.calls += 1;
-            let bucket = locked.entries.get(&hash).cloned();
-            drop(locked);
-            let known = bucket.iter().flat_map(|bucket| bucket.iter());
-            if let Some(entry) = known.clone().find(|entry| entry.key == key) {
-                let value = entry.value.clone();
-                break (value, self.sweep());
-            }
-            let value = new.take().unwrap_or_else(make);
-            let mut locked = keys.lock();
-            let now = locked.entries.get(&hash);
-            let is_unchanged = match (&bucket, now) {
-                (None, None) => true,
-                (Some(then), Some(now)) => Arc::ptr_eq(then, now),
-                _ => false,
-            };
-            if !is_unchanged {
-                drop(locked);
-                new = Some(value);
-                continue;
-            }
-            let entry = Arc::new(Entry {
-                key,
-                value: value.clone(),
-            });
-            let more = known.cloned().chain([entry]).collect();
-            locked.entries.insert(hash, Arc::new(more));
-            locked.len += 1;
-            drop(locked);
-            break (value, self.sweep());
-        };
-        drop(swept);
-        value
-    }
-
-    /// Takes the idle keys out if it is time to; they are the caller's to drop.
-    fn sweep(&self) -> Vec<Bucket<K, G>> {
+        // Dropped in reverse order, also when `Hash` or `Eq` panics: the lock before any key.
+        let mut evicted = Vec::new();
         let mut keys = self.shared.keys.lock();
-        if keys.calls < keys.kept.max(SWEEP_FROM) {
-            return Vec::new();
+        let gate = match keys.gates.get(&key) {
+            Some(gate) => gate.clone(),
+            None => {
+                let gate = (self.shared.make)();
+                keys.gates.insert(Arc::new(key), gate.clone());
+                gate
+            }
+        };
+        keys.calls += 1;
+        if keys.calls >= keys.left.max(SWEEP_FROM) {
+            keys.evict(&mut evicted);
         }
-        keys.evict()
+        gate
     }
 
-    /// Forgets the keys that are idle now. This happens by itself as keys are asked for.
+    /// Forgets the gates that are idle now. [`key`](Self::key) does so from time to time.
     ///
     /// ```
     /// let locks = millhand::Semaphore::keyed(1)?;
     /// let permit = locks.key(1).try_acquire();
-    /// let _ = locks.key(2).try_acquire(); // and given back
+    /// let _ = locks.key(2).try_acquire(); // and returned at once
     /// locks.evict();
     /// assert_eq!(locks.len(), 1);
     /// # drop(permit);
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
     pub fn evict(&self) {
-        let evicted = self.shared.keys.lock().evict();
-        drop(evicted);
+        // As in `key`: dropped after the lock.
+        let mut evicted = Vec::new();
+        self.shared.keys.lock().evict(&mut evicted);
     }
 
-    /// How many keys it knows.
+    /// How many keys have a gate.
     ///
     /// ```
     /// let lanes = millhand::Lanes::new();
@@ -168,10 +129,10 @@ impl<K: Hash + Eq, G: Kept> Keyed<K, G> {
     /// assert_eq!(lanes.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
-        self.shared.keys.lock().len
+        self.shared.keys.lock().gates.len()
     }
 
-    /// Whether it knows none.
+    /// Whether no key has a gate.
     ///
     /// ```
     /// assert!(millhand::Lanes::<u32>::new().is_empty());
@@ -181,29 +142,27 @@ impl<K: Hash + Eq, G: Kept> Keyed<K, G> {
     }
 }
 
-impl<K, G: Kept> Keys<K, G> {
-    fn evict(&mut self) -> Vec<Bucket<K, G>> {
-        self.calls = 0;
-        let mut evicted = Vec::new();
-        self.entries.retain(|_, bucket| {
-            // One that is being compared with just now, or has company, waits for the next sweep.
-            let is_idle = Arc::strong_count(bucket) == 1
-                && bucket.iter().all(|entry| {
-                    let gate = entry.value.gate();
-                    Arc::strong_count(entry) == 1 && Arc::strong_count(gate) == 1 && gate.is_fresh()
-                });
+impl<K: Hash + Eq, G: Gate> Keys<K, G> {
+    /// Removes the idle gates, and leaves their keys to the caller to drop.
+    fn evict(&mut self, evicted: &mut Vec<Arc<K>>) {
+        self.gates.retain(|key, gate| {
+            let is_idle = is_idle(gate.queue().0);
             if is_idle {
-                evicted.push(bucket.clone());
+                evicted.push(key.clone());
             }
             !is_idle
         });
-        self.len -= evicted.iter().map(|bucket| bucket.len()).sum::<usize>();
-        self.kept = self.len;
-        if self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to_fit();
+        self.calls = 0;
+        self.left = self.gates.len();
+        if self.left < self.gates.capacity() / 4 {
+            self.gates.shrink_to_fit();
         }
-        evicted
     }
+}
+
+/// Whether only the map has this gate, and a new one would behave the same.
+fn is_idle(gate: &Arc<GateQueue>) -> bool {
+    Arc::strong_count(gate) == 1 && gate.is_fresh()
 }
 
 impl<K, G> Clone for Keyed<K, G> {
@@ -217,7 +176,7 @@ impl<K, G> Clone for Keyed<K, G> {
 impl<K, G> fmt::Debug for Keyed<K, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyed")
-            .field("keys", &self.shared.keys.lock().len)
+            .field("keys", &self.shared.keys.lock().gates.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,26 +1,26 @@
-//! Keyed lanes, as their users hold them.
+//! Lanes: one after the other for each key.
 //!
-//! Layer 4: a gate a key, at which one passes after the other.
+//! Layer: limit. The types that users hold, and their rule.
 
 use crate::clock::Clock;
-use crate::gate::{Claim, Gate, Nature, Turns};
-use crate::limit::gates::{self, Asked, Gates};
-use crate::limit::keyed::{Kept, Keyed};
+use crate::limit::gate::{Gate, GateQueue};
+use crate::limit::keyed::Keyed;
+use crate::limit::rule::{Refusal, Rule};
+use crate::sealed::Sealed;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-const ORDERED: Nature = Nature {
-    timed: false,
-    returns: true,
-    ordered: true,
-};
-
-/// One after the other for each key, in the order of submission whatever the priority; different keys side by side. For
-/// what must not be overtaken: the changes of one customer, the writes to one file.
+/// Runs tasks of the same key one after the other, and tasks of different keys side by side. For
+/// what must keep its order: the changes of one customer, the writes to one file.
 ///
-/// A task holds its key through all its attempts, so a retry is not overtaken, either. With a delay it takes its place when
-/// it is due. Lanes go by no clock: a pool with any takes them. A task that hangs beyond its `total_timeout` holds its key until its body returns.
+/// Tasks of a key run in the order of their submission, whatever their priority. A task holds its
+/// key through all its attempts, so a retry is not overtaken either. A delayed task enters the
+/// order when it is due. A task that still runs after its `total_timeout` holds its key until its
+/// body returns.
+///
+/// Lanes read no clock, so a pool with any clock accepts them.
 ///
 /// ```
 /// use millhand::{Lanes, ThreadPool};
@@ -40,22 +40,23 @@ const ORDERED: Nature = Nature {
 pub type Lanes<K> = Keyed<K, Lane>;
 
 impl<K: Hash + Eq> Lanes<K> {
-    /// Without keys yet.
+    /// Makes lanes, without keys yet.
     ///
     /// ```
     /// let lanes = millhand::Lanes::<u32>::new();
     /// assert!(lanes.is_empty());
     /// ```
-    // `Default` would promise one for every kind of `Keyed`.
+    // `Default` could not be restricted to this kind of `Keyed`.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Keyed::with(|| Lane {
-            gate: Gate::new(Clock::system(), ORDERED, Box::<Turns>::default()),
+            gate: GateQueue::new(Clock::system(), Rule::Fifo(Fifo::default())),
         })
     }
 }
 
-/// The lane of one key, from [`Lanes`].
+/// The lane of one key, from [`Lanes`]. It is given to a task as a
+/// [`gate`](crate::TaskBuilder::gate).
 ///
 /// ```
 /// use millhand::{Lane, Lanes};
@@ -66,18 +67,12 @@ impl<K: Hash + Eq> Lanes<K> {
 /// ```
 #[derive(Clone)]
 pub struct Lane {
-    gate: Arc<Gate>,
+    gate: Arc<GateQueue>,
 }
 
 impl Lane {
-    fn claim(&self) -> Claim {
-        Claim {
-            gate: self.gate.clone(),
-            weight: 1,
-        }
-    }
-
-    /// How many tasks of this key have come to run and wait for their turn.
+    /// How many tasks of this key wait for their turn. Those that are not due, or that no worker
+    /// has looked at yet, do not count.
     ///
     /// ```
     /// assert_eq!(millhand::Lanes::new().key(7).waiting(), 0);
@@ -95,16 +90,40 @@ impl fmt::Debug for Lane {
     }
 }
 
-impl Gates for Lane {
-    fn asks(&self) -> Asked {
-        Asked(self.claim())
+impl Sealed for Lane {}
+
+impl Gate for Lane {
+    fn queue(&self) -> (&Arc<GateQueue>, u32) {
+        (&self.gate, 1)
     }
 }
 
-impl gates::Gate for Lane {}
+/// The rule of a lane: tasks pass in the order in which they entered.
+///
+/// It holds all tasks that have entered and not left. It is the turn of the first one, until that
+/// leaves: while it runs, waits for its next attempt, or waits at another gate.
+#[derive(Debug, Default)]
+pub(crate) struct Fifo {
+    entered: BTreeSet<u64>,
+}
 
-impl Kept for Lane {
-    fn gate(&self) -> &Arc<Gate> {
-        &self.gate
+impl Fifo {
+    pub(crate) fn enter(&mut self, order: u64) {
+        self.entered.insert(order);
+    }
+
+    pub(crate) fn leave(&mut self, order: u64) {
+        self.entered.remove(&order);
+    }
+
+    pub(crate) fn ask(&self, order: u64) -> Result<(), Refusal> {
+        if self.entered.first() == Some(&order) {
+            return Ok(());
+        }
+        Err(Refusal::Later)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entered.is_empty()
     }
 }

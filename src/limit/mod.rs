@@ -1,13 +1,27 @@
-//! Gates as their users hold them: rate limiters, semaphores, lanes, and each of them a key.
+//! Gates: what a task must pass before it runs. `gate`, `acquire` and `blocking` are the
+//! mechanism. `rule`, `bucket` and `window` decide. `rate`, `semaphore`, `lanes` and `keyed` are
+//! what users hold. Beside them, `capacity` is the bound of a pool's queue.
 
-mod gates;
+mod acquire;
+mod blocking;
+mod bucket;
+mod capacity;
+mod error;
+mod gate;
 mod keyed;
 mod lanes;
 mod rate;
+mod rule;
 mod semaphore;
+mod window;
 
-pub use gates::Gate;
+pub use error::{AcquireError, LimitError};
+pub use gate::Gate;
 pub use keyed::Keyed;
 pub use lanes::{Lane, Lanes};
 pub use rate::{Algorithm, RateLimiter, SlidingWindow, TokenBucket, Weighted};
 pub use semaphore::{Permit, Semaphore};
+
+pub(crate) use acquire::{Acquisition, GateRequest, acquire_all, enter, release, withdraw};
+pub(crate) use capacity::{Capacity, QueuePlace, WhenFull};
+pub(crate) use gate::{GateQueue, Waiter, next_order};

@@ -1,33 +1,35 @@
-//! Rate limiters, as their users hold them.
+//! Rate limiters: so many per time.
 //!
-//! Layer 4: a thin face over a gate with a timed rule.
+//! Layer: limit. The types that users hold. The rules are in `bucket.rs` and `window.rs`.
 
 use crate::clock::Clock;
-use crate::gate::{
-    self, AcquireError, Bucket, Claim, Gate, LimitError, Nature, Rule, Window, next_order,
-};
-use crate::here;
-use crate::limit::gates::{self, Asked, Gates};
-use crate::limit::keyed::{Kept, Keyed};
+use crate::clock::current;
+use crate::limit::acquire::GateRequest;
+use crate::limit::blocking;
+use crate::limit::bucket::Bucket;
+use crate::limit::error::{AcquireError, LimitError};
+use crate::limit::gate::{Gate, GateQueue, next_order};
+use crate::limit::keyed::Keyed;
+use crate::limit::rule::Rule;
+use crate::limit::window::Window;
+use crate::sealed::Sealed;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const TIMED: Nature = Nature {
-    timed: true,
-    returns: false,
-    ordered: false,
-};
-
-/// Lets so many through in a time: tasks by [`gate`](crate::TaskBuilder::gate), threads by [`acquire`](Self::acquire).
-/// Clones are the same limiter; any number of pools may share it.
+/// Limits how often something is done. Tasks use it by [`gate`](crate::TaskBuilder::gate),
+/// threads by [`acquire`](Self::acquire).
 ///
-/// Who must wait does so in one line, first come, first served. A task waits there without a worker; its tokens are taken
-/// when a worker is about to run it, so the rate is one of starts. An attempt of a retried task is a start like any other.
+/// Clones are the same limiter, and any number of pools may share it.
 ///
-/// Two algorithms: [`token_bucket`](Self::token_bucket) smooths, [`sliding_window`](Self::sliding_window) keeps to every
-/// interval exactly, and to several rates at once.
+/// Tasks and threads that must wait do so in one line, first come, first served. A task that waits
+/// needs no worker. Its tokens are taken when a worker is about to run it, so the rate is one of
+/// starts. Each attempt of a retried task is a start.
+///
+/// There are two algorithms. A [`token_bucket`](Self::token_bucket) smooths. A
+/// [`sliding_window`](Self::sliding_window) keeps exactly to its rate in every interval, and can
+/// keep to several rates at once.
 ///
 /// ```
 /// use millhand::{RateLimiter, ThreadPool};
@@ -44,14 +46,18 @@ const TIMED: Nature = Nature {
 /// ```
 #[derive(Clone)]
 pub struct RateLimiter {
-    gate: Arc<Gate>,
+    gate: Arc<GateQueue>,
 }
 
 impl RateLimiter {
-    /// A token bucket: `rate` tokens come every `per`, evenly, and are kept up to [`burst`](TokenBucket::burst). In any
-    /// interval at most the rate and the burst together pass.
+    /// Begins a limiter that spreads what passes evenly: a token bucket.
     ///
-    /// On the [`ratelimit`](https://docs.rs/ratelimit) crate, made exact for every rate.
+    /// `rate` tokens come every `per`, one by one, and are kept up to
+    /// [`burst`](TokenBucket::burst). In any interval at most what comes in it and the burst
+    /// pass.
+    ///
+    /// The algorithm is that of the [`ratelimit`](https://docs.rs/ratelimit) crate, made exact
+    /// for every rate.
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -68,12 +74,16 @@ impl RateLimiter {
             per,
             burst: 1,
             initial: None,
-            clock: here::clock(),
+            clock: current::clock(),
         }
     }
 
-    /// A sliding window: at most `limit` in every interval of `per`, wherever it begins. It remembers when each unit was
-    /// taken, 16 bytes each, up to the highest limit.
+    /// Begins a limiter that lets at most `limit` pass in every interval of `per`, wherever the
+    /// interval begins: a sliding window.
+    ///
+    /// It remembers when each unit was taken, with 16 bytes per unit, up to the highest limit. The
+    /// algorithm is the sliding window log, as in Nikrad Mahdi, "An alternative approach to rate
+    /// limiting", Figma, 2017.
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -87,11 +97,11 @@ impl RateLimiter {
     pub fn sliding_window(limit: u32, per: Duration) -> SlidingWindow {
         SlidingWindow {
             rates: vec![(limit, per)],
-            clock: here::clock(),
+            clock: current::clock(),
         }
     }
 
-    /// A limiter for each key. See [`Keyed`].
+    /// Makes a limiter for each key. See [`Keyed`].
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -105,34 +115,34 @@ impl RateLimiter {
     /// ```
     ///
     /// # Errors
-    /// As `build` of the algorithm given.
+    /// As `build` of the algorithm.
     pub fn keyed<K: Hash + Eq>(limit: impl Algorithm) -> Result<Keyed<K, Self>, LimitError> {
         limit.build()?;
         let make = move || match limit.build() {
             Ok(limiter) => limiter,
-            Err(_) => unreachable!("it could be built a moment ago"),
+            Err(_) => unreachable!("it could be built before"),
         };
         Ok(Keyed::with(make))
     }
 
-    fn new(clock: &Clock, rule: Box<dyn Rule>) -> Self {
+    fn new(clock: &Clock, rule: Rule) -> Self {
         Self {
-            gate: Gate::new(clock.clone(), TIMED, rule),
+            gate: GateQueue::new(clock.clone(), rule),
         }
     }
 
-    fn claim(&self, weight: u32) -> Claim {
-        Claim {
-            gate: self.gate.clone(),
-            weight,
-        }
+    fn request(&self, weight: u32) -> GateRequest {
+        let gate = self.gate.clone();
+        GateRequest { gate, weight }
     }
 
-    /// For tasks that count more than one: `.gate(&limiter.weight(3)?)`. All or nothing.
+    /// Makes a gate for tasks that count as more than one: `.gate(&limiter.weight(3)?)`. A task
+    /// takes its whole weight at once.
     ///
     /// # Errors
-    /// [`LimitError::TooHeavy`] when so much never passes at once (more than a token bucket's burst, which is 1 unless given, or
-    /// than a window's smallest limit), [`LimitError::Invalid`] for a weight of 0.
+    /// [`LimitError::TooHeavy`] if so much never passes at once: more than the burst of a token
+    /// bucket, which is 1 by default, or more than the lowest limit of a window.
+    /// [`LimitError::Invalid`] for a weight of 0.
     ///
     /// ```
     /// use millhand::{RateLimiter, ThreadPool};
@@ -152,18 +162,19 @@ impl RateLimiter {
                 allowed: "at least 1",
             });
         }
-        let limit = self.gate.heaviest();
+        let limit = self.gate.max_weight();
         if weight > limit {
             return Err(LimitError::TooHeavy { weight, limit });
         }
-        Ok(Weighted(self.claim(weight)))
+        Ok(Weighted(self.request(weight)))
     }
 
-    /// Takes `n` if that can be done at once; 0 always can. Never waits, and never overtakes whoever waits.
+    /// Takes `n` if that can be done now. Never waits, and never overtakes a task or thread that
+    /// waits. 0 always passes.
     ///
     /// # Errors
-    /// [`AcquireError::NotYet`] with the wait after which it would pass, [`AcquireError::TooHeavy`] when so much never passes
-    /// at once. Nothing is taken then.
+    /// [`AcquireError::NotYet`] with the time after which it would pass.
+    /// [`AcquireError::TooHeavy`] if so much never passes at once. Then nothing is taken.
     ///
     /// ```
     /// use millhand::{AcquireError, ManualClock, RateLimiter};
@@ -180,15 +191,15 @@ impl RateLimiter {
         if n == 0 {
             return Ok(());
         }
-        gate::try_acquire(&self.claim(n), next_order())
+        blocking::try_acquire(&self.request(n), next_order())
     }
 
-    /// Takes `n`, and waits for it as long as it takes; first come, first served. On a worker the seat is given up
-    /// meanwhile.
+    /// Waits until `n` may pass, first come, first served, and takes them. A task that waits here
+    /// gives its run slot up meanwhile.
     ///
     /// # Errors
-    /// [`AcquireError::TooHeavy`] when so much never passes at once; inside a task, [`AcquireError::Stopped`] when it is asked
-    /// to stop. Nothing is taken then.
+    /// [`AcquireError::TooHeavy`] if so much never passes at once. Inside a task,
+    /// [`AcquireError::Stopped`] if the task is asked to stop. Then nothing is taken.
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -204,11 +215,12 @@ impl RateLimiter {
         self.acquire_until(n, None)
     }
 
-    /// As [`acquire`](Self::acquire), waiting `timeout` at most (counted from the call; one that overflows the clock means for
-    /// ever). Refused at once when the wait cannot fit.
+    /// As [`acquire`](Self::acquire), but waits at most `timeout`. The timeout counts from the
+    /// call, and one that overflows the clock means for ever. Fails at once if the wait would be
+    /// longer.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire), and [`AcquireError::NotYet`].
+    /// As [`acquire`](Self::acquire), and [`AcquireError::NotYet`] if the timeout is too short.
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -227,13 +239,14 @@ impl RateLimiter {
         if n == 0 {
             return Ok(());
         }
-        gates::acquire(&self.claim(n), next_order(), deadline)
+        blocking::acquire(&self.request(n), next_order(), deadline)
     }
 
-    /// Waits for its turn, takes one, and runs `f`.
+    /// Acquires 1, then runs `f`.
     ///
     /// # Errors
-    /// [`AcquireError::Stopped`], inside a task that is asked to stop while it waits; `f` is not run then.
+    /// Inside a task, [`AcquireError::Stopped`] if the task is asked to stop while it waits. Then
+    /// `f` is not run.
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -248,10 +261,12 @@ impl RateLimiter {
         Ok(f())
     }
 
-    /// Changes the rate of a token bucket from now on; what has come until now stays, and so does the burst.
+    /// Changes the rate of a token bucket from now on. Tokens that have come stay, and so does
+    /// the burst.
     ///
     /// # Errors
-    /// [`LimitError::Invalid`] for a rate or an interval of 0, and for a sliding window, which keeps its rates.
+    /// [`LimitError::Invalid`] for a rate or an interval of 0, and for a sliding window, whose
+    /// rates cannot be changed.
     ///
     /// ```
     /// use millhand::{ManualClock, RateLimiter};
@@ -276,7 +291,7 @@ impl RateLimiter {
         })
     }
 
-    /// What could be taken now if nobody waited.
+    /// How much could be taken now if no task or thread waited.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -290,7 +305,7 @@ impl RateLimiter {
         self.gate.available()
     }
 
-    /// How many tasks and threads wait in its line.
+    /// How many tasks and threads wait in line.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -314,21 +329,16 @@ impl fmt::Debug for RateLimiter {
     }
 }
 
-impl Gates for RateLimiter {
-    fn asks(&self) -> Asked {
-        Asked(self.claim(1))
+impl Sealed for RateLimiter {}
+
+impl Gate for RateLimiter {
+    fn queue(&self) -> (&Arc<GateQueue>, u32) {
+        (&self.gate, 1)
     }
 }
 
-impl gates::Gate for RateLimiter {}
-
-impl Kept for RateLimiter {
-    fn gate(&self) -> &Arc<Gate> {
-        &self.gate
-    }
-}
-
-/// A limiter, for tasks that count more than one of it. From [`RateLimiter::weight`].
+/// The gate of a [`RateLimiter`] for tasks that count as more than one, from
+/// [`RateLimiter::weight`].
 ///
 /// ```
 /// use millhand::{RateLimiter, Weighted};
@@ -339,7 +349,7 @@ impl Kept for RateLimiter {
 /// # Ok::<(), millhand::LimitError>(())
 /// ```
 #[derive(Clone)]
-pub struct Weighted(Claim);
+pub struct Weighted(GateRequest);
 
 impl fmt::Debug for Weighted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -349,15 +359,15 @@ impl fmt::Debug for Weighted {
     }
 }
 
-impl Gates for Weighted {
-    fn asks(&self) -> Asked {
-        Asked(self.0.clone())
+impl Sealed for Weighted {}
+
+impl Gate for Weighted {
+    fn queue(&self) -> (&Arc<GateQueue>, u32) {
+        (&self.0.gate, self.0.weight)
     }
 }
 
-impl gates::Gate for Weighted {}
-
-/// How a limiter decides: a [`TokenBucket`] or a [`SlidingWindow`].
+/// For functions that take any kind of limiter: a [`TokenBucket`] or a [`SlidingWindow`].
 ///
 /// ```
 /// use millhand::{Algorithm, RateLimiter};
@@ -373,21 +383,15 @@ impl gates::Gate for Weighted {}
 /// }
 /// assert!(per_hour(10, true).is_ok() && per_hour(0, false).is_err());
 /// ```
-pub trait Algorithm: sealed::Sealed + Clone + Send + Sync + 'static {
-    /// Makes a limiter of it.
+pub trait Algorithm: Sealed + Clone + Send + Sync + 'static {
+    /// Makes a limiter.
     ///
     /// # Errors
-    /// [`LimitError`] says what is not allowed, and what is.
+    /// [`LimitError`] says which option is not allowed, and what is.
     fn build(&self) -> Result<RateLimiter, LimitError>;
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::TokenBucket {}
-    impl Sealed for super::SlidingWindow {}
-}
-
-/// Sets a token bucket up; from [`RateLimiter::token_bucket`].
+/// The options of a token bucket, from [`RateLimiter::token_bucket`].
 ///
 /// ```
 /// use millhand::RateLimiter;
@@ -408,10 +412,12 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// How many tokens are kept at most: what passes at once after a pause. Default: 1, an even flow.
+    /// How many tokens are kept at most: so much passes at once after a pause. Default: 1, an
+    /// even flow.
     ///
-    /// With 1, whatever comes while nobody is there to take it is lost, and threads wake late by some ten microseconds. For
-    /// a rate of 1,000 a second and more, a burst of a few hundredths of that makes up for it.
+    /// With 1, a token that comes while the last one is still there is lost, and a waiting thread
+    /// wakes about ten microseconds late. At a rate of 1,000 per second and more, a burst of a
+    /// few hundredths of that makes up for it.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -425,7 +431,7 @@ impl TokenBucket {
         self
     }
 
-    /// How many tokens are there at the start, at most the burst. Default: the burst.
+    /// How many tokens the bucket starts with, at most the burst. Default: the burst.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -439,8 +445,8 @@ impl TokenBucket {
         self
     }
 
-    /// The clock that it goes by, the same as its pool's. Default: that of the pool in whose task it is made,
-    /// elsewhere the system's.
+    /// The clock of the limiter, which must be that of the pools that use it. Default: the clock
+    /// of the pool in whose task the limiter is made, elsewhere the system's.
     ///
     /// ```
     /// # use millhand::{ManualClock, RateLimiter};
@@ -457,7 +463,8 @@ impl TokenBucket {
     /// Makes the limiter.
     ///
     /// # Errors
-    /// [`LimitError::Invalid`] for a rate, an interval or a burst of 0, and for more initial tokens than the burst.
+    /// [`LimitError::Invalid`] for a rate, an interval or a burst of 0, and for more initial
+    /// tokens than the burst.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -475,9 +482,11 @@ impl TokenBucket {
         } = self;
         let initial = initial.unwrap_or(*burst);
         let bucket = Bucket::new(clock.now(), *rate, *per, *burst, initial)?;
-        Ok(RateLimiter::new(clock, Box::new(bucket)))
+        Ok(RateLimiter::new(clock, Rule::Bucket(bucket)))
     }
 }
+
+impl Sealed for TokenBucket {}
 
 impl Algorithm for TokenBucket {
     fn build(&self) -> Result<RateLimiter, LimitError> {
@@ -485,7 +494,7 @@ impl Algorithm for TokenBucket {
     }
 }
 
-/// Sets a sliding window up; from [`RateLimiter::sliding_window`].
+/// The options of a sliding window, from [`RateLimiter::sliding_window`].
 ///
 /// ```
 /// use millhand::RateLimiter;
@@ -503,7 +512,7 @@ pub struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// One more rate to keep to, over a longer interval: more in all, no more per time.
+    /// Adds a rate over a longer interval: a higher limit, but no more per time.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -517,8 +526,8 @@ impl SlidingWindow {
         self
     }
 
-    /// The clock that it goes by, the same as its pool's. Default: that of the pool in whose task it is made,
-    /// elsewhere the system's.
+    /// The clock of the limiter, which must be that of the pools that use it. Default: the clock
+    /// of the pool in whose task the limiter is made, elsewhere the system's.
     ///
     /// ```
     /// # use millhand::{ManualClock, RateLimiter};
@@ -535,7 +544,8 @@ impl SlidingWindow {
     /// Makes the limiter.
     ///
     /// # Errors
-    /// [`LimitError::Invalid`] for a limit or an interval of 0, [`LimitError::Rates`] for two that make no sense together.
+    /// [`LimitError::Invalid`] for a limit or an interval of 0. [`LimitError::Rates`] for two
+    /// rates that contradict each other.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -545,9 +555,11 @@ impl SlidingWindow {
     /// ```
     pub fn build(&self) -> Result<RateLimiter, LimitError> {
         let window = Window::new(&self.rates)?;
-        Ok(RateLimiter::new(&self.clock, Box::new(window)))
+        Ok(RateLimiter::new(&self.clock, Rule::Window(window)))
     }
 }
+
+impl Sealed for SlidingWindow {}
 
 impl Algorithm for SlidingWindow {
     fn build(&self) -> Result<RateLimiter, LimitError> {

@@ -1,50 +1,53 @@
-//! Semaphores, as their users hold them.
+//! Semaphores: so many at once.
 //!
-//! Layer 4: a thin face over a gate whose permits come back.
+//! Layer: limit. The type that users hold, and its rule.
 
 use crate::clock::Clock;
-use crate::gate::{self, AcquireError, Claim, Gate, LimitError, Nature, Permits, next_order};
-use crate::limit::gates::{self, Asked, Gates};
-use crate::limit::keyed::{Kept, Keyed};
+use crate::limit::acquire::{self, GateRequest};
+use crate::limit::blocking;
+use crate::limit::error::{AcquireError, LimitError};
+use crate::limit::gate::{Gate, GateQueue, next_order};
+use crate::limit::keyed::Keyed;
+use crate::limit::rule::{Refusal, Rule};
+use crate::sealed::Sealed;
 use std::fmt;
 use std::hash::Hash;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const RETURNS: Nature = Nature {
-    timed: false,
-    returns: true,
-    ordered: false,
-};
-
-/// Lets so many through at once: tasks by [`gate`](crate::TaskBuilder::gate), threads by [`acquire`](Self::acquire). Clones are
-/// the same semaphore; any number of pools may share it. With one permit it is a lock.
+/// Limits how many tasks and threads do something at once. Tasks use it by
+/// [`gate`](crate::TaskBuilder::gate), threads by [`acquire`](Self::acquire).
 ///
-/// A task has its permit from the start of an attempt until the body has returned, however that ends; between two attempts
-/// of a retried task it is free. Who must wait does so in one line, first come, first served; a task without a worker.
+/// Clones are the same semaphore, and any number of pools may share it. With one permit it is a
+/// lock.
 ///
-/// A task whose turn it is has the next permit kept for it until a worker of its pool has time: a pool that is busy for long
-/// keeps the others waiting that share a gate with it.
+/// A task holds its permit from the start of an attempt until the body has returned, however that
+/// ends. Between two attempts of a retried task the permit is free. Tasks and threads that must
+/// wait do so in one line, first come, first served. A task that waits needs no worker.
 ///
-/// A wait that closes a circle over permits is not seen: a body that holds the last permit and joins a task that wants one
-/// waits for ever.
+/// When it is the turn of a task, the next permit is reserved for it until a worker of its pool is
+/// free. So a pool that is busy for long delays the others that share a gate with it.
+///
+/// The library does not detect a deadlock over permits: a body that holds the last permit and
+/// joins a task that needs one waits for ever.
 ///
 /// ```
 /// use millhand::{Semaphore, ThreadPool};
 ///
 /// let pool = ThreadPool::new(8)?;
 /// let connections = Semaphore::new(2)?;
-/// let query = pool.task().gate(&connections); // two at once, whatever the number of workers
+/// let query = pool.task().gate(&connections); // two at once, with any number of workers
 /// let answers: Vec<_> = (0..6).map(|n| query.submit(move || n)).collect();
 /// # for answer in answers { answer.join()?; }
 ///
-/// let permit = connections.acquire()?; // by hand
+/// let permit = connections.acquire()?; // on this thread
 /// drop(permit);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Semaphore {
-    gate: Arc<Gate>,
+    gate: Arc<GateQueue>,
 }
 
 fn checked(permits: u32) -> Result<u32, LimitError> {
@@ -58,10 +61,10 @@ fn checked(permits: u32) -> Result<u32, LimitError> {
 }
 
 impl Semaphore {
-    /// With so many permits, 1 or more.
+    /// Makes a semaphore with so many permits, 1 or more.
     ///
     /// # Errors
-    /// [`LimitError::Invalid`] for none.
+    /// [`LimitError::Invalid`] if `permits` is 0.
     ///
     /// ```
     /// use millhand::Semaphore;
@@ -74,8 +77,9 @@ impl Semaphore {
         Self::with_clock(permits, &Clock::system())
     }
 
-    /// As [`new`](Self::new), with another clock for [`acquire_timeout`](Self::acquire_timeout). Nothing else of a semaphore goes
-    /// by a clock, so that a pool with any clock takes it.
+    /// As [`new`](Self::new), with another clock for [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// Nothing else about a semaphore reads a clock, so a pool with any clock accepts it as a gate.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -88,13 +92,10 @@ impl Semaphore {
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
     pub fn with_clock(permits: u32, clock: &Clock) -> Result<Self, LimitError> {
-        let rule = Permits::new(checked(permits)?);
-        Ok(Self {
-            gate: Gate::new(clock.clone(), RETURNS, Box::new(rule)),
-        })
+        Ok(Self::make(checked(permits)?, clock))
     }
 
-    /// A semaphore for each key; with one permit, a lock by name. See [`Keyed`].
+    /// Makes a semaphore for each key. With one permit, that is a lock by name. See [`Keyed`].
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -130,29 +131,20 @@ impl Semaphore {
     ) -> Result<Keyed<K, Self>, LimitError> {
         let permits = checked(permits)?;
         let clock = clock.clone();
-        Ok(Keyed::with(move || Self {
-            gate: Gate::new(clock.clone(), RETURNS, Box::new(Permits::new(permits))),
-        }))
+        Ok(Keyed::with(move || Self::make(permits, &clock)))
     }
 
-    fn claim(&self) -> Claim {
-        Claim {
-            gate: self.gate.clone(),
-            weight: 1,
+    fn make(permits: u32, clock: &Clock) -> Self {
+        let rule = Rule::Permits(Permits::new(permits));
+        Self {
+            gate: GateQueue::new(clock.clone(), rule),
         }
     }
 
-    fn permit(&self, order: u64) -> Permit {
-        Permit {
-            claim: self.claim(),
-            order,
-        }
-    }
-
-    /// Takes a permit if there is one. Never waits, and never overtakes whoever waits.
+    /// Takes a permit if one is free. Never waits, and never overtakes a task or thread that waits.
     ///
     /// # Errors
-    /// [`AcquireError::NotYet`] when there is none, or somebody waits for it.
+    /// [`AcquireError::NotYet`] if no permit is free, or if a task or thread waits for one.
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(1)?;
@@ -163,15 +155,16 @@ impl Semaphore {
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
     pub fn try_acquire(&self) -> Result<Permit, AcquireError> {
-        let order = next_order();
-        gate::try_acquire(&self.claim(), order)?;
-        Ok(self.permit(order))
+        let (request, order) = (GateRequest::new(self), next_order());
+        blocking::try_acquire(&request, order)?;
+        Ok(Permit { request, order })
     }
 
-    /// Waits for a permit; first come, first served. On a worker the seat is given up meanwhile.
+    /// Waits for a permit, first come, first served. A task that waits here gives its run slot up
+    /// meanwhile.
     ///
     /// # Errors
-    /// Inside a task, [`AcquireError::Stopped`] when it is asked to stop.
+    /// Inside a task, [`AcquireError::Stopped`] if the task is asked to stop.
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(1)?;
@@ -188,10 +181,11 @@ impl Semaphore {
         self.acquire_until(None)
     }
 
-    /// Waits for a permit, `timeout` at most (counted from the call; one that overflows the clock means for ever).
+    /// Waits for a permit, at most `timeout`. The timeout counts from the call, and one that
+    /// overflows the clock means for ever.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire), and [`AcquireError::NotYet`] when none came in time.
+    /// As [`acquire`](Self::acquire), and [`AcquireError::NotYet`] if no permit was free in time.
     ///
     /// ```
     /// use std::time::Duration;
@@ -203,19 +197,21 @@ impl Semaphore {
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit, AcquireError> {
-        self.acquire_until(self.gate.clock_here().deadline(timeout))
+        self.acquire_until(self.gate.wait_clock().deadline(timeout))
     }
 
     fn acquire_until(&self, deadline: Option<Instant>) -> Result<Permit, AcquireError> {
-        let order = next_order();
-        gates::acquire(&self.claim(), order, deadline)?;
-        Ok(self.permit(order))
+        let (request, order) = (GateRequest::new(self), next_order());
+        blocking::acquire(&request, order, deadline)?;
+        Ok(Permit { request, order })
     }
 
-    /// Changes the number of permits, 1 or more. Made smaller, what is out stays out, and comes back to fewer.
+    /// Changes the number of permits, 1 or more. Permits that are held stay valid, even if there
+    /// are more of them than the new number. Then none is free until enough of them have come
+    /// back.
     ///
     /// # Errors
-    /// [`LimitError::Invalid`] for none; the semaphore stays as it was.
+    /// [`LimitError::Invalid`] if `permits` is 0. Then the semaphore stays as it was.
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(1)?;
@@ -229,7 +225,7 @@ impl Semaphore {
         Ok(())
     }
 
-    /// How many permits are there to be had now.
+    /// How many permits are free now.
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(2)?;
@@ -241,7 +237,7 @@ impl Semaphore {
         self.gate.available()
     }
 
-    /// How many tasks and threads wait in its line.
+    /// How many tasks and threads wait in line for a permit.
     ///
     /// ```
     /// assert_eq!(millhand::Semaphore::new(2)?.waiting(), 0);
@@ -262,21 +258,15 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-impl Gates for Semaphore {
-    fn asks(&self) -> Asked {
-        Asked(self.claim())
+impl Sealed for Semaphore {}
+
+impl Gate for Semaphore {
+    fn queue(&self) -> (&Arc<GateQueue>, u32) {
+        (&self.gate, 1)
     }
 }
 
-impl gates::Gate for Semaphore {}
-
-impl Kept for Semaphore {
-    fn gate(&self) -> &Arc<Gate> {
-        &self.gate
-    }
-}
-
-/// The right that a [`Semaphore`] gave; dropping it gives it back.
+/// A permit of a [`Semaphore`], held by a thread. Dropping it returns it.
 ///
 /// ```
 /// use millhand::{Permit, Semaphore};
@@ -288,20 +278,73 @@ impl Kept for Semaphore {
 /// assert_eq!(semaphore.available(), 1);
 /// # Ok::<(), millhand::LimitError>(())
 /// ```
-#[must_use = "dropping a permit gives it back"]
+#[must_use = "dropping a permit returns it"]
 pub struct Permit {
-    claim: Claim,
+    request: GateRequest,
     order: u64,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        gate::release(std::slice::from_ref(&self.claim), self.order, true);
+        acquire::release(slice::from_ref(&self.request), self.order, true);
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}
+
+/// The rule of a semaphore. More permits may be out than there are, after the number was made
+/// smaller.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    /// The number that the semaphore was made with.
+    initial: u32,
+    number: u32,
+    out: u32,
+}
+
+impl Permits {
+    fn new(number: u32) -> Self {
+        Self {
+            initial: number,
+            number,
+            out: 0,
+        }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn set(&mut self, number: u32) {
+        self.number = number;
+    }
+
+    pub(crate) fn ask(&self, weight: u32) -> Result<(), Refusal> {
+        if self.out.saturating_add(weight) > self.number {
+            return Err(Refusal::Later);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn try_take(&mut self, weight: u32) -> Result<(), Refusal> {
+        self.ask(weight)?;
+        self.out += weight;
+        Ok(())
+    }
+
+    pub(crate) fn release(&mut self, weight: u32) {
+        self.out -= weight;
+    }
+
+    pub(crate) fn available(&self) -> u32 {
+        self.number.saturating_sub(self.out)
+    }
+
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.out == 0 && self.number == self.initial
     }
 }

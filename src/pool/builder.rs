@@ -1,18 +1,124 @@
-//! How a pool is to be.
-//!
-//! Layer 3.
+//! The options of a pool, their defaults and limits, and the builder that sets them.
 
 use crate::clock::Clock;
+use crate::clock::current;
 use crate::error::BuildError;
 use crate::panic::TaskPanic;
 use crate::pool::core::Core;
-use crate::pool::options::{OnFull, Options};
-use crate::pool::thread_pool::ThreadPool;
-use crate::task::Current;
+use crate::pool::current::Current;
+use crate::pool::pool::ThreadPool;
 use std::fmt;
 use std::sync::Arc;
 
-/// Sets a pool up; from [`ThreadPool::builder`].
+pub(crate) type TaskHook = Arc<dyn Fn(&Current, &mut dyn FnMut()) + Send + Sync>;
+pub(crate) type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
+type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
+
+/// Chooses what a full queue does with a submission from outside of the pool.
+///
+/// ```
+/// use millhand::{OnFull, Rejection, ThreadPool};
+/// # use std::sync::mpsc::channel;
+///
+/// let pool = ThreadPool::builder().workers(1).queue_capacity(1).on_full(OnFull::Reject).build()?;
+/// # let (send, receive) = channel();
+/// # let (hold, held) = channel::<()>();
+/// pool.execute(move || {
+///     // busy for a while
+///     # send.send(()).unwrap();
+///     # let _ = held.recv();
+/// })?;
+/// # receive.recv()?;
+/// pool.execute(|| println!("takes the place in the queue"))?;
+/// let refused = pool.execute(|| println!("too many")).unwrap_err();
+/// assert_eq!(refused.reason(), Rejection::Full);
+/// # drop(hold);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnFull {
+    /// Submitters wait for a place.
+    #[default]
+    Block,
+    /// Submissions are refused.
+    Reject,
+}
+
+/// The options of a pool. Set by the builder, read by the core.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) workers: usize,
+    pub(crate) clock: Clock,
+    pub(crate) name_prefix: String,
+    pub(crate) stack_size: usize,
+    pub(crate) queue_capacity: Option<usize>,
+    pub(crate) on_full: OnFull,
+    pub(crate) max_spares: usize,
+    pub(crate) around_task: Option<TaskHook>,
+    pub(crate) on_worker_start: Option<WorkerHook>,
+    pub(crate) on_worker_stop: Option<WorkerHook>,
+    pub(crate) on_unread_panic: Option<PanicHook>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            clock: current::clock(),
+            name_prefix: "millhand".to_owned(),
+            stack_size: 2 << 20,
+            queue_capacity: None,
+            on_full: OnFull::default(),
+            max_spares: 256,
+            around_task: None,
+            on_worker_start: None,
+            on_worker_stop: None,
+            on_unread_panic: None,
+        }
+    }
+}
+
+const MAX_WORKERS: usize = 65_536;
+const MIN_STACK: usize = 64 << 10;
+
+impl Options {
+    pub(crate) fn waits_when_full(&self) -> bool {
+        self.on_full == OnFull::Block
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let refuse = |option, allowed| Err(BuildError::Invalid { option, allowed });
+        check_workers(self.workers)?;
+        if self.name_prefix.contains('\0') {
+            return refuse("name_prefix", "a text without NUL characters");
+        }
+        if self.stack_size < MIN_STACK {
+            return refuse("stack_size", "at least 65,536 bytes");
+        }
+        if self.queue_capacity == Some(0) {
+            return refuse(
+                "queue_capacity",
+                "at least 1 (leave it out for an unbounded queue)",
+            );
+        }
+        if self.max_spares > MAX_WORKERS {
+            return refuse("max_spares", "from 0 to 65,536");
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_workers(workers: usize) -> Result<(), BuildError> {
+    if (1..=MAX_WORKERS).contains(&workers) {
+        return Ok(());
+    }
+    Err(BuildError::Invalid {
+        option: "workers",
+        allowed: "from 1 to 65,536",
+    })
+}
+
+/// Sets the options of a pool and starts it. Returned by [`ThreadPool::builder`].
 ///
 /// ```
 /// use millhand::{OnFull, ThreadPool};
@@ -36,10 +142,10 @@ pub struct PoolBuilder {
 }
 
 impl ThreadPool {
-    /// A pool of `workers` threads, 1 or more, with everything else as it is by default.
+    /// Starts a pool of `workers` threads, 1 or more, with the default of every other option.
     ///
     /// # Errors
-    /// [`BuildError`] for no workers, or when the system refuses even one thread.
+    /// [`BuildError`] for no workers, or if the system refuses every thread.
     ///
     /// ```
     /// use millhand::ThreadPool;
@@ -52,7 +158,7 @@ impl ThreadPool {
         Self::builder().workers(workers).build()
     }
 
-    /// A pool with options; see [`PoolBuilder`].
+    /// Makes a builder for a pool with options; see [`PoolBuilder`].
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(2).build()?;
@@ -65,7 +171,8 @@ impl ThreadPool {
 }
 
 impl PoolBuilder {
-    /// How many workers, 1 or more. Default: as many as the system says can run at once.
+    /// Sets the number of workers, 1 or more. Default: the number of threads that the system says
+    /// can run at once.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(2).build()?;
@@ -77,8 +184,9 @@ impl PoolBuilder {
         self
     }
 
-    /// The clock that everything timed of it goes by: delays, retries, time limits, waits. Default: that of the pool in whose
-    /// task it is built, elsewhere the system's.
+    /// Sets the clock that the pool uses for everything timed: delays, retries, time limits, waits.
+    ///
+    /// Default: inside a task the clock of that task's pool, elsewhere the clock of the system.
     ///
     /// ```
     /// use millhand::{ManualClock, ThreadPool};
@@ -96,7 +204,8 @@ impl PoolBuilder {
         self
     }
 
-    /// What the names of the threads begin with; a dash and the worker's index follow. Default: `millhand`.
+    /// Sets the beginning of the names of the threads; a dash and the worker's index follow.
+    /// Default: `millhand`.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(1).name_prefix("resize").build()?;
@@ -109,7 +218,7 @@ impl PoolBuilder {
         self
     }
 
-    /// The stack of each worker in bytes, 65,536 or more. Default: 2 MiB.
+    /// Sets the size of each worker's stack in bytes, 65,536 or more. Default: 2 MiB.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().stack_size(64 << 20).build()?;
@@ -122,8 +231,11 @@ impl PoolBuilder {
         self
     }
 
-    /// How many tasks may be queued, 1 or more, those that are delayed or wait at a gate for the first time included; running
-    /// ones do not count, nor does what waits for a retry, nor what a worker of the pool submits itself. Default: unbounded.
+    /// Bounds the number of queued tasks, 1 or more. Default: unbounded.
+    ///
+    /// A task counts until it first runs, also while it is delayed or waits at a gate. Running
+    /// tasks do not count. Nor do tasks that wait for a retry, and tasks that a worker of the pool
+    /// submits.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().queue_capacity(1).build()?;
@@ -136,7 +248,7 @@ impl PoolBuilder {
         self
     }
 
-    /// What a full queue does. Default: [`OnFull::Block`].
+    /// Chooses what a full queue does. Default: [`OnFull::Block`].
     ///
     /// ```
     /// use millhand::{OnFull, ThreadPool};
@@ -150,12 +262,13 @@ impl PoolBuilder {
         self
     }
 
-    /// How many threads may be started beyond the workers, for bodies that wait. Default: 256.
+    /// Bounds the number of threads that the pool starts beyond its workers, for bodies that wait.
+    /// Default: 256.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(2).max_spares(0).build()?;
     /// pool.submit(|| millhand::sleep(std::time::Duration::from_millis(1))).join().unwrap().unwrap();
-    /// assert_eq!(pool.threads(), 2); // no spare came
+    /// assert_eq!(pool.threads(), 2); // no spare was started
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn max_spares(mut self, threads: usize) -> Self {
@@ -163,15 +276,18 @@ impl PoolBuilder {
         self
     }
 
-    /// Called with the worker's index on each of the pool's threads before its first task, spares included. It is no
-    /// task: what it submits counts as from outside, and it cannot wait for the pool. A panic in it is logged.
+    /// Sets a hook that runs on each thread of the pool, spares included, before its first task.
+    /// It is called with the worker's index.
+    ///
+    /// The hook is not a task: what it submits counts as from outside, and it cannot wait for the
+    /// pool. A panic in it is logged.
     pub fn on_worker_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.options.on_worker_start = Some(Arc::new(hook));
         self
     }
 
-    /// Called with the worker's index on each of the pool's threads after its last task, whatever ended it; otherwise as
-    /// [`on_worker_start`](Self::on_worker_start).
+    /// Sets a hook that runs on each thread of the pool after its last task, even if the thread
+    /// ends by a fault. Otherwise it is like [`on_worker_start`](Self::on_worker_start).
     ///
     /// ```
     /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -193,13 +309,16 @@ impl PoolBuilder {
         self
     }
 
-    /// Called around every attempt of every task, on its worker, to carry what goes by threads: a span, a locale, a
-    /// database handle. It gets the task and the attempt's body, which it is to call once; [`current`](crate::current) is the
-    /// task in it, and its time counts as the attempt's.
+    /// Sets a hook around every attempt of every task, for what belongs to a thread while it runs
+    /// the task: a span, a locale, a database handle.
     ///
-    /// The body never panics: what became of it is told to the handle, whatever the hook does. A panic in the hook is
-    /// logged. A body that it has not called is run after it, without it, which is logged as a warning; a second call does
-    /// nothing.
+    /// The hook runs on the worker. It gets the task and the attempt's body, and should call the
+    /// body once. In it, [`current`](crate::current) is the task, and its time counts as the
+    /// attempt's.
+    ///
+    /// The body never panics: its outcome goes to the handle, whatever the hook does. A panic in
+    /// the hook is logged. A body that the hook has not called runs after the hook, without it,
+    /// and a warning is logged. A second call does nothing.
     ///
     /// ```
     /// use millhand::{ContextVar, ThreadPool};
@@ -225,16 +344,19 @@ impl PoolBuilder {
         self
     }
 
-    /// Called with each panic that nobody can read any more: the task had no handle, or its handle was dropped unread.
-    /// On the thread on which that came about; it is logged as an error in any case.
+    /// Sets a hook for panics that no code can read any more: the task had no handle, or its
+    /// handle was dropped unread.
+    ///
+    /// The hook runs on the thread where that happened. The panic is logged as an error in any
+    /// case.
     ///
     /// ```
-    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let (send, receive) = std::sync::mpsc::channel();
     /// let pool = millhand::ThreadPool::builder()
-    ///     .on_unread_panic(move |panic| tell.send(panic.message().to_owned()).unwrap())
+    ///     .on_unread_panic(move |panic| send.send(panic.message().to_owned()).unwrap())
     ///     .build()?;
     /// pool.execute(|| panic!("into the void")).unwrap();
-    /// assert_eq!(told.recv()?, "into the void");
+    /// assert_eq!(receive.recv()?, "into the void");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn on_unread_panic(mut self, hook: impl Fn(&TaskPanic) + Send + Sync + 'static) -> Self {
@@ -244,11 +366,12 @@ impl PoolBuilder {
 
     /// Starts the pool.
     ///
-    /// Where the system grants some of the threads and refuses others, the pool runs with those it got and logs a
-    /// warning.
+    /// If the system grants only some of the threads, the pool runs with those, and a warning is
+    /// logged.
     ///
     /// # Errors
-    /// [`BuildError::Invalid`] for an option out of its range, [`BuildError::Spawn`] when not one thread was granted.
+    /// [`BuildError::Invalid`] for an option out of its range, [`BuildError::Spawn`] if the system
+    /// refuses every thread.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().build()?;

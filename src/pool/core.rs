@@ -1,75 +1,66 @@
-//! What a pool's faces, workers and shutdown share.
-//!
-//! Layer 3: the run queue, the threads, and the counts; and the way out.
+//! What the handles, the workers, the timer and a shutdown of one pool share; and what happens to a
+//! task after it has run.
 
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
-use crate::counters::Striped;
-use crate::event::OutcomeKind;
-use crate::fork;
-use crate::here;
-use crate::id::TaskId;
-use crate::panic::{self, TaskPanic, UnreadPanics};
-use crate::pool::crew::Crew;
-use crate::pool::intake::Intake;
-use crate::pool::options::Options;
-use crate::pool::phase::{Phase, PhaseCell};
-use crate::pool::queue::{ChannelQueue, RunQueue};
-use crate::pool::quiet::Quiet;
+use crate::limit::Capacity;
+use crate::pool::builder::Options;
+use crate::pool::lifecycle::{Lifecycle, Phase};
+use crate::pool::queue::RunQueue;
+use crate::pool::registry::Registered;
 use crate::pool::report::PendingTask;
-use crate::pool::roll;
-use crate::pool::schedules::Schedules;
-use crate::pool::seats::Seats;
+use crate::pool::spares::RunSlots;
 use crate::pool::timer::Timer;
+use crate::pool::workers::Workers;
+use crate::process;
 use crate::reason::CancelReason;
-use crate::task::{self, AnyTask, Dismissed, Plan, Queued, Remains, TaskRef};
+use crate::sync::counters::Striped;
+use crate::task::options::TaskOptions;
+use crate::task::timed::Cleanup;
+use crate::task::{self, CancelOutcome, OutcomeKind, Task, TaskRef};
 
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 pub(crate) type Site = &'static Location<'static>;
 
 pub(crate) struct Core {
+    /// The tag of the pool; see `process`.
     owner: u32,
-    _entry: roll::Entry,
-    /// For whoever has a reference and needs a share.
+    _registered: Registered,
+    /// For code that has a reference and needs an `Arc`.
     pub(crate) me: Weak<Core>,
     pub(crate) options: Options,
-    /// Whether what is fire-and-forget goes as a job; hooks and traces want a task.
-    pub(crate) takes_jobs: bool,
-    pub(crate) queue: ChannelQueue,
-    pub(crate) intake: Option<Arc<Intake>>,
+    /// Whether a submission without options needs a place, or is part of a simulation.
+    pub(crate) is_special: bool,
+    pub(crate) queue: RunQueue,
+    pub(crate) capacity: Option<Arc<Capacity>>,
     pub(crate) timer: Arc<Timer>,
-    /// Its tasks in the lines of gates, by their order.
+    /// Tasks in the lines of gates, in the order of the lines.
     pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
-    /// The tasks that wait behind others.
-    pub(crate) behind: Mutex<BTreeMap<TaskId, TaskRef>>,
-    pub(crate) quiet: Quiet,
-    pub(crate) phase: PhaseCell,
-    /// Whether a drain waits for what is not due yet.
-    pub(crate) keeps_delayed: AtomicBool,
-    /// What a shutdown has cancelled of that.
+    /// Tasks that wait for their predecessors to settle.
+    pub(crate) continuations: Mutex<BTreeMap<u64, TaskRef>>,
+    pub(crate) lifecycle: Lifecycle,
+    /// Whether a drain waits for tasks that are not yet due.
+    pub(crate) waits_for_delayed: AtomicBool,
+    /// Those that a shutdown has cancelled.
     pub(crate) not_due: Mutex<Vec<PendingTask>>,
-    pub(crate) schedules: Schedules,
-    pub(crate) seats: Seats,
-    pub(crate) crew: Mutex<Crew>,
+    pub(crate) run_slots: RunSlots,
+    pub(crate) workers: Mutex<Workers>,
     pub(crate) counts: Counts,
-    /// Since when each running task is known to run, as far as a shutdown has looked.
-    pub(crate) seen_running: Mutex<HashMap<TaskId, Instant>>,
-    /// Whether a shutdown gave up waiting: the owner's drop does not wait then, either.
+    /// Whether a shutdown has given up waiting. The drop of the owner then does not wait, either.
     pub(crate) gave_up: AtomicBool,
-    /// Whether the log knows that spares ran out.
+    /// Whether it is logged that no further spare may start.
     pub(crate) warned_at_bound: AtomicBool,
-    _listed: here::Listed,
+    _listed: process::ListedClock,
 }
 
-/// What became of the tasks; those that completed are the rest.
+/// The outcomes of the tasks. All others have completed.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) failed: Striped,
@@ -79,55 +70,52 @@ pub(crate) struct Counts {
     pub(crate) unread_panics: Striped,
 }
 
-/// What a submission asks for beside its closure.
+/// The options of a submission.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spec {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) token: Option<CancelToken>,
-    /// About whether, when and how often it runs.
-    pub(crate) plan: Option<Arc<Plan>>,
+    /// Whether, when and how often the task runs.
+    pub(crate) options: Option<Arc<TaskOptions>>,
 }
 
 impl Spec {
     pub(crate) fn is_plain(&self) -> bool {
-        self.plan.is_none() && self.name.is_none() && self.token.is_none()
+        self.options.is_none() && self.name.is_none() && self.token.is_none()
     }
 }
 
-/// What a task without options asks for.
+/// The options of a task that was given none.
 pub(crate) static PLAIN: Spec = Spec {
     name: None,
     token: None,
-    plan: None,
+    options: None,
 };
 
 impl Core {
     pub(crate) fn start(options: Options) -> io::Result<Arc<Self>> {
-        let owner = fork::new_owner();
+        let owner = process::new_tag();
         let core = Arc::new_cyclic(|me| Self {
             owner,
-            _entry: roll::Entry::new(owner, me),
+            _registered: Registered::new(owner, me),
+            is_special: options.queue_capacity.is_some() || options.clock.is_simulated(),
             me: me.clone(),
-            queue: ChannelQueue::new(),
-            intake: options
+            queue: RunQueue::new(),
+            capacity: options
                 .queue_capacity
-                .map(|capacity| Intake::new(owner, capacity, options.waits_when_full())),
+                .map(|capacity| Capacity::new(owner, capacity, options.waits_when_full())),
             timer: Timer::new(options.clock.clone()),
             parked: Mutex::new(BTreeMap::new()),
-            behind: Mutex::new(BTreeMap::new()),
-            quiet: Quiet::new(),
-            phase: PhaseCell::new(),
-            keeps_delayed: AtomicBool::new(false),
+            continuations: Mutex::new(BTreeMap::new()),
+            lifecycle: Lifecycle::new(),
+            waits_for_delayed: AtomicBool::new(false),
             not_due: Mutex::new(Vec::new()),
-            schedules: Schedules::new(),
-            seats: Seats::new(options.workers, options.max_spares),
-            crew: Mutex::new(Crew::default()),
+            run_slots: RunSlots::new(options.workers, options.max_spares),
+            workers: Mutex::new(Workers::default()),
             counts: Counts::default(),
-            seen_running: Mutex::new(HashMap::new()),
             gave_up: AtomicBool::new(false),
             warned_at_bound: AtomicBool::new(false),
-            _listed: here::list(owner, &options.clock),
-            takes_jobs: options.around_task.is_none() && options.clock.simulated().is_none(),
+            _listed: process::ListedClock::new(owner, &options.clock),
             options,
         });
         core.start_workers()?;
@@ -147,24 +135,40 @@ impl Core {
         task::is_worker_of(self.owner)
     }
 
-    // The way out.
-
-    /// Counts a task that has retired.
-    pub(crate) fn retired(&self, kind: OutcomeKind) {
-        self.came_to(kind);
-        self.quiet.done(1);
+    /// # Panics
+    /// In a simulation, on a thread that does not belong to it.
+    pub(crate) fn check_thread(&self) {
+        self.clock().check_thread();
     }
 
-    /// Counts what became of it, and that alone.
+    /// Adds an entry to the trace of a simulation. It names the task by a number of its own, since
+    /// the id of a task is another one in each run.
+    pub(crate) fn note(&self, task: &Task, what: &dyn Fn() -> String) {
+        self.clock().note(&|number| {
+            let name = task.head.name().map(|name| format!(" `{name}`"));
+            let number = number(task.head.id().number());
+            format!("task {number}{}: {}", name.unwrap_or_default(), what())
+        });
+    }
+
+    // After a task has run, or will not run any more.
+
+    /// Counts a task that has settled and is released.
+    pub(crate) fn count_finished(&self, kind: OutcomeKind) {
+        self.count_outcome(kind);
+        self.lifecycle.tasks_finished(1);
+    }
+
+    /// Counts the outcome of a task, but not yet that it has finished.
     #[inline]
-    pub(crate) fn came_to(&self, kind: OutcomeKind) {
+    pub(crate) fn count_outcome(&self, kind: OutcomeKind) {
         if kind != OutcomeKind::Completed {
-            self.came_to_nothing(kind);
+            self.count_unsuccessful(kind);
         }
     }
 
     #[cold]
-    fn came_to_nothing(&self, kind: OutcomeKind) {
+    fn count_unsuccessful(&self, kind: OutcomeKind) {
         match kind {
             OutcomeKind::Completed => {}
             OutcomeKind::Panicked => self.counts.panicked.add(),
@@ -176,97 +180,85 @@ impl Core {
         }
     }
 
-    /// Counts a task whose ticket was read after it had been cancelled; one that runs, or ran, on the stack of a body
-    /// that waited for it is counted there.
-    pub(crate) fn bury(&self, task: &dyn AnyTask) {
-        if task.is_claimed() {
+    /// Counts a task that was cancelled while it had an entry in the queue, now that a worker has
+    /// popped the entry. A task that a waiting body runs on its own stack is counted there.
+    pub(crate) fn count_popped(&self, task: &Task) {
+        if task.head.has_begun() {
             return;
         }
-        let kind = task.outcome_kind().unwrap_or(OutcomeKind::Cancelled);
-        self.retired(kind);
+        // Through the lock: the canceller holds it until the kind of outcome is known.
+        let kind = task
+            .head
+            .peek(|_| ())
+            .and_then(|()| task.head.outcome_kind());
+        self.count_finished(kind.unwrap_or(OutcomeKind::Cancelled));
     }
 
-    /// Cancels a task whose ticket was read, for a shutdown, and drops its closure here.
-    pub(crate) fn cancel_unrun(&self, task: Arc<dyn Queued>) {
-        let Dismissed { settled, kind } = task.dismiss(CancelReason::Shutdown);
-        if settled {
+    /// Cancels a task whose entry was popped, for a shutdown, and drops its closure here.
+    pub(crate) fn cancel_unrun(&self, task: &Task) {
+        if task.cancel(CancelReason::Shutdown) == CancelOutcome::Settled {
             self.counts.cancelled_by_shutdown.add();
         }
-        if let Some(kind) = kind {
-            self.retired(kind);
-        }
+        self.count_popped(task);
     }
 
-    /// Drops what is the user's of a task that the timer has settled.
-    pub(crate) fn bury_remains(&self, remains: Remains) {
-        remains();
-        self.retract();
+    /// Drops the closures of a task that the timer has settled.
+    pub(crate) fn run_cleanup(&self, cleanup: Cleanup) {
+        cleanup();
+        self.withdraw();
     }
 
-    /// Tells those who watch, if the pool has become quiet; ends it, if that is what it was waiting for.
-    pub(crate) fn told(&self) {
-        // The phase first, or else: 1. a worker finds the pool quiet, and somebody who waits for that goes on; 2. he
-        // submits a task and closes the pool; 3. the worker sees the phase, ends it all, and the task is left behind.
-        // What was admitted before this phase was announced before it, and is in the sums.
-        let ends = self.phase.get() >= Phase::Draining;
-        if self.quiet.tell() && ends && !self.clears_behind() {
+    /// If the pool is idle, wakes the threads that wait for that, and ends a pool that drains.
+    pub(crate) fn notify_if_idle(&self) {
+        // Read the phase before testing for idleness. Otherwise: (1) this worker sees the pool
+        // idle; (2) another thread submits a task, then starts a shutdown; (3) this worker reads
+        // the new phase, relies on the old idleness and ends the pool with a task in the queue.
+        // Read in this order it cannot: a task admitted before the phase changed is already
+        // counted.
+        let is_closed = self.is_closed();
+        if self.lifecycle.notify_if_idle() && is_closed && !self.cancels_continuations() {
             self.end();
         }
     }
 
-    /// Nothing is left and nothing comes: the workers leave, each waking the next.
+    /// No task is left and none can come: the workers exit, and each wakes the next.
     pub(crate) fn end(&self) {
-        if self.phase.advance(Phase::Over) {
-            self.queue.push_look();
-            self.timer.look();
-            self.quiet.poke();
+        if self.lifecycle.advance(Phase::Over) {
+            self.queue.push_nudge();
+            self.timer.check();
+            self.lifecycle.notify_all();
         }
     }
 
-    /// Closes the pool to new tasks, from outside or altogether.
+    /// Closes the pool to new tasks from outside, or to all new tasks.
     pub(crate) fn close(&self, phase: Phase) {
-        if self.phase.advance(phase) {
-            self.quiet.watch();
-            if let Some(intake) = &self.intake {
-                intake.close();
+        if self.lifecycle.advance(phase) {
+            self.lifecycle.watch();
+            if let Some(capacity) = &self.capacity {
+                capacity.close();
             }
-            self.timer.look();
-            self.quiet.poke();
-            // At last: this drops bodies of the user's, which may take its time.
-            self.serve(|| self.schedules.end_all());
+            self.timer.check();
+            self.lifecycle.notify_all();
+            // Last, since this drops closures of the user, which may take long.
+            self.serve(|| self.lifecycle.end_schedules());
         }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.phase.get() != Phase::Open
+        self.lifecycle.phase() != Phase::Open
     }
 
     pub(crate) fn is_foreign(&self) -> bool {
-        fork::is_foreign(self.owner)
+        process::is_foreign(self.owner)
     }
 
-    /// How the faces print.
+    /// The `Debug` text of a type that stands for the pool.
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("workers", &self.seats.seats())
-            .field("threads", &self.seats.threads())
+            .field("workers", &self.run_slots.count())
+            .field("threads", &self.run_slots.threads())
             .field("queued", &self.queue.len())
-            .field("phase", &self.phase.get())
+            .field("phase", &self.lifecycle.phase())
             .finish_non_exhaustive()
-    }
-}
-
-/// How panics that nobody can read reach the pool's hook: weakly, since errors may outlive the pool.
-pub(crate) struct Unread(pub(crate) Weak<Core>);
-
-impl UnreadPanics for Unread {
-    fn unread(&self, panic: &TaskPanic) {
-        let Some(core) = self.0.upgrade() else {
-            return;
-        };
-        core.counts.unread_panics.add();
-        if let Some(hook) = &core.options.on_unread_panic {
-            panic::shield("the on_unread_panic hook", || hook(panic));
-        }
     }
 }

@@ -1,44 +1,38 @@
-//! The pool: the run queue, the workers that read from it, their seats, and the end of it all.
+//! The pool: the run queue, the workers that take tasks from it, the timer, and the end of it all.
 
-mod admit;
 mod builder;
 mod core;
-mod crew;
-mod follow;
-mod heap;
-mod home;
-mod intake;
-mod lanes;
-mod options;
+mod current;
+mod lifecycle;
 mod parking;
-mod phase;
-mod pool_ref;
+#[allow(clippy::module_inception)] // The folder is about pools, and this file is the type.
+mod pool;
 mod queue;
-mod quiet;
+mod registry;
 mod report;
-mod roll;
-mod schedules;
-mod seats;
 mod shutdown;
-mod simulated;
-mod stage;
+mod side_queues;
+#[cfg(feature = "simulation")]
+mod simulation;
+mod spares;
 mod submit;
-mod thread_pool;
-mod threads;
+mod task_events;
+mod template;
 mod timer;
-mod waits;
 mod worker;
 mod worker_local;
+mod workers;
 
-pub use builder::PoolBuilder;
-pub use options::OnFull;
-pub use pool_ref::PoolRef;
+pub use builder::{OnFull, PoolBuilder};
+pub use current::{Current, current};
+pub use pool::{Pool, PoolRef, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
 pub use shutdown::Shutdown;
-pub use submit::{Fallible, Plain, Retrying, TaskBuilder};
-pub use thread_pool::ThreadPool;
+#[cfg(feature = "simulation")]
+pub use simulation::Simulation;
+pub use template::{Fallible, Plain, Retrying, TaskBuilder};
 pub use worker_local::WorkerLocal;
 
 // For the layers that come after.
 pub(crate) use core::{Core, PLAIN, Site, Spec};
-pub(crate) use timer::{Entry, Tick};
+pub(crate) use timer::Entry;

@@ -1,63 +1,71 @@
-//! Where idle workers sleep, and who wakes them.
+//! Where idle workers sleep, and which thread wakes them.
 //!
-//! Layer 3. It knows no task and no channel: somebody pushes and says so, somebody looks whether anything is there.
+//! It knows no task and no channel: a thread that pushes calls `notify`, and a worker that is about
+//! to sleep passes a closure that checks for work.
 //
-// A worker that finds nothing searches for a while, one of a few at a time; then it sleeps. To wake one costs the pusher more
-// than most tasks take, so whoever pushes wakes nobody while somebody searches: who searches and finds something when he
-// is the last to do so wakes the next, if there is more. One that is woken counts as searching from that moment on.
+// A worker that finds no work searches for a while, a few workers at a time, and then sleeps. To
+// wake a worker costs the pusher more than most tasks take. So a pusher wakes no worker while one
+// searches. If the last worker that searches finds something, and there is more, it wakes the
+// next. A worker that is woken counts as searching from that moment on.
 //
-// Why nothing is left lying with everybody asleep: all accesses to the counts here, and to both ends of the channel, are
-// sequentially consistent. Who pushes does so first and looks at the counts then.
+// # Why no work is left while all workers sleep
 //
-// - He finds somebody searching. That one stops later, and looks at the channel after that: having found something, to wake
-//   the next; having given up, before he sleeps, and goes back to searching if there is something.
-// - He finds nobody searching and somebody asleep: he wakes one.
-// - He finds neither. Who sleeps later puts himself down first and looks at the channel then.
+// All accesses to the counts here, and to both ends of the channel, are sequentially consistent.
+// The pusher first pushes and then reads the counts.
 //
-// A worker that goes from task to task need not look here at all.
+// - It finds a worker that searches. That worker reads the channel again after it has stopped
+//   searching: if it found something, to wake the next; if not, before it sleeps, and then it
+//   searches again if there is something.
+// - It finds no worker that searches, and one that sleeps: it wakes that one.
+// - It finds neither. A worker that sleeps later first adds itself to the list and then reads the
+//   channel.
+//
+// A worker that goes from task to task does not come here at all.
 
 use crate::clock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 use std::sync::Arc;
 
-/// More of them would not get anything sooner, and the machine is others' too.
+/// More workers would find nothing sooner, and would take time from other programs.
 const MOST_SEARCHING: usize = 2;
 
 pub(crate) struct Parking {
+    /// How many workers search.
     searching: AtomicUsize,
-    /// The length of the list, changed under its lock.
+    /// The length of the list. Written with the list locked.
     asleep: AtomicUsize,
-    /// The last to fall asleep is woken first: what he needs is still in a cache.
+    /// The worker that fell asleep last is woken first: its data are still in a cache.
     list: Mutex<Vec<Arc<Sleeper>>>,
 }
 
-/// One worker's bed.
+/// Where one worker sleeps.
 pub(crate) struct Sleeper {
-    woken: Mutex<bool>,
-    told: Condvar,
+    is_woken: Mutex<bool>,
+    /// Notified when `is_woken` is set.
+    woken: Condvar,
 }
 
 impl Sleeper {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            woken: Mutex::new(false),
-            told: Condvar::new(),
+            is_woken: Mutex::new(false),
+            woken: Condvar::new(),
         })
     }
 
-    /// Has it look; if it is awake, before it sleeps again.
+    /// Wakes the worker. If it is awake, it does not sleep the next time.
     pub(crate) fn wake(&self) {
-        *self.woken.lock() = true;
-        self.told.notify_one();
+        *self.is_woken.lock() = true;
+        self.woken.notify_one();
     }
 
     fn wait(&self) {
-        let mut woken = self.woken.lock();
-        while !*woken {
-            clock::wait(&self.told, &mut woken, None);
+        let mut is_woken = self.is_woken.lock();
+        while !*is_woken {
+            clock::wait(&self.woken, &mut is_woken, None);
         }
-        *woken = false;
+        *is_woken = false;
     }
 }
 
@@ -70,8 +78,17 @@ impl Parking {
         }
     }
 
-    /// Something was pushed.
+    /// For loom, which may read what an atomic was made with after a newer value was stored.
+    #[cfg(all(test, loom))]
+    pub(crate) fn in_order(&self) {
+        // ORDERING: before any other thread of the model starts.
+        self.asleep.store(0, Ordering::SeqCst);
+        self.searching.store(0, Ordering::SeqCst);
+    }
+
+    /// Called after a push.
     pub(crate) fn notify(&self) {
+        // ORDERING: after the push; pairs with `sleep` and `end_search`.
         if self.asleep.load(Ordering::SeqCst) > 0 && self.searching.load(Ordering::SeqCst) == 0 {
             self.wake_one();
         }
@@ -81,32 +98,37 @@ impl Parking {
     fn wake_one(&self) {
         let mut list = self.list.lock();
         let Some(sleeper) = list.pop() else { return };
+        // ORDERING: pairs with `notify`.
         self.asleep.store(list.len(), Ordering::SeqCst);
         self.searching.fetch_add(1, Ordering::SeqCst);
         drop(list);
         sleeper.wake();
     }
 
-    /// Begins to search, unless enough do.
+    /// Begins a search unless enough workers search. Returns whether it did.
     pub(crate) fn search(&self) -> bool {
         let one_more = |n| (n < MOST_SEARCHING).then_some(n + 1);
+        // ORDERING: pairs with `notify`.
         self.searching
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more)
             .is_ok()
     }
 
-    /// Ends the search, having `found` something or not; `more` says whether there is anything left.
-    pub(crate) fn end_search(&self, found: bool, more: impl FnOnce() -> bool) {
+    /// Ends a search that has `found` something or not. `has_more` returns whether there is more.
+    pub(crate) fn end_search(&self, found: bool, has_more: impl FnOnce() -> bool) {
+        // ORDERING: before the channel is read; pairs with `notify`.
         let was_last = self.searching.fetch_sub(1, Ordering::SeqCst) == 1;
-        if found && was_last && more() {
+        if found && was_last && has_more() {
             self.notify();
         }
     }
 
-    /// Sleeps until woken, unless there is something; says whether it counts as searching.
+    /// Sleeps until woken, unless `is_ready` returns true. Returns whether the worker counts as
+    /// searching.
     pub(crate) fn sleep(&self, me: &Arc<Sleeper>, is_ready: impl FnOnce() -> bool) -> bool {
         let mut list = self.list.lock();
         list.push(me.clone());
+        // ORDERING: before the channel is read; pairs with `notify`.
         self.asleep.store(list.len(), Ordering::SeqCst);
         drop(list);
         if !is_ready() {
@@ -114,9 +136,10 @@ impl Parking {
         }
         let mut list = self.list.lock();
         match list.iter().rposition(|sleeper| Arc::ptr_eq(sleeper, me)) {
-            // By its own mail, or by what lies there.
+            // Its mail woke it, or something was ready.
             Some(at) => {
                 list.remove(at);
+                // ORDERING: as above.
                 self.asleep.store(list.len(), Ordering::SeqCst);
                 false
             }

@@ -1,213 +1,236 @@
-//! The run queue: a crossbeam channel of tasks that may run now, with its side lanes, and a mailbox per worker.
-//!
-//! Layer 3. Behind a small trait, so that a schedule explorer can put its own queue in the channel's place: the
-//! channel is not instrumented.
+//! The run queue: a crossbeam channel of tasks that may run now, with its side queues, and one
+//! mailbox per worker.
 //
-// An idle worker sleeps in `parking`, and not in the channel, which would wake one for each message. Mail wakes the worker that
-// it is for. A busy worker looks at a flag of its own beside the mailbox; the flag is a hint that saves a look, never the
-// wake-up.
+// An idle worker sleeps in `parking`, and not in the channel, which would wake a worker for each
+// message. Mail wakes the worker that it is for. A busy worker reads a flag beside its mailbox. The
+// flag is a hint that saves a receive; it wakes no worker.
 //
-// What lies in a side lane is announced by a `Look` in the channel, one for all that lies there:
+// # Nudges
 //
-//   push: put it into the lane, then, if no look is on its way, send one.
-//   read: count the look out, then look into the lanes.
-//   take: whoever has taken an item and leaves others in the lanes sends a look if none is on its way, as does whoever
-//         has read one and then did something else (took mail, left the pool).
+// A nudge is a message without a task. It makes a worker check everything again: the side queues
+// have items, the number of run slots has changed, or the pool is over. One nudge in the channel
+// stands for all items in the side queues:
 //
-// All of these are sequentially consistent. So whenever nobody is between two of these steps, either the lanes are empty
-// or a look is on its way; a worker parks only after it has looked at both, and a look wakes it: nothing is lost, and
-// nothing waits for a busy worker while another one is idle.
+//   push: puts an item into a side queue; then, if no nudge is on its way, sends one.
+//   read: counts the nudge as read, then checks the side queues.
+//   take: a worker that has taken an item and leaves others in the side queues sends a nudge if
+//         none is on its way. So does a worker that has read a nudge and then did something else
+//         (took mail, exited).
 //
-// A worker takes what a gate has called first, then what is urgent, then the channel, then what can wait. Every 64th of
-// its takes with something in the lanes tries the channel first, half-way between two of these one what is urgent (the
-// tasks of a long line call each other), and every 4096th what can wait: so nothing starves.
+// All of these accesses are sequentially consistent. So whenever no thread is between two of these
+// steps, either the side queues are empty or a nudge is on its way. A worker parks only after it
+// has checked both, and a nudge wakes it. So no item is missed, and no item waits for a busy worker
+// while another worker is idle.
+//
+// # Order
+//
+// A worker takes first what a gate has admitted, then what is above normal priority, then the
+// channel, then what is below normal priority. So that nothing starves, a worker counts what it
+// takes while the side queues have items: every 64th time it tries the channel first; half-way
+// between, what is above normal priority (the tasks of a long line at a gate admit each other);
+// every 4096th time what is below.
 
-use crate::pool::lanes::Lanes;
 use crate::pool::parking::{Parking, Sleeper};
+use crate::pool::side_queues::SideQueues;
 use crate::reason::CancelReason;
-use crate::spin::spin;
-use crate::task::{Queued, Rank, Remains, TaskRef};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::channel::{Receiver, Sender, unbounded};
+use crate::sync::spin;
+use crate::task::TaskRef;
+use crate::task::pool::Rank;
+use crate::task::timed::Cleanup;
 use std::cell::Cell;
+use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What a worker gets.
+/// What a worker takes from the queue.
 pub(crate) enum Item {
-    Task(Ticket),
-    /// What is the user's of a task that the timer has settled. Announced as a task is, until it is done.
-    Remains(Remains),
-    Look,
+    Task(Entry),
+    /// Closures of the user to be dropped, left by a task that the timer has settled. It counts as
+    /// a task of its own.
+    Cleanup(Cleanup),
+    Nudge,
 }
 
-/// A queued task. Dropped unread, with its queue, it settles the task as cancelled: no handle waits for ever.
+/// A queued task, or a nudge. If the queue is dropped with it, its task settles as cancelled, so
+/// that no handle waits for ever.
 ///
-/// In the channel nothing stands for a look: whoever reads it looks again, since something lies in a side lane, the number of
-/// workers has changed, or the pool is over. So a message is two words, and a block of them stays small.
-pub(crate) struct Ticket(Option<Arc<dyn Queued>>);
+/// A message of two words keeps the channel's blocks small. So a nudge is a message without a task.
+pub(crate) struct Entry(Option<TaskRef>);
 
-impl Ticket {
-    pub(crate) fn new(task: Arc<dyn Queued>) -> Self {
+impl Entry {
+    pub(crate) fn new(task: TaskRef) -> Self {
         Self(Some(task))
     }
 
-    pub(crate) fn redeem(mut self) -> Arc<dyn Queued> {
-        self.0.take().expect("redeemed once, since it is consumed")
+    pub(crate) fn into_task(mut self) -> TaskRef {
+        let task = self.0.take();
+        // Spares the drop, which would find nothing.
+        mem::forget(self);
+        task.expect("the entry of a task, which this call consumes")
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {
-            task.dismiss(CancelReason::Dropped);
+            task.cancel(CancelReason::Dropped);
         }
     }
 }
 
-pub(crate) trait RunQueue: Send + Sync {
-    fn push(&self, task: Ticket);
-    fn push_look(&self);
-    /// Before everything else that is not called by a gate.
-    fn push_remains(&self, remains: Remains);
-    /// Puts a task where it belongs by its rank.
-    fn push_ranked(&self, ticket: Ticket, rank: Rank);
-    fn try_pop(&self, takes: &Takes) -> Option<Item>;
-    /// Waits for an item or for mail; mail comes first. What lies in the side lanes is told of by a look.
-    fn pop(&self, takes: &Takes, mail: &Mailbox) -> Item;
-    /// Something may lie in the side lanes, and the caller has read a look and does something else.
-    fn pass_on_look(&self);
-    /// Whether a pop would find something in the channel at once.
-    fn has_message(&self) -> bool;
-    fn len(&self) -> usize;
-    fn is_empty(&self) -> bool;
-}
-
-/// How often a worker has taken something while there was something in the side lanes.
+/// Counts what one worker has taken while the side queues had items.
 #[derive(Default)]
-pub(crate) struct Takes(Cell<u32>);
+pub(crate) struct Tick(Cell<u32>);
 
 const CHANNEL_FIRST: u32 = 64;
 const LOW_FIRST: u32 = 4096;
 
-/// First in, first out, unbounded: the bound is a count of its own.
-pub(crate) struct ChannelQueue {
-    sender: Sender<Ticket>,
-    receiver: Receiver<Ticket>,
-    lanes: Lanes<Item>,
-    /// How many looks are on their way.
-    looks: AtomicUsize,
+/// First in, first out, and unbounded: `limit::Capacity` is the bound.
+pub(crate) struct RunQueue {
+    sender: Sender<Entry>,
+    receiver: Receiver<Entry>,
+    side: SideQueues<Item>,
+    /// How many nudges are on their way.
+    nudges: AtomicUsize,
     parking: Parking,
 }
 
-impl ChannelQueue {
+impl RunQueue {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = unbounded();
         Self {
             sender,
             receiver,
-            lanes: Lanes::new(),
-            looks: AtomicUsize::new(0),
+            side: SideQueues::new(),
+            nudges: AtomicUsize::new(0),
             parking: Parking::new(),
         }
     }
 
-    fn send(&self, ticket: Ticket) {
-        // Cannot fail: the receiver lives as long as the sender, beside it.
-        let _ = self.sender.send(ticket);
+    pub(crate) fn push(&self, entry: Entry) {
+        // Cannot fail: the receiver is beside the sender.
+        let _ = self.sender.send(entry);
         self.parking.notify();
     }
 
-    fn read(&self, ticket: Ticket) -> Item {
-        if ticket.0.is_none() {
-            self.looks.fetch_sub(1, Ordering::SeqCst);
-            return Item::Look;
-        }
-        Item::Task(ticket)
+    /// Sends a message after which a worker checks everything again.
+    pub(crate) fn push_nudge(&self) {
+        // ORDERING: counted before it is sent; pairs with `read` and `ensure_nudge`.
+        self.nudges.fetch_add(1, Ordering::SeqCst);
+        self.push(Entry(None));
     }
 
-    /// From the channel what is no look. The looks before it go behind it: they may be for a worker that is to leave.
+    /// Sends a nudge if the side queues have items and none is on its way. Called after a push, and
+    /// by a worker that has read a message and then does something else.
+    pub(crate) fn ensure_nudge(&self) {
+        // ORDERING: after the caller's own change; pairs with `read`.
+        if self.side.len() > 0 && self.nudges.load(Ordering::SeqCst) == 0 {
+            self.push_nudge();
+        }
+    }
+
+    /// Puts a cleanup before everything that no gate has admitted.
+    pub(crate) fn push_cleanup(&self, cleanup: Cleanup) {
+        let first = Rank::Priority(i32::MAX);
+        let pushed = self.side.push(Item::Cleanup(cleanup), first);
+        debug_assert!(pushed.is_ok(), "there is a side queue for this priority");
+        self.ensure_nudge();
+    }
+
+    /// Puts a task where it belongs by its rank.
+    pub(crate) fn push_ranked(&self, entry: Entry, rank: Rank) {
+        if rank == Rank::Priority(0) {
+            return self.push(entry);
+        }
+        let pushed = self.side.push(Item::Task(entry), rank);
+        debug_assert!(pushed.is_ok(), "there is a side queue for this rank");
+        self.ensure_nudge();
+    }
+
+    fn read(&self, entry: Entry) -> Item {
+        if entry.0.is_none() {
+            // ORDERING: before the side queues are checked; pairs with `ensure_nudge`.
+            self.nudges.fetch_sub(1, Ordering::SeqCst);
+            return Item::Nudge;
+        }
+        Item::Task(entry)
+    }
+
+    /// Takes a task from the channel. The nudges before it go behind it: one of them may be for a
+    /// worker that must exit.
     fn pop_channel(&self) -> Option<Item> {
-        let mut looks = 0;
+        let mut nudges = 0;
         let item = loop {
             match self.receiver.try_recv().ok().map(|item| self.read(item)) {
-                Some(Item::Look) => looks += 1,
+                Some(Item::Nudge) => nudges += 1,
                 item => break item,
             }
         };
-        (0..looks).for_each(|_| self.push_look());
+        (0..nudges).for_each(|_| self.push_nudge());
         item
     }
 
-    #[cold]
-    fn pop_with_lanes(&self, takes: &Takes) -> Option<Item> {
-        let take = takes.0.get().wrapping_add(1);
-        takes.0.set(take);
-        let mut item = None;
-        if take % LOW_FIRST == 0 {
-            item = self.lanes.pop_low();
-        }
-        if item.is_none() && take % CHANNEL_FIRST == 0 {
-            item = self.pop_channel();
-        }
-        if take % CHANNEL_FIRST == CHANNEL_FIRST / 2 {
-            item = self.lanes.pop_urgent();
-        }
-        let item = item
-            .or_else(|| self.lanes.pop_high())
-            .or_else(|| self.pop_channel())
-            .or_else(|| self.lanes.pop_low());
-        self.pass_on_look();
-        item
-    }
-}
-
-impl RunQueue for ChannelQueue {
-    fn push(&self, task: Ticket) {
-        self.send(task);
-    }
-
-    fn push_look(&self) {
-        self.looks.fetch_add(1, Ordering::SeqCst);
-        self.send(Ticket(None));
-    }
-
-    fn push_remains(&self, remains: Remains) {
-        let urgent = Rank::Priority(i32::MAX);
-        let pushed = self.lanes.push(Item::Remains(remains), urgent);
-        debug_assert!(pushed.is_ok(), "what is urgent has a lane");
-        self.pass_on_look();
-    }
-
-    fn push_ranked(&self, ticket: Ticket, rank: Rank) {
-        if rank == Rank::Priority(0) {
-            return self.push(ticket);
-        }
-        let pushed = self.lanes.push(Item::Task(ticket), rank);
-        debug_assert!(pushed.is_ok(), "what is not normal has a lane");
-        self.pass_on_look();
-    }
-
-    fn try_pop(&self, takes: &Takes) -> Option<Item> {
-        if self.lanes.len() > 0 {
-            return self.pop_with_lanes(takes);
+    pub(crate) fn try_pop(&self, tick: &Tick) -> Option<Item> {
+        if self.side.len() > 0 {
+            return self.pop_with_side_queues(tick);
         }
         self.receiver.try_recv().ok().map(|item| self.read(item))
     }
 
-    fn pop(&self, takes: &Takes, mail: &Mailbox) -> Item {
+    /// Takes a task from the channel while the side queues are empty: the fast path of a busy
+    /// worker.
+    #[inline]
+    pub(crate) fn try_take(&self) -> Option<TaskRef> {
+        if self.side.len() > 0 {
+            return None;
+        }
+        let mut entry = self.receiver.try_recv().ok()?;
+        let task = entry.0.take();
+        match task {
+            Some(_) => mem::forget(entry),
+            None => drop(self.read(entry)),
+        }
+        task
+    }
+
+    #[cold]
+    fn pop_with_side_queues(&self, tick: &Tick) -> Option<Item> {
+        let now = tick.0.get().wrapping_add(1);
+        tick.0.set(now);
+        let mut item = None;
+        if now % LOW_FIRST == 0 {
+            item = self.side.pop_low();
+        }
+        if item.is_none() && now % CHANNEL_FIRST == 0 {
+            item = self.pop_channel();
+        }
+        if now % CHANNEL_FIRST == CHANNEL_FIRST / 2 {
+            item = self.side.pop_high();
+        }
+        let item = item
+            .or_else(|| self.side.pop_first())
+            .or_else(|| self.pop_channel())
+            .or_else(|| self.side.pop_low());
+        self.ensure_nudge();
+        item
+    }
+
+    /// Waits for an item or for mail; mail comes first.
+    pub(crate) fn pop(&self, tick: &Tick, mail: &Mailbox) -> Item {
         let mut searches = self.parking.search();
         loop {
             let mut item = None;
-            let mut look = || {
-                // It only reads, where a failed pop is a fence.
+            let mut search = || {
+                // A check only reads, while a failed pop is a fence.
                 if !mail.is_empty() {
                     item = mail.take().map(Item::Task);
                 } else if !self.is_empty() {
-                    item = self.try_pop(takes);
+                    item = self.try_pop(tick);
                 }
                 item.is_some()
             };
-            let found = if searches { spin(look) } else { look() };
+            let found = if searches { spin(search) } else { search() };
             if searches {
                 self.parking.end_search(found, || self.has_message());
             }
@@ -219,32 +242,28 @@ impl RunQueue for ChannelQueue {
         }
     }
 
-    fn pass_on_look(&self) {
-        if self.lanes.len() > 0 && self.looks.load(Ordering::SeqCst) == 0 {
-            self.push_look();
-        }
-    }
-
-    fn has_message(&self) -> bool {
+    /// Whether the channel has a message.
+    pub(crate) fn has_message(&self) -> bool {
         !self.receiver.is_empty()
     }
 
-    fn len(&self) -> usize {
-        // First: a look that is read in between hides a task for a moment, and makes none.
-        let looks = self.looks.load(Ordering::SeqCst);
-        (self.receiver.len() + self.lanes.len()).saturating_sub(looks)
+    pub(crate) fn len(&self) -> usize {
+        // ORDERING: before the lengths are read. A nudge that is read in between then hides a task
+        // for a moment, and adds none.
+        let nudges = self.nudges.load(Ordering::SeqCst);
+        (self.receiver.len() + self.side.len()).saturating_sub(nudges)
     }
 
-    fn is_empty(&self) -> bool {
-        self.receiver.is_empty() && self.lanes.len() == 0
+    pub(crate) fn is_empty(&self) -> bool {
+        self.receiver.is_empty() && self.side.len() == 0
     }
 }
 
 /// Tasks for one worker and no other.
 pub(crate) struct Mailbox {
-    sender: Sender<Ticket>,
-    receiver: Receiver<Ticket>,
-    /// Set after a message was sent, cleared before the box is emptied.
+    sender: Sender<Entry>,
+    receiver: Receiver<Entry>,
+    /// Set after a message was sent, cleared before the mailbox is emptied.
     hint: AtomicBool,
     sleeper: Arc<Sleeper>,
 }
@@ -261,28 +280,36 @@ impl Mailbox {
     }
 
     pub(crate) fn post(&self, task: TaskRef) {
-        // Cannot fail, as above.
-        let _ = self.sender.send(Ticket::new(task.queued()));
+        // Cannot fail: the receiver is beside the sender.
+        let _ = self.sender.send(Entry::new(task));
+        // ORDERING: release, after the message was sent: a worker that sees the flag late only
+        // takes its mail late. `wake` has a lock of its own.
         self.hint.store(true, Ordering::Release);
         self.sleeper.wake();
     }
 
-    /// What a busy worker asks between tasks.
-    pub(crate) fn try_next(&self) -> Option<Ticket> {
-        if !self.hint.load(Ordering::Relaxed) {
+    /// Whether a busy worker must call `try_next`.
+    #[inline]
+    pub(crate) fn has_hint(&self) -> bool {
+        self.hint.load(Ordering::Relaxed)
+    }
+
+    /// Takes the next message if the hint is set. A busy worker calls it between tasks.
+    pub(crate) fn try_next(&self) -> Option<Entry> {
+        if !self.has_hint() {
             return None;
         }
         let next = self.take();
         if next.is_none() {
             self.hint.store(false, Ordering::Relaxed);
-            // A message between the look and the store is not forgotten.
+            // A message that came between the receive and the store is not forgotten.
             return self.take();
         }
         next
     }
 
-    /// Whatever the hint says.
-    pub(crate) fn take(&self) -> Option<Ticket> {
+    /// Takes the next message, whatever the hint is.
+    pub(crate) fn take(&self) -> Option<Entry> {
         self.receiver.try_recv().ok()
     }
 
@@ -291,12 +318,16 @@ impl Mailbox {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
     #[test]
     fn a_message_is_two_words() {
-        assert_eq!(size_of::<Ticket>(), 2 * size_of::<usize>());
+        assert_eq!(size_of::<Entry>(), 2 * size_of::<usize>());
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/queue.rs"]
+mod models;

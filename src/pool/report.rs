@@ -1,14 +1,12 @@
-//! What a shutdown says at its end: plain data.
-//!
-//! Layer 3.
+//! What a shutdown reports at its end: plain data.
 
 use crate::id::TaskId;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// What a shutdown leaves behind, and what became of the pool's tasks over its whole life.
+/// Reports what a shutdown left undone, and counts the outcomes of all tasks that the pool ever
+/// had. Returned by [`ThreadPool::shutdown`](crate::ThreadPool::shutdown).
 ///
 /// ```
 /// use millhand::{Shutdown, ThreadPool};
@@ -32,7 +30,7 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// How many tasks ran and returned.
+    /// Returns how many tasks ran and returned.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -44,7 +42,8 @@ impl ShutdownReport {
         self.completed
     }
 
-    /// How many failed: fallible ones that returned `Err`, and those that ran out of time.
+    /// Returns how many tasks failed: fallible ones that returned `Err`, and tasks that ran out of
+    /// time.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -56,7 +55,7 @@ impl ShutdownReport {
         self.failed
     }
 
-    /// How many panicked.
+    /// Returns how many tasks panicked.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -68,7 +67,8 @@ impl ShutdownReport {
         self.panicked
     }
 
-    /// How many were cancelled, by whomever: before they ran, or by leaving at a checkpoint.
+    /// Returns how many tasks were cancelled, by the shutdown or otherwise: before they ran, or
+    /// because they left at a checkpoint.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -81,16 +81,17 @@ impl ShutdownReport {
         self.cancelled
     }
 
-    /// How many of these the shutdown cancelled before they ran: the work that was lost.
+    /// Returns how many tasks the shutdown cancelled before they ran. This is the work that was
+    /// lost.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let (send, receive) = std::sync::mpsc::channel();
     /// pool.execute(move || {
-    ///     tell.send(()).unwrap();
+    ///     send.send(()).unwrap();
     ///     while !millhand::is_cancelled() { std::hint::spin_loop() }
     /// })?;
-    /// told.recv()?; // the worker is busy
+    /// receive.recv()?; // the worker is busy
     /// pool.execute(|| ())?;
     /// assert_eq!(pool.shutdown(millhand::Shutdown::cancel())?.cancelled_by_shutdown(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -99,8 +100,10 @@ impl ShutdownReport {
         self.cancelled_by_shutdown
     }
 
-    /// The tasks that were not due for the first time yet, and that the shutdown cancelled for that; they are among the
-    /// [`cancelled_by_shutdown`](Self::cancelled_by_shutdown). See [`Shutdown::including_delayed`](crate::Shutdown::including_delayed).
+    /// Lists the tasks that the shutdown cancelled because they were not yet due for the first
+    /// time. They are among the [`cancelled_by_shutdown`](Self::cancelled_by_shutdown).
+    ///
+    /// [`Shutdown::including_delayed`](crate::Shutdown::including_delayed) waits for them instead.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -114,8 +117,8 @@ impl ShutdownReport {
         &self.not_due
     }
 
-    /// The schedules that the shutdown ended. No work is lost by that: runs that were due have been run, or are counted
-    /// as cancelled.
+    /// Lists the schedules that the shutdown ended. No work is lost by that: runs that were due
+    /// have run, or are counted as cancelled.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -132,7 +135,7 @@ impl ShutdownReport {
         &self.schedules
     }
 
-    /// The tasks that still ran when the shutdown gave up.
+    /// Lists the tasks that were still running when the shutdown gave up.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -144,7 +147,7 @@ impl ShutdownReport {
         &self.still_running
     }
 
-    /// Whether nothing was lost: no task was cancelled by the shutdown, and none still runs.
+    /// Returns whether no work was lost: the shutdown cancelled no task, and no task still runs.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -194,10 +197,11 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
-/// So many of the tasks that were not due does the text name, and of the schedules: there may be a million.
+/// The text names at most so many tasks that were not due, and so many schedules. There may be a
+/// million of them.
 const NAMED: usize = 8;
 
-/// A task that a shutdown cancelled before it was due.
+/// Identifies a task that a shutdown cancelled before it was due.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -210,11 +214,11 @@ const NAMED: usize = 8;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PendingTask {
-    /// The task.
+    /// The id of the task.
     pub id: TaskId,
-    /// Its name, if it was given one.
+    /// The name of the task, if it has one.
     pub name: Option<Arc<str>>,
-    /// Where it was submitted.
+    /// Where the task was submitted.
     pub site: &'static Location<'static>,
 }
 
@@ -228,7 +232,7 @@ impl fmt::Display for PendingTask {
     }
 }
 
-/// A schedule that a shutdown ended.
+/// Identifies a schedule that a shutdown ended.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -243,9 +247,9 @@ impl fmt::Display for PendingTask {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EndedSchedule {
-    /// The name of its tasks, if they were given one.
+    /// The name of its tasks, if they have one.
     pub name: Option<Arc<str>>,
-    /// Where it was made.
+    /// Where the schedule was made.
     pub site: &'static Location<'static>,
 }
 
@@ -259,7 +263,7 @@ impl fmt::Display for EndedSchedule {
     }
 }
 
-/// A task whose body had not returned when a shutdown gave up.
+/// Identifies a task whose body had not returned when a shutdown gave up.
 ///
 /// ```
 /// use millhand::{Shutdown, ThreadPool};
@@ -267,13 +271,13 @@ impl fmt::Display for EndedSchedule {
 /// # use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(1)?;
-/// let (tell, told) = channel();
+/// let (send, receive) = channel();
 /// let (hold, held) = channel::<()>();
 /// pool.task().name("stuck").execute(move || {
-///     tell.send(()).unwrap();
+///     send.send(()).unwrap();
 ///     let _ = held.recv();
 /// })?;
-/// told.recv()?;
+/// receive.recv()?;
 /// let report = pool.shutdown(Shutdown::cancel().give_up_after(Duration::from_millis(1)))?;
 /// assert_eq!(report.still_running()[0].name.as_deref(), Some("stuck"));
 /// # drop(hold);
@@ -282,15 +286,12 @@ impl fmt::Display for EndedSchedule {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunningTask {
-    /// The task.
+    /// The id of the task.
     pub id: TaskId,
-    /// Its name, if it was given one.
+    /// The name of the task, if it has one.
     pub name: Option<Arc<str>>,
-    /// Where it was submitted.
+    /// Where the task was submitted.
     pub site: &'static Location<'static>,
-    /// How long it has run at the least: since a shutdown first saw it, which looks whenever it wakes (plain tasks read
-    /// no clock when they start).
-    pub at_least: Duration,
 }
 
 impl fmt::Display for RunningTask {
@@ -299,10 +300,6 @@ impl fmt::Display for RunningTask {
         if let Some(name) = &self.name {
             write!(f, " `{name}`")?;
         }
-        write!(
-            f,
-            " (submitted at {}) has run for at least {:?}",
-            self.site, self.at_least
-        )
+        write!(f, " (submitted at {}) still runs", self.site)
     }
 }

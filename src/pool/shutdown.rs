@@ -1,32 +1,30 @@
 //! The end of a pool, in phases: stop intake, drain, cancel the rest, give up, report.
-//!
-//! Layer 3.
 
+use crate::cancel::blocking;
+use crate::clock;
 use crate::error::PoolError;
-use crate::flat;
 use crate::pool::core::Core;
-use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue, Takes, Ticket};
-use crate::pool::quiet::Watch;
+use crate::pool::lifecycle::Phase;
+use crate::pool::lifecycle::Shutdowns;
+use crate::pool::queue::{Entry, Item, Tick};
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::reason::CancelReason;
-use crate::seat;
-use crate::sim;
 use crate::sync::MutexGuard;
-use crate::task::{AnyTask, Queued, TaskRef};
-use crate::wake::Wake;
+use crate::sync::trampoline;
+use crate::task::TaskRef;
 use std::cell::RefCell;
 use std::iter;
+use std::mem;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How a pool is shut down.
+/// Chooses how a pool is shut down: whether it runs what is queued, and how long it waits.
 ///
-/// **Drain** (the default): the pool takes no more tasks from outside; all that it has, and whatever these submit, runs
-/// to its end. **Cancel**: what is queued is settled as cancelled ([`CancelReason::Shutdown`]), its closures dropped on
-/// the thread that shuts down; what runs is asked to stop, and waited for.
+/// **Drain** (the default): the pool takes no more tasks from outside. It runs all tasks that it
+/// has, and those that they submit, to their end. **Cancel**: queued tasks settle as cancelled
+/// ([`CancelReason::Shutdown`]), and their closures are dropped on the thread that shuts the pool
+/// down. Running tasks are asked to stop, and the shutdown waits for them.
 ///
 /// ```
 /// use millhand::{Shutdown, ThreadPool};
@@ -52,7 +50,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Everything that was submitted runs to its end, however long that takes.
+    /// Runs all submitted tasks to their end, however long that takes.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
@@ -69,7 +67,7 @@ impl Shutdown {
         }
     }
 
-    /// What is queued is cancelled at once, and what runs is asked to stop.
+    /// Cancels queued tasks at once, and asks running tasks to stop.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
@@ -83,7 +81,7 @@ impl Shutdown {
         Self::drain().cancel_after(Duration::ZERO)
     }
 
-    /// Cancels what is left this long after the call. Default: never.
+    /// Cancels the tasks that are left this long after the call. Default: never.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
@@ -99,9 +97,10 @@ impl Shutdown {
         self
     }
 
-    /// Stops waiting this long after the call (not after the cancelling): what is queued is cancelled then, and what
-    /// still runs is named in the report and left to itself; dropping the pool afterwards does not wait for it, either.
-    /// Default: never.
+    /// Stops waiting this long after the call, not after the cancelling. Default: never.
+    ///
+    /// Queued tasks are cancelled then. The report names the tasks that still run, and they go on.
+    /// A later drop of the pool does not wait for them, either.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
@@ -121,8 +120,10 @@ impl Shutdown {
 }
 
 impl Shutdown {
-    /// Waits, too, for what is not due for the first time yet. By default a drain cancels that, and the report names it
-    /// ([`ShutdownReport::not_due`]); what waits for a retry or at a gate is waited for in any case.
+    /// Waits also for tasks that are not yet due for the first time.
+    ///
+    /// By default a drain cancels them, and the report names them ([`ShutdownReport::not_due`]). A
+    /// drain waits in any case for tasks that wait for a retry or at a gate.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
@@ -139,16 +140,6 @@ impl Shutdown {
     }
 }
 
-impl Wake for Core {
-    fn wake(self: Arc<Self>) {
-        self.quiet.poke();
-    }
-
-    fn what(&self) -> String {
-        "a pool to have nothing left to do".to_owned()
-    }
-}
-
 impl Default for Shutdown {
     fn default() -> Self {
         Self::drain()
@@ -156,19 +147,20 @@ impl Default for Shutdown {
 }
 
 thread_local! {
-    /// The pools that this thread is at work for outside a task: cancelling what is left over, running a hook.
+    /// The pools that this thread works for outside of a task: it cancels tasks, or runs a hook.
     static SERVING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Core {
-    /// Whether the caller may wait for this pool. One of its own workers may not, nor may a closure's drop or a callback
-    /// that a shutdown of it runs: the tasks that are being cancelled would be waited for by their own cancelling.
+    /// Returns an error if the caller must not wait for this pool: one of its own workers, and a
+    /// drop of a closure or a callback that a shutdown runs. The shutdown that cancels the tasks
+    /// would wait for itself.
     pub(crate) fn may_wait(&self) -> Result<(), PoolError> {
         self.check_thread();
         if self.is_foreign() {
             return Err(PoolError::Forked);
         }
-        // On a thread that is ending the list is gone, and so is any such work.
+        // A thread that is ending has no list any more, and does no such work.
         let serving = SERVING
             .try_with(|pools| pools.borrow().contains(&self.owner()))
             .unwrap_or(false);
@@ -178,27 +170,28 @@ impl Core {
         Ok(())
     }
 
-    /// Shuts the pool down and waits as `how` says. A pool that is shutting down already goes on doing so, faster if
-    /// this call says so; one that is over reports again.
+    /// Shuts the pool down and waits, as `how` says. If the pool is shutting down already, that
+    /// goes on, and faster if this call asks for it. If it is over, this call reports again.
     pub(crate) fn shutdown(&self, how: &Shutdown) -> Result<ShutdownReport, PoolError> {
         self.may_wait()?;
         let begun = self.clock().now();
-        // First of all: a worker that sees the pool cancelling leaves closures behind only if somebody takes them.
-        self.quiet.lock().sweepers += 1;
-        // One that waits for less is not held up by one that waits for more.
-        let was_open = self.phase.get() == Phase::Open;
+        // First of all: a worker that sees the pool cancelling leaves its tasks to a shutdown only
+        // if one waits.
+        self.lifecycle.lock().waiting += 1;
+        // A shutdown that waits for fewer tasks is not held up by one that waits for more.
+        // ORDERING: as the phase, which is moved later; pairs with the timer.
+        let was_open = self.lifecycle.phase() == Phase::Open;
         if was_open || !how.including_delayed {
-            self.keeps_delayed
+            self.waits_for_delayed
                 .store(how.including_delayed, Ordering::SeqCst);
-            self.timer.look();
+            self.timer.check();
         }
         self.close(match how.cancel_after {
             Some(Duration::ZERO) => Phase::Cancelling,
             _ => Phase::Draining,
         });
-        self.look_who_runs();
         let ended = {
-            let _left = seat::leave_open();
+            let _blocking = blocking::begin();
             self.wait_for_the_end(
                 how.cancel_after.and_then(|after| begun.checked_add(after)),
                 how.give_up_after.and_then(|after| begun.checked_add(after)),
@@ -207,52 +200,39 @@ impl Core {
         let still_running = if ended {
             Vec::new()
         } else {
-            self.look_who_runs()
+            self.still_running()
         };
         Ok(self.report(still_running))
     }
 
-    /// The tasks whose bodies have not returned, and since when at the least; what is new among them is noted.
-    fn look_who_runs(&self) -> Vec<RunningTask> {
-        // Jobs first: a task that stands in for one from now on is found among the tasks, under the same number.
-        let desks = self.desks().into_iter();
-        let jobs: Vec<_> = desks.filter_map(|desk| desk.frames.job()).collect();
-        let tasks = self.running();
-        let is_job = |task: &&TaskRef| jobs.iter().any(|(id, _)| *id == task.id());
-        let tasks = tasks.iter().filter(|task| !is_job(task));
-        let tasks = tasks.map(|task| (task.id(), task.name(), task.site()));
-        let running = tasks.chain(jobs.iter().map(|(id, site)| (*id, None, *site)));
-        let now = self.clock().now();
-        let mut seen = self.seen_running.lock();
-        let before = std::mem::take(&mut *seen);
+    /// The tasks that run now.
+    fn still_running(&self) -> Vec<RunningTask> {
+        let running = self.running().into_iter();
         running
-            .map(|(id, name, site)| {
-                let since = before.get(&id).copied().unwrap_or(now);
-                seen.insert(id, since);
-                RunningTask {
-                    id,
-                    name,
-                    site,
-                    at_least: now.saturating_duration_since(since),
-                }
+            .map(|task| RunningTask {
+                id: task.head.id(),
+                name: task.head.name(),
+                site: task.head.site,
             })
             .collect()
     }
 
-    /// Waits until nothing is left, and for the threads; says whether it came to that. The only thread that waits for
-    /// the pool also drops what the pool no longer runs.
+    /// Waits until no task is left, and for the threads. Returns false if it gave up before. This
+    /// thread also drops the closures of the tasks that the pool does not run any more.
     fn wait_for_the_end(&self, cancel_at: Option<Instant>, give_up_at: Option<Instant>) -> bool {
         let mut swept = false;
         let mut gave_up = false;
         loop {
-            // What was cancelled here is dropped before it is waited for: this may be a drop within a drop.
-            flat::catch_up();
-            let mut watch = self.quiet.lock();
-            // Under the lock: who moves the phase pokes through it, so the move is either seen here or heard below.
-            let cancels = self.phase.get() == Phase::Cancelling;
-            if !watch.left_behind.is_empty() || cancels && !swept {
-                let left = std::mem::take(&mut watch.left_behind);
-                drop(watch);
+            // Drop what was cancelled here before waiting for it: this call may be in a drop
+            // itself.
+            trampoline::run_deferred();
+            let mut shutdowns = self.lifecycle.lock();
+            // With the lock held: a thread that moves the phase notifies through the same lock. So
+            // the move is either seen here, or it ends the wait below.
+            let cancels = self.lifecycle.phase() == Phase::Cancelling;
+            if !shutdowns.to_cancel.is_empty() || cancels && !swept {
+                let left = mem::take(&mut shutdowns.to_cancel);
+                drop(shutdowns);
                 if cancels {
                     self.sweep(left);
                     swept = true;
@@ -261,20 +241,21 @@ impl Core {
                 }
                 continue;
             }
-            // In this order: what leaves the list is announced before.
-            let somebody_waits = !self.behind.lock().is_empty();
-            let is_last = gave_up || self.quiet.is_quiet();
-            // It waits for what runs, for another pool, or for a promise. After all else: with each goes what it continues,
-            // which would not be counted as this shutdown's.
-            if (is_last || cancels) && somebody_waits {
-                drop(watch);
-                self.cancel_all_behind();
+            // In this order: a continuation is counted before it leaves the list.
+            let has_continuations = !self.continuations.lock().is_empty();
+            let is_last = gave_up || self.lifecycle.is_idle();
+            // They wait for running tasks, for another pool, or for a promise. They are cancelled
+            // after all others: each cancels the tasks that it continues, which would then not be
+            // counted as cancelled by this shutdown.
+            if (is_last || cancels) && has_continuations {
+                drop(shutdowns);
+                self.cancel_continuations();
                 continue;
             }
             if is_last {
-                watch.sweepers -= 1;
-                let left = std::mem::take(&mut watch.left_behind);
-                drop(watch);
+                shutdowns.waiting -= 1;
+                let left = mem::take(&mut shutdowns.to_cancel);
+                drop(shutdowns);
                 self.cancel_all(left);
                 break;
             }
@@ -282,13 +263,12 @@ impl Core {
                 (Some(a), Some(b)) if !cancels => Some(a.min(b)),
                 (a, b) => b.or(a.filter(|_| !cancels)),
             };
-            let woken = self.wait_while(&mut watch, next, |watch| {
-                watch.left_behind.is_empty()
-                    && !self.quiet.is_quiet()
-                    && cancels == (self.phase.get() == Phase::Cancelling)
+            let woken = self.wait_while(&mut shutdowns, next, &mut |shutdowns| {
+                shutdowns.to_cancel.is_empty()
+                    && !self.lifecycle.is_idle()
+                    && cancels == (self.lifecycle.phase() == Phase::Cancelling)
             });
-            drop(watch);
-            self.look_who_runs();
+            drop(shutdowns);
             if !woken {
                 let now = self.clock().now();
                 gave_up = give_up_at.is_some_and(|at| at <= now);
@@ -297,84 +277,116 @@ impl Core {
                 }
             }
         }
-        if gave_up && !self.quiet.is_quiet() {
+        if gave_up && !self.lifecycle.is_idle() {
             self.gave_up.store(true, Ordering::Relaxed);
             return false;
         }
         self.end();
-        let mut watch = self.quiet.lock();
-        self.wait_while(&mut watch, None, |watch| watch.joins);
-        watch.joins = true;
-        drop(watch);
-        let threads = self.crew.lock().take_threads();
-        for thread in threads {
-            // A worker's thread ends by a panic only through a fault of the library's own, told by the panic hook.
-            let _ = thread.join();
-        }
-        self.timer.join();
-        self.quiet.lock().joins = false;
-        self.quiet.poke();
-        // What nobody has read are looks, and tickets of tasks that ran where they were waited for.
-        while self.queue.try_pop(&Takes::default()).is_some() {}
+        self.join_threads();
+        // What is left in the queue are nudges, and entries of tasks that a waiting body ran.
+        while self.queue.try_pop(&Tick::default()).is_some() {}
         true
     }
 
-    /// As [`Quiet::wait_while`](crate::pool::quiet::Quiet::wait_while), by the pool's clock.
+    /// Waits for the end of all threads. If another shutdown joins them, waits for that.
+    fn join_threads(&self) {
+        let mut shutdowns = self.lifecycle.lock();
+        self.wait_while(&mut shutdowns, None, &mut |shutdowns| shutdowns.is_joining);
+        shutdowns.is_joining = true;
+        drop(shutdowns);
+        let threads = self.workers.lock().take_threads();
+        for thread in threads {
+            // A worker's thread ends by a panic only if the library has a fault. The panic hook has
+            // reported it.
+            let _ = thread.join();
+        }
+        self.timer.join();
+        self.lifecycle.lock().is_joining = false;
+        self.lifecycle.notify_all();
+    }
+
+    /// Calls `Lifecycle::wait_while` with the pool's clock.
     pub(crate) fn wait_while(
         &self,
-        watch: &mut MutexGuard<'_, Watch>,
+        shutdowns: &mut MutexGuard<'_, Shutdowns>,
         deadline: Option<Instant>,
-        blocked: impl FnMut(&mut Watch) -> bool,
+        blocked: &mut dyn FnMut(&mut Shutdowns) -> bool,
     ) -> bool {
-        let me = || self.me.clone() as Weak<dyn Wake>;
-        self.quiet
-            .wait_while(watch, self.clock(), deadline, me, blocked)
+        self.lifecycle
+            .wait_while(shutdowns, self.clock(), deadline, blocked)
     }
 
-    /// Waits until the pool is quiet, or until `deadline`; says which.
-    pub(crate) fn wait_quiet(&self, deadline: Option<Instant>) -> bool {
-        sim::pause();
-        let _left = seat::leave_open();
-        let me = || self.me.clone() as Weak<dyn Wake>;
-        self.quiet.wait_quiet(self.clock(), deadline, me)
+    /// Waits until the pool is idle, or until `deadline`. Returns whether it is idle.
+    pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> bool {
+        clock::pause();
+        let _blocking = blocking::begin();
+        self.lifecycle.wait_idle(self.clock(), deadline)
     }
 
-    /// Asks all that runs to stop, and cancels all that is queued, here. In this order: a closure's drop may wait for
-    /// what runs.
-    fn sweep(&self, left_behind: Vec<Arc<dyn Queued>>) {
+    /// Asks the running tasks to stop, and cancels all queued tasks here. In this order: the drop
+    /// of a closure may wait for a running task.
+    fn sweep(&self, to_cancel: Vec<TaskRef>) {
         for task in self.running() {
             task.cancel(CancelReason::Shutdown);
         }
-        self.cancel_all(left_behind);
-        self.timer.has_looked();
-        self.cancel_all(self.take_parked().into_iter().map(AnyTask::queued));
-        let mut looks = 0;
-        let takes = Takes::default();
+        self.cancel_all(to_cancel);
+        self.timer.wait_for_check();
+        self.cancel_all(self.take_parked());
+        let mut nudges = 0;
+        let tick = Tick::default();
         self.cancel_all(iter::from_fn(|| {
             loop {
-                match self.queue.try_pop(&takes)? {
-                    Item::Task(ticket) => break Some(ticket.redeem()),
-                    Item::Remains(remains) => self.bury_remains(remains),
-                    Item::Look => looks += 1,
+                match self.queue.try_pop(&tick)? {
+                    Item::Task(entry) => break Some(entry.into_task()),
+                    Item::Cleanup(cleanup) => self.run_cleanup(cleanup),
+                    Item::Nudge => nudges += 1,
                 }
             }
         }));
         // They are the workers': another shutdown may have sent them home by one already.
-        (0..looks).for_each(|_| self.queue.push_look());
-        for desk in self.desks() {
-            self.cancel_all(iter::from_fn(|| desk.mail.take().map(Ticket::redeem)));
+        (0..nudges).for_each(|_| self.queue.push_nudge());
+        for worker in self.workers() {
+            self.cancel_all(iter::from_fn(|| worker.mail.take().map(Entry::into_task)));
         }
     }
 
-    fn cancel_all(&self, tasks: impl IntoIterator<Item = Arc<dyn Queued>>) {
+    /// Takes the tasks from the lines of gates, which will not admit them any more.
+    pub(crate) fn take_parked(&self) -> Vec<TaskRef> {
+        let parked = mem::take(&mut *self.parked.lock());
+        let tasks = parked.into_values();
+        tasks.filter(|task| task.recall()).collect()
+    }
+
+    /// Cancels a task that a worker of a cancelling pool has popped. A shutdown that waits drops
+    /// its closure, or else this thread does.
+    pub(crate) fn cancel_popped(&self, task: TaskRef) {
+        if let Some(task) = self.give_to_shutdown(task) {
+            self.cancel_unrun(&task);
+        }
+    }
+
+    /// Leaves a task for a shutdown to cancel. Returns the task if no shutdown waits.
+    pub(crate) fn give_to_shutdown(&self, task: TaskRef) -> Option<TaskRef> {
+        let mut shutdowns = self.lifecycle.lock();
+        if shutdowns.waiting == 0 {
+            return Some(task);
+        }
+        shutdowns.to_cancel.push(task);
+        drop(shutdowns);
+        self.lifecycle.notify_all();
+        None
+    }
+
+    fn cancel_all(&self, tasks: impl IntoIterator<Item = TaskRef>) {
         self.serve(|| {
             for task in tasks {
-                self.cancel_unrun(task);
+                self.cancel_unrun(&task);
             }
         });
     }
 
-    /// Runs `f`, which lets no panic through, as this thread's work for the pool: in it the pool cannot be waited for.
+    /// Runs `f`, which must not panic, as this thread's work for the pool: inside of it the thread
+    /// cannot wait for the pool.
     pub(crate) fn serve(&self, f: impl FnOnce()) {
         let _ = SERVING.try_with(|pools| pools.borrow_mut().push(self.owner()));
         f();
@@ -383,25 +395,29 @@ impl Core {
 
     fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
         let counts = &self.counts;
-        let said = self.quiet.done_so_far();
-        let unsaid: u64 = self.desks().iter().map(|desk| desk.done.get()).sum();
+        let counted = self.lifecycle.finished();
+        let local = self
+            .workers()
+            .iter()
+            .map(|worker| worker.stack.done.get())
+            .sum::<u64>();
         let failed = counts.failed.sum();
         let panicked = counts.panicked.sum();
         let cancelled = counts.cancelled.sum();
         ShutdownReport {
-            completed: (said + unsaid).saturating_sub(failed + panicked + cancelled),
+            completed: (counted + local).saturating_sub(failed + panicked + cancelled),
             failed,
             panicked,
             cancelled,
             cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
             not_due: self.not_due.lock().clone(),
-            schedules: self.schedules.ended(),
+            schedules: self.lifecycle.ended_schedules(),
             still_running,
         }
     }
 
-    /// The owner is dropped: drains and joins, unless it happens on one of the pool's own workers, which cannot wait
-    /// for itself, or in a forked child, where there is nobody to wait for.
+    /// The owner is dropped: drains the pool and joins its threads. A worker of the pool only
+    /// closes it, since it cannot wait for itself. A forked child has no threads to wait for.
     pub(crate) fn drop_owner(&self) {
         if self.is_foreign() {
             return;
@@ -409,22 +425,22 @@ impl Core {
         if self.gave_up.load(Ordering::Relaxed) {
             return;
         }
-        let how = match self.clock().simulated() {
-            // Whoever still waits may do so for ever, and a second panic would hide the first.
-            Some(sim) if thread::panicking() => {
-                if !sim.is_mine() {
-                    return;
-                }
-                Shutdown::cancel().give_up_after(Duration::from_nanos(1))
+        // In a simulation a thread may still wait for ever, and a second panic would hide the
+        // first.
+        let how = if self.clock().is_simulated() && thread::panicking() {
+            if self.clock().is_of_other_threads() {
+                return;
             }
-            _ => Shutdown::drain(),
+            Shutdown::cancel().give_up_after(Duration::from_nanos(1))
+        } else {
+            Shutdown::drain()
         };
         match self.shutdown(&how) {
             Ok(report) if report.is_clean() => {}
             Ok(report) => log::warn!("a pool was dropped: {report}"),
             Err(_) => {
                 self.close(Phase::Draining);
-                self.told();
+                self.notify_if_idle();
             }
         }
     }

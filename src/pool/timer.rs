@@ -1,22 +1,25 @@
-//! The timer: one thread that holds what is not due yet, and sends it on when it is.
+//! The timer: one thread that holds what is not due yet, and sends it on when it is due.
 //!
-//! Layer 3. A channel in, a heap of its own. It starts at first use, and never runs or drops anything of the user's: what
-//! it settles it sends to a worker, to be buried.
+//! A channel in, and a queue of its own. The thread starts at first use. It never runs or drops
+//! code of the user: what it settles it sends to a worker, which cleans up.
 //
-// An entry that would do nothing any more is dead: its task has settled, or has begun in time. Whoever makes one so says
-// it, and when more than half of the heap is dead it is swept. The count is about right, no more: what was fired a moment
-// before is counted, too.
+// An entry that would do nothing any more is dead: its task has settled, or has begun in time. The
+// thread that makes an entry dead counts it. When more than half of the queue is dead, the timer
+// sweeps it. The count is only about right: an entry that was fired a moment before is counted,
+// too.
 
-use crate::alarm;
-use crate::clock::Clock;
-use crate::gate::Gate;
+use crate::clock::alarm;
+use crate::clock::spawn::{Thread, spawn};
+use crate::clock::{Clock, Monitor};
 use crate::panic;
-use crate::pool::heap::DelayHeap;
-use crate::pool::report::EndedSchedule;
-use crate::spawn::{Thread, spawn};
-use crate::task::{OnTime, TaskRef};
-use crate::wake::Wake;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
+use crate::pool::core::Core;
+use crate::pool::lifecycle::Phase;
+use crate::pool::report::PendingTask;
+use crate::sync::deadline_queue::{DeadlineQueue, is_mostly_dead};
+use crate::sync::waiter::ClockWaiter;
+use crate::task::timed::OnTime;
+use crate::task::{Task, TaskRef};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,65 +28,41 @@ use std::time::Instant;
 
 pub(crate) enum Entry {
     Task(TaskRef, OnTime),
-    /// A schedule is due, if it still goes by the plan with this number.
-    Tick(Weak<dyn Tick>, u64),
-    /// The gate is to look who of its line could pass.
-    Ring(Weak<Gate>),
-}
-
-/// A schedule, as the pool sees it. Nothing here but `end` runs or drops anything of the user's.
-pub(crate) trait Tick: Send + Sync {
-    /// The timer's call.
-    fn tick(self: Arc<Self>, plan: u64);
-    /// Whether that call would still do something.
-    fn awaits(&self, plan: u64) -> bool;
-    /// The pool closes; gives what there was to be ended.
-    fn end(&self) -> Option<EndedSchedule>;
+    /// A gate, or a schedule as it is planned now. To wake it runs or drops no code of the user.
+    Waiter(Weak<dyn ClockWaiter>),
 }
 
 enum Message {
-    At(Instant, Entry),
-    /// Dead entries, a turned clock, another phase of the pool: look again.
-    Look,
-    /// The same, and to be dropped when that is done.
-    Answer(Sender<Never>),
+    Add(Instant, Entry),
+    /// Entries died, the clock was turned, or the phase of the pool has changed: check, and answer
+    /// the requests up to this number.
+    Check(u64),
 }
 
-/// What is never sent: that its sender is gone is the message.
-#[derive(PartialEq)]
-enum Never {}
-
-/// What the timer asks of its pool.
-pub(crate) trait Keeper: Send + 'static {
-    /// It is due. A task of which that is not wanted any more is given back.
-    fn fire(&self, task: TaskRef, what: OnTime) -> Option<TaskRef>;
-    /// Whether the pool is over, and the timer with it.
-    fn is_over(&self) -> bool;
-    /// Whether it waits for all that it has.
-    fn is_open(&self) -> bool;
-    /// Whether such a task is not waited for any more.
-    fn gives_up(&self, task: &TaskRef) -> bool;
-    /// One of these.
-    fn given_up(&self, task: TaskRef);
+/// The requests of threads that wait until the timer has checked.
+#[derive(Default)]
+struct Requests {
+    made: u64,
+    answered: u64,
+    /// The timer has ended, and answers no more.
+    is_over: bool,
 }
 
 pub(crate) struct Timer {
     clock: Clock,
     sender: Sender<Message>,
     receiver: Receiver<Message>,
-    /// How many entries the heap has, as of the last look.
+    /// How many entries the queue had after the last check.
     len: AtomicUsize,
     dead: AtomicUsize,
-    /// Whether a look for the dead is on its way.
-    asked: AtomicBool,
+    /// Whether a message is on its way that makes the thread sweep.
+    sweep_requested: AtomicBool,
+    requests: Monitor<Requests>,
     started: AtomicBool,
-    /// Whether the thread has gone, and nobody reads the channel any more.
-    over: AtomicBool,
+    /// Whether the thread has ended, and no thread reads the channel any more.
+    is_over: AtomicBool,
     thread: Mutex<Option<Thread>>,
 }
-
-/// A heap of less is not worth a sweep.
-const SWEEP_FROM: usize = 64;
 
 impl Timer {
     pub(crate) fn new(clock: Clock) -> Arc<Self> {
@@ -94,22 +73,18 @@ impl Timer {
             receiver,
             len: AtomicUsize::new(0),
             dead: AtomicUsize::new(0),
-            asked: AtomicBool::new(false),
+            sweep_requested: AtomicBool::new(false),
+            requests: Monitor::new(Requests::default()),
             started: AtomicBool::new(false),
-            over: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             thread: Mutex::new(None),
         })
     }
 
-    /// Files an entry; `keeper` is called for if the thread is still to be started.
-    pub(crate) fn at<K: Keeper>(
-        self: &Arc<Self>,
-        instant: Instant,
-        entry: Entry,
-        name: impl FnOnce() -> String,
-        keeper: impl FnOnce() -> Option<K>,
-    ) {
-        self.send(Message::At(instant, entry));
+    /// Adds an entry, and starts the thread if there is none.
+    pub(crate) fn add(self: &Arc<Self>, instant: Instant, entry: Entry, core: &Core) {
+        self.send(Message::Add(instant, entry));
+        // ORDERING: sequentially consistent; pairs with the store below, see there.
         if self.started.load(Ordering::SeqCst) {
             return;
         }
@@ -118,10 +93,14 @@ impl Timer {
             return;
         }
         // A pool that is gone has nothing to be timed.
-        let Some(keeper) = keeper() else { return };
-        // Before it runs: from its first look on it must hear of what is to be looked at.
+        let Some(core) = core.me.upgrade() else {
+            return;
+        };
+        // ORDERING: stored before the thread runs; pairs with the load in `check`. A thread that
+        // changes the phase either finds it stored and sends a message, or the new thread, which
+        // reads the phase later, finds the phase changed.
         self.started.store(true, Ordering::SeqCst);
-        match self.start(name(), keeper) {
+        match self.start(core) {
             Ok(handle) => *thread = Some(handle),
             Err(error) => {
                 self.started.store(false, Ordering::SeqCst);
@@ -132,226 +111,260 @@ impl Timer {
         }
     }
 
-    fn start<K: Keeper>(self: &Arc<Self>, name: String, keeper: K) -> io::Result<Thread> {
+    fn start(self: &Arc<Self>, core: Arc<Core>) -> io::Result<Thread> {
         let timer = self.clone();
-        spawn(&self.clock, name, None, move || timer.run(&keeper))
+        let name = format!("{}-timer", core.options.name_prefix);
+        let run = Box::new(move || timer.run(&core));
+        spawn(&self.clock, name, None, run)
     }
 
     fn send(&self, message: Message) {
-        // Cannot fail: the receiver lives beside the sender.
+        // Cannot fail: the receiver is beside the sender.
         let _ = self.sender.send(message);
-        // ORDERING: pairs with the end of `run`: either the message is emptied out there, or here.
-        if self.over.load(Ordering::SeqCst) {
+        // ORDERING: sequentially consistent, as the channel is; pairs with the end of `run`.
+        // Either that empties the channel of this message, or this call does.
+        if self.is_over.load(Ordering::SeqCst) {
             self.empty();
         }
     }
 
-    /// An entry has its task, that its pool, and that its timer: what nobody will read must not stay.
+    /// Drops messages that no thread will read. An entry has its task, the task its pool, and the
+    /// pool this timer: left in the channel, they would keep each other alive.
     fn empty(&self) {
         self.receiver.try_iter().for_each(drop);
     }
 
-    /// Waits until it has looked, and handed over what is not waited for any more. It runs nothing of the user's, so that is
-    /// soon.
-    pub(crate) fn has_looked(&self) {
-        // Through the lock: whoever starts it has done so, or failed.
+    /// Waits until the thread has checked, and has handed over the tasks that the pool gives up.
+    /// The thread runs no code of the user, so that is soon.
+    pub(crate) fn wait_for_check(&self) {
+        // Through the lock: a thread that is starting the timer has then done so, or has failed.
         if self.thread.lock().is_none() {
             return;
         }
-        let (answer, answered) = bounded(0);
-        self.send(Message::Answer(answer));
-        let looked = Arc::new(Looked(answered));
-        self.clock.wait_before(|| {
-            let weak: Weak<Looked> = Arc::downgrade(&looked);
-            weak as Weak<dyn Wake>
-        });
-        let _ = looked.0.recv();
+        let mut requests = self.requests.lock();
+        requests.made += 1;
+        let mine = requests.made;
+        drop(requests);
+        self.send(Message::Check(mine));
+        let mut requests = self.requests.lock();
+        let what = "a pool's timer";
+        self.requests
+            .wait_while(&mut requests, &self.clock, None, &what, &mut |requests| {
+                requests.answered < mine && !requests.is_over
+            });
     }
 
-    pub(crate) fn look(&self) {
-        // ORDERING: the phase was moved before, and the thread reads it after it was said to be started.
+    /// Has the thread check the queue, after the phase of the pool has changed.
+    pub(crate) fn check(&self) {
+        // ORDERING: pairs with the store in `add`; the phase was changed before.
         if self.started.load(Ordering::SeqCst) {
-            self.send(Message::Look);
+            self.send(Message::Check(0));
         }
     }
 
-    /// So many entries are dead.
-    pub(crate) fn stale(&self, entries: usize) {
+    /// So many entries have died.
+    pub(crate) fn count_dead(&self, entries: usize) {
         let dead = self.dead.fetch_add(entries, Ordering::Relaxed) + entries;
         let len = self.len.load(Ordering::Relaxed);
-        if is_due_for_sweep(dead, len) && !self.asked.swap(true, Ordering::Relaxed) {
-            self.look();
+        if is_mostly_dead(dead, len) && !self.sweep_requested.swap(true, Ordering::Relaxed) {
+            self.check();
         }
     }
 
-    /// Waits for the thread, which has been told that the pool is over.
+    /// Waits for the end of the thread. The pool is over, and the thread has been notified of
+    /// that.
     pub(crate) fn join(&self) {
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
-            // It ends by a panic only through a fault of the library's own, told by the panic hook.
+            // It ends by a panic only through a fault of the library, which the panic hook
+            // reports.
             let _ = thread.join();
         }
     }
 
-    fn run<K: Keeper>(self: Arc<Self>, keeper: &K) {
-        let mut heap = DelayHeap::new();
-        while !keeper.is_over() {
+    fn run(self: Arc<Self>, core: &Arc<Core>) {
+        let mut queue = DeadlineQueue::new();
+        while core.lifecycle.phase() != Phase::Over {
             let me = || {
                 let weak: Weak<Self> = Arc::downgrade(&self);
-                weak as Weak<dyn Wake>
+                weak as Weak<dyn ClockWaiter>
             };
-            let first = self.clock.receive(&self.receiver, heap.next(), me);
-            // In this order: what was filed before this instant is read before anything that is due by then is fired.
+            let first = self.clock.receive(&self.receiver, queue.next(), me);
+            // In this order: what was added before this instant is read before anything that is
+            // due by then is fired.
             let now = self.clock.now();
-            let filed = self.receiver.len();
-            let mut looks = false;
-            let mut answers = Vec::new();
-            for message in first
-                .into_iter()
-                .chain(self.receiver.try_iter().take(filed))
-            {
+            let sent = self.receiver.len();
+            let messages = first.into_iter().chain(self.receiver.try_iter().take(sent));
+            let mut checks = false;
+            let mut request = 0;
+            for message in messages {
                 match message {
-                    Message::At(_, Entry::Task(task, OnTime::Start)) if keeper.gives_up(&task) => {
-                        keeper.given_up(task);
+                    Message::Add(_, Entry::Task(task, OnTime::Start)) if gives_up(core, &task) => {
+                        give_up(core, task);
                     }
-                    Message::At(instant, entry) => heap.push(instant, entry),
-                    Message::Look => looks = true,
-                    Message::Answer(answer) => {
-                        looks = true;
-                        answers.push(answer);
+                    Message::Add(instant, entry) => queue.push(instant, entry),
+                    Message::Check(number) => {
+                        checks = true;
+                        request = request.max(number);
                     }
                 }
             }
-            self.fire_due(&mut heap, now, keeper);
-            if looks && !keeper.is_open() {
-                self.give_up(&mut heap, keeper);
+            self.fire_due(&mut queue, now, core);
+            if checks && core.lifecycle.phase() != Phase::Open {
+                give_up_all(&mut queue, core);
             }
-            self.sweep(&mut heap);
-            drop(answers);
+            self.sweep(&mut queue);
+            if request > 0 {
+                self.answer(request);
+            }
         }
-        drop(heap);
-        self.over.store(true, Ordering::SeqCst);
+        drop(queue);
+        // ORDERING: pairs with the load in `send`.
+        self.is_over.store(true, Ordering::SeqCst);
         self.empty();
+        self.requests.lock().is_over = true;
+        self.requests.notify_all();
     }
 
-    fn fire_due<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, now: Instant, keeper: &K) {
+    /// Answers the requests up to this number. Two of them may have been read in the other order:
+    /// what was added before the earlier one was made was also read before the later one.
+    fn answer(&self, request: u64) {
+        let mut requests = self.requests.lock();
+        requests.answered = requests.answered.max(request);
+        drop(requests);
+        self.requests.notify_all();
+    }
+
+    fn fire_due(&self, queue: &mut DeadlineQueue<Entry>, now: Instant, core: &Arc<Core>) {
         let mut dead = Vec::new();
-        while let Some(entry) = heap.pop_due(now) {
+        while let Some(entry) = queue.pop_due(now) {
             match entry {
                 Entry::Task(task, what) => {
-                    if let Some(task) = keeper.fire(task, what) {
-                        self.one_dead_less();
-                        dead.extend(last_of(task));
+                    if let Some(task) = fire(core, task, what) {
+                        self.uncount_dead();
+                        dead.extend(to_drop_elsewhere(task));
                     }
                 }
-                Entry::Ring(gate) => match gate.upgrade() {
-                    Some(gate) => gate.ring(),
-                    None => self.one_dead_less(),
+                Entry::Waiter(waiter) => match waiter.upgrade() {
+                    Some(waiter) => waiter.wake(),
+                    None => self.uncount_dead(),
                 },
-                Entry::Tick(schedule, plan) => {
-                    let schedule = schedule.upgrade();
-                    match schedule.filter(|schedule| schedule.awaits(plan)) {
-                        Some(schedule) => schedule.tick(plan),
-                        None => self.one_dead_less(),
-                    }
-                }
             }
         }
-        Self::bury(dead);
+        drop_in_background(dead);
     }
 
-    fn one_dead_less(&self) {
+    /// A dead entry has left the queue.
+    fn uncount_dead(&self) {
         let less = |dead: usize| Some(dead.saturating_sub(1));
         let _ = self
             .dead
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Drops the dead where that may be done.
-    fn bury(dead: Vec<TaskRef>) {
-        if !dead.is_empty() {
-            alarm::apart(move || dead.into_iter().for_each(panic::discard));
-        }
-    }
-
-    /// Hands out the tasks that are not waited for any more.
-    fn give_up<K: Keeper>(&self, heap: &mut DelayHeap<Entry>, keeper: &K) {
-        let given_up = heap.extract(|entry| match entry {
-            Entry::Task(task, OnTime::Start) => keeper.gives_up(task),
-            _ => false,
-        });
-        for entry in given_up {
-            if let Entry::Task(task, _) = entry {
-                keeper.given_up(task);
-            }
-        }
-    }
-
-    fn sweep(&self, heap: &mut DelayHeap<Entry>) {
-        if is_due_for_sweep(self.dead.load(Ordering::Relaxed), heap.len()) {
+    /// Drops the dead entries if more than half of the queue is dead.
+    fn sweep(&self, queue: &mut DeadlineQueue<Entry>) {
+        if is_mostly_dead(self.dead.load(Ordering::Relaxed), queue.len()) {
             self.dead.store(0, Ordering::Relaxed);
-            let dead = heap.extract(|entry| !entry.is_live());
-            let last = dead.into_iter().filter_map(Entry::last_of_a_task);
-            Self::bury(last.collect());
+            let dead = queue.extract(|entry| !entry.is_live()).into_iter();
+            let tasks = dead.filter_map(|entry| match entry {
+                Entry::Task(task, _) => to_drop_elsewhere(task),
+                Entry::Waiter(_) => None,
+            });
+            drop_in_background(tasks.collect());
         }
-        self.len.store(heap.len(), Ordering::Relaxed);
-        self.asked.store(false, Ordering::Relaxed);
+        self.len.store(queue.len(), Ordering::Relaxed);
+        self.sweep_requested.store(false, Ordering::Relaxed);
     }
 }
 
-fn is_due_for_sweep(dead: usize, len: usize) -> bool {
-    len >= SWEEP_FROM && dead > len / 2
+/// An entry of a task is due. Returns the task if the entry is dead.
+fn fire(core: &Arc<Core>, task: TaskRef, what: OnTime) -> Option<TaskRef> {
+    if what == OnTime::Start {
+        return task.start(&**core);
+    }
+    if !task.awaits(what) {
+        return Some(task);
+    }
+    // The cleanup is counted before the task is settled, so that no thread finds the pool idle in
+    // between.
+    core.lifecycle.task_added();
+    match task.on_time(what) {
+        Some(cleanup) => core.push_cleanup(cleanup),
+        None => core.withdraw(),
+    }
+    None
 }
 
-/// The task of a dead entry, if nobody else has it and something of the user's hangs on it still.
-fn last_of(task: TaskRef) -> Option<TaskRef> {
+/// Whether the pool, which is closing, cancels a task that waits for its start.
+fn gives_up(core: &Core, task: &Task) -> bool {
+    match core.lifecycle.phase() {
+        Phase::Open => false,
+        // ORDERING: as the phase.
+        Phase::Draining => task.is_fresh() && !core.waits_for_delayed.load(Ordering::SeqCst),
+        Phase::Cancelling | Phase::Over => true,
+    }
+}
+
+/// Hands over all tasks that the pool cancels.
+fn give_up_all(queue: &mut DeadlineQueue<Entry>, core: &Arc<Core>) {
+    let given_up = queue.extract(|entry| match entry {
+        Entry::Task(task, OnTime::Start) => gives_up(core, task),
+        _ => false,
+    });
+    for entry in given_up {
+        if let Entry::Task(task, _) = entry {
+            give_up(core, task);
+        }
+    }
+}
+
+fn give_up(core: &Arc<Core>, task: TaskRef) {
+    let is_fresh = task.is_fresh();
+    if !task.recall() {
+        return;
+    }
+    if is_fresh {
+        core.not_due.lock().push(PendingTask {
+            id: task.head.id(),
+            name: task.head.name(),
+            site: task.head.site,
+        });
+    }
+    core.hand_over(task);
+}
+
+/// The task of a dead entry, if dropping it here would drop closures of the user.
+fn to_drop_elsewhere(task: TaskRef) -> Option<TaskRef> {
     (Arc::strong_count(&task) == 1 && task.has_hooks()).then_some(task)
 }
 
-impl Entry {
-    fn last_of_a_task(self) -> Option<TaskRef> {
-        match self {
-            Self::Task(task, _) => last_of(task),
-            _ => None,
-        }
+fn drop_in_background(tasks: Vec<TaskRef>) {
+    if !tasks.is_empty() {
+        alarm::run_in_background(move || tasks.into_iter().for_each(panic::discard));
     }
+}
 
+impl Entry {
     fn is_live(&self) -> bool {
         match self {
             Self::Task(task, what) => task.awaits(*what),
-            Self::Ring(gate) => gate.strong_count() > 0,
-            Self::Tick(schedule, plan) => schedule
-                .upgrade()
-                .is_some_and(|schedule| schedule.awaits(*plan)),
+            Self::Waiter(waiter) => waiter.strong_count() > 0,
         }
     }
 }
 
-impl Wake for Timer {
+/// For the timer's thread.
+impl ClockWaiter for Timer {
     fn wake(self: Arc<Self>) {
-        self.send(Message::Look);
+        self.send(Message::Check(0));
     }
 
-    fn what(&self) -> String {
+    fn waits_for(&self) -> String {
         "something to time".to_owned()
     }
 
-    fn stays(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.receiver.is_empty()
-    }
-}
-
-/// Whoever waits for the timer's answer: it is that nobody can answer any more.
-struct Looked(Receiver<Never>);
-
-impl Wake for Looked {
-    fn wake(self: Arc<Self>) {}
-
-    fn what(&self) -> String {
-        "a pool's timer".to_owned()
-    }
-
-    fn stays(&self) -> bool {
-        self.0.try_recv() == Err(TryRecvError::Empty)
     }
 }

@@ -1,228 +1,286 @@
-//! A worker: the loop of one thread.
-//!
-//! Layer 3.
+//! A worker: the loop of one thread, and what a blocking body on it does to its run slot.
 
-use crate::here;
-use crate::panic::{self};
+use crate::cancel::{CancelToken, blocking};
+use crate::clock::current;
+use crate::error::Deadlock;
+use crate::panic;
+use crate::pool::builder::WorkerHook;
 use crate::pool::core::Core;
-use crate::pool::crew::Desk;
-use crate::pool::options::WorkerHook;
-use crate::pool::phase::Phase;
-use crate::pool::queue::{Item, RunQueue, Takes};
+use crate::pool::lifecycle::Phase;
+use crate::pool::queue::{Item, Tick};
 use crate::pool::worker_local;
-use crate::seat::{self};
-use crate::task::{self, Queued, Run, TaskRef};
-use crate::wake::Wake;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::pool::workers::{Back, WorkerState};
+use crate::sync::waiter::ClockWaiter;
+use crate::task::{self, Run, TaskRef};
+use std::cell::RefCell;
+use std::mem;
 use std::sync::{Arc, Weak};
 
 pub(crate) struct Worker {
     pub(crate) core: Arc<Core>,
-    pub(crate) desk: Arc<Desk>,
-    /// Where this thread's stack began, about.
-    stack_top: usize,
-    /// In a simulation: how many attempts it has begun.
-    pub(crate) begun: AtomicU64,
+    pub(crate) state: Arc<WorkerState>,
 }
 
-/// What came of a task that a worker took up.
-pub(crate) enum Performed {
-    Ran,
-    /// It waits elsewhere, and will come again.
-    Away,
-    /// Somebody else had claimed or cancelled it.
-    Gone(TaskRef),
-    /// The pool cancels: the closure is left to whoever shuts it down.
-    PoolCancels(Arc<dyn Queued>),
+thread_local! {
+    static WORKER: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// The worker that this thread is.
+pub(crate) fn here() -> Option<Arc<Worker>> {
+    WORKER
+        .try_with(|worker| worker.borrow().clone())
+        .unwrap_or(None)
+}
+
+/// Makes this thread a worker, or an ordinary thread again, for all layers.
+fn set(worker: Option<Arc<Worker>>) {
+    let stack = worker.as_ref().map(|worker| worker.state.stack.clone());
+    task::current::set_stack(stack);
+    blocking::set_worker(
+        worker
+            .clone()
+            .map(|worker| worker as Arc<dyn blocking::Worker>),
+    );
+    WORKER.with(|mine| *mine.borrow_mut() = worker);
 }
 
 impl Worker {
-    /// Runs a task and counts it, up to its retirement.
-    pub(crate) fn perform(&self, task: Arc<dyn Queued>) -> Performed {
-        if self.core.phase.get() >= Phase::Cancelling {
-            return Performed::PoolCancels(task);
-        }
-        if self.core.clock().simulated().is_some() {
-            return self.perform_told(task);
-        }
-        self.ran(task.run(self))
+    /// Whether a busy worker may take the next task without any further check.
+    #[inline]
+    fn is_undisturbed(&self) -> bool {
+        let core = &self.core;
+        core.lifecycle.phase() < Phase::Cancelling
+            && !core.run_slots.has_surplus()
+            && !self.state.mail.has_hint()
+            && !self.state.stack.is_special
     }
 
-    fn ran(&self, run: Run) -> Performed {
+    /// Runs a task whose entry was popped, and counts it.
+    fn run_popped(&self, task: TaskRef) {
+        let core = &self.core;
+        if core.lifecycle.phase() >= Phase::Cancelling {
+            return core.cancel_popped(task);
+        }
+        self.run_task(&task);
+    }
+
+    #[inline]
+    fn run_task(&self, task: &TaskRef) {
+        if !task.head.is_planned() {
+            match task.run(&self.state.stack) {
+                Run::Done => self.state.stack.done.add(),
+                _ => self.core.count_popped(task),
+            }
+            return;
+        }
+        self.run_planned(task);
+    }
+
+    #[inline(never)]
+    fn run_planned(&self, task: &TaskRef) {
+        let core = &self.core;
+        // For the trace of a simulation.
+        let is_traced = core.clock().is_simulated();
+        let attempts = is_traced.then(|| task.attempts());
+        let run = task.run(&self.state.stack);
+        if self.state.body_left(task.head.id(), &core.run_slots) {
+            core.queue.push_nudge();
+        }
         match run {
-            Run::Done(ran) => {
-                let kind = ran.kind;
-                ran.retire();
-                self.core.came_to(kind);
-                self.desk.done.add();
-                Performed::Ran
-            }
-            Run::Away => Performed::Away,
-            Run::Gone(task) => Performed::Gone(task),
+            Run::Done => self.state.stack.done.add(),
+            Run::Gone => core.count_popped(task),
+            Run::Away => self.after_move(task, attempts),
         }
     }
 
-    /// In a simulation, whose trace tells of it.
+    /// The task waits for another attempt, or in the line of a gate.
     #[cold]
-    fn perform_told(&self, queued: Arc<dyn Queued>) -> Performed {
-        let task = queued.clone().task();
-        let begun = self.begun.load(Ordering::Relaxed);
-        let run = queued.run(self);
-        let what = match &run {
-            Run::Done(ran) => Some(format!("{:?}", ran.kind)),
-            // Not if it went to a gate's line.
-            Run::Away if self.begun.load(Ordering::Relaxed) > begun => {
-                Some("goes for another attempt".to_owned())
-            }
-            Run::Away | Run::Gone(_) => None,
-        };
-        if let (Some(task), Some(what)) = (&task, what) {
-            self.core.note(&**task, || what);
+    fn after_move(&self, task: &TaskRef, attempts: Option<u32>) {
+        let core = &self.core;
+        // A task in the line of a gate has begun no attempt.
+        if attempts.is_some_and(|attempts| task.attempts() > attempts) {
+            core.note(task, &|| "goes for another attempt".to_owned());
         }
-        self.ran(run)
-    }
-
-    /// Runs a task whose ticket was read.
-    fn take_on(&self, task: Arc<dyn Queued>) {
-        match self.perform(task) {
-            Performed::Ran => {}
-            Performed::Away => {
-                // After it went: a shutdown first moves the phase and then takes what waits at the gates, so either it
-                // finds the task there, or the phase is seen here.
-                if self.core.phase.get() >= Phase::Cancelling {
-                    self.core.recall_parked();
-                }
+        // Read after the task has moved. A shutdown first moves the phase and then takes the tasks
+        // that wait at gates. So either it finds this task there, or the phase is seen here.
+        if core.lifecycle.phase() >= Phase::Cancelling {
+            for task in core.take_parked() {
+                core.cancel_popped(task);
             }
-            Performed::Gone(task) => self.core.bury(&*task),
-            Performed::PoolCancels(task) => self.core.leave_behind(task),
         }
     }
 
-    /// Looks for work until it is time to leave. Starts, and leaves, as one who looks.
+    /// Runs tasks until the thread must exit. It counts as idle at the start.
     fn work(self: &Arc<Self>) {
         let core = &self.core;
-        let mut looking = true;
-        let takes = Takes::default();
+        let mut is_idle = true;
+        let tick = Tick::default();
         loop {
-            if let Some(sim) = core.clock().simulated().filter(|_| !looking) {
-                sim.pause();
+            if !is_idle {
+                core.clock().pause();
             }
-            if self.leaves(looking) {
+            // The common case: nothing else to check, and tasks in the channel.
+            while !is_idle && self.is_undisturbed() {
+                match core.queue.try_take() {
+                    Some(task) => self.run_task(&task),
+                    None => break,
+                }
+            }
+            if self.try_exit(is_idle) {
                 return;
             }
-            let item = match self.next(looking, &takes) {
-                Some(item @ (Item::Task(_) | Item::Remains(_))) => item,
-                Some(Item::Look) => continue,
+            let item = match self.next(is_idle, &tick) {
+                Some(item @ (Item::Task(_) | Item::Cleanup(_))) => item,
+                Some(Item::Nudge) => continue,
                 None => {
-                    // What it did is told before it looks on, and the reasons to leave are weighed again once it is
-                    // known to be idle.
-                    looking = true;
-                    self.hand_in();
-                    core.seats.look_for_work();
-                    core.told();
+                    // What the worker has finished is counted before it searches. The reasons to
+                    // exit are checked again once it counts as idle.
+                    is_idle = true;
+                    self.add_finished();
+                    core.run_slots.becomes_idle();
+                    core.notify_if_idle();
                     continue;
                 }
             };
-            if std::mem::take(&mut looking) {
-                core.seats.found_work();
-                if core.seats.is_short() {
-                    core.call_spare();
+            if mem::take(&mut is_idle) {
+                core.run_slots.becomes_busy();
+                if core.run_slots.has_free() {
+                    core.start_spare_if_due();
                 }
             }
             match item {
-                Item::Task(ticket) => self.take_on(ticket.redeem()),
-                Item::Remains(remains) => core.bury_remains(remains),
-                Item::Look => {}
+                Item::Task(entry) => self.run_popped(entry.into_task()),
+                Item::Cleanup(cleanup) => core.run_cleanup(cleanup),
+                Item::Nudge => {}
             }
         }
     }
 
-    /// The next item; one who looks for work waits for it, one who was at work says that there is none.
-    fn next(self: &Arc<Self>, looking: bool, takes: &Takes) -> Option<Item> {
+    /// Takes the next item. If there is none, an idle worker waits for one, and a busy worker gets
+    /// `None`.
+    fn next(self: &Arc<Self>, is_idle: bool, tick: &Tick) -> Option<Item> {
         let (queue, clock) = (&self.core.queue, self.core.clock());
-        if let Some(ticket) = self.desk.mail.try_next() {
-            queue.pass_on_look();
-            return Some(Item::Task(ticket));
+        if let Some(entry) = self.state.mail.try_next() {
+            queue.ensure_nudge();
+            return Some(Item::Task(entry));
         }
-        let item = queue.try_pop(takes);
-        if item.is_some() || !looking {
+        let item = queue.try_pop(tick);
+        if item.is_some() || !is_idle {
             return item;
         }
-        if clock.simulated().is_none() {
-            return Some(queue.pop(takes, &self.desk.mail));
+        if !clock.is_simulated() {
+            return Some(queue.pop(tick, &self.state.mail));
         }
         clock.wait_before(|| {
             let weak: Weak<Self> = Arc::downgrade(self);
-            weak as Weak<dyn Wake>
+            weak as Weak<dyn ClockWaiter>
         });
-        let mail = self.desk.mail.take().map(Item::Task);
-        mail.or_else(|| queue.try_pop(takes)).or(Some(Item::Look))
+        let mail = self.state.mail.take().map(Item::Task);
+        mail.or_else(|| queue.try_pop(tick)).or(Some(Item::Nudge))
     }
 
-    /// Whether this thread is one too many, or the pool is over; if so it is no longer counted, nor in the crew.
-    fn leaves(&self, looking: bool) -> bool {
+    /// Exits if there is a surplus thread, or if the pool is over. Returns whether it does; then
+    /// the thread is no longer counted, nor in the list of workers.
+    fn try_exit(&self, is_idle: bool) -> bool {
         let core = &self.core;
-        let over = core.phase.get() == Phase::Over;
-        if !(over || core.seats.is_over()) {
+        let is_over = core.lifecycle.phase() == Phase::Over;
+        if !(is_over || core.run_slots.has_surplus()) {
             return false;
         }
-        // While a report finds its desk.
-        self.hand_in();
-        if !core.sign_off(&self.desk, looking) {
+        // While a report still finds this worker, and adds what it has counted.
+        self.add_finished();
+        if !core.try_exit(&self.state, is_idle) {
             return false;
         }
-        // The look that it may have read was not for it alone.
-        core.queue.pass_on_look();
-        core.told();
+        // It may have read a nudge that was not for it alone.
+        core.queue.ensure_nudge();
+        core.notify_if_idle();
         true
     }
 
-    /// Adds to the pool's count of what is done what was done here.
-    fn hand_in(&self) {
-        self.core.quiet.done(self.desk.done.take());
-    }
-
-    /// Whether more than half of this thread's stack is in use.
-    pub(crate) fn is_deep(&self) -> bool {
-        let used = self.stack_top.abs_diff(stack_position());
-        used > self.core.options.stack_size / 2
+    /// Adds the tasks that this worker has finished to the pool's count.
+    fn add_finished(&self) {
+        self.state.stack.forget_ended();
+        self.core
+            .lifecycle
+            .tasks_finished(self.state.stack.done.take());
     }
 }
 
-/// About where the stack is now.
-#[inline(never)]
-fn stack_position() -> usize {
-    let here = 0_u8;
-    std::hint::black_box(&raw const here) as usize
+impl blocking::Worker for Worker {
+    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock> {
+        let has_slot = self.state.wait_begins(for_ever);
+        if self.release_slot(for_ever, has_slot) {
+            return Ok(());
+        }
+        // The run slot was not released for this wait. If it was revoked in between, it must be
+        // released for that.
+        let is_revoked = self.state.wait_refused();
+        if has_slot && is_revoked {
+            let _ = self.core.run_slots.release(false);
+            self.core.start_spare_if_due();
+        }
+        Err(self.core.deadlock_at_bound())
+    }
+
+    fn end_blocking(&self) {
+        let (wait, back) = self.state.wait_ends(&self.core.run_slots);
+        match back {
+            Back::Slot(true) => self.core.queue.push_nudge(),
+            Back::Slot(false) => {}
+            Back::NoSlot if wait.for_ever => self.core.run_slots.end_wait_without_slot(),
+            Back::NoSlot => {}
+        }
+    }
+
+    fn has_slot(&self) -> bool {
+        self.state.has_slot()
+    }
+
+    fn token(&self) -> Option<CancelToken> {
+        self.state.stack.top().map(|task| task.attempt_token())
+    }
 }
 
-/// The life of a worker's thread.
-pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
-    here::set(core.clock().clone());
-    let worker = Arc::new(Worker {
-        core,
-        desk,
-        stack_top: stack_position(),
-        begun: AtomicU64::new(0),
-    });
-    // The hooks are no tasks, and the thread is no worker to them: what they submit comes from outside, so that no drain
-    // ends between its last look and a submission that nobody had announced.
+impl Worker {
+    /// Releases the run slot if the body has it. Returns false if no thread would be left to end
+    /// the wait; then nothing has changed.
+    fn release_slot(&self, for_ever: bool, has_slot: bool) -> bool {
+        let core = &self.core;
+        if !has_slot {
+            return !for_ever || core.run_slots.wait_without_slot().is_ok();
+        }
+        if core.run_slots.release(for_ever).is_err() {
+            return false;
+        }
+        let is_stuck = core.start_spare_if_due() && for_ever;
+        if is_stuck {
+            core.run_slots.reacquire(for_ever);
+        }
+        !is_stuck
+    }
+}
+
+/// The main function of a worker's thread.
+pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
+    current::set(core.clock().clone());
+    let worker = Arc::new(Worker { core, state });
+    // The hooks are not tasks, and while they run the thread is not a worker: what they submit
+    // comes from outside. Otherwise a drain could end although a hook is about to submit a task.
     let run_hook = |what: &str, hook: &Option<WorkerHook>| {
         if let Some(hook) = hook {
-            let index = worker.desk.index;
+            let index = worker.state.stack.index;
             worker.core.serve(|| panic::shield(what, || hook(index)));
         }
     };
     let options = &worker.core.options;
     run_hook("the on_worker_start hook", &options.on_worker_start);
-    seat::set(Some(worker.clone()));
-    task::set_host(Some(worker.clone()));
-    // User code runs in `catch` alone, so this returns unless the library itself has a fault; the stop hook is told
-    // even then.
+    set(Some(worker.clone()));
+    // User code runs only inside `catch`, so this returns unless the library has a fault. The stop
+    // hook runs even then.
     let end = panic::catch(|| worker.work());
-    task::set_host(None);
-    seat::set(None);
-    // Their drops are the user's, too. The hooks stand around them as they do around the tasks.
+    set(None);
+    // These drops are code of the user, too. Like the tasks, they run between the two hooks.
     worker.core.serve(worker_local::drop_all);
     run_hook("the on_worker_stop hook", &options.on_worker_stop);
     if let Err(payload) = end {
@@ -230,45 +288,16 @@ pub(crate) fn main(core: Arc<Core>, desk: Arc<Desk>) {
     }
 }
 
-/// In a simulation, where an idle one waits for a message; in life the parking wakes it.
-impl Wake for Worker {
+/// Used in a simulation only, where an idle worker waits for a message. Otherwise the parking wakes
+/// it.
+impl ClockWaiter for Worker {
     fn wake(self: Arc<Self>) {}
 
-    fn what(&self) -> String {
+    fn waits_for(&self) -> String {
         "a task to run".to_owned()
     }
 
-    fn stays(&self) -> bool {
-        !self.core.queue.has_message() && self.desk.mail.is_empty()
-    }
-}
-
-impl Core {
-    /// The tasks in the lines of gates, which will not be called any more.
-    pub(crate) fn take_parked(&self) -> Vec<TaskRef> {
-        let parked = std::mem::take(&mut *self.parked.lock());
-        let tasks = parked.into_values();
-        tasks.filter(|task| task.recall()).collect()
-    }
-
-    /// A worker has let a task go to a gate's line while the pool began to cancel.
-    fn recall_parked(&self) {
-        for task in self.take_parked() {
-            self.leave_behind(task.queued());
-        }
-    }
-
-    /// A worker of a cancelling pool has read a task: its closure is to be dropped by whoever shuts the pool down, if
-    /// that one is still there, or here.
-    fn leave_behind(&self, task: Arc<dyn Queued>) {
-        let mut watch = self.quiet.lock();
-        if watch.sweepers > 0 {
-            watch.left_behind.push(task);
-            drop(watch);
-            self.quiet.poke();
-            return;
-        }
-        drop(watch);
-        self.cancel_unrun(task);
+    fn is_blocked(&self) -> bool {
+        !self.core.queue.has_message() && self.state.mail.is_empty()
     }
 }

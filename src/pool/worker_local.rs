@@ -1,11 +1,14 @@
-//! A value of each worker's own.
+//! A value that each worker has of its own.
 //!
-//! Layer 3. The values lie with the thread, which belongs to one pool all its life; the worker drops them when it leaves.
+//! A thread has its values in a thread-local. It belongs to one pool all its life, and drops the
+//! values when it exits.
 //
-// A thread's values are found by key, and handed out as shares, so that nothing is borrowed while the user's code runs: a
-// body that waits inside `with` may run another one on its own stack, which uses the value too, or others. That other
-// one may also come while the first is still making the value. Then it makes one of its own, and the first to be ready
-// stays. An init that wants the very value that it makes would go on like that for ever, so who makes what is noted.
+// A value is found by its key, and handed out as an `Rc`, so that nothing is borrowed while code of
+// the user runs: a body that waits inside `with` may run another body on its own stack, which uses
+// the same value, or others. That other body may also use the value while the first is still making
+// it. Then it makes one of its own, and the value that is ready first stays. An init closure that
+// wants the value that it is making would go on like that for ever. So `making` lists which task
+// makes which value.
 
 use crate::id::TaskId;
 use crate::panic;
@@ -23,7 +26,7 @@ static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
 struct Values {
     /// In the order in which they were made.
     made: Vec<(u64, Rc<dyn Any>)>,
-    /// Which are being made, and by whom.
+    /// The values that are being made, with the task that makes each.
     making: Vec<(u64, Option<TaskId>)>,
 }
 
@@ -31,13 +34,14 @@ thread_local! {
     static VALUES: RefCell<Values> = RefCell::default();
 }
 
-/// A value of each worker's own: a connection, a parser, a buffer. From
+/// Gives each worker a value of its own: a connection, a parser, a buffer. Returned by
 /// [`ThreadPool::worker_local`](crate::ThreadPool::worker_local).
 ///
-/// Clones are the same value, and so they are passed to the tasks. Each thread of the pool, spares included, makes its
-/// value at first use and keeps it to its end, then drops it: on that thread, the last made first, after its last task
-/// and before [`on_worker_stop`](crate::PoolBuilder::on_worker_stop). So the value need be neither `Send` nor `Sync`. It
-/// outlives the `WorkerLocal`: make one for a pool's life, not one a task.
+/// A clone stands for the same values, so tasks get clones. Each thread of the pool, spares
+/// included, makes its value at first use and keeps it until it exits. It drops its values after
+/// its last task and before [`on_worker_stop`](crate::PoolBuilder::on_worker_stop), in the reverse
+/// order of their making. So a value need be neither `Send` nor `Sync`. The values outlive the
+/// `WorkerLocal`: make one per pool, not one per task.
 ///
 /// ```
 /// use millhand::ThreadPool;
@@ -77,11 +81,12 @@ impl<T: 'static> WorkerLocal<T> {
         }
     }
 
-    /// Calls `f` with this worker's value, which is made now if it is not there yet. Uses may be nested.
+    /// Calls `f` with this worker's value. The first call makes the value. Calls may be nested.
     ///
     /// # Panics
-    /// On a thread that is no worker of the pool ([`is_here`](Self::is_here) asks), and in an init closure that wants the
-    /// value that it is to make. An init that panics fails the task, and the next use tries again.
+    /// On a thread that is not a worker of the pool (see [`is_here`](Self::is_here)), and in an
+    /// init closure that wants the value that it is making. If an init closure panics, its task
+    /// fails, and the next call tries again.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -103,7 +108,7 @@ impl<T: 'static> WorkerLocal<T> {
         }
     }
 
-    /// Whether this thread is a worker of the pool, so that there is a value here or can be.
+    /// Returns whether this thread is a worker of the pool, so that `with` can be called.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -139,12 +144,12 @@ impl<T: 'static> WorkerLocal<T> {
     }
 }
 
-/// While an init runs.
+/// Exists while an init closure runs.
 struct Making;
 
 impl Making {
     fn begin<T>(key: u64) -> Self {
-        let by = (key, task::current().map(|task| task.id()));
+        let by = (key, task::current::top_id());
         let begun = VALUES.with_borrow_mut(|values| {
             let begun = values.making.contains(&by);
             if !begun {
@@ -154,7 +159,7 @@ impl Making {
         });
         assert!(
             !begun,
-            "the init closure of a WorkerLocal<{}> wants the value that it is to make",
+            "the init closure of a WorkerLocal<{}> wants the value that it is making",
             type_name::<T>()
         );
         Self
@@ -167,8 +172,8 @@ impl Drop for Making {
     }
 }
 
-/// Drops this thread's values, the last made first. Whatever their drops do, none is made meanwhile: the thread is no
-/// worker any more.
+/// Drops this thread's values in the reverse order of their making. The drops cannot make new ones,
+/// since the thread is not a worker any more.
 pub(crate) fn drop_all() {
     while let Some(value) = VALUES.with_borrow_mut(|values| values.made.pop()) {
         panic::shield("the drop of a worker's value", || drop(value));

@@ -1,23 +1,28 @@
 //! Cron expressions: times of day, in a time zone. Behind the feature `cron`.
 //!
-//! Layer 5. The crates `croner` and `jiff` know the calendar; neither is seen from outside.
+//! Layer: schedule. The crates `croner` and `jiff` know the calendar. Neither is in the public API.
 //
-// croner says that an expression is wrong, but not where. So what it refuses is taken apart: each item of each field is
-// tried alone among stars, and the first that is refused is the one to tell. It also takes a name of a month for a weekday's
-// and the other way round, or a name that touches a number for a longer number; words are looked at first, for that.
+// croner reports that an expression is wrong, but not where. So an expression that croner refuses
+// is taken apart: each item of each field is tried alone, with `*` in all other fields, and the
+// first item that is refused goes into the error.
+//
+// croner also accepts some wrong words: the name of a month in the field of the weekday and the
+// other way round, and a name next to a digit, which it reads as a longer number. So all words are
+// checked before croner reads the expression.
 
 use crate::panic;
-use crate::schedule::cron_error::{CronError, Field};
 use crate::schedule::every::{Rules, options};
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The times of a cron expression in a time zone, and the rules of a schedule: for
-/// [`TaskBuilder::cron`](crate::TaskBuilder::cron). Clones share the expression.
+/// Describes a schedule that runs at the times of a cron expression in a time zone, for
+/// [`TaskBuilder::cron`](crate::TaskBuilder::cron): the times and the rules, as plain data.
 ///
-/// Five fields: minute, hour, day of the month, month, day of the week. With six, the second comes first; with seven, the
-/// year comes last. Or a nickname: `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`.
+/// An expression has five fields: minute, hour, day of the month, month, day of the week. With six
+/// fields, the second comes first. With seven, the year also comes last. A nickname can stand for
+/// an expression: `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`.
 ///
 /// | field | allowed |
 /// | --- | --- |
@@ -26,20 +31,32 @@ use std::time::{Duration, SystemTime};
 /// | day of the month | `L`: the last; `15W`: the weekday (Monday to Friday) nearest to the 15th, in the same month; `LW`: the last weekday |
 /// | weekday | `MON#2`: the second Monday; `5L`: the last Friday |
 ///
-/// Where both day fields are given (neither is `*`), a day needs to match **one** of them, as in Unix; `+` before the weekday
-/// (`0 0 13 * +FRI`) asks for both.
+/// If both day fields are given (neither is `*`), a day must match **one** of them, as in Unix.
+/// With a `+` before the weekday (`0 0 13 * +FRI`) it must match both.
 ///
-/// # When clocks change
+/// # Daylight saving
 ///
-/// An expression with one second, one minute and one hour runs once that day: a time that is left out when clocks go forward
-/// runs at the first moment after the gap, one that comes twice when they go back runs the first time. All others go by the
-/// clock on the wall: what is left out is not run, and what comes twice is run twice. (This is how Vixie's cron does it.)
+/// An expression with one second, one minute and one hour runs once on each of its days. If its
+/// time is left out because clocks go forward, it runs at the first moment after the gap. If its
+/// time comes twice because clocks go back, it runs the first time. All other expressions follow
+/// the wall clock: a time that is left out is not run, and a time that comes twice is run twice.
+/// Vixie's cron does the same.
 ///
-/// A schedule goes by the time of day, and looks at it once a minute at the least, so it notices a clock that was set, or a
-/// machine that slept. What was leapt over counts as missed ([`missed`](Self::missed)), up to 1,000 times at once. A clock
-/// that was set back by up to three hours brings nothing back that has been run; by more, the schedule goes by the new time.
+/// # When the clock is set
 ///
-/// Zones are those of the system, or of the copy within the program where the system has none.
+/// A schedule follows the time of day, and reads it at least once per minute. So it notices that
+/// the clock was set or that the machine slept. Times that passed meanwhile count as
+/// [`missed`](Self::missed), at most 1,000 at once. If the clock is set back by up to three hours,
+/// no time runs again that has been run. If it is set back by more, the schedule follows the new
+/// time.
+///
+/// # Time zones
+///
+/// Time zones come from the system. If the system has none, a copy in the program is used.
+///
+/// # Clones
+///
+/// Clones share the expression.
 ///
 /// ```
 /// use millhand::{Cron, ThreadPool};
@@ -64,10 +81,11 @@ pub(crate) struct Times {
 }
 
 impl Cron {
-    /// Reads an expression; `zone` is a name of the IANA database.
+    /// Parses an expression. `zone` is a name of the IANA database.
     ///
     /// # Errors
-    /// The expression is wrong (the error says where, and what is allowed), it never fires, or there is no such zone.
+    /// The expression is wrong (the error says where, and what is allowed), it never fires, or
+    /// there is no such zone.
     ///
     /// ```
     /// use millhand::Cron;
@@ -95,7 +113,8 @@ impl Cron {
         })
     }
 
-    /// The first time after `time`, without jitter; `None` when none is left, as after the last of its years.
+    /// Returns the first time after `time`, without jitter. `None` if there is none, for example
+    /// after the last year of the expression.
     ///
     /// ```
     /// use millhand::Cron;
@@ -120,13 +139,13 @@ impl Cron {
 impl Times {
     /// The first time after `time`, both since 1970.
     pub(crate) fn after(&self, time: Duration) -> Option<Duration> {
-        // Whole seconds: what comes is later than these, so it is later than `time`, too.
+        // In whole seconds: a time after the second of `time` is after `time`, too.
         self.found(time.as_secs(), |pattern, start| {
             pattern.find_next_occurrence(start, false)
         })
     }
 
-    /// The last time up to `time`.
+    /// The last time that is not after `time`.
     pub(crate) fn before(&self, time: Duration) -> Option<Duration> {
         self.found(time.as_secs(), |pattern, start| {
             pattern.find_previous_occurrence(start, true)
@@ -140,7 +159,8 @@ impl Times {
     ) -> Option<Duration> {
         let start = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
         let start = start.to_zoned(self.zone.clone());
-        // The timer calls this, and every pool has but one: a fault in there must not take it along.
+        // The timer thread calls this, and a pool has only one: a panic in the calendar must not
+        // end it.
         let found = panic::catch(|| find(&self.pattern, &start)).ok()?.ok()?;
         let seconds = u64::try_from(found.timestamp().as_second()).ok()?;
         Some(Duration::from_secs(seconds))
@@ -230,13 +250,14 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     parts(text, char::is_whitespace).filter(|(_, word)| !word.is_empty())
 }
 
-/// What lies between separators, with the bytes at which it begins.
+/// The parts between separators, with the bytes at which they begin.
 fn parts(text: &str, separates: impl Fn(char) -> bool) -> impl Iterator<Item = (usize, &str)> {
     text.split(separates)
         .map(|part| (part.as_ptr() as usize - text.as_ptr() as usize, part))
 }
 
-/// The items of an expression: which field (counted with seconds and year), the item, and where it begins.
+/// The items of an expression: the number of the field (seconds are 0, years are 6), the item, and
+/// where the item begins.
 fn items(expression: &str) -> Result<Vec<(usize, &str, usize)>, CronError> {
     let fields: Vec<_> = words(expression).collect();
     if let Some((position, _)) = fields.first().filter(|(_, word)| word.starts_with('@')) {
@@ -252,7 +273,7 @@ fn items(expression: &str) -> Result<Vec<(usize, &str, usize)>, CronError> {
     Ok(items.collect())
 }
 
-/// What croner would misread: words where they do not belong, and items of nothing.
+/// Refuses what croner would misread: words in a wrong place, and empty items.
 fn check_words(expression: &str) -> Result<(), CronError> {
     if expression.trim_start().starts_with('@') {
         return Ok(());
@@ -266,6 +287,7 @@ fn check_words(expression: &str) -> Result<(), CronError> {
     Ok(())
 }
 
+/// Whether each word of an item may stand in the field, where it stands.
 fn are_known(field: usize, known: &[&str], item: &str) -> bool {
     const DAY: usize = 3;
     const WEEKDAY: usize = 5;
@@ -285,7 +307,7 @@ fn are_known(field: usize, known: &[&str], item: &str) -> bool {
         })
 }
 
-/// What in an expression is refused.
+/// Finds out why croner refuses an expression.
 fn diagnose(expression: &str) -> CronError {
     let items = match items(expression) {
         Ok(items) => items,
@@ -299,7 +321,144 @@ fn diagnose(expression: &str) -> CronError {
     let wrong = items
         .iter()
         .find(|(field, item, _)| !stands_alone(*field, item));
-    // Were each of them right alone and all together wrong, the whole would be what to look at.
+    // If each item were right alone, but not all together, the error would name the first item.
     let (field, item, position) = *wrong.unwrap_or(&items[0]);
     CronError::item(expression, &FIELDS[field], item, position)
 }
+
+/// Reports why [`Cron::parse`](crate::Cron::parse) refused an expression. The text says where the
+/// fault is, and what is allowed there.
+///
+/// ```
+/// let error = millhand::Cron::parse("*/15 9-17 * * MON-FRY", "Europe/Berlin").unwrap_err();
+/// assert_eq!(error.position(), Some(14));
+/// assert_eq!(
+///     error.to_string(),
+///     "cron expression `*/15 9-17 * * MON-FRY`: `MON-FRY` at position 14 is no day of the week: allowed are 0-7 (0 and 7 \
+///      are Sunday), SUN-SAT, `*`, `?`, lists (1,2), ranges from low to high (1-5), steps (*/2, 1-5/2), a weekday's nth \
+///      (MON#2) or last (5L) of the month, and a `+` in front where the day of the month must match, too",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronError {
+    /// The expression, or the zone.
+    text: Box<str>,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Fields(usize),
+    Nickname {
+        position: usize,
+    },
+    Item {
+        field: &'static Field,
+        item: Box<str>,
+        position: usize,
+    },
+    Never,
+    Zone,
+}
+
+/// A field of an expression: its name, and what may stand in it.
+#[derive(Debug, PartialEq, Eq)]
+struct Field {
+    name: &'static str,
+    allowed: &'static str,
+    /// The words that may stand in it.
+    words: &'static [&'static str],
+}
+
+impl CronError {
+    fn fields(expression: &str, fields: usize) -> Self {
+        Self::new(expression, Kind::Fields(fields))
+    }
+
+    fn nickname(expression: &str, position: usize) -> Self {
+        Self::new(expression, Kind::Nickname { position })
+    }
+
+    fn item(expression: &str, field: &'static Field, item: &str, position: usize) -> Self {
+        let item = item.into();
+        Self::new(
+            expression,
+            Kind::Item {
+                field,
+                item,
+                position,
+            },
+        )
+    }
+
+    fn never(expression: &str) -> Self {
+        Self::new(expression, Kind::Never)
+    }
+
+    fn zone(zone: &str) -> Self {
+        Self::new(zone, Kind::Zone)
+    }
+
+    fn new(text: &str, kind: Kind) -> Self {
+        Self {
+            text: text.into(),
+            kind,
+        }
+    }
+
+    /// Returns where in the expression the fault is, in bytes from the beginning. `None` if the
+    /// fault is not in one place.
+    ///
+    /// ```
+    /// use millhand::Cron;
+    ///
+    /// assert_eq!(Cron::parse("0 25 * * *", "UTC").unwrap_err().position(), Some(2));
+    /// assert_eq!(Cron::parse("0 0 30 2 *", "UTC").unwrap_err().position(), None); // 30 February
+    /// assert_eq!(Cron::parse("0 0 * * *", "Moon/Tycho").unwrap_err().position(), None);
+    /// ```
+    pub fn position(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Item { position, .. } | Kind::Nickname { position } => Some(position),
+            Kind::Fields(_) | Kind::Never | Kind::Zone => None,
+        }
+    }
+}
+
+impl fmt::Display for CronError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, kind } = self;
+        if *kind != Kind::Zone {
+            write!(f, "cron expression `{text}`")?;
+        }
+        match kind {
+            Kind::Fields(fields) => write!(
+                f,
+                " has {fields} fields: allowed are 5 (minute, hour, day of the month, month, day of the week), 6 (the \
+                 second before them) and 7 (the year after them)"
+            ),
+            Kind::Nickname { position } => write!(
+                f,
+                " is no nickname at position {position}: allowed are @yearly, @annually, @monthly, @weekly, @daily and \
+                 @hourly"
+            ),
+            Kind::Item {
+                field,
+                item,
+                position,
+            } => write!(
+                f,
+                ": `{item}` at position {position} is no {}: allowed are {}",
+                field.name, field.allowed
+            ),
+            Kind::Never => {
+                f.write_str(" never fires: there must be a day, from 1970 on, with the date, weekday and year that it asks for")
+            }
+            Kind::Zone => write!(
+                f,
+                "unknown time zone `{text}`: allowed are the names of the IANA database, such as `Europe/Berlin` and `UTC`"
+            ),
+        }
+    }
+}
+
+impl Error for CronError {}

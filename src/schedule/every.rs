@@ -1,42 +1,46 @@
-//! The rules of a schedule: plain data.
+//! The rules of a schedule, as plain data.
 //!
-//! Layer 5.
+//! Layer: schedule.
 
 use crate::error::InvalidTask;
 use std::time::Duration;
 
-/// What becomes of a run that is due while another still runs (or is queued, or waits for a retry: until it is over for
-/// good).
+/// Sets what happens if a run is due before another run has ended: a rule for [`Every::overlap`].
+///
+/// A run ends with its last attempt. Until then it may run, be queued, or wait for a retry.
 ///
 /// ```
 /// use millhand::{Every, Overlap, ThreadPool};
 /// use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(2)?;
-/// let (_hold, held) = millhand::promise::<()>();
-/// let held = held.share();
+/// let (_promise, promised) = millhand::promise::<()>();
+/// let promised = promised.share();
 /// let rule = Every::new(Duration::from_secs(3600)).overlap(Overlap::Queue);
-/// let slow = pool.task().every(rule).run(move || { let _ = held.wait(); })?;
+/// let slow = pool.task().every(rule).run(move || { let _ = promised.wait(); })?;
 /// assert!(slow.trigger_now()); // runs
 /// assert!(slow.trigger_now()); // waits for it
-/// assert!(!slow.trigger_now()); // is left out
+/// assert!(!slow.trigger_now()); // left out
 /// assert_eq!((slow.counts().runs, slow.counts().skips), (1, 1));
 /// # slow.cancel();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Overlap {
-    /// It is left out, and counted ([`skips`](crate::ScheduleCounts::skips)).
+    /// The run is left out, and counted as one of the [`skips`](crate::ScheduleCounts::skips).
     #[default]
     Skip,
-    /// One waits and follows at once; what is due meanwhile is left out, and counted.
+    /// The run waits, and starts as soon as the other has ended. One run at most waits. Further
+    /// runs are left out, and counted.
     Queue,
-    /// So many may run at once, 1 or more; beyond that it is left out, and counted.
+    /// At most this many runs at once, 1 or more. Further runs are left out, and counted.
     Parallel(usize),
 }
 
-/// What becomes of runs whose times have passed unnoticed: the machine slept, its clock was set, the process was stopped.
-/// One run stands for all of them and begins at once, in any case; this is about the others.
+/// Sets what happens to runs whose times have passed unnoticed: a rule for [`Every::missed`]. The
+/// machine slept, for example, or its clock was set, or the process was stopped.
+///
+/// In any case one run starts at once and stands for all of them. This rule is about the others.
 ///
 /// ```
 /// use millhand::{Every, ManualClock, Missed, ThreadPool};
@@ -46,8 +50,8 @@ pub enum Overlap {
 /// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
 /// let hour = Duration::from_secs(3600);
 /// let rule = Every::new(hour).missed(Missed::CatchUp(24));
-/// let ledger = pool.task().every(rule).run(|| println!("one line an hour"))?;
-/// clock.advance(3 * hour); // in one go
+/// let ledger = pool.task().every(rule).run(|| println!("one line per hour"))?;
+/// clock.advance(3 * hour); // in one step
 /// # let counts = loop {
 /// #     let counts = ledger.counts();
 /// #     if counts.runs == 3 && counts.running == 0 { break counts; }
@@ -59,15 +63,15 @@ pub enum Overlap {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Missed {
-    /// They are left out, and counted ([`misses`](crate::ScheduleCounts::misses)).
+    /// They are left out, and counted as [`misses`](crate::ScheduleCounts::misses).
     #[default]
     Skip,
-    /// So many of them, 1 or more, are run after all, as soon as the rule about overlap lets them; the others are left out,
-    /// and counted.
+    /// At most this many of them, 1 or more, run late, as soon as the rule about overlap permits.
+    /// The others are left out, and counted.
     CatchUp(usize),
 }
 
-/// Whether a schedule goes on after a run that panicked.
+/// Sets whether a schedule continues after a run that panicked: a rule for [`Every::on_panic`].
 ///
 /// ```
 /// use millhand::{Every, OnPanic, ThreadPool};
@@ -83,14 +87,15 @@ pub enum Missed {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnPanic {
-    /// It does. The panic is logged, counted and told as that of any task without a handle.
+    /// The schedule continues. The panic is logged, counted and reported like that of any task
+    /// without a handle.
     #[default]
     Continue,
-    /// It ends.
+    /// The schedule ends.
     Stop,
 }
 
-/// What every kind of schedule has.
+/// The rules that every kind of schedule has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) jitter: Duration,
@@ -116,7 +121,7 @@ impl Rules {
         }
     }
 
-    /// How many runs there may be at once.
+    /// How many runs may exist at once.
     pub(crate) fn width(&self) -> usize {
         match self.overlap {
             Overlap::Skip | Overlap::Queue => 1,
@@ -125,12 +130,14 @@ impl Rules {
     }
 }
 
-/// The options that `Every` and `Cron` share, for a type with a field `rules`.
+/// The options that `Every` and `Cron` share, as methods of a type with a field `rules`.
 macro_rules! options {
     () => {
-        /// Puts each run off by a random time from nothing to this, so that what is scheduled alike does not come alike. It does
-        /// not add up: the next run is planned from the planned instant. A run is never put off beyond the time of the
-        /// next. Default: none.
+        /// Puts each run off by a random time up to `jitter`, so that schedules with the same rule
+        /// do not all run at once.
+        ///
+        /// Jitter does not add up: the next run is planned from the time that was planned before. A
+        /// run is never put off beyond the time of the next run. Default: zero.
         ///
         /// ```
         /// # use millhand::Every;
@@ -143,7 +150,8 @@ macro_rules! options {
             self
         }
 
-        /// Ends the schedule after so many runs, 1 or more; those that were left out do not count. Default: no end.
+        /// Ends the schedule after this many runs, 1 or more. Runs that were left out do not count.
+        /// Default: no end.
         ///
         /// ```
         /// # use millhand::Every;
@@ -156,7 +164,8 @@ macro_rules! options {
             self
         }
 
-        /// What becomes of a run that is due while another still runs. Default: [`Overlap::Skip`](crate::Overlap::Skip).
+        /// Sets what happens if a run is due before another run has ended. Default:
+        /// [`Overlap::Skip`](crate::Overlap::Skip).
         ///
         /// ```
         /// # use millhand::{Every, Overlap};
@@ -169,7 +178,8 @@ macro_rules! options {
             self
         }
 
-        /// What becomes of runs whose times have passed unnoticed. Default: [`Missed::Skip`](crate::Missed::Skip).
+        /// Sets what happens to runs whose times have passed unnoticed. Default:
+        /// [`Missed::Skip`](crate::Missed::Skip).
         ///
         /// ```
         /// # use millhand::{Every, Missed};
@@ -182,7 +192,8 @@ macro_rules! options {
             self
         }
 
-        /// Whether to go on after a panic. Default: [`OnPanic::Continue`](crate::OnPanic::Continue).
+        /// Sets whether the schedule continues after a run that panicked. Default:
+        /// [`OnPanic::Continue`](crate::OnPanic::Continue).
         ///
         /// ```
         /// # use millhand::{Every, OnPanic};
@@ -199,10 +210,12 @@ macro_rules! options {
 #[cfg(feature = "cron")]
 pub(crate) use options;
 
-/// At which intervals a schedule runs, and by which rules: plain data, for [`TaskBuilder::every`](crate::TaskBuilder::every).
+/// Describes a schedule that runs at fixed intervals, for
+/// [`TaskBuilder::every`](crate::TaskBuilder::every): the period and the rules, as plain data.
 ///
-/// The first run is due a period from now ([`start_in`](Self::start_in) says otherwise), and each other a period after the
-/// time when the one before was *planned*: late starts do not add up. Nonsense is refused when the schedule is made, as
+/// The first run is due one period from now; [`start_in`](Self::start_in) changes that. Each
+/// further run is due one period after the time for which the run before it was *planned*, so late
+/// starts do not add up. Invalid values are refused when the schedule is made, as
 /// [`Rejection::Invalid`](crate::Rejection::Invalid).
 ///
 /// ```
@@ -210,10 +223,10 @@ pub(crate) use options;
 /// use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(1)?;
-/// let (tell, told) = std::sync::mpsc::channel();
+/// let (sender, receiver) = std::sync::mpsc::channel();
 /// let rule = Every::new(Duration::from_millis(10)).start_in(Duration::ZERO).times(3);
-/// pool.task().name("tick").every(rule).run(move || { let _ = tell.send("tick"); })?;
-/// assert_eq!(told.iter().collect::<Vec<_>>(), ["tick"; 3]); // then the body is dropped
+/// pool.task().name("tick").every(rule).run(move || { let _ = sender.send("tick"); })?;
+/// assert_eq!(receiver.iter().collect::<Vec<_>>(), ["tick"; 3]); // then the body is dropped
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,7 +239,7 @@ pub struct Every {
 }
 
 impl Every {
-    /// At a fixed rate, once a period, which must be longer than zero.
+    /// Runs at a fixed rate, once per period. The period must be longer than zero.
     ///
     /// ```
     /// use millhand::{Every, InvalidTask, Rejection, ThreadPool};
@@ -246,7 +259,7 @@ impl Every {
         }
     }
 
-    /// Counts the period from the end of a run (of its last attempt) to the next one's start.
+    /// Counts the period from the end of a run (of its last attempt) to the start of the next run.
     ///
     /// ```
     /// # use millhand::Every;
@@ -259,7 +272,7 @@ impl Every {
         self
     }
 
-    /// When the first run is due, from now; zero is at once. Default: the period.
+    /// Sets when the first run is due, counted from now. Zero: at once. Default: the period.
     ///
     /// ```
     /// # use millhand::Every;

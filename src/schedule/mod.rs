@@ -1,23 +1,21 @@
-//! Schedules: rules for when a task is submitted again and again, and what carries them out.
+//! Schedules: rules that submit a task again and again, and what carries the rules out.
 
-mod answer;
-mod beat;
+mod builder;
 #[cfg(feature = "cron")]
 mod cron;
-#[cfg(feature = "cron")]
-mod cron_error;
 mod every;
-mod handle;
-mod run;
-mod series;
-mod shell;
+mod outcome;
+mod planner;
+mod recurrence;
+mod runner;
+#[allow(clippy::module_inception)] // The folder is about schedules, and this file is the handle.
+mod schedule;
+mod timeline;
 
-pub use answer::Answer;
+pub use builder::ScheduleBuilder;
 #[cfg(feature = "cron")]
-pub use cron::Cron;
-#[cfg(feature = "cron")]
-pub use cron_error::CronError;
+pub use cron::{Cron, CronError};
 pub use every::{Every, Missed, OnPanic, Overlap};
-pub use handle::Schedule;
-pub use run::ScheduleBuilder;
-pub use series::ScheduleCounts;
+pub use outcome::Answer;
+pub use planner::ScheduleCounts;
+pub use schedule::Schedule;

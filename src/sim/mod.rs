@@ -1,12 +1,14 @@
-//! The simulation: threads that run one at a time, and a time that passes only when none of them can go on.
+//! Simulations: threads that run one at a time, and time that moves only when none of them can go
+//! on. Without the feature `simulation`, `lib.rs` takes `disabled.rs` in place of this folder.
 
-mod baton;
-mod hand;
-mod stuck;
+mod deadlock;
+mod join;
+mod scheduler;
+mod simulator;
+mod token;
 mod trace;
-mod turns;
-mod world;
 
 pub use trace::TraceEntry;
 
-pub(crate) use world::{Enlisted, Pool, Sim, here, pause, poll};
+pub(crate) use join::SimJoinHandle;
+pub(crate) use simulator::{NoteText, PoolGuard, Simulator, current, pause, poll};

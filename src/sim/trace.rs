@@ -1,21 +1,21 @@
-//! What a simulation tells of what happened in it: plain data.
-//!
-//! Layer 0.
+//! What happened in a simulation, in order: plain data.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One that happened in a simulation; see [`Simulation::trace`](crate::Simulation::trace).
+/// One event of a simulation, for tests that compare runs; see
+/// [`Simulation::trace`](crate::Simulation::trace).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceEntry {
-    /// When, counted from the simulation's beginning.
+    /// When it happened, counted from the start of the simulation.
     pub at: Duration,
-    /// The thread's name; `owner` is the one that made the simulation, `clock` the clock itself.
+    /// The name of the thread. `owner` is the thread that made the simulation, `clock` is the
+    /// clock.
     pub thread: Arc<str>,
-    /// What.
+    /// What happened.
     pub what: String,
 }
 
@@ -26,11 +26,11 @@ impl fmt::Display for TraceEntry {
     }
 }
 
-/// All of them, in order.
 #[derive(Default)]
 pub(crate) struct Trace {
     entries: Vec<TraceEntry>,
-    /// The tasks that were named, by their ids, in the order of their appearance: an id is another one in each run.
+    /// The tasks that the trace names, by id, numbered in the order of their appearance. An id is
+    /// another one in each run.
     tasks: HashMap<u64, usize>,
 }
 

@@ -1,37 +1,38 @@
-//! What the submitter holds: the way to a task's outcome.
+//! What the submitter has: a handle to wait for the task's outcome and take it.
 //!
-//! Layer 2.
+//! Layer: task.
 
-use crate::aftermath::Outcome;
 use crate::cancel::CancelToken;
+use crate::clock;
 use crate::error::{JoinError, TaskError};
-use crate::event::Summary;
-use crate::extras;
-use crate::here;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::sim;
-use crate::task::any::{AnyTask, CancelOutcome, Joinable, TaskRef, TaskState};
-use crate::task::cell::discard_outcome;
-use crate::task::context;
+use crate::task::Summary;
+use crate::task::options::{Callback, callback};
+use crate::task::task::{CancelOutcome, TaskRef, TaskState, TaskWeak};
+use crate::task::wait::{deadline, wait_for, wait_on};
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The handle of a task: waits for it, takes its outcome, cancels it.
+/// Waits for a task, takes its outcome, or cancels it.
 ///
-/// The outcome is `Result<T, TaskError>`: what the body returned, or why there is nothing. Dropping the handle lets
-/// the task run on by itself; [`cancel_on_drop`](Self::cancel_on_drop) asks otherwise.
+/// The outcome is `Result<T, TaskError>`: what the body returned, or why there is no value. If the
+/// handle is dropped, the task runs on without it. [`cancel_on_drop`](Self::cancel_on_drop) changes
+/// that.
 ///
-/// **Waiting on a worker.** A body may wait for other tasks: it gives up its seat meanwhile, and an untimed wait for a
-/// task that is still queued in the same pool runs that task right there. A wait that could never end is answered with
-/// [`TaskError::WouldDeadlock`].
+/// **Waiting on a worker.** A body may wait for other tasks. It releases its run slot while it
+/// waits. An untimed wait for a task that is still queued in the same pool runs that task on the
+/// waiter's stack. A wait that could never end returns [`TaskError::WouldDeadlock`].
 ///
-/// A handle is a [`Future`] too, for code that has an executor of its own; millhand brings none.
+/// A handle is also a [`Future`], for programs that have an executor. millhand has none.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(2)?;
@@ -39,14 +40,117 @@ use std::time::{Duration, Instant};
 /// assert_eq!(handle.join().unwrap(), 42);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
+///
+/// A handle cannot be converted to a handle of a subtype or supertype:
+///
+/// ```compile_fail,E0308
+/// use millhand::TaskHandle;
+///
+/// fn coerce(handle: TaskHandle<for<'a> fn(&'a u8)>) -> TaskHandle<fn(&'static u8)> {
+///     handle
+/// }
+/// ```
 #[must_use = "dropping the handle lets the task run on unobserved: `execute` says so"]
 pub struct TaskHandle<T> {
-    /// `None` only inside the calls that consume the handle.
-    task: Option<Arc<dyn Joinable<T>>>,
+    held: Held,
+    /// Invariant, since the value is found by its exact type: a handle whose type could be changed
+    /// to that of a subtype would lose it.
+    value: PhantomData<fn(T) -> T>,
+}
+
+/// A handle without the type of its value: the part that is compiled once.
+pub(crate) struct Held {
+    /// `None` once the outcome was taken.
+    task: Option<TaskRef>,
     cancel_on_drop: bool,
 }
 
-/// What all handles of a task can do without its outcome.
+impl Held {
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.task
+            .as_ref()
+            .expect("only calls that consume the handle take it")
+    }
+
+    /// Waits for the outcome and takes it. If the wait fails, the task stays, and the drop of the
+    /// handle detaches it.
+    fn join(&mut self, into: &mut dyn Any) -> Result<(), TaskError> {
+        clock::pause();
+        let task = self.task();
+        if !task.head.is_settled() {
+            wait_on(task, None)?;
+        }
+        self.take(into)
+    }
+
+    /// Takes the outcome of a task that has settled.
+    #[inline]
+    fn take(&mut self, into: &mut dyn Any) -> Result<(), TaskError> {
+        match self.task.take() {
+            Some(task) if !task.is_taken() => task.take(into),
+            _ => taken_before(),
+        }
+    }
+
+    /// Waits for the outcome. `None` if it is not there in time.
+    fn join_timeout(
+        &mut self,
+        timeout: Duration,
+        into: &mut dyn Any,
+    ) -> Option<Result<(), TaskError>> {
+        match wait_for(self.task(), deadline(self.task(), timeout)) {
+            Ok(true) => Some(self.take(into)),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, into: &mut dyn Any) -> Poll<Result<(), TaskError>> {
+        let task = self.task();
+        if task.poll(cx.waker()).is_pending() {
+            return Poll::Pending;
+        }
+        assert!(
+            !task.is_taken(),
+            "a TaskHandle was polled after it was ready"
+        );
+        Poll::Ready(task.take_and_stay(into))
+    }
+}
+
+#[cold]
+fn taken_before() -> ! {
+    panic!("the outcome was taken before, by polling the handle")
+}
+
+impl Held {
+    pub(crate) fn fields(&self, out: &mut fmt::DebugStruct<'_, '_>) {
+        let Self {
+            task,
+            cancel_on_drop,
+        } = self;
+        if let Some(task) = task {
+            out.field("id", &task.head.id())
+                .field("name", &task.head.name())
+                .field("state", &task.state());
+        }
+        out.field("cancel_on_drop", cancel_on_drop);
+    }
+}
+
+impl Drop for Held {
+    /// The last handle is gone.
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            if self.cancel_on_drop {
+                task.cancel(CancelReason::Dropped);
+            }
+            task.detach(None);
+        }
+    }
+}
+
+/// The methods that all handles of a task have and that do not need its outcome.
 macro_rules! face {
     () => {
         /// The task's id.
@@ -59,7 +163,7 @@ macro_rules! face {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         pub fn id(&self) -> TaskId {
-            self.task().id()
+            self.task().head.id()
         }
 
         /// The task's name, if it was given one.
@@ -71,7 +175,7 @@ macro_rules! face {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         pub fn name(&self) -> Option<Arc<str>> {
-            self.task().name()
+            self.task().head.name()
         }
 
         /// Where the task was submitted.
@@ -83,7 +187,7 @@ macro_rules! face {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         pub fn site(&self) -> &'static std::panic::Location<'static> {
-            self.task().site()
+            self.task().head.site
         }
 
         /// Where the task is now.
@@ -111,8 +215,8 @@ macro_rules! face {
             self.state() == TaskState::Finished
         }
 
-        /// The authority to cancel this task, apart from its result; made at first use. Cancelling the token cancels
-        /// the task.
+        /// A token that can cancel this task, and that has no access to its result. It is made at
+        /// first use. Cancelling the token cancels the task.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
@@ -123,22 +227,22 @@ macro_rules! face {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         pub fn token(&self) -> CancelToken {
-            self.task().clone().token()
+            self.task().token()
         }
 
-        /// Cancels the task with [`CancelReason::User`], and says what that did. Never waits.
+        /// Cancels the task with [`CancelReason::User`], and returns what that did. Never waits.
         ///
-        /// A queued task is settled here and now, and its closure is dropped on this thread. A running one is asked to
-        /// stop, and what its body returns stands.
+        /// A queued task is settled by this call, which also drops its closure. A running task is
+        /// asked to stop, and what its body returns is still its outcome.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
-        /// let (tell, told) = std::sync::mpsc::channel();
+        /// let (sender, receiver) = std::sync::mpsc::channel();
         /// let handle = pool.submit(move || {
-        ///     tell.send(()).unwrap();
+        ///     sender.send(()).unwrap();
         ///     while !millhand::is_cancelled() { std::hint::spin_loop() }
         /// });
-        /// told.recv()?; // it runs
+        /// receiver.recv()?; // it runs
         /// assert_eq!(handle.cancel(), millhand::CancelOutcome::Requested);
         /// assert!(handle.join().is_ok());
         /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -150,8 +254,8 @@ macro_rules! face {
         /// Waits until the outcome is there.
         ///
         /// # Errors
-        /// [`TaskError::WouldDeadlock`] for a wait that could never end, [`TaskError::Forked`] in a forked child; never
-        /// the task's own error.
+        /// [`TaskError::WouldDeadlock`] for a wait that could never end, [`TaskError::Forked`] in
+        /// a forked child; never the task's own error.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
@@ -164,8 +268,8 @@ macro_rules! face {
             wait_for(self.task(), None).map(drop)
         }
 
-        /// Waits until the outcome is there, `timeout` long at most (one that overflows the clock means for ever), and
-        /// says whether it is.
+        /// Waits until the outcome is there, for at most `timeout`. Returns whether it is there. A
+        /// timeout that overflows the clock means for ever.
         ///
         /// # Errors
         /// As [`wait`](Self::wait).
@@ -185,29 +289,70 @@ macro_rules! face {
 pub(crate) use face;
 
 impl<T> TaskHandle<T> {
-    pub(crate) fn new(task: Arc<dyn Joinable<T>>) -> Self {
-        Self {
+    pub(crate) fn new(task: TaskRef) -> Self {
+        let held = Held {
             task: Some(task),
             cancel_on_drop: false,
+        };
+        Self {
+            held,
+            value: PhantomData,
         }
     }
 
-    fn task(&self) -> &Arc<dyn Joinable<T>> {
-        self.task.as_ref().expect("only consuming calls take it")
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.held.task()
     }
 
-    /// For the calls that consume the handle: what is taken here its drop no longer lets go.
-    fn take_task(&mut self) -> Arc<dyn Joinable<T>> {
-        self.task.take().expect("only consuming calls take it")
+    /// From now on dropping the handle cancels the task, with [`CancelReason::Dropped`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| millhand::sleep(std::time::Duration::from_secs(3600))).cancel_on_drop();
+    /// drop(handle); // and the pool, dropped next, need not wait for an hour
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.held.cancel_on_drop = true;
+        self
+    }
+
+    /// Calls `f` with a [`Summary`] once the task has finished: on the thread that ran or cancelled
+    /// it, or on this thread if it has finished before. `f` should be short, since a worker waits
+    /// for it. A panic in it is logged.
+    ///
+    /// The callback stays registered when the handle or the returned [`OnFinish`] is dropped.
+    /// [`OnFinish::remove`] removes it.
+    ///
+    /// ```
+    /// use millhand::OutcomeKind;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let handle = pool.submit(|| 1);
+    /// handle.on_finish(move |summary| sender.send(summary.outcome).unwrap());
+    /// assert_eq!(receiver.recv()?, OutcomeKind::Completed);
+    /// # drop(handle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_finish(&self, f: impl FnOnce(&Summary) + Send + 'static) -> OnFinish {
+        OnFinish::register(self.task(), callback(f))
+    }
+
+    pub(crate) fn into_held(self) -> Held {
+        self.held
     }
 
     face!();
+}
 
+impl<T: 'static> TaskHandle<T> {
     /// Waits for the outcome and takes it.
     ///
     /// # Errors
-    /// The task's own: it panicked, was cancelled, was not taken. Or the wait's: [`TaskError::WouldDeadlock`] for one
-    /// that could never end, [`TaskError::Forked`] in a forked child; the task then runs on by itself.
+    /// Either the task's: it panicked, was cancelled, or was not accepted. Or the wait's:
+    /// [`TaskError::WouldDeadlock`] if it could never end, [`TaskError::Forked`] in a forked child.
+    /// Then the task runs on without the handle.
     ///
     /// # Panics
     /// When the outcome was taken before, by polling the handle as a future.
@@ -222,14 +367,11 @@ impl<T> TaskHandle<T> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn join(mut self) -> Result<T, TaskError> {
-        let task = self.take_task();
-        match wait_for(&task, None) {
-            Ok(_) => take(&*task),
-            Err(error) => {
-                self.task = Some(task); // for the drop
-                Err(error)
-            }
-        }
+        let mut value = None;
+        self.held.join(&mut value)?;
+        // The task is taken out, so nothing is left to be dropped.
+        mem::forget(self);
+        Ok(taken(value))
     }
 
     /// Takes the outcome if it is there. Never waits.
@@ -250,20 +392,19 @@ impl<T> TaskHandle<T> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn try_join(mut self) -> Result<Result<T, TaskError>, Self> {
-        match self.task().take() {
-            Some(outcome) => {
-                self.task = None;
-                Ok(outcome)
-            }
-            None => Err(self),
+        if !self.is_finished() {
+            return Err(self);
         }
+        let mut value = None;
+        Ok(self.held.take(&mut value).map(|()| taken(value)))
     }
 
-    /// Waits for the outcome, `timeout` long at most (counted from the call; one that overflows the clock means for
-    /// ever), and takes it.
+    /// Waits for the outcome for at most `timeout`, and takes it. The timeout counts from the call.
+    /// One that overflows the clock means for ever.
     ///
     /// # Errors
-    /// The handle, when the task has not finished in time. Other errors are inside, as [`join`](Self::join) has them.
+    /// The handle, when the task has not finished in time. Other errors are inside, as
+    /// [`join`](Self::join) has them.
     ///
     /// # Panics
     /// As [`join`](Self::join).
@@ -277,76 +418,22 @@ impl<T> TaskHandle<T> {
     /// assert_eq!(handle.join_timeout(Duration::from_secs(60)).unwrap().unwrap(), 5);
     /// ```
     pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, TaskError>, Self> {
-        let task = self.take_task();
-        let outcome = match wait_for(&task, deadline(&task, timeout)) {
-            Ok(true) => return Ok(take(&*task)),
-            Ok(false) => None,
-            Err(error) => Some(Err(error)),
-        };
-        self.task = Some(task);
-        outcome.ok_or(self)
-    }
-
-    /// From now on dropping the handle cancels the task, with [`CancelReason::Dropped`].
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let handle = pool.submit(|| millhand::sleep(std::time::Duration::from_secs(3600))).cancel_on_drop();
-    /// drop(handle); // and the pool, dropped next, need not wait for an hour
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    pub fn cancel_on_drop(mut self) -> Self {
-        self.cancel_on_drop = true;
-        self
-    }
-
-    /// Calls `callback` with a [`Summary`] once the task has finished: on the thread that ran or cancelled it, or
-    /// here and now if it has finished already. It should be short, since a worker waits for it; a panic in it is
-    /// logged.
-    ///
-    /// The callback stays when the handle or what is returned here is dropped; [`OnFinish::remove`] takes it out.
-    ///
-    /// ```
-    /// use millhand::OutcomeKind;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// let handle = pool.submit(|| 1);
-    /// handle.on_finish(move |summary| tell.send(summary.outcome).unwrap());
-    /// assert_eq!(told.recv()?, OutcomeKind::Completed);
-    /// # drop(handle);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn on_finish(&self, callback: impl FnOnce(&Summary) + Send + 'static) -> OnFinish
-    where
-        T: 'static,
-    {
-        match self.task().on_finish(extras::callback(callback)) {
-            Ok(key) => {
-                let task = self.task().clone().as_any_task();
-                OnFinish {
-                    place: Some((Arc::downgrade(&task), key)),
-                }
-            }
-            Err((callback, summary)) => {
-                panic::shield("an on_finish callback", || callback(&summary));
-                OnFinish { place: None }
-            }
+        let mut value = None;
+        match self.held.join_timeout(timeout, &mut value) {
+            Some(result) => Ok(result.map(|()| taken(value))),
+            None => Err(self),
         }
-    }
-
-    pub(crate) fn as_task(&self) -> TaskRef {
-        self.task().clone().as_any_task()
-    }
-
-    /// The task, and whether dropping what holds it cancels it.
-    pub(crate) fn into_parts(mut self) -> (Arc<dyn Joinable<T>>, bool) {
-        (self.take_task(), self.cancel_on_drop)
     }
 }
 
-impl<T, E> TaskHandle<Result<T, E>> {
-    /// Waits for the outcome of a body that returns a `Result`, with both kinds of failure in one error.
+/// The value that a settled task has put in place.
+pub(crate) fn taken<T>(value: Option<T>) -> T {
+    value.expect("a task that completed has a value of its handle's type")
+}
+
+impl<T: 'static, E: 'static> TaskHandle<Result<T, E>> {
+    /// Waits for the outcome of a body that returns a `Result`, with both kinds of failure in one
+    /// error.
     ///
     /// # Errors
     /// [`JoinError::Failed`] with the body's error, [`JoinError::Task`] with the task's.
@@ -368,102 +455,63 @@ impl<T, E> TaskHandle<Result<T, E>> {
     }
 }
 
-/// Waits for a task, or runs it here if it is this worker's own pool's and still queued; says whether it is settled.
-/// A task is waited for by its pool's clock, a promise by that of this thread.
-pub(crate) fn deadline<A: AnyTask + ?Sized>(task: &Arc<A>, timeout: Duration) -> Option<Instant> {
-    here::clock_of(task.owner()).deadline(timeout)
-}
-
-pub(crate) fn wait_for<A: AnyTask + ?Sized>(
-    task: &Arc<A>,
-    deadline: Option<Instant>,
-) -> Result<bool, TaskError> {
-    sim::pause();
-    let state = task.state();
-    // Timed waits run nothing: what they ran might take longer than they may.
-    if state == TaskState::Finished
-        || (deadline.is_none() && state == TaskState::Queued && run_here(task))
-    {
-        return Ok(true);
-    }
-    task.clone().wait(deadline)
-}
-
-/// Runs a queued task on this worker's stack if it may; says whether it did.
-pub(crate) fn run_here<A: AnyTask + ?Sized>(task: &Arc<A>) -> bool {
-    context::host().is_some_and(|host| {
-        let task: TaskRef = task.clone().as_any_task();
-        host.run_here(&task)
-    })
-}
-
-fn take<T>(task: &dyn Joinable<T>) -> Outcome<T> {
-    task.take()
-        .expect("the outcome was taken before, by polling the handle")
-}
-
-impl<T> Future for TaskHandle<T> {
+impl<T: 'static> Future for TaskHandle<T> {
     type Output = Result<T, TaskError>;
 
     /// # Panics
     /// When polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.task()
-            .take_or_wake(cx.waker())
-            .map(|outcome| outcome.expect("a TaskHandle was polled after it was ready"))
-    }
-}
-
-impl<T> Drop for TaskHandle<T> {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            let_go(&*task, self.cancel_on_drop);
-        }
-    }
-}
-
-/// The last handle is gone.
-pub(super) fn let_go<T>(task: &dyn Joinable<T>, cancel: bool) {
-    if cancel {
-        task.cancel(CancelReason::Dropped);
-    }
-    if let Some(outcome) = task.detach() {
-        discard_outcome(outcome);
+        let mut value = None;
+        let polled = self.held.poll(cx, &mut value);
+        polled.map(|result| result.map(|()| taken(value)))
     }
 }
 
 impl<T> fmt::Debug for TaskHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            task,
-            cancel_on_drop,
-        } = self;
-        let mut out = f.debug_struct("TaskHandle");
-        if let Some(task) = task {
-            out.field("id", &task.id())
-                .field("name", &task.name())
-                .field("state", &task.state());
-        }
-        out.field("cancel_on_drop", cancel_on_drop).finish()
+        let Self { held, value: _ } = self;
+        fmt::Debug::fmt(held, f)
     }
 }
 
-/// A callback's place on its task; from [`TaskHandle::on_finish`].
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("TaskHandle");
+        self.fields(&mut out);
+        out.finish()
+    }
+}
+
+/// Removes a callback of a task again. Returned by [`TaskHandle::on_finish`].
 ///
 /// ```
 /// let (promise, handle) = millhand::promise();
-/// let (tell, told) = std::sync::mpsc::channel();
-/// let place = handle.on_finish(move |_| tell.send(()).unwrap());
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// let place = handle.on_finish(move |_| sender.send(()).unwrap());
 /// assert!(place.remove());
 /// promise.complete(1).unwrap();
-/// assert!(told.recv().is_err()); // it was not called
+/// assert!(receiver.recv().is_err()); // it was not called
 /// ```
 pub struct OnFinish {
-    place: Option<(Weak<dyn AnyTask>, u64)>,
+    place: Option<(TaskWeak, u64)>,
 }
 
 impl OnFinish {
-    /// Takes the callback out again and drops it; says whether it was still there. One that runs just now runs on.
+    /// Registers a callback, or calls it here if the task has finished.
+    fn register(task: &TaskRef, callback: Callback) -> Self {
+        match task.on_finish(callback) {
+            Ok(key) => Self {
+                place: Some((Arc::downgrade(task), key)),
+            },
+            Err((callback, summary)) => {
+                panic::shield("an on_finish callback", || callback(&summary));
+                Self { place: None }
+            }
+        }
+    }
+
+    /// Removes the callback and drops it. Returns whether it was still registered. A callback that
+    /// runs at this moment is not stopped.
     ///
     /// ```
     /// let (promise, handle) = millhand::promise();
@@ -472,9 +520,11 @@ impl OnFinish {
     /// assert!(!place.remove()); // it was called already
     /// ```
     pub fn remove(self) -> bool {
-        let callback = self
-            .place
-            .and_then(|(task, key)| task.upgrade()?.remove_callback(key));
+        let callback = self.place.and_then(|(task, key)| {
+            task.upgrade()?
+                .head
+                .peek(|extras| extras.remove_callback(key))?
+        });
         let removed = callback.is_some();
         panic::discard(callback);
         removed

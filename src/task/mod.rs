@@ -1,34 +1,39 @@
-//! One task: its work, its cell, its course, its handle, and what its body can ask.
+//! One task: its body, its state, its options, how it runs, its handles, and what its body can ask.
 
-mod any;
-mod behind;
-mod cell;
-mod context;
-mod course;
+pub(crate) mod after;
+pub(crate) mod body;
+pub(crate) mod current;
+mod deadlock;
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/double.rs"]
+pub(crate) mod double;
 mod handle;
-mod job;
+mod head;
+pub(crate) mod options;
+mod outcome;
+pub(crate) mod pool;
 mod promise;
 mod retry;
 mod run;
 mod shared;
-mod time;
-mod work;
+mod summary;
+#[allow(clippy::module_inception)] // The folder is about tasks, and this file is the type.
+mod task;
+pub(crate) mod timed;
+mod wait;
 
-pub use any::{CancelOutcome, TaskState};
-pub use context::{Current, check, checkpoint, current, is_cancelled, sleep};
+pub use current::{check, checkpoint, is_cancelled, sleep};
 pub use handle::{OnFinish, TaskHandle};
 pub use promise::{Promise, promise};
 pub use shared::SharedHandle;
+pub use summary::{OutcomeKind, Summary};
+pub use task::{CancelOutcome, TaskState};
 
-pub(crate) use any::{
-    AnyTask, Dismissed, Home, Joinable, OnTime, Plan, Policy, Queued, Rank, Remains, Run, Stage,
-    TaskRef,
-};
-pub(crate) use cell::Cell;
-pub(crate) use context::{Frames, Host, host, is_worker_of, set_host, token_here};
-pub(crate) use course::set_out;
-pub(crate) use handle::{deadline, face, run_here, wait_for};
-pub(crate) use job::{Job, stand_in};
+pub(crate) use current::is_worker_of;
+pub(crate) use handle::face;
+pub(crate) use head::Head;
 pub(crate) use promise::settled;
-pub(crate) use retry::{RetryWork, Rules};
-pub(crate) use work::{Facts, Failure, FallibleWork, PassingWork, PlainWork, Work};
+pub(crate) use retry::Rules;
+pub(crate) use run::Run;
+pub(crate) use task::{Task, TaskRef};
+pub(crate) use wait::{deadline, run_here, wait_for};

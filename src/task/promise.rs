@@ -1,59 +1,57 @@
-//! A handle that is settled by hand.
+//! A task that code of the user settles by hand: a promise and its handle.
 //!
-//! Layer 2.
+//! Layer: task.
 
-use crate::aftermath::Outcome;
 use crate::error::TaskError;
-use crate::extras::Extras;
-use crate::fork;
-use crate::panic::Payload;
+use crate::process;
 use crate::reason::CancelReason;
-use crate::task::any::{AnyTask, TaskState};
-use crate::task::cell::Cell;
+use crate::task::OutcomeKind;
+use crate::task::body::ByHand;
 use crate::task::handle::TaskHandle;
-use crate::task::work::Work;
+use crate::task::head::Head;
+use crate::task::options::Extras;
+use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// Stands where a closure would: nothing ever runs it, since no worker's tag is on its cell.
-struct ByHand<T>(PhantomData<fn() -> T>);
-
-impl<T: Send + 'static> Work for ByHand<T> {
-    type Output = T;
-
-    fn attempt(self) -> (Result<T, Payload>, Option<Self>) {
-        unreachable!("a promise is in no queue and has no pool")
-    }
-}
-
-fn cell<T: Send + 'static>(
-    owner: u32,
-    site: &'static Location<'static>,
-    name: Option<Arc<str>>,
-) -> Arc<Cell<ByHand<T>>> {
-    let extras = name.map(|name| Extras::new(Some(name), None, None));
-    Cell::new(owner, site, ByHand(PhantomData), extras, false)
-}
-
-/// A handle that is settled from the start; what continues it does so on that pool.
+/// A handle that is settled from the start. Its continuations run on the pool with the tag `owner`.
 pub(crate) fn settled<T: Send + 'static>(
     owner: u32,
     site: &'static Location<'static>,
     name: Option<Arc<str>>,
-    outcome: Outcome<T>,
+    outcome: Result<T, TaskError>,
 ) -> TaskHandle<T> {
-    let cell = cell(owner, site, name);
-    cell.claim();
-    cell.settle(outcome).retire();
-    TaskHandle::new(cell)
+    let extras = name.map(|name| Extras::new(Some(name), None));
+    let head = Head::new(owner, site).with(extras);
+    let task = Arc::new(Task {
+        head,
+        body: ByHand::new(),
+    });
+    let error = outcome.map(|value| task.body.put(value)).err();
+    let handle = TaskHandle::new(task);
+    handle.task().claim_by_hand();
+    handle.task().settle_by_hand(error);
+    handle
 }
 
-/// A handle, and the promise to settle it: for results that come from elsewhere (a callback, a foreign thread).
+impl Task {
+    /// Settles a task that no worker runs.
+    fn settle_by_hand(&self, error: Option<TaskError>) {
+        let kind = error
+            .as_ref()
+            .map_or(OutcomeKind::Completed, OutcomeKind::of_error);
+        if let Ok((on_settled, drops)) = self.settle(kind, error) {
+            self.after_settle(kind, on_settled, drops);
+        }
+    }
+}
+
+/// Makes a handle for a result that comes from elsewhere (a callback, a foreign thread), and the
+/// promise that settles it.
 ///
-/// Nobody but the promise runs it, so joining an unkept promise waits for whoever holds it; dropping the promise
-/// settles the handle as cancelled ([`CancelReason::Dropped`]).
+/// A join of the handle waits until the promise is kept or dropped. Dropping the promise settles
+/// the handle as cancelled ([`CancelReason::Dropped`]).
 ///
 /// ```
 /// let (promise, handle) = millhand::promise::<String>();
@@ -62,11 +60,14 @@ pub(crate) fn settled<T: Send + 'static>(
 /// ```
 #[track_caller]
 pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
-    let cell = cell(fork::NOBODY, Location::caller(), None);
-    (Promise { cell: cell.clone() }, TaskHandle::new(cell))
+    let task = Arc::new(Task {
+        head: Head::new(process::NO_POOL, Location::caller()),
+        body: ByHand::new(),
+    });
+    (Promise { task: task.clone() }, TaskHandle::new(task))
 }
 
-/// The settling side of a [`promise`].
+/// Settles a handle with a value or an error. Returned by [`promise`].
 ///
 /// ```
 /// use millhand::{CancelReason, Promise, TaskError};
@@ -78,7 +79,7 @@ pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
 /// ```
 #[must_use = "dropping the promise settles its handle as cancelled"]
 pub struct Promise<T: Send + 'static> {
-    cell: Arc<Cell<ByHand<T>>>,
+    task: Arc<Task<ByHand<T>>>,
 }
 
 impl<T: Send + 'static> Promise<T> {
@@ -93,10 +94,12 @@ impl<T: Send + 'static> Promise<T> {
     /// assert_eq!(handle.join().unwrap(), 7);
     /// ```
     pub fn complete(self, value: T) -> Result<(), T> {
-        if !self.cell.claim() {
+        let task: TaskRef = self.task.clone();
+        if !task.claim_by_hand() {
             return Err(value);
         }
-        self.cell.settle(Ok(value)).retire();
+        self.task.body.put(value);
+        task.settle_by_hand(None);
         Ok(())
     }
 
@@ -111,14 +114,15 @@ impl<T: Send + 'static> Promise<T> {
     /// assert!(matches!(handle.join(), Err(millhand::TaskError::Expired)));
     /// ```
     pub fn fail(self, error: TaskError) -> Result<(), TaskError> {
-        if !self.cell.claim() {
+        let task: TaskRef = self.task.clone();
+        if !task.claim_by_hand() {
             return Err(error);
         }
-        self.cell.settle(Err(error)).retire();
+        task.settle_by_hand(Some(error));
         Ok(())
     }
 
-    /// Whether the handle was cancelled: nobody waits for the value any more.
+    /// Whether the handle was cancelled, so that the value is not needed any more.
     ///
     /// ```
     /// let (promise, handle) = millhand::promise::<u32>();
@@ -126,21 +130,23 @@ impl<T: Send + 'static> Promise<T> {
     /// assert!(promise.is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        self.cell.state() == TaskState::Finished
+        let task: TaskRef = self.task.clone();
+        task.state() == TaskState::Finished
     }
 }
 
 impl<T: Send + 'static> Drop for Promise<T> {
     fn drop(&mut self) {
-        self.cell.cancel(CancelReason::Dropped);
+        let task: TaskRef = self.task.clone();
+        task.cancel(CancelReason::Dropped);
     }
 }
 
 impl<T: Send + 'static> fmt::Debug for Promise<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cell } = self;
+        let Self { task } = self;
         f.debug_struct("Promise")
-            .field("id", &cell.id())
+            .field("id", &task.head.id())
             .finish_non_exhaustive()
     }
 }

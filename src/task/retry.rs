@@ -1,17 +1,12 @@
-//! Retrying: a body that may run again, and the same on the caller's own thread.
+//! Retrying: the rules of a body that may run again, and retries on the caller's own thread.
 //!
-//! Layer 2. What is decided is decided in `policy`.
+//! Layer: task. The decision itself is in `retry`, beside the limits.
 
-use crate::here;
-use crate::panic::{self, Payload};
-use crate::policy::Retry;
-use crate::task::context;
-use crate::task::work::{Facts, Failure, Work};
-use std::any::Any;
-use std::borrow::Cow;
-use std::error::Error;
-use std::fmt;
-use std::io;
+use crate::clock;
+use crate::panic;
+use crate::retry::Retry;
+use crate::task::body::{Facts, Failure};
+use crate::task::current;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +20,6 @@ pub(crate) struct Rules<E> {
     pub(crate) retry_after: Option<Hint<E>>,
     pub(crate) timeouts: bool,
     pub(crate) panics: bool,
-    /// How an error is told to the next attempt; without it the common types of errors are known.
-    pub(crate) text: Option<fn(&E) -> String>,
 }
 
 impl<E: 'static> Rules<E> {
@@ -37,34 +30,39 @@ impl<E: 'static> Rules<E> {
             retry_after: None,
             timeouts: true,
             panics: false,
-            text: None,
         }
     }
 
-    /// The delay before the next attempt; `None`: no other.
-    fn decide<T>(&self, failure: &Failure<'_, Result<T, E>>, facts: &Facts) -> Option<Duration> {
-        let mut hint = None;
+    /// The delay before the next attempt; `None` if there is none. The classifiers are the user's:
+    /// if one panics, there is no other attempt.
+    pub(crate) fn decide(
+        &self,
+        failure: Failure,
+        error: Option<&E>,
+        facts: &Facts,
+    ) -> Option<Duration> {
         let wanted = match failure {
-            Failure::Failed(Err(error)) => {
-                hint = self.retry_after.as_ref().and_then(|hint| hint(error));
-                self.retry_if.as_ref().is_none_or(|wanted| wanted(error))
-            }
-            Failure::Failed(Ok(_)) => false,
+            Failure::Failed => true,
             Failure::TimedOut => self.timeouts,
             Failure::Panicked => self.panics,
         };
-        if !wanted {
-            return None;
-        }
         let retries = facts.attempts.saturating_sub(1);
-        self.policy.decide(retries, facts.elapsed, facts.salt, hint)
-    }
-
-    fn text(&self, error: &E) -> Option<Arc<str>> {
-        match self.text {
-            Some(text) => Some(text(error).into()),
-            None => known_text(error),
-        }
+        let mut delay = None;
+        panic::shield_dyn("a retry classifier", &mut || {
+            let hint = match (&self.retry_after, error) {
+                (Some(hint), Some(error)) => hint(error),
+                _ => None,
+            };
+            let wanted = match (&self.retry_if, error) {
+                (Some(wanted), Some(error)) => wanted(error),
+                _ => wanted,
+            };
+            if wanted {
+                let Facts { elapsed, salt, .. } = *facts;
+                delay = self.policy.decide(retries, elapsed, salt, hint);
+            }
+        });
+        delay
     }
 }
 
@@ -79,72 +77,13 @@ impl<E> Clone for Rules<E> {
     }
 }
 
-/// The text of an error whose type is one of the usual ones: a bound on every error would shut the others out.
-fn known_text(error: &dyn Any) -> Option<Arc<str>> {
-    fn show<E: fmt::Display + 'static>(error: &dyn Any) -> Option<Arc<str>> {
-        let error: &E = error.downcast_ref()?;
-        Some(error.to_string().into())
-    }
-    show::<String>(error)
-        .or_else(|| show::<&'static str>(error))
-        .or_else(|| show::<Cow<'static, str>>(error))
-        .or_else(|| show::<io::Error>(error))
-        .or_else(|| show::<Box<dyn Error + Send + Sync>>(error))
-        .or_else(|| show::<Box<dyn Error + Send>>(error))
-        .or_else(|| show::<Arc<dyn Error + Send + Sync>>(error))
-        .or_else(|| show::<fmt::Error>(error))
-        .or_else(|| show::<std::num::ParseIntError>(error))
-        .or_else(|| show::<std::num::ParseFloatError>(error))
-        .or_else(|| show::<std::str::Utf8Error>(error))
-        .or_else(|| show::<std::string::FromUtf8Error>(error))
-}
-
-/// A body that may run again.
-pub(crate) struct RetryWork<F, E>(pub(crate) F, pub(crate) Arc<Rules<E>>);
-
-impl<F, T, E> Work for RetryWork<F, E>
-where
-    F: FnMut() -> Result<T, E> + Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    type Output = Result<T, E>;
-
-    fn attempt(mut self) -> (Result<Self::Output, Payload>, Option<Self>) {
-        (panic::catch(&mut self.0), Some(self))
-    }
-
-    fn is_failure(output: &Self::Output) -> bool {
-        output.is_err()
-    }
-
-    fn into_error(output: Self::Output) -> Option<Box<dyn Any + Send>> {
-        output.err().map(|error| Box::new(error) as _)
-    }
-
-    fn again(&self, failure: Failure<'_, Self::Output>, facts: &Facts) -> Option<Duration> {
-        // The classifiers are the user's; one that panics has said nothing, so the failure stands.
-        let mut delay = None;
-        panic::shield("a retry classifier", || {
-            delay = self.1.decide(&failure, facts);
-        });
-        delay
-    }
-
-    fn text(&self, output: &Self::Output) -> Option<Arc<str>> {
-        let error = output.as_ref().err()?;
-        let mut text = None;
-        panic::shield("an error's Display", || text = self.1.text(error));
-        text
-    }
-}
-
 impl Retry {
-    /// Runs `f` on this thread until it succeeds or the policy gives up, and sleeps between the attempts; `f` gets the
-    /// number of its attempt, from 1. Without a pool, for a program's own thread.
+    /// Runs `f` on this thread until it succeeds or the policy gives up, and sleeps between the
+    /// attempts. Needs no pool. `f` is called with the number of its attempt, from 1.
     ///
-    /// Inside a task the sleep gives up the seat, and a task that is asked to stop makes no further attempt. (There, the
-    /// builder's [`retry`](crate::TaskBuilder::retry) is the better choice: nothing sleeps at all.)
+    /// Inside a task the sleep gives the run slot up, and a task that is asked to stop makes no
+    /// further attempt. There, the builder's [`retry`](crate::TaskBuilder::retry) is the better
+    /// choice: it keeps no thread while the task waits.
     ///
     /// # Errors
     /// The last attempt's.
@@ -159,10 +98,10 @@ impl Retry {
     /// assert_eq!(retry.run(|attempt| Err::<(), _>(attempt)), Err(4)); // the first attempt and three retries
     /// ```
     pub fn run<T, E>(&self, mut f: impl FnMut(u32) -> Result<T, E>) -> Result<T, E> {
-        let clock = here::clock();
+        let clock = clock::current::clock();
         let begun = clock.now();
-        // One number a run, as a task has its order.
-        let salt = crate::gate::next_order();
+        // One number per run, as a task has its order.
+        let salt = crate::limit::next_order();
         let mut attempt = 1;
         loop {
             let error = match f(attempt) {
@@ -171,7 +110,7 @@ impl Retry {
             };
             let elapsed = clock.now().saturating_duration_since(begun);
             match self.decide(attempt - 1, elapsed, salt, None) {
-                Some(delay) if context::sleep(delay).is_ok() => attempt = attempt.saturating_add(1),
+                Some(delay) if current::sleep(delay).is_ok() => attempt = attempt.saturating_add(1),
                 _ => return Err(error),
             }
         }

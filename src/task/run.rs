@@ -1,383 +1,400 @@
-//! The cell as everything else sees it: run by a worker, waited for and cancelled through its handle.
+//! How a task runs: its gates, an attempt, and then another attempt or the outcome.
 //!
-//! Layer 2.
+//! Layer: task. What decides is elsewhere, and pure (`retry`, `limit`).
+//
+// A task with options is in one place at a time: it has an entry in the run queue, an entry in the
+// timer, a place in a gate's line, or a worker has popped it. Its progress notes which, and every
+// move is noted there first, under the lock of the head. So the thread that settles it knows
+// whether a worker will pop an entry and count it, or the thread itself must. Such a task never
+// runs on the stack of a body that waits for it: that would leave an entry behind, for a task that
+// may be queued once more.
 
-use crate::aftermath::{Baggage, Claimed, Outcome};
-use crate::cancel::CancelToken;
+use crate::clock::later;
 use crate::context_var;
 use crate::error::TaskError;
-use crate::event::{OutcomeKind, Summary};
-use crate::extras::{Callback, Watcher, Whereabouts, Who};
-use crate::id::TaskId;
-use crate::panic::{self, Payload, TaskPanic};
+use crate::limit::{self, Acquisition, GateQueue, Waiter};
+use crate::panic::{self, TaskPanic};
 use crate::reason::CancelReason;
-use crate::seat::{Awaited, Wait, Waits};
-use crate::task::any::{
-    AnyTask, CancelOutcome, Dismissed, Home, Joinable, OnTime, Queued, Remains, Run, Stage,
-    TaskRef, TaskState,
-};
-use crate::task::cell::Cell;
-use crate::task::course::{Ended, Passed};
-use crate::task::work::{Carried, Work};
-use crate::wake::Wake;
-use std::any::Any;
-use std::panic::Location;
-use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use crate::task::OutcomeKind;
+use crate::task::body::{Ended, Facts, Failure, Part};
+use crate::task::current::Stack;
+use crate::task::head::Head;
+use crate::task::options::Position;
+use crate::task::pool::{Rank, TaskPool};
+use crate::task::task::{Started, Task, TaskRef};
+use crate::task::timed::OnTime;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
 
-/// Why there is no output.
-#[cold]
-pub(crate) fn error_of(payload: Payload, who: Who, stage: &dyn Stage) -> TaskError {
-    if let Some(reason) = panic::checkpoint_of(&payload) {
-        return TaskError::stopped(reason);
-    }
-    match payload.downcast::<Carried>() {
-        Ok(carried) => carried.0,
-        Err(payload) => TaskError::Panicked(Box::new(TaskPanic::new(
-            who.id,
-            who.name,
-            who.site,
-            payload,
-            Some(stage.unread_panics()),
-        ))),
-    }
+/// What running a task came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// It is settled and released.
+    Done,
+    /// It waits in a gate's line, or in the timer for another attempt.
+    Away,
+    /// Another thread had claimed or settled it before.
+    Gone,
 }
 
-impl<W: Work> Queued for Cell<W> {
-    fn run(self: Arc<Self>, stage: &dyn Stage) -> Run {
-        let claimed = if self.slot.has_course() {
-            match self.pass(stage.home()) {
-                Passed::Claimed(claimed) => Some(claimed),
-                Passed::Away => return Run::Away,
-                Passed::Gone => None,
-            }
-        } else {
-            self.slot.claim(|_, _| ())
-        };
-        let Some(claimed) = claimed else {
-            return Run::Gone(self);
-        };
-        // Whatever is the user's in here is in the task's own context, an empty one too: it may run on the stack of
-        // a body that waits, and that has another.
-        let Claimed { work, baggage } = claimed;
-        let (token, context) = baggage.map(Baggage::unpack).unwrap_or_default();
-        let _inside = context_var::enter(context);
-        // Its token's deadline may have passed while it was queued.
-        let stopped = token.as_ref().and_then(CancelToken::reason);
-        if stopped.is_some() {
-            self.slot.with_extras(|extras, _| extras.started = None);
+impl Task {
+    /// Runs the task on a worker, up to its release.
+    pub(crate) fn run(self: &TaskRef, stack: &Stack) -> Run {
+        // The short way of most tasks, which have no options and no extras and run in no context.
+        if stack.is_special || context_var::is_in_use() {
+            return self.run_with_all(stack);
         }
-        // The stage has the task while the body runs, and gives it back: a second count would cost what a lock does.
-        let is_plain = !self.slot.has_course();
-        let address = Arc::as_ptr(&self).addr();
-        let by_hook = stage.enter(self, is_plain);
-        let (result, work) = match stopped {
-            None if by_hook => attempt_around(stage, work),
-            None => work.attempt(),
-            Some(reason) => {
-                work.abandon(reason, address);
-                (Err(panic::checkpoint(reason)), None)
+        let Some(keep) = self.head.claim_bare() else {
+            return self.run_with_all(stack);
+        };
+        stack.begin(self);
+        let ended = self.body.run(keep);
+        let has_value = match ended {
+            Ended::Completed => true,
+            Ended::CompletedEmpty => false,
+            _ => {
+                stack.pop();
+                self.settle_ended(ended, &*stack.pool);
+                return Run::Done;
             }
         };
-        let cell: Arc<Self> = match stage.exit().into_any().downcast() {
-            Ok(cell) => cell,
-            Err(_) => unreachable!("frames are left in the order in which they were entered"),
-        };
-        let (result, limited) = if is_plain {
-            (result, false)
+        // Nothing is in it, so there is nothing to be dropped.
+        mem::forget(ended);
+        stack.end();
+        let before = self.head.finish_bare();
+        if Head::is_observed(before, has_value) {
+            self.after_finish(before, has_value);
+        }
+        Run::Done
+    }
+
+    #[inline(never)]
+    fn run_with_all(self: &TaskRef, stack: &Stack) -> Run {
+        let pool = &*stack.pool;
+        let is_planned = self.head.is_planned();
+        let started = if is_planned {
+            match self.pass_gates(pool) {
+                Ok(started) => started,
+                Err(run) => return run,
+            }
         } else {
-            match cell.ended(result, work, stage.home()) {
-                Some(Ended { result, limited }) => (result, limited),
+            match self.claim() {
+                Some(started) => started,
+                None => return Run::Gone,
+            }
+        };
+        // The body runs with the context variables of its task, even with none: it may run on the
+        // stack of a body that waits, which has others.
+        let Started { token, context } = started;
+        let inside = context_var::enter(context);
+        // The deadline of its token may have passed while it was queued.
+        let stopped = token.and_then(|token| token.reason());
+        let keep = !self.head.is_detached();
+        stack.push(self.clone());
+        pool.attempt_begins(self);
+        let mut ended = match stopped {
+            None if pool.has_hook() => self.run_in_hook(keep, pool),
+            None => self.body.run(keep),
+            Some(reason) => self.skip(reason),
+        };
+        stack.pop();
+        if is_planned {
+            ended = match self.attempt_ended(ended, pool) {
+                Some(ended) => ended,
                 None => return Run::Away,
-            }
-        };
-        let outcome = result.map_err(|payload| error_of(payload, cell.who(), stage));
-        let ran = cell.settle(outcome);
-        if limited {
-            // Its entry in the timer.
-            stage.home().stale(1);
+            };
         }
-        Run::Done(ran)
+        drop(inside);
+        self.settle_ended(ended, pool);
+        Run::Done
     }
 
-    fn task(self: Arc<Self>) -> Option<TaskRef> {
-        Some(self)
+    /// Drops the body in place of running it.
+    #[cold]
+    fn skip(&self, reason: CancelReason) -> Ended {
+        self.head.peek(|extras| extras.started = None);
+        let left = self.body.take(Part::All, None);
+        left.into_iter().for_each(panic::discard_deferred);
+        Ended::Unwound(panic::checkpoint(reason))
     }
 
-    fn dismiss(self: Arc<Self>, reason: CancelReason) -> Dismissed {
-        let settled = Cell::cancel(&self, reason) == CancelOutcome::Settled;
-        let kind = || self.slot.kind().unwrap_or(OutcomeKind::Cancelled);
-        Dismissed {
-            settled,
-            kind: (!self.slot.is_claimed()).then(kind),
-        }
-    }
-}
-
-impl<W: Work> AnyTask for Cell<W> {
-    fn id(&self) -> TaskId {
-        self.id
-    }
-
-    fn site(&self) -> &'static Location<'static> {
-        self.site
-    }
-
-    fn name(&self) -> Option<Arc<str>> {
-        Cell::name(self)
-    }
-
-    fn owner(&self) -> u32 {
-        self.slot.owner()
-    }
-
-    fn pinned(&self) -> Option<usize> {
-        self.slot.peek_extras(|extras| extras.pinned)?
-    }
-
-    fn is_plain(&self) -> bool {
-        !self.slot.has_course()
-    }
-
-    fn state(&self) -> TaskState {
-        if self.slot.is_settled() {
-            return TaskState::Finished;
-        }
-        if self.slot.is_claimed() {
-            return TaskState::Running;
-        }
-        if !self.slot.has_course() {
-            return TaskState::Queued;
-        }
-        let state = self
-            .slot
-            .with_course(|course, running| match course.whereabouts {
-                _ if running => TaskState::Running,
-                Whereabouts::Queue => TaskState::Queued,
-                Whereabouts::Line => TaskState::Gated,
-                Whereabouts::Behind => TaskState::Waiting,
-                Whereabouts::Timer { due } if course.attempts == 0 => TaskState::Delayed { due },
-                Whereabouts::Timer { due } => TaskState::Retrying {
-                    attempt: course.attempts + 1,
-                    due,
-                },
-            });
-        match state {
-            Some(state) if !self.slot.is_settled() => state,
-            _ => TaskState::Finished,
-        }
-    }
-
-    fn is_claimed(&self) -> bool {
-        self.slot.is_claimed()
-    }
-
-    fn outcome_kind(&self) -> Option<OutcomeKind> {
-        self.slot.kind()
-    }
-
-    fn queued(self: Arc<Self>) -> Arc<dyn Queued> {
-        self
-    }
-
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
-    }
-
-    fn as_any_task(self: Arc<Self>) -> TaskRef {
-        self
-    }
-
-    fn cancel(&self, reason: CancelReason) -> CancelOutcome {
-        Cell::cancel(self, reason)
-    }
-
-    fn stop_reason(&self) -> Option<CancelReason> {
-        self.slot.stop_reason().or_else(|| {
-            // Neither a late attempt nor a deadline on the token sets a flag of the slot's.
-            let (late, token) = self.slot.peek_extras(|extras| {
-                let late = extras.course.as_ref().is_some_and(|course| course.late);
-                (late, extras.token.clone())
-            })?;
-            if late {
-                return Some(CancelReason::Deadline);
-            }
-            token?.reason()
-        })
-    }
-
-    fn token(self: Arc<Self>) -> CancelToken {
-        Cell::token(&self)
-    }
-
-    fn wait(self: Arc<Self>, deadline: Option<Instant>) -> Result<bool, TaskError> {
-        // One that the timer settles in the end is waited for no longer than that.
-        let me = || {
-            let weak: Weak<Self> = Arc::downgrade(&self);
-            weak as Weak<dyn Wake>
-        };
-        self.slot.wait(deadline, me, || match deadline {
-            None if !self.is_limited() => Wait::Task(self.clone().awaited()),
-            _ => Wait::Open,
-        })
-    }
-
-    fn on_finish(&self, callback: Callback) -> Result<u64, (Callback, Summary)> {
-        let refused = self.slot.with_extras(|extras, settled| {
-            if settled {
-                Err(callback)
-            } else {
-                Ok(extras.add_callback(callback))
+    /// Runs an attempt inside of the pool's hook. Whatever the hook does, the body runs once.
+    #[cold]
+    fn run_in_hook(&self, keep: bool, pool: &dyn TaskPool) -> Ended {
+        let mut ended = None;
+        pool.around(&mut || {
+            if ended.is_none() {
+                ended = Some(self.body.run(keep));
             }
         });
-        refused.map_err(|callback| {
-            let kind = self.slot.kind().unwrap_or(OutcomeKind::Rejected);
-            (callback, self.summary(kind, self.name(), None))
-        })
-    }
-
-    fn remove_callback(&self, key: u64) -> Option<Callback> {
-        self.slot
-            .with_extras(|extras, _| extras.remove_callback(key))
-    }
-
-    fn watch(&self, watcher: Watcher) -> Result<(), Watcher> {
-        self.slot.with_extras(|extras, settled| {
-            if settled {
-                return Err(watcher);
-            }
-            extras.rest().watchers.push(watcher);
-            Ok(())
-        })
-    }
-
-    fn unwatch(&self, address: usize) {
-        let some = self.slot.peek_extras(|extras| {
-            let rest = extras.rest.as_ref();
-            rest.is_some_and(|rest| !rest.watchers.is_empty())
-        });
-        if some != Some(true) {
-            return;
-        }
-        let gone: Vec<_> = self.slot.with_extras(|extras, _| {
-            let rest = extras.rest();
-            let all = std::mem::take(&mut rest.watchers).into_iter();
-            let (gone, others) = all.partition(|watcher| watcher.address() == address);
-            rest.watchers = others;
-            gone
-        });
-        drop(gone);
-    }
-
-    fn awaited(self: Arc<Self>) -> Awaited {
-        Awaited {
-            id: self.id,
-            owner: self.slot.owner(),
-            task: self,
-        }
-    }
-
-    fn set_off(self: Arc<Self>) -> bool {
-        Cell::set_off(self)
-    }
-
-    fn start(self: Arc<Self>, home: &dyn Home) -> Option<TaskRef> {
-        Cell::start(self, home)
-    }
-
-    fn on_time(self: Arc<Self>, what: OnTime) -> Option<Remains> {
-        Cell::on_time(self, what)
-    }
-
-    fn awaits(&self, what: OnTime) -> bool {
-        Cell::awaits(self, what)
-    }
-
-    fn recall(&self) -> bool {
-        self.slot.go(Whereabouts::Queue)
-    }
-
-    fn has_hooks(&self) -> bool {
-        let tokens = self.slot.peek_extras(|extras| {
-            let course = extras.course.as_ref();
-            let attempt = course.and_then(|course| course.attempt_token.clone());
-            [extras.token.clone(), attempt]
-        });
-        let mut tokens = tokens.into_iter().flatten().flatten();
-        tokens.any(|token| token.has_hooks())
-    }
-
-    fn is_fresh(&self) -> bool {
-        let attempts = self.slot.with_course(|course, _| course.attempts);
-        attempts.unwrap_or(0) == 0
-    }
-
-    fn attempt(&self) -> (u32, Option<Arc<str>>) {
-        let attempt = self
-            .slot
-            .with_course(|course, _| (course.attempts, course.last_error.clone()));
-        attempt.unwrap_or((1, None))
-    }
-
-    fn attempt_token(self: Arc<Self>) -> CancelToken {
-        Cell::attempt_token(&self)
-    }
-
-    fn time_left(&self) -> Option<Duration> {
-        Cell::time_left(self)
-    }
-}
-
-/// An attempt within the pool's hook. Whatever the hook does, the body runs once.
-fn attempt_around<W: Work>(stage: &dyn Stage, work: W) -> (Result<W::Output, Payload>, Option<W>) {
-    let mut work = Some(work);
-    let mut ended = None;
-    stage.around(&mut || {
-        if let Some(work) = work.take() {
-            ended = Some(work.attempt());
-        }
-    });
-    match (ended, work) {
-        (Some(ended), _) => ended,
-        (None, Some(work)) => {
+        ended.unwrap_or_else(|| {
             log::warn!("the around_task hook has not run the task, which runs without it");
-            work.attempt()
+            self.body.run(keep)
+        })
+    }
+
+    fn settle_ended(&self, ended: Ended, pool: &dyn TaskPool) {
+        let (kind, error) = match ended {
+            Ended::Completed | Ended::CompletedEmpty => (OutcomeKind::Completed, None),
+            Ended::Failed => (OutcomeKind::Failed, None),
+            Ended::Unwound(payload) => self.error_of(payload, pool),
+            Ended::Error(error) => (OutcomeKind::of_error(&error), Some(error)),
+        };
+        match self.settle(kind, error) {
+            Ok((on_settled, drops)) => {
+                pool.settled(self, kind);
+                self.after_settle(kind, on_settled, drops);
+            }
+            Err(late) => {
+                let kind = self.head.outcome_kind().unwrap_or(kind);
+                pool.settled(self, kind);
+                if let Some(TaskError::Panicked(panic)) = &late {
+                    panic.unread();
+                }
+                let left = self.body.take(Part::Value, None);
+                panic::discard((late, left));
+            }
         }
-        (None, None) => unreachable!("an attempt lets no panic through"),
+    }
+
+    /// Why there is no value.
+    #[cold]
+    fn error_of(
+        &self,
+        payload: panic::Payload,
+        pool: &dyn TaskPool,
+    ) -> (OutcomeKind, Option<TaskError>) {
+        let error = match panic::checkpoint_of(&payload) {
+            Some(reason) => TaskError::stopped(reason),
+            None => TaskError::Panicked(Box::new(TaskPanic::new(
+                self.head.id(),
+                self.head.name(),
+                self.head.site,
+                payload,
+                Some(pool.on_unread_panic()),
+            ))),
+        };
+        (OutcomeKind::of_error(&error), Some(error))
+    }
+
+    // With options.
+
+    /// Passes the gates and claims the task, both or neither.
+    fn pass_gates(self: &TaskRef, pool: &dyn TaskPool) -> Result<Started, Run> {
+        let plan = self.head.progress(|progress, _| {
+            let expires = progress.expires.filter(|_| progress.attempts == 0);
+            (
+                progress.options.clone(),
+                progress.order,
+                expires,
+                progress.ends,
+            )
+        });
+        let Some((options, order, expires, ends)) = plan else {
+            return Err(Run::Gone);
+        };
+        if self.is_over(expires, OnTime::Expire, pool) || self.is_over(ends, OnTime::End, pool) {
+            return Err(Run::Gone);
+        }
+        let mut claimed = None;
+        let mut first = false;
+        let mut attempt_ends = None;
+        let mut claim = || {
+            claimed = self.claim_with(&mut |progress, now| {
+                first = progress.begun.is_none();
+                progress.begun.get_or_insert(now);
+                let limit = options.attempt_timeout;
+                progress.attempt_ends = limit.and_then(|limit| now.checked_add(limit));
+                attempt_ends = progress.attempt_ends.map(|at| (at, progress.attempts));
+            });
+            claimed.is_some()
+        };
+        if options.gates.is_empty() {
+            claim();
+        } else {
+            let mut park = || {
+                // With the gate locked: a canceller has to wait before it takes the task out of
+                // both.
+                if !self.head.move_to(Position::Gate) {
+                    return None;
+                }
+                pool.parked(order, self.clone());
+                Some(Arc::new(Parked(self.clone())) as Arc<dyn Waiter>)
+            };
+            if limit::acquire_all(&options.gates, order, &mut claim, &mut park)
+                == Acquisition::Queued
+            {
+                return Err(Run::Away);
+            }
+        }
+        let Some(claimed) = claimed else {
+            return Err(Run::Gone);
+        };
+        if first && expires.is_some() {
+            pool.stale(1);
+        }
+        if let Some((at, attempt)) = attempt_ends {
+            pool.at(at, self.clone(), OnTime::AttemptEnds(attempt));
+        }
+        Ok(claimed)
+    }
+
+    /// Settles the task if this instant has come: the clock decides, not whether the timer was
+    /// faster.
+    fn is_over(self: &TaskRef, at: Option<Instant>, what: OnTime, pool: &dyn TaskPool) -> bool {
+        let is_over = at.is_some_and(|at| at <= pool.now());
+        if is_over {
+            if let Some(cleanup) = self.clone().on_time(what) {
+                cleanup();
+            }
+        }
+        is_over
+    }
+
+    /// An attempt has ended: returns its permits, and sends the task for another attempt if there
+    /// is to be one. Otherwise returns how the task is to be settled.
+    fn attempt_ended(self: &TaskRef, ended: Ended, pool: &dyn TaskPool) -> Option<Ended> {
+        let succeeded = matches!(ended, Ended::Completed | Ended::CompletedEmpty);
+        let seen = self.head.progress(|progress, running| {
+            let attempt_ends = progress.attempt_ends.take();
+            // Most attempts end without reading the clock.
+            let now = (attempt_ends.is_some() || !succeeded).then(|| pool.now());
+            let elapsed = now.zip(progress.begun);
+            let elapsed = elapsed.map(|(now, begun)| now.saturating_duration_since(begun));
+            let facts = Facts {
+                attempts: progress.attempts,
+                elapsed: elapsed.unwrap_or_default(),
+                salt: progress.order,
+            };
+            let timed = attempt_ends.is_some() && !progress.late;
+            // Here, too, the clock decides.
+            let is_past = attempt_ends.is_some_and(|at| now.is_some_and(|now| at <= now));
+            let late = running && (progress.late || is_past);
+            (
+                progress.options.clone(),
+                facts,
+                progress.order,
+                late,
+                timed,
+                progress.ends,
+            )
+        });
+        let Some((options, facts, order, late, timed, ends)) = seen else {
+            unreachable!("a task with options has its progress from the start")
+        };
+        if timed {
+            pool.stale(1);
+        }
+        self.is_over(ends, OnTime::End, pool);
+        let ended = self.judge(ended, late);
+        match self.next_attempt(&ended, late, &facts, pool) {
+            None => limit::release(&options.gates, order, true),
+            Some(to) => {
+                limit::release(&options.gates, order, false);
+                if let Ok(failed) = self.put_back(to) {
+                    log::debug!(
+                        "task {} goes for attempt {}",
+                        self.head.id(),
+                        facts.attempts + 1
+                    );
+                    match to {
+                        Position::Timer { due } => pool.at(due, self.clone(), OnTime::Start),
+                        _ => pool.ready(self.clone(), Rank::Priority(options.priority)),
+                    }
+                    failed.into_iter().for_each(panic::discard);
+                    return None;
+                }
+                // The task was asked to stop in between. The result of this attempt is final.
+                limit::withdraw(&options.gates, order);
+            }
+        }
+        if let Some(left) = self.body.take(Part::Closure, None) {
+            panic::discard_deferred(left);
+        }
+        if ends.is_some() {
+            // Its entry in the timer.
+            pool.stale(1);
+        }
+        Some(ended)
+    }
+
+    /// The end of an attempt that may be late. A late success counts. A late failure becomes a
+    /// time-out.
+    fn judge(&self, ended: Ended, late: bool) -> Ended {
+        let fails = match &ended {
+            Ended::Completed | Ended::CompletedEmpty | Ended::Error(_) => false,
+            Ended::Failed => true,
+            Ended::Unwound(payload) => {
+                panic::checkpoint_of(payload) == Some(CancelReason::Deadline)
+            }
+        };
+        if !late || !fails {
+            return ended;
+        }
+        self.body
+            .take(Part::Value, None)
+            .into_iter()
+            .for_each(panic::discard);
+        Ended::Unwound(panic::checkpoint(CancelReason::Deadline))
+    }
+
+    /// Where the task goes for another attempt, if there is to be one.
+    fn next_attempt(
+        &self,
+        ended: &Ended,
+        late: bool,
+        facts: &Facts,
+        pool: &dyn TaskPool,
+    ) -> Option<Position> {
+        let failure = match ended {
+            Ended::Completed | Ended::CompletedEmpty | Ended::Error(_) => return None,
+            Ended::Failed => Failure::Failed,
+            Ended::Unwound(payload) if panic::checkpoint_of(payload).is_none() => Failure::Panicked,
+            Ended::Unwound(_) if late => Failure::TimedOut,
+            Ended::Unwound(_) => return None,
+        };
+        let delay = self.body.again(failure, facts)?;
+        if self.is_stopped() {
+            return None;
+        }
+        Some(match delay.is_zero() {
+            true => Position::Queue,
+            false => Position::Timer {
+                due: later(pool.now(), delay),
+            },
+        })
+    }
+
+    /// Whether there will be no further attempt: the task was asked to stop, or the deadline of its
+    /// token has passed.
+    fn is_stopped(&self) -> bool {
+        let token = self.head.peek(|extras| extras.token.clone());
+        let token = token.flatten().and_then(|token| token.reason());
+        self.head.stop_reason().or(token).is_some()
     }
 }
 
-impl<W: Work> Wake for Cell<W> {
-    fn wake(self: Arc<Self>) {
-        self.slot.poke();
+/// A task in the line of a gate.
+struct Parked(TaskRef);
+
+impl Waiter for Parked {
+    fn granted(self: Arc<Self>) {
+        let task = &self.0;
+        let plan = task
+            .head
+            .progress(|progress, _| (progress.pool.clone(), progress.order));
+        let Some((pool, order)) = plan else { return };
+        // Unless a shutdown has taken it, or it was cancelled.
+        if pool.unparked(order) && task.head.move_to(Position::Queue) {
+            pool.ready(task.clone(), Rank::Front(order));
+        }
     }
 
-    fn what(&self) -> String {
-        let name = self.name().map(|name| format!(" `{name}`"));
-        let name = name.unwrap_or_default();
-        format!("task {}{name} (submitted at {})", self.id, self.site)
-    }
-
-    fn stays(&self) -> bool {
-        !self.slot.is_settled()
-    }
-}
-
-impl<W: Work> Joinable<W::Output> for Cell<W> {
-    fn take(&self) -> Option<Outcome<W::Output>> {
-        self.slot.take()
-    }
-
-    fn take_into(&self, shared: &OnceLock<Outcome<W::Output>>) {
-        self.slot.take_into(shared);
-    }
-
-    fn take_or_wake(&self, waker: &Waker) -> Poll<Option<Outcome<W::Output>>> {
-        self.slot.take_or_wake(waker)
-    }
-
-    fn detach(&self) -> Option<Outcome<W::Output>> {
-        self.slot.detach()
+    fn recheck_at(&self, instant: Instant, gate: &Arc<GateQueue>) {
+        let pool = self.0.head.progress(|progress, _| progress.pool.clone());
+        if let Some(pool) = pool {
+            pool.recheck_at(instant, gate.clone());
+        }
     }
 }

@@ -1,18 +1,21 @@
-//! A handle for many: the outcome stays where all can read it.
+//! A handle that can be cloned: the outcome stays where all clones can read it.
 //!
-//! Layer 2.
+//! Layer: task.
 
 use crate::cancel::CancelToken;
 use crate::error::TaskError;
 use crate::id::TaskId;
 use crate::reason::CancelReason;
-use crate::task::any::{CancelOutcome, Joinable, TaskRef, TaskState};
-use crate::task::handle::{TaskHandle, deadline, face, let_go, wait_for};
+use crate::sync::OnceLock;
+use crate::task::handle::{Held, TaskHandle, face, taken as taken_value};
+use crate::task::task::{CancelOutcome, TaskRef, TaskState};
+use crate::task::wait::{deadline, wait_for};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A handle that can be cloned: all clones read the same outcome. From [`TaskHandle::share`](crate::TaskHandle::share).
+/// A handle for several threads: it can be cloned, and all clones read the same outcome. Returned
+/// by [`TaskHandle::share`](crate::TaskHandle::share).
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(2)?;
@@ -30,18 +33,19 @@ use std::time::{Duration, Instant};
 /// ```
 pub struct SharedHandle<T> {
     shared: Arc<Shared<T>>,
-    /// The answer to a wait of this clone's that could not end; never the task's outcome.
+    /// The error of a wait of this clone that could not end. Never the task's outcome.
     refused: OnceLock<Result<T, TaskError>>,
 }
 
 struct Shared<T> {
-    task: Arc<dyn Joinable<T>>,
+    held: Held,
     outcome: OnceLock<Result<T, TaskError>>,
-    cancel_on_drop: bool,
+    /// Whether the outcome was taken before the handle was shared, by polling it.
+    was_polled: bool,
 }
 
 impl<T> TaskHandle<T> {
-    /// Makes a handle that can be cloned and read by many.
+    /// Makes a handle that can be cloned, so that several threads can read the outcome.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -51,12 +55,12 @@ impl<T> TaskHandle<T> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn share(self) -> SharedHandle<T> {
-        let (task, cancel_on_drop) = self.into_parts();
+        let held = self.into_held();
         SharedHandle {
             shared: Arc::new(Shared {
-                task,
+                was_polled: held.task().is_taken(),
+                held,
                 outcome: OnceLock::new(),
-                cancel_on_drop,
             }),
             refused: OnceLock::new(),
         }
@@ -64,12 +68,8 @@ impl<T> TaskHandle<T> {
 }
 
 impl<T> SharedHandle<T> {
-    fn task(&self) -> &Arc<dyn Joinable<T>> {
-        &self.shared.task
-    }
-
-    pub(crate) fn as_task(&self) -> TaskRef {
-        self.task().clone().as_any_task()
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.shared.held.task()
     }
 
     /// Whether no clone of it is left.
@@ -78,11 +78,13 @@ impl<T> SharedHandle<T> {
     }
 
     face!();
+}
 
-    /// Waits for the outcome and shows it.
+impl<T: 'static> SharedHandle<T> {
+    /// Waits for the outcome and returns a reference to it.
     ///
-    /// A wait that could never end shows [`TaskError::WouldDeadlock`] through this clone, one in a forked child
-    /// [`TaskError::Forked`]; the task's outcome is not touched by that.
+    /// For a wait that could never end, this clone returns [`TaskError::WouldDeadlock`], and in a
+    /// forked child [`TaskError::Forked`]. The outcome of the task is not changed by that.
     ///
     /// # Panics
     /// When the outcome was taken before the handle was shared, by polling it as a future.
@@ -98,7 +100,7 @@ impl<T> SharedHandle<T> {
             .expect("the outcome was taken before, by polling the handle")
     }
 
-    /// Shows the outcome if it is there. Never waits.
+    /// Returns a reference to the outcome if it is there. Never waits.
     ///
     /// ```
     /// let (promise, handle) = millhand::promise();
@@ -108,13 +110,24 @@ impl<T> SharedHandle<T> {
     /// assert!(matches!(handle.try_join(), Some(Ok(7))));
     /// ```
     pub fn try_join(&self) -> Option<&Result<T, TaskError>> {
-        if self.shared.outcome.get().is_none() {
-            self.shared.task.take_into(&self.shared.outcome);
+        let Shared {
+            held,
+            outcome,
+            was_polled,
+        } = &*self.shared;
+        if outcome.get().is_none() && held.task().head.is_settled() && !was_polled {
+            // Of several threads one takes it, and the others wait for that.
+            outcome.get_or_init(|| {
+                let mut value = None;
+                let taken = held.task().take_and_stay(&mut value);
+                taken.map(|()| taken_value(value))
+            });
         }
-        self.shared.outcome.get()
+        outcome.get()
     }
 
-    /// Waits for the outcome, `timeout` long at most (one that overflows the clock means for ever), and shows it.
+    /// Waits for the outcome for at most `timeout`, and returns a reference to it. A timeout that
+    /// overflows the clock means for ever.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -148,20 +161,11 @@ impl<T> Clone for SharedHandle<T> {
     }
 }
 
-impl<T> Drop for Shared<T> {
-    fn drop(&mut self) {
-        let_go(&*self.task, self.cancel_on_drop);
-    }
-}
-
 impl<T> fmt::Debug for SharedHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shared, refused: _ } = self;
-        f.debug_struct("SharedHandle")
-            .field("id", &shared.task.id())
-            .field("name", &shared.task.name())
-            .field("state", &shared.task.state())
-            .field("cancel_on_drop", &shared.cancel_on_drop)
-            .finish_non_exhaustive()
+        let mut out = f.debug_struct("SharedHandle");
+        shared.held.fields(&mut out);
+        out.finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ fn worker() -> usize {
     millhand::current().unwrap().worker()
 }
 
-fn join_all<T>(handles: Vec<TaskHandle<T>>) -> Vec<T> {
+fn join_all<T: 'static>(handles: Vec<TaskHandle<T>>) -> Vec<T> {
     handles
         .into_iter()
         .map(|handle| handle.join_timeout(LONG).expect("it settles").unwrap())

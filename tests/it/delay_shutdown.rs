@@ -24,7 +24,7 @@ fn names(report: &ShutdownReport) -> Vec<&str> {
         .collect()
 }
 
-fn by_shutdown<T: std::fmt::Debug>(handle: TaskHandle<T>) {
+fn by_shutdown<T: std::fmt::Debug + 'static>(handle: TaskHandle<T>) {
     match handle.try_join().expect("it is settled") {
         Err(TaskError::Cancelled(CancelReason::Shutdown)) => {}
         other => panic!("not cancelled by the shutdown but {other:?}"),

@@ -1,8 +1,10 @@
 //! Faults of schedules, composition and the simulation, each named after what went wrong.
 
+use crate::manual::until;
 use crate::support::must_recv;
 use millhand::{
-    Every, Rejection, Shutdown, Simulation, TaskError, ThreadPool, current, promise, when_all,
+    Rejection, ScopeOptions, Shutdown, TaskError, ThreadPool, current, is_cancelled, promise,
+    when_all,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -83,13 +85,14 @@ fn what_continued_a_task_of_a_dropped_pool_was_told_of_promises_or_ran_elsewhere
     );
 }
 
+#[cfg(feature = "simulation")]
 #[test]
 fn a_period_that_no_clock_can_hold_was_refused_as_a_cron_expression() {
     let (pool, simulation) = ThreadPool::simulated(1);
     for every in [
-        Every::new(Duration::MAX),
-        Every::new(S).start_in(Duration::MAX),
-        Every::new(Duration::MAX).fixed_delay(),
+        millhand::Every::new(Duration::MAX),
+        millhand::Every::new(S).start_in(Duration::MAX),
+        millhand::Every::new(Duration::MAX).fixed_delay(),
     ] {
         let schedule = pool.task().every(every).run(|| ()).unwrap();
         simulation.advance(3600 * S);
@@ -101,12 +104,17 @@ fn a_period_that_no_clock_can_hold_was_refused_as_a_cron_expression() {
     }
 }
 
+#[cfg(feature = "simulation")]
 #[test]
 fn a_foreign_thread_could_continue_a_task_of_a_simulation_and_trigger_a_schedule() {
-    let simulation = Simulation::new(1);
+    let simulation = millhand::Simulation::new(1);
     let pool = ThreadPool::new(1).unwrap();
     let handle = pool.submit(|| 7);
-    let schedule = pool.task().every(Every::new(S)).run(|| ()).unwrap();
+    let schedule = pool
+        .task()
+        .every(millhand::Every::new(S))
+        .run(|| ())
+        .unwrap();
     let told = |call: &(dyn Fn() + Sync)| {
         let caught = thread::scope(|s| {
             let call = || catch_unwind(AssertUnwindSafe(call));
@@ -124,6 +132,7 @@ fn a_foreign_thread_could_continue_a_task_of_a_simulation_and_trigger_a_schedule
     drop((shared, schedule, pool, simulation));
 }
 
+#[cfg(feature = "simulation")]
 #[test]
 fn a_body_at_work_that_asks_whether_to_stop_was_taken_to_be_stuck() {
     let (pool, _simulation) = ThreadPool::simulated(1);
@@ -136,4 +145,24 @@ fn a_body_at_work_that_asks_whether_to_stop_was_taken_to_be_stuck() {
     assert_eq!(count.join().unwrap(), 5000);
     let count = pool.submit(|| (0..5000).filter(|_| millhand::check().is_ok()).count());
     assert_eq!(count.join().unwrap(), 5000);
+}
+
+#[test]
+fn a_cancelled_scope_missed_a_task_while_its_own_thread_ran_another() {
+    let pool = ThreadPool::new(2).unwrap();
+    let failed = pool.submit(|| {
+        let pool = current().unwrap().pool();
+        let (run, runs) = mpsc::channel();
+        let failures = pool.scope_with(ScopeOptions::fail_fast(), |s| {
+            s.submit(move || {
+                run.send(()).unwrap();
+                until("the scope is cancelled", is_cancelled);
+            });
+            // It runs on the other worker, so this thread runs the next task while it waits.
+            must_recv(&runs);
+            s.task().fallible().submit(|| Err::<(), _>("failed"));
+        });
+        failures.unwrap_err().len()
+    });
+    assert_eq!(failed.join().unwrap(), 1);
 }

@@ -68,7 +68,7 @@ impl Scene {
     }
 }
 
-fn is_cancelled<T>(handle: TaskHandle<T>) -> bool {
+fn is_cancelled<T: 'static>(handle: TaskHandle<T>) -> bool {
     matches!(handle.join(), Err(TaskError::Cancelled(_)))
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn keep_busy(pool: &ThreadPool) -> Busy {
 }
 
 /// Joins, or fails in place of hanging.
-pub(crate) fn must_join<T>(handle: TaskHandle<T>) -> Result<T, TaskError> {
+pub(crate) fn must_join<T: 'static>(handle: TaskHandle<T>) -> Result<T, TaskError> {
     handle.join_timeout(LONG).expect("it must finish")
 }
 
@@ -906,7 +906,7 @@ fn what_a_task_s_error_says() {
     );
     assert_eq!(
         cancelled(CancelReason::Dropped),
-        "task cancelled: dropped by whoever held it"
+        "task cancelled: its promise, handle or iterator was dropped"
     );
     assert_eq!(
         cancelled(CancelReason::Deadline),
@@ -992,7 +992,7 @@ fn what_the_small_errors_say() {
     let wrong = "7th".parse::<TaskId>().unwrap_err();
     assert_eq!(
         text(&wrong),
-        "\"7th\" is not a task id: a whole number from 0 to 18446744073709551615 is"
+        "\"7th\" is not a task id, which is a whole number from 0 to 18446744073709551615"
     );
     assert!(wrong.source().unwrap().is::<std::num::ParseIntError>());
 

@@ -592,6 +592,7 @@ fn both<T: Send + Sync>() {}
 fn what_crosses_threads_may() {
     both::<ThreadPool>();
     both::<PoolRef>();
+    both::<millhand::Pool>();
     both::<PoolBuilder>();
     both::<TaskBuilder<Plain>>();
     both::<TaskBuilder<Fallible>>();

@@ -39,11 +39,11 @@ mod gate_kit;
 mod gate_matrix;
 mod gates;
 mod handle;
+mod house;
 mod jobs;
 mod keyed;
 mod lanes;
 mod lanes_order;
-mod layering;
 mod lifecycle;
 mod manual;
 mod map;
@@ -69,6 +69,10 @@ mod side_lanes;
 #[cfg(unix)]
 #[cfg(feature = "signals")]
 mod signals;
+#[cfg(feature = "simulation")]
+mod simulation;
+#[cfg(feature = "simulation")]
+mod simulation_seeds;
 mod sizes;
 mod stress;
 mod submit;

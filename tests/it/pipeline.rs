@@ -4,7 +4,7 @@ use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
 use millhand::{
     CancelReason, Context, ContextVar, Failure, JoinError, OnFull, Pipeline, Rejection, Shutdown,
-    Simulation, TaskError, ThreadPool, blocking, current, is_cancelled,
+    TaskError, ThreadPool, blocking, current, is_cancelled,
 };
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -826,8 +826,9 @@ fn many_pipelines_share_a_pool() {
 }
 
 /// What a pipeline does in an hour of simulated time, as text.
+#[cfg(feature = "simulation")]
 fn simulated(seed: u64) -> String {
-    let simulation = Simulation::new(seed);
+    let simulation = millhand::Simulation::new(seed);
     let pool = ThreadPool::builder().workers(3).build().unwrap();
     let minutes = |n: u64| Duration::from_secs(60 * n);
     let pipeline = pool.pipeline(0..40_u64).stage(3, move |n| {
@@ -851,6 +852,7 @@ fn simulated(seed: u64) -> String {
     format!("{:?}", simulation.trace())
 }
 
+#[cfg(feature = "simulation")]
 #[test]
 fn a_simulated_pipeline_is_the_same_for_the_same_seed_and_hangs_for_none() {
     must_end(|| {

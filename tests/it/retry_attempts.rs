@@ -3,9 +3,7 @@
 use crate::handle::must_join;
 use crate::manual::{HOUR, Manual, S, due_of};
 use crate::support::{LONG, must_recv};
-use millhand::{Retry, TaskBuilder, TaskError, TaskHandle};
-use std::error::Error;
-use std::fmt;
+use millhand::{Retry, TaskError};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,88 +12,39 @@ const MS: Duration = Duration::from_millis(1);
 // What an attempt knows.
 
 #[test]
-fn an_attempt_knows_its_number_and_the_last_error() {
+fn an_attempt_knows_its_number() {
     let pool = Manual::new(1);
     let mut seen = Vec::new();
     let handle = pool
         .task()
         .retry(Retry::fixed(2, Duration::ZERO))
         .submit(move || {
-            let me = millhand::current().unwrap();
-            seen.push((me.attempt(), me.last_error().map(|text| text.to_string())));
-            match me.attempt() {
+            seen.push(millhand::current().unwrap().attempt());
+            match seen.len() {
                 3 => Ok(std::mem::take(&mut seen)),
                 n => Err(format!("error {n}")),
             }
         });
-    let text = |text: &str| Some(text.to_owned());
-    let expected = vec![(1, None), (2, text("error 1")), (3, text("error 2"))];
-    assert_eq!(must_join(handle).unwrap(), Ok(expected));
-    let plain = pool.submit(|| {
-        (
-            millhand::current().unwrap().attempt(),
-            millhand::current().unwrap().last_error(),
-        )
-    });
-    assert_eq!(must_join(plain).unwrap(), (1, None));
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Mine;
-
-impl fmt::Display for Mine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("mine")
-    }
-}
-
-impl Error for Mine {}
-
-/// What the second attempt is told of the first one's error.
-fn told_of<E: Send + 'static>(
-    options: impl FnOnce(TaskBuilder<millhand::Retrying<E>>) -> TaskBuilder<millhand::Retrying<E>>,
-    error: impl Fn() -> E + Send + 'static,
-) -> Option<String> {
-    let pool = Manual::new(1);
-    let handle: TaskHandle<Result<_, E>> =
-        options(pool.task().retry(Retry::fixed(1, Duration::ZERO))).submit(move || {
-            match millhand::current().unwrap() {
-                me if me.attempt() == 1 => Err(error()),
-                me => Ok(me.last_error().map(|text| text.to_string())),
-            }
-        });
-    must_join(handle)
-        .unwrap()
-        .unwrap_or_else(|_| panic!("one retry"))
+    assert_eq!(must_join(handle).unwrap(), Ok(vec![1, 2, 3]));
+    let plain = pool.submit(|| millhand::current().unwrap().attempt());
+    assert_eq!(must_join(plain).unwrap(), 1);
 }
 
 #[test]
-fn errors_that_can_be_displayed_are_told() {
-    crate::stress::silence();
-    let text = |text: &str| Some(text.to_owned());
-    assert_eq!(told_of(|t| t, || "str"), text("str"));
-    assert_eq!(told_of(|t| t, || String::from("string")), text("string"));
-    assert_eq!(
-        told_of(|t| t, || std::io::Error::other("disk")),
-        text("disk")
-    );
-    assert_eq!(
-        told_of(|t| t, || Box::<dyn Error + Send + Sync>::from("boxed")),
-        text("boxed")
-    );
-    assert_eq!(
-        told_of(|t| t, || "x".parse::<u8>().unwrap_err()),
-        text("invalid digit found in string")
-    );
-    assert_eq!(told_of(|t| t, || Mine), None);
-    assert_eq!(told_of(|t| t.show_errors(), || Mine), text("mine"));
-    struct Mute;
-    impl fmt::Display for Mute {
-        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-            panic!("{} a display", crate::stress::EXPECTED)
-        }
-    }
-    assert_eq!(told_of(|t| t.show_errors(), || Mute), None);
+fn a_body_keeps_the_last_error_itself() {
+    let pool = Manual::new(1);
+    let mut last = None;
+    let handle = pool
+        .task()
+        .retry(Retry::fixed(1, Duration::ZERO))
+        .submit(move || match last.take() {
+            Some(error) => Ok(error),
+            None => {
+                last = Some("disk full");
+                Err("disk full")
+            }
+        });
+    assert_eq!(must_join(handle).unwrap(), Ok("disk full"));
 }
 
 #[test]

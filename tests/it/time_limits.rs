@@ -137,7 +137,7 @@ fn contradictions_are_refused_and_the_error_names_both_options() {
         ),
         (
             InvalidTask::ForeignClock,
-            "a rate limiter in `gate` must go by the pool's `clock`",
+            "a rate limiter in `gate` must use the pool's `clock`",
         ),
     ];
     for (why, text) in texts {

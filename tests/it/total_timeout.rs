@@ -8,7 +8,7 @@ use millhand::{CancelOutcome, CancelReason, Retry, Semaphore, TaskError, TaskHan
 use std::sync::mpsc;
 use std::time::Duration;
 
-pub(crate) fn timed_out<T: std::fmt::Debug>(handle: TaskHandle<T>) {
+pub(crate) fn timed_out<T: std::fmt::Debug + 'static>(handle: TaskHandle<T>) {
     match must_join(handle) {
         Err(TaskError::TimedOut) => {}
         other => panic!("not timed out but {other:?}"),

@@ -139,7 +139,7 @@ fn a_spare_has_one_of_its_own() {
     assert_ne!(must_join(waits).unwrap(), value);
 }
 
-fn said<T>(handle: TaskHandle<T>) -> String {
+fn said<T: 'static>(handle: TaskHandle<T>) -> String {
     match must_join(handle) {
         Err(TaskError::Panicked(panic)) => panic.message().to_owned(),
         Err(other) => panic!("not a panic but: {other}"),
@@ -283,7 +283,7 @@ fn an_init_that_wants_its_own_value_is_told_so() {
         pool.submit(move || local.with(|n| *n))
     };
     for _ in 0..2 {
-        let says = "the init closure of a WorkerLocal<u32> wants the value that it is to make";
+        let says = "the init closure of a WorkerLocal<u32> wants the value that it is making";
         assert_eq!(said(task()), says);
     }
 }

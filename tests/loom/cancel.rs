@@ -42,7 +42,7 @@ impl Watch {
 
 fn is_empty(token: &CancelToken) -> bool {
     let inner = token.node.inner.lock();
-    inner.children.is_empty() && inner.hooks.is_empty()
+    inner.below.is_empty() && inner.hooks == 0
 }
 
 /// Cancels `token` on a thread of its own.

@@ -1,11 +1,12 @@
-//! loom models of the parking: what was pushed is taken, and by as many as there are to take it.
+//! loom models of the parking: what was pushed is taken, by as many workers as there are.
 //!
 //! Checked with LOOM_MAX_PREEMPTIONS=3.
 //
-// A count stands for the channel. Each worker takes one and then is busy for ever, so that what is left needs another one;
-// nothing here times out, and a worker that sleeps while something lies there is a deadlock, which loom reports.
+// A count stands for the channel. Each worker takes one item and then is busy for ever, so that
+// what is left needs another worker. Nothing here times out, so a worker that sleeps while an item
+// is there is a deadlock, which loom reports.
 //
-// As in the models of the seats, an atomic is stored to once before the threads start.
+// As in the models of the run slots, an atomic is stored to once before the threads start.
 
 use super::*;
 use loom::thread;
@@ -22,8 +23,7 @@ impl Pool {
             items: AtomicUsize::new(0),
         };
         pool.items.store(0, Ordering::SeqCst);
-        pool.parking.asleep.store(0, Ordering::SeqCst);
-        pool.parking.searching.store(0, Ordering::SeqCst);
+        pool.parking.in_order();
         Arc::new(pool)
     }
 
@@ -43,7 +43,7 @@ impl Pool {
             .is_ok()
     }
 
-    /// As `ChannelQueue::pop`. `mail`: whether there is some, which ends it, too.
+    /// As `RunQueue::pop`. `mail` returns whether there is mail, which also ends it.
     fn pop(&self, me: &Arc<Sleeper>, mail: impl Fn() -> bool) -> bool {
         let mut searches = self.parking.search();
         loop {
@@ -95,10 +95,11 @@ fn two_pushers_and_two_workers() {
 }
 
 #[test]
-fn one_that_searches_wakes_the_next_when_it_finds_something() {
+fn a_searching_worker_wakes_the_next_if_it_finds_something() {
     loom::model(|| {
         let pool = Pool::new();
-        // Two sleep or are about to; a third, here, goes from task to task and takes one of three without a search.
+        // Two workers sleep or are about to. A third, here, goes from task to task and takes one of
+        // three items without a search.
         let workers = [worker(&pool), worker(&pool)];
         (0..3).for_each(|_| pool.push());
         assert!(pool.try_pop());
@@ -109,7 +110,7 @@ fn one_that_searches_wakes_the_next_when_it_finds_something() {
 }
 
 #[test]
-fn mail_wakes_the_one_that_it_is_for_and_holds_up_nobody() {
+fn mail_wakes_its_own_worker_and_holds_up_no_other() {
     loom::model(|| {
         let pool = Pool::new();
         let mail = Arc::new(AtomicUsize::new(0));
@@ -119,7 +120,7 @@ fn mail_wakes_the_one_that_it_is_for_and_holds_up_nobody() {
             let (pool, mail, sleeper) = (pool.clone(), mail.clone(), sleeper.clone());
             thread::spawn(move || {
                 let has_mail = || mail.load(Ordering::SeqCst) > 0;
-                // Its mail, and what else it finds before: both may come to this one.
+                // Its mail, and what else it finds before: both may come to this worker.
                 while pool.pop(&sleeper, has_mail) {}
             })
         };

@@ -1,23 +1,28 @@
-//! loom models of the end of a scope: a task's run, return or panic, meets its cancelling and the end of its time, and what
+//! loom models of the end of a scope: a task's run meets its cancelling and the end of its time, and what
 //! it borrowed is the scope's alone again when the scope ends.
 //!
 //! Checked with LOOM_MAX_PREEMPTIONS=3.
 //
-// What is borrowed is a cell of loom's, which finds any access that is not ordered before the scope's own at the end. The
-// steps are those of `task::run`, `task::cell` and `task::time`; latch, holds, boxed body, member and slot are the real ones.
+// What is borrowed is a cell of loom's, which finds any access that is not ordered before the scope's
+// own at the end. Bodies, packets, handles, members, latch and task are the real ones; the submission
+// has the steps of `Scope::submit_plain` and `start`. The pool is a double.
 
 use super::*;
-use crate::aftermath::{Aftermath, Cancelled, Outcome, TimedOut, Unrun};
-use crate::compose::latch::Latch;
-use crate::extras::{Course, Extras, Whereabouts, Who};
-use crate::fork::NOBODY;
-use crate::id::TaskId;
-use crate::panic::TaskPanic;
-use crate::slot::Slot;
+use crate::compose::scope::latch::{Hold, Latch};
+use crate::compose::scope::sink::Found;
+use crate::process::NO_POOL;
+use crate::retry::Retry;
+use crate::task::OutcomeKind;
+use crate::task::body::PlainBody;
+use crate::task::current::Stack;
+use crate::task::double::Pool;
+use crate::task::options::{Extras, Progress, TaskOptions};
+use crate::task::timed::OnTime;
 use loom::cell::UnsafeCell;
 use loom::thread;
+use std::time::Duration;
 
-/// What lies around the scope.
+/// What is outside of the scope.
 struct Borrowed(UnsafeCell<u32>);
 
 // SAFETY: loom's cell reports what would be a race.
@@ -30,10 +35,15 @@ impl Borrowed {
     }
 }
 
-/// What a body captures: looks at what it borrows once more when it is dropped.
+/// What a body captures: accesses what it borrows once more when it is dropped.
 struct Capture<'a>(&'a Borrowed);
 
+/// What a body returns: the same with another cell, since a handle may drop the value while the worker
+/// drops the closure.
+type Value<'a> = Capture<'a>;
+
 impl Capture<'_> {
+    // A closure that calls this captures all of it, and not the reference in it.
     fn touch(&self) {
         self.0.touch();
     }
@@ -49,191 +59,251 @@ impl Drop for Capture<'_> {
 enum Ends {
     Returning,
     Panicking,
+    /// The first of two attempts fails.
+    FailingOnce,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Handle {
     IsDropped,
-    IsKept,
+    IsJoined,
 }
 
 struct Scene {
-    slot: Slot<PlainWork<Body<()>>, (), ()>,
+    task: TaskRef,
+    pool: Arc<Pool>,
+    stack: Arc<Stack>,
+    state: Arc<ScopeState>,
 }
 
 impl Scene {
-    fn new(body: Body<()>, member: Member) -> Arc<Self> {
-        let mut extras = Extras::new(None, None, None);
-        extras.rest().member = Some(member);
-        extras.course = Some(Course {
-            policy: (),
-            order: 0,
-            whereabouts: Whereabouts::Queue,
-            awaits: 0,
-            attempts: 0,
-            begun: None,
-            attempt_ends: None,
-            expires: None,
-            ends: None,
-            late: false,
-            attempt_token: None,
-            last_error: None,
-        });
-        Arc::new(Self {
-            slot: Slot::new(NOBODY, PlainWork(body), Some(extras), false),
-        })
-    }
-
-    fn who(&self) -> Who {
-        Who {
-            id: TaskId::next(),
-            name: None,
-            site: Location::caller(),
-        }
-    }
-
-    fn bury(&self, kind: OutcomeKind, aftermath: Aftermath<()>) {
-        let Aftermath { unwanted, rest } = aftermath;
-        let member = rest.as_ref().and_then(|rest| rest.member.as_ref());
-        if let Some(member) = member {
-            member.group.settled(member.index, kind);
-            if let Some(Err(error)) = unwanted {
-                member
-                    .group
-                    .unread(member.index, self.who(), JoinError::Task(error));
-            }
-        }
-        drop(rest);
-    }
-
-    fn bury_unrun(&self, kind: OutcomeKind, unrun: Unrun<PlainWork<Body<()>>, ()>) {
-        panic::discard_flat(unrun.work);
-        self.bury(kind, unrun.aftermath);
-    }
-
+    /// A worker runs it as often as it finds it.
     fn run(&self) {
-        let Some(claimed) = self.slot.claim(|_, _| ()) else {
-            return;
-        };
-        // The box is dropped after the unwind, not in it: loom's locks, dropped in an unwind, are poisoned.
-        let PlainWork(mut body) = claimed.work;
-        let result = panic::catch(&mut body);
-        drop(body);
-        let who = self.who();
-        let outcome: Outcome<()> = result.map_err(|payload| {
-            let panic = TaskPanic::new(who.id, None, who.site, payload, None);
-            TaskError::Panicked(Box::new(panic))
-        });
-        let kind = match &outcome {
-            Ok(()) => OutcomeKind::Completed,
-            Err(_) => OutcomeKind::Panicked,
-        };
-        let aftermath = self.slot.settle(outcome, kind);
-        self.bury(kind, aftermath);
+        while let Some(task) = self.pool.pop() {
+            self.pool.take_on(&task, &self.stack);
+        }
     }
 
     fn cancel(&self) {
-        if let Cancelled::Unrun(unrun) = self.slot.cancel(CancelReason::User) {
-            self.bury_unrun(OutcomeKind::Cancelled, unrun);
-        }
+        self.task.cancel(CancelReason::User);
+    }
+
+    fn cancel_scope(&self) {
+        self.state.token().cancel(CancelReason::Scope);
     }
 
     fn time_out(&self) {
-        match self.slot.time_out() {
-            TimedOut::Unrun(unrun) => self.bury_unrun(OutcomeKind::TimedOut, unrun),
-            TimedOut::Running(aftermath, _) => self.bury(OutcomeKind::TimedOut, aftermath),
-            TimedOut::Finished => {}
+        // A worker of the real pool runs the clean-up.
+        if let Some(cleanup) = self.task.clone().on_time(OnTime::End) {
+            cleanup();
         }
     }
 }
 
+/// Gives a new task its extras, and puts it into the queue.
+fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool) -> usize {
+    let member = state.member();
+    let index = member.index;
+    let mut extras = Extras::new(None, None);
+    extras.on_settled.member = Some(member);
+    if plans {
+        let options = Arc::new(TaskOptions {
+            total_timeout: Some(Duration::from_secs(3600)),
+            ..TaskOptions::default()
+        });
+        let start = options.start(&**pool);
+        extras.progress = Some(Progress::new(&options, pool.clone(), start));
+    }
+    task.head.set_extras(extras);
+    if plans {
+        task.clone().schedule(&**pool);
+    } else {
+        pool.entries.lock().unwrap().push(task.clone());
+    }
+    state.add_task(task);
+    index
+}
+
 /// A scope with one task, whose worker meets another thread.
-fn meet(ends: Ends, handle: Handle, other: fn(&Scene)) {
+fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
     loom::model(move || {
-        let borrowed = Borrowed(UnsafeCell::new(0));
-        let worst = Arc::new(Worst::default());
-        let members = Members::new(CancelToken::new(), false, worst.clone());
-        let capture = Capture(&borrowed);
-        let body = move || {
-            capture.touch();
-            if ends == Ends::Panicking {
-                // A panic whose hook stays silent: loom's threads have small stacks.
-                resume_unwind(Box::new("a panic"));
-            }
-        };
-        // As one that may run again, it keeps its capture until it is dropped.
+        let borrowed = [(); 2].map(|()| Borrowed(UnsafeCell::new(0)));
+        let [by_body, by_value] = &borrowed;
+        let sink = FailureSink::of_plain_scope();
+        let state = ScopeState::new(CancelToken::new(), false, sink);
+        let pool = Pool::new(false);
+        let head = Head::new(NO_POOL, Location::caller());
+        let capture = Capture(by_body);
+        let mut attempts = 0;
         // SAFETY: `borrowed` lives until after the wait below.
-        let body = unsafe { carry(body, members.hold()) };
-        let scene = Scene::new(body, members.member(None));
-        let threads = [
-            thread::spawn({
-                let scene = scene.clone();
-                move || scene.run()
-            }),
-            thread::spawn({
-                let scene = scene.clone();
-                move || other(&scene)
-            }),
-        ];
-        let unread = match handle {
-            Handle::IsDropped => scene.slot.detach(),
-            Handle::IsKept => None,
-        };
-        if let Some(Err(error)) = unread {
-            members.unread(0, scene.who(), JoinError::Task(error));
-        }
-        members.wait(NOBODY);
-        // The scope is over, whatever the other threads have still to do.
-        borrowed.touch();
-        let kind = scene
-            .slot
-            .kind()
-            .expect("a task that has retired has settled");
-        let (panicked, lost) = worst.take();
-        if handle == Handle::IsDropped {
-            assert_eq!(panicked.is_some(), kind == OutcomeKind::Panicked);
-            let stopped = matches!(kind, OutcomeKind::Cancelled | OutcomeKind::TimedOut);
-            assert_eq!(lost.is_some(), stopped);
+        let (task, packet, again) = if ends == Ends::FailingOnce {
+            let packet = Packet::<Result<Value<'_>, &str>>::fallible();
+            let body = move || {
+                attempts += 1;
+                capture.touch();
+                match attempts {
+                    1 => Err("failed"),
+                    _ => Ok(Capture(by_value)),
+                }
+            };
+            let rules = Arc::new(Rules::new(Retry::fixed(1, Duration::ZERO)));
+            let body = FallibleScoped::new(body, &packet, state.hold(), Some(rules));
+            let task = unsafe { erase(Arc::new(Task { head, body })) };
+            (task, None, Some(packet))
         } else {
-            assert!(panicked.is_none() && lost.is_none());
-            assert!(scene.slot.take().is_some());
+            let packet = Packet::<Value<'_>>::new();
+            let body = move || {
+                capture.touch();
+                if ends == Ends::Panicking {
+                    // A panic whose hook stays silent: loom's threads have small stacks.
+                    resume_unwind(Box::new("a panic"));
+                }
+                Capture(by_value)
+            };
+            let body = PlainScoped::new(body, &packet, state.hold());
+            let task = unsafe { erase(Arc::new(Task { head, body })) };
+            (task, Some(packet), None)
+        };
+        let index = submit(&state, &pool, &task, plans);
+        let scene = Arc::new(Scene {
+            task: task.clone(),
+            stack: pool.stack(0),
+            pool,
+            state: state.clone(),
+        });
+        let threads = [Scene::run, other].map(|actor| {
+            let scene = scene.clone();
+            thread::spawn(move || actor(&scene))
+        });
+        if let Some(packet) = packet {
+            leave(
+                handle,
+                ScopedHandle::new(packet, task, state.clone(), index),
+            );
+        } else if let Some(packet) = again {
+            leave(
+                handle,
+                ScopedHandle::new(packet, task, state.clone(), index),
+            );
+        }
+        state.wait(NO_POOL);
+        // The scope is over, whatever the other threads have still to do.
+        borrowed.iter().for_each(Borrowed::touch);
+        let kind = scene.task.head.outcome_kind();
+        let kind = kind.expect("a task that is released has settled");
+        let Found {
+            panic, unfinished, ..
+        } = state.found();
+        if handle == Handle::IsDropped {
+            assert_eq!(panic.is_some(), kind == OutcomeKind::Panicked);
+            let stopped = matches!(kind, OutcomeKind::Cancelled | OutcomeKind::TimedOut);
+            assert_eq!(unfinished.is_some(), stopped);
+        } else {
+            assert!(panic.is_none() && unfinished.is_none());
         }
         for thread in threads {
             thread.join().unwrap();
         }
+        // Besides here: by each attempt and by the drop of the capture; by the drop of the value.
         // SAFETY: all other threads have ended.
-        let touched = borrowed.0.with(|count| unsafe { *count });
-        assert!(
-            touched == 2 || touched == 3,
-            "dropped once, run once at most"
-        );
+        let touched = [by_body, by_value].map(|cell| cell.0.with(|count| unsafe { *count }) - 1);
+        let expected: &[[u32; 2]] = match (ends, kind) {
+            (Ends::Returning, OutcomeKind::Completed) => &[[2, 1]],
+            (Ends::FailingOnce, OutcomeKind::Completed) => &[[3, 1]],
+            (Ends::Panicking, OutcomeKind::Panicked) => &[[2, 0]],
+            // Asked to stop while the first attempt ran.
+            (Ends::FailingOnce, OutcomeKind::Failed) => &[[2, 0]],
+            // Its time ended before it ran, or while it ran.
+            (Ends::Returning, OutcomeKind::TimedOut) => &[[1, 0], [2, 1]],
+            (Ends::Panicking, OutcomeKind::TimedOut) => &[[1, 0], [2, 0]],
+            (Ends::FailingOnce, OutcomeKind::TimedOut) => &[[1, 0], [2, 0], [3, 1]],
+            (Ends::FailingOnce, OutcomeKind::Cancelled) => &[[1, 0], [2, 0]],
+            (_, OutcomeKind::Cancelled) => &[[1, 0]],
+            (_, kind) => panic!("nothing settles it as {kind:?}"),
+        };
+        assert!(expected.contains(&touched), "{touched:?}, {kind:?}");
+        assert_eq!(scene.pool.finished.get(), 1);
     });
 }
 
+fn leave<T>(how: Handle, handle: ScopedHandle<'_, T>) {
+    match how {
+        Handle::IsDropped => drop(handle),
+        Handle::IsJoined => drop(handle.join()),
+    }
+}
+
 macro_rules! others {
-    ($($other:ident)*) => { $(
+    ($($other:ident: $plain:expr;)*) => { $(
         mod $other {
             use super::{Ends, Handle, Scene, meet};
 
             #[test]
             fn meets_a_body_that_returns() {
-                meet(Ends::Returning, Handle::IsDropped, Scene::$other);
+                for plans in $plain {
+                    meet(Ends::Returning, plans, Handle::IsDropped, Scene::$other);
+                }
             }
 
             #[test]
             fn meets_a_body_that_panics() {
-                meet(Ends::Panicking, Handle::IsDropped, Scene::$other);
+                for plans in $plain {
+                    meet(Ends::Panicking, plans, Handle::IsDropped, Scene::$other);
+                }
             }
 
             #[test]
-            fn meets_a_body_with_its_handle_kept() {
-                meet(Ends::Panicking, Handle::IsKept, Scene::$other);
+            fn meets_a_body_that_returns_to_its_handle() {
+                for plans in $plain {
+                    meet(Ends::Returning, plans, Handle::IsJoined, Scene::$other);
+                }
+            }
+
+            #[test]
+            fn meets_a_body_that_panics_with_a_handle() {
+                for plans in $plain {
+                    meet(Ends::Panicking, plans, Handle::IsJoined, Scene::$other);
+                }
+            }
+
+            #[test]
+            fn meets_a_body_that_runs_again() {
+                meet(Ends::FailingOnce, true, Handle::IsDropped, Scene::$other);
+            }
+
+            #[test]
+            fn meets_a_body_that_runs_again_for_its_handle() {
+                meet(Ends::FailingOnce, true, Handle::IsJoined, Scene::$other);
             }
         }
     )* };
 }
 
-others!(cancel time_out);
+// Only a task with options has an end of its time.
+others! {
+    cancel: [false, true];
+    cancel_scope: [false, true];
+    time_out: [true];
+}
+
+#[test]
+fn a_task_is_listed_while_the_scope_is_cancelled() {
+    loom::model(|| {
+        let sink = FailureSink::of_plain_scope();
+        let state = ScopeState::new(CancelToken::new(), false, sink);
+        let canceller = thread::spawn({
+            let token = state.token().clone();
+            move || token.cancel(CancelReason::Scope)
+        });
+        let task = Task::new(
+            Head::new(NO_POOL, Location::caller()),
+            PlainBody::new(|| ()),
+        );
+        state.add_task(&task);
+        canceller.join().unwrap();
+        assert_eq!(task.head.outcome_kind(), Some(OutcomeKind::Cancelled));
+    });
+}
 
 #[test]
 fn the_latch_waits_for_the_last_of_many() {

@@ -30,12 +30,12 @@ fn nonsense_is_refused_by_name() {
     assert!(!bucket.set_rate(now, 0, SECOND));
     assert!(!bucket.set_rate(now, 1, Duration::ZERO));
     let unchanged = Err(Refusal::Until(now + SECOND));
-    assert_eq!(bucket.ask(now, 0, 1), unchanged);
-    assert_eq!((bucket.heaviest(), bucket.ask(now, 0, 0)), (3, Ok(())));
+    assert_eq!(bucket.ask(now, 1), unchanged);
+    assert_eq!((bucket.burst(), bucket.ask(now, 0)), (3, Ok(())));
     // Nothing, and too much: neither loses what has come meanwhile.
     for (weight, answer) in [(0, Ok(())), (4, Err(Refusal::Later))] {
-        assert_eq!(bucket.try_take(now + SECOND, 0, weight), answer);
-        assert_eq!(bucket.ask(now + SECOND, 0, 1), Ok(()));
+        assert_eq!(bucket.try_take(now + SECOND, weight), answer);
+        assert_eq!(bucket.ask(now + SECOND, 1), Ok(()));
     }
 }
 
@@ -57,7 +57,7 @@ fn polled_in_slices_it_loses_nothing() {
         let mut passed = Duration::ZERO;
         while passed < span {
             passed += slice * NANO;
-            while bucket.try_take(start + passed, 0, 1).is_ok() {
+            while bucket.try_take(start + passed, 1).is_ok() {
                 taken += 1;
             }
         }
@@ -72,10 +72,10 @@ fn a_full_bucket_collects_no_fraction() {
     let mut bucket = bucket(start, 1, 3600 * SECOND, 1, 1);
     let taken = start + 3599 * SECOND;
     assert!(bucket.is_fresh(taken));
-    assert_eq!(bucket.try_take(taken, 0, 1), Ok(()));
+    assert_eq!(bucket.try_take(taken, 1), Ok(()));
     assert!(!bucket.is_fresh(taken));
     let next = taken + 3600 * SECOND;
-    assert_eq!(bucket.ask(taken, 0, 1), Err(Refusal::Until(next)));
+    assert_eq!(bucket.ask(taken, 1), Err(Refusal::Until(next)));
     assert!(!bucket.is_fresh(next - NANO));
     assert!(bucket.is_fresh(next));
 }
@@ -87,19 +87,20 @@ fn what_had_come_before_a_change_of_rate_stays() {
     // A token and a half; the other half comes at the new rate.
     let change = start + 15 * SECOND;
     assert!(bucket.set_rate(change, 4, SECOND));
-    assert_eq!(bucket.try_take(change, 0, 1), Ok(()));
+    assert_eq!(bucket.try_take(change, 1), Ok(()));
     let next = Refusal::Until(change + SECOND / 8);
-    assert_eq!(bucket.try_take(change, 0, 1), Err(next));
+    assert_eq!(bucket.try_take(change, 1), Err(next));
     // As often as one likes, and back in time too.
     for _ in 0..100 {
         assert!(bucket.set_rate(start, 400, 100 * SECOND));
         assert!(bucket.set_rate(start, 4, SECOND));
     }
-    assert_eq!(bucket.ask(change, 0, 1), Err(next));
-    // Half a token is three and a half of seven parts: what is lost is worth less than a nanosecond.
+    assert_eq!(bucket.ask(change, 1), Err(next));
+    // Half a token is three and a half of seven parts: what is lost is worth less than a
+    // nanosecond.
     assert!(bucket.set_rate(change, 3, 7 * NANO));
     let next = Refusal::Until(change + 2 * NANO);
-    assert_eq!(bucket.ask(change + NANO, 0, 1), Err(next));
+    assert_eq!(bucket.ask(change + NANO, 1), Err(next));
 }
 
 #[test]
@@ -113,20 +114,20 @@ fn the_largest_numbers_fit() {
             let mut bucket = bucket(start, rate, per, u32::MAX, initial);
             // Often enough for token time to begin anew where the bucket fills that fast.
             for passed in 0..3000 {
-                let answer = bucket.try_take(start + 5 * passed * SECOND, 0, u32::MAX);
+                let answer = bucket.try_take(start + 5 * passed * SECOND, u32::MAX);
                 let full = passed > 0 && per == NANO || passed == 0 && initial > 0;
                 assert_eq!(answer.is_ok(), full, "{rate} per {per:?}, {passed}");
             }
             assert!(bucket.time.get() < 1 << 53);
-            let _ = bucket.try_take(late, 0, u32::MAX);
+            let _ = bucket.try_take(late, u32::MAX);
             assert!(bucket.set_rate(late, rate, longest));
             assert!(bucket.set_rate(late, u32::MAX, NANO));
             let full = late + NANO;
             assert_eq!(bucket.available(full), u32::MAX);
             assert!(!bucket.is_fresh(full), "with another rate");
-            assert_eq!(bucket.try_take(full, 0, u32::MAX), Ok(()));
+            assert_eq!(bucket.try_take(full, u32::MAX), Ok(()));
             let next = Refusal::Until(full + NANO);
-            assert_eq!(bucket.ask(full, 0, 1), Err(next));
+            assert_eq!(bucket.ask(full, 1), Err(next));
         }
     }
 }
@@ -163,7 +164,8 @@ proptest! {
     fn it_answers_as_the_arithmetic_does(
         (rate, per) in rates(),
         (burst, share) in (prop_oneof![1..6_u32, 1..=u32::MAX], 0..=3_u32),
-        // A pause in thousandths of a token's time and in nanoseconds, a change of rate, a weight, to come in time.
+        // A pause in thousandths of a token's time and in nanoseconds, a change of rate, a
+        // weight, to come in time.
         steps in proptest::collection::vec((
             (0..2500_u64, prop_oneof![4 => 0..4_i64, 1 => -1_000_000..0_i64, 1 => 0..10_000_000_000_i64]),
             proptest::option::weighted(0.1, rates()),
@@ -176,7 +178,7 @@ proptest! {
         let (rate, per, parts) = (rate.into(), per.into(), u128::from(initial) * u128::from(per));
         let mut exact = Exact { rate, per, burst: burst.into(), at: now, parts };
         for ((thousandths, nanos), change, (weight, in_time)) in steps {
-            now += duration(exact.per / exact.rate * u128::from(thousandths) / 1000);
+            now += from_nanos(exact.per / exact.rate * u128::from(thousandths) / 1000);
             let more = Duration::from_nanos(nanos.unsigned_abs());
             now = if nanos < 0 { now - more } else { now + more };
             exact.pass_time(now);
@@ -189,21 +191,21 @@ proptest! {
             }
             let weight = weight.min(burst);
             let missing = (u128::from(weight) * exact.per).saturating_sub(exact.parts);
-            let until = exact.at + duration(missing.div_ceil(exact.rate));
+            let until = exact.at + from_nanos(missing.div_ceil(exact.rate));
             let expected = if missing == 0 { Ok(()) } else { Err(Refusal::Until(until)) };
-            prop_assert_eq!(bucket.ask(now, 0, weight), expected);
+            prop_assert_eq!(bucket.ask(now, weight), expected);
             let is_full = exact.parts == exact.burst * exact.per;
             prop_assert_eq!(bucket.available(now) == burst, is_full);
             prop_assert_eq!(bucket.is_fresh(now), is_full && !bucket.changed);
-            let mut answer = bucket.try_take(now, 0, weight);
+            let mut answer = bucket.try_take(now, weight);
             prop_assert_eq!(answer, expected);
             if let Err(Refusal::Until(instant)) = answer {
-                prop_assert_eq!(bucket.ask(instant - NANO, 0, weight), expected);
-                prop_assert_eq!(bucket.ask(instant, 0, weight), Ok(()));
+                prop_assert_eq!(bucket.ask(instant - NANO, weight), expected);
+                prop_assert_eq!(bucket.ask(instant, weight), Ok(()));
                 if in_time {
                     now = instant;
                     exact.pass_time(now);
-                    answer = bucket.try_take(now, 0, weight);
+                    answer = bucket.try_take(now, weight);
                 }
             }
             if answer.is_ok() {

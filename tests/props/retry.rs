@@ -1,4 +1,5 @@
-//! The delays and decisions of `Retry` against plain arithmetic on whole numbers, whatever the numbers.
+//! The delays and decisions of `Retry` against plain arithmetic on whole numbers, whatever the
+//! numbers.
 
 use super::*;
 use proptest::num::f64::{NORMAL, POSITIVE, SUBNORMAL};

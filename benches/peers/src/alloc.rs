@@ -1,9 +1,10 @@
-//! The program's one allocator: the system's or mimalloc, as the environment says, and a count of what it is asked for.
+//! The program's one allocator: the system's or mimalloc, as the environment asks, and a count of
+//! the allocations.
 //!
-//! Chosen at run time, so that one build measures both. What that adds to an allocation is a load and a branch that goes
-//! the same way every time, alike for all contenders.
+//! The allocator is chosen at run time, so that one build measures both. That adds a load and a
+//! well-predicted branch to each allocation, alike for all contenders.
 //!
-//! `unsafe` is here because `GlobalAlloc` is, and nowhere else in the package.
+//! `GlobalAlloc` needs `unsafe`. It is nowhere else in the package.
 #![allow(unsafe_code)]
 
 use mimalloc::MiMalloc;
@@ -11,7 +12,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-/// Says which allocator a process takes: `mimalloc`, or anything else for the system's.
+/// The variable that names a process's allocator: `mimalloc`, or anything else for the system's.
 pub const VARIABLE: &str = "MILLHAND_PEERS_ALLOCATOR";
 const C_VARIABLE: &CStr = c"MILLHAND_PEERS_ALLOCATOR";
 
@@ -24,25 +25,29 @@ const UNKNOWN: u8 = 0;
 const SYSTEM: u8 = 1;
 const MIMALLOC: u8 = 2;
 
-/// Written at the first allocation, and by whoever comes at the same time: all read the same variable.
+/// The chosen allocator. The first allocation writes it. Threads that allocate at the same time
+/// may write it too: all of them read the same variable.
 static CHOICE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-// Statistics: nothing is published by them, so that relaxed is enough.
+// ORDERING: statistics. They publish no other memory, so relaxed is enough.
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// What has been asked for while it was counted. A reallocation is an allocation of its new size.
+/// What was requested while the count was on. A reallocation counts as an allocation of its new
+/// size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
     pub allocations: u64,
     pub bytes: u64,
 }
 
-/// Counts what `f` and all other threads ask for until it returns.
+/// Counts the allocations of all threads until `f` returns.
 pub fn counted<T>(f: impl FnOnce() -> T) -> (T, Counted) {
     ALLOCATIONS.store(0, Ordering::Relaxed);
     BYTES.store(0, Ordering::Relaxed);
+    // ORDERING: keeps the two calls around `f`. Other threads read the flag relaxed: what they
+    // allocate at the edges may or may not count.
     COUNTING.store(true, Ordering::SeqCst);
     let value = f();
     COUNTING.store(false, Ordering::SeqCst);
@@ -60,11 +65,12 @@ fn is_mimalloc() -> bool {
     }
 }
 
-/// Asks libc: `std::env::var` would allocate, which is what this is on the way to.
+/// Asks libc: `std::env::var` would allocate, and this is part of an allocation.
 #[cold]
 fn choose() -> bool {
-    // SAFETY: the name ends with a zero byte. Nobody changes the environment of this process: the driver sets its
-    // children's before they start. The answer is null or a string that ends with a zero byte, and is read at once.
+    // SAFETY: the name ends with a zero byte. Nothing changes the environment of this process:
+    // the driver sets its children's before they start. The answer is null or a string that ends
+    // with a zero byte, and is read at once.
     let mimalloc = unsafe {
         let value = libc::getenv(C_VARIABLE.as_ptr());
         !value.is_null() && CStr::from_ptr(value).to_bytes() == b"mimalloc"
@@ -80,12 +86,13 @@ fn count(bytes: usize) {
     }
 }
 
-// SAFETY: each call is handed on as it is to one of two allocators that keep the contract, and always to the same one,
-// since the choice never changes; so memory goes back to where it came from.
+// SAFETY: each call is passed on unchanged to one of two allocators that keep the contract. It is
+// always the same one, since the choice never changes, so memory returns to the allocator that it
+// came from.
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller's promises are handed on.
+        // SAFETY: the caller's promises are passed on.
         unsafe {
             if is_mimalloc() {
                 MiMalloc.alloc(layout)

@@ -1,4 +1,5 @@
-//! The chart: for each row a panel of bars, one column an allocator. SVG by hand, with colours for light and dark pages.
+//! The chart: a panel of bars per row, a column per allocator. SVG written by hand, with colours
+//! for light and dark pages.
 
 use crate::contenders::BARE;
 use crate::report::{Comparison, figure};
@@ -21,10 +22,12 @@ const LEGEND: [&str; 2] = [
     "Dashed: the aim, by the medians. »: a bar that goes on.",
 ];
 
-/// A bar this many times as long as the best is cut: a thread per task would leave nothing to be seen of the others.
+/// A bar is cut at this many times the length of the best one. Otherwise the bar of a thread per
+/// task would make all others too short to see.
 const CUT: f64 = 5.0;
 
-// A background of its own, so that it can be read on a page whose colours do not follow the reader's settings.
+// The chart has a background of its own, so that it can be read on a page that ignores the
+// reader's colour settings.
 pub const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .page { fill: #ffffff } .head { font-size: 13px; font-weight: 600 } .title { font-size: 18px; font-weight: 600 }
@@ -37,7 +40,7 @@ text { fill: #e6edf3 } .page { fill: #0d1117 } .figure { stroke: #0d1117 } .soft
 }
 ";
 
-/// Draws what `comparisons` has row by row, and in each allocator by allocator.
+/// Draws the comparisons row by row, and within a row allocator by allocator.
 pub fn svg(comparisons: &[Comparison], footer: &str) -> String {
     let mut allocators: Vec<&str> = Vec::new();
     let mut rows: Vec<&str> = Vec::new();
@@ -168,7 +171,7 @@ fn scale(c: &Comparison) -> f64 {
     aims(c).fold(most.min(cut), f64::max)
 }
 
-/// Where the aims lie among the figures: what ours would have to be, by the medians.
+/// The positions of the aims among the figures: what ours would have to be, by the medians.
 fn aims(c: &Comparison) -> impl Iterator<Item = f64> {
     c.verdicts.iter().filter_map(|verdict| {
         let bound = verdict.aim.bound;

@@ -1,7 +1,7 @@
-//! Everybody behind one trait, each by the calls that its own documentation leads to.
+//! All contenders behind one trait, each through the calls that its own documentation recommends.
 //!
-//! Where a peer has no handle of its own, the result comes back through the `oneshot` crate: the fastest that a user would
-//! find, and what the bare channel has.
+//! If a peer has no handle of its own, the result comes back through the `oneshot` crate: the
+//! fastest way that a user would find. The bare channel uses it too.
 
 use crossbeam_channel::{Sender, unbounded};
 use qubit_executor::service::ExecutorService;
@@ -17,15 +17,16 @@ pub const QUBIT: &str = "qubit-thread-pool";
 pub const TOKIO: &str = "tokio";
 pub const THREADS: &str = "thread-per-task";
 
-/// All that can take tasks, ours first.
+/// All contenders that take tasks, ours first.
 pub const ALL: &[&str] = &[
     MILLHAND, BARE, THREADPOOL, RAYON, RUSTY_POOL, SCHEDULED, QUBIT, TOKIO, THREADS,
 ];
 
-/// Those that have workers: all but the last.
+/// All contenders that have workers: all but the last.
 pub const POOLS: &[&str] = ALL.split_last().unwrap().1;
 
-/// What a row needs of a contender. Refusals and panics are not part of any row: they end the process.
+/// What a row needs of a contender. A refusal or a panic ends the process, because no row
+/// measures them.
 pub trait Pool: Send + Sync + Sized + 'static {
     type Handle<T: Send + 'static>: Send;
 
@@ -38,7 +39,7 @@ pub trait Pool: Send + Sync + Sized + 'static {
     fn join<T: Send + 'static>(&self, handle: Self::Handle<T>) -> T;
 }
 
-/// Calls a function that is generic over `Pool`, for the contender of that name.
+/// Calls a function that is generic over `Pool` for the contender with that name.
 macro_rules! with_pool {
     ($contender:expr, $function:ident($($argument:expr),*)) => {{
         use $crate::contenders as c;
@@ -68,11 +69,12 @@ impl Pool for Millhand {
     }
 
     fn execute(&self, f: impl FnOnce() + Send + 'static) {
-        self.execute(f).unwrap();
+        // The pool's own, and not this trait's.
+        millhand::Pool::execute(self, f).unwrap();
     }
 
     fn submit<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T> {
-        self.submit(f)
+        millhand::Pool::submit(self, f)
     }
 
     fn join<T: Send + 'static>(&self, handle: Self::Handle<T>) -> T {
@@ -80,7 +82,7 @@ impl Pool for Millhand {
     }
 }
 
-/// The half of `Pool` for those that have no handles.
+/// The half of `Pool` for contenders that have no handles.
 macro_rules! results_through_oneshot {
     () => {
         type Handle<T: Send + 'static> = oneshot::Receiver<T>;
@@ -100,7 +102,8 @@ macro_rules! results_through_oneshot {
     };
 }
 
-/// The least that does the same: threads that run the boxed closures of one channel, until it is dropped.
+/// The least that does the same: threads that run the boxed closures of one channel, until it is
+/// dropped.
 pub struct Bare(Sender<Box<dyn FnOnce() + Send>>);
 
 impl Pool for Bare {
@@ -134,7 +137,7 @@ impl Pool for Threadpool {
     }
 }
 
-/// A pool of its own, not the global one: the workers are as many as the row says.
+/// A rayon pool of its own, not the global one: the row sets the number of workers.
 pub struct Rayon(rayon::ThreadPool);
 
 impl Pool for Rayon {
@@ -188,7 +191,8 @@ impl Pool for Scheduled {
     }
 }
 
-/// The one with a fixed number of workers: the dynamic one of the same crate does more for each task.
+/// The pool with a fixed number of workers. The dynamic pool of the same crate does more per
+/// task.
 pub struct Qubit(qubit_thread_pool::FixedThreadPool);
 
 impl Pool for Qubit {
@@ -211,7 +215,7 @@ impl Pool for Qubit {
     }
 }
 
-/// It takes closures that could be called again; ours cannot.
+/// This pool takes closures that can be called several times. Ours can be called once.
 fn once<T>(f: impl FnOnce() -> T) -> impl FnMut() -> Result<T, ()> {
     let mut f = Some(f);
     move || f.take().map(|f| f()).ok_or(())
@@ -244,7 +248,7 @@ impl Pool for Tokio {
     }
 }
 
-/// No pool: a thread for each task, however many.
+/// No pool: a thread per task, however many tasks there are.
 pub struct Threads;
 
 impl Pool for Threads {

@@ -1,4 +1,4 @@
-//! What a figure is worth nothing without: where, when and with what it was taken.
+//! Where, when and with what the figures were measured. A figure means nothing without that.
 
 use crate::contenders as c;
 use crate::report::json_string;
@@ -14,7 +14,7 @@ pub struct Machine {
     pub kernel: String,
     pub compiler: String,
     pub date: String,
-    /// Of the repository that millhand was built from.
+    /// The revision of the repository that millhand was built from.
     pub revision: String,
 }
 
@@ -62,7 +62,7 @@ fn cpu() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The first line that a program prints, asked in the package's own folder.
+/// The first line that a program prints when it runs in the package's own folder.
 fn answer(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
@@ -74,7 +74,8 @@ fn answer(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// Name and version of the crate behind a contender, as locked; none for those that are not one crate.
+/// Name and version of the crate behind a contender, from the lock file. None for a contender
+/// that is not one crate.
 pub fn behind(contender: &str) -> Option<String> {
     let name = match contender {
         c::BARE => "crossbeam-channel",

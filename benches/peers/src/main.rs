@@ -1,10 +1,11 @@
 //! millhand beside the other thread pools: what a task costs here and there, in the same run.
 //!
-//! Without a command this is the driver: it starts itself as a child for every single measurement, so that no contender
-//! pays for another's heap or threads, and goes round after round, so that the machine's moods fall on all alike.
+//! Without a command this program is the driver. It starts itself as a child for every single
+//! measurement, so that no contender pays for the heap or the threads of another one. It measures
+//! round after round, so that changes in the machine's speed affect all contenders alike.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help`; with `costs` before it, what millhand costs by
-//! itself.
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help` prints the options.
+//! The command `costs` measures what millhand costs by itself.
 #![deny(unsafe_code)]
 
 mod alloc;
@@ -28,10 +29,11 @@ use std::time::Duration;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Fewer say too little about the spread.
+/// Fewer rounds show too little of the spread.
 const LEAST_ROUNDS: usize = 9;
 
-/// No measurement takes a tenth of this. A child that does hangs, and the round goes on without its figure.
+/// No measurement takes a tenth of this. A child that takes longer hangs. It is ended, and the
+/// round goes on without its figure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -55,7 +57,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The child's part: one contender, one row, one figure on the last line. Lines before it are notes for the report.
+/// The child's part: measures one contender in one row and prints the figure on the last line.
+/// Lines before it are notes for the report.
 fn measure(row: &str, contender: &str) -> Outcome<()> {
     let row = options::row(row)?;
     if !row.contenders.contains(&contender) {
@@ -64,7 +67,7 @@ fn measure(row: &str, contender: &str) -> Outcome<()> {
     }
     end_if_it_hangs();
     println!("{}", (row.measure)(contender));
-    // Without waiting for anybody's threads.
+    // The process ends without waiting for other threads.
     exit(0);
 }
 
@@ -90,7 +93,7 @@ fn drive(words: &[&str]) -> Outcome<()> {
             eprintln!("round {} of {}: {}", round + 1, options.rounds, row.key);
             let of_row = |cell: &&mut Cell| cell.row.key == row.key;
             let mut cells: Vec<&mut Cell> = results.cells.iter_mut().filter(of_row).collect();
-            // Whoever comes first in this round comes last in the next.
+            // The first contender of this round is the last one of the next.
             let count = cells.len();
             cells.rotate_left(round % count.max(1));
             for cell in cells {
@@ -107,8 +110,8 @@ fn ask(row: &Row, contender: &str, allocator: &str) -> Option<(f64, Vec<String>)
     Some((figure, lines))
 }
 
-/// Starts a child, and reads the lines that it prints: notes, and at last the figure. What went wrong there is told, and does
-/// not end the run.
+/// Starts a child and reads the lines that it prints: notes, and at last the figure. A failure
+/// there is printed and does not end the run.
 fn child(arguments: &[&str], allocator: &str) -> Option<Vec<String>> {
     let answer = || -> Outcome<Vec<String>> {
         let child = Command::new(env::current_exe()?)

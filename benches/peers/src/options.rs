@@ -16,7 +16,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// None if help was asked for.
+    /// Returns none if help was asked for.
     pub fn parse(words: &[&str]) -> Outcome<Option<Self>> {
         let mut options = Self {
             rounds: LEAST_ROUNDS,
@@ -50,7 +50,8 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// Where to write. What was measured in part does not take the place of a whole run's results, unless told to.
+    /// The folder to write into. By default a partial run does not overwrite the results of a
+    /// whole one.
     pub fn out(&self) -> PathBuf {
         let whole = self.rounds >= LEAST_ROUNDS
             && self.rows.len() == rows::ALL.len()
@@ -68,11 +69,11 @@ pub fn help() -> String {
         "Measures millhand beside its peers; prints the table and writes table.md, results.json and chart.svg.
 
 costs [OPTIONS]      what millhand costs by itself, instead; --help there, too
---rounds N           so many rounds; {LEAST_ROUNDS} unless told, fewer are a try-out
+--rounds N           the number of rounds; {LEAST_ROUNDS} by default, fewer are a try-out
 --rows A,B           only these: {}
 --contenders A,B     only these: {}
 --allocators A,B     only these: {}
---out DIR            where to write; unless told, benches/peers/results for a whole run, target/try-out there for a part",
+--out DIR            where to write; by default benches/peers/results for a whole run, target/try-out there for a part",
         keys.join(", "),
         contenders().join(", "),
         ALLOCATORS.join(", "),
@@ -87,7 +88,7 @@ pub fn row(key: &str) -> Outcome<&'static Row> {
         .ok_or_else(|| no_such("row", key, &keys).into())
 }
 
-/// All that occur in any row, each once.
+/// All contenders of all rows, each once.
 fn contenders() -> Vec<&'static str> {
     let mut all: Vec<&str> = Vec::new();
     for row in rows::ALL {

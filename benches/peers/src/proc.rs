@@ -1,4 +1,5 @@
-//! What Linux tells of this process, in /proc. Elsewhere nothing of this is to be had, and what asks ends with an error.
+//! What Linux reports about this process in /proc. Other systems have no such figures, and the
+//! functions here panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,12 @@ pub fn threads() -> Vec<PathBuf> {
     folder.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// None if the thread has ended meanwhile.
+/// Returns none if the thread has ended meanwhile.
 fn read(thread: &Path, file: &str) -> Option<String> {
     fs::read_to_string(thread.join(file)).ok()
 }
 
-/// The time that all living threads have had a processor. What threads that ended had is not in it.
+/// The processor time of all living threads. The time of threads that have ended is not included.
 pub fn processor_time() -> Duration {
     processor_time_of(&threads())
 }
@@ -29,7 +30,7 @@ pub fn processor_time_of(threads: &[PathBuf]) -> Duration {
     Duration::from_nanos(threads.iter().map(of).sum())
 }
 
-/// How often a thread has waited: for a lock, a condition, the clock.
+/// How often a thread has waited for a lock, a condition or the clock.
 pub fn waits(thread: &Path) -> u64 {
     let text = read(thread, "status").unwrap_or_default();
     let line = text
@@ -38,22 +39,22 @@ pub fn waits(thread: &Path) -> u64 {
     line.map_or(0, |count| count.trim().parse().unwrap())
 }
 
-/// Whether a thread has a processor, or wants one.
+/// Returns whether a thread is on a processor or ready for one.
 pub fn is_running(thread: &Path) -> bool {
     let text = read(thread, "stat").unwrap_or_default();
-    // The state follows the name, which stands in brackets and may contain anything.
+    // The state follows the name. The name is in brackets and may contain anything.
     text.rsplit_once(") ")
         .is_some_and(|(_, rest)| rest.starts_with('R'))
 }
 
-/// The memory that the process has pages for. Counted page by page: /proc/self/statm, which is quicker, is off by some pages a
-/// thread.
+/// The memory that the process has pages for, counted page by page. /proc/self/statm is quicker
+/// and off by some pages per thread.
 pub fn resident_bytes() -> u64 {
     let text = fs::read_to_string("/proc/self/smaps_rollup").expect("/proc/self/smaps_rollup");
     kilobytes(&text, "Rss:") * 1024
 }
 
-/// The memory that may be taken before the machine is short of it.
+/// The memory that can be used before the machine is short of it.
 pub fn available_bytes() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");
     kilobytes(&text, "MemAvailable:") * 1024

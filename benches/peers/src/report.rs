@@ -1,4 +1,5 @@
-//! What the rounds came to: medians, their spread, and ratios within the rounds; as a table, as JSON, as a chart.
+//! The results of the rounds: medians, their spread, and ratios within the rounds; as a table, as
+//! JSON, as a chart.
 
 use crate::Outcome;
 use crate::chart;
@@ -15,9 +16,9 @@ pub struct Cell {
     pub row: &'static Row,
     pub allocator: &'static str,
     pub contender: &'static str,
-    /// One for each round; none where the measurement failed.
+    /// One figure per round. None where the measurement failed.
     figures: Vec<Option<f64>>,
-    /// What the last measurement said beside its figure.
+    /// The notes of the last measurement.
     notes: Vec<String>,
 }
 
@@ -34,7 +35,8 @@ impl Cell {
         Spread::of(self.figures.iter().copied().flatten().collect())
     }
 
-    /// Our cost divided by theirs, round by round; of these the median. Less than 1 is good whatever the unit.
+    /// The median over the rounds of our cost divided by theirs. Less than 1 is good, whatever
+    /// the unit.
     fn ratio_to(&self, theirs: &Self) -> Option<f64> {
         let rounds = self.figures.iter().zip(&theirs.figures);
         let ratios = rounds.filter_map(|(ours, theirs)| {
@@ -49,7 +51,7 @@ impl Cell {
     }
 }
 
-/// The median, and between which figures the middle half lies.
+/// The median, and the figures that the middle half lies between.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub low: f64,
@@ -75,11 +77,11 @@ impl Spread {
     }
 }
 
-/// One row with one allocator: us and the others.
+/// One row with one allocator: ours and the others.
 pub struct Comparison<'a> {
     pub row: &'static Row,
     pub allocator: &'static str,
-    /// Of those that were measured, in the row's order.
+    /// The measured contenders, in the row's order.
     pub cells: Vec<&'a Cell>,
     /// The peer with the best median, and our ratio to it.
     pub best_peer: Option<(&'a Cell, f64)>,
@@ -87,7 +89,7 @@ pub struct Comparison<'a> {
     pub verdicts: Vec<Verdict>,
 }
 
-/// What became of an aim. Without a value it cannot be said.
+/// Whether an aim was met. Without a value that is unknown.
 pub struct Verdict {
     pub aim: Aim,
     pub value: Option<f64>,
@@ -106,7 +108,7 @@ impl Verdict {
         })
     }
 
-    fn tell(&self, unit: Unit) -> String {
+    fn describe(&self, unit: Unit) -> String {
         let bound = match self.aim.against {
             Against::BestPeer => format!("≤ {:.2} of the best peer", self.aim.bound),
             Against::Contender(name) => format!("≤ {:.2} of {name}", self.aim.bound),
@@ -163,10 +165,10 @@ impl<'a> Comparison<'a> {
 
     pub fn verdict(&self) -> String {
         let verdicts = self.verdicts.iter();
-        let told: Vec<_> = verdicts
-            .map(|verdict| verdict.tell(self.row.unit))
+        let texts: Vec<_> = verdicts
+            .map(|verdict| verdict.describe(self.row.unit))
             .collect();
-        told.join("; ")
+        texts.join("; ")
     }
 }
 
@@ -178,7 +180,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Nothing yet, of all that the options ask for.
+    /// Empty results for all that the options ask for.
     pub fn new(options: &Options) -> Self {
         let mut cells = Vec::new();
         for row in &options.rows {
@@ -203,7 +205,7 @@ impl Results {
         }
     }
 
-    /// Prints the table, and writes it and the rest into the folder.
+    /// Prints the table, and writes the table, the JSON and the chart into the folder.
     pub fn write(&self, out: &Path) -> Outcome<()> {
         let machine = Machine::this();
         let comparisons = self.comparisons();
@@ -221,7 +223,7 @@ impl Results {
         Ok(())
     }
 
-    /// Row by row, and in each allocator by allocator.
+    /// The comparisons row by row, and within a row allocator by allocator.
     fn comparisons(&self) -> Vec<Comparison<'_>> {
         let mut comparisons = Vec::new();
         for row in &self.rows {
@@ -296,7 +298,7 @@ impl Results {
         let of_row = || comparisons.iter().filter(|c| c.row.key == row.key);
         let measured = |name: &&&str| of_row().any(|c| c.find(name).is_some());
         for contender in row.contenders.iter().filter(measured) {
-            // Ours has no number that means anything: the revision is said above.
+            // Our version number is the same for every revision, so the revision stands above.
             let name = match behind(contender) {
                 Some(named) if named.starts_with(contender) && *contender != row.ours() => named,
                 Some(named) if *contender != row.ours() => format!("{contender} ({named})"),
@@ -400,7 +402,7 @@ fn json_comparison(c: &Comparison) -> String {
     text
 }
 
-/// With as many digits as mean something.
+/// Formats a figure with the digits that are significant.
 pub fn figure(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.2}"),
@@ -422,7 +424,7 @@ pub fn json_string(text: &str) -> String {
     quoted
 }
 
-/// JSON has no infinities and nothing that is not a number.
+/// JSON has no infinities and no NaN.
 pub fn json_number(value: Option<f64>) -> String {
     match value {
         Some(value) if value.is_finite() => format!("{value:.4}"),
@@ -469,7 +471,7 @@ mod tests {
             &[Some(2.0), Some(4.0), Some(9.0), Some(3.0)],
         );
         assert_eq!(ours.ratio_to(&theirs), Some(1.0));
-        // Of shares more is better: half of theirs is twice the cost.
+        // The figure is a share, so more is better: half of their share is twice their cost.
         let ours = cell(row("ten-us"), "millhand", &[Some(0.4)]);
         let theirs = cell(row("ten-us"), "bare", &[Some(0.8)]);
         assert_eq!(ours.ratio_to(&theirs), Some(2.0));

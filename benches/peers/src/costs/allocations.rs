@@ -1,4 +1,4 @@
-//! How often a task asks for memory.
+//! How many allocations a task makes.
 
 use super::{Aim, Cost, SYSTEM};
 use crate::alloc::{Counted, counted};
@@ -6,7 +6,7 @@ use crate::contenders::{BARE, MILLHAND, Pool, with_pool};
 use crate::rows::{Ran, use_up, words};
 use std::hint::black_box;
 
-/// Many blocks of the channel, which have 31 slots each.
+/// Enough tasks for many blocks of the channel, which have 31 slots each.
 const TASKS: u64 = 310_000;
 
 pub const EXECUTE: Cost = Cost {
@@ -18,7 +18,7 @@ pub const EXECUTE: Cost = Cost {
     of: "tasks",
     allocators: SYSTEM,
     most_rounds: 1,
-    // One, and the channel's one for 31; and a few for all of them together.
+    // One per task, the channel's one per 31 tasks, and a few for all tasks together.
     aim: Some(Aim::AtMost(1.0 + 1.0 / 31.0 + 0.001)),
     measure: |contender, tasks| {
         let counted = with_pool!(contender, execute(tasks));

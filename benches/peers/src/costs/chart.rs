@@ -1,4 +1,5 @@
-//! The chart of growth: a panel for each cost, sizes to the right by factors, cost upwards from zero.
+//! The chart of growth: a panel per cost, sizes to the right on a logarithmic scale, cost upwards
+//! from zero.
 
 use super::Cost;
 use super::report::{Figures, thousands};
@@ -83,7 +84,7 @@ fn panel(text: &mut String, cost: &Cost, figures: &[&Figures], x: f64, y: f64) {
         .filter_map(|figures| figures.median())
         .fold(0.0, f64::max);
     let (left, base) = (x + LEFT, y + 24.0 + HIGH);
-    // Sizes grow by about the same factor each, so that equal distances are right.
+    // Each size is larger by about the same factor, so equal distances are right.
     let last = (cost.sizes.len() - 1).max(1) as f64;
     let across = |place: usize| left + PLOT * place as f64 / last;
     let up = |value: f64| base - HIGH * value / most.max(f64::MIN_POSITIVE);

@@ -6,7 +6,7 @@ use crate::options::{self, ALLOCATORS};
 use crate::{Outcome, child, end_if_it_hangs};
 use std::path::PathBuf;
 
-/// Figures of most costs hardly differ from round to round.
+/// The figures of most costs hardly differ from round to round.
 const ROUNDS: usize = 5;
 
 struct Options {
@@ -17,7 +17,7 @@ struct Options {
 }
 
 impl Options {
-    /// None if help was asked for.
+    /// Returns none if help was asked for.
     fn parse(words: &[&str]) -> Outcome<Option<Self>> {
         let mut options = Self {
             rounds: ROUNDS,
@@ -49,7 +49,8 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// Where to write. What was measured in part does not take the place of a whole run's results, unless told to.
+    /// The folder to write into. By default a partial run does not overwrite the results of a
+    /// whole one.
     fn out(&self) -> PathBuf {
         let whole = self.rounds >= ROUNDS
             && self.costs.len() == ALL.len()
@@ -64,10 +65,10 @@ fn help() -> String {
     format!(
         "Measures what millhand costs and how that grows; prints the tables and writes costs.md, costs.json and growth.svg.
 
---rounds N           so many rounds; {ROUNDS} unless told
+--rounds N           the number of rounds; {ROUNDS} by default
 --costs A,B          only these: {}
 --allocators A,B     only these: {}
---out DIR            where to write; unless told, benches/peers/results for a whole run, target/try-out there for a part",
+--out DIR            where to write; by default benches/peers/results for a whole run, target/try-out there for a part",
         keys().join(", "),
         ALLOCATORS.join(", "),
     )
@@ -126,8 +127,8 @@ pub fn drive(words: &[&str]) -> Outcome<()> {
                 .iter_mut()
                 .filter(|figures| figures.cost.key == cost.key)
                 .collect();
-            // Size by size, so that those who are compared are measured one after the other; and in turn the other way
-            // round, so that none is always the first.
+            // Contenders of the same size are measured one after the other. Every second round
+            // has the reverse order, so that none of them is always the first.
             of_cost.sort_by_key(|figures| (figures.size, figures.allocator));
             if round % 2 == 1 {
                 of_cost.reverse();
@@ -136,7 +137,7 @@ pub fn drive(words: &[&str]) -> Outcome<()> {
                 let size = figures.size.to_string();
                 let arguments = ["cost", cost.key, figures.contender, &size];
                 let answer = child(&arguments, figures.allocator);
-                // One that could not be measured says so with a dash.
+                // A child prints a dash if there is no figure.
                 let text = answer.as_ref().and_then(|lines| lines.last());
                 figures.add(text.and_then(|text| text.parse().ok()));
             }
@@ -145,7 +146,7 @@ pub fn drive(words: &[&str]) -> Outcome<()> {
     Report::new(options.rounds, options.costs, figures).write(&out)
 }
 
-/// The child's part: one figure, or a dash where there is none to be had.
+/// The child's part: prints one figure, or a dash if there is none.
 pub fn measure(key: &str, contender: &str, size: &str) -> Outcome<()> {
     let cost = cost(key)?;
     if !cost.contenders.contains(&contender) {

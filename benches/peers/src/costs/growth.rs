@@ -1,4 +1,4 @@
-//! Whether a task costs the same however long the queue and however many the workers.
+//! Whether a task costs the same, however long the queue is and however many workers there are.
 
 use super::hold::Hold;
 use super::{Aim, BOTH, Cost};
@@ -52,7 +52,8 @@ pub const WORKERS_JOIN: Cost = Cost {
     ..WORKERS_EXECUTE
 };
 
-/// With three times the memory that the hungriest takes, so that no other program is pushed out of its own.
+/// The check asks for three times the memory that the largest contender needs, so that no other
+/// program is swapped out.
 fn fits(queued: u64) -> bool {
     queued * 1_000 < available_bytes()
 }
@@ -69,7 +70,8 @@ fn send<P: Pool>(pool: &P, count: u64) {
     }
 }
 
-/// Sends, lets go, joins: the time but for getting hold of the worker.
+/// Submits the tasks, releases the worker, joins the tasks. Returns the time without the time
+/// that holding the worker takes.
 fn submit_join<P: Pool>(
     pool: &P,
     handles: &mut Vec<P::Handle<u64>>,
@@ -85,7 +87,8 @@ fn submit_join<P: Pool>(
     start.elapsed()
 }
 
-/// A million tasks in so many batches, or one batch if that is more; and before, a tenth of it to warm up.
+/// A million tasks in equal batches, or one batch if that is more. Before them, a tenth of that
+/// to warm up.
 fn in_batches(queued: u64, mut batch: impl FnMut(u64) -> Duration) -> f64 {
     let batches = (1_000_000 / queued).max(1);
     if batches > 1 {
@@ -107,7 +110,7 @@ fn queued_execute<P: Pool>(queued: u64) -> f64 {
         let start = Instant::now();
         send(&pool, count);
         hold.let_go();
-        // Not `Ran::wait_for`: its nap would be half of what a thousand take.
+        // `Ran::wait_for` naps, and its nap would be half of the time that a thousand tasks take.
         while Ran::total() < before + count {
             std::hint::spin_loop();
         }

@@ -1,4 +1,4 @@
-//! A pool with nothing to do, and a timer that is far from due.
+//! A pool with nothing to do, and a timer entry that is far from due.
 
 use super::{Aim, Cost, SYSTEM};
 use crate::contenders::MILLHAND;
@@ -25,9 +25,10 @@ fn idle(workers: usize) -> f64 {
     let hour = Duration::from_secs(3600);
     pool.task().delay(hour).execute(|| ()).unwrap();
     pool.submit(|| ()).join().unwrap();
-    // Until the last has gone to sleep.
+    // Until the last worker has gone to sleep.
     sleep(Duration::from_millis(500));
-    // Those of the pool: the watcher here and the one who would end a process that hangs sleep once, by themselves.
+    // The main thread is left out: it sleeps here. The thread that ends a process that hangs sleeps
+    // all the time, so it adds nothing.
     let threads = threads();
     let count = || {
         threads

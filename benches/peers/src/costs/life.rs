@@ -50,7 +50,7 @@ pub const SHUTDOWN: Cost = Cost {
     ..START
 };
 
-/// The median of several, each with a pool of its own.
+/// The median over several runs, each with a pool of its own.
 fn measure(
     contender: &str,
     workers: u64,
@@ -66,7 +66,7 @@ fn measure(
 trait Life {
     fn start(workers: usize) -> Self;
     fn send(&self, task: impl FnOnce() + Send + 'static);
-    /// Runs what is queued, and joins the threads.
+    /// Runs what is queued, then joins the threads.
     fn stop(self);
 }
 
@@ -115,11 +115,11 @@ impl Life for Threads {
 }
 
 fn start<L: Life>(workers: usize) -> Duration {
-    let (tell, told) = bounded(1);
+    let (report, reports) = bounded(1);
     let start = Instant::now();
     let pool = L::start(workers);
-    pool.send(move || tell.send(()).unwrap());
-    told.recv().unwrap();
+    pool.send(move || report.send(()).unwrap());
+    reports.recv().unwrap();
     let took = start.elapsed();
     pool.stop();
     took
@@ -127,7 +127,7 @@ fn start<L: Life>(workers: usize) -> Duration {
 
 fn stop<L: Life>(workers: usize) -> Duration {
     let pool = L::start(workers);
-    // All have found nothing to do, and sleep.
+    // All workers have found nothing to do, and sleep.
     thread::sleep(Duration::from_millis(10));
     let start = Instant::now();
     pool.stop();

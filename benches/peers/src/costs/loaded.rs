@@ -1,5 +1,5 @@
-//! The round trip on a machine whose cores all have something else to do. Who spins there takes the time from others, and from
-//! the very thread that it waits for.
+//! The round trip on a machine whose cores are all busy with something else. A thread that spins
+//! there takes time from the others, also from the thread that it waits for.
 
 use super::{Aim, BOTH, Cost};
 use crate::Outcome;
@@ -27,7 +27,8 @@ pub const MEAN: Cost = Cost {
     },
 };
 
-/// The mean is made by the few trips that wait for a busy process's turn to end; this is what most of them take.
+/// The few trips that wait for a busy process's time slice make up the mean. This is the time
+/// that most trips take.
 pub const MEDIAN: Cost = Cost {
     key: "loaded-median",
     title: "round trip of one task beside as many busy processes as cores, median",
@@ -73,14 +74,15 @@ impl Burners {
 impl Drop for Burners {
     fn drop(&mut self) {
         for burner in &mut self.0 {
-            // It may have ended by itself.
+            // The child may have ended by itself.
             drop(burner.kill());
             drop(burner.wait());
         }
     }
 }
 
-/// What the busy processes do. They end by themselves, should whoever started them be unable to end them.
+/// What the busy processes do. They end by themselves, in case the process that started them
+/// cannot end them.
 pub fn burn() -> Outcome<()> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {

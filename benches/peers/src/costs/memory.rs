@@ -8,7 +8,7 @@ use crate::rows::{Ran, use_up, words};
 
 const TASKS: u64 = 1_000_000;
 
-/// What the channel's slot, the allocator's rounding and the task's own memory come to.
+/// The sum of the channel's slot, the allocator's rounding and the task's own memory.
 const MOST: f64 = 136.0;
 
 pub const EXECUTE: Cost = Cost {
@@ -44,7 +44,7 @@ fn execute<P: Pool>(tasks: u64) -> f64 {
 
 fn join<P: Pool>(tasks: u64) -> f64 {
     let words = words();
-    // Its pages are touched before, and so are no part of the difference.
+    // Its pages are touched before, so they are not part of the difference.
     let mut handles: Vec<Option<P::Handle<u64>>> = Vec::new();
     handles.resize_with(tasks as usize + WARM, || None);
     let mut places = handles.iter_mut();
@@ -55,7 +55,8 @@ fn join<P: Pool>(tasks: u64) -> f64 {
     })
 }
 
-/// Sent off before the first look, so that what a pool or an allocator sets up once does not count.
+/// Submitted before the first reading, so that what a pool or an allocator sets up once does not
+/// count.
 const WARM: usize = 1_000;
 
 fn each<P: Pool>(tasks: u64, mut send: impl FnMut(&P, u64)) -> f64 {

@@ -1,5 +1,6 @@
-//! What millhand costs by itself, and how that grows: memory, allocations, queues, workers, start and stop, an idle pool, a
-//! loaded machine. Each figure is taken in a process of its own, as those of the rows are.
+//! What millhand costs by itself, and how that grows: memory, allocations, queues, workers, start
+//! and stop, an idle pool, a loaded machine. Each figure is measured in a process of its own, as
+//! those of the rows are.
 
 mod allocations;
 mod chart;
@@ -19,7 +20,7 @@ pub use loaded::burn;
 
 use crate::options::ALLOCATORS;
 
-/// In the order of the report.
+/// All costs, in the order of the report.
 const ALL: &[&Cost] = &[
     &memory::EXECUTE,
     &memory::JOIN,
@@ -42,34 +43,35 @@ const ALL: &[&Cost] = &[
     &origin::ROUND_TRIP,
 ];
 
-/// One thing that is measured, for one size or for several. Less is better in all of them.
+/// One cost that is measured for one size or for several. Less is better in all of them.
 struct Cost {
     key: &'static str,
     title: &'static str,
     unit: &'static str,
-    /// Ours first.
+    /// The contenders, ours first.
     contenders: &'static [&'static str],
-    /// What the figure hangs on, with its name; one size if on nothing.
+    /// The name of the size that the figure depends on, and the sizes. A single size if the
+    /// figure depends on none.
     sizes: &'static [u64],
     of: &'static str,
-    /// One, where it makes no difference.
+    /// The allocators. One if the allocator makes no difference.
     allocators: &'static [&'static str],
-    /// No more rounds than this, where a figure takes long or is always the same.
+    /// The largest number of rounds, for a figure that takes long or is always the same.
     most_rounds: usize,
     aim: Option<Aim>,
-    /// None if it cannot be had here.
+    /// Measures the figure. None if it cannot be measured here.
     measure: fn(contender: &str, size: u64) -> Option<f64>,
 }
 
 const BOTH: &[&str] = &ALLOCATORS;
 const SYSTEM: &[&str] = &[ALLOCATORS[0]];
 
-/// What we want of our figures.
+/// What we aim at with our figures.
 #[derive(Clone, Copy)]
 enum Aim {
     AtMost(f64),
-    /// At most so many times what the second contender has, in the same rounds.
+    /// At most so many times the second contender's figure of the same round.
     OfTheOther(f64),
-    /// The greatest of all sizes is at most so many times the least.
+    /// The greatest figure over all sizes is at most so many times the least.
     FlatWithin(f64),
 }

@@ -1,4 +1,5 @@
-//! Where millhand comes from: the same tasks through Python's own thread pool and through Huey, by python/origin.py.
+//! Where millhand comes from: the same tasks through Python's own thread pool and through Huey, by
+//! python/origin.py.
 
 use super::{Cost, SYSTEM};
 use crate::Outcome;
@@ -79,7 +80,7 @@ fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A virtual environment, which goes when the build goes.
+/// The folder of a virtual environment. It is deleted when the build is.
 fn environment() -> PathBuf {
     package().join("target").join("origin")
 }
@@ -90,7 +91,7 @@ fn python(contender: &str, what: &str) -> Option<f64> {
         EXECUTOR if !own.exists() => ("python3".into(), "executor"),
         EXECUTOR => (own, "executor"),
         HUEY => (own, "huey"),
-        other => panic!("nobody is called {other:?}"),
+        other => panic!("no contender {other:?}"),
     };
     let output = Command::new(program)
         .arg(package().join("python").join("origin.py"))
@@ -103,7 +104,8 @@ fn python(contender: &str, what: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
-/// Makes the environment, unless it is there. What cannot be had is told, and left out.
+/// Makes the environment, unless it exists. A package that cannot be installed is reported and
+/// left out.
 pub fn missing() -> Vec<&'static str> {
     if let Err(error) = run("python3", &["--version"]) {
         eprintln!("peers: no comparison with Python: {error}");
@@ -129,7 +131,7 @@ fn prepare() -> Outcome<()> {
     run(&own, &["-m", "pip", "install", "--quiet", "huey"])
 }
 
-/// What it says goes nowhere, but for the last line of what went wrong.
+/// Runs a program without its output. Returns the last line of its errors if it fails.
 fn run(program: &str, arguments: &[&str]) -> Outcome<()> {
     let command = format!("{program} {}", arguments.join(" "));
     let output = Command::new(program)

@@ -1,4 +1,4 @@
-//! What the costs came to, as tables and as JSON.
+//! The results of the costs, as tables and as JSON.
 
 use super::{Aim, Cost, chart};
 use crate::Outcome;
@@ -8,13 +8,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// Those of one contender with one size and one allocator.
+/// The figures of one contender with one size and one allocator.
 pub struct Figures {
     pub cost: &'static Cost,
     pub allocator: &'static str,
     pub contender: &'static str,
     pub size: u64,
-    /// One for each round; none where the measurement failed.
+    /// One figure per round. None where the measurement failed.
     figures: Vec<Option<f64>>,
 }
 
@@ -46,7 +46,7 @@ impl Figures {
         Some(self.spread()?.median)
     }
 
-    /// Round by round; of these the median.
+    /// The median over the rounds of the ratio within a round.
     fn ratio_to(&self, theirs: &Self) -> Option<f64> {
         let rounds = self.figures.iter().zip(&theirs.figures);
         let ratios = rounds.filter_map(|(ours, theirs)| Some((*ours)? / (*theirs)?));
@@ -69,7 +69,7 @@ impl Report {
         }
     }
 
-    /// Prints the tables, and writes them and the rest into the folder.
+    /// Prints the tables, and writes the tables, the JSON and the chart into the folder.
     pub fn write(&self, out: &Path) -> Outcome<()> {
         let machine = Machine::this();
         let text = self.tables(&machine);
@@ -94,7 +94,7 @@ impl Report {
         Ok(())
     }
 
-    /// By allocator and contender: a line of a table, size by size.
+    /// A table's lines: by allocator and contender, a column per size.
     fn lines(&self, cost: &Cost) -> Vec<Vec<&Figures>> {
         let of_cost = self
             .figures
@@ -128,8 +128,10 @@ impl Report {
                 upper(cost.title),
                 cost.unit,
                 cost.of,
-                cost.aim
-                    .map_or(String::new(), |aim| format!("; aim: {}", tell(aim, cost))),
+                cost.aim.map_or(String::new(), |aim| format!(
+                    "; aim: {}",
+                    describe(aim, cost)
+                )),
                 sizes.join(" | "),
                 " ---: |".repeat(sizes.len()),
             )
@@ -200,7 +202,7 @@ impl Report {
                 json_string(cost.title),
                 json_string(cost.unit),
                 json_string(cost.of),
-                cost.aim.map_or("null".to_owned(), |aim| json_string(&tell(aim, cost))),
+                cost.aim.map_or("null".to_owned(), |aim| json_string(&describe(aim, cost))),
                 verdicts.collect::<Vec<_>>().join(", "),
                 figures.collect::<Vec<_>>().join(",\n"),
             )
@@ -218,7 +220,7 @@ pub fn grows(cost: &Cost) -> bool {
     matches!(cost.aim, Some(Aim::FlatWithin(_)))
 }
 
-fn tell(aim: Aim, cost: &Cost) -> String {
+fn describe(aim: Aim, cost: &Cost) -> String {
     match aim {
         Aim::AtMost(bound) => format!("at most {}", exact(bound)),
         Aim::OfTheOther(bound) => format!("at most {bound:.2} of {}", cost.contenders[1]),
@@ -226,7 +228,7 @@ fn tell(aim: Aim, cost: &Cost) -> String {
     }
 }
 
-/// What became of an aim with one allocator.
+/// Whether an aim was met with one allocator.
 struct Verdict {
     allocator: &'static str,
     bound: f64,
@@ -234,7 +236,7 @@ struct Verdict {
     met: Option<bool>,
 }
 
-/// Of our lines: one for each allocator.
+/// The values of our lines, one per allocator.
 fn verdicts(cost: &Cost, lines: &[Vec<&Figures>]) -> Vec<Verdict> {
     let Some(aim) = cost.aim else {
         return Vec::new();
@@ -277,13 +279,13 @@ fn medians(line: &[&Figures]) -> impl Iterator<Item = f64> {
     line.iter().filter_map(|figures| figures.median())
 }
 
-/// With what tells 1.03 from 1.033, and no zeros after the point.
+/// Formats a figure with enough digits to tell 1.03 from 1.033, and without zeros at the end.
 fn exact(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// 1,000,000.
+/// Formats a number as in 1,000,000.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -296,7 +298,7 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
-/// As a heading begins.
+/// With a capital letter at the start, for a heading.
 fn upper(title: &str) -> String {
     let mut letters = title.chars();
     let first = letters

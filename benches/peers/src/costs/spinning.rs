@@ -21,7 +21,7 @@ pub const MOST: Cost = Cost {
     measure: |contender, workers| Some(with_pool!(contender, most(workers as usize))),
 };
 
-/// What the looking would miss: workers that spin between two looks.
+/// The processor time shows what sampling would miss: workers that spin between two samples.
 pub const PROCESSOR: Cost = Cost {
     key: "spinning-cpu",
     title: "processor time of all workers for an empty task that comes every millisecond",
@@ -46,8 +46,8 @@ fn send<P: Pool>(pool: &P) {
     pool.execute(move || use_up(words));
 }
 
-/// Looks at one worker after the other, which takes as long as a few tasks do; and begins with another one each time, since
-/// the first to be looked at are those that are seen soonest after the task.
+/// Looks at one worker after the other. That takes as long as a few tasks do. Each round begins
+/// with another worker, because the first ones are looked at soonest after the task.
 fn most<P: Pool>(workers: usize) -> f64 {
     let (pool, workers) = idle_pool::<P>(workers);
     let mut most = 0;

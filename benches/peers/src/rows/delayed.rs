@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 const TASKS: u64 = 100_000;
 
-/// How long after the first call all are due. All must have been pushed by then, also where that takes 5 µs each.
+/// How long after the first call all tasks are due. All of them must have been pushed by then,
+/// also where a push takes 5 µs.
 const AHEAD: Duration = Duration::from_millis(600);
 
-/// They are due within this, in no order: a heap has something to do, and nobody waits for the clock.
+/// The tasks are due within this time, in random order: a heap has something to do, and no thread
+/// waits for the clock.
 const SPREAD_MICROS: u64 = 100;
 
 pub const DELAYED: Row = Row {
@@ -28,7 +30,7 @@ pub const DELAYED: Row = Row {
     measure: |contender| nanos_each(measure(contender).elapsed, TASKS),
 };
 
-/// With what is done between the pushes and the firing, which the other row does not see.
+/// Includes the work between the pushes and the firing, which the other row leaves out.
 pub const DELAYED_CPU: Row = Row {
     key: "delayed-cpu",
     title: "100,000 delayed tasks: processor time of all threads",
@@ -41,7 +43,7 @@ struct Taken {
     processor: Duration,
 }
 
-/// Who can delay a task.
+/// A contender that can delay a task.
 trait Timed {
     fn after(&self, delay: Duration, task: impl FnOnce() + Send + 'static);
 }

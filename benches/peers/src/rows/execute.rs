@@ -1,4 +1,5 @@
-//! Empty tasks, sent off and forgotten by one thread or by four: until all have run.
+//! Empty tasks that one thread or four threads execute without handles: the time until all have
+//! run.
 
 use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, tasks, use_up, warm_up, words};
 use crate::contenders::{self, BARE, POOLS, Pool, with_pool};
@@ -69,7 +70,8 @@ fn four_producers<P: Pool>(tasks: u64) -> f64 {
     nanos_each(from_four(&pool, tasks), tasks)
 }
 
-/// The four exist before the clock starts: how long threads take to come up is nobody's merit here.
+/// The four threads exist before the clock starts, because starting them is not part of the
+/// measurement.
 fn from_four<P: Pool>(pool: &P, tasks: u64) -> Duration {
     let ready = Barrier::new(5);
     thread::scope(|s| {

@@ -1,4 +1,5 @@
-//! Tasks that join tasks: Fibonacci's numbers by definition, down to a cut-off below which a plain recursion goes on.
+//! Tasks that join tasks: Fibonacci's numbers by definition, down to a cut-off below which a plain
+//! recursion goes on.
 
 use super::{Against, Aim, Row, Unit, cores};
 use crate::contenders::{MILLHAND, RAYON};
@@ -27,14 +28,14 @@ pub const FORK_JOIN: Row = Row {
     },
 };
 
-/// A leaf below this takes 5 to 15 µs on today's machines. Not measured anew each time: one more or less is a factor of
-/// 1.6, and all contenders must cut the same tree.
+/// A leaf below this takes 5 to 15 µs on today's machines. It is a constant, because all
+/// contenders must cut the same tree, and one more or less is a factor of 1.6.
 const CUT_OFF: u32 = 19;
 
 /// 10,946 leaves: 0.1 s of work.
 const N: u32 = CUT_OFF + 20;
 
-/// What is far above anything reasonable, and far below an explosion.
+/// Far above what is reasonable, and far below a thread per fork.
 const MOST_THREADS_PER_CORE: usize = 32;
 const MOST_STACK: usize = 256 * 1024;
 
@@ -43,11 +44,11 @@ struct Found {
     watched: Watched,
 }
 
-/// What one run took at the worst moment.
+/// The greatest use of one run.
 struct Watched {
-    /// Of the process, but for the one that watches.
+    /// The threads of the process, without the one that counts.
     threads: usize,
-    /// Bytes, from a thread's first leaf or fork down to its deepest.
+    /// The stack in bytes, from a thread's first leaf or fork down to its deepest.
     stack: usize,
 }
 
@@ -110,8 +111,8 @@ fn fib(n: u32) -> u64 {
     }
 }
 
-/// The deepest stack seen, and on this thread where the first sight was. What lies above that is the thread's own: a few
-/// hundred bytes.
+/// The deepest stack so far, and where this thread's stack was first seen. The part above that is
+/// the thread's own: a few hundred bytes.
 static DEEPEST: AtomicUsize = AtomicUsize::new(0);
 
 fn sight() {
@@ -122,21 +123,21 @@ fn sight() {
         FIRST.set(here);
     }
     let depth = FIRST.get() - here;
-    // Nearly always only read, and then of a line that all cores have.
+    // This is nearly always only read, and all cores have the cache line then.
     if depth > DEEPEST.load(Ordering::Relaxed) {
         DEEPEST.fetch_max(depth, Ordering::Relaxed);
     }
 }
 
-/// Runs once more, with somebody who counts the threads.
+/// Runs once more, while another thread counts the threads.
 fn watch(run: Box<dyn Fn(u32) -> u64 + Send>) -> Watched {
     let running = thread::spawn(move || {
         black_box(run(N));
-        run // The pool lives until it has been counted.
+        run // The pool lives until its threads have been counted.
     });
     let mut threads = 0;
     while !running.is_finished() {
-        // Not the one here, and not the one that waits for the result.
+        // The counting thread and the thread that waits for the result are left out.
         threads = threads.max(proc::threads().len() - 2);
         thread::sleep(Duration::from_micros(500));
     }

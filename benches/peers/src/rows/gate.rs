@@ -1,4 +1,5 @@
-//! What a gate costs that is always open: tasks through a rate limiter that never refuses, and the same tasks without.
+//! What a gate costs that is always open: tasks through a rate limiter that never refuses, and the
+//! same tasks without.
 
 use super::{Against, Aim, Ran, Row, Unit, cores, nanos_each, use_up, warm_up, words};
 use crate::contenders::MILLHAND;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const TASKS: u64 = 1_000_000;
 
-/// Ours, without the gate: what the gate is compared with.
+/// Ours without the gate: what the gate is compared with.
 const UNGATED: &str = "ungated";
 
 pub const GATE: Row = Row {
@@ -32,7 +33,7 @@ pub const GATE_JOIN: Row = Row {
 };
 
 fn with_template(contender: &str, measure: fn(&TaskBuilder) -> f64) -> f64 {
-    // A thousand million a second, and as many at once: more than anybody sends.
+    // A thousand million per second, and as many at once: more than any producer sends.
     const OPEN: u32 = 1_000_000_000;
     let limiter = RateLimiter::token_bucket(OPEN, Duration::from_secs(1)).burst(OPEN);
     let pool = ThreadPool::new(cores()).unwrap();

@@ -1,4 +1,5 @@
-//! A closure over a collection, results in order: many small items, and items of very different sizes.
+//! A closure over a collection, results in order: many small items, and items of very different
+//! sizes.
 
 use super::work::{steps, work};
 use super::{Against, Aim, Row, Unit, cores, nanos_each};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// The peer: it takes any iterator, as `map` does.
 const PAR_BRIDGE: &str = "par_bridge";
-/// It knows how many items there are and where each is, which `map` does not.
+/// This one knows how many items there are and where each one is. `map` does not.
 const PAR_ITER: &str = "par_iter";
 
 pub const MAP: Row = Row {
@@ -49,7 +50,7 @@ pub const MAP_SKEWED: Row = Row {
 
 type Map = Box<dyn Fn(&[u64]) -> Vec<u64>>;
 
-/// Each item says how many steps it takes.
+/// Each item is the number of steps that it takes.
 fn map(contender: &str, items: &[u64]) -> f64 {
     let of = |steps: &u64| work(*steps);
     let run: Map = match contender {

@@ -1,4 +1,4 @@
-//! What is measured: one row each, and what the rows share.
+//! What is measured: one file per row, and what the rows share.
 
 mod delayed;
 mod execute;
@@ -18,7 +18,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// In the order of the table.
+/// All rows, in the order of the table.
 pub const ALL: &[&Row] = &[
     &execute::EXECUTE,
     &execute::EXECUTE_1,
@@ -37,17 +37,18 @@ pub const ALL: &[&Row] = &[
     &gate::GATE_JOIN,
 ];
 
-/// One thing that is measured, alike for all who can do it.
+/// One measurement, alike for all contenders that can do it.
 pub struct Row {
     pub key: &'static str,
     pub title: &'static str,
     pub unit: Unit,
-    /// Those that can do it. The first is ours: what the others are compared with.
+    /// The contenders. The first one is ours: the others are compared with it.
     pub contenders: &'static [&'static str],
-    /// Of them, those that are printed but are no peers. (The bare channel never is one.)
+    /// The contenders that are printed but are no peers. (The bare channel never is one.)
     pub yardsticks: &'static [&'static str],
     pub aims: &'static [Aim],
-    /// Measures one contender, once, warm, in a process that does nothing else. Gives the figure, in the row's unit.
+    /// Measures one contender once, warmed up, in a process that does nothing else. Returns the
+    /// figure in the row's unit.
     pub measure: fn(contender: &str) -> f64,
 }
 
@@ -90,11 +91,12 @@ impl Unit {
     }
 }
 
-/// What we want of our figure.
+/// What we aim at with our figure.
 #[derive(Clone, Copy, Debug)]
 pub struct Aim {
     pub against: Against,
-    /// Against somebody: the greatest ratio of our cost to theirs. By itself: the worst figure.
+    /// The greatest ratio of our cost to theirs. For an aim without an opponent, the worst
+    /// figure.
     pub bound: f64,
 }
 
@@ -106,15 +108,16 @@ pub enum Against {
     Itself,
 }
 
-/// What a task's closure carries: 24 bytes, as much as a `String`. Without, a boxed closure would take no memory at all.
+/// What a task's closure carries: 24 bytes, as much as a `String`. A closure that carries nothing
+/// is boxed without an allocation.
 pub type Words = [u64; 3];
 
 pub fn words() -> Words {
     black_box([1, 2, 3])
 }
 
-/// Once as a whole before it counts: a process clears the pages of a backlog once in its life, and that is the system's work
-/// and not a pool's.
+/// Runs once in full before it counts. A process clears the pages of a backlog once in its life,
+/// and that is the system's work and not a pool's.
 pub fn warm_up<T>(run: impl FnOnce() -> T) {
     run();
 }
@@ -123,7 +126,8 @@ pub fn use_up(words: Words) {
     black_box(words);
 }
 
-/// How many tasks a contender gets where pools get 300,000: the figures are per task, and a thread each takes its time.
+/// How many tasks a contender gets where pools get 300,000. The figures are per task, and a
+/// thread per task is slow.
 pub fn tasks(contender: &str) -> u64 {
     if contender == THREADS { 3_000 } else { 300_000 }
 }
@@ -136,8 +140,9 @@ pub fn nanos_each(time: Duration, count: u64) -> f64 {
     time.as_nanos() as f64 / count as f64
 }
 
-/// The mean of the middle half: what the machine's other work fell into does not count, and of the rest no single figure
-/// decides alone, as a median would have it when there are two ways that things may go.
+/// The mean of the middle half. The figures that the machine's other work disturbed do not count.
+/// No single one of the others decides alone, as it would in a median when there are two typical
+/// results.
 pub fn middle_half(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let quarter = figures.len() / 4;
@@ -145,9 +150,9 @@ pub fn middle_half(mut figures: Vec<f64>) -> f64 {
     middle.iter().sum::<f64>() / middle.len() as f64
 }
 
-/// How many tasks have run, counted so that the counting costs next to nothing and is no meeting point: each of the first
-/// threads has a cache line of its own, and somebody who has time adds them up. What all pools have in common to wait for
-/// their last task by, without a word from the pool.
+/// Counts the tasks that have run, so that counting costs next to nothing and causes no
+/// contention: each of the first threads has a cache line of its own, and the waiting thread adds
+/// them up. All contenders wait for their last task in this way.
 pub struct Ran;
 
 const LINES: usize = 64;
@@ -155,7 +160,8 @@ const LINES: usize = 64;
 #[repr(align(128))]
 struct Line(AtomicU64);
 
-/// Written by the thread that has the line, but for the first, which all threads share that came too late for their own.
+/// Each line is written by one thread. The first line is shared by all threads that found no free
+/// one.
 static LINE: [Line; LINES] = [const { Line(AtomicU64::new(0)) }; LINES];
 static TAKEN: AtomicUsize = AtomicUsize::new(1);
 
@@ -181,15 +187,16 @@ impl Ran {
         LINE.iter().map(|line| line.0.load(Ordering::Relaxed)).sum()
     }
 
-    /// Waits until so many have run since the program began. Looks again and again with a nap between, since a waiter that
-    /// spins would take a core from the workers; the nap is short beside what is measured.
+    /// Waits until so many tasks have run since the program began. It looks again and again with
+    /// a nap between. A waiter that spins would take a core from the workers, and the nap is
+    /// short beside what is measured.
     pub fn wait_for(total: u64) {
         while Self::total() < total {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
 
-    /// How long `f` takes, and then so many tasks that it has sent off.
+    /// How long it takes until `f` has returned and the tasks that it submitted have run.
     pub fn time(tasks: u64, f: impl FnOnce()) -> Duration {
         let before = Self::total();
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! One task at a time, there and back, and nobody else at work.
+//! One task at a time, submitted and joined, while nothing else runs.
 
 use super::{Against, Aim, Row, Unit, cores, middle_half, words};
 use crate::contenders::{self, POOLS, Pool, with_pool};
@@ -32,8 +32,8 @@ pub const ROUND_TRIP_1: Row = Row {
 fn round_trip<P: Pool>(workers: usize) -> f64 {
     let words = words();
     let mut trips = Vec::with_capacity(PLACES * TRIPS);
-    // Where the system has put a pool's threads decides much of a trip that goes through it, and they stay there: so
-    // several pools, one after the other.
+    // The system places a pool's threads once, and that placement decides much of a trip's time.
+    // So several pools are measured, one after the other.
     for _ in 0..PLACES {
         let pool = P::new(workers);
         for trip in 0..TRIPS + TRIPS / 10 {

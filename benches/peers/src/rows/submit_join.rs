@@ -29,7 +29,7 @@ pub const SUBMIT_JOIN_2: Row = Row {
 fn submit_join<P: Pool>(workers: usize, tasks: u64) -> f64 {
     let pool = P::new(workers);
     let words = words();
-    // Taken beforehand: the list is the measurement's, not the pool's.
+    // Allocated beforehand: the list belongs to the measurement, not to the pool.
     let mut handles = Vec::with_capacity(tasks as usize);
     let mut run = |tasks: u64| {
         let start = Instant::now();

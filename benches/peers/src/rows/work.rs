@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Steps that hang on each other, so that no compiler and no processor does them all at once.
+/// Steps that depend on each other, so that neither a compiler nor a processor does them at the
+/// same time.
 pub fn work(steps: u64) -> u64 {
     let mut x = black_box(0x9e37_79b9_7f4a_7c15_u64);
     for _ in 0..steps {
@@ -15,8 +16,9 @@ pub fn work(steps: u64) -> u64 {
     black_box(x)
 }
 
-/// How many steps take so long, one piece of work after the other: a processor begins the next before it is through with
-/// one, so that short pieces are not the fraction of a long one that they seem to be.
+/// How many steps take `time`, if one piece of work follows the other. A processor begins the
+/// next piece before it has finished the last, so a short piece takes less than its fraction of a
+/// long one.
 pub fn steps(time: Duration) -> u64 {
     let mut steps = 1_000;
     for _ in 0..3 {
@@ -26,7 +28,7 @@ pub fn steps(time: Duration) -> u64 {
     steps
 }
 
-/// The best of several, since only disturbances can make a loop longer.
+/// The best of several, since disturbances can only make a loop longer.
 fn time_of(steps: u64) -> Duration {
     let count = u32::try_from(500_000 / steps + 1).unwrap();
     let once = || {

@@ -1,0 +1,1 @@
+//! Nothing. `measure` writes the programs that it builds into `src/bin/`.

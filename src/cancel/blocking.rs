@@ -1,0 +1,101 @@
+//! Blocking on a worker: a body that waits gives its run slot up.
+//!
+//! Layer: cancel, so that whatever waits (a token, a gate, a place in a queue) can give the run
+//! slot up without knowing of pools. A pool of n workers has n run slots, the right to run bodies.
+//! A thread that is no worker has none to give up, and everything here does nothing on it.
+
+use crate::cancel::CancelToken;
+use crate::error::Deadlock;
+use crate::sync::trampoline;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// The worker that a thread is, as everything below the pool sees it. The pool implements it in
+/// `pool/worker.rs`; `pool/` stands above everything that waits.
+pub(crate) trait Worker: Send + Sync {
+    /// The body here is about to wait, and gives its run slot up. `for_ever`: only a task of the
+    /// same pool can end the wait. Then the error is a wait that could never end, and nothing has
+    /// changed.
+    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock>;
+
+    /// The wait that began last is over. The body goes on at once.
+    fn end_blocking(&self);
+
+    /// Whether the body here has its run slot.
+    fn has_slot(&self) -> bool;
+
+    /// The token of the body that runs here.
+    fn token(&self) -> Option<CancelToken>;
+}
+
+crate::sync::thread_local! {
+    static WORKER: RefCell<Option<Arc<dyn Worker>>> = const { RefCell::new(None) };
+}
+
+/// Makes this thread a worker, or an ordinary thread again.
+pub(crate) fn set_worker(worker: Option<Arc<dyn Worker>>) {
+    WORKER.with(|mine| *mine.borrow_mut() = worker);
+}
+
+fn worker() -> Option<Arc<dyn Worker>> {
+    WORKER
+        .try_with(|mine| mine.borrow().clone())
+        .unwrap_or(None)
+}
+
+/// The token of the body that runs here.
+pub(crate) fn token_here() -> Option<CancelToken> {
+    worker()?.token()
+}
+
+/// Whether a body runs here that has its run slot.
+pub(crate) fn has_slot() -> bool {
+    worker().is_some_and(|worker| worker.has_slot())
+}
+
+/// The run slot is given up until this is dropped.
+#[must_use]
+pub(crate) struct Blocking(Option<Arc<dyn Worker>>);
+
+/// Gives the run slot up, if there is one here.
+pub(crate) fn begin() -> Blocking {
+    // Only a wait for ever is refused.
+    begin_for(false).unwrap_or(Blocking(None))
+}
+
+/// The same for a wait that may be refused; see [`Worker::begin_blocking`].
+pub(crate) fn begin_for(for_ever: bool) -> Result<Blocking, Deadlock> {
+    trampoline::run_deferred();
+    let worker = worker();
+    if let Some(worker) = &worker {
+        worker.begin_blocking(for_ever)?;
+    }
+    Ok(Blocking(worker))
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        if let Some(worker) = self.0.take() {
+            worker.end_blocking();
+        }
+    }
+}
+
+/// Runs a closure that waits for something the library cannot see: a socket, a child process, a
+/// foreign lock. Meanwhile the body gives its run slot up, so that the pool runs other tasks with
+/// its full number of workers.
+///
+/// The body goes on as soon as `f` returns. On a thread that is no worker this only runs `f`.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let (send, receive) = std::sync::mpsc::channel();
+/// let waiting = pool.submit(move || millhand::blocking(|| receive.recv().unwrap()));
+/// pool.execute(move || send.send(5).unwrap()).unwrap(); // the only worker is free to run this
+/// assert_eq!(waiting.join().unwrap(), 5);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    let _blocking = begin();
+    f()
+}

@@ -1,0 +1,594 @@
+//! Cancellation: a tree of tokens, with reasons, deadlines and hooks.
+//!
+//! Cancelling a token cancels all tokens below it. A child never cancels its parent. Checking a
+//! token costs one atomic load, and a clock read if there is a deadline.
+//
+// A node holds its parent. The parent holds its children weakly, each under a key, which the drop
+// of the child removes: children of a long-lived parent leave nothing behind. Chains of any length
+// are cancelled and dropped by loops, never by recursion.
+//
+// With the lock of one node held, no other lock is taken, and no hook of the user runs or is
+// dropped.
+
+use crate::cancel::blocking;
+use crate::clock::alarm;
+use crate::clock::current;
+use crate::clock::{self, Clock, Monitor};
+use crate::panic;
+use crate::reason::CancelReason;
+use crate::sync::MutexGuard;
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::waiter::ClockWaiter;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+type Hook = Box<dyn FnOnce(CancelReason) + Send>;
+
+struct Node {
+    /// 0 while live, then the code of the reason. Written once, with `inner` locked.
+    reason: AtomicU8,
+    /// The clock of the deadline. On a thread that is no worker, it is also the clock of waits for
+    /// this token and of the deadlines of its children.
+    clock: Clock,
+    /// The earliest deadline of this node and the nodes above it.
+    deadline: Option<Instant>,
+    /// The parent, and the key of this node there.
+    parent: Option<(Arc<Node>, u64)>,
+    /// Notified when the reason is set.
+    inner: Monitor<Inner>,
+}
+
+/// What a token cancels.
+enum Below {
+    Child(Weak<Node>),
+    Hook(Hook),
+}
+
+/// What the cancelling thread takes, once.
+#[derive(Default)]
+struct Inner {
+    next_key: u64,
+    /// Whether the deadline is registered with its clock or the alarm: from the first hook on, or
+    /// from the first wait by another clock.
+    is_registered: bool,
+    /// In the order in which they were added.
+    below: BTreeMap<u64, Below>,
+    /// How many of them are hooks.
+    hooks: usize,
+}
+
+impl Inner {
+    fn key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+}
+
+/// A request to stop that can be passed around: cloned, handed to tasks, and arranged in a tree.
+///
+/// Clones are the same token. A [`child`](Self::child) is cancelled with its parent and alone; a
+/// deadline is a cancellation with [`CancelReason::Deadline`] that comes by itself.
+///
+/// ```
+/// use millhand::{CancelReason, CancelToken};
+///
+/// let all = CancelToken::new();
+/// let one = all.child();
+/// one.cancel(CancelReason::User);
+/// assert!(one.is_cancelled() && !all.is_cancelled());
+///
+/// let other = all.child();
+/// all.cancel(CancelReason::Shutdown);
+/// assert_eq!(other.reason(), Some(CancelReason::Shutdown));
+/// ```
+#[derive(Clone)]
+pub struct CancelToken {
+    node: Arc<Node>,
+}
+
+impl CancelToken {
+    /// A token without a parent and without a deadline.
+    ///
+    /// ```
+    /// let token = millhand::CancelToken::new();
+    /// assert!(!token.is_cancelled() && token.deadline().is_none());
+    /// ```
+    pub fn new() -> Self {
+        Self::with_clock(&current::clock())
+    }
+
+    /// A token without a parent and without a deadline, on `clock`. The deadlines of its children
+    /// use this clock, and so does a thread that waits for it and is no worker.
+    ///
+    /// Any other token takes the clock of where it is made. The token of a task has the clock of
+    /// the task's pool. A child has the clock of its parent if the parent has a deadline. A token
+    /// made in a task's body has the clock of the pool. Otherwise it is the system's clock.
+    ///
+    /// ```
+    /// use millhand::{CancelToken, ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let token = CancelToken::with_clock(&clock.clock()).child_with_timeout(Duration::from_secs(60));
+    /// assert!(!token.is_cancelled());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(token.is_cancelled());
+    /// ```
+    pub fn with_clock(clock: &Clock) -> Self {
+        Self::build(clock.clone(), None, None, None)
+    }
+
+    /// A token that is cancelled `timeout` from now. A timeout that the clock cannot hold means
+    /// for ever.
+    ///
+    /// A thread that checks the token, waits for it or sleeps sees the deadline on time. The hooks
+    /// of [`on_cancel`](Self::on_cancel), those of queued tasks among them, run then on a thread
+    /// of the library.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    /// use std::time::Duration;
+    ///
+    /// let token = CancelToken::with_timeout(Duration::from_millis(5));
+    /// token.wait();
+    /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
+    /// ```
+    pub fn with_timeout(timeout: Duration) -> Self {
+        let clock = current::clock();
+        let deadline = clock.deadline(timeout);
+        Self::build(clock, None, None, deadline)
+    }
+
+    /// A token that is cancelled at `deadline`; see [`with_timeout`](Self::with_timeout).
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::with_deadline(std::time::Instant::now());
+    /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
+    /// ```
+    pub fn with_deadline(deadline: Instant) -> Self {
+        Self::build(current::clock(), None, None, Some(deadline))
+    }
+
+    /// A token below this one.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let all = CancelToken::new();
+    /// let one = all.child();
+    /// all.cancel(CancelReason::User);
+    /// assert!(one.is_cancelled());
+    /// ```
+    pub fn child(&self) -> Self {
+        self.new_child(self.clock_of_child(), None)
+    }
+
+    /// A token below this one that is cancelled `timeout` from now at the latest.
+    ///
+    /// ```
+    /// let all = millhand::CancelToken::new();
+    /// let one = all.child_with_timeout(std::time::Duration::from_millis(1));
+    /// one.wait();
+    /// assert!(one.is_cancelled() && !all.is_cancelled());
+    /// ```
+    pub fn child_with_timeout(&self, timeout: Duration) -> Self {
+        let clock = self.clock_of_child();
+        let deadline = clock.deadline(timeout);
+        self.new_child(clock, deadline)
+    }
+
+    /// A token below this one that is cancelled at `deadline` at the latest.
+    ///
+    /// ```
+    /// let all = millhand::CancelToken::new();
+    /// let one = all.child_with_deadline(std::time::Instant::now());
+    /// assert!(one.is_cancelled() && !all.is_cancelled());
+    /// ```
+    pub fn child_with_deadline(&self, deadline: Instant) -> Self {
+        self.new_child(self.clock_of_child(), Some(deadline))
+    }
+
+    /// The clock of a child that is made here. If there is a deadline, it must be the clock of the
+    /// deadline: instants of two clocks cannot be compared.
+    fn clock_of_child(&self) -> Clock {
+        match self.node.deadline {
+            Some(_) => self.node.clock.clone(),
+            None => current::clock().or(&self.node.clock),
+        }
+    }
+
+    fn new_child(&self, clock: Clock, deadline: Option<Instant>) -> Self {
+        let deadline = match (self.node.deadline, deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let mut inner = self.node.inner.lock();
+        // ORDERING: relaxed, since the reason is written with this lock held.
+        if let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) {
+            return Self::build(clock, Some(reason), None, deadline);
+        }
+        let key = inner.key();
+        let child = Self::build(clock, None, Some((self.node.clone(), key)), deadline);
+        let child_node = Arc::downgrade(&child.node);
+        inner.below.insert(key, Below::Child(child_node));
+        child
+    }
+
+    fn build(
+        clock: Clock,
+        reason: Option<CancelReason>,
+        parent: Option<(Arc<Node>, u64)>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            node: Arc::new(Node {
+                reason: AtomicU8::new(reason.map_or(0, |reason| reason as u8)),
+                clock,
+                deadline,
+                parent,
+                inner: Monitor::new(Inner::default()),
+            }),
+        }
+    }
+
+    /// Cancels this token and all tokens below it, and runs their hooks on this thread. Returns
+    /// whether this call cancelled it: a token that is cancelled already keeps its reason.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// assert!(token.cancel(CancelReason::User));
+    /// assert!(!token.cancel(CancelReason::Shutdown));
+    /// assert_eq!(token.reason(), Some(CancelReason::User));
+    /// ```
+    pub fn cancel(&self, reason: CancelReason) -> bool {
+        let (is_first, hooks) = self.mark(reason);
+        run_hooks(hooks);
+        is_first
+    }
+
+    /// As [`cancel`](Self::cancel), but runs the hooks on another thread: for a caller that must
+    /// not run code of the user.
+    pub(crate) fn cancel_in_background(&self, reason: CancelReason) {
+        let (_, hooks) = self.mark(reason);
+        if !hooks.is_empty() {
+            alarm::run_in_background(|| run_hooks(hooks));
+        }
+    }
+
+    pub(crate) fn has_hooks(&self) -> bool {
+        self.node.inner.lock().hooks > 0
+    }
+
+    /// Marks this token and all tokens below it as cancelled. Returns whether this call cancelled
+    /// this token, and the hooks that the caller must run.
+    fn mark(&self, reason: CancelReason) -> (bool, Vec<(CancelReason, Hook)>) {
+        let mut is_first = false;
+        let mut hooks = Vec::new();
+        let mut open = vec![self.node.clone()];
+        // All tokens are marked before the first hook runs: a slow hook must not delay the others.
+        while let Some(node) = open.pop() {
+            let mut inner = node.inner.lock();
+            // ORDERING: relaxed, since the reason is written with this lock held.
+            let why = match CancelReason::from_code(node.reason.load(Ordering::Relaxed)) {
+                // Either its deadline was noticed, and the hooks are left to this call; or it was
+                // cancelled before, and there are none.
+                Some(earlier) => earlier,
+                None => {
+                    // ORDERING: pairs with the load in `reason`: a thread that sees the reason
+                    // sees what the canceller did before.
+                    node.reason.store(reason as u8, Ordering::Release);
+                    is_first |= Arc::ptr_eq(&node, &self.node);
+                    reason
+                }
+            };
+            inner.hooks = 0;
+            let below = mem::take(&mut inner.below);
+            for below in below.into_values() {
+                match below {
+                    Below::Child(child) => open.extend(child.upgrade()),
+                    Below::Hook(hook) => hooks.push((why, hook)),
+                }
+            }
+            drop(inner);
+            node.inner.notify_all();
+        }
+        (is_first, hooks)
+    }
+
+    /// Whether it is cancelled, or its deadline has passed.
+    ///
+    /// ```
+    /// let token = millhand::CancelToken::new();
+    /// token.cancel(millhand::CancelReason::User);
+    /// assert!(token.is_cancelled());
+    /// ```
+    pub fn is_cancelled(&self) -> bool {
+        clock::poll();
+        self.reason().is_some()
+    }
+
+    /// Why it is cancelled. `None` while it is not.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    ///
+    /// let token = CancelToken::new();
+    /// assert_eq!(token.reason(), None);
+    /// token.cancel(CancelReason::User);
+    /// assert_eq!(token.reason(), Some(CancelReason::User));
+    /// ```
+    pub fn reason(&self) -> Option<CancelReason> {
+        // ORDERING: pairs with the stores in `mark` and `mark_expired`.
+        let reason = CancelReason::from_code(self.node.reason.load(Ordering::Acquire));
+        if reason.is_none() && self.node.is_due() {
+            return self.node.mark_expired();
+        }
+        reason
+    }
+
+    /// The earliest deadline of this token and of the tokens above it.
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// let soon = Instant::now() + Duration::from_secs(60);
+    /// let token = millhand::CancelToken::with_deadline(soon);
+    /// assert_eq!(token.child().deadline(), Some(soon));
+    /// ```
+    pub fn deadline(&self) -> Option<Instant> {
+        self.node.deadline
+    }
+
+    /// The time left until the deadline: zero once it has passed, `None` if there is none.
+    ///
+    /// ```
+    /// # use millhand::CancelToken;
+    /// # use std::time::{Duration, Instant};
+    /// assert_eq!(CancelToken::new().remaining(), None);
+    /// let late = CancelToken::with_deadline(Instant::now());
+    /// assert_eq!(late.remaining(), Some(Duration::ZERO));
+    /// ```
+    pub fn remaining(&self) -> Option<Duration> {
+        self.node
+            .deadline
+            .map(|at| at.saturating_duration_since(self.node.clock.now()))
+    }
+
+    /// Waits until it is cancelled. A worker gives its run slot up meanwhile.
+    ///
+    /// ```
+    /// let token = millhand::CancelToken::new();
+    /// let other = token.clone();
+    /// std::thread::spawn(move || other.cancel(millhand::CancelReason::User));
+    /// token.wait();
+    /// assert!(token.is_cancelled());
+    /// ```
+    pub fn wait(&self) {
+        self.wait_by(&self.clock_of_wait(), None);
+    }
+
+    /// Waits until it is cancelled, but no longer than `timeout`. Returns whether it is cancelled.
+    /// A worker gives its run slot up meanwhile. The timeout counts from the call; one that
+    /// overflows the clock means for ever.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    /// use std::time::Duration;
+    ///
+    /// let token = CancelToken::new();
+    /// assert!(!token.wait_timeout(Duration::from_millis(1)));
+    /// token.cancel(CancelReason::User);
+    /// assert!(token.wait_timeout(Duration::from_secs(3600)));
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let clock = self.clock_of_wait();
+        self.wait_by(&clock, clock.deadline(timeout))
+    }
+
+    /// The clock of a wait by this thread: on a worker, the clock of its pool.
+    fn clock_of_wait(&self) -> Clock {
+        current::clock().or(&self.node.clock)
+    }
+
+    /// Waits until it is cancelled, or until this instant of this clock. Returns whether it is
+    /// cancelled.
+    pub(crate) fn wait_by(&self, clock: &Clock, until: Option<Instant>) -> bool {
+        clock::pause();
+        if self.reason().is_some() {
+            return true;
+        }
+        let _blocking = blocking::begin();
+        let node = &self.node;
+        let mut inner = node.inner.lock();
+        let wake_at = match (until, node.deadline) {
+            (until, Some(_)) if !node.clock.is(clock) => {
+                // A thread waits by one clock. The clock of the deadline cancels the token on
+                // time.
+                node.register_deadline(inner);
+                inner = node.inner.lock();
+                until
+            }
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let what = "a token to be cancelled";
+        node.inner
+            .wait_while(&mut inner, clock, wake_at, &what, &mut |_| {
+                node.reason.load(Ordering::Relaxed) == 0
+            });
+        drop(inner);
+        self.reason().is_some()
+    }
+
+    /// Stops what cannot check a token: the hook may shut a socket or kill a child process.
+    ///
+    /// The hook is called once, when the token is cancelled, on the thread that cancels it. On a
+    /// deadline, that is a thread of the library. If the token is cancelled already, the hook is
+    /// called here and now. A panic in the hook is logged.
+    ///
+    /// Dropping the guard removes the hook. A hook that runs at that moment runs to its end.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken};
+    /// use std::sync::mpsc;
+    ///
+    /// let (sender, receiver) = mpsc::channel();
+    /// let token = CancelToken::new();
+    /// let _guard = token.on_cancel(move |reason| sender.send(reason).unwrap());
+    /// token.cancel(CancelReason::User);
+    /// assert_eq!(receiver.recv().unwrap(), CancelReason::User);
+    /// ```
+    pub fn on_cancel(&self, hook: impl FnOnce(CancelReason) + Send + 'static) -> CancelGuard {
+        self.on_cancel_boxed(Box::new(hook))
+    }
+
+    pub(crate) fn on_cancel_boxed(&self, hook: Hook) -> CancelGuard {
+        let mut inner = self.node.inner.lock();
+        let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) else {
+            let key = inner.key();
+            inner.below.insert(key, Below::Hook(hook));
+            inner.hooks += 1;
+            self.node.register_deadline(inner);
+            return CancelGuard {
+                registration: Some((Arc::downgrade(&self.node), key)),
+            };
+        };
+        drop(inner);
+        panic::shield("an on_cancel hook", || hook(reason));
+        CancelGuard { registration: None }
+    }
+}
+
+fn run_hooks(hooks: Vec<(CancelReason, Hook)>) {
+    for (why, hook) in hooks {
+        panic::shield("an on_cancel hook", || hook(why));
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken")
+            .field("reason", &self.reason())
+            .field("deadline", &self.node.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// For the deadline.
+impl ClockWaiter for Node {
+    fn wake(self: Arc<Self>) {
+        if self.is_due() {
+            CancelToken { node: self }.cancel(CancelReason::Deadline);
+        }
+    }
+}
+
+impl Node {
+    fn is_due(&self) -> bool {
+        self.deadline.is_some_and(|at| at <= self.clock.now())
+    }
+
+    /// Registers the deadline, if there is one, so that it cancels the token by itself: for hooks
+    /// and waits, which do not check the clock of the deadline.
+    fn register_deadline(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
+        let is_registered = mem::replace(&mut inner.is_registered, true);
+        drop(inner);
+        if let Some(deadline) = self.deadline.filter(|_| !is_registered) {
+            let weak: Weak<Self> = Arc::downgrade(self);
+            alarm::at(&self.clock, deadline, weak);
+        }
+    }
+
+    /// A thread has checked the token after its deadline: from here on it is cancelled. The hooks
+    /// are left to the alarm, since this thread may hold a lock that they want. The tokens below
+    /// have the deadline, too, and see it by themselves.
+    fn mark_expired(&self) -> Option<CancelReason> {
+        let inner = self.inner.lock();
+        if self.reason.load(Ordering::Relaxed) == 0 {
+            // ORDERING: pairs with the load in `reason`.
+            self.reason
+                .store(CancelReason::Deadline as u8, Ordering::Release);
+        }
+        let reason = CancelReason::from_code(self.reason.load(Ordering::Relaxed));
+        drop(inner);
+        self.inner.notify_all();
+        reason
+    }
+
+    fn unlink(&self, key: u64) {
+        let mut inner = self.inner.lock();
+        inner.below.remove(&key);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut link = self.parent.take();
+        while let Some((parent, key)) = link {
+            parent.unlink(key);
+            // If this was the last owner of the parent, the drop of the parent would recurse. So
+            // its own link is taken first.
+            link = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
+        }
+        let below = mem::take(&mut self.inner.lock().below);
+        below.into_values().for_each(panic::discard);
+    }
+}
+
+/// Keeps a hook on its token: dropping the guard removes the hook.
+///
+/// ```
+/// use millhand::{CancelReason, CancelToken};
+///
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// let token = CancelToken::new();
+/// let guard = token.on_cancel(move |reason| sender.send(reason).unwrap());
+/// drop(guard);
+/// token.cancel(CancelReason::User);
+/// assert!(receiver.recv().is_err()); // nothing was sent
+/// ```
+#[must_use = "dropping the guard removes the hook"]
+pub struct CancelGuard {
+    /// The node, and the key of the hook there. `None` if the hook has run.
+    registration: Option<(Weak<Node>, u64)>,
+}
+
+impl Drop for CancelGuard {
+    fn drop(&mut self) {
+        let Some((node, key)) = self.registration.take() else {
+            return;
+        };
+        if let Some(node) = node.upgrade() {
+            let mut inner = node.inner.lock();
+            let hook = inner.below.remove(&key);
+            inner.hooks -= usize::from(hook.is_some());
+            drop(inner);
+            panic::discard(hook);
+        }
+    }
+}
+
+impl fmt::Debug for CancelGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { registration } = self;
+        f.debug_struct("CancelGuard")
+            .field("registered", &registration.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/cancel.rs"]
+mod models;

@@ -1,0 +1,21 @@
+//! Time. `clock` and `manual`: what shows it. `current`: which clock a thread has. `monitor` and
+//! `parked_thread`: waiting. `alarm`: deadlines with hooks. `spawn`: starting threads.
+
+pub(crate) mod alarm;
+// The folder is named after its main type.
+#[allow(clippy::module_inception)]
+mod clock;
+pub(crate) mod current;
+mod manual;
+mod monitor;
+mod parked_thread;
+mod saturating;
+pub(crate) mod spawn;
+
+pub use clock::Clock;
+pub use manual::ManualClock;
+
+pub(crate) use crate::sim::{PoolGuard, pause, poll};
+pub(crate) use clock::{WeakClock, now, wait, wall_now};
+pub(crate) use monitor::Monitor;
+pub(crate) use saturating::{from_nanos, later};

@@ -1,0 +1,47 @@
+//! Arithmetic with time that cannot overflow.
+
+use std::time::{Duration, Instant};
+
+/// As good as for ever. An instant as many years ahead still fits the clock of every system.
+const FAR: Duration = Duration::from_secs(400 * 365 * 24 * 3600);
+
+/// The instant `wait` after `from`. On overflow some instant centuries ahead: a waiter that ever
+/// reached it would only check again.
+pub(crate) fn later(from: Instant, wait: Duration) -> Instant {
+    let far = || from.checked_add(FAR);
+    from.checked_add(wait).or_else(far).unwrap_or(from)
+}
+
+/// The duration of so many nanoseconds. On overflow the longest duration.
+pub(crate) fn from_nanos(nanos: u128) -> Duration {
+    const SECOND: u128 = 1_000_000_000;
+    u64::try_from(nanos / SECOND).map_or(Duration::MAX, |seconds| {
+        Duration::new(seconds, (nanos % SECOND) as u32)
+    })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_that_the_clock_cannot_hold_is_centuries_away() {
+        let now = Instant::now();
+        let century = Duration::from_secs(100 * 365 * 24 * 3600);
+        assert_eq!(later(now, Duration::ZERO), now);
+        assert_eq!(later(now, century), now + century);
+        assert!(later(now, Duration::MAX) > now + 3 * century);
+    }
+
+    #[test]
+    fn nanoseconds_of_any_number_make_a_duration() {
+        for length in [
+            Duration::ZERO,
+            Duration::from_nanos(u64::MAX),
+            Duration::MAX,
+        ] {
+            assert_eq!(from_nanos(length.as_nanos()), length);
+        }
+        assert_eq!(from_nanos(u128::MAX), Duration::MAX);
+    }
+}

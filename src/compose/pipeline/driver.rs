@@ -1,0 +1,329 @@
+//! A running pipeline: submits what its state lets begin as tasks, and hands their results back to
+//! the state.
+//!
+//! Layer: compose. Items and errors are boxed, so that nothing here depends on the user's types.
+//
+// Only the consumer of the results ever waits. Each task that settles, in whatever way, notifies
+// the driver (`Watch`). The notifying thread, and the consumer after each result that it takes,
+// submits what may begin now. So while the consumer waits, some task is at work that will notify
+// the driver.
+//
+// The lock is held for the decisions of the state only: items, sources and closures are moved out,
+// and run or dropped after it is released.
+
+use crate::cancel::CancelToken;
+use crate::cancel::blocking;
+use crate::clock::{self, Monitor};
+use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
+use crate::context_var::Context;
+use crate::error::{JoinError, Rejection, TaskError};
+use crate::id::TaskId;
+use crate::panic;
+use crate::pool::{Core, Site, Spec};
+use crate::reason::CancelReason;
+use crate::sync::Mutex;
+use crate::sync::trampoline;
+use crate::task::body::FallibleBody;
+use crate::task::options::{TaskLabel, Watch, Watcher};
+use crate::task::{OutcomeKind, TaskHandle};
+use std::mem;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+/// What a task returns; `Ok(None)`: the source was exhausted.
+type TaskEnd = Result<Option<Item>, Item>;
+/// The closure of a stage, around the user's.
+pub(crate) type StageBody = Arc<dyn Fn(Item) -> Result<Item, Item> + Send + Sync>;
+
+/// A stage as it was asked for.
+pub(crate) struct StageSpec {
+    pub(crate) width: usize,
+    pub(crate) buffer: usize,
+    pub(crate) site: Site,
+    pub(crate) body: StageBody,
+}
+
+/// How a pipeline goes on.
+#[derive(Clone, Copy)]
+pub(crate) struct Mode {
+    /// Whether items come out, and begin each stage, in the order of the source.
+    pub(crate) is_ordered: bool,
+    /// Whether the pipeline goes on after a failure.
+    pub(crate) collects_all: bool,
+}
+
+/// A pipeline as it was asked for.
+pub(crate) struct PipelineSpec {
+    pub(crate) core: Arc<Core>,
+    pub(crate) site: Site,
+    pub(crate) source: Source,
+    pub(crate) stages: Vec<StageSpec>,
+    /// The buffer of the stages to come; `None`: as large as the stage is wide.
+    pub(crate) buffer: Option<usize>,
+    pub(crate) mode: Mode,
+}
+
+impl PipelineSpec {
+    pub(crate) fn add_stage(&mut self, width: usize, site: Site, body: StageBody) {
+        assert!(
+            width > 0,
+            "a stage's width is not allowed: it must be at least 1"
+        );
+        self.stages.push(StageSpec {
+            width,
+            buffer: self.buffer.unwrap_or(width),
+            site,
+            body,
+        });
+    }
+}
+
+pub(crate) struct Driver {
+    core: Arc<Core>,
+    /// Whether a task of the pool began the pipeline. It then goes on while the pool drains.
+    is_inside: bool,
+    mode: Mode,
+    stages: Vec<StageSpec>,
+    token: CancelToken,
+    context: Context,
+    /// Notified when an item can be taken, or none will come any more.
+    state: Monitor<PipelineState>,
+}
+
+impl Driver {
+    pub(crate) fn start(mut spec: PipelineSpec) -> Arc<Self> {
+        if spec.stages.is_empty() {
+            spec.add_stage(1, spec.site, Arc::new(Ok));
+        }
+        let PipelineSpec {
+            core,
+            source,
+            stages,
+            mode,
+            ..
+        } = spec;
+        let sizes = stages.iter().map(|stage| (stage.width, stage.buffer));
+        let driver = Arc::new(Self {
+            is_inside: core.is_here(),
+            state: Monitor::new(PipelineState::new(source, sizes, mode)),
+            token: CancelToken::new(),
+            context: Context::capture(),
+            core,
+            mode,
+            stages,
+        });
+        driver.drive();
+        driver
+    }
+
+    /// Waits for the next result and returns it with the index of its item. Returns `None` when
+    /// there are no more results.
+    pub(crate) fn next(self: &Arc<Self>) -> Option<(usize, Result<Item, Failed>)> {
+        clock::pause();
+        let (index, end) = self.try_next().or_else(|| self.wait())?;
+        if end.is_err() && (!self.mode.collects_all || self.state.lock().is_closed()) {
+            self.close(CancelReason::Group);
+        } else {
+            self.drive();
+        }
+        Some((index, end))
+    }
+
+    fn try_next(&self) -> Option<(usize, Result<Item, Failed>)> {
+        self.state.lock().take()
+    }
+
+    fn wait(&self) -> Option<(usize, Result<Item, Failed>)> {
+        if self.core.is_foreign() {
+            self.give_up(0, TaskError::Forked);
+        }
+        let _blocking = blocking::begin();
+        let mut state = self.state.lock();
+        let clock = self.core.clock();
+        let what = "the next result of a pipeline";
+        self.state
+            .wait_while(&mut state, clock, None, &what, &mut |state| {
+                !state.has_news()
+            });
+        state.take()
+    }
+
+    /// Ends the pipeline: drops the items that wait and asks the running tasks to stop.
+    pub(crate) fn close(&self, reason: CancelReason) {
+        let leftovers = self.state.lock().close(None);
+        self.state.notify_all();
+        discard(leftovers);
+        self.token.cancel(reason);
+    }
+
+    /// Begins all that may begin.
+    fn drive(self: &Arc<Self>) {
+        loop {
+            let mut state = self.state.lock();
+            let Some(step) = state.step() else {
+                let has_news = state.has_news();
+                drop(state);
+                if has_news {
+                    self.state.notify_all();
+                }
+                return;
+            };
+            drop(state);
+            self.begin(step);
+        }
+    }
+
+    fn begin(self: &Arc<Self>, step: Step) {
+        let (stage, index) = match &step {
+            Step::Read(index, _) => (0, *index),
+            Step::Run { stage, index, .. } => (*stage, *index),
+        };
+        if self.core.is_closed() && !self.is_inside {
+            // A draining pool would accept it from a worker, so an endless source would keep the
+            // pool from ever ending.
+            self.give_up(index, TaskError::Rejected(Rejection::Closed));
+            return panic::discard(step);
+        }
+        let driver = self.clone();
+        let body = move || match step {
+            Step::Read(_, source) => driver
+                .read(source)
+                .map(|item| driver.run(0, item))
+                .transpose(),
+            Step::Run { stage, item, .. } => driver.run(stage, item).map(Some),
+        };
+        let spec = Spec {
+            token: Some(self.token.clone()),
+            ..Spec::default()
+        };
+        let site = self.stages[stage].site;
+        let body = FallibleBody::new(body);
+        let submit = || self.core.submit_body(site, &spec, body);
+        let handle: TaskHandle<TaskEnd> = self.context.run(submit);
+        let task = handle.task().clone();
+        let watch = Arc::new(TaskWatch {
+            driver: self.clone(),
+            stage,
+            handle: Mutex::new(Some(handle)),
+        });
+        if let Err(watcher) = task.watch(Watcher::Set(watch, index)) {
+            watcher.settled(OutcomeKind::Completed);
+        }
+    }
+
+    /// Reads one item, in a task, and lets the next task read.
+    fn read(self: &Arc<Self>, mut source: Source) -> Option<Item> {
+        let item = match panic::catch(|| source.next()) {
+            Ok(item) => item,
+            Err(payload) => {
+                panic::discard(source);
+                resume_unwind(payload);
+            }
+        };
+        let back = match &item {
+            Some(_) => self.state.lock().put_back(source),
+            None => Err(source),
+        };
+        match back {
+            Ok(()) => self.drive(),
+            Err(source) => panic::discard(source),
+        }
+        item
+    }
+
+    /// Runs a stage's closure, in a task.
+    fn run(&self, stage: usize, item: Item) -> Result<Item, Item> {
+        (self.stages[stage].body)(item)
+    }
+
+    /// A task has settled.
+    fn settled(self: &Arc<Self>, stage: usize, index: usize, end: Result<Option<Item>, Failed>) {
+        let is_fatal = matches!(&end, Err(failed) if is_of_pool(&failed.error));
+        let mut state = self.state.lock();
+        let was_closed = state.is_closed();
+        let leftovers = state.finished(stage, index, end, is_fatal);
+        let closes = state.is_closed() && !was_closed;
+        drop(state);
+        discard(leftovers);
+        if closes {
+            self.token.cancel(CancelReason::Group);
+        }
+        self.drive();
+    }
+
+    /// Ends the pipeline with this error of the item with this index, for the pool accepts no
+    /// tasks.
+    fn give_up(&self, index: usize, error: TaskError) {
+        let who = TaskLabel {
+            id: TaskId::next(),
+            name: None,
+            site: self.stages[0].site,
+        };
+        let error = JoinError::Task(error);
+        let failed = Failed { who, error };
+        let mut state = self.state.lock();
+        let last = (!state.is_closed()).then_some((index, failed));
+        let leftovers = last.map(|last| state.close(Some(last)));
+        drop(state);
+        self.state.notify_all();
+        if let Some(leftovers) = leftovers {
+            discard(leftovers);
+        }
+    }
+}
+
+/// Whether the error is that the pool accepts or runs no more tasks, and not a failure of the item.
+fn is_of_pool(error: &JoinError<Item>) -> bool {
+    use TaskError::{Cancelled, Forked, Rejected};
+    let of_task = match error {
+        JoinError::Failed(_) => return false,
+        JoinError::Task(error) => error,
+    };
+    matches!(
+        of_task,
+        Rejected(_) | Forked | Cancelled(CancelReason::Shutdown)
+    )
+}
+
+fn discard(leftovers: Leftovers) {
+    panic::discard(leftovers.source);
+    leftovers.items.into_iter().for_each(panic::discard);
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // The last owner may be a worker between two tasks, which a panic in a drop must not reach.
+        discard(self.state.get_mut().close(None));
+        mem::take(&mut self.stages)
+            .into_iter()
+            .for_each(panic::discard);
+        mem::take(&mut self.context).discard();
+    }
+}
+
+/// Hands the outcome of a task to the driver when the task settles.
+struct TaskWatch {
+    driver: Arc<Driver>,
+    stage: usize,
+    handle: Mutex<Option<TaskHandle<TaskEnd>>>,
+}
+
+impl Watch for TaskWatch {
+    fn settled(self: Arc<Self>, index: usize, _: OutcomeKind) {
+        // Deferred, so that it does not recurse: a task that the driver submits here may have
+        // settled before it is watched, and so may the tasks that this one lets begin.
+        trampoline::run(move || {
+            let Some(handle) = self.handle.lock().take() else {
+                return;
+            };
+            let who = handle.task().head.label();
+            let end = match handle.join() {
+                Ok(Ok(item)) => Ok(item),
+                Ok(Err(error)) => Err(JoinError::Failed(error)),
+                Err(error) => Err(JoinError::Task(error)),
+            };
+            let end = end.map_err(|error| Failed { who, error });
+            self.driver.settled(self.stage, index, end);
+        });
+    }
+}

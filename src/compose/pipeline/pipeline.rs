@@ -1,0 +1,407 @@
+//! Pipelines: items that pass through stages, each stage with a width of its own.
+//!
+//! Layer: compose. Here are the types and the options. `driver` runs a pipeline, and `state`
+//! decides what may happen next in it.
+//
+// Of a stage, only the call of the user's closure depends on the user's types: it unboxes its item
+// and boxes the result.
+
+use crate::compose::failures::{Failure, Failures};
+use crate::compose::pipeline::driver::{Driver, Mode, PipelineSpec, StageBody};
+use crate::compose::pipeline::state::{Failed, Item};
+use crate::compose::scope::{Admits, Only};
+use crate::error::JoinError;
+use crate::pool::{Core, Plain, Pool, Site};
+use crate::reason::CancelReason;
+use crate::sealed::Sealed;
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// Processes items in stages, with several items in each stage at once and bounded buffers between
+/// the stages. Returned by [`Pool::pipeline`].
+///
+/// A stage is a closure and its width, the number of items that may be in it at once. A pipeline
+/// does nothing until it is [run](Self::run) or iterated over.
+///
+/// ```
+/// use millhand::ThreadPool;
+/// use std::fs;
+///
+/// let pool = ThreadPool::new(4)?;
+/// let paths = ["Cargo.toml", "README.md"];
+/// pool.pipeline(paths)
+///     .stage_ok(4, |path| fs::read_to_string(path))
+///     .stage(2, |text| text.lines().count())
+///     .run(|lines| println!("{lines} lines"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// **Results** go to the thread that asks for them, in the order of the source or in that in
+/// which they are finished ([`unordered`](Self::unordered)). The pipeline converts into an
+/// iterator, so any adapter may follow:
+///
+/// ```
+/// # let pool = millhand::ThreadPool::new(2)?;
+/// let squares = pool.pipeline(1_u64..).stage(2, |n| n * n); // no end
+/// let first: Result<Vec<_>, _> = squares.into_iter().take(3).collect();
+/// assert_eq!(first.unwrap(), [1, 4, 9]);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+///
+/// **Back-pressure.** At most width + [buffer](Self::buffer) items are in a stage or wait behind
+/// it, for the next stage or for the consumer. The source is read ahead by at most the sum of
+/// these numbers. An item begins a stage only when there is room for its result. Waiting items
+/// are data: no thread is ever parked for them, so a pipeline works on a pool of one worker and
+/// inside a task.
+///
+/// **Tasks.** Each item in each stage is a task of the pool, with [`current`](crate::current) and
+/// the rest. The tasks of the first stage read the source, one item at a time. A stage of width 1
+/// gets its items one after the other, and in the order of the source unless the pipeline is
+/// unordered. The tasks inherit the [context](crate::ContextVar) in which the pipeline was begun.
+/// A source that waits, such as a channel, keeps a worker waiting with it, unless it waits in
+/// [`blocking`](crate::blocking):
+///
+/// ```
+/// # let pool = millhand::ThreadPool::new(1)?;
+/// let (send, receive) = std::sync::mpsc::channel();
+/// let source = std::iter::from_fn(move || millhand::blocking(|| receive.recv().ok()));
+/// let mut echo = pool.pipeline(source).stage(1, |line| line).into_iter();
+/// send.send("one")?;
+/// assert_eq!(echo.next().unwrap().unwrap(), "one"); // and another one is waited for
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// **Failures.** A closure of [`stage_ok`](Self::stage_ok) may return an error, and any closure
+/// may panic. The first failure ends the pipeline. In order, the results are those of a plain
+/// loop: all before the item that failed, and then its failure. Unordered, the failure comes out
+/// next, and all that has not come out yet is dropped. With [`collect_all`](Self::collect_all)
+/// the pipeline goes on after a failure. [`Failure::index`] is the number of the item in the
+/// source, from 0, and [`Failure::site`] is where the stage was added. The end of the pool ends
+/// the pipeline, with [`Rejected`] or [`Cancelled`]. A source that panics has no more items.
+///
+/// [`Rejected`]: crate::TaskError::Rejected
+/// [`Cancelled`]: crate::TaskError::Cancelled
+///
+/// **Stopping.** Dropping the iterator drops all waiting items and cancels the tasks with
+/// [`CancelReason::Dropped`]. A running body is asked to stop, and not waited for.
+#[must_use = "a pipeline does nothing until it is run or iterated over"]
+pub struct Pipeline<T, K = Plain> {
+    spec: PipelineSpec,
+    kind: PhantomData<fn() -> (T, K)>,
+}
+
+/// The kind of a [`Pipeline`], for functions that take or return one.
+///
+/// A [`Plain`] pipeline fails by a panic only. A pipeline with a [`stage_ok`](Pipeline::stage_ok)
+/// fails with errors of [`Only`] one type.
+///
+/// ```
+/// use millhand::{Only, Pipeline, ThreadPool};
+/// use std::num::ParseIntError;
+///
+/// fn parse(pool: &ThreadPool, texts: Vec<String>) -> Pipeline<u32, Only<ParseIntError>> {
+///     pool.pipeline(texts).stage_ok(2, |text| text.parse())
+/// }
+///
+/// let pool = ThreadPool::new(2)?;
+/// assert!(parse(&pool, vec!["1".into(), "x".into()]).run(drop).is_err());
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub trait PipelineKind: Sealed {
+    /// The error type of the closures.
+    type Error: 'static;
+}
+
+impl PipelineKind for Plain {
+    type Error = Infallible;
+}
+
+impl<E: 'static> PipelineKind for Only<E> {
+    type Error = E;
+}
+
+impl Sealed for Plain {}
+
+impl<E> Admits<E> for Plain {}
+
+fn boxed(value: impl Send + 'static) -> Item {
+    Box::new(value)
+}
+
+/// The value that `boxed` has boxed.
+fn unboxed<T: 'static>(item: Item) -> T {
+    let item: Box<dyn Any> = item;
+    match item.downcast() {
+        Ok(value) => *value,
+        Err(_) => unreachable!("a stage takes what the stage before returns"),
+    }
+}
+
+impl<T: Send + 'static> Pipeline<T> {
+    fn new<I>(core: Arc<Core>, site: Site, source: I) -> Self
+    where
+        I: IntoIterator<Item = T>,
+        I::IntoIter: Send + 'static,
+    {
+        Self {
+            spec: PipelineSpec {
+                core,
+                site,
+                source: Box::new(source.into_iter().map(boxed)),
+                stages: Vec::new(),
+                buffer: None,
+                mode: Mode {
+                    is_ordered: true,
+                    collects_all: false,
+                },
+            },
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
+    /// Adds a stage that runs `f` for each item, on at most `width` items at once.
+    ///
+    /// # Panics
+    /// If `width` is 0.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let lengths = pool
+    ///     .pipeline(["a", "bb", "ccc"])
+    ///     .stage(2, |text| text.len())
+    ///     .stage(1, |length| length * 10);
+    /// let lengths: Result<Vec<_>, _> = lengths.into_iter().collect();
+    /// assert_eq!(lengths.unwrap(), [10, 20, 30]);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn stage<U, F>(self, width: usize, f: F) -> Pipeline<U, K>
+    where
+        F: Fn(T) -> U + Send + Sync + 'static,
+        U: Send + 'static,
+    {
+        let body = move |item| Ok(boxed(f(unboxed(item))));
+        self.and(width, Location::caller(), Arc::new(body))
+    }
+
+    /// Adds a stage whose closure may fail: an `Err` is a [failure](Failure), and the value of an
+    /// `Ok` goes on to the next stage. All stages of a pipeline have the same error type.
+    ///
+    /// # Panics
+    /// If `width` is 0.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let numbers = pool.pipeline(["1", "2", "x", "4"]).stage_ok(2, |text| text.parse::<u32>());
+    /// let mut sum = 0;
+    /// let failures = numbers.run(|number| sum += number).unwrap_err();
+    /// assert_eq!((sum, failures.first().index()), (3, 2));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn stage_ok<U, E, F>(self, width: usize, f: F) -> Pipeline<U, Only<E>>
+    where
+        F: Fn(T) -> Result<U, E> + Send + Sync + 'static,
+        U: Send + 'static,
+        E: Send + 'static,
+        K: Admits<E>,
+    {
+        let body = move |item| match f(unboxed(item)) {
+            Ok(value) => Ok(boxed(value)),
+            Err(error) => Err(boxed(error)),
+        };
+        self.and(width, Location::caller(), Arc::new(body))
+    }
+
+    fn and<U, L>(mut self, width: usize, site: Site, body: StageBody) -> Pipeline<U, L> {
+        self.spec.add_stage(width, site, body);
+        Pipeline {
+            spec: self.spec,
+            kind: PhantomData,
+        }
+    }
+
+    /// Sets how many finished items may wait behind each stage that is added after this call, in
+    /// addition to the items that its width allows. Default: the width of the stage.
+    ///
+    /// A larger buffer evens out a stage whose items take different times. With a buffer of 0, a
+    /// finished item counts as one of the stage's `width` items until the next stage takes it.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let doubled = pool.pipeline(0..100).buffer(50).stage(2, |n| 2 * n);
+    /// assert_eq!(doubled.into_iter().count(), 100);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn buffer(mut self, items: usize) -> Self {
+        self.spec.buffer = Some(items);
+        self
+    }
+
+    /// Lets items overtake each other. Default: items begin each stage, and come out, in the
+    /// order of the source.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let mut seen = Vec::new();
+    /// pool.pipeline(0..10).stage(2, |n| n).unordered().run(|n| seen.push(n)).unwrap();
+    /// seen.sort();
+    /// assert!(seen.into_iter().eq(0..10));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn unordered(mut self) -> Self {
+        self.spec.mode.is_ordered = false;
+        self
+    }
+
+    /// Goes on after failures: they come out as items do, and [`run`](Self::run) returns all of
+    /// them at the end. Default: the first failure ends the pipeline.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let mut sum = 0;
+    /// let texts = ["1", "x", "3", ""];
+    /// let numbers = pool.pipeline(texts).stage_ok(2, |text| text.parse::<u32>());
+    /// let failures = numbers.collect_all().run(|number| sum += number).unwrap_err();
+    /// let failed: Vec<_> = failures.iter().map(|failure| failure.index()).collect();
+    /// assert_eq!((sum, failed), (4, vec![1, 3]));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn collect_all(mut self) -> Self {
+        self.spec.mode.collects_all = true;
+        self
+    }
+
+    /// Runs the pipeline to its end and calls `sink` with each result, on the calling thread. A
+    /// panic in `sink` stops the pipeline.
+    ///
+    /// Blocks. On a worker the run slot is released meanwhile.
+    ///
+    /// # Errors
+    /// The failure that ended the pipeline, or with [`collect_all`](Self::collect_all) all
+    /// failures, in the order in which they came out.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let mut text = String::new();
+    /// pool.pipeline('a'..='e').stage(2, |c| c.to_ascii_uppercase()).run(|c| text.push(c))?;
+    /// assert_eq!(text, "ABCDE");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run(self, mut sink: impl FnMut(T)) -> Result<(), Failures<K::Error>> {
+        let mut failures = Vec::new();
+        for end in self {
+            match end {
+                Ok(value) => sink(value),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Failures::new(failures).map_or(Ok(()), Err)
+    }
+}
+
+/// Begins the pipeline. The iterator's `next` blocks. On a worker the run slot is released
+/// meanwhile.
+impl<T: Send + 'static, K: PipelineKind> IntoIterator for Pipeline<T, K> {
+    type Item = Result<T, Failure<K::Error>>;
+    type IntoIter = PipelineIter<T, K>;
+
+    fn into_iter(self) -> PipelineIter<T, K> {
+        PipelineIter {
+            driver: Driver::start(self.spec),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<T, K> fmt::Debug for Pipeline<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spec, kind: _ } = self;
+        let stages = spec.stages.iter();
+        let sizes: Vec<_> = stages.map(|stage| (stage.width, stage.buffer)).collect();
+        f.debug_struct("Pipeline")
+            .field("site", &spec.site.to_string())
+            .field("widths_and_buffers", &sizes)
+            .field("ordered", &spec.mode.is_ordered)
+            .field("collect_all", &spec.mode.collects_all)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Iterates over the results of a [`Pipeline`]: a value or a failure for each item. It ends after
+/// the failure that ends the pipeline. Dropping it stops the pipeline.
+///
+/// ```
+/// # let pool = millhand::ThreadPool::new(2)?;
+/// let mut squares = pool.pipeline(1..).stage(2, |n| n * n).into_iter();
+/// assert_eq!(squares.next().unwrap().unwrap(), 1);
+/// drop(squares); // nothing is left behind
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+#[must_use = "dropping it stops the pipeline"]
+pub struct PipelineIter<T, K: PipelineKind = Plain> {
+    driver: Arc<Driver>,
+    kind: PhantomData<fn() -> (T, K)>,
+}
+
+impl<T: 'static, K: PipelineKind> Iterator for PipelineIter<T, K> {
+    type Item = Result<T, Failure<K::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (index, end) = self.driver.next()?;
+        Some(match end {
+            Ok(item) => Ok(unboxed(item)),
+            Err(Failed { who, error }) => {
+                let error = match error {
+                    JoinError::Failed(error) => JoinError::Failed(unboxed(error)),
+                    JoinError::Task(error) => JoinError::Task(error),
+                };
+                Err(Failure::new(index, who, error))
+            }
+        })
+    }
+}
+
+impl<T: 'static, K: PipelineKind> FusedIterator for PipelineIter<T, K> {}
+
+impl<T, K: PipelineKind> Drop for PipelineIter<T, K> {
+    fn drop(&mut self) {
+        self.driver.close(CancelReason::Dropped);
+    }
+}
+
+impl<T, K: PipelineKind> fmt::Debug for PipelineIter<T, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { driver: _, kind: _ } = self;
+        f.debug_struct("PipelineIter").finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Processes the items of `source` in stages; see [`Pipeline`]. The source is read on the
+    /// pool, and only as far as there is room for its items.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let words = pool.pipeline(["to", "be", "or"]).stage(2, |word| word.to_uppercase());
+    /// let words: Result<Vec<_>, _> = words.into_iter().collect();
+    /// assert_eq!(words.unwrap(), ["TO", "BE", "OR"]);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn pipeline<I>(&self, source: I) -> Pipeline<I::Item>
+    where
+        I: IntoIterator,
+        I::Item: Send + 'static,
+        I::IntoIter: Send + 'static,
+    {
+        Pipeline::new(self.core().clone(), Location::caller(), source)
+    }
+}

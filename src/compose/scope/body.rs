@@ -1,0 +1,153 @@
+//! The body of a scoped task: the closure, the packet for its value, and the hold on the scope.
+//!
+//! Layer: compose. What may borrow is dropped before the hold; `scope` explains why that matters.
+
+use crate::compose::scope::handle::Packet;
+use crate::compose::scope::latch::Hold;
+use crate::panic;
+use crate::sync::Mutex;
+use crate::task::Rules;
+use crate::task::body::{Body, BoxedError, Ended, Facts, Failure, Left, Part};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The parts of a scoped body that may borrow, and the hold on the scope, in the order in which
+/// they are dropped.
+struct Carried<F, T> {
+    f: F,
+    packet: Arc<Packet<T>>,
+    hold: Hold,
+}
+
+/// Drops the parts, the hold last, even if the drop of another one panics.
+fn release<F, T>(carried: Option<Carried<F, T>>) {
+    let Some(Carried { f, packet, hold }) = carried else {
+        return;
+    };
+    panic::discard(f);
+    // This drops no value of the user's: `put` and the handle drop what no handle takes.
+    drop(packet);
+    drop(hold);
+}
+
+/// A scoped closure whose value is just a value.
+pub(crate) struct PlainScoped<F, T>(Mutex<Option<Carried<F, T>>>);
+
+impl<F, T> PlainScoped<F, T> {
+    pub(crate) fn new(f: F, packet: &Arc<Packet<T>>, hold: Hold) -> Self {
+        let packet = packet.clone();
+        Self(Mutex::new(Some(Carried { f, packet, hold })))
+    }
+}
+
+impl<F: FnOnce() -> T + Send, T: Send> Body for PlainScoped<F, T> {
+    fn run(&self, _: bool) -> Ended {
+        let Some(Carried { f, packet, hold }) = self.0.lock().take() else {
+            unreachable!("{CLAIMED_ONCE}")
+        };
+        let ended = match panic::catch(f) {
+            Ok(value) => {
+                packet.put(value);
+                Ended::Completed
+            }
+            Err(payload) => Ended::Unwound(payload),
+        };
+        // As in `release`.
+        drop(packet);
+        drop(hold);
+        ended
+    }
+
+    fn take(&self, part: Part, _: Option<&mut dyn Any>) -> Option<Left> {
+        if part != Part::Value {
+            release(self.0.lock().take());
+        }
+        None
+    }
+}
+
+const CLAIMED_ONCE: &str = "a task is claimed before it runs, and has its body until it ends";
+
+/// A scoped closure whose `Err` is a failure. It may run again if it has rules.
+pub(crate) struct FallibleScoped<F, T, E> {
+    carried: Mutex<Option<Carried<F, Result<T, E>>>>,
+    /// The error of the last attempt. It borrows nothing.
+    error: Mutex<Option<BoxedError>>,
+    rules: Option<Arc<Rules<E>>>,
+}
+
+impl<F, T, E> FallibleScoped<F, T, E> {
+    pub(crate) fn new(
+        f: F,
+        packet: &Arc<Packet<Result<T, E>>>,
+        hold: Hold,
+        rules: Option<Arc<Rules<E>>>,
+    ) -> Self {
+        let packet = packet.clone();
+        Self {
+            carried: Mutex::new(Some(Carried { f, packet, hold })),
+            error: Mutex::new(None),
+            rules,
+        }
+    }
+}
+
+impl<F, T, E> Body for FallibleScoped<F, T, E>
+where
+    F: FnMut() -> Result<T, E> + Send,
+    T: Send,
+    E: Send + 'static,
+{
+    fn run(&self, _: bool) -> Ended {
+        let Some(mut carried) = self.carried.lock().take() else {
+            unreachable!("{CLAIMED_ONCE}")
+        };
+        let ended = match panic::catch(&mut carried.f) {
+            Ok(Ok(value)) => {
+                carried.packet.put(Ok(value));
+                Ended::Completed
+            }
+            Ok(Err(error)) => {
+                *self.error.lock() = Some(Box::new(error));
+                Ended::Failed
+            }
+            Err(payload) => Ended::Unwound(payload),
+        };
+        match self.rules {
+            Some(_) => *self.carried.lock() = Some(carried),
+            None => release(Some(carried)),
+        }
+        ended
+    }
+
+    fn again(&self, failure: Failure, facts: &Facts) -> Option<Duration> {
+        // Without the lock: the classifiers are the user's.
+        let error = self.error.lock().take();
+        let seen = error.as_ref().and_then(|error| error.downcast_ref());
+        let delay = self.rules.as_ref()?.decide(failure, seen, facts);
+        *self.error.lock() = error;
+        delay
+    }
+
+    fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
+        if part != Part::Value {
+            release(self.carried.lock().take());
+        }
+        if part == Part::Closure {
+            return None;
+        }
+        let error = self.error.lock().take()?;
+        if let Some(into) = into.and_then(|into| into.downcast_mut()) {
+            *into = Some(error);
+            return None;
+        }
+        Some(Box::new(error))
+    }
+}
+
+/// Makes a closure that runs once one that fits where a closure may run again.
+pub(crate) fn once<T>(f: impl FnOnce() -> T) -> impl FnMut() -> T {
+    let mut f = Some(f);
+    move || f.take().expect("it is run once")()
+}

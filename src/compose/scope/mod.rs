@@ -1,0 +1,19 @@
+//! Scopes: tasks that may borrow, in a block that waits for all of them.
+
+mod body;
+mod handle;
+mod latch;
+mod options;
+#[allow(clippy::module_inception)] // the type that the folder is named after
+mod scope;
+mod sink;
+mod state;
+
+pub use handle::ScopedHandle;
+pub use options::ScopeOptions;
+pub(crate) use options::token_below_here;
+pub use scope::Scope;
+pub(crate) use scope::enter;
+pub use sink::{Admits, AnyError, Only};
+pub(crate) use sink::{FailureSink, Unfinished};
+pub(crate) use state::ScopeState;

@@ -1,0 +1,580 @@
+//! Scopes: tasks that may borrow, in a block that does not end before they are released.
+//!
+//! Layer: compose. The only file with `unsafe`.
+//
+// # Why borrowed closures are sound
+//
+// A task is `'static`: the queue, the timer, a gate or a handle may keep it for any time. So the
+// lifetime of a scoped body is erased (`erase`), and the body, which is a part of the task, is
+// emptied in place. The scope does not end, and so none of the borrows ends, before each such
+// body is empty:
+//
+// - A body has three parts: the closure, its share of the packet for the value, and a hold on the
+//   latch of the scope. They are taken out together and dropped in this order (`Carried`), and no
+//   other code drops any of them. So the thread that gives the hold up has dropped the closure
+//   and all that it captured first. This is the same for a body that ran, panicked, or panicked
+//   in its drop, and for one that was cancelled in the queue, settled by the timer, refused by
+//   the pool, or cancelled by its shutdown. A leaked body never gives its hold up. Then the scope
+//   never ends, which is sound.
+// - `enter` waits for the latch after the scope's closure has returned or panicked. It does not
+//   return before it has seen the latch open. If anything else would end the wait, the process
+//   aborts: an unwind, as where a simulation finds that no thread can go on, or a mistake in the
+//   wait.
+// - While the latch is open no thread can submit. A reference to the scope lives for `'scope`. So
+//   only the scope's closure, which has returned, and scoped bodies, which are empty, can have
+//   one.
+// - The value is not in the task. It is in the packet, which belongs to the body and to the
+//   handle, and the handle cannot outlive `'scope`. What is in the task is `'static`: the payload
+//   of a panic, and the error of a fallible body.
+//
+// So when the latch opens, nothing in a task borrows. An empty body that is dropped later does
+// not touch what it once borrowed. A task is released later than its body is empty: its callbacks
+// have returned, and its unwanted outcome was dropped or reported. For this the task has a second
+// hold, the `Member` in its extras. A task whose time is over is settled, and gives this second
+// hold up, while its body still runs. Then the scope waits for the hold in the body.
+//
+// The lifetimes are those of std's scope. The scope's closure must work for any `'scope`, so
+// nothing with this lifetime in its type leaves the closure. The scope is invariant in both
+// lifetimes, so neither can be made longer or shorter.
+
+#![allow(unsafe_code)] // `erase` needs it, as explained above.
+
+use crate::cancel::CancelToken;
+use crate::compose::failures::Failures;
+use crate::compose::scope::body::{FallibleScoped, PlainScoped, once};
+use crate::compose::scope::handle::{Packet, ScopedHandle};
+use crate::compose::scope::options::{ScopeOptions, token_below_here};
+use crate::compose::scope::sink::{Admits, AnyError, FailureSink, Only, Unfinished, reason_here};
+use crate::compose::scope::state::ScopeState;
+use crate::error::{JoinError, TaskError};
+use crate::panic::{self, Payload, TaskPanic};
+use crate::pool::{Core, Fallible, PLAIN, Plain, Pool, Retrying, Spec, TaskBuilder};
+use crate::reason::CancelReason;
+use crate::task::body::Body;
+use crate::task::{Head, Rules, Task, TaskRef};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{Location, resume_unwind};
+use std::process;
+use std::sync::Arc;
+
+/// Erases the lifetime of a task's body.
+///
+/// # Safety
+/// `'scope` must not end before the latch of the hold in the body is seen open.
+unsafe fn erase<'scope>(task: Arc<Task<dyn Body + 'scope>>) -> TaskRef {
+    // SAFETY: only the lifetime bound of the trait object changes. All that may borrow is called
+    // or dropped before the hold in the body is dropped, so before the latch opens, and so, as
+    // the caller promises, before `'scope` ends.
+    unsafe { mem::transmute::<Arc<Task<dyn Body + 'scope>>, TaskRef>(task) }
+}
+
+/// Submits tasks that may borrow. [`Pool::scope`] passes it to its closure.
+///
+/// The scope ends when all its tasks are released: the bodies have returned, and closures and
+/// unwanted results are dropped. So the tasks may borrow whatever outlives the scope (`'env`),
+/// and the scope itself (`'scope`), to submit to it. A scope in a task releases the run slot of
+/// its worker while it waits, and runs tasks there that are still queued. Scopes nest, and one
+/// worker is enough.
+///
+/// `X` is the kind of errors with which the bodies may fail: [`AnyError`], or [`Only`] one type,
+/// whose failures the scope returns.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(2)?;
+/// let mut table = vec![vec![0; 3]; 4];
+/// pool.scope(|s| {
+///     for (n, row) in table.iter_mut().enumerate() {
+///         s.submit(move || row.fill(n));
+///     }
+/// });
+/// assert_eq!(table[3], [3, 3, 3]);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+///
+/// A task cannot borrow what does not live until the end of the scope:
+///
+/// ```compile_fail,E0597
+/// let pool = millhand::ThreadPool::new(2).unwrap();
+/// pool.scope(|s| {
+///     let text = String::from("gone when the closure returns");
+///     s.submit(|| text.len());
+/// });
+/// ```
+///
+/// ```compile_fail,E0499
+/// let pool = millhand::ThreadPool::new(2).unwrap();
+/// let mut count = 0;
+/// pool.scope(|s| {
+///     s.submit(|| count += 1);
+///     s.submit(|| count += 1);
+/// });
+/// ```
+///
+/// The scope itself cannot be kept either:
+///
+/// ```compile_fail,E0521
+/// let pool = millhand::ThreadPool::new(2).unwrap();
+/// let mut kept = None;
+/// pool.scope(|s| kept = Some(s));
+/// ```
+// `X: 'static` is not for the fields. Without it a lifetime in `X`, as in an error of type
+// `&'static str`, would be one more lifetime that the compiler puts above `'scope` in the
+// closure, and each borrow would have to outlive it.
+pub struct Scope<'scope, 'env: 'scope, X: 'static = AnyError> {
+    core: Arc<Core>,
+    state: Arc<ScopeState>,
+    errors: PhantomData<fn() -> X>,
+    /// Invariant in both lifetimes, as std's scope is. Otherwise a scope could be used as one
+    /// with a shorter lifetime, and would accept closures that borrow for less than its duration.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+impl<'scope, X: 'static> Scope<'scope, '_, X> {
+    /// Submits a task that may borrow, and returns its handle.
+    ///
+    /// Waits while the queue is full, as the pool's [`submit`](Pool::submit) does. If the
+    /// pool refuses the task, its outcome is [`TaskError::Rejected`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let text = String::from("to be read by both");
+    /// let (bytes, words) = pool.scope(|s| {
+    ///     let words = s.submit(|| text.split(' ').count());
+    ///     (text.len(), words.join().unwrap())
+    /// });
+    /// assert_eq!((bytes, words), (18, 5));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn submit<F, T>(&'scope self, f: F) -> ScopedHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.submit_plain(Location::caller(), &PLAIN, f)
+    }
+
+    /// Begins a template for tasks of this scope with options, the same as those of the pool's
+    /// [`task`](Pool::task). A [`token`](TaskBuilder::token) cancels the tasks in addition
+    /// to the scope's own token.
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let path = String::from("Cargo.toml");
+    /// let text = pool.scope(|s| {
+    ///     let read = s.task().name("read").retry(Retry::fixed(3, Duration::from_millis(10)));
+    ///     read.submit(|| std::fs::read_to_string(&path)).join_ok()
+    /// });
+    /// assert!(text.is_ok());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn task(&'scope self) -> TaskBuilder<Plain, &'scope Self> {
+        TaskBuilder::new(self.core.clone(), self)
+    }
+
+    /// The token that cancels all tasks of the scope. In a task it is below the token of that task.
+    ///
+    /// ```
+    /// use millhand::CancelReason;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// pool.scope(|s| {
+    ///     s.submit(|| millhand::sleep(Duration::from_secs(3600)));
+    ///     s.token().cancel(CancelReason::User); // it need not last for an hour
+    /// });
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn token(&self) -> CancelToken {
+        self.state.token().clone()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn submit_plain<F, T>(
+        &'scope self,
+        site: &'static Location<'static>,
+        spec: &Spec,
+        f: F,
+    ) -> ScopedHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let packet = Packet::new();
+        let head = Head::new(self.core.owner(), site);
+        let body = PlainScoped::new(f, &packet, self.state.hold());
+        let (task, index) = self.start(spec, Arc::new(Task { head, body }));
+        ScopedHandle::new(packet, task, self.state.clone(), index)
+    }
+
+    fn submit_fallible<F, T, E>(
+        &'scope self,
+        site: &'static Location<'static>,
+        spec: &Spec,
+        f: F,
+        rules: Option<Arc<Rules<E>>>,
+    ) -> ScopedHandle<'scope, Result<T, E>>
+    where
+        F: FnMut() -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+        E: Send + 'static,
+    {
+        let packet = Packet::fallible();
+        let head = Head::new(self.core.owner(), site);
+        let body = FallibleScoped::new(f, &packet, self.state.hold(), rules);
+        let (task, index) = self.start(spec, Arc::new(Task { head, body }));
+        ScopedHandle::new(packet, task, self.state.clone(), index)
+    }
+
+    /// Submits a task with a scoped body. Returns it with its index in the scope.
+    fn start(&'scope self, spec: &Spec, task: Arc<Task<dyn Body + 'scope>>) -> (TaskRef, usize) {
+        // SAFETY: `enter` waits for the latch of this body's hold before it lets `'scope` end.
+        // The caller is the scope's closure or a body of the scope, so `enter` has not seen it
+        // open yet.
+        let task = unsafe { erase(task) };
+        let state = &self.state;
+        // The task has a token of its own if there is another token above it, or a deadline.
+        let own = match (&spec.token, state.token().deadline()) {
+            (Some(token), Some(deadline)) => Some(token.child_with_deadline(deadline)),
+            (Some(token), None) => Some(token.child()),
+            (None, Some(_)) => Some(state.token().child()),
+            (None, None) => None,
+        };
+        let member = state.member();
+        let index = member.index;
+        let cancelled = state.token().reason();
+        self.core.submit_member(spec, &task, member, own, cancelled);
+        state.add_task(&task);
+        (task, index)
+    }
+}
+
+impl<X: 'static> fmt::Debug for Scope<'_, '_, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("token", self.state.token())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'scope, X: 'static> TaskBuilder<Plain, &'scope Scope<'scope, '_, X>> {
+    /// Submits a task that may borrow; see [`Scope::submit`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let text = String::from("7");
+    /// pool.scope(|s| {
+    ///     let urgent = s.task().priority(1).submit(|| text.parse::<u8>());
+    ///     assert_eq!(urgent.join().unwrap(), Ok(7));
+    /// });
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn submit<F, T>(&self, f: F) -> ScopedHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let (_, spec) = self.parts();
+        self.place().submit_plain(Location::caller(), spec, f)
+    }
+}
+
+impl<'scope, X: 'static> TaskBuilder<Fallible, &'scope Scope<'scope, '_, X>> {
+    /// Submits a task that may borrow, and whose `Err` is a failure; see [`Scope::submit`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let text = String::from("7");
+    /// pool.scope(|s| {
+    ///     let parsed = s.task().fallible().submit(|| text.parse::<u8>());
+    ///     assert_eq!(parsed.join_ok().unwrap(), 7);
+    /// });
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn submit<F, T, E>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>
+    where
+        F: FnOnce() -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+        E: Send + 'static,
+        X: Admits<E>,
+    {
+        let (_, spec) = self.parts();
+        self.place()
+            .submit_fallible(Location::caller(), spec, once(f), None)
+    }
+}
+
+impl<'scope, E: Send + 'static, X: 'static> TaskBuilder<Retrying<E>, &'scope Scope<'scope, '_, X>> {
+    /// Submits a task that may borrow, and that runs again when it fails; see [`Scope::submit`].
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let mut attempts = 0;
+    /// pool.scope(|s| {
+    ///     s.task().retry(Retry::fixed(2, Duration::ZERO)).submit(|| {
+    ///         attempts += 1;
+    ///         if attempts < 3 { Err("busy") } else { Ok(()) }
+    ///     });
+    /// });
+    /// assert_eq!(attempts, 3);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn submit<F, T>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>
+    where
+        F: FnMut() -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+        X: Admits<E>,
+    {
+        let (_, spec) = self.parts();
+        self.place()
+            .submit_fallible(Location::caller(), spec, f, Some(self.rules()))
+    }
+}
+
+/// Aborts the process when it is dropped.
+struct NoWayOut;
+
+impl Drop for NoWayOut {
+    fn drop(&mut self) {
+        log::error!("a scope could not wait for its tasks: the process aborts");
+        process::abort();
+    }
+}
+
+/// Runs `f`, once, and does not return before all tasks of the scope are released.
+pub(crate) fn enter<'env, X: 'static>(
+    core: &Arc<Core>,
+    state: &Arc<ScopeState>,
+    f: &mut dyn for<'scope> FnMut(&'scope Scope<'scope, 'env, X>),
+) -> Result<(), Payload> {
+    let scope = Scope {
+        core: core.clone(),
+        state: state.clone(),
+        errors: PhantomData,
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let result = panic::catch(|| f(&scope));
+    let no_way_out = NoWayOut;
+    if result.is_err() && state.fails_fast() {
+        state.token().cancel(CancelReason::Scope);
+    }
+    state.wait(core.owner());
+    if state.all_released() {
+        mem::forget(no_way_out);
+    }
+    result
+}
+
+/// Why a plain scope does not return the value of its closure.
+enum PlainStop {
+    /// Its closure panicked.
+    Closure(Payload),
+    /// A task panicked, and no handle took its outcome.
+    Panicked(Box<TaskPanic>),
+    /// A task was not run to its end.
+    Unfinished(Unfinished),
+}
+
+impl PlainStop {
+    #[track_caller]
+    #[cold]
+    fn propagate(self) -> ! {
+        match self {
+            Self::Closure(payload) => resume_unwind(payload),
+            Self::Panicked(panicked) => panicked.resume(),
+            Self::Unfinished(unfinished) => unfinished.propagate("scope"),
+        }
+    }
+}
+
+fn run_plain<'env>(
+    core: &Arc<Core>,
+    f: &mut dyn for<'scope> FnMut(&'scope Scope<'scope, 'env>),
+) -> Result<(), PlainStop> {
+    let sink = FailureSink::of_plain_scope();
+    let state = ScopeState::new(token_below_here(core.clock()), false, sink);
+    let result = enter(core, &state, f);
+    let found = state.found();
+    if let Err(payload) = result {
+        found.panic.inspect(|panic| panic.unread());
+        return Err(PlainStop::Closure(payload));
+    }
+    if let Some(panic) = found.panic {
+        return Err(PlainStop::Panicked(panic));
+    }
+    // A refusal by the pool is not passed over in silence. And a task that was asked to stop does
+    // not go on without the tasks that were cancelled for it.
+    match found.unfinished {
+        Some(unfinished) if unfinished.is_refused() || reason_here().is_some() => {
+            Err(PlainStop::Unfinished(unfinished))
+        }
+        _ => Ok(()),
+    }
+}
+
+const RETURNED: &str = "the closure of a scope runs once, and it has returned";
+
+/// Runs a plain scope. What depends on the types of `f` and its value is kept small.
+#[track_caller]
+fn plain<'env, R>(
+    core: &Arc<Core>,
+    f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+) -> R {
+    let (mut f, mut value) = (Some(f), None);
+    let ended = run_plain(core, &mut |scope| {
+        if let Some(f) = f.take() {
+            value = Some(f(scope));
+        }
+    });
+    match (ended, value) {
+        (Ok(()), Some(value)) => value,
+        (Err(stop), value) => {
+            panic::discard(value);
+            stop.propagate()
+        }
+        (Ok(()), None) => unreachable!("{RETURNED}"),
+    }
+}
+
+/// Runs a scope that returns its failures.
+fn gathering<'env, E, R>(
+    core: &Arc<Core>,
+    options: &ScopeOptions<E>,
+    f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env, Only<E>>) -> R,
+) -> Result<R, Failures<E>>
+where
+    E: Send + 'static,
+{
+    let (mut f, mut value) = (Some(f), None);
+    let failures = run_gathering(core, options, &mut |scope| {
+        if let Some(f) = f.take() {
+            value = Some(f(scope));
+        }
+    });
+    match (failures, value) {
+        (None, Some(value)) => Ok(value),
+        (Some(failures), _) => Err(failures),
+        (None, None) => unreachable!("{RETURNED}"),
+    }
+}
+
+fn run_gathering<'env, E: Send + 'static>(
+    core: &Arc<Core>,
+    options: &ScopeOptions<E>,
+    f: &mut dyn for<'scope> FnMut(&'scope Scope<'scope, 'env, Only<E>>),
+) -> Option<Failures<E>> {
+    let sink = FailureSink::of_all_failures();
+    let (token, _hook) = options.build_token(core.clock());
+    let state = ScopeState::new(token, options.fails_fast(), sink);
+    let result = enter(core, &state, f);
+    let failures = state.found().into_failures(state.first_failure());
+    if let Err(payload) = result {
+        for failure in failures.into_iter().flatten() {
+            match failure.into_error() {
+                JoinError::Task(TaskError::Panicked(panicked)) => panicked.unread(),
+                other => panic::discard(other),
+            }
+        }
+        resume_unwind(payload)
+    }
+    failures
+}
+
+/// The methods that open a scope, for each type that stands for a pool.
+impl Pool {
+    /// Runs tasks that may borrow local variables: calls `f` with a [`Scope`], to which it
+    /// submits them.
+    ///
+    /// Returns when `f` has returned and all these tasks are released: their bodies have
+    /// returned, and closures and unwanted results are dropped. Blocks until then. On a
+    /// worker the run slot is released meanwhile. Failures are in the handles;
+    /// [`scope_with`](Self::scope_with) returns those that no handle takes.
+    ///
+    /// # Panics
+    /// With the payload of `f` if `f` panics. Otherwise with the first panic of a task whose
+    /// outcome no handle took. Also if the pool did not run a task to its end, because it is
+    /// closed, full or shut down, and no handle took that error. In a task that is asked to
+    /// stop, it ends the task, as [`checkpoint`](crate::checkpoint) does, if tasks of the
+    /// scope were cancelled for it.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let mut halves = [vec![3, 1, 2], vec![6, 5, 4]];
+    /// pool.scope(|s| {
+    ///     for half in &mut halves {
+    ///         s.submit(|| half.sort());
+    ///     }
+    /// });
+    /// assert_eq!(halves, [[1, 2, 3], [4, 5, 6]]);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn scope<'env, F, R>(&self, f: F) -> R
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
+        plain(self.core(), f)
+    }
+
+    /// Runs tasks that may borrow local variables, with options, and returns their failures
+    /// as an error. Otherwise as [`scope`](Self::scope).
+    ///
+    /// A failure is a task that failed, panicked, or ended without a value, and whose outcome
+    /// no handle took.
+    ///
+    /// # Errors
+    /// [`Failures`]: first the task for which the others were cancelled, then the others in the
+    /// order of their submission. Tasks that the scope itself cancelled for that one are not
+    /// among them.
+    ///
+    /// # Panics
+    /// With the payload of `f` if `f` panics.
+    ///
+    /// ```
+    /// use millhand::{JoinError, ScopeOptions};
+    ///
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let texts = ["1", "2", "x"];
+    /// let mut numbers = [0; 3];
+    /// let done = pool.scope_with(ScopeOptions::fail_fast(), |s| {
+    ///     for (text, number) in texts.iter().zip(&mut numbers) {
+    ///         s.task().fallible().submit(move || text.parse::<u8>().map(|n| *number = n));
+    ///     }
+    /// });
+    /// let failure = done.unwrap_err().into_first();
+    /// assert_eq!(failure.index(), 2);
+    /// assert!(matches!(failure.into_error(), JoinError::Failed(_)));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn scope_with<'env, E, F, R>(
+        &self,
+        options: ScopeOptions<E>,
+        f: F,
+    ) -> Result<R, Failures<E>>
+    where
+        E: Send + 'static,
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, Only<E>>) -> R,
+    {
+        gathering(self.core(), &options, f)
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "../../../tests/loom/scope.rs"]
+mod models;

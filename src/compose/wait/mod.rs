@@ -1,0 +1,14 @@
+//! Waiting for several tasks at once: for all, for any, for the first that fails or succeeds.
+
+mod completed;
+mod completion_queue;
+mod handles;
+#[allow(clippy::module_inception)] // the verbs that the folder is named after
+mod wait;
+
+pub use completed::{AsCompleted, as_completed};
+pub use handles::{Handle, HandleSet, Handles, OkSet};
+pub use wait::{Until, join_all, join_all_ok, race, race_ok, wait_any, wait_for};
+
+pub(crate) use completion_queue::CompletionQueue;
+pub(crate) use handles::Link;

@@ -1,0 +1,230 @@
+//! Waiting for several tasks: for all, for any, for the first that fails or succeeds.
+//!
+//! Layer: compose.
+//
+// What is generic here takes the outcomes from the handles. The waiting itself, `CompletionQueue`,
+// knows only tasks and places.
+
+use crate::compose::failures::{Failure, Failures};
+use crate::compose::wait::completion_queue::CompletionQueue;
+use crate::compose::wait::handles::{Handle, HandleSet, Handles, Link, OkSet, ok_value};
+use crate::error::JoinError;
+use crate::reason::CancelReason;
+use crate::task::OutcomeKind;
+use std::time::Duration;
+
+/// Waits for several tasks and returns all outcomes, in the order and shape of the handles. A
+/// failure does not keep the other tasks from running.
+///
+/// ```
+/// use millhand::{ThreadPool, join_all};
+///
+/// let pool = ThreadPool::new(2)?;
+/// let squares: Vec<_> = (0..10).map(|n| pool.submit(move || n * n)).collect();
+/// let sum: u32 = join_all(squares).into_iter().map(Result::unwrap).sum();
+/// assert_eq!(sum, 285);
+///
+/// let (number, text) = join_all((pool.submit(|| 7), pool.submit(|| "seven")));
+/// assert_eq!((number.unwrap(), text.unwrap()), (7, "seven"));
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+///
+/// Blocks. It joins one handle after the other, as [`TaskHandle::join`](crate::TaskHandle::join)
+/// does. Where such a wait would deadlock, the error is the outcome of that task.
+pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
+    handles.outcomes()
+}
+
+/// Waits until all bodies have succeeded and returns their values, in the order and shape of the
+/// handles; stops waiting at the first failure.
+///
+/// A failure is an `Err` that a body returned, or a task that ended without a value.
+///
+/// ```
+/// use millhand::{ThreadPool, join_all_ok};
+///
+/// let pool = ThreadPool::new(2)?;
+/// let parse = |text: &'static str| pool.submit(move || text.parse::<i32>());
+/// assert_eq!(join_all_ok([parse("1"), parse("2")])?, [1, 2]);
+///
+/// let failure = join_all_ok(vec![parse("1"), parse("two")]).unwrap_err();
+/// assert_eq!(failure.index(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// The failure that came first. Then the other tasks are cancelled with [`CancelReason::Group`],
+/// and not waited for. A task with another [`SharedHandle`](crate::SharedHandle) elsewhere is not
+/// cancelled.
+pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>> {
+    let mut queue = CompletionQueue::new(handles.links());
+    // Before the handles are dropped: the drop of a handle may cancel its task for another reason.
+    let mut cancel = |rest: Vec<Link>| cancel_rest(rest, CancelReason::Group);
+    let mut at = 0;
+    let values = handles.values(&mut || queue.next_of_all(&mut at), &mut cancel);
+    values.map_err(|(place, error)| queue.links()[place].failure(place, error))
+}
+
+/// Waits until one of several tasks has finished and returns its place. Returns `None` if there are
+/// no handles.
+///
+/// ```
+/// use millhand::{ThreadPool, promise, wait_any};
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (_kept, never) = promise::<()>();
+/// let handles = (never, pool.submit(|| 7));
+/// assert_eq!(wait_any(&handles), Some(1));
+/// assert_eq!(handles.1.join().unwrap(), 7);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+///
+/// Blocks. On a worker the run slot is released meanwhile. A task that waits for itself is not
+/// detected: [`wait_for`] has a time limit.
+pub fn wait_any<S: Handles + ?Sized>(handles: &S) -> Option<usize> {
+    CompletionQueue::new(handles.links()).next(None)
+}
+
+/// When [`wait_for`] stops waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Until {
+    /// When one task has finished.
+    FirstCompleted,
+    /// When one task has ended without a value, or has failed as a
+    /// [`fallible`](crate::TaskBuilder::fallible) task can; also when all have finished.
+    FirstError,
+    /// When all tasks have finished.
+    All,
+}
+
+/// Waits for several tasks with a condition and a time limit, and returns two lists of places:
+/// those of the tasks that have finished, and those of the others. Each is in the order of the
+/// handles.
+///
+/// A `timeout` of `None` means no limit.
+///
+/// ```
+/// use millhand::{ThreadPool, Until, promise, wait_for};
+/// use std::time::Duration;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (_kept, never) = promise::<()>();
+/// let handles = (pool.submit(|| 7), never);
+/// let (done, pending) = wait_for(&handles, Until::FirstCompleted, Some(Duration::from_secs(60)));
+/// assert_eq!((done, pending), (vec![0], vec![1]));
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+///
+/// Blocks. On a worker the run slot is released meanwhile. The handles keep their outcomes.
+pub fn wait_for<S: Handles + ?Sized>(
+    handles: &S,
+    until: Until,
+    timeout: Option<Duration>,
+) -> (Vec<usize>, Vec<usize>) {
+    let mut queue = CompletionQueue::new(handles.links());
+    let deadline = timeout.and_then(|timeout| queue.deadline(timeout));
+    while let Some(place) = queue.next(deadline) {
+        let kind = queue.links()[place].task.head.outcome_kind();
+        let is_enough = match until {
+            Until::FirstCompleted => true,
+            Until::FirstError => kind != Some(OutcomeKind::Completed),
+            Until::All => false,
+        };
+        if is_enough {
+            break;
+        }
+    }
+    let links = queue.links();
+    (0..links.len()).partition(|place| links[*place].task.head.outcome_kind().is_some())
+}
+
+/// Waits for the fastest of several tasks and returns its value. The other tasks are cancelled with
+/// [`CancelReason::Race`], and not waited for.
+///
+/// The first task that ends with a value wins, even if that value is an `Err`. [`race_ok`] waits
+/// for the first body that returns `Ok`.
+///
+/// ```
+/// use millhand::{ThreadPool, race};
+///
+/// let pool = ThreadPool::new(2)?;
+/// let slow = || { while millhand::check().is_ok() { std::hint::spin_loop() } "slow" };
+/// assert_eq!(race([pool.submit(slow), pool.submit(|| "fast")])?, "fast");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// All failures, in the order in which the tasks ended, if no task ended with a value.
+///
+/// # Panics
+///
+/// If there are no handles.
+pub fn race<H: Handle>(handles: impl IntoIterator<Item = H>) -> Result<H::Output, Failures> {
+    let handles = handles.into_iter().map(Some).collect();
+    first(handles, |handle| handle.outcome().map_err(JoinError::Task))
+}
+
+/// Waits for the fastest of several tasks to succeed, that is, for the first body that returns
+/// `Ok`, and returns its value. The other tasks are cancelled with [`CancelReason::Race`], and
+/// not waited for.
+///
+/// ```
+/// use millhand::{ThreadPool, race_ok};
+///
+/// let pool = ThreadPool::new(2)?;
+/// let parse = |text: &'static str| pool.submit(move || text.parse::<i32>());
+/// assert_eq!(race_ok([parse("one"), parse("2")])?, 2);
+/// assert_eq!(race_ok([parse("one"), parse("two")]).unwrap_err().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// All failures, in the order in which the tasks ended, if no body returned `Ok`.
+///
+/// # Panics
+///
+/// If there are no handles.
+pub fn race_ok<H, T, E>(handles: impl IntoIterator<Item = H>) -> Result<T, Failures<E>>
+where
+    H: Handle<Output = Result<T, E>>,
+{
+    let handles = handles.into_iter().map(Some).collect();
+    first(handles, |handle| ok_value(handle.outcome()))
+}
+
+/// Waits for the first handle from which `value` takes a value, and cancels the others.
+fn first<H: Handle, T, E>(
+    mut handles: Vec<Option<H>>,
+    value: fn(H) -> Result<T, JoinError<E>>,
+) -> Result<T, Failures<E>> {
+    let links = handles.iter().flatten().map(H::link);
+    let mut queue = CompletionQueue::new(links.collect());
+    let mut failures = Vec::new();
+    while let Some(place) = queue.next(None) {
+        let handle = handles[place].take().expect("each place is returned once");
+        match value(handle) {
+            Ok(value) => {
+                let rest = handles.iter().flatten().map(H::link).collect();
+                cancel_rest(rest, CancelReason::Race);
+                return Ok(value);
+            }
+            Err(error) => failures.push(queue.links()[place].failure(place, error)),
+        }
+    }
+    match Failures::new(failures) {
+        Some(failures) => Err(failures),
+        None => panic!("a race needs at least one handle"),
+    }
+}
+
+/// Cancels the tasks that have not finished and have no other handle.
+fn cancel_rest(rest: Vec<Link>, reason: CancelReason) {
+    for Link { task, alone } in rest {
+        if alone && !task.head.is_settled() {
+            task.cancel(reason);
+        }
+    }
+}

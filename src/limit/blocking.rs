@@ -1,0 +1,167 @@
+//! A thread that acquires from a gate, and blocks until it may.
+//!
+//! Layer: limit. For any thread. A body that waits here gives its run slot up meanwhile.
+
+use crate::cancel::blocking;
+use crate::clock::{self, Monitor};
+use crate::limit::acquire::{self, Acquisition, GateRequest};
+use crate::limit::error::AcquireError;
+use crate::limit::gate::{GateQueue, Waiter};
+use crate::limit::rule::Refusal;
+use crate::reason::CancelReason;
+use std::mem;
+use std::slice;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A thread in the queue of a gate.
+struct BlockedThread {
+    state: Monitor<State>,
+}
+
+#[derive(Default)]
+struct State {
+    granted: bool,
+    recheck_at: Option<Instant>,
+    stopped: Option<CancelReason>,
+}
+
+impl BlockedThread {
+    /// Ends the wait: the task that waits was asked to stop.
+    fn stop(&self, reason: CancelReason) {
+        self.state.lock().stopped = Some(reason);
+        self.state.notify_one();
+    }
+}
+
+impl Waiter for BlockedThread {
+    fn granted(self: Arc<Self>) {
+        self.state.lock().granted = true;
+        self.state.notify_one();
+    }
+
+    fn recheck_at(&self, instant: Instant, _: &Arc<GateQueue>) {
+        let mut state = self.state.lock();
+        // Two calls may overtake each other. The earlier instant counts: to recheck too often is
+        // harmless.
+        let earliest = state.recheck_at.map_or(instant, |at| at.min(instant));
+        state.recheck_at = Some(earliest);
+        drop(state);
+        self.state.notify_one();
+    }
+}
+
+fn not_yet(gate: &GateQueue, refusal: Refusal) -> AcquireError {
+    let wait = match refusal {
+        Refusal::Until(instant) => Some(instant.saturating_duration_since(gate.clock().now())),
+        Refusal::Later => None,
+    };
+    AcquireError::NotYet { wait }
+}
+
+/// Takes what `request` asks for if that can be done now.
+pub(crate) fn try_acquire(request: &GateRequest, order: u64) -> Result<(), AcquireError> {
+    let &GateRequest { ref gate, weight } = request;
+    gate.try_take(order, weight).map_err(|refusal| {
+        // Asked only here: a weight that was granted is not too heavy.
+        let limit = gate.max_weight();
+        if weight > limit {
+            return AcquireError::TooHeavy { weight, limit };
+        }
+        not_yet(gate, refusal)
+    })
+}
+
+/// Takes what `request` asks for. Blocks until then, until `deadline`, or until the task that runs
+/// here is asked to stop.
+pub(crate) fn acquire(
+    request: &GateRequest,
+    order: u64,
+    deadline: Option<Instant>,
+) -> Result<(), AcquireError> {
+    let gate = &request.gate;
+    clock::pause();
+    match try_acquire(request, order) {
+        Err(AcquireError::NotYet { .. }) => {}
+        decided => return decided,
+    }
+    // A thread that cannot be granted before its deadline does not join the queue.
+    if let (Some(deadline), Refusal::Until(instant)) = (deadline, gate.min_wait(request.weight)) {
+        if instant > deadline {
+            return Err(not_yet(gate, Refusal::Until(instant)));
+        }
+    }
+    let me = Arc::new(BlockedThread {
+        state: Monitor::new(State::default()),
+    });
+    let _hook = blocking::token_here().map(|token| {
+        let me = me.clone();
+        token.on_cancel(move |reason| me.stop(reason))
+    });
+    let _blocking = blocking::begin();
+    let requests = slice::from_ref(request);
+    let ask = || {
+        let mut park = || Some(me.clone() as Arc<dyn Waiter>);
+        acquire::acquire_all(requests, order, &mut || true, &mut park) == Acquisition::Taken
+    };
+    loop {
+        if ask() {
+            return Ok(());
+        }
+        if let Err(end) = me.wait(gate, deadline) {
+            if end.is_none() {
+                // The thread may be admitted at the instant of its deadline, while the head of
+                // the queue still sleeps, or before the notice has reached it.
+                gate.recheck();
+                if ask() {
+                    return Ok(());
+                }
+            }
+            acquire::withdraw(requests, order);
+            return Err(match end {
+                Some(reason) => AcquireError::Stopped(reason),
+                None => not_yet(gate, gate.min_wait(request.weight)),
+            });
+        }
+    }
+}
+
+impl BlockedThread {
+    /// Blocks until granted. The error says why the wait ended before: a request to stop, or `None`
+    /// for the deadline.
+    fn wait(
+        &self,
+        gate: &Arc<GateQueue>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Option<CancelReason>> {
+        let clock = gate.wait_clock();
+        let mut state = self.state.lock();
+        loop {
+            if mem::take(&mut state.granted) {
+                return Ok(());
+            }
+            if let Some(reason) = state.stopped {
+                return Err(Some(reason));
+            }
+            let now = clock.now();
+            if state.recheck_at.is_some_and(|at| at <= now) {
+                state.recheck_at = None;
+                drop(state);
+                gate.recheck();
+                state = self.state.lock();
+                continue;
+            }
+            if deadline.is_some_and(|at| at <= now) {
+                return Err(None);
+            }
+            let recheck_at = state.recheck_at;
+            let next = [deadline, recheck_at].into_iter().flatten().min();
+            let mut blocked = |state: &mut State| {
+                !state.granted && state.stopped.is_none() && state.recheck_at == recheck_at
+            };
+            let what = "its turn at a gate";
+            self.state
+                .wait_while(&mut state, &clock, next, &what, &mut blocked);
+        }
+    }
+}

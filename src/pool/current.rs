@@ -1,0 +1,168 @@
+//! The task that runs on this thread, with its worker and its pool.
+
+use crate::cancel::CancelToken;
+use crate::id::TaskId;
+use crate::pool::pool::PoolRef;
+use crate::pool::worker::{self, Worker};
+use crate::task::TaskRef;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Returns the task whose body runs on this thread, or `None` outside of a task.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let handle = pool.task().name("index").submit(|| {
+///     let me = millhand::current().expect("inside a task");
+///     (me.id(), me.name().map(String::from))
+/// });
+/// let id = handle.id();
+/// assert_eq!(handle.join().unwrap(), (id, Some("index".to_owned())));
+/// assert!(millhand::current().is_none());
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn current() -> Option<Current> {
+    let worker = worker::here()?;
+    let task = worker.state.stack.top()?;
+    let name = task.head.name();
+    Some(Current { worker, task, name })
+}
+
+/// Describes the task that runs on this thread. Returned by [`current`].
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let handle = pool.submit(|| {
+///     let me: millhand::Current = millhand::current().unwrap();
+///     me.worker()
+/// });
+/// assert_eq!(handle.join().unwrap(), 0);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub struct Current {
+    worker: Arc<Worker>,
+    task: TaskRef,
+    name: Option<Arc<str>>,
+}
+
+impl Current {
+    /// Returns the task's id.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| millhand::current().unwrap().id());
+    /// let id = handle.id();
+    /// assert_eq!(handle.join().unwrap(), id);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn id(&self) -> TaskId {
+        self.task.head.id()
+    }
+
+    /// Returns the task's name, if it has one.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let task = pool.task().name("index");
+    /// let name = task.submit(|| millhand::current().unwrap().name().map(String::from));
+    /// assert_eq!(name.join().unwrap().as_deref(), Some("index"));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Returns the index of the worker that runs the task. It is below the pool's number of
+    /// workers, unless a spare runs the task.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let worker = pool.submit(|| millhand::current().unwrap().worker()).join().unwrap();
+    /// assert!(worker < 2);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn worker(&self) -> usize {
+        self.worker.state.stack.index
+    }
+
+    /// Returns the task's token, which the handle's `cancel` sets. Pass it, or a child of it, to
+    /// what the body starts, so that it stops with the task.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let child = pool.submit(|| millhand::current().unwrap().token().child());
+    /// assert!(!child.join().unwrap().is_cancelled());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn token(&self) -> CancelToken {
+        self.task.attempt_token()
+    }
+
+    /// Returns the number of this attempt. The first is 1.
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let flaky = pool.task().retry(Retry::fixed(5, Duration::ZERO)).submit(|| {
+    ///     let attempt = millhand::current().unwrap().attempt();
+    ///     if attempt < 3 { Err("not yet") } else { Ok(attempt) }
+    /// });
+    /// assert_eq!(flaky.join().unwrap(), Ok(3));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn attempt(&self) -> u32 {
+        self.task.attempt()
+    }
+
+    /// Returns the time that is left to the task, to be passed to a socket or a child process.
+    ///
+    /// The earliest of three limits counts: the deadline of the task's token, its `attempt_timeout`
+    /// and its `total_timeout`. Zero once it has passed; `None` if there is none.
+    ///
+    /// ```
+    /// use millhand::{CancelToken, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let token = CancelToken::with_timeout(Duration::from_secs(30));
+    /// let task = pool.task().token(&token);
+    /// let left = task.submit(|| millhand::current().unwrap().remaining()).join().unwrap();
+    /// assert!(left.unwrap() <= Duration::from_secs(30));
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn remaining(&self) -> Option<Duration> {
+        match (self.task.time_left(), self.token().remaining()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Returns the pool that runs this task. A task that submits to it never waits for a place in a
+    /// full queue.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| {
+    ///     let part = millhand::current().unwrap().pool().submit(|| 20);
+    ///     part.join().unwrap() + 1
+    /// });
+    /// assert_eq!(handle.join().unwrap(), 21);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn pool(&self) -> PoolRef {
+        PoolRef::new(self.worker.core.clone())
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current")
+            .field("id", &self.id())
+            .field("name", &self.name)
+            .field("worker", &self.worker())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,254 @@
+//! The life of a pool: its phase, whether it is idle, and its schedules, which end with it.
+//!
+//! A pool is idle if each task that was submitted is finished: settled and released, and counted.
+//
+// # Whether it is idle
+//
+// Two counters only grow: `submitted` and `finished`. A task that was withdrawn again (the pool
+// turned out closed, or the timer left nothing to clean up) counts as finished. A task is counted
+// in `submitted` before anything else happens to it, so finished <= submitted. Read `finished`,
+// then `submitted`. If they are equal the pool was idle at the moment between the reads:
+// `finished` was then at least what had been read, `submitted` at most what is read next.
+//
+// A worker counts what it has finished for itself, and adds that to `finished` when it looks for
+// work or exits. So `finished` lags behind while a worker is at work, and the pool is not idle
+// then.
+//
+// # Who wakes the threads that wait for that
+//
+// Every worker that finds the queue empty after it has run something, and every thread that
+// withdraws a task. Such a thread first counts, and then reads `watchers`. A thread that waits
+// first adds itself to `watchers`, and then reads the counters. All of these accesses are
+// sequentially consistent, so one of the two threads sees what the other did: the last thread that
+// counts wakes the waiter, or the waiter finds the pool idle.
+
+use crate::clock::{Clock, Monitor};
+use crate::pool::report::EndedSchedule;
+use crate::sync::MutexGuard;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use crate::sync::counters::Striped;
+use crate::task::TaskRef;
+use parking_lot::Mutex;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Phases only go forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// The pool takes tasks.
+    Open,
+    /// It takes only what its own tasks submit, and runs what it has.
+    Draining,
+    /// It takes no task. What is queued is cancelled, what runs is asked to stop.
+    Cancelling,
+    /// No task is queued and none runs: the workers exit.
+    Over,
+}
+
+pub(crate) struct Lifecycle {
+    phase: AtomicU8,
+    /// Whether the phase is `Cancelling` or later, for the workers. Set right after the phase, and
+    /// so before the shutdown looks for what runs.
+    is_cancelling: Arc<AtomicBool>,
+    submitted: Striped,
+    finished: Striped,
+    withdrawn: Striped,
+    /// How many threads wait for the pool to be idle. A closed pool counts as one more.
+    watchers: AtomicUsize,
+    /// Notified when the pool may be idle, when the phase has changed, and when a task was left to
+    /// the shutdowns.
+    shutdowns: Monitor<Shutdowns>,
+    schedules: Mutex<Schedules>,
+}
+
+#[derive(Default)]
+pub(crate) struct Shutdowns {
+    /// How many calls of `shutdown` wait. They cancel the tasks in `to_cancel`.
+    pub(crate) waiting: usize,
+    /// Tasks that a worker popped while the pool was cancelling, or that the timer gave up. A
+    /// shutdown cancels them, and drops their closures.
+    pub(crate) to_cancel: Vec<TaskRef>,
+    /// Whether a shutdown is joining the threads. Another one waits for that: when it returns, the
+    /// threads are gone.
+    pub(crate) is_joining: bool,
+}
+
+#[derive(Default)]
+struct Schedules {
+    next_key: u64,
+    live: Vec<(u64, EndSchedule)>,
+    /// Those that a shutdown ended.
+    ended: Vec<EndedSchedule>,
+}
+
+/// Ends a schedule. Returns it unless it had ended before.
+pub(crate) type EndSchedule = Box<dyn FnOnce() -> Option<EndedSchedule> + Send>;
+
+impl Lifecycle {
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Open as u8),
+            is_cancelling: Arc::new(AtomicBool::new(false)),
+            submitted: Striped::default(),
+            finished: Striped::default(),
+            withdrawn: Striped::default(),
+            watchers: AtomicUsize::new(0),
+            shutdowns: Monitor::new(Shutdowns::default()),
+            schedules: Mutex::new(Schedules::default()),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        // ORDERING: sequentially consistent, as is `advance`. A submitter counts its task and then
+        // reads the phase. A shutdown moves the phase and then reads the counters. One of the two
+        // sees what the other did.
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Open,
+            1 => Phase::Draining,
+            2 => Phase::Cancelling,
+            _ => Phase::Over,
+        }
+    }
+
+    /// Moves on to `phase`. Returns whether that was forward.
+    pub(crate) fn advance(&self, phase: Phase) -> bool {
+        // ORDERING: pairs with `phase`.
+        let is_forward = self.phase.fetch_max(phase as u8, Ordering::SeqCst) < phase as u8;
+        if phase >= Phase::Cancelling {
+            // ORDERING: pairs with `Stack::begin`.
+            self.is_cancelling.store(true, Ordering::SeqCst);
+        }
+        is_forward
+    }
+
+    pub(crate) fn cancelling_flag(&self) -> Arc<AtomicBool> {
+        self.is_cancelling.clone()
+    }
+
+    // Counting.
+
+    pub(crate) fn task_added(&self) {
+        self.submitted.add();
+    }
+
+    pub(crate) fn tasks_finished(&self, tasks: u64) {
+        self.finished.add_many(tasks);
+    }
+
+    /// An added task is none after all.
+    pub(crate) fn task_withdrawn(&self) {
+        self.withdrawn.add();
+    }
+
+    /// How many tasks have finished, without those that the workers have not added yet.
+    pub(crate) fn finished(&self) -> u64 {
+        self.finished.sum()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        let finished = self.finished.sum() + self.withdrawn.sum();
+        finished == self.submitted.sum()
+    }
+
+    // Waiting.
+
+    /// Wakes the threads that wait if the pool is idle. Returns whether it is and any wait. Called
+    /// after what the caller has finished is counted.
+    pub(crate) fn notify_if_idle(&self) -> bool {
+        // ORDERING: sequentially consistent, as the counters are; pairs with `watch`.
+        if self.watchers.load(Ordering::SeqCst) == 0 || !self.is_idle() {
+            return false;
+        }
+        self.notify_all();
+        true
+    }
+
+    /// Wakes all threads that wait, to check again.
+    pub(crate) fn notify_all(&self) {
+        self.shutdowns.lock_and_notify_all();
+    }
+
+    /// From now on `notify_if_idle` notifies.
+    pub(crate) fn watch(&self) {
+        // ORDERING: pairs with `notify_if_idle`.
+        self.watchers.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn unwatch(&self) {
+        self.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shutdowns> {
+        self.shutdowns.lock()
+    }
+
+    /// Waits until `blocked` returns false, or until `deadline`. Returns whether it returned
+    /// false. It is called after each notification.
+    pub(crate) fn wait_while(
+        &self,
+        shutdowns: &mut MutexGuard<'_, Shutdowns>,
+        clock: &Clock,
+        deadline: Option<Instant>,
+        blocked: &mut dyn FnMut(&mut Shutdowns) -> bool,
+    ) -> bool {
+        let what = "a pool to have nothing left to do";
+        self.shutdowns
+            .wait_while(shutdowns, clock, deadline, &what, blocked)
+    }
+
+    /// Waits until the pool is idle, or until `deadline`. Returns whether it is idle.
+    pub(crate) fn wait_idle(&self, clock: &Clock, deadline: Option<Instant>) -> bool {
+        self.watch();
+        let mut shutdowns = self.lock();
+        let is_idle = self.wait_while(&mut shutdowns, clock, deadline, &mut |_| !self.is_idle());
+        drop(shutdowns);
+        self.unwatch();
+        is_idle
+    }
+
+    // Schedules. The pool owns them, since a program need not keep their handles.
+
+    /// A key for a schedule that is being made.
+    pub(crate) fn new_schedule(&self) -> u64 {
+        let mut schedules = self.schedules.lock();
+        schedules.next_key += 1;
+        schedules.next_key
+    }
+
+    /// Adds a schedule if the pool is open, and returns whether it is. The phase is read with the
+    /// lock held. A pool first closes and then ends its schedules. So either this finds the pool
+    /// closed, or the closing thread finds the schedule.
+    pub(crate) fn add_schedule(&self, key: u64, end: EndSchedule) -> bool {
+        let mut schedules = self.schedules.lock();
+        let is_open = self.phase() == Phase::Open;
+        if is_open {
+            schedules.live.push((key, end));
+        }
+        is_open
+    }
+
+    pub(crate) fn remove_schedule(&self, key: u64) {
+        let mut schedules = self.schedules.lock();
+        let at = schedules.live.iter().position(|(other, _)| *other == key);
+        let gone = at.map(|at| schedules.live.remove(at));
+        drop(schedules);
+        drop(gone);
+    }
+
+    /// Ends all schedules, and drops the user's closures of them here.
+    pub(crate) fn end_schedules(&self) {
+        let live = mem::take(&mut self.schedules.lock().live);
+        for (_, end) in live {
+            if let Some(ended) = end() {
+                self.schedules.lock().ended.push(ended);
+            }
+        }
+    }
+
+    /// The schedules that a shutdown ended.
+    pub(crate) fn ended_schedules(&self) -> Vec<EndedSchedule> {
+        self.schedules.lock().ended.clone()
+    }
+}

@@ -1,0 +1,427 @@
+//! The pool as users see it: what can be submitted to, its owner, and references to it.
+
+use crate::clock::PoolGuard;
+use crate::error::{BuildError, PoolError, SubmitError};
+use crate::pool::builder::check_workers;
+use crate::pool::core::{Core, PLAIN, Spec};
+use crate::pool::report::ShutdownReport;
+use crate::pool::shutdown::Shutdown;
+use crate::pool::template::{TaskBuilder, verbs};
+use crate::pool::worker_local::WorkerLocal;
+use crate::task::body::PlainBody;
+use crate::task::{Task, TaskHandle};
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Submits tasks to a pool: the methods that the owner of a pool, [`ThreadPool`], and a reference
+/// to it, [`PoolRef`], have in common.
+///
+/// Both dereference to it, so a function that takes a `&Pool` works with either. A program cannot
+/// make or clone a `Pool`.
+///
+/// ```
+/// use millhand::{Pool, ThreadPool};
+///
+/// fn double(pool: &Pool, n: u32) -> u32 {
+///     pool.submit(move || 2 * n).join().unwrap()
+/// }
+///
+/// let pool = ThreadPool::new(1)?;
+/// assert_eq!(double(&pool, 4), 8);
+/// assert_eq!(double(&pool.downgrade(), 4), 8);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub struct Pool {
+    core: Arc<Core>,
+}
+
+impl Pool {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    fn parts(&self) -> (&Arc<Core>, &Spec) {
+        (&self.core, &PLAIN)
+    }
+
+    verbs!([T], FnOnce() -> T, |_: &Self, f| PlainBody::new(f));
+
+    /// Makes a template for tasks with options; see [`TaskBuilder`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.task().name("resize").submit(|| 7);
+    /// assert_eq!(handle.name().as_deref(), Some("resize"));
+    /// # drop(handle);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn task(&self) -> TaskBuilder {
+        TaskBuilder::new(self.core.clone(), ())
+    }
+
+    /// Returns whether the pool takes no more tasks from outside.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let reference = pool.downgrade();
+    /// assert!(!pool.is_closed());
+    /// pool.shutdown(millhand::Shutdown::drain())?;
+    /// assert!(pool.is_closed() && reference.is_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.core.is_closed()
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { core } = self;
+        core.fmt_as("Pool", f)
+    }
+}
+
+/// A pool of worker threads that run tasks.
+///
+/// This is the owner of the pool. Its drop takes no more tasks, runs all tasks that the pool has
+/// to their end, and joins the threads. A worker of the pool itself cannot wait for that: dropped
+/// there, the pool closes, and the threads exit once all is done.
+///
+/// It submits by the methods of [`Pool`], to which it dereferences. Other threads use a reference
+/// (`&ThreadPool` is `Send` and `Sync`), an `Arc`, or a [`PoolRef`]. Tasks reach their pool through
+/// [`current`](crate::current).
+///
+/// A child process made by `fork` has no workers. Calls that would wait for them return an error
+/// ([`TaskError::Forked`](crate::TaskError::Forked) and similar ones), as far as the copied memory
+/// allows: a lock that another thread held during the fork stays locked for ever. Build a new pool
+/// in the child.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(4)?;
+/// let handles: Vec<_> = (1..=3).map(|n| pool.submit(move || n * 10)).collect();
+/// let sum: i32 = handles.into_iter().map(|handle| handle.join().unwrap()).sum();
+/// assert_eq!(sum, 60);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+///
+/// A task may outlive the function that submits it, so it cannot borrow from that function:
+///
+/// ```compile_fail,E0597
+/// let pool = millhand::ThreadPool::new(1).unwrap();
+/// let local = String::from("on this stack");
+/// let borrowed = &local;
+/// let handle = pool.submit(move || borrowed.len());
+/// ```
+///
+/// A task runs on another thread, so what it captures must be `Send`:
+///
+/// ```compile_fail,E0277
+/// let pool = millhand::ThreadPool::new(1).unwrap();
+/// let counter = std::rc::Rc::new(1);
+/// let handle = pool.submit(move || *counter);
+/// ```
+///
+/// There is one owner:
+///
+/// ```compile_fail,E0599
+/// let pool = millhand::ThreadPool::new(1).unwrap();
+/// let second = pool.clone();
+/// ```
+pub struct ThreadPool {
+    pool: Pool,
+    /// Kept until the shutdown has ended, even if it ends by a panic.
+    _in_simulation: Option<PoolGuard>,
+}
+
+impl Deref for ThreadPool {
+    type Target = Pool;
+
+    fn deref(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl ThreadPool {
+    pub(crate) fn new_with(core: Arc<Core>) -> Self {
+        let _in_simulation = core.clock().keep_simulation();
+        Self {
+            pool: Pool { core },
+            _in_simulation,
+        }
+    }
+
+    /// Runs `f` once on every worker that there is now, spares included, and returns one handle
+    /// per worker. A busy worker runs it after its present task.
+    ///
+    /// For what each thread has of its own: caches to be emptied, thread-locals to be read. A
+    /// worker's task that joins another worker's handle waits until that worker is free.
+    ///
+    /// # Errors
+    /// Returns the closure if the pool is closed.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(3)?;
+    /// let handles = pool.broadcast(|| std::thread::current().id())?;
+    /// let threads: Result<std::collections::HashSet<_>, _> = handles.into_iter().map(|h| h.join()).collect();
+    /// assert_eq!(threads?.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn broadcast<F, T>(&self, f: F) -> Result<Vec<TaskHandle<T>>, SubmitError<F>>
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let site = Location::caller();
+        let shared = Arc::new(f);
+        let mut make = |head| {
+            let shared = shared.clone();
+            Task::new(head, PlainBody::new(move || shared()))
+        };
+        match self.core.broadcast(site, &mut make) {
+            Ok(tasks) => Ok(tasks.into_iter().map(TaskHandle::new).collect()),
+            Err(reason) => match Arc::into_inner(shared) {
+                Some(f) => Err(SubmitError::new(reason, f)),
+                None => unreachable!("a refused broadcast has posted nothing"),
+            },
+        }
+    }
+
+    /// Makes a value that each worker has of its own. A worker calls `init` when it first uses the
+    /// value; see [`WorkerLocal`].
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let uses = pool.worker_local(|| Cell::new(0)); // need be neither `Send` nor `Sync`
+    /// let count = || {
+    ///     let uses = uses.clone();
+    ///     pool.submit(move || uses.with(|uses| uses.replace(uses.get() + 1))).join()
+    /// };
+    /// assert_eq!((count()?, count()?), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn worker_local<T: 'static>(
+        &self,
+        init: impl Fn() -> T + Send + Sync + 'static,
+    ) -> WorkerLocal<T> {
+        WorkerLocal::new(self.core.owner(), init)
+    }
+
+    /// Changes the number of workers of the running pool, 1 or more. Returns the number that there
+    /// are now.
+    ///
+    /// New workers start at once. Surplus workers exit after their present task; no task is lost.
+    /// There are fewer than asked for if the system refuses threads, which is logged, and none if
+    /// the pool has shut down.
+    ///
+    /// # Errors
+    /// [`BuildError::Invalid`] for a number out of range; the pool stays as it was.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// assert_eq!(pool.set_workers(3)?, 3);
+    /// assert_eq!(pool.workers(), 3);
+    /// assert!(pool.set_workers(0).is_err());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn set_workers(&self, workers: usize) -> Result<usize, BuildError> {
+        check_workers(workers)?;
+        Ok(self.core.resize(workers))
+    }
+
+    /// Returns the number of workers, which is the number of tasks that can run at once.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(3)?;
+    /// assert_eq!(pool.workers(), 3);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn workers(&self) -> usize {
+        self.core.run_slots.count()
+    }
+
+    /// Returns the number of threads: the workers, and the spare threads that run tasks while
+    /// other bodies wait.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(3)?;
+    /// assert_eq!(pool.threads(), 3); // no body waits
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn threads(&self) -> usize {
+        self.core.run_slots.threads()
+    }
+
+    /// Returns how many tasks are queued. The number is about right: it changes all the time.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    /// assert!(pool.queued() <= 10);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn queued(&self) -> usize {
+        self.core.queue.len()
+    }
+
+    /// Returns how many panics no code could read: the task had no handle, or the handle was
+    /// dropped unread.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.execute(|| panic!("into the void"))?;
+    /// pool.shutdown(millhand::Shutdown::drain())?;
+    /// assert_eq!(pool.unread_panics(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unread_panics(&self) -> u64 {
+        self.core.counts.unread_panics.sum()
+    }
+
+    /// Waits until no task is queued and none runs. Any number of threads may wait at once, and
+    /// tasks may be submitted meanwhile.
+    ///
+    /// # Errors
+    /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked
+    /// child.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    /// pool.wait_idle()?;
+    /// assert_eq!(pool.queued(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_idle(&self) -> Result<(), PoolError> {
+        self.core.may_wait()?;
+        self.core.wait_idle(None);
+        Ok(())
+    }
+
+    /// Does what [`wait_idle`](Self::wait_idle) does, and waits `timeout` at most. Returns whether
+    /// the pool was idle.
+    ///
+    /// The timeout counts from the call. One that overflows the clock means for ever.
+    ///
+    /// # Errors
+    /// Those of [`wait_idle`](Self::wait_idle).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (hold, held) = std::sync::mpsc::channel::<()>();
+    /// pool.execute(move || { let _ = held.recv(); })?;
+    /// assert!(!pool.wait_idle_timeout(Duration::from_millis(1))?);
+    /// drop(hold);
+    /// assert!(pool.wait_idle_timeout(Duration::from_secs(60))?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_idle_timeout(&self, timeout: Duration) -> Result<bool, PoolError> {
+        self.core.may_wait()?;
+        let deadline = self.core.clock().deadline(timeout);
+        Ok(self.core.wait_idle(deadline))
+    }
+
+    /// Shuts the pool down, waits for its end, and reports. `how` is a [`Shutdown`].
+    ///
+    /// A further call, or one from another thread at the same time, continues the shutdown that
+    /// was begun, and reports again. It cancels what is left if either call asks for that.
+    ///
+    /// # Errors
+    /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked
+    /// child.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.execute(|| ())?;
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) -> Result<ShutdownReport, PoolError> {
+        self.core.shutdown(&how)
+    }
+
+    /// Returns a reference that does not keep the pool open.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let weak = pool.downgrade();
+    /// drop(pool);
+    /// assert!(weak.execute(|| ()).is_err());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn downgrade(&self) -> PoolRef {
+        PoolRef::new(self.core.clone())
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        self.core.drop_owner();
+    }
+}
+
+impl fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pool,
+            _in_simulation: _,
+        } = self;
+        pool.core.fmt_as("ThreadPool", f)
+    }
+}
+
+/// Submits to a pool without keeping it open.
+///
+/// It submits by the methods of [`Pool`], to which it dereferences. Once the owner has shut the
+/// pool down or dropped it, submissions are refused as
+/// [`Rejection::Closed`](crate::Rejection::Closed). After that the reference keeps a few kilobytes
+/// of memory alive, and no thread.
+///
+/// ```
+/// use millhand::{Rejection, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// let weak = pool.downgrade();
+/// assert_eq!(weak.submit(|| 7).join().unwrap(), 7);
+/// drop(pool);
+/// assert_eq!(weak.try_submit(|| 7).unwrap_err().reason(), Rejection::Closed);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub struct PoolRef {
+    pool: Pool,
+}
+
+impl PoolRef {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self {
+            pool: Pool { core },
+        }
+    }
+}
+
+impl Deref for PoolRef {
+    type Target = Pool;
+
+    fn deref(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl Clone for PoolRef {
+    fn clone(&self) -> Self {
+        Self::new(self.core.clone())
+    }
+}
+
+impl fmt::Debug for PoolRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pool } = self;
+        pool.core.fmt_as("PoolRef", f)
+    }
+}

@@ -1,0 +1,189 @@
+//! What tasks, gates and schedules call in their pool.
+//!
+//! The timer thread calls these functions, and threads that hold the lock of a gate. So none of
+//! them runs or drops code of the user, except the hook around attempts.
+
+use crate::id::TaskId;
+use crate::limit::GateQueue;
+use crate::panic::{self, OnUnread};
+use crate::pool::core::Core;
+use crate::pool::current::current;
+use crate::pool::lifecycle::EndSchedule;
+use crate::pool::lifecycle::Phase;
+use crate::pool::queue::Entry;
+use crate::pool::timer;
+use crate::reason::CancelReason;
+use crate::sync::atomic::AtomicBool;
+use crate::task::OutcomeKind;
+use crate::task::pool::{Rank, TaskPool};
+use crate::task::timed::{Cleanup, OnTime};
+use crate::task::{Task, TaskRef};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+impl Core {
+    pub(crate) fn file(&self, instant: Instant, entry: timer::Entry) {
+        self.timer.add(instant, entry, self);
+    }
+
+    /// Registers a schedule, unless the pool is closed.
+    pub(crate) fn enlist(&self, key: u64, end: EndSchedule) -> bool {
+        self.lifecycle.add_schedule(key, end)
+    }
+
+    /// Runs what the timer does for a schedule. It counts as pending, so that no shutdown ends
+    /// meanwhile. A worker drops the closures that it leaves.
+    pub(crate) fn tick(self: &Arc<Self>, tick: impl FnOnce() -> Option<Cleanup>) {
+        self.lifecycle.task_added();
+        let left = if self.is_open_here() { tick() } else { None };
+        match left {
+            Some(cleanup) => self.push_cleanup(cleanup),
+            None => self.withdraw(),
+        }
+    }
+
+    /// Hands a task that the timer gives up to the thread that shuts the pool down, or else to a
+    /// worker.
+    pub(crate) fn hand_over(self: &Arc<Self>, task: TaskRef) {
+        let Some(task) = self.give_to_shutdown(task) else {
+            return;
+        };
+        let core = self.clone();
+        self.lifecycle.task_added();
+        self.push_cleanup(Box::new(move || core.cancel_unrun(&task)));
+    }
+
+    /// Has a worker cancel the continuations if no shutdown waits that would do so: the owner was
+    /// dropped on a worker. Returns whether there are any.
+    pub(crate) fn cancels_continuations(&self) -> bool {
+        if self.lifecycle.lock().waiting > 0 || self.continuations.lock().is_empty() {
+            return false;
+        }
+        let Some(core) = self.me.upgrade() else {
+            return false;
+        };
+        self.lifecycle.task_added();
+        let pool = core.clone();
+        core.push_cleanup(Box::new(move || pool.cancel_continuations()));
+        true
+    }
+
+    pub(crate) fn push_cleanup(self: &Arc<Self>, cleanup: Cleanup) {
+        self.queue.push_cleanup(cleanup);
+        self.work_is_ready();
+    }
+}
+
+impl TaskPool for Core {
+    fn now(&self) -> Instant {
+        self.clock().now()
+    }
+
+    fn ready(&self, task: TaskRef, rank: Rank) {
+        self.queue.push_ranked(Entry::new(task), rank);
+        // ORDERING: as in `work_is_ready`.
+        if self.run_slots.has_free() {
+            if let Some(core) = self.me.upgrade() {
+                core.start_spare_if_due();
+            }
+        }
+    }
+
+    fn at(&self, instant: Instant, task: TaskRef, what: OnTime) {
+        self.file(instant, timer::Entry::Task(task, what));
+    }
+
+    fn stale(&self, entries: usize) {
+        self.timer.count_dead(entries);
+    }
+
+    fn recheck_at(&self, instant: Instant, gate: Arc<GateQueue>) {
+        let gate: Weak<GateQueue> = Arc::downgrade(&gate);
+        self.file(instant, timer::Entry::Waiter(gate));
+    }
+
+    fn parked(&self, order: u64, task: TaskRef) {
+        self.parked.lock().insert(order, task);
+    }
+
+    fn unparked(&self, order: u64) -> bool {
+        let task = self.parked.lock().remove(&order);
+        task.is_some()
+    }
+
+    fn count_unqueued(&self, kind: OutcomeKind) {
+        self.count_finished(kind);
+        self.notify_if_idle();
+    }
+
+    fn predecessors_settled(self: Arc<Self>, task: TaskRef) {
+        self.admit_continuation(task);
+    }
+
+    fn settled_before_predecessors(&self, task: TaskId) {
+        self.count_settled_continuation(task);
+    }
+
+    fn hung(&self, task: TaskId) {
+        let mut workers = self.workers().into_iter();
+        if workers.any(|worker| worker.revoke(task, &self.run_slots)) {
+            if let Some(core) = self.me.upgrade() {
+                core.start_spare_if_due();
+            }
+        }
+    }
+
+    fn attempt_begins(&self, task: &Task) {
+        if self.clock().is_simulated() {
+            self.note(task, &|| format!("attempt {}", task.attempt()));
+        }
+        // Its time may have ended before the task was on the stack, where `hung` would find it.
+        if task.head.is_planned() && task.head.is_settled() {
+            self.hung(task.head.id());
+        }
+        // A shutdown first moves the phase and then reads the stacks, under their locks. So either
+        // it finds the task there and asks it to stop, or the phase is seen here.
+        if self.lifecycle.phase() >= Phase::Cancelling {
+            task.cancel(CancelReason::Shutdown);
+        }
+    }
+
+    fn is_special(&self) -> bool {
+        self.has_hook() || self.clock().is_simulated()
+    }
+
+    fn has_hook(&self) -> bool {
+        self.options.around_task.is_some()
+    }
+
+    fn around(&self, body: &mut dyn FnMut()) {
+        if let (Some(hook), Some(task)) = (&self.options.around_task, current()) {
+            panic::shield("the around_task hook", || hook(&task, body));
+        }
+    }
+
+    fn settled(&self, task: &Task, kind: OutcomeKind) {
+        if self.clock().is_simulated() {
+            self.note(task, &|| format!("{kind:?}"));
+        }
+        self.count_outcome(kind);
+    }
+
+    fn on_unread_panic(&self) -> OnUnread {
+        // Weakly: an error may outlive the pool.
+        let pool = self.me.clone();
+        Arc::new(move |panic| {
+            let Some(core) = pool.upgrade() else {
+                return;
+            };
+            core.counts.unread_panics.add();
+            if let Some(hook) = &core.options.on_unread_panic {
+                panic::shield("the on_unread_panic hook", || hook(panic));
+            }
+        })
+    }
+
+    fn cancelling_flag(&self) -> Arc<AtomicBool> {
+        self.lifecycle.cancelling_flag()
+    }
+}

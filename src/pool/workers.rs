@@ -1,0 +1,332 @@
+//! The threads of a pool, and what other threads can reach of each worker.
+
+use crate::clock::spawn::{Thread, spawn};
+use crate::error::Deadlock;
+use crate::id::TaskId;
+use crate::pool::core::Core;
+use crate::pool::lifecycle::Phase;
+use crate::pool::queue::Mailbox;
+use crate::pool::spares::{RunSlots, Spare};
+use crate::pool::worker;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::task::TaskRef;
+use crate::task::current::Stack;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+/// What other threads can reach of a worker: its mail, what it runs, and whether it has its run
+/// slot.
+pub(crate) struct WorkerState {
+    /// The bodies on its stack.
+    pub(crate) stack: Arc<Stack>,
+    pub(crate) mail: Mailbox,
+    /// Whether its run slot is revoked. Written with `waits` locked.
+    is_revoked: AtomicBool,
+    waits: Mutex<WaitStack>,
+}
+
+/// What a worker has released its run slot for.
+#[derive(Default)]
+struct WaitStack {
+    /// Its waits, the innermost last.
+    waits: Vec<Waiting>,
+    /// The bodies on its stack whose time is over. While there are any, it has no run slot.
+    revoked: Vec<TaskId>,
+}
+
+impl WaitStack {
+    fn has_slot(&self) -> bool {
+        self.waits.is_empty() && self.revoked.is_empty()
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting {
+    /// Whether only a task of this pool can end the wait; see `spares`.
+    pub(crate) for_ever: bool,
+    /// Whether the run slot was released for this wait.
+    had_slot: bool,
+}
+
+/// What the end of a wait came to.
+pub(crate) enum Back {
+    /// The worker has its run slot again; whether it must nudge an idle thread, since one must
+    /// exit.
+    Slot(bool),
+    /// The run slot had been released before the wait, or has been revoked since.
+    NoSlot,
+}
+
+impl WorkerState {
+    fn new(core: &Arc<Core>, index: usize) -> Self {
+        let stack = Stack::new(core.owner(), index, core.clone(), core.options.stack_size);
+        Self {
+            stack: Arc::new(stack),
+            mail: Mailbox::new(),
+            is_revoked: AtomicBool::new(false),
+            waits: Mutex::new(WaitStack::default()),
+        }
+    }
+
+    /// Whether the innermost body has its run slot.
+    pub(crate) fn has_slot(&self) -> bool {
+        self.waits.lock().has_slot()
+    }
+
+    /// A wait begins. Returns whether the caller must release the run slot for it.
+    pub(crate) fn wait_begins(&self, for_ever: bool) -> bool {
+        let mut waits = self.waits.lock();
+        let had_slot = waits.has_slot();
+        waits.waits.push(Waiting { for_ever, had_slot });
+        had_slot
+    }
+
+    /// Ends the innermost wait. Takes the run slot back if this wait released it and no timed-out
+    /// body on this stack has lost it since. Decision and change happen under one lock, as in
+    /// `revoke`, so that a run slot is never released or taken twice.
+    pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> (Waiting, Back) {
+        let mut waits = self.waits.lock();
+        let Some(wait) = waits.waits.pop() else {
+            unreachable!("a wait ends as often as one began")
+        };
+        let back = match wait.had_slot && waits.revoked.is_empty() {
+            true => Back::Slot(run_slots.reacquire(wait.for_ever)),
+            false => Back::NoSlot,
+        };
+        (wait, back)
+    }
+
+    /// The innermost wait is refused. Returns whether the run slot has been revoked since it began.
+    pub(crate) fn wait_refused(&self) -> bool {
+        let mut waits = self.waits.lock();
+        let wait = waits.waits.pop();
+        debug_assert!(wait.is_some(), "a wait is refused after it began");
+        !waits.revoked.is_empty()
+    }
+
+    /// If the body of `task` is on this stack, the worker loses its run slot. Returns whether it
+    /// did.
+    pub(crate) fn revoke(&self, task: TaskId, run_slots: &RunSlots) -> bool {
+        let mut waits = self.waits.lock();
+        // ORDERING: sequentially consistent, before the stack is read; pairs with `body_left`.
+        self.is_revoked.store(true, Ordering::SeqCst);
+        if !self.stack.has(task) {
+            // ORDERING: as in `body_left`, with the lock held.
+            self.is_revoked
+                .store(!waits.revoked.is_empty(), Ordering::SeqCst);
+            return false;
+        }
+        let had_it = waits.has_slot();
+        waits.revoked.push(task);
+        if had_it {
+            // Cannot be refused: the body is not taken to wait for ever.
+            let _ = run_slots.release(false);
+        }
+        had_it
+    }
+
+    /// The body of `task` has left the stack. Takes the run slot back if that body had lost it.
+    /// Returns whether the caller must nudge an idle thread.
+    pub(crate) fn body_left(&self, task: TaskId, run_slots: &RunSlots) -> bool {
+        // ORDERING: sequentially consistent, after the stack was changed under its lock; pairs with
+        // `revoke`. Either this load sees the flag, or `revoke` does not see the body.
+        if !self.is_revoked.load(Ordering::SeqCst) {
+            return false;
+        }
+        let mut waits = self.waits.lock();
+        let before = waits.revoked.len();
+        waits.revoked.retain(|body| *body != task);
+        let regains = before > 0 && waits.revoked.is_empty();
+        // ORDERING: with the lock held, so it comes after what `revoke` has stored.
+        self.is_revoked
+            .store(!waits.revoked.is_empty(), Ordering::SeqCst);
+        regains && waits.waits.is_empty() && run_slots.reacquire(false)
+    }
+}
+
+/// The threads of a pool.
+#[derive(Default)]
+pub(crate) struct Workers {
+    /// By index. A new worker gets the lowest index that is free.
+    members: Vec<Option<Member>>,
+    /// Threads that exit. Kept for a shutdown to join, dropped once they have ended.
+    exiting: Vec<Thread>,
+}
+
+struct Member {
+    worker: Arc<WorkerState>,
+    /// `None` once a shutdown has taken it, to join it.
+    thread: Option<Thread>,
+}
+
+impl Workers {
+    /// The lowest index that is free.
+    fn free_index(&self) -> usize {
+        let vacant = self.members.iter().position(Option::is_none);
+        vacant.unwrap_or(self.members.len())
+    }
+
+    /// A thread was started.
+    fn add(&mut self, worker: Arc<WorkerState>, thread: Thread) {
+        let index = worker.stack.index;
+        if index == self.members.len() {
+            self.members.push(None);
+        }
+        self.members[index] = Some(Member {
+            worker,
+            thread: Some(thread),
+        });
+    }
+
+    /// A thread exits. Returns whether it was the last.
+    fn remove(&mut self, index: usize) -> bool {
+        self.exiting.retain(|thread| !thread.is_finished());
+        let member = self.members[index].take();
+        self.exiting.extend(member.and_then(|member| member.thread));
+        self.members.iter().all(Option::is_none)
+    }
+
+    pub(crate) fn workers(&self) -> impl Iterator<Item = &Arc<WorkerState>> {
+        self.members.iter().flatten().map(|member| &member.worker)
+    }
+
+    /// Takes all threads, to be joined.
+    pub(crate) fn take_threads(&mut self) -> Vec<Thread> {
+        let mut threads = mem::take(&mut self.exiting);
+        let members = self.members.iter_mut().flatten();
+        threads.extend(members.filter_map(|member| member.thread.take()));
+        threads
+    }
+}
+
+impl Core {
+    /// Starts the workers of a new pool: all that the system grants, if it grants one.
+    pub(crate) fn start_workers(self: &Arc<Self>) -> io::Result<()> {
+        let wanted = self.options.workers;
+        match self.start_threads(wanted) {
+            Ok(()) => Ok(()),
+            Err((0, error)) => Err(error),
+            Err((fewer, error)) => {
+                log::warn!("the pool runs with {fewer} of {wanted} workers: {error}");
+                self.run_slots.shrink_to(fewer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts `n` threads, which are counted already. If the system refuses one, uncounts the rest,
+    /// and returns how many were started.
+    fn start_threads(self: &Arc<Self>, n: usize) -> Result<(), (usize, io::Error)> {
+        for started in 0..n {
+            if let Err(error) = self.start_thread() {
+                (started..n).for_each(|_| {
+                    self.run_slots.start_failed();
+                });
+                return Err((started, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// With the list locked, so that a thread that exits at once finds itself in it.
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let mut workers = self.workers.lock();
+        let index = workers.free_index();
+        let state = Arc::new(WorkerState::new(self, index));
+        let (core, its_state) = (self.clone(), state.clone());
+        let name = format!("{}-{index}", self.options.name_prefix);
+        let stack_size = Some(self.options.stack_size);
+        let main = move || worker::main(core, its_state);
+        let thread = spawn(self.clock(), name, stack_size, Box::new(main))?;
+        workers.add(state, thread);
+        Ok(())
+    }
+
+    /// Starts a spare thread if one is due. Returns whether the caller's wait could never end: the
+    /// system refuses the thread, and no other thread has a run slot.
+    pub(crate) fn start_spare_if_due(self: &Arc<Self>) -> bool {
+        match self.run_slots.request_spare(|| !self.queue.is_empty()) {
+            Spare::NotDue => false,
+            Spare::AtBound => {
+                if !self.warned_at_bound.swap(true, Ordering::Relaxed) {
+                    log::warn!(
+                        "work is ready while bodies wait, but no further spare thread may start: there are {} threads (max_spares is {}; logged once)",
+                        self.run_slots.threads(),
+                        self.run_slots.max_spares()
+                    );
+                }
+                false
+            }
+            Spare::Start => match self.start_thread() {
+                Ok(()) => false,
+                Err(error) => {
+                    log::warn!("no spare thread could be started: {error}");
+                    self.run_slots.start_failed()
+                }
+            },
+        }
+    }
+
+    pub(crate) fn deadlock_at_bound(&self) -> Deadlock {
+        Deadlock::at_bound(self.run_slots.max_spares())
+    }
+
+    /// Changes the number of workers of a running pool. Returns how many there are now.
+    pub(crate) fn resize(self: &Arc<Self>, workers: usize) -> usize {
+        self.check_thread();
+        if self.lifecycle.phase() == Phase::Over {
+            return 0;
+        }
+        let (missing, surplus) = self.run_slots.resize(workers);
+        let mut now = workers;
+        if let Err((started, error)) = self.start_threads(missing) {
+            now = workers - (missing - started);
+            log::warn!("the pool runs with {now} of {workers} workers: {error}");
+            self.run_slots.shrink_to(now);
+        }
+        // One nudge per surplus thread. A busy thread sees at its next task boundary, without a
+        // nudge, that it must exit.
+        (0..surplus).for_each(|_| self.queue.push_nudge());
+        // More run slots than before may be free now, with work ready.
+        self.start_spare_if_due();
+        now
+    }
+
+    /// A worker exits if there is a surplus thread, or if the pool is over. Returns whether it
+    /// does.
+    ///
+    /// The worker is uncounted and removed with the list locked, as mail is posted. So no mail
+    /// reaches a worker that has exited, and a worker that has mail stays until it has read it.
+    pub(crate) fn try_exit(&self, worker: &WorkerState, is_idle: bool) -> bool {
+        let mut workers = self.workers.lock();
+        let is_over = self.lifecycle.phase() == Phase::Over;
+        if !worker.mail.is_empty() || !self.run_slots.try_exit(is_idle, is_over) {
+            return false;
+        }
+        let was_last = workers.remove(worker.stack.index);
+        drop(workers);
+        if is_over && !was_last {
+            self.queue.push_nudge();
+        }
+        true
+    }
+
+    pub(crate) fn workers(&self) -> Vec<Arc<WorkerState>> {
+        self.workers.lock().workers().cloned().collect()
+    }
+
+    /// The tasks whose bodies are on some worker's stack.
+    pub(crate) fn running(&self) -> Vec<TaskRef> {
+        let mut running = Vec::new();
+        for worker in self.workers() {
+            running.extend(worker.stack.bodies());
+        }
+        running
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/workers.rs"]
+mod models;

@@ -1,0 +1,115 @@
+//! What the body of a schedule may return, and what the schedule makes of it.
+//!
+//! Layer: schedule.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// The types that the body of a schedule may return. With some of them the body decides whether and
+/// when there is a next run.
+///
+/// | type | meaning |
+/// | --- | --- |
+/// | `()` | continue |
+/// | `Result<(), E>` | continue; an `Err` counts as a failure |
+/// | `ControlFlow<()>` | `Break(())` ends the schedule |
+/// | [`Duration`] | the next run is due that long after the end of this one; if a run returns no duration (because it panicked, for example), the rule decides |
+/// | `Result` of one of these | both |
+///
+/// ```
+/// use millhand::{Every, ThreadPool};
+/// use std::ops::ControlFlow;
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// use std::time::Duration;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// let left = AtomicU32::new(3);
+/// pool.task().every(Every::new(Duration::from_millis(1))).run(move || {
+///     let _ = sender.send("some are left");
+///     match left.fetch_sub(1, Relaxed) {
+///         1 => ControlFlow::Break(()),
+///         _ => ControlFlow::Continue(()),
+///     }
+/// })?;
+/// assert_eq!(receiver.iter().count(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Other types do not compile:
+///
+/// ```compile_fail,E0277
+/// # use std::time::Duration;
+/// let pool = millhand::ThreadPool::new(1).unwrap();
+/// let schedule = pool.task().every(millhand::Every::new(Duration::from_secs(1))).run(|| 7);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the body of a schedule cannot return `{Self}`",
+    label = "it may return `()`, `ControlFlow<()>`, the `Duration` until the next run, or a `Result` of one of these"
+)]
+pub trait Answer: Sealed {}
+
+impl Answer for () {}
+impl Answer for ControlFlow<()> {}
+impl Answer for Duration {}
+impl<A: Answer, E> Answer for Result<A, E> {}
+
+/// What a body decided about the next run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The rule decides.
+    Continue,
+    /// This run failed. The rule decides about the next.
+    Failed,
+    /// There is no next run.
+    End,
+    /// The next run is due this long after the end of this one.
+    After(Duration),
+}
+
+mod sealed {
+    use crate::schedule::outcome::Verdict;
+
+    pub trait Sealed {
+        /// Whether the type can say when the next run is due.
+        const SETS_DELAY: bool = false;
+
+        fn verdict(self) -> Verdict;
+    }
+}
+
+pub(crate) use sealed::Sealed;
+
+impl Sealed for () {
+    fn verdict(self) -> Verdict {
+        Verdict::Continue
+    }
+}
+
+impl Sealed for ControlFlow<()> {
+    fn verdict(self) -> Verdict {
+        match self {
+            Self::Continue(()) => Verdict::Continue,
+            Self::Break(()) => Verdict::End,
+        }
+    }
+}
+
+impl Sealed for Duration {
+    const SETS_DELAY: bool = true;
+
+    fn verdict(self) -> Verdict {
+        Verdict::After(self)
+    }
+}
+
+impl<A: Answer, E> Sealed for Result<A, E> {
+    const SETS_DELAY: bool = A::SETS_DELAY;
+
+    fn verdict(self) -> Verdict {
+        match self {
+            Ok(answer) => answer.verdict(),
+            Err(_) => Verdict::Failed,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What a schedule does at each event.
+//!
+//! Layer: schedule. Pure: the time is an argument.
+//
+// Each event returns how many runs start now. The caller starts them, and then asks when to wake
+// the planner next.
+//
+// A schedule at a fixed rate plans the next time when a time is due. A schedule with a fixed delay,
+// or with a body that decides when the next run is due, plans the next time when the last run has
+// ended, and has no plan while there is a run.
+
+use crate::random;
+use crate::schedule::every::{Missed, OnPanic, Overlap, Rules};
+use crate::schedule::outcome::Verdict;
+use crate::schedule::recurrence::Recurrence;
+use std::time::Duration;
+
+/// A time of day that is set back by at most this does not run the same times again: like Vixie's
+/// cron, the planner takes it for daylight saving or a correction. If it is set back by more, the
+/// clock was wrong before, and the planner plans anew from the new time.
+const MAX_SET_BACK: Duration = Duration::from_secs(3 * 3600);
+
+pub(crate) struct Planner {
+    recurrence: Recurrence,
+    rules: Rules,
+    /// Times count from the end of a run, and not from the time that was planned before.
+    fixed_delay: bool,
+    /// For the jitter.
+    seed: u64,
+    planned: Option<Planned>,
+    /// There is no further time to plan.
+    exhausted: bool,
+    /// The time of the last event that looked at the time.
+    last_seen: Duration,
+    /// A run waits for the end of another run.
+    queued: bool,
+    /// How many missed runs are still to start.
+    backlog: usize,
+    /// How many runs may still start. `None`: any number.
+    runs_left: Option<u64>,
+    paused: bool,
+    ended: bool,
+    counts: ScheduleCounts,
+}
+
+#[derive(Clone, Copy)]
+struct Planned {
+    /// A time of the recurrence, or the end of a delay.
+    at: Duration,
+    /// `at`, put off by the jitter.
+    due: Duration,
+}
+
+/// Counts the runs of a schedule, and those that were left out; from
+/// [`Schedule::counts`](crate::Schedule::counts).
+///
+/// ```
+/// use millhand::{Every, ThreadPool};
+/// use std::time::Duration;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let schedule = pool.task().every(Every::new(Duration::from_secs(3600))).run(|| ())?;
+/// schedule.trigger_now();
+/// pool.wait_idle()?;
+/// let counts = schedule.counts();
+/// assert_eq!((counts.runs, counts.running, counts.failures), (1, 0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ScheduleCounts {
+    /// How many runs have started, that is, were submitted to the pool. Those that have not ended
+    /// are among them.
+    pub runs: u64,
+    /// How many of them have not ended: they are queued, run, or wait for a retry.
+    pub running: usize,
+    /// How many were left out because another run had not ended.
+    pub skips: u64,
+    /// How many were left out because their time had passed unnoticed.
+    pub misses: u64,
+    /// How many failed: the last attempt returned an `Err`, or the run panicked, expired or timed
+    /// out.
+    pub failures: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunEnd {
+    Returned(Verdict),
+    Panicked,
+    Cancelled,
+}
+
+impl Planner {
+    pub(crate) fn new(
+        recurrence: Recurrence,
+        rules: Rules,
+        fixed_delay: bool,
+        start_in: Option<Duration>,
+        now: Duration,
+        seed: u64,
+    ) -> Self {
+        let runs_left = rules.times;
+        let mut planner = Self {
+            recurrence,
+            rules,
+            fixed_delay,
+            seed,
+            planned: None,
+            exhausted: false,
+            last_seen: now,
+            queued: false,
+            backlog: 0,
+            runs_left,
+            paused: false,
+            ended: false,
+            counts: ScheduleCounts::default(),
+        };
+        planner.plan(match start_in {
+            Some(delay) => Some(now.saturating_add(delay)),
+            None => planner.recurrence.next_after(now),
+        });
+        planner.end_if_exhausted();
+        planner
+    }
+
+    /// When to wake the planner next.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let planned = self.planned.filter(|_| !self.paused)?;
+        Some(planned.due)
+    }
+
+    pub(crate) fn counts(&self) -> ScheduleCounts {
+        self.counts
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The timer wakes the planner, perhaps too early, perhaps late.
+    pub(crate) fn wake(&mut self, now: Duration) -> usize {
+        self.observe(now);
+        let Some(planned) = self.planned.filter(|_| !self.paused) else {
+            return 0;
+        };
+        if planned.due > now {
+            return 0;
+        }
+        if !self.fixed_delay {
+            self.advance(planned.at, now);
+        }
+        let started = if self.has_room() {
+            self.start_run()
+        } else {
+            self.queue_or_skip();
+            0
+        };
+        let started = started + self.start_waiting();
+        self.end_if_exhausted();
+        started
+    }
+
+    /// The time planned at `at` is due: plans the next time, and counts the times that were missed.
+    fn advance(&mut self, at: Duration, now: Duration) {
+        let (last, mut missed) = self.recurrence.last_before(at, now);
+        if missed > 0 && last.saturating_add(self.jitter_of(last)) > now {
+            // The jitter puts the last time off until later than now. It cannot put an earlier time
+            // off that far, since no jitter reaches beyond the next time.
+            missed -= 1;
+            self.plan(Some(last));
+        } else {
+            self.plan(self.recurrence.next_after(last));
+        }
+        if let Missed::CatchUp(most) = self.rules.missed {
+            let missed_here = usize::try_from(missed).unwrap_or(usize::MAX);
+            let added = missed_here.min(most - self.backlog);
+            self.backlog += added;
+            missed -= added as u64;
+        }
+        self.counts.misses += missed;
+    }
+
+    /// A run has ended, with its last attempt.
+    pub(crate) fn finished(&mut self, now: Duration, end: RunEnd) -> usize {
+        self.counts.running -= 1;
+        let mut delay_set = None;
+        match end {
+            RunEnd::Returned(Verdict::Continue) | RunEnd::Cancelled => {}
+            RunEnd::Returned(Verdict::After(delay)) => delay_set = Some(delay),
+            RunEnd::Returned(Verdict::End) => self.end(),
+            RunEnd::Returned(Verdict::Failed) => self.counts.failures += 1,
+            RunEnd::Panicked => {
+                self.counts.failures += 1;
+                if self.rules.on_panic == OnPanic::Stop {
+                    self.end();
+                }
+            }
+        }
+        if self.ended {
+            return 0;
+        }
+        let started = self.start_waiting();
+        if self.fixed_delay && self.counts.running == 0 && !self.ended {
+            self.plan(match delay_set {
+                Some(delay) => Some(now.saturating_add(delay)),
+                None => self.recurrence.next_after(now),
+            });
+        }
+        self.end_if_exhausted();
+        started
+    }
+
+    /// The pool, which closes, has refused a run.
+    pub(crate) fn refused(&mut self) {
+        self.counts.running -= 1;
+        self.counts.runs -= 1;
+    }
+
+    /// The handle asks for one more run, now. Returns whether there will be one, and how many runs
+    /// start.
+    pub(crate) fn trigger(&mut self) -> (bool, usize) {
+        if self.ended {
+            return (false, 0);
+        }
+        if self.has_room() {
+            return (true, self.start_run());
+        }
+        (self.queue_or_skip(), 0)
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Times that passed in the pause are neither run nor counted. A fixed delay that has passed in
+    /// the pause has ended, and its run is due now.
+    pub(crate) fn resume(&mut self, now: Duration) -> usize {
+        if !std::mem::take(&mut self.paused) || self.ended {
+            return 0;
+        }
+        self.observe(now);
+        let passed = self.planned.filter(|planned| planned.due <= now);
+        if let Some(planned) = passed.filter(|_| !self.fixed_delay) {
+            let (last, _) = self.recurrence.last_before(planned.at, now);
+            self.plan(self.recurrence.next_after(last));
+        }
+        let started = self.start_waiting();
+        self.end_if_exhausted();
+        started
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+        self.planned = None;
+        self.queued = false;
+        self.backlog = 0;
+    }
+
+    /// Notes the time. If it was set back, plans anew.
+    fn observe(&mut self, now: Duration) {
+        let was = std::mem::replace(&mut self.last_seen, now);
+        if now.saturating_add(MAX_SET_BACK) < was && self.planned.is_some() {
+            self.plan(self.recurrence.next_after(now));
+        }
+    }
+
+    fn plan(&mut self, at: Option<Duration>) {
+        self.exhausted = at.is_none();
+        self.planned = at.map(|at| Planned {
+            at,
+            due: at.saturating_add(self.jitter_of(at)),
+        });
+    }
+
+    /// The same jitter for the same time, never beyond the next time.
+    fn jitter_of(&self, at: Duration) -> Duration {
+        if self.rules.jitter.is_zero() {
+            return Duration::ZERO;
+        }
+        let next = self.recurrence.next_after(at).unwrap_or(Duration::MAX);
+        let most = self.rules.jitter.min(next - at).as_nanos();
+        // 584 years at most.
+        let most = most.min(u128::from(u64::MAX));
+        Duration::from_nanos(random::up_to(most, self.seed, at.as_nanos() as u64) as u64)
+    }
+
+    /// Whether the rule about overlap permits another run now.
+    fn has_room(&self) -> bool {
+        self.counts.running < self.rules.width()
+    }
+
+    /// A run is due, and no further run may start now. Returns whether the run waits.
+    fn queue_or_skip(&mut self) -> bool {
+        let waits = self.rules.overlap == Overlap::Queue && !self.queued;
+        if waits {
+            self.queued = true;
+        } else {
+            self.counts.skips += 1;
+        }
+        waits
+    }
+
+    fn start_run(&mut self) -> usize {
+        self.counts.running += 1;
+        self.counts.runs += 1;
+        if self.fixed_delay {
+            self.planned = None;
+        }
+        if let Some(runs_left) = &mut self.runs_left {
+            *runs_left -= 1;
+            if *runs_left == 0 {
+                self.end();
+            }
+        }
+        1
+    }
+
+    /// Starts runs that wait, as far as the rules permit.
+    fn start_waiting(&mut self) -> usize {
+        let mut started = 0;
+        while (self.queued || self.backlog > 0) && !self.paused && self.has_room() {
+            if !std::mem::take(&mut self.queued) {
+                self.backlog -= 1;
+            }
+            started += self.start_run();
+        }
+        started
+    }
+
+    fn end_if_exhausted(&mut self) {
+        if self.exhausted && !self.queued && self.backlog == 0 {
+            self.end();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[path = "../../tests/props/planner.rs"]
+mod properties;

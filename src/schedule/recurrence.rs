@@ -1,0 +1,59 @@
+//! The times at which a schedule is due: those of a period, or of a cron expression.
+//!
+//! Layer: schedule. Pure. Times are durations; `timeline` says from when they count.
+
+use crate::clock::from_nanos;
+#[cfg(feature = "cron")]
+use crate::schedule::cron::Times;
+#[cfg(feature = "cron")]
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) enum Recurrence {
+    Period(Duration),
+    #[cfg(feature = "cron")]
+    Cron(Arc<Times>),
+}
+
+/// How many times of a cron expression `last_before` counts at most. It finds them one by one,
+/// which would take long after the clock was set by fifty years.
+#[cfg(feature = "cron")]
+const MAX_COUNTED: u64 = 1000;
+
+impl Recurrence {
+    /// The first time after `time`. `None` if there is none.
+    pub(crate) fn next_after(&self, time: Duration) -> Option<Duration> {
+        match self {
+            // A time that no duration can hold is never reached, but the schedule has not ended.
+            Self::Period(period) => Some(time.saturating_add(*period)),
+            #[cfg(feature = "cron")]
+            Self::Cron(times) => times.after(time),
+        }
+    }
+
+    /// The last time that is not after `now`, starting from `time`, and how many times there are
+    /// after `time` up to that one. Returns `time` and 0 if there are none.
+    pub(crate) fn last_before(&self, time: Duration, now: Duration) -> (Duration, u64) {
+        match self {
+            Self::Period(period) => {
+                let (past, period) = (now.saturating_sub(time).as_nanos(), period.as_nanos());
+                let since_last = past % period;
+                let last = now.max(time) - from_nanos(since_last);
+                (last, u64::try_from(past / period).unwrap_or(u64::MAX))
+            }
+            #[cfg(feature = "cron")]
+            Self::Cron(times) => {
+                let (mut last, mut passed) = (time, 0);
+                while let Some(next) = times.after(last).filter(|next| *next <= now) {
+                    last = next;
+                    passed += 1;
+                    if passed == MAX_COUNTED {
+                        last = times.before(now).unwrap_or(last);
+                        break;
+                    }
+                }
+                (last, passed)
+            }
+        }
+    }
+}

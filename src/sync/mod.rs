@@ -1,0 +1,13 @@
+//! What the rest stands on. `facade`: locks and atomics, loom's in its models. `spin`, `counters`,
+//! `trampoline`. `deadline_queue`, `manual_time` and `waiter`: what clocks are made of.
+
+pub(crate) mod counters;
+pub(crate) mod deadline_queue;
+mod facade;
+pub(crate) mod manual_time;
+mod spin;
+pub(crate) mod trampoline;
+pub(crate) mod waiter;
+
+pub(crate) use facade::{Condvar, Mutex, MutexGuard, OnceLock, atomic, channel, thread_local};
+pub(crate) use spin::spin;

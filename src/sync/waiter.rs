@@ -1,0 +1,26 @@
+//! What a clock wakes when it reaches an instant.
+
+use std::sync::Arc;
+
+/// Something that is registered with a clock for an instant. Implemented by threads that wait by a
+/// clock, by tokens, and by what else has work to do at an instant: the timer and the workers of a
+/// pool.
+pub(crate) trait ClockWaiter: Send + Sync {
+    /// The clock has reached the instant. Called with no lock of the clock held. An additional
+    /// call does no harm.
+    fn wake(self: Arc<Self>);
+
+    /// What a thread waits for here. A simulation that cannot go on prints it after "waits for".
+    // Only a simulation calls it.
+    #[cfg_attr(not(feature = "simulation"), allow(dead_code))]
+    fn waits_for(&self) -> String {
+        "an instant".to_owned()
+    }
+
+    /// Whether the condition that a thread waits for here is known to be false still. A simulation
+    /// then does not give the thread a turn to check it. Takes no lock: it is called with the lock
+    /// of the simulation held.
+    fn is_blocked(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,186 @@
+//! A task that continues others: it waits, as data and in no queue, until they have settled.
+//!
+//! Layer: task. The handles of the tasks that it continues are captured by its body; here they are
+//! plain task references. Cancelling such a task cancels what it alone continues.
+
+use crate::limit;
+use crate::panic;
+use crate::reason::CancelReason;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::trampoline;
+use crate::task::OutcomeKind;
+use crate::task::body::Left;
+use crate::task::options::{Watch, Watcher};
+use crate::task::task::{Task, TaskRef, TaskWeak, address};
+use std::sync::{Arc, OnceLock};
+
+/// What a task continues, until it is ready.
+pub(crate) struct After {
+    pub(crate) tasks: Vec<TaskRef>,
+    /// How many times it is still to be notified: once for each of the tasks, or for the first of
+    /// them; and once by the submitter, when all of them are watched.
+    pub(crate) awaits: usize,
+    /// The watcher, where the first of the tasks is enough.
+    pub(crate) first: Option<Arc<First>>,
+}
+
+impl After {
+    pub(crate) fn new(tasks: Vec<TaskRef>, first: Option<Arc<First>>) -> Self {
+        let awaits = 1 + if first.is_some() { 1 } else { tasks.len() };
+        Self {
+            tasks,
+            awaits,
+            first,
+        }
+    }
+
+    /// The address of the watcher that the tasks have for `task`.
+    fn watcher_of(&self, task: usize) -> usize {
+        self.first.as_ref().map_or(task, |first| first.address())
+    }
+
+    /// The task that continued these will not run: drops its body, and cancels each task that only
+    /// this one continued. That may be a chain, so it is done by the trampoline.
+    pub(crate) fn abandon(self: Box<Self>, task: &Task, left: Option<Left>, reason: CancelReason) {
+        let watcher = self.watcher_of(std::ptr::from_ref(task).cast::<()>().addr());
+        trampoline::run(move || {
+            for above in &self.tasks {
+                above.unwatch(watcher);
+            }
+            // With the body go the handles that it captured.
+            panic::discard(left);
+            for above in self.tasks {
+                if above.head.is_detached() {
+                    above.cancel(reason);
+                }
+            }
+        });
+    }
+}
+
+/// Watches several tasks for one that continues the first of them to settle.
+pub(crate) struct First {
+    index: AtomicUsize,
+    task: OnceLock<TaskWeak>,
+}
+
+const NONE: usize = usize::MAX;
+
+impl First {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            index: AtomicUsize::new(NONE),
+            task: OnceLock::new(),
+        })
+    }
+
+    /// Which of the tasks was the first to settle.
+    pub(crate) fn index(&self) -> usize {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).cast::<()>().addr()
+    }
+}
+
+impl Watch for First {
+    fn settled(self: Arc<Self>, index: usize, _: OutcomeKind) {
+        // Relaxed: the lock of the continuing task, taken next, orders this before its body reads.
+        let won = self
+            .index
+            .compare_exchange(NONE, index, Ordering::Relaxed, Ordering::Relaxed);
+        let task = self.task.get().and_then(TaskWeak::upgrade);
+        if let (Ok(_), Some(task)) = (won, task) {
+            task.predecessor_settled();
+        }
+    }
+}
+
+impl Task {
+    /// Registers `self` with the tasks that it continues, to be notified when they settle. It is
+    /// ready when they have settled and this function has returned.
+    pub(crate) fn watch_predecessors(
+        self: &TaskRef,
+        tasks: &[TaskRef],
+        first: Option<&Arc<First>>,
+    ) {
+        if let Some(first) = first {
+            first.task.get_or_init(|| Arc::downgrade(self));
+        }
+        for (index, task) in tasks.iter().enumerate() {
+            let watcher = match first {
+                Some(first) => Watcher::Set(first.clone(), index),
+                None => Watcher::Task(self.clone()),
+            };
+            if let Err(watcher) = task.watch(watcher) {
+                let kind = task.head.outcome_kind().unwrap_or(OutcomeKind::Completed);
+                watcher.settled(kind);
+            }
+        }
+        // Its token or its pool may have cancelled it before all tasks had it as a watcher.
+        if self.head.is_settled() {
+            let watcher = first.map_or_else(|| address(self), First::address);
+            tasks.iter().for_each(|task| task.unwatch(watcher));
+        }
+        self.clone().predecessor_settled();
+    }
+
+    /// One of the tasks that it continues has settled, or its submitter has watched all of them.
+    pub(crate) fn predecessor_settled(self: TaskRef) {
+        let ready = self.head.progress(|progress, _| {
+            let after = progress.after.as_mut()?;
+            after.awaits -= 1;
+            if after.awaits > 0 {
+                return None;
+            }
+            Some((progress.after.take(), progress.pool.clone()))
+        });
+        if let Some(Some((after, pool))) = ready {
+            drop(after);
+            pool.predecessors_settled(self);
+        }
+    }
+
+    /// The tasks that it continues have settled: schedules it as if it were submitted now. Returns
+    /// false if it was settled before.
+    pub(crate) fn set_off(self: TaskRef) -> bool {
+        let plan = self
+            .head
+            .progress(|progress, _| (progress.options.clone(), progress.pool.clone()));
+        let Some((options, pool)) = plan else {
+            return false;
+        };
+        let start = options.start(&*pool);
+        let moved = self.head.waiting(|progress| {
+            progress.order = start.order;
+            progress.expires = start.expires;
+            progress.ends = start.ends;
+            progress.position = start.position;
+            Some(())
+        });
+        if moved.is_none() {
+            // It was settled in between, perhaps under another order.
+            limit::withdraw(&options.gates, start.order);
+            return false;
+        }
+        self.schedule(&*pool);
+        true
+    }
+
+    /// The tasks that must all settle before this one can begin, for the wait graph.
+    pub(crate) fn predecessors(&self) -> Vec<TaskRef> {
+        let tasks = self.head.progress(|progress, _| {
+            let after = progress.after.as_ref()?;
+            // If the first of several is enough, the task waits for no particular one.
+            after.first.is_none().then(|| after.tasks.clone())
+        });
+        let mut tasks = tasks.flatten().unwrap_or_default();
+        tasks.retain(|task| !task.head.is_settled());
+        tasks
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/after.rs"]
+mod models;

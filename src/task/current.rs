@@ -1,0 +1,312 @@
+//! The bodies that run on this thread, and what they can ask.
+//!
+//! Layer: task. The bodies on the stack of a worker are one, or several when a body waits for a
+//! queued task and runs it on top of itself. What a body asks about its worker is `Current`, in
+//! `pool/`.
+
+use crate::cancel::blocking;
+use crate::clock;
+use crate::clock::current;
+use crate::error::Stopped;
+use crate::id::TaskId;
+use crate::panic;
+use crate::reason::CancelReason;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::counters::LocalCount;
+use crate::task::pool::TaskPool;
+use crate::task::task::TaskRef;
+use std::cell::RefCell;
+use std::mem;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The bodies on the stack of one worker. The worker pushes and pops them. A thread that lists or
+/// cancels the running tasks reads them.
+pub(crate) struct Stack {
+    /// The tag of the worker's pool.
+    pub(crate) owner: u32,
+    /// The index of the worker in its pool.
+    pub(crate) index: usize,
+    pub(crate) pool: Arc<dyn TaskPool>,
+    /// Whether the pool takes part in each attempt: it has a hook around bodies, or is part of a
+    /// simulation.
+    pub(crate) is_special: bool,
+    /// Whether a shutdown of the pool cancels what has not ended.
+    is_cancelling: Arc<AtomicBool>,
+    /// The innermost last.
+    bodies: Mutex<Vec<TaskRef>>,
+    /// Whether the last of the bodies has ended, and stays in the list until another one takes its
+    /// place or the worker finds nothing to do. Written by the worker alone, and cleared with
+    /// `bodies` locked. Other threads may see late that it is set, which does no harm: a body that
+    /// has ended is settled.
+    has_ended: AtomicBool,
+    /// Tasks that the worker has released, and not added to the pool's count yet.
+    pub(crate) done: LocalCount,
+    /// About where the stack of the thread began.
+    top: OnceLock<usize>,
+    /// How large it is, in bytes.
+    size: usize,
+}
+
+impl Stack {
+    pub(crate) fn new(owner: u32, index: usize, pool: Arc<dyn TaskPool>, size: usize) -> Self {
+        Self {
+            owner,
+            index,
+            is_special: pool.is_special(),
+            is_cancelling: pool.cancelling_flag(),
+            pool,
+            // Room for the usual depth, so that no first task allocates.
+            bodies: Mutex::new(Vec::with_capacity(4)),
+            has_ended: AtomicBool::new(false),
+            done: LocalCount::default(),
+            top: OnceLock::new(),
+            size,
+        }
+    }
+
+    /// A body is about to run.
+    pub(crate) fn push(&self, task: TaskRef) {
+        self.forget_ended();
+        self.bodies.lock().push(task);
+    }
+
+    /// The innermost body has returned.
+    pub(crate) fn pop(&self) {
+        self.forget_ended();
+        let task = self.bodies.lock().pop();
+        drop(task);
+    }
+
+    /// A bare body is about to run. It takes the place of one that has ended, if there is one, so
+    /// most tasks take the lock once.
+    ///
+    /// A shutdown first moves the phase and then reads the bodies, under their lock. So either it
+    /// finds the task there and asks it to stop, or this thread sees the new phase.
+    #[inline]
+    pub(crate) fn begin(&self, task: &TaskRef) {
+        let task = task.clone();
+        let mut bodies = self.bodies.lock();
+        let ended = match bodies.last_mut().filter(|_| self.has_ended()) {
+            Some(last) => {
+                // ORDERING: with the lock held, under which other threads read it.
+                self.has_ended.store(false, Ordering::Relaxed);
+                Some(mem::replace(last, task))
+            }
+            None => {
+                bodies.push(task);
+                None
+            }
+        };
+        // Before the next line, which may take it again.
+        drop(bodies);
+        if self.is_cancelling() {
+            self.cancel_top();
+        }
+        drop(ended);
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelling(&self) -> bool {
+        // ORDERING: pairs with the shutdown, which sets it and then takes the lock of the bodies.
+        self.is_cancelling.load(Ordering::SeqCst)
+    }
+
+    /// The bare body has returned.
+    #[inline]
+    pub(crate) fn end(&self) {
+        // One that ran on top of it.
+        self.forget_ended();
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
+    /// Removes a body that has ended.
+    #[inline]
+    pub(crate) fn forget_ended(&self) {
+        if self.has_ended() {
+            self.pop_ended();
+        }
+    }
+
+    #[inline(never)]
+    fn pop_ended(&self) {
+        let mut bodies = self.bodies.lock();
+        let ended = bodies.pop();
+        // ORDERING: with the lock held, as in `begin`.
+        self.has_ended.store(false, Ordering::Relaxed);
+        drop(bodies);
+        drop(ended);
+    }
+
+    #[cold]
+    fn cancel_top(&self) {
+        if let Some(task) = self.top() {
+            task.cancel(CancelReason::Shutdown);
+        }
+    }
+
+    /// The innermost body. Called by the worker itself.
+    pub(crate) fn top(&self) -> Option<TaskRef> {
+        let bodies = self.bodies.lock();
+        let running = bodies.len() - usize::from(self.has_ended());
+        bodies[..running].last().cloned()
+    }
+
+    pub(crate) fn has(&self, task: TaskId) -> bool {
+        self.bodies.lock().iter().any(|body| body.head.id() == task)
+    }
+
+    /// The bodies, the innermost last. Called by another thread, it may have one more that has just
+    /// ended.
+    pub(crate) fn bodies(&self) -> Vec<TaskRef> {
+        let bodies = self.bodies.lock();
+        // ORDERING: with the lock held. The flag was cleared under it, when the last body came or
+        // went, so it is not set for a body that runs.
+        let running = bodies.len() - usize::from(self.has_ended());
+        bodies[..running].to_vec()
+    }
+
+    /// Whether more than half of the thread's stack is in use.
+    pub(crate) fn is_deep(&self) -> bool {
+        let top = self.top.get().copied().unwrap_or_default();
+        top.abs_diff(stack_position()) > self.size / 2
+    }
+}
+
+/// About where the stack is now.
+#[inline(never)]
+fn stack_position() -> usize {
+    let here = 0_u8;
+    std::hint::black_box(&raw const here) as usize
+}
+
+crate::sync::thread_local! {
+    static STACK: RefCell<Option<Arc<Stack>>> = const { RefCell::new(None) };
+}
+
+/// Makes this thread a worker, or an ordinary thread again.
+pub(crate) fn set_stack(stack: Option<Arc<Stack>>) {
+    if let Some(stack) = &stack {
+        stack.top.get_or_init(stack_position);
+    }
+    STACK.with(|mine| *mine.borrow_mut() = stack);
+}
+
+/// The stack of the worker that this thread is.
+pub(crate) fn stack() -> Option<Arc<Stack>> {
+    STACK
+        .try_with(|stack| stack.borrow().clone())
+        .unwrap_or(None)
+}
+
+/// The task whose body runs on this thread.
+pub(crate) fn top_id() -> Option<TaskId> {
+    stack()?.top().map(|task| task.head.id())
+}
+
+/// Whether this thread is a worker of the pool with this tag.
+pub(crate) fn is_worker_of(owner: u32) -> bool {
+    STACK
+        .try_with(|stack| {
+            stack
+                .borrow()
+                .as_ref()
+                .is_some_and(|stack| stack.owner == owner)
+        })
+        .unwrap_or(false)
+}
+
+fn stop_reason() -> Option<CancelReason> {
+    clock::poll();
+    stack()?.top()?.stop_reason()
+}
+
+/// Whether the task that runs here was asked to stop. Outside a task: no.
+///
+/// ```
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let spinning = pool.submit(|| while !millhand::is_cancelled() { std::hint::spin_loop() });
+/// spinning.cancel();
+/// # drop(pool);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn is_cancelled() -> bool {
+    stop_reason().is_some()
+}
+
+/// An error if the task that runs here was asked to stop, for `?`. Outside a task: always `Ok`.
+///
+/// ```
+/// fn work() -> Result<u32, millhand::Stopped> {
+///     for _ in 0..3 {
+///         millhand::check()?;
+///     }
+///     Ok(3)
+/// }
+/// assert_eq!(work(), Ok(3));
+/// ```
+///
+/// # Errors
+/// [`Stopped`], with the reason, when the task was asked to stop.
+pub fn check() -> Result<(), Stopped> {
+    match stop_reason() {
+        Some(reason) => Err(Stopped::new(reason)),
+        None => Ok(()),
+    }
+}
+
+/// Leaves the running body if its task was asked to stop. It unwinds without the message of a
+/// panic, and the task settles by the reason. Outside a task, and before a request, it does
+/// nothing.
+///
+/// For bodies that have no `Result` to return. It needs unwinding: with `panic = "abort"` use
+/// [`check`].
+///
+/// ```
+/// use millhand::{CancelOutcome, TaskError, ThreadPool};
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// let endless = pool.submit(move || loop {
+///     let _ = sender.send(());
+///     millhand::checkpoint();
+/// });
+/// receiver.recv()?;
+/// assert_eq!(endless.cancel(), CancelOutcome::Requested);
+/// assert!(matches!(endless.join(), Err(TaskError::Cancelled(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn checkpoint() {
+    if let Some(reason) = stop_reason() {
+        panic::unwind(reason);
+    }
+}
+
+/// Sleeps for `duration`, or until the task that runs here is asked to stop. The body gives its
+/// run slot up meanwhile, so that other tasks run. Outside a task it sleeps the whole time. In a
+/// task it follows the clock of the task's pool.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// millhand::sleep(Duration::from_millis(1))?;
+/// # Ok::<(), millhand::Stopped>(())
+/// ```
+///
+/// # Errors
+/// [`Stopped`], with the reason, when the task was asked to stop before or while it slept.
+pub fn sleep(duration: Duration) -> Result<(), Stopped> {
+    let token = blocking::token_here().unwrap_or_default();
+    let clock = current::clock();
+    token.wait_by(&clock, clock.deadline(duration));
+    match token.reason() {
+        Some(reason) => Err(Stopped::new(reason)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,359 @@
+//! What few tasks need beside their body: options, progress, a token, callbacks.
+//!
+//! Layer: task. Plain data behind one pointer of the task's head and under the lock of the head. A
+//! task that runs once, as soon as a worker is free, and has no listener has none of it.
+
+use crate::cancel::{CancelGuard, CancelToken};
+use crate::clock::{Clock, later};
+use crate::context_var::Context;
+use crate::error::{InvalidTask, JoinError, TaskError};
+use crate::id::TaskId;
+use crate::limit::{self, GateRequest, QueuePlace};
+use crate::task::after::After;
+use crate::task::pool::TaskPool;
+use crate::task::summary::{OutcomeKind, Summary};
+use crate::task::task::{TaskRef, address};
+use std::any::Any;
+use std::fmt;
+use std::mem;
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// What the submitter asked for about whether, when and how often a task runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskOptions {
+    pub(crate) priority: i32,
+    pub(crate) delay: Option<Duration>,
+    pub(crate) delay_until: Option<Instant>,
+    pub(crate) expires: Option<Duration>,
+    pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) total_timeout: Option<Duration>,
+    /// Sorted by the ids of the gates; no gate is in it twice.
+    pub(crate) gates: Vec<GateRequest>,
+}
+
+impl TaskOptions {
+    /// Whether a pool with this clock can do what is asked for.
+    pub(crate) fn check(&self, clock: &Clock) -> Result<(), InvalidTask> {
+        let is_zero = |limit: Option<Duration>| limit.is_some_and(|limit| limit.is_zero());
+        let exceeds = |limit: Option<Duration>, total: Option<Duration>| match (limit, total) {
+            (Some(limit), Some(total)) => limit > total,
+            _ => false,
+        };
+        let is_foreign =
+            |request: &GateRequest| request.gate.is_timed() && !request.gate.clock().is(clock);
+        let total = self.total_timeout;
+        match () {
+            () if is_zero(self.expires) => Err(InvalidTask::ZeroExpires),
+            () if is_zero(self.attempt_timeout) => Err(InvalidTask::ZeroAttemptTimeout),
+            () if is_zero(total) => Err(InvalidTask::ZeroTotalTimeout),
+            () if self.delay.is_some() && self.delay_until.is_some() => Err(InvalidTask::TwoDelays),
+            () if exceeds(self.attempt_timeout, total) => Err(InvalidTask::AttemptBeyondTotal),
+            () if exceeds(self.expires, total) => Err(InvalidTask::ExpiresBeyondTotal),
+            () if self.gates.iter().any(is_foreign) => Err(InvalidTask::ForeignClock),
+            () => Ok(()),
+        }
+    }
+
+    /// Adds a gate. A gate that is there already is asked for what is given now.
+    pub(crate) fn add_gate(&mut self, request: GateRequest) {
+        let place = self
+            .gates
+            .binary_search_by_key(&request.gate.id(), |request| request.gate.id());
+        match place {
+            Ok(at) => self.gates[at] = request,
+            Err(at) => self.gates.insert(at, request),
+        }
+    }
+
+    /// Where a task with these options begins, and until when, if it is submitted now.
+    pub(crate) fn start(&self, pool: &dyn TaskPool) -> Start {
+        let now = self.is_timed().then(|| pool.now());
+        let due = now.and_then(|now| self.due(now));
+        let starts = due.or(now);
+        let within = |limit: Option<Duration>| starts?.checked_add(limit?);
+        Start {
+            order: match due {
+                None => limit::enter(&self.gates),
+                Some(_) => 0,
+            },
+            position: due.map_or(Position::Queue, |due| Position::Timer { due }),
+            expires: within(self.expires),
+            ends: within(self.total_timeout),
+        }
+    }
+
+    /// Whether a submission must read the clock.
+    fn is_timed(&self) -> bool {
+        self.delay.is_some()
+            || self.delay_until.is_some()
+            || self.expires.is_some()
+            || self.total_timeout.is_some()
+    }
+
+    /// When a task that is submitted now is due, if that is later than now. A delay that the clock
+    /// cannot hold is due centuries from now.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let delayed = self.delay.map(|delay| later(now, delay));
+        delayed.or(self.delay_until).filter(|due| *due > now)
+    }
+}
+
+/// Where a task begins, and until when.
+pub(crate) struct Start {
+    pub(crate) position: Position,
+    pub(crate) order: u64,
+    pub(crate) expires: Option<Instant>,
+    pub(crate) ends: Option<Instant>,
+}
+
+/// Where an unclaimed task is now.
+///
+/// It decides who counts a task that is cancelled. A task cancelled while in the run queue still
+/// has an entry there, and the worker that pops the entry counts the task as done. Anywhere else
+/// there is no entry, so the canceller counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// In the run queue, or a worker has just popped it.
+    Queue,
+    /// In the timer.
+    Timer { due: Instant },
+    /// In the line of a gate.
+    Gate,
+    /// Waiting for the tasks that it continues. Its pool does not count it as pending yet.
+    Predecessors,
+}
+
+/// How far a task with options has come. Such a task may wait elsewhere than in the run queue, and
+/// may run more than once.
+pub(crate) struct Progress {
+    pub(crate) options: Arc<TaskOptions>,
+    pub(crate) pool: Arc<dyn TaskPool>,
+    /// Its place in the order of all tasks with options, drawn when it is due.
+    pub(crate) order: u64,
+    pub(crate) position: Position,
+    /// The tasks that it continues, until all of them have settled.
+    pub(crate) after: Option<Box<After>>,
+    /// The attempts that have begun.
+    pub(crate) attempts: u32,
+    /// When the first attempt began.
+    pub(crate) begun: Option<Instant>,
+    /// When the present attempt must end.
+    pub(crate) attempt_ends: Option<Instant>,
+    /// Until when the first attempt must begin.
+    pub(crate) expires: Option<Instant>,
+    /// When the whole task must end.
+    pub(crate) ends: Option<Instant>,
+    /// Whether the present attempt has exceeded its time limit.
+    pub(crate) late: bool,
+    /// The token of the present attempt, if it was asked for: a child of the task's own.
+    pub(crate) attempt_token: Option<CancelToken>,
+}
+
+impl Progress {
+    pub(crate) fn new(options: &Arc<TaskOptions>, pool: Arc<dyn TaskPool>, start: Start) -> Self {
+        Self {
+            options: options.clone(),
+            pool,
+            order: start.order,
+            position: start.position,
+            after: None,
+            attempts: 0,
+            begun: None,
+            attempt_ends: None,
+            expires: start.expires,
+            ends: start.ends,
+            late: false,
+            attempt_token: None,
+        }
+    }
+
+    /// For a task that starts once the tasks that it continues have settled.
+    pub(crate) fn after(options: &Arc<TaskOptions>, pool: Arc<dyn TaskPool>, after: After) -> Self {
+        let start = Start {
+            position: Position::Predecessors,
+            order: 0,
+            expires: None,
+            ends: None,
+        };
+        let mut progress = Self::new(options, pool, start);
+        progress.after = Some(Box::new(after));
+        progress
+    }
+}
+
+/// What few tasks need, behind one pointer.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) name: Option<Arc<str>>,
+    /// The worker that alone may run it.
+    pub(crate) pinned: Option<usize>,
+    /// The context variables of the place where it was submitted. Gone when it has settled.
+    pub(crate) context: Context,
+    /// Released when the task leaves the queue.
+    pub(crate) place: Option<QueuePlace>,
+    pub(crate) token: Option<CancelToken>,
+    /// When it was first claimed.
+    pub(crate) started: Option<Instant>,
+    pub(crate) progress: Option<Progress>,
+    /// Why there is no value, if the codes in the head cannot express it.
+    pub(crate) error: Option<TaskError>,
+    /// What to do at settling. Taken out then.
+    pub(crate) on_settled: OnSettled,
+}
+
+/// What to do once a task has settled, outside of its lock.
+#[derive(Default)]
+pub(crate) struct OnSettled {
+    pub(crate) watchers: Vec<Watcher>,
+    pub(crate) callbacks: Vec<(u64, Callback)>,
+    /// Wakes an executor that polls the handle. It is the executor's code.
+    pub(crate) waker: Option<Waker>,
+    /// Cancels the task when its token is cancelled. Dropped with the rest: a settled task cannot
+    /// be cancelled.
+    pub(crate) hook: Option<CancelGuard>,
+    /// Values of the user's, to be dropped.
+    pub(crate) context: Context,
+    pub(crate) member: Option<Member>,
+}
+
+impl Extras {
+    /// For a task that is submitted on this thread, now.
+    pub(crate) fn new(name: Option<Arc<str>>, place: Option<QueuePlace>) -> Box<Self> {
+        Box::new(Self {
+            name,
+            place,
+            context: Context::capture(),
+            ..Self::default()
+        })
+    }
+
+    /// What to do at settling, taken out.
+    pub(crate) fn take_on_settled(&mut self) -> OnSettled {
+        let mut on_settled = mem::take(&mut self.on_settled);
+        on_settled.context = mem::take(&mut self.context);
+        on_settled
+    }
+
+    /// Registers a callback, under a key that removes it again.
+    pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
+        let callbacks = &mut self.on_settled.callbacks;
+        let key = callbacks.last().map_or(0, |(key, _)| key + 1);
+        callbacks.push((key, callback));
+        key
+    }
+
+    pub(crate) fn remove_callback(&mut self, key: u64) -> Option<Callback> {
+        let callbacks = &mut self.on_settled.callbacks;
+        let at = callbacks.iter().position(|(k, _)| *k == key)?;
+        Some(callbacks.remove(at).1)
+    }
+}
+
+pub(crate) type Callback = Box<dyn FnOnce(&Summary) + Send>;
+
+/// A callback that runs with the context variables of this place.
+pub(crate) fn callback(f: impl FnOnce(&Summary) + Send + 'static) -> Callback {
+    in_context(Box::new(f))
+}
+
+fn in_context(f: Callback) -> Callback {
+    let context = Context::capture();
+    if context.is_empty() {
+        return f;
+    }
+    Box::new(move |summary| context.run(|| f(summary)))
+}
+
+/// Notified once when a task has settled: a set of handles that is waited for, a scope, a pipeline.
+/// It is the library's own, so it is notified before the user's callbacks run.
+pub(crate) trait Watch: Send + Sync {
+    /// The task with this number, as the watcher counts them, has settled.
+    fn settled(self: Arc<Self>, index: usize, kind: OutcomeKind);
+
+    /// Whether `settled` does no more than note it, so that the timer thread may call it.
+    fn is_light(&self) -> bool {
+        false
+    }
+
+    /// A member of this group failed, and no handle will take the failure.
+    fn unread(&self, _index: usize, _task: TaskLabel, _failure: Unread) {}
+
+    /// The token of this group, above those of its members.
+    fn token(&self) -> Option<&CancelToken> {
+        None
+    }
+
+    /// A member of this group is released: its body has returned, everything in it is dropped, and
+    /// its callbacks have run.
+    fn released(&self) {}
+}
+
+/// A watcher of one task.
+pub(crate) enum Watcher {
+    /// A task that continues the watched one.
+    Task(TaskRef),
+    /// A set, and the number of the watched task in it.
+    Set(Arc<dyn Watch>, usize),
+}
+
+impl Watcher {
+    /// What distinguishes one watcher from another.
+    pub(crate) fn address(&self) -> usize {
+        match self {
+            Self::Task(task) => address(task),
+            Self::Set(set, _) => Arc::as_ptr(set).cast::<()>().addr(),
+        }
+    }
+
+    pub(crate) fn is_light(&self) -> bool {
+        match self {
+            Self::Task(_) => false,
+            Self::Set(set, _) => set.is_light(),
+        }
+    }
+
+    pub(crate) fn settled(self, kind: OutcomeKind) {
+        match self {
+            Self::Task(task) => task.predecessor_settled(),
+            Self::Set(set, index) => set.settled(index, kind),
+        }
+    }
+}
+
+/// Membership of a group, a scope. Dropped when the task is released, last of all.
+pub(crate) struct Member {
+    pub(crate) group: Arc<dyn Watch>,
+    /// Counted from 0 in order of submission.
+    pub(crate) index: usize,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.group.released();
+    }
+}
+
+/// A failure that no handle will take: the body's own error without its type, or why there is no
+/// outcome.
+pub(crate) type Unread = JoinError<Box<dyn Any + Send>>;
+
+/// How texts name a task.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskLabel {
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) site: &'static Location<'static>,
+}
+
+impl fmt::Display for TaskLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        write!(f, " (submitted at {})", self.site)
+    }
+}

@@ -1,0 +1,329 @@
+//! What follows when a task settles, and what its handles do with the outcome.
+//!
+//! Layer: task.
+
+use crate::cancel::CancelToken;
+use crate::context_var::{self, Context};
+use crate::error::{JoinError, TaskError};
+use crate::panic;
+use crate::process;
+use crate::reason::CancelReason;
+use crate::sync::atomic::Ordering;
+use crate::task::body::{BoxedError, Part};
+use crate::task::head::{DETACHED, SETTLED, TAKEN};
+use crate::task::options::{Callback, Member, OnSettled, TaskLabel, Unread, Watcher};
+use crate::task::summary::{OutcomeKind, Summary};
+use crate::task::task::{GroupRef, Task};
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+impl Task {
+    // After settling.
+
+    /// Does what settling leaves to do: notifies watchers and the group, and runs the callbacks.
+    ///
+    /// `drops`: the last handle is gone, and this thread must drop the outcome.
+    pub(crate) fn after_settle(&self, kind: OutcomeKind, on_settled: OnSettled, drops: bool) {
+        let OnSettled {
+            watchers,
+            callbacks,
+            waker,
+            hook,
+            context,
+            member,
+        } = on_settled;
+        drop(hook);
+        if let Some(waker) = waker {
+            panic::shield("a waker", || waker.wake());
+        }
+        context.discard();
+        if let Some(Member { group, index }) = member.as_ref() {
+            group.clone().settled(*index, kind);
+        }
+        if drops {
+            let group = member.as_ref().map(|member| (&*member.group, member.index));
+            self.drop_outcome(kind, group);
+        }
+        // Before the callbacks: a slow one delays no thread that waits for this task, and no task
+        // that continues it.
+        for watcher in watchers {
+            watcher.settled(kind);
+        }
+        self.run_callbacks(kind, callbacks);
+        // Now the task is released.
+        drop(member);
+    }
+
+    fn run_callbacks(&self, kind: OutcomeKind, callbacks: Vec<(u64, Callback)>) {
+        if callbacks.is_empty() {
+            return;
+        }
+        let started = self.head.peek(|extras| extras.started);
+        let summary = self.summary(kind, started.flatten());
+        // Each brings the context variables of the place where it was registered.
+        let _outside = context_var::enter(Context::default());
+        for (_, callback) in callbacks {
+            panic::shield("an on_finish callback", || callback(&summary));
+        }
+    }
+
+    pub(crate) fn summary(&self, kind: OutcomeKind, started: Option<Instant>) -> Summary {
+        Summary {
+            id: self.head.id(),
+            name: self.head.name(),
+            outcome: kind,
+            ran_for: started.map(|at| {
+                let now = process::clock_of(self.head.owner).now();
+                now.saturating_duration_since(at)
+            }),
+        }
+    }
+
+    /// Drops an outcome that no handle will take; a failure among them is reported.
+    pub(crate) fn drop_outcome(&self, kind: OutcomeKind, group: Option<GroupRef<'_>>) {
+        match (self.take_error(kind), group) {
+            (None, None) => {
+                if kind == OutcomeKind::Failed {
+                    failed_unread(&self.head.label());
+                }
+            }
+            (None, Some(group)) => {
+                if let Some(error) = self.take_boxed_error() {
+                    self.report(group, JoinError::Failed(error));
+                }
+            }
+            (Some(error), Some(group)) => self.report(group, JoinError::Task(error)),
+            (Some(TaskError::Panicked(panic)), None) => {
+                panic.unread();
+                panic::discard(panic);
+            }
+            (Some(error), None) => panic::discard(error),
+        }
+        // Other kinds have no value, and another thread may still have the closure.
+        if matches!(kind, OutcomeKind::Completed | OutcomeKind::Failed) {
+            let left = self.body.take(Part::Value, None);
+            left.into_iter().for_each(panic::discard);
+        }
+    }
+
+    /// The error that the body of a group has returned.
+    pub(crate) fn take_boxed_error(&self) -> Option<BoxedError> {
+        let mut error: Option<BoxedError> = None;
+        self.body.take(Part::Value, Some(&mut error));
+        error
+    }
+
+    fn report(&self, (group, index): GroupRef<'_>, failure: Unread) {
+        group.unread(index, self.head.label(), failure);
+    }
+
+    /// Why there is no value.
+    fn take_error(&self, kind: OutcomeKind) -> Option<TaskError> {
+        let stored = || self.head.peek(|extras| extras.error.take()).flatten();
+        match kind {
+            OutcomeKind::Completed | OutcomeKind::Failed => None,
+            OutcomeKind::Expired => Some(TaskError::Expired),
+            OutcomeKind::TimedOut => Some(TaskError::TimedOut),
+            OutcomeKind::Cancelled => {
+                let why = CancelReason::from_code(self.head.why.load(Ordering::Relaxed));
+                Some(TaskError::Cancelled(why.unwrap_or(CancelReason::User)))
+            }
+            OutcomeKind::Panicked | OutcomeKind::Rejected => stored(),
+        }
+    }
+
+    // The handle's side.
+
+    /// Moves the value of a settled task into `into`, an `Option` of its type.
+    #[inline]
+    pub(crate) fn take(&self, into: &mut dyn Any) -> Result<(), TaskError> {
+        let kind = self.head.kind();
+        if !matches!(kind, OutcomeKind::Completed | OutcomeKind::Failed) {
+            if let Some(error) = self.take_error(kind) {
+                return Err(error);
+            }
+        }
+        self.body.take(Part::Value, Some(into));
+        Ok(())
+    }
+
+    /// The same for a handle that is not consumed. From now on its outcome is gone.
+    pub(crate) fn take_and_stay(&self, into: &mut dyn Any) -> Result<(), TaskError> {
+        self.head.set(TAKEN);
+        self.take(into)
+    }
+
+    /// What became of a settled task whose value is elsewhere, or why there is no value.
+    pub(crate) fn take_kind(&self) -> Result<OutcomeKind, TaskError> {
+        let kind = self.head.kind();
+        self.take_error(kind).map_or(Ok(kind), Err)
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.head.flags() & TAKEN != 0
+    }
+
+    /// Whether the task has settled; if not, the waker is called when it does.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<()> {
+        // A waker is the executor's code: it is cloned before the lock is taken, dropped after it.
+        let fresh = waker.clone();
+        let stale = self.head.listen(|extras, settled| match settled {
+            true => Err(()),
+            false => Ok(extras.on_settled.waker.replace(fresh)),
+        });
+        match stale {
+            Ok(stale) => {
+                drop(stale);
+                Poll::Pending
+            }
+            Err(()) => Poll::Ready(()),
+        }
+    }
+
+    /// The last handle is gone.
+    pub(crate) fn detach(&self, group: Option<GroupRef<'_>>) {
+        let before = self.head.set(DETACHED);
+        if before & SETTLED != 0 && before & TAKEN == 0 {
+            self.drop_outcome(self.head.kind(), group);
+        }
+    }
+
+    // Listeners.
+
+    /// Registers a callback and returns its key. A finished task returns it with the summary.
+    pub(crate) fn on_finish(&self, callback: Callback) -> Result<u64, (Callback, Summary)> {
+        let refused = self.head.listen(|extras, settled| {
+            if settled {
+                Err(callback)
+            } else {
+                Ok(extras.add_callback(callback))
+            }
+        });
+        refused.map_err(|callback| (callback, self.summary(self.head.kind(), None)))
+    }
+
+    /// Registers a watcher. A finished task returns it.
+    pub(crate) fn watch(&self, watcher: Watcher) -> Result<(), Watcher> {
+        self.head.listen(|extras, settled| {
+            if settled {
+                return Err(watcher);
+            }
+            extras.on_settled.watchers.push(watcher);
+            Ok(())
+        })
+    }
+
+    /// Removes the watcher with this address, as often as it is there.
+    pub(crate) fn unwatch(&self, address: usize) {
+        let gone = self.head.peek(|extras| {
+            let watchers = &mut extras.on_settled.watchers;
+            let all = std::mem::take(watchers).into_iter();
+            let (gone, others): (Vec<_>, _) = all.partition(|w| w.address() == address);
+            *watchers = others;
+            gone
+        });
+        drop(gone);
+    }
+
+    // Its token.
+
+    /// Makes `token` the task's own: cancelling it cancels the task, queued or running.
+    pub(crate) fn obey(self: &Arc<Self>, token: CancelToken) {
+        let weak = Arc::downgrade(self);
+        let hook = token.on_cancel(move |reason| {
+            if let Some(task) = weak.upgrade() {
+                task.cancel(reason);
+            }
+        });
+        // A task that has settled in between keeps no hook.
+        let unwanted = self.head.listen(|extras, settled| {
+            extras.token = Some(token);
+            if settled {
+                Some(hook)
+            } else {
+                extras.on_settled.hook.replace(hook)
+            }
+        });
+        drop(unwanted);
+    }
+
+    /// Its token; made at first use.
+    pub(crate) fn token(self: &Arc<Self>) -> CancelToken {
+        let existing = self.head.peek(|extras| {
+            let member = extras.on_settled.member.as_ref();
+            (
+                extras.token.clone(),
+                member.map(|member| member.group.clone()),
+            )
+        });
+        let (existing, group) = existing.unwrap_or_default();
+        if let Some(token) = existing {
+            return token;
+        }
+        let fresh = match group.as_ref().and_then(|group| group.token()) {
+            Some(token) => token.child(),
+            None => CancelToken::with_clock(&process::clock_of(self.head.owner)),
+        };
+        let (token, made) = self.head.listen(|extras, _| match &extras.token {
+            Some(token) => (token.clone(), false),
+            None => (extras.token.insert(fresh).clone(), true),
+        });
+        if made {
+            // A request to stop that came before is passed on to the token. A later one finds it.
+            if let Some(reason) = self.head.stop_reason() {
+                token.cancel(reason);
+            }
+            self.obey(token.clone());
+        }
+        token
+    }
+
+    /// The token of the present attempt. Without a time limit for attempts it is the task's own.
+    pub(crate) fn attempt_token(self: &Arc<Self>) -> CancelToken {
+        let whole = self.token();
+        let is_limited = self
+            .head
+            .progress(|progress, running| running && progress.options.attempt_timeout.is_some());
+        if is_limited != Some(true) {
+            return whole;
+        }
+        let fresh = whole.child();
+        let token = self.head.progress(|progress, _| {
+            let token = progress.attempt_token.get_or_insert(fresh).clone();
+            (token, progress.late)
+        });
+        let Some((token, late)) = token else {
+            return whole;
+        };
+        if late {
+            token.cancel(CancelReason::Deadline);
+        }
+        token
+    }
+
+    /// Why the running body should stop.
+    pub(crate) fn stop_reason(&self) -> Option<CancelReason> {
+        if let Some(reason) = self.head.stop_reason() {
+            return Some(reason);
+        }
+        // Neither a late attempt nor a deadline of the token sets the code in the head.
+        let (late, token) = self.head.peek(|extras| {
+            let late = extras
+                .progress
+                .as_ref()
+                .is_some_and(|progress| progress.late);
+            (late, extras.token.clone())
+        })?;
+        if late {
+            return Some(CancelReason::Deadline);
+        }
+        token?.reason()
+    }
+}
+
+#[cold]
+pub(crate) fn failed_unread(task: &TaskLabel) {
+    log::warn!("{task} failed, and no handle is left to take the error");
+}

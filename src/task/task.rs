@@ -1,0 +1,435 @@
+//! A task: its state, its head and its body, in one allocation.
+//!
+//! Layer: task. Everything here is compiled once: the closure is the unsized tail, reached through
+//! the three functions of [`Body`]. `head` has the states and the races between them, `run` how a
+//! task runs, `outcome` what follows when it settles, `wait` how threads wait for it, `timed` what
+//! the timer does with it, and `after` how it continues other tasks.
+
+use crate::cancel::CancelToken;
+use crate::context_var::Context;
+use crate::error::TaskError;
+use crate::limit;
+use crate::panic;
+use crate::process;
+use crate::reason::CancelReason;
+use crate::sync::atomic::Ordering;
+use crate::task::after::After;
+use crate::task::body::{Body, Left, Part};
+use crate::task::head::{CLAIMED, DETACHED, Head, LISTENED, Locked, PLANNED, SETTLED, UNRUN};
+use crate::task::options::{OnSettled, Position, Progress, TaskOptions, Watch};
+use crate::task::pool::TaskPool;
+use crate::task::summary::OutcomeKind;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// A task. With a closure of 24 bytes it takes 104 at most, with the counts of the `Arc`.
+pub(crate) struct Task<B: ?Sized = dyn Body> {
+    pub(crate) head: Head,
+    pub(crate) body: B,
+}
+
+pub(crate) type TaskRef = Arc<Task>;
+pub(crate) type TaskWeak = Weak<Task>;
+
+/// What an attempt starts with, out of the extras.
+#[derive(Default)]
+pub(crate) struct Started {
+    pub(crate) token: Option<CancelToken>,
+    pub(crate) context: Context,
+}
+
+/// A group, and the number of the task in it.
+pub(crate) type GroupRef<'a> = (&'a (dyn Watch + 'static), usize);
+
+/// What is left to do for a task that was settled before it ran, or between two attempts.
+#[must_use]
+pub(crate) struct Unrun {
+    pub(crate) kind: OutcomeKind,
+    pub(crate) on_settled: OnSettled,
+    /// Whether the last handle is gone, so that no handle will take the outcome.
+    pub(crate) drops: bool,
+    /// To be cancelled, if the task has one.
+    pub(crate) token: Option<CancelToken>,
+    pub(crate) after: Option<Box<After>>,
+    /// Its progress, where the task has one.
+    pub(crate) planned: Option<Planned>,
+}
+
+/// The part of the progress that is needed to clean up after a task with options.
+pub(crate) struct Planned {
+    pub(crate) options: Arc<TaskOptions>,
+    pub(crate) pool: Arc<dyn TaskPool>,
+    pub(crate) order: u64,
+    pub(crate) attempts: u32,
+    pub(crate) position: Position,
+}
+
+/// What a cancel did.
+///
+/// ```
+/// use millhand::CancelOutcome;
+///
+/// let (_promise, handle) = millhand::promise::<u32>();
+/// assert_eq!(handle.cancel(), CancelOutcome::Settled);
+/// assert_eq!(handle.cancel(), CancelOutcome::AlreadyFinished);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CancelOutcome {
+    /// The task was not running. It is settled as cancelled, and the calling thread has dropped its
+    /// closure.
+    Settled,
+    /// The task is running. Its token is set, and its body decides what to do.
+    Requested,
+    /// The task had finished.
+    AlreadyFinished,
+}
+
+/// Where a task is.
+///
+/// ```
+/// use millhand::TaskState;
+///
+/// let (promise, handle) = millhand::promise();
+/// assert_eq!(handle.state(), TaskState::Queued);
+/// promise.complete(1).unwrap();
+/// assert_eq!(handle.state(), TaskState::Finished);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// It was submitted with a delay, and is not due yet.
+    Delayed {
+        /// When it joins the queue, by the pool's clock.
+        due: Instant,
+    },
+    /// It waits for a worker; a promise, to be kept.
+    Queued,
+    /// It waits in the line of a gate.
+    Gated,
+    /// It waits for the tasks that it continues.
+    Waiting,
+    /// Its body runs.
+    Running,
+    /// An attempt has failed, and it waits for the next one.
+    Retrying {
+        /// The number of the next attempt: 2 after the first has failed.
+        attempt: u32,
+        /// When it joins the queue, by the pool's clock.
+        due: Instant,
+    },
+    /// Its outcome is there, or was there and has been taken. Its body may still run, when its
+    /// [`total_timeout`](crate::TaskBuilder::total_timeout) has passed.
+    Finished,
+}
+
+/// What distinguishes one task from another.
+pub(crate) fn address(task: &TaskRef) -> usize {
+    Arc::as_ptr(task).cast::<()>().addr()
+}
+
+impl Task {
+    pub(crate) fn new(head: Head, body: impl Body + 'static) -> TaskRef {
+        Arc::new(Task { head, body })
+    }
+
+    pub(crate) fn state(&self) -> TaskState {
+        let head = &self.head;
+        let flags = head.flags();
+        match () {
+            () if flags & SETTLED != 0 => return TaskState::Finished,
+            () if flags & (CLAIMED | UNRUN) == CLAIMED => return TaskState::Running,
+            // Or a canceller is about to settle it. Until then there is no outcome to be taken.
+            () if flags & PLANNED == 0 => return TaskState::Queued,
+            () => {}
+        }
+        let state = head.progress(|progress, running| match progress.position {
+            _ if running => TaskState::Running,
+            Position::Queue => TaskState::Queued,
+            Position::Gate => TaskState::Gated,
+            Position::Predecessors => TaskState::Waiting,
+            Position::Timer { due } if progress.attempts == 0 => TaskState::Delayed { due },
+            Position::Timer { due } => TaskState::Retrying {
+                attempt: progress.attempts + 1,
+                due,
+            },
+        });
+        match state {
+            Some(state) if !head.is_settled() => state,
+            _ => TaskState::Finished,
+        }
+    }
+
+    // Claiming.
+
+    /// Claims the task for a worker that is about to run it. From here on this worker alone settles
+    /// it, unless the time of the task ends before. `None` if another thread has claimed it.
+    pub(crate) fn claim(&self) -> Option<Started> {
+        if self.head.flags.load(Ordering::Relaxed) & LISTENED == 0 {
+            return self.head.try_claim(0).then(Started::default);
+        }
+        self.claim_with(&mut |_, _| ())
+    }
+
+    /// The same for a task with extras. `begin` notes the attempt in its progress.
+    #[cold]
+    pub(crate) fn claim_with(
+        &self,
+        begin: &mut dyn FnMut(&mut Progress, Instant),
+    ) -> Option<Started> {
+        let mut extras = self.head.extras.lock();
+        if !self.head.try_claim(0) {
+            return None;
+        }
+        let Some(some) = extras.as_deref_mut() else {
+            return Some(Started::default());
+        };
+        let now = process::clock_of(self.head.owner).now();
+        some.started.get_or_insert(now);
+        let mut stale = None;
+        if let Some(progress) = &mut some.progress {
+            progress.attempts += 1;
+            progress.late = false;
+            begin(progress, now);
+            stale = progress.attempt_token.take();
+        }
+        let place = some.place.take();
+        let started = Started {
+            token: some.token.clone(),
+            context: some.context.clone(),
+        };
+        drop(extras);
+        drop((place, stale));
+        Some(started)
+    }
+
+    /// Claims a promise, which is settled by hand.
+    pub(crate) fn claim_by_hand(&self) -> bool {
+        self.head.try_claim(0)
+    }
+
+    /// Makes a failed task wait again, for another attempt, and returns the result of the failed
+    /// one. `Err` if there will be no other attempt: the task was asked to stop, or has settled.
+    pub(crate) fn put_back(&self, to: Position) -> Result<Option<Left>, ()> {
+        let mut extras = self.head.extras.lock();
+        let stopped = self.head.stop.load(Ordering::Relaxed) != 0 || self.head.is_settled();
+        let progress = extras.as_mut().and_then(|extras| extras.progress.as_mut());
+        let Some(progress) = progress.filter(|_| !stopped) else {
+            return Err(());
+        };
+        progress.position = to;
+        // Before another thread can claim the task: the next attempt leaves a result of its own.
+        let failed = self.body.take(Part::Value, None);
+        // ORDERING: pairs with `try_claim`: the next claimer sees what this attempt has left.
+        self.head.flags.fetch_and(!CLAIMED, Ordering::AcqRel);
+        Ok(failed)
+    }
+
+    // Settling.
+
+    /// Settles what the caller has claimed. Returns what is left to do, and whether the last
+    /// handle is gone; or the error, if the task's time had ended before.
+    pub(crate) fn settle(
+        &self,
+        kind: OutcomeKind,
+        error: Option<TaskError>,
+    ) -> Result<(OnSettled, bool), Option<TaskError>> {
+        let head = &self.head;
+        if head.is_planned() || error.is_some() {
+            return self.settle_locked(kind, error);
+        }
+        head.kind.store(kind as u8, Ordering::Relaxed);
+        let before = head.set(SETTLED);
+        let mut on_settled = OnSettled::default();
+        if before & LISTENED != 0 {
+            on_settled = self.notify();
+        }
+        Ok((on_settled, before & DETACHED != 0))
+    }
+
+    /// What is left after `finish_bare`.
+    #[cold]
+    pub(crate) fn after_finish(&self, before: u8, has_value: bool) {
+        let mut on_settled = OnSettled::default();
+        if before & LISTENED != 0 {
+            on_settled = self.notify();
+        }
+        let drops = has_value && before & DETACHED != 0;
+        self.after_settle(OutcomeKind::Completed, on_settled, drops);
+    }
+
+    /// Wakes the threads that wait. Takes the lock first: each waiter either has not read the flags
+    /// yet, or waits.
+    #[cold]
+    fn notify(&self) -> OnSettled {
+        let mut extras = self.head.extras.lock();
+        let on_settled = extras.as_mut().map(|extras| extras.take_on_settled());
+        drop(extras);
+        self.head.extras.notify_all();
+        on_settled.unwrap_or_default()
+    }
+
+    #[cold]
+    fn settle_locked(
+        &self,
+        kind: OutcomeKind,
+        error: Option<TaskError>,
+    ) -> Result<(OnSettled, bool), Option<TaskError>> {
+        let extras = self.head.extras.lock();
+        if self.head.is_settled() {
+            drop(extras);
+            return Err(error);
+        }
+        Ok(self.finish(extras, kind, error))
+    }
+
+    pub(super) fn finish(
+        &self,
+        mut extras: Locked<'_>,
+        kind: OutcomeKind,
+        error: Option<TaskError>,
+    ) -> (OnSettled, bool) {
+        let head = &self.head;
+        match error {
+            Some(TaskError::Cancelled(reason)) => head.why.store(reason as u8, Ordering::Relaxed),
+            None | Some(TaskError::Expired | TaskError::TimedOut) => {}
+            Some(other) => extras.get_or_insert_default().error = Some(other),
+        }
+        head.kind.store(kind as u8, Ordering::Relaxed);
+        let before = head.set(SETTLED);
+        let on_settled = extras.as_mut().map(|extras| extras.take_on_settled());
+        drop(extras);
+        head.extras.notify_all();
+        (on_settled.unwrap_or_default(), before & DETACHED != 0)
+    }
+
+    /// Settles an unclaimed task with `error`. `None` if it is claimed.
+    pub(super) fn settle_unrun<'a>(
+        &self,
+        mut extras: Locked<'a>,
+        error: TaskError,
+    ) -> Result<Unrun, Locked<'a>> {
+        if !self.head.try_claim(UNRUN) {
+            return Err(extras);
+        }
+        // A token that is made from here on reads it.
+        match &error {
+            TaskError::Cancelled(reason) => self.head.ask_to_stop(&extras, *reason),
+            TaskError::Expired | TaskError::TimedOut => {
+                self.head.ask_to_stop(&extras, CancelReason::Deadline);
+            }
+            _ => {}
+        }
+        let (mut place, mut token, mut planned, mut after) = (None, None, None, None);
+        if let Some(extras) = extras.as_deref_mut() {
+            place = extras.place.take();
+            token = extras.token.clone();
+            if let Some(progress) = &mut extras.progress {
+                after = progress.after.take();
+                planned = Some(Planned {
+                    options: progress.options.clone(),
+                    pool: progress.pool.clone(),
+                    order: progress.order,
+                    attempts: progress.attempts,
+                    position: progress.position,
+                });
+            }
+        }
+        // Before any waiter wakes: a thread that finds the task settled finds its place free.
+        // No thread that holds the lock of the places wants this one.
+        drop(place);
+        let kind = OutcomeKind::of_error(&error);
+        let (on_settled, drops) = self.finish(extras, kind, Some(error));
+        Ok(Unrun {
+            kind,
+            on_settled,
+            drops,
+            token,
+            after,
+            planned,
+        })
+    }
+
+    /// Settles a task that the pool did not take, and drops its closure.
+    pub(crate) fn refuse(&self, error: TaskError) {
+        let extras = self.head.extras.lock();
+        if let Ok(unrun) = self.settle_unrun(extras, error) {
+            self.drop_unrun(unrun.after, CancelReason::User);
+            self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
+        }
+    }
+
+    // Cancelling.
+
+    pub(crate) fn cancel(&self, reason: CancelReason) -> CancelOutcome {
+        let extras = self.head.extras.lock();
+        let unrun = match self.settle_unrun(extras, TaskError::stopped(reason)) {
+            Ok(unrun) => unrun,
+            Err(extras) => {
+                if self.head.is_settled() {
+                    drop(extras);
+                    return CancelOutcome::AlreadyFinished;
+                }
+                self.head.ask_to_stop(&extras, reason);
+                let token = extras.as_ref().and_then(|extras| extras.token.clone());
+                drop(extras);
+                if let Some(token) = token {
+                    token.cancel(reason);
+                }
+                return CancelOutcome::Requested;
+            }
+        };
+        let uncounted = self.unlink(&unrun);
+        if let Some(token) = &unrun.token {
+            token.cancel(reason);
+        }
+        self.drop_unrun(unrun.after, reason);
+        self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
+        if let Some(pool) = uncounted {
+            pool.count_unqueued(unrun.kind);
+        }
+        CancelOutcome::Settled
+    }
+
+    /// Drops the closure of a task that will not run, and cancels what only this task continues.
+    fn drop_unrun(&self, after: Option<Box<After>>, reason: CancelReason) {
+        let left = self.body.take(Part::All, None);
+        match after {
+            None => left.into_iter().for_each(panic::discard_deferred),
+            Some(after) => after.abandon(self, left, reason),
+        }
+    }
+
+    /// Cleans up after a task that was settled before it ran: leaves its gates, and marks its
+    /// timer entries dead. Returns the pool if the caller must count the task, that is, if no
+    /// queue entry is left that a worker will pop.
+    pub(crate) fn unlink(&self, unrun: &Unrun) -> Option<Arc<dyn TaskPool>> {
+        let planned = unrun.planned.as_ref()?;
+        let pool = planned.pool.clone();
+        let options = &planned.options;
+        match planned.position {
+            Position::Predecessors => {
+                pool.settled_before_predecessors(self.head.id());
+                return Some(pool);
+            }
+            Position::Queue | Position::Timer { .. } | Position::Gate => {}
+        }
+        let is_delayed = matches!(planned.position, Position::Timer { .. });
+        let entries = usize::from(is_delayed)
+            + usize::from(options.expires.is_some() && planned.attempts == 0)
+            + usize::from(options.total_timeout.is_some());
+        if entries > 0 {
+            pool.stale(entries);
+        }
+        if !options.gates.is_empty() {
+            limit::withdraw(&options.gates, planned.order);
+        }
+        if planned.position == Position::Gate {
+            pool.unparked(planned.order);
+        }
+        (planned.position != Position::Queue).then_some(pool)
+    }
+}
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/task.rs"]
+mod models;

@@ -1,0 +1,113 @@
+//! Waiting for a task: on any thread, and on a worker of its own pool.
+//!
+//! Layer: task.
+
+use crate::cancel::blocking;
+use crate::clock;
+use crate::error::TaskError;
+use crate::process;
+use crate::task::current;
+use crate::task::deadlock;
+use crate::task::head::Head;
+use crate::task::run::Run;
+use crate::task::task::{Task, TaskRef, TaskState};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// When a wait for `timeout` ends. A wait for a task uses the clock of its pool, a wait for a
+/// promise that of this thread. `None` if the clock cannot hold it: then it is for ever.
+pub(crate) fn deadline(task: &TaskRef, timeout: Duration) -> Option<Instant> {
+    process::clock_of(task.head.owner).deadline(timeout)
+}
+
+/// Waits for a task, or runs it here if it is queued in the pool of this worker. Returns whether
+/// it is settled.
+pub(crate) fn wait_for(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
+    clock::pause();
+    if task.head.is_settled() {
+        return Ok(true);
+    }
+    wait_on(task, deadline)
+}
+
+/// The same for a task that was not settled just before.
+#[inline(never)]
+pub(crate) fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
+    // A timed wait runs no task, which might take longer than the wait may.
+    if deadline.is_none() && task.state() == TaskState::Queued && run_here(task) {
+        return Ok(true);
+    }
+    task.wait(deadline)
+}
+
+/// Runs a queued task on the stack of the body that is about to wait for it, if this worker may.
+/// Returns whether it did.
+pub(crate) fn run_here(task: &TaskRef) -> bool {
+    let Some(stack) = current::stack() else {
+        return false;
+    };
+    if stack.owner != task.head.owner || task.head.is_planned() || !blocking::has_slot() {
+        return false;
+    }
+    let allowed = match task.pinned() {
+        // Only this thread can run it, and this thread is about to wait for it.
+        Some(index) => index == stack.index,
+        None => !stack.is_deep(),
+    };
+    if !allowed || stack.is_cancelling() {
+        return false;
+    }
+    // Its entry is still in the queue. The worker that pops it finds the task claimed.
+    let ran = task.run(&stack) == Run::Done;
+    if ran {
+        stack.done.add();
+    }
+    ran
+}
+
+impl Task {
+    /// Waits until settled or until `deadline`; returns which. Spins first, then gives the run
+    /// slot of this thread up and parks.
+    pub(crate) fn wait(self: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
+        let head = &self.head;
+        let clock = process::clock_of(head.owner);
+        if clock.spin(|| head.is_settled()) {
+            return Ok(true);
+        }
+        if process::is_foreign(head.owner) {
+            return Err(TaskError::Forked);
+        }
+        let stack = current::stack();
+        // A wait for a task that has a time limit ends with that limit.
+        let for_ever = deadline.is_none() && !self.is_limited();
+        let target = stack.as_ref().filter(|_| for_ever);
+        let blocks = || {
+            let edges = target
+                .map(|stack| deadlock::enter(stack, self))
+                .transpose()?;
+            let of_this_pool = target.is_some_and(|stack| stack.owner == head.owner);
+            // Dropped in this order.
+            Ok((blocking::begin_for(of_this_pool)?, edges))
+        };
+        let _blocking = match blocks() {
+            Ok(blocking) => blocking,
+            // The task may have settled in between.
+            Err(_) if head.is_settled() => return Ok(true),
+            Err(deadlock) => return Err(TaskError::WouldDeadlock(Box::new(deadlock))),
+        };
+        let mut extras = head.extras.lock();
+        if head.listens(&extras) {
+            return Ok(true);
+        }
+        let blocked = &mut |_: &mut _| !head.is_settled();
+        let monitor = &head.extras;
+        Ok(monitor.wait_while(&mut extras, &clock, deadline, head, blocked))
+    }
+}
+
+/// The task in the report of a simulation in which a thread waits for it.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.label().fmt(f)
+    }
+}

@@ -1,0 +1,325 @@
+//! What the models of tasks share: counters, and a double of the pool.
+//
+// Its queue, its timer and its counts are std's: loom must see no order in them that the task itself
+// does not make. Where a step of the real pool goes through a lock or a channel, nothing stands for
+// it here, so more schedules are tried than there are in a real pool. None of std's locks is held
+// while loom can change threads: all of its threads run on one of the system's.
+
+use crate::clock;
+use crate::id::TaskId;
+use crate::limit::GateQueue;
+use crate::panic::OnUnread;
+use crate::process::NO_POOL;
+use crate::reason::CancelReason;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::task::current::Stack;
+use crate::task::pool::{Rank, TaskPool};
+use crate::task::timed::OnTime;
+use crate::task::{OutcomeKind, Run, Task, TaskRef};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+#[derive(Default)]
+pub(crate) struct Count(AtomicUsize);
+
+impl Count {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What becomes of a body and of its values.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) bodies_run: Count,
+    pub(crate) bodies_dropped: Count,
+    pub(crate) values_made: Count,
+    pub(crate) values_dropped: Count,
+}
+
+/// What a body captures.
+pub(crate) struct Captured(pub(crate) Arc<Tally>);
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        self.0.bodies_dropped.add();
+    }
+}
+
+/// What a body returns, fails with, or panics with.
+pub(crate) struct Value(Arc<Tally>);
+
+impl Value {
+    pub(crate) fn new(tally: &Arc<Tally>) -> Self {
+        tally.values_made.add();
+        Self(tally.clone())
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.0.values_dropped.add();
+    }
+}
+
+pub(crate) struct Pool {
+    me: Weak<Self>,
+    /// Whether bodies run inside of a hook.
+    has_hook: bool,
+    /// Tasks in the run queue.
+    pub(crate) entries: Mutex<Vec<TaskRef>>,
+    /// What the timer is to call for.
+    pub(crate) timer: Mutex<Vec<(TaskRef, OnTime)>>,
+    /// Tasks in the lines of gates.
+    pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
+    /// Tasks that wait for others.
+    pub(crate) behind: Mutex<Vec<TaskRef>>,
+    /// Whether a shutdown cancels. loom's, with the orderings of the real pool's phase.
+    is_cancelling: Arc<AtomicBool>,
+    /// Whether the pool takes what continues other tasks. Changed under a lock, as the phase is read
+    /// there.
+    pub(crate) is_open: crate::sync::Mutex<bool>,
+    /// Tasks counted as pending, those whose count was taken back, and those counted as finished.
+    pub(crate) announced: Count,
+    pub(crate) taken_back: Count,
+    pub(crate) finished: Count,
+    /// Bodies whose time is over, and what is done about them.
+    pub(crate) hung: Count,
+    pub(crate) on_hung: Mutex<Option<Arc<dyn Fn(TaskId) + Send + Sync>>>,
+    /// Panics that no handle will take.
+    pub(crate) panics_unread: Count,
+}
+
+impl Pool {
+    pub(crate) fn new(has_hook: bool) -> Arc<Self> {
+        let pool = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            has_hook,
+            entries: Mutex::default(),
+            timer: Mutex::default(),
+            parked: Mutex::default(),
+            behind: Mutex::default(),
+            is_cancelling: Arc::new(AtomicBool::new(false)),
+            is_open: crate::sync::Mutex::new(true),
+            announced: Count::default(),
+            taken_back: Count::default(),
+            finished: Count::default(),
+            hung: Count::default(),
+            on_hung: Mutex::default(),
+            panics_unread: Count::default(),
+        });
+        // What an atomic is made with may be read by loom after a newer value was stored.
+        pool.is_cancelling.store(false, Ordering::SeqCst);
+        pool
+    }
+
+    /// The stack of a worker.
+    pub(crate) fn stack(&self, index: usize) -> Arc<Stack> {
+        let pool = self.me.upgrade().unwrap();
+        Arc::new(Stack::new(NO_POOL, index, pool, usize::MAX))
+    }
+
+    pub(crate) fn pop(&self) -> Option<TaskRef> {
+        self.entries.lock().unwrap().pop()
+    }
+
+    /// As `Worker::take_on`, with a task whose entry was popped.
+    pub(crate) fn take_on(&self, task: &TaskRef, stack: &Stack) {
+        if self.is_cancelling() {
+            return self.cancel_unrun(task);
+        }
+        match task.run(stack) {
+            Run::Done => self.finished.add(),
+            Run::Gone => self.count_popped(task),
+            // After it went: either a shutdown finds the task there, or the phase is seen here.
+            Run::Away if self.is_cancelling() => self.cancel_parked(),
+            Run::Away => {}
+        }
+    }
+
+    /// As `Core::count_popped`.
+    pub(crate) fn count_popped(&self, task: &Task) {
+        if task.head.has_begun() {
+            return;
+        }
+        task.head.peek(|_| ());
+        assert!(
+            task.head.is_settled(),
+            "an entry is popped with its task claimed, and its canceller has the lock until it has settled"
+        );
+        self.finished.add();
+    }
+
+    /// As `Core::cancel_unrun`.
+    pub(crate) fn cancel_unrun(&self, task: &TaskRef) {
+        task.cancel(CancelReason::Shutdown);
+        self.count_popped(task);
+    }
+
+    /// As `Core::take_parked`, with what follows.
+    pub(crate) fn cancel_parked(&self) {
+        let parked = std::mem::take(&mut *self.parked.lock().unwrap());
+        let tasks = parked.into_values().filter(|task| task.recall());
+        tasks.for_each(|task| self.cancel_unrun(&task));
+    }
+
+    /// The timer thread, as it is with `is_cancelling`: it gives up what waits to start.
+    fn give_up_all(&self) {
+        while let Some(task) = self.pop_due() {
+            if task.recall() {
+                self.cancel_unrun(&task);
+            }
+        }
+    }
+
+    /// A task that waits in the timer to start.
+    pub(crate) fn pop_due(&self) -> Option<TaskRef> {
+        let mut timer = self.timer.lock().unwrap();
+        let at = timer.iter().position(|(_, what)| *what == OnTime::Start)?;
+        Some(timer.swap_remove(at).0)
+    }
+
+    /// The timer thread: the tasks that wait for it to start are due.
+    pub(crate) fn fire(&self) {
+        if self.is_cancelling() {
+            return self.give_up_all();
+        }
+        if let Some(task) = self.pop_due() {
+            drop(task.start(self));
+        }
+    }
+
+    /// As `Core::sweep`, with the stack of the only worker.
+    pub(crate) fn shut_down(&self, stack: &Stack) {
+        self.is_cancelling.store(true, Ordering::SeqCst);
+        for task in stack.bodies() {
+            task.cancel(CancelReason::Shutdown);
+        }
+        self.give_up_all();
+        self.cancel_parked();
+        while let Some(task) = self.pop() {
+            self.cancel_unrun(&task);
+        }
+    }
+
+    fn is_cancelling(&self) -> bool {
+        self.is_cancelling.load(Ordering::SeqCst)
+    }
+
+    fn unlist(&self, task: TaskId) {
+        let mut behind = self.behind.lock().unwrap();
+        let at = behind.iter().position(|listed| listed.head.id() == task);
+        let was_there = at.map(|at| behind.swap_remove(at));
+        drop(behind);
+        drop(was_there);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.finished.get() + self.taken_back.get() == self.announced.get()
+    }
+}
+
+impl TaskPool for Pool {
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn ready(&self, task: TaskRef, _: Rank) {
+        self.entries.lock().unwrap().push(task);
+    }
+
+    fn at(&self, _: Instant, task: TaskRef, what: OnTime) {
+        self.timer.lock().unwrap().push((task, what));
+    }
+
+    fn stale(&self, _: usize) {}
+
+    fn recheck_at(&self, _: Instant, _: Arc<GateQueue>) {}
+
+    fn parked(&self, order: u64, task: TaskRef) {
+        self.parked.lock().unwrap().insert(order, task);
+    }
+
+    fn unparked(&self, order: u64) -> bool {
+        let task = self.parked.lock().unwrap().remove(&order);
+        task.is_some()
+    }
+
+    fn count_unqueued(&self, _: OutcomeKind) {
+        self.finished.add();
+    }
+
+    /// As `Core::predecessors_have_settled`.
+    fn predecessors_settled(self: Arc<Self>, task: TaskRef) {
+        self.announced.add();
+        self.unlist(task.head.id());
+        let is_open = *self.is_open.lock();
+        if is_open {
+            if !task.set_off() {
+                self.taken_back.add();
+            }
+            return;
+        }
+        task.cancel(CancelReason::Shutdown);
+        self.taken_back.add();
+    }
+
+    fn settled_before_predecessors(&self, task: TaskId) {
+        self.announced.add();
+        self.unlist(task);
+    }
+
+    fn hung(&self, task: TaskId) {
+        self.hung.add();
+        let then = self.on_hung.lock().unwrap().clone();
+        if let Some(then) = then {
+            then(task);
+        }
+    }
+
+    /// As the real pool's.
+    fn attempt_begins(&self, task: &Task) {
+        if task.head.is_planned() && task.head.is_settled() {
+            self.hung(task.head.id());
+        }
+        if self.is_cancelling() {
+            task.cancel(CancelReason::Shutdown);
+        }
+    }
+
+    fn is_special(&self) -> bool {
+        self.has_hook
+    }
+
+    fn has_hook(&self) -> bool {
+        self.has_hook
+    }
+
+    fn around(&self, body: &mut dyn FnMut()) {
+        body();
+    }
+
+    fn settled(&self, task: &Task, kind: OutcomeKind) {
+        assert_eq!(task.head.outcome_kind(), Some(kind));
+    }
+
+    fn on_unread_panic(&self) -> OnUnread {
+        let pool = self.me.clone();
+        Arc::new(move |_| {
+            if let Some(pool) = pool.upgrade() {
+                pool.panics_unread.add();
+            }
+        })
+    }
+
+    fn cancelling_flag(&self) -> Arc<AtomicBool> {
+        self.is_cancelling.clone()
+    }
+}

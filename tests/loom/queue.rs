@@ -1,0 +1,385 @@
+//! loom models of the run queue: whatever is pushed is taken, whichever worker sleeps, exits or is busy.
+//!
+//! Checked with LOOM_MAX_PREEMPTIONS=3.
+//
+// Queue, side queues, mailboxes and parking are the real ones, over a channel of the facade. The steps
+// of a worker are those of `Worker::work`, without run slots: whether a thread is one too many is a
+// flag. No wait here times out, so an item that is missed is a deadlock, which loom reports: the main
+// thread waits until all tasks are done.
+
+use super::*;
+use crate::process::NO_POOL;
+use crate::sync::{Condvar, Mutex};
+use crate::task::body::PlainBody;
+use crate::task::{Head, Task};
+use loom::thread;
+use std::panic::Location;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Body {
+    Short,
+    /// Goes on until all others are done.
+    Long,
+    /// Goes on until the thread that is one too many has exited.
+    UntilOneHasExited,
+}
+
+struct Pool {
+    queue: RunQueue,
+    /// The first worker's is in use.
+    mail: [Mailbox; 2],
+    /// Whether a worker tries the channel first when it first finds the side queues with items.
+    channel_first: bool,
+    /// Whether a thread is one too many. Written with `done` locked.
+    surplus: AtomicBool,
+    is_over: AtomicBool,
+    done: Mutex<usize>,
+    /// A task is done, or a thread has exited.
+    changed: Condvar,
+    /// How many tasks there are.
+    tasks: usize,
+    /// Those whose bodies are not short.
+    bodies: std::sync::Mutex<Vec<(TaskRef, Body)>>,
+}
+
+impl Pool {
+    fn new(tasks: usize, channel_first: bool) -> Arc<Self> {
+        let pool = Self {
+            queue: RunQueue::new(),
+            mail: [Mailbox::new(), Mailbox::new()],
+            channel_first,
+            surplus: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            done: Mutex::new(0),
+            changed: Condvar::new(),
+            tasks,
+            bodies: std::sync::Mutex::default(),
+        };
+        // What an atomic is made with may be read by loom after a newer value was stored.
+        for flag in [&pool.surplus, &pool.is_over] {
+            flag.store(false, Ordering::SeqCst);
+        }
+        pool.queue.nudges.store(0, Ordering::SeqCst);
+        pool.queue.side.in_order();
+        pool.queue.parking.in_order();
+        Arc::new(pool)
+    }
+
+    fn task(&self, body: Body) -> TaskRef {
+        let head = Head::new(NO_POOL, Location::caller());
+        let task = Task::new(head, PlainBody::new(|| ()));
+        if body != Body::Short {
+            self.bodies.lock().unwrap().push((task.clone(), body));
+        }
+        task
+    }
+
+    fn push(&self, body: Body, priority: i32) {
+        let entry = Entry::new(self.task(body));
+        self.queue.push_ranked(entry, Rank::Priority(priority));
+    }
+
+    fn push_cleanup(self: &Arc<Self>) {
+        let pool = self.clone();
+        self.queue
+            .push_cleanup(Box::new(move || pool.perform(Body::Short)));
+    }
+
+    fn post(&self, body: Body) {
+        self.mail[0].post(self.task(body));
+    }
+
+    fn one_too_many(&self) {
+        // ORDERING: as the hint of the run slots.
+        self.surplus.store(true, Ordering::SeqCst);
+        self.queue.push_nudge();
+    }
+
+    // A worker.
+
+    fn work(&self, index: usize) {
+        let mail = &self.mail[index];
+        let ticks = if self.channel_first {
+            CHANNEL_FIRST - 1
+        } else {
+            0
+        };
+        let tick = Tick(Cell::new(ticks));
+        let mut is_idle = true;
+        loop {
+            while !is_idle && !self.surplus.load(Ordering::SeqCst) && !mail.has_hint() {
+                match self.queue.try_take() {
+                    Some(task) => self.run(&task),
+                    None => break,
+                }
+            }
+            if self.try_exit(mail) {
+                return;
+            }
+            match self.next(mail, is_idle, &tick) {
+                Some(Item::Nudge) => continue,
+                Some(Item::Task(entry)) => self.run(&entry.into_task()),
+                Some(Item::Cleanup(cleanup)) => cleanup(),
+                None => {
+                    is_idle = true;
+                    continue;
+                }
+            }
+            is_idle = false;
+        }
+    }
+
+    fn next(&self, mail: &Mailbox, is_idle: bool, tick: &Tick) -> Option<Item> {
+        if let Some(entry) = mail.try_next() {
+            self.queue.ensure_nudge();
+            return Some(Item::Task(entry));
+        }
+        let item = self.queue.try_pop(tick);
+        if item.is_some() || !is_idle {
+            return item;
+        }
+        Some(self.queue.pop(tick, mail))
+    }
+
+    fn try_exit(&self, mail: &Mailbox) -> bool {
+        let is_over = self.is_over.load(Ordering::SeqCst);
+        if !(is_over || self.surplus.load(Ordering::SeqCst)) || !mail.is_empty() {
+            return false;
+        }
+        let done = self.done.lock();
+        let exits = is_over || self.surplus.swap(false, Ordering::SeqCst);
+        drop(done);
+        if exits {
+            if is_over {
+                self.queue.push_nudge();
+            }
+            self.changed.notify_all();
+            self.queue.ensure_nudge();
+        }
+        exits
+    }
+
+    fn run(&self, task: &TaskRef) {
+        let bodies = self.bodies.lock().unwrap();
+        let found = bodies.iter().find(|(known, _)| Arc::ptr_eq(known, task));
+        let body = found.map_or(Body::Short, |(_, body)| *body);
+        drop(bodies);
+        self.perform(body);
+    }
+
+    fn perform(&self, body: Body) {
+        let mut done = self.done.lock();
+        let goes_on = |done: usize| match body {
+            Body::Short => false,
+            Body::Long => done + 1 < self.tasks,
+            Body::UntilOneHasExited => self.surplus.load(Ordering::SeqCst),
+        };
+        while goes_on(*done) {
+            self.changed.wait(&mut done);
+        }
+        *done += 1;
+        drop(done);
+        self.changed.notify_all();
+    }
+
+    /// Until all tasks are done; then the pool is over.
+    fn wait(&self) {
+        let mut done = self.done.lock();
+        while *done < self.tasks {
+            self.changed.wait(&mut done);
+        }
+        drop(done);
+        self.is_over.store(true, Ordering::SeqCst);
+        self.queue.push_nudge();
+    }
+}
+
+type Actor = fn(&Arc<Pool>);
+
+/// So many workers, of which the first gets mail, meet the producers, and in the end all tasks are done.
+fn model(workers: usize, channel_first: bool, tasks: usize, produce: &[Actor]) {
+    let produce = produce.to_vec();
+    loom::model(move || {
+        let pool = Pool::new(tasks, channel_first);
+        let (here, others) = produce.split_first().unwrap();
+        let mut threads: Vec<_> = (0..workers)
+            .map(|index| {
+                let pool = pool.clone();
+                thread::spawn(move || pool.work(index))
+            })
+            .collect();
+        threads.extend(others.iter().map(|&other| {
+            let pool = pool.clone();
+            thread::spawn(move || other(&pool))
+        }));
+        here(&pool);
+        pool.wait();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(*pool.done.lock(), tasks);
+        // What is left are nudges, and they are counted.
+        let queue = &pool.queue;
+        assert_eq!(queue.side.len(), 0);
+        assert_eq!(queue.len(), 0);
+        assert_eq!(
+            queue.nudges.load(Ordering::SeqCst),
+            queue.receiver.len(),
+            "counted as sent"
+        );
+    });
+}
+
+const HIGH: i32 = 1;
+const NORMAL: i32 = 0;
+const LOW: i32 = -1;
+
+fn high(pool: &Arc<Pool>) {
+    pool.push(Body::Short, HIGH);
+}
+
+fn low(pool: &Arc<Pool>) {
+    pool.push(Body::Short, LOW);
+}
+
+fn normal(pool: &Arc<Pool>) {
+    pool.push(Body::Short, NORMAL);
+}
+
+#[test]
+fn a_task_of_any_priority_wakes_a_worker() {
+    for push in [high, normal, low, Pool::push_cleanup] {
+        model(1, false, 1, &[push]);
+    }
+    model(2, false, 1, &[high]);
+}
+
+#[test]
+fn one_worker_takes_what_comes_while_it_is_busy() {
+    model(
+        1,
+        false,
+        2,
+        &[|pool| {
+            low(pool);
+            low(pool);
+        }],
+    );
+    model(
+        1,
+        false,
+        2,
+        &[|pool| {
+            normal(pool);
+            high(pool);
+        }],
+    );
+}
+
+#[test]
+fn two_producers_share_a_nudge() {
+    model(1, false, 2, &[high, high]);
+    model(1, false, 2, &[high, low]);
+    model(1, true, 2, &[low, normal]);
+}
+
+#[test]
+fn mail_wakes_the_worker_that_it_is_for() {
+    model(2, false, 1, &[|pool| pool.post(Body::Short)]);
+    model(1, false, 2, &[|pool| pool.post(Body::Short), normal]);
+}
+
+// Below, both workers may sleep before the first of the steps: then a nudge that is not sent is missed.
+
+#[test]
+fn a_long_task_from_the_channel_leaves_a_nudge_to_the_other_worker() {
+    model(
+        2,
+        true,
+        2,
+        &[|pool| {
+            pool.push(Body::Long, NORMAL);
+            high(pool);
+        }],
+    );
+    model(
+        2,
+        true,
+        2,
+        &[|pool| {
+            high(pool);
+            pool.push(Body::Long, NORMAL);
+        }],
+    );
+}
+
+#[test]
+fn a_long_task_from_a_side_queue_leaves_a_nudge_to_the_other_worker() {
+    model(
+        2,
+        false,
+        2,
+        &[|pool| {
+            pool.push(Body::Long, HIGH);
+            high(pool);
+        }],
+    );
+    model(
+        2,
+        false,
+        2,
+        &[|pool| {
+            low(pool);
+            pool.push(Body::Long, HIGH);
+        }],
+    );
+}
+
+#[test]
+fn a_worker_that_takes_mail_leaves_a_nudge_to_the_other_worker() {
+    model(
+        2,
+        false,
+        2,
+        &[|pool| {
+            high(pool);
+            pool.post(Body::Long);
+        }],
+    );
+}
+
+#[test]
+fn a_worker_that_exits_leaves_a_nudge_to_the_other_worker() {
+    model(
+        2,
+        false,
+        1,
+        &[|pool| {
+            pool.one_too_many();
+            high(pool);
+        }],
+    );
+    model(
+        2,
+        false,
+        1,
+        &[|pool| {
+            high(pool);
+            pool.one_too_many();
+        }],
+    );
+}
+
+#[test]
+fn a_nudge_before_a_long_task_is_left_to_the_other_worker() {
+    model(
+        2,
+        true,
+        2,
+        &[|pool| {
+            low(pool);
+            pool.one_too_many();
+            pool.push(Body::UntilOneHasExited, NORMAL);
+        }],
+    );
+}

@@ -1,0 +1,431 @@
+//! loom models of a worker's stack and run slot: bodies begin, wait and end on it, while other threads look
+//! through the stack and revoke the run slot of a body whose time is over.
+//!
+//! Checked with LOOM_MAX_PREEMPTIONS=3.
+//
+// Stack, worker state, run slots, tasks and their waits are the real ones. The steps of
+// `pool::worker::Worker` are copied, without threads: a spare that is due is a number. The pool is a
+// double, and `hung` has the steps of the real pool's.
+
+use super::*;
+use crate::cancel::{CancelToken, blocking};
+use crate::process::NO_POOL;
+use crate::reason::CancelReason;
+use crate::task::body::PlainBody;
+use crate::task::current;
+use crate::task::double::{Count, Pool};
+use crate::task::options::{Extras, Progress, TaskOptions};
+use crate::task::timed::OnTime;
+use crate::task::{Head, OutcomeKind, Run, Task, TaskHandle, promise};
+use loom::thread;
+use std::panic::Location;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Worker {
+    state: WorkerState,
+    run_slots: RunSlots,
+    nudges: Count,
+    spares: Count,
+}
+
+impl Worker {
+    /// Of a pool with one run slot. It is busy.
+    fn new(pool: &Pool, max_spares: usize) -> Arc<Self> {
+        let run_slots = RunSlots::new(1, max_spares);
+        run_slots.becomes_busy();
+        Arc::new(Self {
+            state: WorkerState {
+                stack: pool.stack(0),
+                mail: Mailbox::new(),
+                is_revoked: AtomicBool::new(false),
+                waits: Mutex::new(WaitStack::default()),
+            },
+            run_slots,
+            nudges: Count::default(),
+            spares: Count::default(),
+        })
+    }
+
+    /// As `Core::start_spare_if_due`, with work in the queue.
+    fn start_spare_if_due(&self) -> bool {
+        if self.run_slots.request_spare(|| true) == Spare::Start {
+            self.spares.add();
+        }
+        false
+    }
+
+    /// As `Worker::release_slot`.
+    fn release_slot(&self, for_ever: bool, has_slot: bool) -> bool {
+        if !has_slot {
+            return !for_ever || self.run_slots.wait_without_slot().is_ok();
+        }
+        if self.run_slots.release(for_ever).is_err() {
+            return false;
+        }
+        self.start_spare_if_due();
+        true
+    }
+
+    /// As `Worker::run_planned`, on a thread that is the worker.
+    fn run(self: &Arc<Self>, task: &TaskRef) -> Run {
+        current::set_stack(Some(self.state.stack.clone()));
+        blocking::set_worker(Some(self.clone()));
+        let run = task.run(&self.state.stack);
+        if task.head.is_planned() && self.state.body_left(task.head.id(), &self.run_slots) {
+            self.nudges.add();
+        }
+        blocking::set_worker(None);
+        current::set_stack(None);
+        run
+    }
+
+    /// When nothing runs on it: each run slot that was released was taken back, once.
+    fn check(&self) {
+        self.state.stack.forget_ended();
+        assert!(self.state.stack.bodies().is_empty());
+        assert!(self.state.has_slot());
+        assert!(!self.state.is_revoked.load(Ordering::SeqCst));
+        assert_eq!(self.run_slots.waiting(), (0, 0));
+        assert_eq!(self.run_slots.threads(), 1 + self.spares.get());
+        assert_eq!(self.run_slots.has_surplus(), self.spares.get() > 0);
+    }
+}
+
+impl blocking::Worker for Worker {
+    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock> {
+        let has_slot = self.state.wait_begins(for_ever);
+        if self.release_slot(for_ever, has_slot) {
+            return Ok(());
+        }
+        let is_revoked = self.state.wait_refused();
+        if has_slot && is_revoked {
+            let _ = self.run_slots.release(false);
+            self.start_spare_if_due();
+        }
+        Err(Deadlock::at_bound(0))
+    }
+
+    fn end_blocking(&self) {
+        let (wait, back) = self.state.wait_ends(&self.run_slots);
+        match back {
+            Back::Slot(true) => self.nudges.add(),
+            Back::Slot(false) => {}
+            Back::NoSlot if wait.for_ever => self.run_slots.end_wait_without_slot(),
+            Back::NoSlot => {}
+        }
+    }
+
+    fn has_slot(&self) -> bool {
+        self.state.has_slot()
+    }
+
+    fn token(&self) -> Option<CancelToken> {
+        None
+    }
+}
+
+/// A task whose time may end while its body runs.
+fn with_an_end(pool: &Arc<Pool>, body: impl FnOnce() + Send + 'static) -> TaskRef {
+    let options = Arc::new(TaskOptions {
+        total_timeout: Some(HOUR),
+        ..TaskOptions::default()
+    });
+    let mut extras = Extras::new(None, None);
+    let start = options.start(&**pool);
+    extras.progress = Some(Progress::new(&options, pool.clone(), start));
+    let head = Head::new(NO_POOL, Location::caller()).with(Some(extras));
+    Task::new(head, PlainBody::new(body))
+}
+
+fn bare(body: impl FnOnce() + Send + 'static) -> TaskRef {
+    Task::new(Head::new(NO_POOL, Location::caller()), PlainBody::new(body))
+}
+
+/// What a body does that may lose its run slot meanwhile.
+type Body = fn();
+
+fn returns() {}
+
+fn waits() {
+    drop(blocking::begin());
+}
+
+fn waits_for_ever() {
+    drop(blocking::begin_for(true));
+}
+
+fn waits_in_a_wait() {
+    let outer = blocking::begin();
+    drop(blocking::begin_for(true));
+    drop(outer);
+}
+
+fn waits_twice() {
+    waits();
+    waits_for_ever();
+}
+
+/// Runs another body on top of itself, which waits.
+fn runs_another_body() {
+    let task = bare(waits);
+    let stack = current::stack().unwrap();
+    assert_eq!(task.run(&stack), Run::Done);
+    // On its own again.
+    waits();
+}
+
+/// The end of the time of a body meets what the body does.
+fn meet(body: Body, max_spares: usize, others: &[fn(&Arc<Worker>, &TaskRef)]) {
+    for worker_first in [true, false] {
+        let others = others.to_vec();
+        loom::model(move || {
+            let pool = Pool::new(false);
+            let worker = Worker::new(&pool, max_spares);
+            // As `Core::hung`.
+            *pool.on_hung.lock().unwrap() = Some(Arc::new({
+                let worker = Arc::downgrade(&worker);
+                move |task| {
+                    let worker = worker.upgrade().unwrap();
+                    if worker.state.revoke(task, &worker.run_slots) {
+                        worker.start_spare_if_due();
+                    }
+                }
+            }));
+            let task = with_an_end(&pool, body);
+            let run = {
+                let (worker, task) = (worker.clone(), task.clone());
+                move || {
+                    worker.run(&task);
+                }
+            };
+            let act = {
+                let (worker, task, others) = (worker.clone(), task.clone(), others.clone());
+                move || {
+                    let (here, apart) = others.split_first().unwrap();
+                    let apart = apart.iter().map(|&other| {
+                        let (worker, task) = (worker.clone(), task.clone());
+                        thread::spawn(move || other(&worker, &task))
+                    });
+                    let apart: Vec<_> = apart.collect();
+                    here(&worker, &task);
+                    apart.into_iter().for_each(|other| other.join().unwrap());
+                }
+            };
+            if worker_first {
+                let other = thread::spawn(act);
+                run();
+                other.join().unwrap();
+            } else {
+                let other = thread::spawn(run);
+                act();
+                other.join().unwrap();
+            }
+            assert!(task.head.is_settled());
+            worker.check();
+        });
+    }
+}
+
+/// The timer thread.
+fn time_ends(_: &Arc<Worker>, task: &TaskRef) {
+    if let Some(cleanup) = task.clone().on_time(OnTime::End) {
+        cleanup();
+    }
+}
+
+/// A thread that lists what runs, or asks it to stop.
+fn looks_through(worker: &Arc<Worker>, task: &TaskRef) {
+    for found in worker.state.stack.bodies() {
+        assert!(Arc::ptr_eq(&found, task) || !found.head.is_planned());
+        found.cancel(CancelReason::Shutdown);
+    }
+}
+
+macro_rules! bodies {
+    ($($body:ident)*) => { $(
+        mod $body {
+            use super::{looks_through, meet, time_ends};
+
+            #[test]
+            fn while_its_time_ends() {
+                // Once with room for a spare, and once where no wait for ever is allowed.
+                meet(super::$body, 8, &[time_ends]);
+                meet(super::$body, 0, &[time_ends]);
+            }
+
+            #[test]
+            fn while_its_time_ends_and_another_thread_looks_through_the_stack() {
+                meet(super::$body, 8, &[time_ends, looks_through]);
+            }
+        }
+    )* };
+}
+
+bodies! {
+    returns
+    waits
+    waits_for_ever
+    waits_in_a_wait
+    waits_twice
+    runs_another_body
+}
+
+#[test]
+fn a_run_slot_is_released_while_a_hung_body_runs_on() {
+    // The body goes on until a spare was due: without the run slot of this one, it never is.
+    loom::model(|| {
+        let pool = Pool::new(false);
+        let worker = Worker::new(&pool, 8);
+        let (promise, was_revoked) = promise();
+        let promise = Arc::new(std::sync::Mutex::new(Some(promise)));
+        *pool.on_hung.lock().unwrap() = Some(Arc::new({
+            let worker = Arc::downgrade(&worker);
+            move |task| {
+                let worker = worker.upgrade().unwrap();
+                if worker.state.revoke(task, &worker.run_slots) {
+                    assert_eq!(worker.run_slots.waiting(), (1, 0));
+                    worker.start_spare_if_due();
+                    let promise = promise.lock().unwrap().take();
+                    let _ = promise.map(|promise| promise.complete(()));
+                }
+            }
+        }));
+        let was_revoked: TaskHandle<()> = was_revoked;
+        // Waits where no worker is known: the body of the user blocks by itself.
+        let task = with_an_end(&pool, move || {
+            let worker = current::stack();
+            current::set_stack(None);
+            blocking::set_worker(None);
+            was_revoked.join().unwrap();
+            current::set_stack(worker);
+        });
+        let timer = thread::spawn({
+            let task = task.clone();
+            move || {
+                // Not before it has begun.
+                while !task.head.has_begun() {
+                    thread::yield_now();
+                }
+                time_ends_of(&task);
+            }
+        });
+        assert_eq!(worker.run(&task), Run::Done);
+        timer.join().unwrap();
+        assert_eq!(task.head.outcome_kind(), Some(OutcomeKind::TimedOut));
+        assert_eq!(worker.spares.get(), 1);
+        worker.check();
+    });
+}
+
+fn time_ends_of(task: &TaskRef) {
+    if let Some(cleanup) = task.clone().on_time(OnTime::End) {
+        cleanup();
+    }
+}
+
+// The stack alone.
+
+/// A body that goes on until it is asked to stop. A request that is lost is a deadlock.
+fn until_it_is_cancelled() -> TaskRef {
+    let its_task = Arc::new(OnceLock::<TaskRef>::new());
+    let task = bare({
+        let its_task = its_task.clone();
+        move || its_task.get().unwrap().token().wait()
+    });
+    its_task.set(task.clone()).ok();
+    task
+}
+
+#[test]
+fn a_body_takes_the_place_of_one_that_has_ended_while_a_shutdown_looks_through() {
+    loom::model(|| {
+        let pool = Pool::new(false);
+        let stack = pool.stack(0);
+        let task = until_it_is_cancelled();
+        let worker = thread::spawn({
+            let (task, stack) = (task.clone(), stack.clone());
+            move || {
+                bare(|| ()).run(&stack);
+                task.run(&stack)
+            }
+        });
+        pool.shut_down(&stack);
+        assert_eq!(worker.join().unwrap(), Run::Done);
+        assert_eq!(task.head.stop_reason(), Some(CancelReason::Shutdown));
+    });
+}
+
+#[test]
+fn a_body_that_has_run_another_goes_on_while_a_shutdown_looks_through() {
+    loom::model(|| {
+        let pool = Pool::new(false);
+        let stack = pool.stack(0);
+        let its_task = Arc::new(OnceLock::<TaskRef>::new());
+        let task = bare({
+            let (its_task, stack) = (its_task.clone(), stack.clone());
+            move || {
+                bare(|| ()).run(&stack);
+                its_task.get().unwrap().token().wait();
+            }
+        });
+        its_task.set(task.clone()).ok();
+        let worker = thread::spawn({
+            let (task, stack) = (task.clone(), stack.clone());
+            move || task.run(&stack)
+        });
+        pool.shut_down(&stack);
+        assert_eq!(worker.join().unwrap(), Run::Done);
+        assert_eq!(task.head.stop_reason(), Some(CancelReason::Shutdown));
+        stack.forget_ended();
+        assert!(stack.bodies().is_empty() && stack.top().is_none());
+    });
+}
+
+#[test]
+fn what_has_ended_is_on_no_stack_and_is_kept_by_none() {
+    fn nested(ends: &'static [fn()], stack: &Arc<Stack>) {
+        let (first, others) = ends.split_first().unwrap();
+        first();
+        if !others.is_empty() {
+            let on_top = stack.clone();
+            bare(move || nested(others, &on_top)).run(stack);
+        }
+    }
+    fn panics() {
+        // A panic whose hook stays silent: loom's threads have small stacks.
+        std::panic::resume_unwind(Box::new("a panic"));
+    }
+    const ENDS: &[&[fn()]] = &[
+        &[returns],
+        &[panics],
+        &[returns, returns],
+        &[returns, returns, returns],
+        &[returns, panics],
+    ];
+    for ends in ENDS {
+        loom::model(move || {
+            let stack = Pool::new(false).stack(0);
+            let tasks = [(); 3].map(|()| {
+                let on_top = stack.clone();
+                bare(move || nested(ends, &on_top))
+            });
+            let looker = thread::spawn({
+                let stack = stack.clone();
+                move || stack.bodies().len()
+            });
+            for task in &tasks {
+                task.run(&stack);
+                assert!(stack.top().is_none(), "nothing runs");
+            }
+            assert!(looker.join().unwrap() <= ends.len() + 1);
+            stack.forget_ended();
+            assert!(stack.bodies().is_empty());
+            for task in tasks {
+                assert_eq!(Arc::strong_count(&task), 1, "the stack keeps it");
+            }
+        });
+    }
+}
