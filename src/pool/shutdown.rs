@@ -3,6 +3,7 @@
 use crate::cancel::blocking;
 use crate::clock;
 use crate::error::PoolError;
+use crate::id::TaskId;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::lifecycle::Shutdowns;
@@ -207,14 +208,28 @@ impl Core {
 
     /// The tasks that run now.
     fn still_running(&self) -> Vec<RunningTask> {
-        let running = self.running().into_iter();
-        running
-            .map(|task| RunningTask {
+        // In this order: a body that is listed in between is reported once, as listed.
+        let workers = self.workers();
+        let owned: Vec<_> = workers
+            .iter()
+            .map(|worker| worker.stack.owned_site())
+            .collect();
+        let mut running = Vec::new();
+        for (worker, owned) in workers.iter().zip(owned) {
+            let listed = worker.stack.listed();
+            let is_listed = !listed.is_empty();
+            running.extend(listed.into_iter().map(|task| RunningTask {
                 id: task.head.id(),
                 name: task.head.name(),
                 site: task.head.site,
-            })
-            .collect()
+            }));
+            running.extend(owned.filter(|_| !is_listed).map(|site| RunningTask {
+                id: TaskId::next(),
+                name: None,
+                site,
+            }));
+        }
+        running
     }
 
     /// Waits until no task is left, and for the threads. Returns false if it gave up before. This

@@ -11,7 +11,7 @@ use crate::pool::queue::{Item, Tick};
 use crate::pool::worker_local;
 use crate::pool::workers::{Back, WorkerState};
 use crate::sync::waiter::ClockWaiter;
-use crate::task::{self, Run, TaskRef};
+use crate::task::{self, Run, Task, TaskRef};
 use std::cell::RefCell;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -56,16 +56,20 @@ impl Worker {
     }
 
     /// Runs a task whose entry was popped, and counts it.
-    fn run_popped(&self, task: TaskRef) {
+    fn run_popped(&self, mut task: TaskRef) {
         let core = &self.core;
         if core.lifecycle.phase() >= Phase::Cancelling {
             return core.cancel_popped(task);
         }
-        self.run_task(&task);
+        self.run_task(&mut task);
     }
 
     #[inline]
-    fn run_task(&self, task: &TaskRef) {
+    fn run_task(&self, task: &mut TaskRef) {
+        if Task::run_owned(task, &self.state.stack) {
+            self.state.stack.done.add();
+            return;
+        }
         if !task.head.is_planned() {
             match task.run(&self.state.stack) {
                 Run::Done => self.state.stack.done.add(),
@@ -122,7 +126,7 @@ impl Worker {
             // The common case: nothing else to check, and tasks in the channel.
             while !is_idle && self.is_undisturbed() {
                 match core.queue.try_take() {
-                    Some(task) => self.run_task(&task),
+                    Some(mut task) => self.run_task(&mut task),
                     None => break,
                 }
             }

@@ -321,7 +321,7 @@ impl Core {
     pub(crate) fn running(&self) -> Vec<TaskRef> {
         let mut running = Vec::new();
         for worker in self.workers() {
-            running.extend(worker.stack.bodies());
+            running.extend(worker.stack.listed());
         }
         running
     }

@@ -14,12 +14,18 @@ use crate::reason::CancelReason;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::counters::LocalCount;
+use crate::task::body::ByHand;
+use crate::task::head::Head;
 use crate::task::pool::TaskPool;
-use crate::task::task::TaskRef;
+use crate::task::task::{Task, TaskRef};
+use crossbeam_utils::atomic::AtomicCell;
 use std::cell::RefCell;
 use std::mem;
+use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+type Site = &'static Location<'static>;
 
 /// The bodies on the stack of one worker. The worker pushes and pops them. A thread that lists or
 /// cancels the running tasks reads them.
@@ -41,6 +47,10 @@ pub(crate) struct Stack {
     /// `bodies` locked. Other threads may see late that it is set, which does no harm: a body that
     /// has ended is settled.
     has_ended: AtomicBool,
+    /// Where the task was submitted that runs and that only this worker has, if none stands for it.
+    owned: AtomicCell<Option<Site>>,
+    /// Whether a task stands for it. Used by the worker alone.
+    has_stand_in: AtomicBool,
     /// Tasks that the worker has released, and not added to the pool's count yet.
     pub(crate) done: LocalCount,
     /// About where the stack of the thread began.
@@ -60,6 +70,8 @@ impl Stack {
             // Room for the usual depth, so that no first task allocates.
             bodies: Mutex::new(Vec::with_capacity(4)),
             has_ended: AtomicBool::new(false),
+            owned: AtomicCell::new(None),
+            has_stand_in: AtomicBool::new(false),
             done: LocalCount::default(),
             top: OnceLock::new(),
             size,
@@ -68,15 +80,67 @@ impl Stack {
 
     /// A body is about to run.
     pub(crate) fn push(&self, task: TaskRef) {
+        self.stand_in();
         self.forget_ended();
         self.bodies.lock().push(task);
     }
 
     /// The innermost body has returned.
     pub(crate) fn pop(&self) {
+        drop(self.pop_task());
+    }
+
+    fn pop_task(&self) -> Option<TaskRef> {
         self.forget_ended();
-        let task = self.bodies.lock().pop();
-        drop(task);
+        self.bodies.lock().pop()
+    }
+
+    // A task that only this worker has (`Task::run_owned`) is not in the list. Only its location is
+    // published, by a plain store. If its body asks for its task, waits, or runs another task on
+    // top of itself, a task is made that stands for it, and listed.
+
+    /// A task that only this worker has is about to run, with no other body on the stack.
+    #[inline]
+    pub(crate) fn begin_owned(&self, site: Site) {
+        self.owned.store(Some(site));
+    }
+
+    /// It has returned. Returns the task that stood for it, if one was made.
+    #[inline]
+    pub(crate) fn end_owned(&self) -> Option<TaskRef> {
+        if self.has_stand_in.load(Ordering::Relaxed) {
+            self.has_stand_in.store(false, Ordering::Relaxed);
+            return self.pop_task();
+        }
+        self.owned.store(None);
+        None
+    }
+
+    /// Lists a task that stands for the one that only this worker has, if one runs that has none.
+    #[inline]
+    fn stand_in(&self) {
+        if let Some(site) = self.owned.load() {
+            self.list_stand_in(site);
+        }
+    }
+
+    #[cold]
+    fn list_stand_in(&self, site: Site) {
+        let task: TaskRef = Task::new(Head::detached(self.owner, site), ByHand::<()>::new());
+        task.claim_by_hand();
+        self.forget_ended();
+        self.bodies.lock().push(task);
+        self.has_stand_in.store(true, Ordering::Relaxed);
+        self.owned.store(None);
+        // As in `begin`.
+        if self.is_cancelling() {
+            self.cancel_top();
+        }
+    }
+
+    /// Where the task was submitted that only this worker has and that runs, if none stands for it.
+    pub(crate) fn owned_site(&self) -> Option<Site> {
+        self.owned.load()
     }
 
     /// A bare body is about to run. It takes the place of one that has ended, if there is one, so
@@ -86,6 +150,7 @@ impl Stack {
     /// finds the task there and asks it to stop, or this thread sees the new phase.
     #[inline]
     pub(crate) fn begin(&self, task: &TaskRef) {
+        self.stand_in();
         let task = task.clone();
         let mut bodies = self.bodies.lock();
         let ended = match bodies.last_mut().filter(|_| self.has_ended()) {
@@ -153,6 +218,7 @@ impl Stack {
 
     /// The innermost body. Called by the worker itself.
     pub(crate) fn top(&self) -> Option<TaskRef> {
+        self.stand_in();
         let bodies = self.bodies.lock();
         let running = bodies.len() - usize::from(self.has_ended());
         bodies[..running].last().cloned()
@@ -162,9 +228,14 @@ impl Stack {
         self.bodies.lock().iter().any(|body| body.head.id() == task)
     }
 
-    /// The bodies, the innermost last. Called by another thread, it may have one more that has just
-    /// ended.
+    /// The bodies, the innermost last. Called by the worker itself.
     pub(crate) fn bodies(&self) -> Vec<TaskRef> {
+        self.stand_in();
+        self.listed()
+    }
+
+    /// The same for another thread, which may see one more that has just ended.
+    pub(crate) fn listed(&self) -> Vec<TaskRef> {
         let bodies = self.bodies.lock();
         // ORDERING: with the lock held. The flag was cleared under it, when the last body came or
         // went, so it is not set for a body that runs.

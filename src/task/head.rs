@@ -174,6 +174,18 @@ impl Head {
         false
     }
 
+    /// Whether a task that only the caller has is bare and detached, so that no other thread can
+    /// reach it while it runs.
+    #[inline]
+    pub(crate) fn is_unreachable(&mut self) -> bool {
+        *self.flags.get_mut() == DETACHED
+    }
+
+    /// Takes the number of another task, which stood for this one.
+    pub(crate) fn renumber(&mut self, other: &Self) {
+        self.number = AtomicU64::new(other.id().number());
+    }
+
     /// Claims a bare task: one without extras. Returns whether a handle may take the value. `None`
     /// if the task is not bare, or another thread has claimed it. Extras that are added from now on
     /// are read when the task settles.

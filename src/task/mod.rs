@@ -11,6 +11,7 @@ mod handle;
 mod head;
 pub(crate) mod options;
 mod outcome;
+mod owned;
 pub(crate) mod pool;
 mod promise;
 mod retry;

@@ -134,7 +134,7 @@ impl Task {
         })
     }
 
-    fn settle_ended(&self, ended: Ended, pool: &dyn TaskPool) {
+    pub(crate) fn settle_ended(&self, ended: Ended, pool: &dyn TaskPool) {
         let (kind, error) = match ended {
             Ended::Completed | Ended::CompletedEmpty => (OutcomeKind::Completed, None),
             Ended::Failed => (OutcomeKind::Failed, None),

@@ -1,0 +1,61 @@
+//! The shortest way: a task that only its worker has, run with no atomic step.
+//!
+//! Layer: task.
+//
+// Most tasks that were executed are so: they have no options, and no handle that another thread
+// could settle them by.
+
+use crate::context_var;
+use crate::task::OutcomeKind;
+use crate::task::body::Ended;
+use crate::task::current::Stack;
+use crate::task::pool::TaskPool;
+use crate::task::task::{Task, TaskRef};
+use std::mem;
+use std::sync::Arc;
+
+impl Task {
+    /// Runs a task that only the caller has, if it is bare and detached: most that were executed. No
+    /// other thread can reach such a task, so its state and its body need no atomic step, and it is
+    /// not listed as running. Returns whether it ran; if not, `run` is to run it.
+    ///
+    /// A body that asks for its task gets one that stands for it; see `Stack::stand_in`.
+    #[inline]
+    pub(crate) fn run_owned(task: &mut TaskRef, stack: &Stack) -> bool {
+        if stack.is_special || context_var::is_in_use() {
+            return false;
+        }
+        let Some(own) = Arc::get_mut(task) else {
+            return false;
+        };
+        if !own.head.is_unreachable() {
+            return false;
+        }
+        stack.begin_owned(own.head.site);
+        let ended = own.body.run_owned();
+        let stand_in = stack.end_owned();
+        if stand_in.is_none() && matches!(ended, Ended::CompletedEmpty) {
+            // Nothing is in it, so there is nothing to be dropped.
+            mem::forget(ended);
+            return true;
+        }
+        own.finish_owned(ended, stand_in, &*stack.pool);
+        true
+    }
+
+    #[cold]
+    fn finish_owned(&mut self, ended: Ended, stand_in: Option<TaskRef>, pool: &dyn TaskPool) {
+        if let Some(stand_in) = &stand_in {
+            self.head.renumber(&stand_in.head);
+        }
+        self.head.claim_bare();
+        self.settle_ended(ended, pool);
+        if let Some(stand_in) = stand_in {
+            let kind = self.head.outcome_kind().unwrap_or(OutcomeKind::Completed);
+            // A failure has been reported, so the outcome of the stand-in is not dropped again.
+            if let Ok((on_settled, _)) = stand_in.settle(kind, None) {
+                stand_in.after_settle(kind, on_settled, false);
+            }
+        }
+    }
+}
