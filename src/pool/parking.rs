@@ -22,10 +22,9 @@
 //
 // A worker that goes from task to task does not come here at all.
 
-use crate::clock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex};
-use std::sync::Arc;
+use crate::sync::{Mutex, plain};
+use std::sync::{Arc, PoisonError};
 
 /// More workers would find nothing sooner, and would take time from other programs.
 const MOST_SEARCHING: usize = 2;
@@ -40,30 +39,37 @@ pub(crate) struct Parking {
 }
 
 /// Where one worker sleeps.
+//
+// On the locks of std, not of parking_lot. A thread that waits for a lock of parking_lot is an
+// entry of a table of the whole process, in the thread's own memory. A forked child has a copy of
+// the table and gives that memory to its new threads. At a fork most workers sleep, so the workers
+// of a new pool in the child would follow links of threads that are gone.
 pub(crate) struct Sleeper {
-    is_woken: Mutex<bool>,
+    is_woken: plain::Mutex<bool>,
     /// Notified when `is_woken` is set.
-    woken: Condvar,
+    woken: plain::Condvar,
 }
 
 impl Sleeper {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            is_woken: Mutex::new(false),
-            woken: Condvar::new(),
+            is_woken: plain::Mutex::new(false),
+            woken: plain::Condvar::new(),
         })
     }
 
     /// Wakes the worker. If it is awake, it does not sleep the next time.
     pub(crate) fn wake(&self) {
-        *self.is_woken.lock() = true;
+        *self.is_woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.woken.notify_one();
     }
 
     fn wait(&self) {
-        let mut is_woken = self.is_woken.lock();
+        // No thread panics with the lock held.
+        let mut is_woken = self.is_woken.lock().unwrap_or_else(PoisonError::into_inner);
         while !*is_woken {
-            clock::wait(&self.woken, &mut is_woken, None);
+            let woken = self.woken.wait(is_woken);
+            is_woken = woken.unwrap_or_else(PoisonError::into_inner);
         }
         *is_woken = false;
     }

@@ -12,6 +12,14 @@ pub(crate) use std::sync::{OnceLock, atomic};
 #[cfg(not(loom))]
 pub(crate) use std::thread_local;
 
+/// The locks of std, or loom's in a loom model.
+pub(crate) mod plain {
+    #[cfg(loom)]
+    pub(crate) use loom::sync::{Condvar, Mutex};
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::{Condvar, Mutex};
+}
+
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic;
 #[cfg(loom)]

@@ -9,5 +9,7 @@ mod spin;
 pub(crate) mod trampoline;
 pub(crate) mod waiter;
 
-pub(crate) use facade::{Condvar, Mutex, MutexGuard, OnceLock, atomic, channel, thread_local};
+pub(crate) use facade::{
+    Condvar, Mutex, MutexGuard, OnceLock, atomic, channel, plain, thread_local,
+};
 pub(crate) use spin::spin;

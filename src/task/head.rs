@@ -178,7 +178,8 @@ impl Head {
     /// reach it while it runs.
     #[inline]
     pub(crate) fn is_unreachable(&mut self) -> bool {
-        *self.flags.get_mut() == DETACHED
+        // ORDERING: relaxed. No other thread has the task.
+        self.flags.load(Ordering::Relaxed) == DETACHED
     }
 
     /// Takes the number of another task, which stood for this one.

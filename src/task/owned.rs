@@ -15,9 +15,9 @@ use std::mem;
 use std::sync::Arc;
 
 impl Task {
-    /// Runs a task that only the caller has, if it is bare and detached: most that were executed. No
-    /// other thread can reach such a task, so its state and its body need no atomic step, and it is
-    /// not listed as running. Returns whether it ran; if not, `run` is to run it.
+    /// Runs a task that only the caller has, if it is bare and detached. No other thread can reach
+    /// such a task, so its state and its body need no atomic step, and it is not listed as running.
+    /// Returns whether it ran; if not, `run` is to run it.
     ///
     /// A body that asks for its task gets one that stands for it; see `Stack::stand_in`.
     #[inline]

@@ -8,9 +8,8 @@
 
 use super::*;
 use crate::cancel::CancelToken;
-use crate::process::NO_POOL;
 use crate::task::body::PlainBody;
-use crate::task::double::{Captured, Count, Pool, Tally};
+use crate::task::double::{Captured, Count, Pool, Tally, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::{CancelOutcome, Head, Promise, TaskHandle, promise};
 use loom::thread;
@@ -71,7 +70,7 @@ impl Scene {
                 Some(first) => handles[first.index()].is_finished(),
             }
         };
-        let below = Task::new(Head::new(NO_POOL, Location::caller()), PlainBody::new(body));
+        let below = Task::new(Head::new(owner(), Location::caller()), PlainBody::new(body));
         let tasks: Vec<_> = above.iter().map(|above| above.task.clone()).collect();
         let options = Arc::new(TaskOptions::default());
         let mut extras = Extras::new(None, None);
@@ -183,7 +182,7 @@ fn by_promise() -> (Above, TaskHandle<()>) {
 }
 
 fn with_body() -> (Above, TaskHandle<()>) {
-    let head = Head::new(NO_POOL, Location::caller());
+    let head = Head::new(owner(), Location::caller());
     let task = Task::new(head, PlainBody::new(|| ()));
     let above = Above {
         task: task.clone(),
@@ -344,7 +343,7 @@ fn a_chain_is_cancelled_at_its_end_while_its_start_settles() {
                 captures.add();
                 drop(its_handle);
             };
-            let task = Task::new(Head::new(NO_POOL, Location::caller()), PlainBody::new(body));
+            let task = Task::new(Head::new(owner(), Location::caller()), PlainBody::new(body));
             let options = Arc::new(TaskOptions::default());
             let after = After::new(vec![middle.below.clone()], None);
             let mut extras = Extras::new(None, None);

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::id::TaskId;
 use crate::limit::GateQueue;
 use crate::panic::OnUnread;
-use crate::process::NO_POOL;
+use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::task::current::Stack;
@@ -19,8 +19,28 @@ use crate::task::{OutcomeKind, Run, Task, TaskRef};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Instant;
+
+/// The tag of the pool.
+pub(crate) fn owner() -> u32 {
+    static TAG: OnceLock<u32> = OnceLock::new();
+    *TAG.get_or_init(process::new_tag)
+}
+
+/// Models what so many threads do. With more than two, the schedules multiply: then fewer of them are
+/// tried, those with fewer preemptions.
+pub(crate) fn model(threads: usize, f: impl Fn() + Send + Sync + 'static) {
+    let most = match threads {
+        0..=2 => 3,
+        3 => 2,
+        _ => 1,
+    };
+    let mut builder = loom::model::Builder::new();
+    let bound = builder.preemption_bound.unwrap_or(most);
+    builder.preemption_bound = Some(bound.min(most));
+    builder.check(f);
+}
 
 #[derive(Default)]
 pub(crate) struct Count(AtomicUsize);
@@ -69,6 +89,8 @@ impl Drop for Value {
     }
 }
 
+type OnHung = Arc<dyn Fn(TaskId) + Send + Sync>;
+
 pub(crate) struct Pool {
     me: Weak<Self>,
     /// Whether bodies run inside of a hook.
@@ -92,7 +114,7 @@ pub(crate) struct Pool {
     pub(crate) finished: Count,
     /// Bodies whose time is over, and what is done about them.
     pub(crate) hung: Count,
-    pub(crate) on_hung: Mutex<Option<Arc<dyn Fn(TaskId) + Send + Sync>>>,
+    pub(crate) on_hung: Mutex<Option<OnHung>>,
     /// Panics that no handle will take.
     pub(crate) panics_unread: Count,
 }
@@ -123,7 +145,7 @@ impl Pool {
     /// The stack of a worker.
     pub(crate) fn stack(&self, index: usize) -> Arc<Stack> {
         let pool = self.me.upgrade().unwrap();
-        Arc::new(Stack::new(NO_POOL, index, pool, usize::MAX))
+        Arc::new(Stack::new(owner(), index, pool, usize::MAX))
     }
 
     pub(crate) fn pop(&self) -> Option<TaskRef> {

@@ -13,11 +13,10 @@
 
 use super::*;
 use crate::limit::{GateRequest, Permit, Semaphore};
-use crate::process::NO_POOL;
 use crate::retry::Retry;
 use crate::task::body::RetryBody;
 use crate::task::current::Stack;
-use crate::task::double::{Captured, Pool, Tally, Value};
+use crate::task::double::{Captured, Pool, Tally, Value, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::{CancelOutcome, Head, Rules, TaskHandle};
 use loom::thread;
@@ -92,7 +91,7 @@ impl Scene {
             }
         };
         let rules = Arc::new(Rules::new(Retry::fixed(5, delay)));
-        let head = Head::new(NO_POOL, Location::caller()).with(Some(extras));
+        let head = Head::new(owner(), Location::caller()).with(Some(extras));
         let task = Task::new(head, RetryBody::new(body, rules));
         task.clone().schedule(&*pool);
         let scene = Self {

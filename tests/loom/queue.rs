@@ -8,9 +8,9 @@
 // thread waits until all tasks are done.
 
 use super::*;
-use crate::process::NO_POOL;
 use crate::sync::{Condvar, Mutex};
 use crate::task::body::PlainBody;
+use crate::task::double::owner;
 use crate::task::{Head, Task};
 use loom::thread;
 use std::panic::Location;
@@ -66,7 +66,7 @@ impl Pool {
     }
 
     fn task(&self, body: Body) -> TaskRef {
-        let head = Head::new(NO_POOL, Location::caller());
+        let head = Head::new(owner(), Location::caller());
         let task = Task::new(head, PlainBody::new(|| ()));
         if body != Body::Short {
             self.bodies.lock().unwrap().push((task.clone(), body));

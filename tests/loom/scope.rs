@@ -10,12 +10,11 @@
 use super::*;
 use crate::compose::scope::latch::{Hold, Latch};
 use crate::compose::scope::sink::Found;
-use crate::process::NO_POOL;
 use crate::retry::Retry;
 use crate::task::OutcomeKind;
 use crate::task::body::PlainBody;
 use crate::task::current::Stack;
-use crate::task::double::Pool;
+use crate::task::double::{Pool, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::timed::OnTime;
 use loom::cell::UnsafeCell;
@@ -132,10 +131,9 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
         let sink = FailureSink::of_plain_scope();
         let state = ScopeState::new(CancelToken::new(), false, sink);
         let pool = Pool::new(false);
-        let head = Head::new(NO_POOL, Location::caller());
+        let head = Head::new(owner(), Location::caller());
         let capture = Capture(by_body);
         let mut attempts = 0;
-        // SAFETY: `borrowed` lives until after the wait below.
         let (task, packet, again) = if ends == Ends::FailingOnce {
             let packet = Packet::<Result<Value<'_>, &str>>::fallible();
             let body = move || {
@@ -148,6 +146,7 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
             };
             let rules = Arc::new(Rules::new(Retry::fixed(1, Duration::ZERO)));
             let body = FallibleScoped::new(body, &packet, state.hold(), Some(rules));
+            // SAFETY: `borrowed` lives until after the wait below.
             let task = unsafe { erase(Arc::new(Task { head, body })) };
             (task, None, Some(packet))
         } else {
@@ -161,6 +160,7 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
                 Capture(by_value)
             };
             let body = PlainScoped::new(body, &packet, state.hold());
+            // SAFETY: `borrowed` lives until after the wait below.
             let task = unsafe { erase(Arc::new(Task { head, body })) };
             (task, Some(packet), None)
         };
@@ -186,7 +186,7 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
                 ScopedHandle::new(packet, task, state.clone(), index),
             );
         }
-        state.wait(NO_POOL);
+        state.wait(owner());
         // The scope is over, whatever the other threads have still to do.
         borrowed.iter().for_each(Borrowed::touch);
         let kind = scene.task.head.outcome_kind();
@@ -296,7 +296,7 @@ fn a_task_is_listed_while_the_scope_is_cancelled() {
             move || token.cancel(CancelReason::Scope)
         });
         let task = Task::new(
-            Head::new(NO_POOL, Location::caller()),
+            Head::new(owner(), Location::caller()),
             PlainBody::new(|| ()),
         );
         state.add_task(&task);

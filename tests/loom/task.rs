@@ -18,17 +18,17 @@ use super::*;
 use crate::cancel::blocking;
 use crate::error::Deadlock;
 use crate::limit::{Capacity, WhenFull};
-use crate::process::NO_POOL;
 use crate::sync::{Condvar, Mutex};
 use crate::task::body::{FallibleBody, PlainBody};
 use crate::task::current;
-use crate::task::double::{Captured, Count, Pool, Tally, Value};
+use crate::task::double::{Captured, Count, Pool, Tally, Value, model, owner};
+use crate::task::options::{Extras, Watcher};
 use crate::task::{OnFinish, Promise, Run, TaskHandle, promise};
 use loom::thread;
 use std::future::Future;
-use std::panic::resume_unwind;
+use std::panic::{Location, resume_unwind};
 use std::pin::{Pin, pin};
-use std::task::{Context as Poller, Wake};
+use std::task::{Context as Poller, Poll, Wake, Waker};
 use std::time::Duration;
 
 #[derive(Default)]
@@ -90,7 +90,7 @@ struct Scene {
 impl Scene {
     fn new(made: Made, ends: Ends) -> (Arc<Self>, Handle) {
         let tally = Arc::new(Tally::default());
-        let capacity = Capacity::new(NO_POOL, 1, false);
+        let capacity = Capacity::new(owner(), 1, false);
         let extras = (made == Made::WithExtras).then(|| {
             let place = capacity.take(WhenFull::Refuse).ok();
             Extras::new(Some("named".into()), place)
@@ -99,7 +99,7 @@ impl Scene {
             let (promise, handle) = promise();
             (handle, Some(promise))
         } else {
-            let head = Head::new(NO_POOL, Location::caller()).with(extras);
+            let head = Head::new(owner(), Location::caller()).with(extras);
             (TaskHandle::new(with_body(head, ends, &tally)), None)
         };
         let scene = Self {
@@ -542,78 +542,104 @@ mod fate {
 type Submitter = fn(&Arc<Scene>, Handle);
 type Other = fn(&Scene);
 
-/// The submitter and the others on a thread each. With the submitter first to run, or the first of the
-/// others.
-fn meet(submitter: Submitter, made: &[Made], ends: Ends, others: &[Other]) {
+/// The submitter and another one on a thread each. With each of them the first to run.
+fn meet(submitter: Submitter, made: &[Made], ends: Ends, other: Other) {
     for &made in made {
         for submitter_first in [true, false] {
-            let others = others.to_vec();
-            loom::model(move || {
+            model(2, move || {
                 let (scene, handle) = Scene::new(made, ends);
-                let apart = |other: Other| {
-                    let scene = scene.clone();
-                    thread::spawn(move || other(&scene))
-                };
-                let (first, others) = others.split_first().unwrap();
-                let mut threads: Vec<_> = others.iter().map(|other| apart(*other)).collect();
-                if submitter_first {
-                    threads.push(apart(*first));
+                let apart = scene.clone();
+                let thread = if submitter_first {
+                    let thread = thread::spawn(move || other(&apart));
                     submitter(&scene, handle);
+                    thread
                 } else {
-                    threads.push(thread::spawn({
-                        let scene = scene.clone();
-                        move || submitter(&scene, handle)
-                    }));
-                    first(&scene);
-                }
-                threads.into_iter().for_each(|other| other.join().unwrap());
+                    let thread = thread::spawn(move || submitter(&apart, handle));
+                    other(&scene);
+                    thread
+                };
+                thread.join().unwrap();
                 scene.check();
             });
         }
     }
 }
 
+/// The submitter and the others on a thread each.
+fn meet_all(submitter: Submitter, made: &[Made], ends: Ends, others: &'static [Other]) {
+    for &made in made {
+        model(1 + others.len(), move || {
+            let (scene, handle) = Scene::new(made, ends);
+            let threads: Vec<_> = others
+                .iter()
+                .map(|&other| {
+                    let scene = scene.clone();
+                    thread::spawn(move || other(&scene))
+                })
+                .collect();
+            submitter(&scene, handle);
+            threads.into_iter().for_each(|other| other.join().unwrap());
+            scene.check();
+        });
+    }
+}
+
 /// A row of the table.
 macro_rules! row {
-    ($submitter:expr, $($other:expr)?) => {
+    ($submitter:expr) => {
         #[test]
         fn while_it_runs() {
-            meet($submitter, WITH_BODY, Ends::Returning, &[fate::runs, $($other)?]);
+            meet($submitter, WITH_BODY, Ends::Returning, fate::runs);
         }
 
         #[test]
         fn while_it_fails() {
-            meet($submitter, WITH_BODY, Ends::Failing, &[fate::runs, $($other)?]);
+            meet($submitter, WITH_BODY, Ends::Failing, fate::runs);
         }
 
         #[test]
         fn while_it_panics() {
-            meet($submitter, WITH_BODY, Ends::Panicking, &[fate::runs, $($other)?]);
+            meet($submitter, WITH_BODY, Ends::Panicking, fate::runs);
         }
 
         #[test]
         fn while_it_leaves_at_a_checkpoint() {
-            meet($submitter, WITH_BODY, Ends::AtACheckpoint, &[fate::runs, $($other)?]);
+            meet($submitter, WITH_BODY, Ends::AtACheckpoint, fate::runs);
         }
 
         #[test]
         fn while_it_is_dropped_unrun() {
-            meet($submitter, WITH_BODY, Ends::Returning, &[fate::is_dropped_unrun, $($other)?]);
+            meet(
+                $submitter,
+                WITH_BODY,
+                Ends::Returning,
+                fate::is_dropped_unrun,
+            );
         }
 
         #[test]
         fn while_its_promise_is_kept() {
-            meet($submitter, BY_PROMISE, Ends::Returning, &[fate::promise_is_kept, $($other)?]);
+            meet(
+                $submitter,
+                BY_PROMISE,
+                Ends::Returning,
+                fate::promise_is_kept,
+            );
         }
 
         #[test]
         fn while_its_promise_fails() {
-            meet($submitter, BY_PROMISE, Ends::Returning, &[fate::promise_fails, $($other)?]);
+            meet($submitter, BY_PROMISE, Ends::Returning, fate::promise_fails);
         }
 
         #[test]
         fn while_its_promise_is_dropped() {
-            meet($submitter, BY_PROMISE, Ends::Returning, &[fate::promise_is_dropped, $($other)?]);
+            meet(
+                $submitter,
+                BY_PROMISE,
+                Ends::Returning,
+                fate::promise_is_dropped,
+            );
         }
     };
 }
@@ -623,12 +649,13 @@ macro_rules! submitters {
         mod $submitter {
             use super::*;
 
-            row!(submitter::$submitter,);
+            row!(submitter::$submitter);
 
             #[test]
             fn while_it_runs_and_another_thread_cancels() {
                 let others = &[fate::runs as Other, bystander::cancels];
-                meet(submitter::$submitter, WITH_BODY, Ends::Returning, others);
+                let made = &[Made::Bare, Made::WithExtras];
+                meet_all(submitter::$submitter, made, Ends::Returning, others);
             }
         }
     )* };
@@ -643,7 +670,6 @@ submitters! {
     cancels_and_joins
     cancels_on_drop
     cancels_on_drop_with_a_callback
-    shares
     shares_and_drops
     is_called_back
     is_called_back_detached
@@ -674,19 +700,18 @@ macro_rules! bystanders {
 
             mod and_joins_it {
                 use super::*;
-                row!(and_joins,);
+                row!(and_joins);
             }
 
             mod and_drops_it {
                 use super::*;
-                row!(and_drops,);
+                row!(and_drops);
             }
 
-            /// Which of two bystanders is first is decided by the schedule.
             #[test]
             fn while_another_cancels_and_it_runs() {
                 let others = &[bystander::$bystander as Other, bystander::cancels, fate::runs];
-                meet(submitter::drops, WITH_BODY, Ends::Returning, others);
+                meet_all(submitter::drops, &[Made::Bare], Ends::Returning, others);
             }
         }
     )* };
@@ -708,9 +733,9 @@ mod beside_it {
 
 // Meetings that the table has not.
 
-/// Runs `main` and `others` on a thread each, then asks the usual questions.
-fn scene(made: Made, ends: Ends, main: Submitter, others: &'static [Other]) {
-    loom::model(move || {
+/// With `threads` in all, those that `main` starts included.
+fn scene(threads: usize, made: Made, ends: Ends, main: Submitter, others: &'static [Other]) {
+    model(threads, move || {
         let (scene, handle) = Scene::new(made, ends);
         let others: Vec<_> = others
             .iter()
@@ -726,10 +751,27 @@ fn scene(made: Made, ends: Ends, main: Submitter, others: &'static [Other]) {
 }
 
 #[test]
+fn two_threads_share_the_handle() {
+    for ends in [Ends::Returning, Ends::Failing, Ends::Panicking] {
+        scene(3, Made::Bare, ends, submitter::shares, &[fate::runs]);
+    }
+    let others = &[fate::promise_is_dropped as Other];
+    let made = Made::ByPromise;
+    scene(3, made, Ends::Returning, submitter::shares, others);
+}
+
+#[test]
+fn two_threads_share_the_handle_while_another_thread_cancels() {
+    let others = &[fate::runs as Other, bystander::cancels];
+    scene(4, Made::Bare, Ends::Returning, submitter::shares, others);
+}
+
+#[test]
 fn two_workers_claim_it_and_one_runs_it() {
     for &made in WITH_BODY {
         // Two entries are not the real pool's, but the task's own promise must not depend on that.
         scene(
+            3,
             made,
             Ends::Returning,
             submitter::joins,
@@ -749,7 +791,7 @@ fn two_threads_wait_for_it() {
         other.join().unwrap();
     }
     for &made in WITH_BODY {
-        scene(made, Ends::Returning, waits_twice, &[fate::runs]);
+        scene(3, made, Ends::Returning, waits_twice, &[fate::runs]);
     }
 }
 
@@ -757,6 +799,7 @@ fn two_threads_wait_for_it() {
 fn a_body_that_waits_and_a_worker_and_a_canceller_and_one_has_it() {
     for &made in WITH_BODY {
         scene(
+            3,
             made,
             Ends::Returning,
             |scene, handle| {
@@ -774,6 +817,7 @@ fn a_body_that_waits_and_a_worker_and_a_canceller_and_one_has_it() {
 #[test]
 fn a_token_made_while_the_task_is_cancelled_and_runs() {
     scene(
+        3,
         Made::Bare,
         Ends::Returning,
         |scene, handle| {
@@ -796,6 +840,7 @@ fn a_token_made_while_the_task_is_cancelled_and_runs() {
 #[test]
 fn two_threads_make_the_token_and_get_one() {
     scene(
+        3,
         Made::Bare,
         Ends::Returning,
         |scene, handle| {
@@ -815,7 +860,7 @@ fn two_threads_make_the_token_and_get_one() {
 
 /// The submitter's token, with the task under a child of it, as in the pool.
 fn under_a_token(main: fn(&Arc<Scene>, Handle, CancelToken), others: &'static [Other]) {
-    loom::model(move || {
+    model(3, move || {
         let (scene, handle) = Scene::new(Made::Bare, Ends::Returning);
         let token = CancelToken::new();
         scene.task.obey(token.child());
@@ -861,6 +906,7 @@ fn a_task_under_a_token_that_is_cancelled_while_its_handle_cancels_on_drop() {
 #[test]
 fn a_task_put_under_a_token_while_that_is_cancelled() {
     scene(
+        3,
         Made::Bare,
         Ends::Returning,
         |scene, handle| {
@@ -902,6 +948,7 @@ fn a_deadline_that_passed_while_the_task_was_queued() {
 #[test]
 fn the_last_handle_is_dropped_while_the_task_is_released() {
     scene(
+        3,
         Made::Bare,
         Ends::Panicking,
         |scene, handle| {
@@ -926,7 +973,7 @@ fn a_task_without_a_handle_runs_while_it_is_cancelled() {
             drop(handle);
             // A second one, detached from the start, as `execute` submits it.
             let other = Arc::new(Tally::default());
-            let head = Head::detached(NO_POOL, Location::caller());
+            let head = Head::detached(owner(), Location::caller());
             let task = with_body(head, ends, &other);
             let worker = thread::spawn({
                 let (scene, task) = (scene.clone(), task.clone());
@@ -960,7 +1007,7 @@ fn a_body_that_waits_for_its_cancel_begins_while_a_shutdown_looks_through_the_st
                     task.token().wait();
                 }
             };
-            let head = Head::new(NO_POOL, Location::caller());
+            let head = Head::new(owner(), Location::caller());
             let task = Task::new(head, PlainBody::new(body));
             its_task.set(Arc::downgrade(&task)).unwrap();
             let pool = Pool::new(has_hook);
@@ -987,7 +1034,7 @@ fn what_the_body_did_is_seen_by_a_thread_that_sees_it_settled() {
                 let trace = trace.clone();
                 move || trace.0.set(7)
             };
-            let head = Head::new(NO_POOL, Location::caller());
+            let head = Head::new(owner(), Location::caller());
             let task = Task::new(head, PlainBody::new(body));
             let handle = TaskHandle::<()>::new(task.clone());
             let pool = Pool::new(has_hook);

@@ -9,11 +9,10 @@
 
 use super::*;
 use crate::cancel::{CancelToken, blocking};
-use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::task::body::PlainBody;
 use crate::task::current;
-use crate::task::double::{Count, Pool};
+use crate::task::double::{Count, Pool, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::timed::OnTime;
 use crate::task::{Head, OutcomeKind, Run, Task, TaskHandle, promise};
@@ -136,12 +135,12 @@ fn with_an_end(pool: &Arc<Pool>, body: impl FnOnce() + Send + 'static) -> TaskRe
     let mut extras = Extras::new(None, None);
     let start = options.start(&**pool);
     extras.progress = Some(Progress::new(&options, pool.clone(), start));
-    let head = Head::new(NO_POOL, Location::caller()).with(Some(extras));
+    let head = Head::new(owner(), Location::caller()).with(Some(extras));
     Task::new(head, PlainBody::new(body))
 }
 
 fn bare(body: impl FnOnce() + Send + 'static) -> TaskRef {
-    Task::new(Head::new(NO_POOL, Location::caller()), PlainBody::new(body))
+    Task::new(Head::new(owner(), Location::caller()), PlainBody::new(body))
 }
 
 /// What a body does that may lose its run slot meanwhile.
