@@ -197,10 +197,16 @@ pub(crate) fn line(name: &str, content: &[u8]) -> String {
     format!("{sum}  {name}\n")
 }
 
+/// The program, to be run in `dir`. Where signals are ignored it warns of that, which is not looked at here.
+fn program_in(dir: &Path) -> Command {
+    let mut command = Command::new(program());
+    command.current_dir(dir).env("RUST_LOG", "error");
+    command
+}
+
 /// Runs the program in `dir`.
 fn checksum(dir: &Path, arguments: &[&OsStr]) -> Ended {
-    let mut command = Command::new(program());
-    Running::start(command.current_dir(dir).args(arguments)).end()
+    Running::start(program_in(dir).args(arguments)).end()
 }
 
 fn words<'a>(words: &'a [&'a str]) -> Vec<&'a OsStr> {
@@ -425,8 +431,7 @@ mod unix {
         }
         let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
         drop(reader);
-        let mut child = Command::new(program())
-            .current_dir(dir.path())
+        let mut child = program_in(dir.path())
             .stdout(Stdio::from(std::os::fd::OwnedFd::from(writer)))
             .stderr(Stdio::piped())
             .spawn()

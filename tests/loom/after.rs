@@ -268,6 +268,24 @@ fn a_cancel_meets_readiness() {
 }
 
 #[test]
+fn a_cancel_leaves_alone_what_has_another_handle() {
+    for make in [by_promise, with_body] {
+        loom::model(move || {
+            // The body below captures no handle.
+            let (above, handle) = make();
+            let scene = Scene::below(vec![above], Vec::new(), Needs::All, None);
+            scene.watch();
+            let settling = apart(&scene, |scene| scene.settle(0));
+            assert_eq!(scene.cancel(), CancelOutcome::Settled);
+            assert_eq!(watchers(&scene.above[0].task), 0);
+            settling.join().unwrap();
+            scene.check();
+            handle.join().unwrap();
+        });
+    }
+}
+
+#[test]
 fn a_cancel_meets_the_worker_that_runs_it() {
     loom::model(|| {
         let scene = Scene::watching(1, Needs::All);

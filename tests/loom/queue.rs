@@ -10,7 +10,7 @@
 use super::*;
 use crate::sync::{Condvar, Mutex};
 use crate::task::body::PlainBody;
-use crate::task::double::owner;
+use crate::task::double::{self, owner};
 use crate::task::{Head, Task};
 use loom::thread;
 use std::panic::Location;
@@ -199,7 +199,7 @@ type Actor = fn(&Arc<Pool>);
 /// So many workers, of which the first gets mail, meet the producers, and in the end all tasks are done.
 fn model(workers: usize, channel_first: bool, tasks: usize, produce: &[Actor]) {
     let produce = produce.to_vec();
-    loom::model(move || {
+    double::model(workers + produce.len(), move || {
         let pool = Pool::new(tasks, channel_first);
         let (here, others) = produce.split_first().unwrap();
         let mut threads: Vec<_> = (0..workers)
@@ -331,6 +331,21 @@ fn a_long_task_from_a_side_queue_leaves_a_nudge_to_the_other_worker() {
         &[|pool| {
             low(pool);
             pool.push(Body::Long, HIGH);
+        }],
+    );
+}
+
+#[test]
+fn a_nudge_that_is_read_early_is_sent_again_for_what_is_left() {
+    // Both pushes find a nudge on its way. A worker reads it before it sees what they have pushed.
+    model(
+        2,
+        false,
+        2,
+        &[|pool| {
+            pool.queue.push_nudge();
+            pool.push(Body::Long, HIGH);
+            high(pool);
         }],
     );
 }

@@ -14,7 +14,7 @@ use crate::retry::Retry;
 use crate::task::OutcomeKind;
 use crate::task::body::PlainBody;
 use crate::task::current::Stack;
-use crate::task::double::{Pool, owner};
+use crate::task::double::{Pool, model, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::timed::OnTime;
 use loom::cell::UnsafeCell;
@@ -125,7 +125,7 @@ fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool
 
 /// A scope with one task, whose worker meets another thread.
 fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
-    loom::model(move || {
+    model(3, move || {
         let borrowed = [(); 2].map(|()| Borrowed(UnsafeCell::new(0)));
         let [by_body, by_value] = &borrowed;
         let sink = FailureSink::of_plain_scope();

@@ -755,15 +755,10 @@ fn two_threads_share_the_handle() {
     for ends in [Ends::Returning, Ends::Failing, Ends::Panicking] {
         scene(3, Made::Bare, ends, submitter::shares, &[fate::runs]);
     }
-    let others = &[fate::promise_is_dropped as Other];
-    let made = Made::ByPromise;
-    scene(3, made, Ends::Returning, submitter::shares, others);
-}
-
-#[test]
-fn two_threads_share_the_handle_while_another_thread_cancels() {
-    let others = &[fate::runs as Other, bystander::cancels];
-    scene(4, Made::Bare, Ends::Returning, submitter::shares, others);
+    let (made, ends) = (Made::Bare, Ends::Returning);
+    scene(3, made, ends, submitter::shares, &[fate::is_dropped_unrun]);
+    let others = &[fate::promise_is_kept as Other];
+    scene(3, Made::ByPromise, ends, submitter::shares, others);
 }
 
 #[test]
