@@ -68,11 +68,6 @@ pub(crate) trait Body: Send + Sync {
     /// value, and a value whose drop does nothing need not be kept.
     fn run(&self, keep: bool) -> Ended;
 
-    /// The same, for a body that only the caller has: it takes no lock.
-    fn run_owned(&mut self) -> Ended {
-        self.run(false)
-    }
-
     /// How long until the next attempt, if there is to be one.
     fn again(&self, _: Failure, _: &Facts) -> Option<Duration> {
         None
@@ -170,21 +165,6 @@ impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Body for PlainBody<F,
     fn run(&self, keep: bool) -> Ended {
         match panic::catch(self.0.start()) {
             Ok(value) => self.0.end(value, keep),
-            Err(payload) => Ended::Unwound(payload),
-        }
-    }
-
-    fn run_owned(&mut self) -> Ended {
-        let state = self.0.0.get_mut();
-        let State::Closure(f) = mem::replace(state, State::Empty) else {
-            claimed_twice()
-        };
-        match panic::catch(f) {
-            Ok(value) if mem::needs_drop::<T>() => {
-                *state = State::Value(value);
-                Ended::Completed
-            }
-            Ok(_) => Ended::CompletedEmpty,
             Err(payload) => Ended::Unwound(payload),
         }
     }

@@ -1,4 +1,4 @@
-//! The shortest way: a task that only its worker has, run with no atomic step.
+//! The shortest way: a task that only its worker has, run with no atomic step on its state.
 //!
 //! Layer: task.
 //
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 impl Task {
     /// Runs a task that only the caller has, if it is bare and detached. No other thread can reach
-    /// such a task, so its state and its body need no atomic step, and it is not listed as running.
+    /// such a task, so its state needs no atomic step, and it is not listed as running.
     /// Returns whether it ran; if not, `run` is to run it.
     ///
     /// A body that asks for its task gets one that stands for it; see `Stack::stand_in`.
@@ -32,7 +32,7 @@ impl Task {
             return false;
         }
         stack.begin_owned(own.head.site);
-        let ended = own.body.run_owned();
+        let ended = own.body.run(false);
         let stand_in = stack.end_owned();
         if stand_in.is_none() && matches!(ended, Ended::CompletedEmpty) {
             // Nothing is in it, so there is nothing to be dropped.
