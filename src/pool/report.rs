@@ -215,6 +215,9 @@ const NAMED: usize = 8;
 #[non_exhaustive]
 pub struct PendingTask {
     /// The id of the task.
+    ///
+    /// A task that `execute` submitted without options has no id until its body asks for it. If the
+    /// body has not asked, this is a number of this report alone.
     pub id: TaskId,
     /// The name of the task, if it has one.
     pub name: Option<Arc<str>>,
@@ -287,6 +290,9 @@ impl fmt::Display for EndedSchedule {
 #[non_exhaustive]
 pub struct RunningTask {
     /// The id of the task.
+    ///
+    /// A task that `execute` submitted without options has no id until its body asks for it. If the
+    /// body has not asked, this is a number of this report alone.
     pub id: TaskId,
     /// The name of the task, if it has one.
     pub name: Option<Arc<str>>,
