@@ -228,6 +228,7 @@ pub struct SubmitError<F> {
 }
 
 impl<F> SubmitError<F> {
+    #[inline(always)] // Even without optimisation: a function less per closure.
     pub(crate) fn new(reason: Rejection, closure: F) -> Self {
         Self {
             reason,
@@ -249,10 +250,15 @@ impl<F> SubmitError<F> {
 impl<F> fmt::Debug for SubmitError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reason, closure: _ } = self;
-        f.debug_struct("SubmitError")
-            .field("reason", reason)
-            .finish_non_exhaustive()
+        debug_refusal(*reason, f)
     }
+}
+
+/// Not in the method above, which is compiled for each closure type.
+fn debug_refusal(reason: Rejection, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.debug_struct("SubmitError")
+        .field("reason", &reason)
+        .finish_non_exhaustive()
 }
 
 impl<F> fmt::Display for SubmitError<F> {

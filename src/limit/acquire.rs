@@ -6,6 +6,7 @@
 use crate::limit::gate::{Entry, Gate, GateQueue, Notices, State, Waiter, next_order};
 use crate::sync::MutexGuard;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a task or a thread asks of one gate.
 #[derive(Clone, Debug)]
@@ -57,19 +58,23 @@ pub(crate) fn enter(requests: &[GateRequest]) -> u64 {
 /// Only one of the two is called, once, and with the gates locked. `commit` returns false and
 /// `park` returns `None` if the task was settled meanwhile. Then nothing changes here, and the
 /// thread that settled the task withdraws it.
+///
+/// `now` is by the clock that those of the gates read which are timed: a pool refuses tasks with
+/// gates of another clock.
 pub(crate) fn acquire_all(
     requests: &[GateRequest],
     order: u64,
+    now: Instant,
     commit: &mut dyn FnMut() -> bool,
     park: &mut dyn FnMut() -> Option<Arc<dyn Waiter>>,
 ) -> Acquisition {
     let mut notices = Notices::default();
     // One gate is the common case, and needs no list.
     let acquisition = match requests {
-        [one] => acquire_locked(&mut [one.lock()], order, commit, park, &mut notices),
+        [one] => acquire_locked(&mut [one.lock()], order, now, commit, park, &mut notices),
         _ => {
             let mut locked: Vec<_> = requests.iter().map(GateRequest::lock).collect();
-            acquire_locked(&mut locked, order, commit, park, &mut notices)
+            acquire_locked(&mut locked, order, now, commit, park, &mut notices)
         }
     };
     notices.send();
@@ -81,13 +86,11 @@ type Locked<'a> = (&'a GateRequest, MutexGuard<'a, State>);
 fn acquire_locked(
     locked: &mut [Locked<'_>],
     order: u64,
+    now: Instant,
     commit: &mut dyn FnMut() -> bool,
     park: &mut dyn FnMut() -> Option<Arc<dyn Waiter>>,
     notices: &mut Notices,
 ) -> Acquisition {
-    // The gates that read a clock read the same one: a pool refuses tasks with other gates.
-    let timed = locked.iter().find(|(request, _)| request.gate.is_timed());
-    let now = timed.unwrap_or(&locked[0]).0.gate.now();
     let only_gate = locked.len() == 1;
     let refused = locked.iter().position(|(request, state)| {
         let refusal = state.refusal(now, order, request.weight, only_gate);

@@ -102,7 +102,8 @@ pub(crate) fn acquire(
     let requests = slice::from_ref(request);
     let ask = || {
         let mut park = || Some(me.clone() as Arc<dyn Waiter>);
-        acquire::acquire_all(requests, order, &mut || true, &mut park) == Acquisition::Taken
+        let now = gate.now();
+        acquire::acquire_all(requests, order, now, &mut || true, &mut park) == Acquisition::Taken
     };
     loop {
         if ask() {

@@ -182,6 +182,7 @@ impl Core {
 
     /// Counts a task that was cancelled while it had an entry in the queue, now that a worker has
     /// popped the entry. A task that a waiting body runs on its own stack is counted there.
+    #[cold]
     pub(crate) fn count_popped(&self, task: &Task) {
         if task.head.has_begun() {
             return;

@@ -24,14 +24,16 @@
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, plain};
+use crossbeam_utils::CachePadded;
 use std::sync::{Arc, PoisonError};
 
 /// More workers would find nothing sooner, and would take time from other programs.
 const MOST_SEARCHING: usize = 2;
 
 pub(crate) struct Parking {
-    /// How many workers search.
-    searching: AtomicUsize,
+    /// How many workers search. Padded: each push reads the next field, and should not wait for a
+    /// worker that begins or ends a search.
+    searching: CachePadded<AtomicUsize>,
     /// The length of the list. Written with the list locked.
     asleep: AtomicUsize,
     /// The worker that fell asleep last is woken first: its data are still in a cache.
@@ -78,7 +80,7 @@ impl Sleeper {
 impl Parking {
     pub(crate) fn new() -> Self {
         Self {
-            searching: AtomicUsize::new(0),
+            searching: CachePadded::new(AtomicUsize::new(0)),
             asleep: AtomicUsize::new(0),
             list: Mutex::new(Vec::new()),
         }

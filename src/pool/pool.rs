@@ -47,7 +47,7 @@ impl Pool {
         (&self.core, &PLAIN)
     }
 
-    verbs!([T], FnOnce() -> T, |_: &Self, f| PlainBody::new(f));
+    verbs!([T], FnOnce() -> T, |pool, f| PlainBody::new(f));
 
     /// Makes a template for tasks with options; see [`TaskBuilder`].
     ///

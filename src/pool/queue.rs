@@ -35,7 +35,7 @@ use crate::pool::side_queues::SideQueues;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, Sender, unbounded};
-use crate::sync::spin;
+use crate::sync::{let_gather, spin};
 use crate::task::TaskRef;
 use crate::task::pool::Rank;
 use crate::task::timed::Cleanup;
@@ -216,9 +216,13 @@ impl RunQueue {
         item
     }
 
-    /// Waits for an item or for mail; mail comes first.
-    pub(crate) fn pop(&self, tick: &Tick, mail: &Mailbox) -> Item {
+    /// Waits for an item or for mail; mail comes first. `has_caught_up`: the worker has taken
+    /// several items in a row, and then found no other.
+    pub(crate) fn pop(&self, tick: &Tick, mail: &Mailbox, has_caught_up: bool) -> Item {
         let mut searches = self.parking.search();
+        if has_caught_up && searches {
+            let_gather(|| !self.is_empty());
+        }
         loop {
             let mut item = None;
             let mut search = || {
@@ -282,9 +286,8 @@ impl Mailbox {
     pub(crate) fn post(&self, task: TaskRef) {
         // Cannot fail: the receiver is beside the sender.
         let _ = self.sender.send(Entry::new(task));
-        // ORDERING: release, after the message was sent: a worker that sees the flag late only
-        // takes its mail late. `wake` has a lock of its own.
-        self.hint.store(true, Ordering::Release);
+        // ORDERING: release, after the message was sent; pairs with `try_next`.
+        self.hint.swap(true, Ordering::Release);
         self.sleeper.wake();
     }
 
@@ -300,12 +303,18 @@ impl Mailbox {
             return None;
         }
         let next = self.take();
-        if next.is_none() {
-            self.hint.store(false, Ordering::Relaxed);
-            // A message that came between the receive and the store is not forgotten.
-            return self.take();
+        if next.is_some() {
+            return next;
         }
-        next
+        // ORDERING: acquire; pairs with `post`. The next line sees each message whose hint this
+        // call clears. The hint of any other stands.
+        self.hint.swap(false, Ordering::Acquire);
+        let late = self.take();
+        if late.is_some() {
+            // There may be more whose hints are cleared.
+            self.hint.store(true, Ordering::Relaxed);
+        }
+        late
     }
 
     /// Takes the next message, whatever the hint is.

@@ -26,6 +26,7 @@
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
 
 /// The values of the hint.
 const ALL_TAKEN: u8 = 0;
@@ -36,8 +37,9 @@ pub(crate) struct RunSlots {
     /// Whether fewer run slots are taken than there are, as many, or more. Written with `state`
     /// locked.
     hint: AtomicU8,
-    /// The number of threads that look for work, those that are being started included.
-    idle: AtomicUsize,
+    /// The number of threads that look for work, those that are being started included. Padded:
+    /// each push reads the hint, and should not wait for a worker that goes idle.
+    idle: CachePadded<AtomicUsize>,
     state: Mutex<State>,
     max_spares: usize,
 }
@@ -77,7 +79,7 @@ impl RunSlots {
     pub(crate) fn new(slots: usize, max_spares: usize) -> Self {
         Self {
             hint: AtomicU8::new(ALL_TAKEN),
-            idle: AtomicUsize::new(slots),
+            idle: CachePadded::new(AtomicUsize::new(slots)),
             state: Mutex::new(State {
                 slots,
                 threads: slots,
@@ -231,11 +233,14 @@ impl RunSlots {
         (missing, state.taken().saturating_sub(slots))
     }
 
-    /// The system refuses further threads: there are fewer run slots now.
-    pub(crate) fn shrink_to(&self, slots: usize) {
+    /// The system refuses further threads: there are fewer run slots now, unless another call has
+    /// changed their number `from` what this caller asked for.
+    pub(crate) fn shrink(&self, from: usize, to: usize) {
         let mut state = self.state.lock();
-        state.slots = slots;
-        self.set_hint(&state);
+        if state.slots == from {
+            state.slots = to;
+            self.set_hint(&state);
+        }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -316,6 +321,17 @@ mod tests {
         assert_eq!(slots.resize(1), (0, 4));
         assert!(slots.try_exit(false, false));
         assert_eq!((slots.count(), slots.threads()), (1, 4));
+    }
+
+    #[test]
+    fn a_refused_thread_does_not_undo_a_later_resize() {
+        let slots = busy(2, 4);
+        slots.resize(10);
+        slots.resize(3);
+        slots.shrink(10, 7);
+        assert_eq!(slots.count(), 3);
+        slots.shrink(3, 2);
+        assert_eq!(slots.count(), 2);
     }
 }
 

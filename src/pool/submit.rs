@@ -191,7 +191,7 @@ impl Core {
             Ok(extras) => (extras.unwrap_or_default(), None),
             Err(reason) => (Extras::new(spec.name.clone(), None), Some(reason)),
         };
-        extras.on_settled.member = Some(member);
+        extras.member = Some(member);
         task.head.set_extras(extras);
         if let Some(token) = token {
             task.obey(token);
@@ -252,7 +252,7 @@ impl Core {
         }
         let mut post = |worker: &Arc<WorkerState>| {
             let mut extras = Extras::new(None, None);
-            extras.pinned = Some(worker.stack.index);
+            extras.pinned = u32::try_from(worker.stack.index).ok();
             let task = make(Head::new(self.owner(), site).with(Some(extras)));
             worker.mail.post(task.clone());
             task

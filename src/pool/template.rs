@@ -13,10 +13,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The five verbs, for a type with `fn parts(&self) -> (&Arc<Core>, &Spec)`. `$body` makes the body
-/// of a task from a closure.
+/// The five verbs, for a type with `fn parts(&self) -> (&Arc<Core>, &Spec)`. `$body` is the body of
+/// a task with the closure `$f`, and may read the builder, `$this`.
 macro_rules! verbs {
-    ([$($generic:ident),+], $call:ident() -> $output:ty, $body:expr) => {
+    ([$($generic:ident),+], $call:ident() -> $output:ty, |$this:ident, $f:ident| $body:expr) => {
         /// Submits a task and returns its handle.
         ///
         /// Waits while the queue is full, unless the pool rejects tasks then
@@ -38,10 +38,60 @@ macro_rules! verbs {
             F: $call() -> $output + Send + 'static,
             $($generic: Send + 'static),+
         {
-            let (core, spec) = self.parts();
+            let ($this, $f) = (self, f);
+            let (core, spec) = $this.parts();
             let head = $crate::task::Head::new(core.owner(), std::panic::Location::caller());
-            let task = $crate::task::Task::new(head, ($body)(self, f));
+            let task = $crate::task::Task::new(head, $body);
             $crate::task::TaskHandle::new(core.submit(spec, task))
+        }
+
+        // A function in the source alone: a build without optimisation pays for each function.
+        #[track_caller]
+        #[inline(always)]
+        fn submit_when<F, $($generic),+>(
+            &self,
+            f: F,
+            when_full: $crate::limit::WhenFull,
+        ) -> Result<$crate::task::TaskHandle<$output>, $crate::error::SubmitError<F>>
+        where
+            F: $call() -> $output + Send + 'static,
+            $($generic: Send + 'static),+
+        {
+            let ($this, $f) = (self, f);
+            let (core, spec) = $this.parts();
+            match core.admit(spec, when_full) {
+                Ok(extras) => {
+                    let head = $crate::task::Head::new(core.owner(), std::panic::Location::caller());
+                    let task = $crate::task::Task::new(head, $body);
+                    core.send(spec, task.clone(), extras);
+                    Ok($crate::task::TaskHandle::new(task))
+                }
+                Err(reason) => Err($crate::error::SubmitError::new(reason, $f)),
+            }
+        }
+
+        #[track_caller]
+        #[inline(always)]
+        fn execute_when<F, $($generic),+>(
+            &self,
+            f: F,
+            when_full: $crate::limit::WhenFull,
+        ) -> Result<(), $crate::error::SubmitError<F>>
+        where
+            F: $call() -> $output + Send + 'static,
+            $($generic: Send + 'static),+
+        {
+            let ($this, $f) = (self, f);
+            let (core, spec) = $this.parts();
+            match core.admit(spec, when_full) {
+                Ok(extras) => {
+                    let site = std::panic::Location::caller();
+                    let head = $crate::task::Head::detached(core.owner(), site);
+                    core.send(spec, $crate::task::Task::new(head, $body), extras);
+                    Ok(())
+                }
+                Err(reason) => Err($crate::error::SubmitError::new(reason, $f)),
+            }
         }
 
         /// Submits a task and returns its handle, and never waits.
@@ -66,17 +116,7 @@ macro_rules! verbs {
             F: $call() -> $output + Send + 'static,
             $($generic: Send + 'static),+
         {
-            let (core, spec) = self.parts();
-            match core.admit(spec, $crate::limit::WhenFull::Refuse) {
-                Ok(extras) => {
-                    let site = std::panic::Location::caller();
-                    let head = $crate::task::Head::new(core.owner(), site);
-                    let task = $crate::task::Task::new(head, ($body)(self, f));
-                    core.send(spec, task.clone(), extras);
-                    Ok($crate::task::TaskHandle::new(task))
-                }
-                Err(reason) => Err($crate::error::SubmitError::new(reason, f)),
-            }
+            self.submit_when(f, $crate::limit::WhenFull::Refuse)
         }
 
         /// Submits a task and returns its handle. Waits `timeout` at most for a place in a full
@@ -106,17 +146,8 @@ macro_rules! verbs {
             F: $call() -> $output + Send + 'static,
             $($generic: Send + 'static),+
         {
-            let (core, spec) = self.parts();
-            match core.admit(spec, $crate::limit::WhenFull::Wait(core.clock().deadline(timeout))) {
-                Ok(extras) => {
-                    let site = std::panic::Location::caller();
-                    let head = $crate::task::Head::new(core.owner(), site);
-                    let task = $crate::task::Task::new(head, ($body)(self, f));
-                    core.send(spec, task.clone(), extras);
-                    Ok($crate::task::TaskHandle::new(task))
-                }
-                Err(reason) => Err($crate::error::SubmitError::new(reason, f)),
-            }
+            let deadline = self.parts().0.clock().deadline(timeout);
+            self.submit_when(f, $crate::limit::WhenFull::Wait(deadline))
         }
 
         /// Submits a task without a handle. Its value is dropped. Its panic is logged and counted,
@@ -141,16 +172,7 @@ macro_rules! verbs {
             F: $call() -> $output + Send + 'static,
             $($generic: Send + 'static),+
         {
-            let (core, spec) = self.parts();
-            match core.admit(spec, $crate::limit::WhenFull::Wait(None)) {
-                Ok(extras) => {
-                    let site = std::panic::Location::caller();
-                    let head = $crate::task::Head::detached(core.owner(), site);
-                    core.send(spec, $crate::task::Task::new(head, ($body)(self, f)), extras);
-                    Ok(())
-                }
-                Err(reason) => Err($crate::error::SubmitError::new(reason, f)),
-            }
+            self.execute_when(f, $crate::limit::WhenFull::Wait(None))
         }
 
         /// Submits a task without a handle, as [`execute`](Self::execute) does, and never waits.
@@ -171,16 +193,7 @@ macro_rules! verbs {
             F: $call() -> $output + Send + 'static,
             $($generic: Send + 'static),+
         {
-            let (core, spec) = self.parts();
-            match core.admit(spec, $crate::limit::WhenFull::Refuse) {
-                Ok(extras) => {
-                    let site = std::panic::Location::caller();
-                    let head = $crate::task::Head::detached(core.owner(), site);
-                    core.send(spec, $crate::task::Task::new(head, ($body)(self, f)), extras);
-                    Ok(())
-                }
-                Err(reason) => Err($crate::error::SubmitError::new(reason, f)),
-            }
+            self.execute_when(f, $crate::limit::WhenFull::Refuse)
         }
     };
 }
@@ -332,15 +345,15 @@ impl<P> TaskBuilder<Plain, P> {
 }
 
 impl TaskBuilder {
-    verbs!([T], FnOnce() -> T, |_: &Self, f| PlainBody::new(f));
+    verbs!([T], FnOnce() -> T, |builder, f| PlainBody::new(f));
 }
 
 impl TaskBuilder<Fallible> {
-    verbs!([T, E], FnOnce() -> Result<T, E>, |_: &Self, f| FallibleBody::new(f));
+    verbs!([T, E], FnOnce() -> Result<T, E>, |builder, f| FallibleBody::new(f));
 }
 
 impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
-    verbs!([T], FnMut() -> Result<T, E>, |builder: &Self, f| RetryBody::new(f, builder.rules()));
+    verbs!([T], FnMut() -> Result<T, E>, |builder, f| RetryBody::new(f, builder.rules()));
 }
 
 impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {

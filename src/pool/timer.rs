@@ -131,7 +131,14 @@ impl Timer {
     /// Drops messages that no thread will read. An entry has its task, the task its pool, and the
     /// pool this timer: left in the channel, they would keep each other alive.
     fn empty(&self) {
-        self.receiver.try_iter().for_each(drop);
+        drop_entries(
+            self.receiver
+                .try_iter()
+                .filter_map(|message| match message {
+                    Message::Add(_, entry) => Some(entry),
+                    Message::Check(_) => None,
+                }),
+        );
     }
 
     /// Waits until the thread has checked, and has handed over the tasks that the pool gives up.
@@ -164,9 +171,10 @@ impl Timer {
 
     /// So many entries have died.
     pub(crate) fn count_dead(&self, entries: usize) {
-        let dead = self.dead.fetch_add(entries, Ordering::Relaxed) + entries;
-        let len = self.len.load(Ordering::Relaxed);
-        if is_mostly_dead(dead, len) && !self.sweep_requested.swap(true, Ordering::Relaxed) {
+        // ORDERING: sequentially consistent; pairs with `sweep`, see there.
+        let dead = self.dead.fetch_add(entries, Ordering::SeqCst) + entries;
+        let len = self.len.load(Ordering::SeqCst);
+        if is_mostly_dead(dead, len) && !self.sweep_requested.swap(true, Ordering::SeqCst) {
             self.check();
         }
     }
@@ -218,7 +226,7 @@ impl Timer {
                 self.answer(request);
             }
         }
-        drop(queue);
+        drop_entries(queue.extract(|_| true));
         // ORDERING: pairs with the load in `send`.
         self.is_over.store(true, Ordering::SeqCst);
         self.empty();
@@ -242,7 +250,7 @@ impl Timer {
                 Entry::Task(task, what) => {
                     if let Some(task) = fire(core, task, what) {
                         self.uncount_dead();
-                        dead.extend(to_drop_elsewhere(task));
+                        dead.push(Entry::Task(task, what));
                     }
                 }
                 Entry::Waiter(waiter) => match waiter.upgrade() {
@@ -251,7 +259,7 @@ impl Timer {
                 },
             }
         }
-        drop_in_background(dead);
+        drop_entries(dead);
     }
 
     /// A dead entry has left the queue.
@@ -264,17 +272,15 @@ impl Timer {
 
     /// Drops the dead entries if more than half of the queue is dead.
     fn sweep(&self, queue: &mut DeadlineQueue<Entry>) {
-        if is_mostly_dead(self.dead.load(Ordering::Relaxed), queue.len()) {
+        // ORDERING: sequentially consistent, and in this order; pairs with `count_dead`. A thread
+        // that counts an entry too late for this call finds that no sweep is requested.
+        self.len.store(queue.len(), Ordering::SeqCst);
+        self.sweep_requested.store(false, Ordering::SeqCst);
+        if is_mostly_dead(self.dead.load(Ordering::SeqCst), queue.len()) {
             self.dead.store(0, Ordering::Relaxed);
-            let dead = queue.extract(|entry| !entry.is_live()).into_iter();
-            let tasks = dead.filter_map(|entry| match entry {
-                Entry::Task(task, _) => to_drop_elsewhere(task),
-                Entry::Waiter(_) => None,
-            });
-            drop_in_background(tasks.collect());
+            drop_entries(queue.extract(|entry| !entry.is_live()));
+            self.len.store(queue.len(), Ordering::Relaxed);
         }
-        self.len.store(queue.len(), Ordering::Relaxed);
-        self.sweep_requested.store(false, Ordering::Relaxed);
     }
 }
 
@@ -334,12 +340,14 @@ fn give_up(core: &Arc<Core>, task: TaskRef) {
     core.hand_over(task);
 }
 
-/// The task of a dead entry, if dropping it here would drop closures of the user.
-fn to_drop_elsewhere(task: TaskRef) -> Option<TaskRef> {
-    (Arc::strong_count(&task) == 1 && task.has_hooks()).then_some(task)
-}
-
-fn drop_in_background(tasks: Vec<TaskRef>) {
+/// Drops entries, and on another thread those that may have the last reference to hooks of the
+/// user.
+fn drop_entries(entries: impl IntoIterator<Item = Entry>) {
+    let tasks = entries.into_iter().filter_map(|entry| match entry {
+        Entry::Task(task, _) => task.has_hooks().then_some(task),
+        Entry::Waiter(_) => None,
+    });
+    let tasks: Vec<_> = tasks.collect();
     if !tasks.is_empty() {
         alarm::run_in_background(move || tasks.into_iter().for_each(panic::discard));
     }

@@ -11,7 +11,7 @@ use crate::pool::queue::{Item, Tick};
 use crate::pool::worker_local;
 use crate::pool::workers::{Back, WorkerState};
 use crate::sync::waiter::ClockWaiter;
-use crate::task::{self, Run, Task, TaskRef};
+use crate::task::{self, Run, TaskRef};
 use std::cell::RefCell;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -20,6 +20,9 @@ pub(crate) struct Worker {
     pub(crate) core: Arc<Core>,
     pub(crate) state: Arc<WorkerState>,
 }
+
+/// A worker that runs out of work after more tasks than this in a row lets work gather.
+const IN_A_ROW: u64 = 8;
 
 thread_local! {
     static WORKER: RefCell<Option<Arc<Worker>>> = const { RefCell::new(None) };
@@ -56,23 +59,24 @@ impl Worker {
     }
 
     /// Runs a task whose entry was popped, and counts it.
-    fn run_popped(&self, mut task: TaskRef) {
+    fn run_popped(&self, task: TaskRef) {
         let core = &self.core;
         if core.lifecycle.phase() >= Phase::Cancelling {
             return core.cancel_popped(task);
         }
-        self.run_task(&mut task);
+        self.run_task(&task);
     }
 
     #[inline]
-    fn run_task(&self, task: &mut TaskRef) {
-        if Task::run_owned(task, &self.state.stack) {
-            self.state.stack.done.add();
+    fn run_task(&self, task: &TaskRef) {
+        let stack = &self.state.stack;
+        if task.run_owned(stack) {
+            stack.done.add();
             return;
         }
         if !task.head.is_planned() {
-            match task.run(&self.state.stack) {
-                Run::Done => self.state.stack.done.add(),
+            match task.run(stack) {
+                Run::Done => stack.done.add(),
                 _ => self.core.count_popped(task),
             }
             return;
@@ -118,6 +122,7 @@ impl Worker {
     fn work(self: &Arc<Self>) {
         let core = &self.core;
         let mut is_idle = true;
+        let mut has_caught_up = false;
         let tick = Tick::default();
         loop {
             if !is_idle {
@@ -126,21 +131,21 @@ impl Worker {
             // The common case: nothing else to check, and tasks in the channel.
             while !is_idle && self.is_undisturbed() {
                 match core.queue.try_take() {
-                    Some(mut task) => self.run_task(&mut task),
+                    Some(task) => self.run_task(&task),
                     None => break,
                 }
             }
             if self.try_exit(is_idle) {
                 return;
             }
-            let item = match self.next(is_idle, &tick) {
+            let item = match self.next(is_idle, &tick, has_caught_up) {
                 Some(item @ (Item::Task(_) | Item::Cleanup(_))) => item,
                 Some(Item::Nudge) => continue,
                 None => {
                     // What the worker has finished is counted before it searches. The reasons to
                     // exit are checked again once it counts as idle.
                     is_idle = true;
-                    self.add_finished();
+                    has_caught_up = self.add_finished() > IN_A_ROW;
                     core.run_slots.becomes_idle();
                     core.notify_if_idle();
                     continue;
@@ -162,18 +167,18 @@ impl Worker {
 
     /// Takes the next item. If there is none, an idle worker waits for one, and a busy worker gets
     /// `None`.
-    fn next(self: &Arc<Self>, is_idle: bool, tick: &Tick) -> Option<Item> {
+    fn next(self: &Arc<Self>, is_idle: bool, tick: &Tick, has_caught_up: bool) -> Option<Item> {
         let (queue, clock) = (&self.core.queue, self.core.clock());
         if let Some(entry) = self.state.mail.try_next() {
             queue.ensure_nudge();
             return Some(Item::Task(entry));
         }
+        if is_idle && !clock.is_simulated() {
+            return Some(queue.pop(tick, &self.state.mail, has_caught_up));
+        }
         let item = queue.try_pop(tick);
         if item.is_some() || !is_idle {
             return item;
-        }
-        if !clock.is_simulated() {
-            return Some(queue.pop(tick, &self.state.mail));
         }
         clock.wait_before(|| {
             let weak: Weak<Self> = Arc::downgrade(self);
@@ -202,12 +207,13 @@ impl Worker {
         true
     }
 
-    /// Adds the tasks that this worker has finished to the pool's count.
-    fn add_finished(&self) {
+    /// Adds the tasks that this worker has finished to the pool's count. Returns how many there
+    /// are.
+    fn add_finished(&self) -> u64 {
         self.state.stack.forget_ended();
-        self.core
-            .lifecycle
-            .tasks_finished(self.state.stack.done.take());
+        let tasks = self.state.stack.done.take();
+        self.core.lifecycle.tasks_finished(tasks);
+        tasks
     }
 }
 

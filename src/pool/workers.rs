@@ -210,7 +210,7 @@ impl Core {
             Err((0, error)) => Err(error),
             Err((fewer, error)) => {
                 log::warn!("the pool runs with {fewer} of {wanted} workers: {error}");
-                self.run_slots.shrink_to(fewer);
+                self.run_slots.shrink(wanted, fewer);
                 Ok(())
             }
         }
@@ -230,9 +230,13 @@ impl Core {
         Ok(())
     }
 
-    /// With the list locked, so that a thread that exits at once finds itself in it.
+    /// With the list locked, so that a thread that exits at once finds itself in it, and so that
+    /// none starts after a shutdown has taken the threads to join them.
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         let mut workers = self.workers.lock();
+        if self.lifecycle.phase() == Phase::Over {
+            return Err(io::Error::other("the pool is over"));
+        }
         let index = workers.free_index();
         let state = Arc::new(WorkerState::new(self, index));
         let (core, its_state) = (self.clone(), state.clone());
@@ -262,7 +266,9 @@ impl Core {
             Spare::Start => match self.start_thread() {
                 Ok(()) => false,
                 Err(error) => {
-                    log::warn!("no spare thread could be started: {error}");
+                    if self.lifecycle.phase() != Phase::Over {
+                        log::warn!("no spare thread could be started: {error}");
+                    }
                     self.run_slots.start_failed()
                 }
             },
@@ -284,7 +290,7 @@ impl Core {
         if let Err((started, error)) = self.start_threads(missing) {
             now = workers - (missing - started);
             log::warn!("the pool runs with {now} of {workers} workers: {error}");
-            self.run_slots.shrink_to(now);
+            self.run_slots.shrink(workers, now);
         }
         // One nudge per surplus thread. A busy thread sees at its next task boundary, without a
         // nudge, that it must exit.

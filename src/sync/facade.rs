@@ -62,6 +62,11 @@ mod model {
             }
         }
 
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            let held = Some(self.0.try_lock().ok()?);
+            Some(MutexGuard { lock: self, held })
+        }
+
         pub(crate) fn get_mut(&mut self) -> &mut T {
             self.0.get_mut().unwrap()
         }

@@ -12,12 +12,28 @@ pub(crate) fn spin(mut done: impl FnMut() -> bool) -> bool {
         if done() {
             return true;
         }
-        (0..between).for_each(|_| std::hint::spin_loop());
+        pause(between);
         left = left.saturating_sub(between);
         // Each call of `done` takes the cache line from the thread that is about to change it.
         between = (2 * between).min(MOST_BETWEEN);
     }
     done()
+}
+
+/// Lets work gather for a few microseconds, if more of it has come within a few pauses.
+///
+/// For a worker that has caught up with a thread that keeps pushing. Two threads that work on
+/// neighbouring entries of a queue take the cache lines from each other at each step. At a distance
+/// both are faster.
+pub(crate) fn let_gather(has_come: impl Fn() -> bool) {
+    pause(2 * MOST_BETWEEN);
+    if has_come() {
+        pause(pauses());
+    }
+}
+
+fn pause(times: u32) {
+    (0..times).for_each(|_| std::hint::spin_loop());
 }
 
 const MOST_BETWEEN: u32 = 8;
@@ -39,7 +55,7 @@ fn pauses() -> u32 {
         }
         let sample = || {
             let begun = Instant::now();
-            (0..SAMPLE).for_each(|_| std::hint::spin_loop());
+            pause(SAMPLE);
             begun.elapsed()
         };
         let least = [sample(), sample(), sample()].into_iter().min();

@@ -6,12 +6,13 @@
 //! attempt. Everything else about a task is compiled once.
 //
 // Each body has a lock of its own. It is never contended: the state of the task decides which
-// thread may touch the body. The thread that has claimed the task runs the body. The thread that
-// takes or drops the outcome empties it.
+// thread may touch the body. The thread that has claimed the task runs the body, and may hold the
+// lock while the closure runs: no other thread wants it until that thread settles the task. The
+// thread that takes or drops the outcome empties the body.
 
 use crate::error::TaskError;
 use crate::panic::{self, Payload};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::task::retry::Rules;
 use std::any::Any;
 use std::mem;
@@ -63,6 +64,8 @@ pub(crate) enum Part {
 /// What was taken out of a body, to be dropped with no lock held.
 pub(crate) type Left = Box<dyn Send>;
 
+/// The part of a task that is compiled once per closure type. The bodies of this file implement it,
+/// and those of scopes in `compose/scope/body.rs`.
 pub(crate) trait Body: Send + Sync {
     /// Runs one attempt. What it returned stays inside. If `keep` is false, no handle will take the
     /// value, and a value whose drop does nothing need not be kept.
@@ -85,28 +88,19 @@ pub(crate) trait Body: Send + Sync {
 /// The error of a body of a group, without its type.
 pub(crate) type BoxedError = Box<dyn Any + Send>;
 
+/// A closure that runs once, and then its value.
 enum State<F, T> {
     Closure(F),
     Value(T),
     Empty,
 }
 
-/// A closure that runs once, and then its value.
-struct Once<F, T>(Mutex<State<F, T>>);
-
-impl<F: Send + 'static, T: Send + 'static> Once<F, T> {
-    fn new(f: F) -> Self {
-        Self(Mutex::new(State::Closure(f)))
-    }
-
-    #[inline(never)] // Called three times: a call is less code than what it does.
-    fn swap(&self, with: State<F, T>) -> State<F, T> {
-        mem::replace(&mut *self.0.lock(), with)
-    }
-
-    fn start(&self) -> F {
-        match self.swap(State::Empty) {
-            State::Closure(f) => f,
+// Each of these is inlined even without optimisation: a function less per closure.
+impl<F, T> State<F, T> {
+    #[inline(always)]
+    fn start(&mut self) -> F {
+        match mem::replace(self, Self::Empty) {
+            Self::Closure(f) => f,
             other => {
                 mem::forget(other);
                 claimed_twice()
@@ -114,36 +108,64 @@ impl<F: Send + 'static, T: Send + 'static> Once<F, T> {
         }
     }
 
-    fn end(&self, value: T, keep: bool) -> Ended {
+    #[inline(always)]
+    fn end(&mut self, value: T, keep: bool) -> Ended {
         if !keep && !mem::needs_drop::<T>() {
             return Ended::CompletedEmpty;
         }
         // It was empty, so there is nothing to be dropped.
-        mem::forget(self.swap(State::Value(value)));
+        mem::forget(mem::replace(self, Self::Value(value)));
         Ended::Completed
     }
+}
 
-    fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
-        let taken = self.swap(State::Empty);
-        match (taken, part) {
-            (State::Value(value), Part::Value | Part::All) => {
-                // A handle has checked that the task completed, and asks for the type of its body.
-                match into.and_then(|into| into.downcast_mut::<Option<T>>()) {
-                    Some(into) => mem::forget(into.replace(value)),
-                    None if mem::needs_drop::<T>() => return Some(Box::new(value)),
-                    None => {}
+/// Locks a body. No other thread has it locked; see above.
+#[inline(always)]
+fn open<S>(body: &Mutex<S>) -> MutexGuard<'_, S> {
+    match body.try_lock() {
+        Some(state) => state,
+        None => claimed_twice(),
+    }
+}
+
+#[inline(always)]
+fn take<F: Send + 'static, T: Send + 'static>(
+    body: &Mutex<State<F, T>>,
+    part: Part,
+    into: Option<&mut dyn Any>,
+) -> Option<Left> {
+    let mut state = open(body);
+    let is_wanted = match &*state {
+        State::Closure(_) => part != Part::Value,
+        State::Value(_) => part != Part::Closure,
+        State::Empty => false,
+    };
+    if !is_wanted {
+        return None;
+    }
+    let taken = mem::replace(&mut *state, State::Empty);
+    drop(state);
+    match taken {
+        State::Value(value) => {
+            // A handle has checked that the task completed, and asks for the type of its body.
+            if let Some(into) = into {
+                if let Some(into) = into.downcast_mut::<Option<T>>() {
+                    *into = Some(value);
+                    return None;
                 }
-                None
             }
-            (State::Closure(f), Part::Closure | Part::All) => {
-                mem::needs_drop::<F>().then(|| Box::new(f) as Left)
+            if mem::needs_drop::<T>() {
+                return Some(Box::new(value));
             }
-            (State::Empty, _) => None,
-            (other, _) => {
-                mem::forget(self.swap(other));
-                None
-            }
+            None
         }
+        State::Closure(f) => {
+            if mem::needs_drop::<F>() {
+                return Some(Box::new(f));
+            }
+            None
+        }
+        State::Empty => None,
     }
 }
 
@@ -153,29 +175,32 @@ fn claimed_twice() -> ! {
 }
 
 /// A closure whose value is just a value.
-pub(crate) struct PlainBody<F, T>(Once<F, T>);
+pub(crate) struct PlainBody<F, T>(Mutex<State<F, T>>);
 
 impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> PlainBody<F, T> {
     pub(crate) fn new(f: F) -> Self {
-        Self(Once::new(f))
+        Self(Mutex::new(State::Closure(f)))
     }
 }
 
 impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> Body for PlainBody<F, T> {
     fn run(&self, keep: bool) -> Ended {
-        match panic::catch(self.0.start()) {
-            Ok(value) => self.0.end(value, keep),
+        let mut state = open(&self.0);
+        match panic::catch(state.start()) {
+            Ok(value) => state.end(value, keep),
             Err(payload) => Ended::Unwound(payload),
         }
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
-        self.0.take(part, into)
+        take(&self.0, part, into)
     }
 }
 
 /// A closure whose `Err` is a failure.
-pub(crate) struct FallibleBody<F, T: Send + 'static, E: Send + 'static>(Once<F, Result<T, E>>);
+pub(crate) struct FallibleBody<F, T: Send + 'static, E: Send + 'static>(
+    Mutex<State<F, Result<T, E>>>,
+);
 
 impl<F, T, E> FallibleBody<F, T, E>
 where
@@ -184,7 +209,7 @@ where
     E: Send + 'static,
 {
     pub(crate) fn new(f: F) -> Self {
-        Self(Once::new(f))
+        Self(Mutex::new(State::Closure(f)))
     }
 }
 
@@ -195,10 +220,11 @@ where
     E: Send + 'static,
 {
     fn run(&self, keep: bool) -> Ended {
-        match panic::catch(self.0.start()) {
+        let mut state = open(&self.0);
+        match panic::catch(state.start()) {
             Ok(result) => {
                 let failed = result.is_err();
-                let ended = self.0.end(result, keep || failed);
+                let ended = state.end(result, keep || failed);
                 if failed { Ended::Failed } else { ended }
             }
             Err(payload) => Ended::Unwound(payload),
@@ -206,12 +232,12 @@ where
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
-        self.0.take(part, into)
+        take(&self.0, part, into)
     }
 }
 
 /// A closure that continues another task. If that has left no value, it passes the error on.
-pub(crate) struct PassingBody<F, T>(Once<F, T>);
+pub(crate) struct PassingBody<F, T>(Mutex<State<F, T>>);
 
 impl<F, T> PassingBody<F, T>
 where
@@ -219,7 +245,7 @@ where
     T: Send + 'static,
 {
     pub(crate) fn new(f: F) -> Self {
-        Self(Once::new(f))
+        Self(Mutex::new(State::Closure(f)))
     }
 }
 
@@ -229,27 +255,27 @@ where
     T: Send + 'static,
 {
     fn run(&self, keep: bool) -> Ended {
-        match panic::catch(self.0.start()) {
-            Ok(Ok(value)) => self.0.end(value, keep),
+        let mut state = open(&self.0);
+        match panic::catch(state.start()) {
+            Ok(Ok(value)) => state.end(value, keep),
             Ok(Err(error)) => Ended::Error(error),
             Err(payload) => Ended::Unwound(payload),
         }
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
-        self.0.take(part, into)
+        take(&self.0, part, into)
     }
 }
 
 /// A closure that may run again, with the rules that decide it.
-pub(crate) struct RetryBody<F, T, E> {
-    state: Mutex<Again<F, T, E>>,
-    rules: Arc<Rules<E>>,
-}
+pub(crate) struct RetryBody<F, T, E>(Mutex<Again<F, T, E>>);
 
 struct Again<F, T, E> {
     f: Option<F>,
     result: Option<Result<T, E>>,
+    /// They have closures of the user, and are dropped as the body is.
+    rules: Option<Arc<Rules<E>>>,
 }
 
 impl<F, T, E> RetryBody<F, T, E>
@@ -259,11 +285,11 @@ where
     E: Send + 'static,
 {
     pub(crate) fn new(f: F, rules: Arc<Rules<E>>) -> Self {
-        let state = Mutex::new(Again {
+        Self(Mutex::new(Again {
             f: Some(f),
             result: None,
-        });
-        Self { state, rules }
+            rules: Some(rules),
+        }))
     }
 }
 
@@ -274,10 +300,10 @@ where
     E: Send + 'static,
 {
     fn run(&self, _: bool) -> Ended {
-        let f = self.state.lock().f.take();
+        let f = self.0.lock().f.take();
         let mut f = f.expect("put back after each attempt, and gone after the last");
         let result = panic::catch(&mut f);
-        let mut state = self.state.lock();
+        let mut state = self.0.lock();
         state.f = Some(f);
         match result {
             Ok(result) => {
@@ -295,25 +321,29 @@ where
 
     fn again(&self, failure: Failure, facts: &Facts) -> Option<Duration> {
         // Without the lock: the classifiers are code of the user.
-        let result = self.state.lock().result.take();
+        let mut state = self.0.lock();
+        let rules = state.rules.clone()?;
+        let result = state.result.take();
+        drop(state);
         let error = result.as_ref().and_then(|result| result.as_ref().err());
-        let delay = self.rules.decide(failure, error, facts);
-        self.state.lock().result = result;
+        let delay = rules.decide(failure, error, facts);
+        self.0.lock().result = result;
         delay
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
-        let mut state = self.state.lock();
+        let mut state = self.0.lock();
         let f = state.f.take_if(|_| part != Part::Value);
+        let rules = state.rules.take_if(|_| part != Part::Value);
         let mut result = state.result.take_if(|_| part != Part::Closure);
         drop(state);
         if let Some(into) = into.and_then(|into| into.downcast_mut::<Option<Result<T, E>>>()) {
             *into = result.take();
         }
-        if f.is_none() && result.is_none() {
+        if f.is_none() && result.is_none() && rules.is_none() {
             return None;
         }
-        Some(Box::new(Again { f, result }))
+        Some(Box::new(Again { f, result, rules }))
     }
 }
 

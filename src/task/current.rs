@@ -49,8 +49,6 @@ pub(crate) struct Stack {
     has_ended: AtomicBool,
     /// Where the task was submitted that runs and that only this worker has, if none stands for it.
     owned: AtomicCell<Option<Site>>,
-    /// Whether a task stands for it. Used by the worker alone.
-    has_stand_in: AtomicBool,
     /// Tasks that the worker has released, and not added to the pool's count yet.
     pub(crate) done: LocalCount,
     /// About where the stack of the thread began.
@@ -71,7 +69,6 @@ impl Stack {
             bodies: Mutex::new(Vec::with_capacity(4)),
             has_ended: AtomicBool::new(false),
             owned: AtomicCell::new(None),
-            has_stand_in: AtomicBool::new(false),
             done: LocalCount::default(),
             top: OnceLock::new(),
             size,
@@ -90,6 +87,7 @@ impl Stack {
         drop(self.pop_task());
     }
 
+    #[inline(never)]
     fn pop_task(&self) -> Option<TaskRef> {
         self.forget_ended();
         self.bodies.lock().pop()
@@ -108,8 +106,7 @@ impl Stack {
     /// It has returned. Returns the task that stood for it, if one was made.
     #[inline]
     pub(crate) fn end_owned(&self) -> Option<TaskRef> {
-        if self.has_stand_in.load(Ordering::Relaxed) {
-            self.has_stand_in.store(false, Ordering::Relaxed);
+        if self.owned.load().is_none() {
             return self.pop_task();
         }
         self.owned.store(None);
@@ -130,7 +127,6 @@ impl Stack {
         task.claim_by_hand();
         self.forget_ended();
         self.bodies.lock().push(task);
-        self.has_stand_in.store(true, Ordering::Relaxed);
         self.owned.store(None);
         // As in `begin`.
         if self.is_cancelling() {

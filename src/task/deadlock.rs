@@ -79,7 +79,9 @@ impl Task {
 
     /// The worker of its pool that alone may run it.
     pub(crate) fn pinned(&self) -> Option<usize> {
-        self.head.peek(|extras| extras.pinned)?
+        self.head
+            .peek(|extras| extras.pinned)?
+            .map(|index| index as usize)
     }
 
     fn stuck(&self) -> Stuck {

@@ -174,17 +174,17 @@ impl Head {
         false
     }
 
-    /// Whether a task that only the caller has is bare and detached, so that no other thread can
-    /// reach it while it runs.
+    /// Whether it waits, has no extras, and no handle. If also no other thread has a reference to
+    /// it, none can reach it while it runs.
     #[inline]
-    pub(crate) fn is_unreachable(&mut self) -> bool {
-        // ORDERING: relaxed. No other thread has the task.
-        self.flags.load(Ordering::Relaxed) == DETACHED
+    pub(crate) fn is_bare_and_detached(&self) -> bool {
+        // ORDERING: pairs with the last handle, which sets DETACHED and then drops its reference.
+        self.flags.load(Ordering::Acquire) == DETACHED
     }
 
     /// Takes the number of another task, which stood for this one.
-    pub(crate) fn renumber(&mut self, other: &Self) {
-        self.number = AtomicU64::new(other.id().number());
+    pub(crate) fn renumber(&self, other: &Self) {
+        self.number.store(other.id().number(), Ordering::Relaxed);
     }
 
     /// Claims a bare task: one without extras. Returns whether a handle may take the value. `None`

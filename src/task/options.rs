@@ -138,8 +138,6 @@ pub(crate) struct Progress {
     pub(crate) after: Option<Box<After>>,
     /// The attempts that have begun.
     pub(crate) attempts: u32,
-    /// When the first attempt began.
-    pub(crate) begun: Option<Instant>,
     /// When the present attempt must end.
     pub(crate) attempt_ends: Option<Instant>,
     /// Until when the first attempt must begin.
@@ -161,7 +159,6 @@ impl Progress {
             position: start.position,
             after: None,
             attempts: 0,
-            begun: None,
             attempt_ends: None,
             expires: start.expires,
             ends: start.ends,
@@ -184,35 +181,44 @@ impl Progress {
     }
 }
 
-/// What few tasks need, behind one pointer.
+/// What few tasks need, behind one pointer. Kept small: each task with options has it.
 #[derive(Default)]
 pub(crate) struct Extras {
     pub(crate) name: Option<Arc<str>>,
-    /// The worker that alone may run it.
-    pub(crate) pinned: Option<usize>,
+    /// The index of the worker that alone may run it.
+    pub(crate) pinned: Option<u32>,
     /// The context variables of the place where it was submitted. Gone when it has settled.
     pub(crate) context: Context,
     /// Released when the task leaves the queue.
     pub(crate) place: Option<QueuePlace>,
     pub(crate) token: Option<CancelToken>,
-    /// When it was first claimed.
+    /// When the first attempt began.
     pub(crate) started: Option<Instant>,
     pub(crate) progress: Option<Progress>,
     /// Why there is no value, if the codes in the head cannot express it.
-    pub(crate) error: Option<TaskError>,
-    /// What to do at settling. Taken out then.
-    pub(crate) on_settled: OnSettled,
+    pub(crate) error: Option<Box<TaskError>>,
+    /// Cancels the task when its token is cancelled. Gone when it has settled: a settled task
+    /// cannot be cancelled.
+    pub(crate) hook: Option<CancelGuard>,
+    /// Gone when it has settled.
+    pub(crate) member: Option<Member>,
+    /// Gone when it has settled.
+    pub(crate) listeners: Option<Box<Listeners>>,
+}
+
+/// What is called when a task has settled.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    pub(crate) watchers: Vec<Watcher>,
+    pub(crate) callbacks: Vec<(u64, Callback)>,
+    /// Wakes an executor that polls the handle. It is the executor's code.
+    pub(crate) waker: Option<Waker>,
 }
 
 /// What to do once a task has settled, outside of its lock.
 #[derive(Default)]
 pub(crate) struct OnSettled {
-    pub(crate) watchers: Vec<Watcher>,
-    pub(crate) callbacks: Vec<(u64, Callback)>,
-    /// Wakes an executor that polls the handle. It is the executor's code.
-    pub(crate) waker: Option<Waker>,
-    /// Cancels the task when its token is cancelled. Dropped with the rest: a settled task cannot
-    /// be cancelled.
+    pub(crate) listeners: Option<Box<Listeners>>,
     pub(crate) hook: Option<CancelGuard>,
     /// Values of the user's, to be dropped.
     pub(crate) context: Context,
@@ -232,21 +238,28 @@ impl Extras {
 
     /// What to do at settling, taken out.
     pub(crate) fn take_on_settled(&mut self) -> OnSettled {
-        let mut on_settled = mem::take(&mut self.on_settled);
-        on_settled.context = mem::take(&mut self.context);
-        on_settled
+        OnSettled {
+            listeners: self.listeners.take(),
+            hook: self.hook.take(),
+            context: mem::take(&mut self.context),
+            member: self.member.take(),
+        }
+    }
+
+    pub(crate) fn listeners(&mut self) -> &mut Listeners {
+        self.listeners.get_or_insert_default()
     }
 
     /// Registers a callback, under a key that removes it again.
     pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
-        let callbacks = &mut self.on_settled.callbacks;
+        let callbacks = &mut self.listeners().callbacks;
         let key = callbacks.last().map_or(0, |(key, _)| key + 1);
         callbacks.push((key, callback));
         key
     }
 
     pub(crate) fn remove_callback(&mut self, key: u64) -> Option<Callback> {
-        let callbacks = &mut self.on_settled.callbacks;
+        let callbacks = &mut self.listeners.as_mut()?.callbacks;
         let at = callbacks.iter().position(|(k, _)| *k == key)?;
         Some(callbacks.remove(at).1)
     }

@@ -11,10 +11,11 @@ use crate::reason::CancelReason;
 use crate::sync::atomic::Ordering;
 use crate::task::body::{BoxedError, Part};
 use crate::task::head::{DETACHED, SETTLED, TAKEN};
-use crate::task::options::{Callback, Member, OnSettled, TaskLabel, Unread, Watcher};
+use crate::task::options::{Callback, Listeners, Member, OnSettled, TaskLabel, Unread, Watcher};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::{GroupRef, Task};
 use std::any::Any;
+use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -27,13 +28,16 @@ impl Task {
     /// `drops`: the last handle is gone, and this thread must drop the outcome.
     pub(crate) fn after_settle(&self, kind: OutcomeKind, on_settled: OnSettled, drops: bool) {
         let OnSettled {
-            watchers,
-            callbacks,
-            waker,
+            listeners,
             hook,
             context,
             member,
         } = on_settled;
+        let Listeners {
+            watchers,
+            callbacks,
+            waker,
+        } = listeners.map_or_else(Listeners::default, |listeners| *listeners);
         drop(hook);
         if let Some(waker) = waker {
             panic::shield("a waker", || waker.wake());
@@ -121,7 +125,10 @@ impl Task {
 
     /// Why there is no value.
     fn take_error(&self, kind: OutcomeKind) -> Option<TaskError> {
-        let stored = || self.head.peek(|extras| extras.error.take()).flatten();
+        let stored = || {
+            let error = self.head.peek(|extras| extras.error.take()).flatten();
+            error.map(|error| *error)
+        };
         match kind {
             OutcomeKind::Completed | OutcomeKind::Failed => None,
             OutcomeKind::Expired => Some(TaskError::Expired),
@@ -167,18 +174,20 @@ impl Task {
 
     /// Whether the task has settled; if not, the waker is called when it does.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<()> {
-        // A waker is the executor's code: it is cloned before the lock is taken, dropped after it.
-        let fresh = waker.clone();
-        let stale = self.head.listen(|extras, settled| match settled {
-            true => Err(()),
-            false => Ok(extras.on_settled.waker.replace(fresh)),
-        });
-        match stale {
-            Ok(stale) => {
-                drop(stale);
-                Poll::Pending
+        // A waker is the executor's code: it is cloned before the lock is taken, and the one that
+        // is not needed is dropped after it.
+        let mut spare = Some(waker.clone());
+        let settled = self.head.listen(|extras, settled| {
+            if !settled {
+                mem::swap(&mut extras.listeners().waker, &mut spare);
             }
-            Err(()) => Poll::Ready(()),
+            settled
+        });
+        drop(spare);
+        if settled {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 
@@ -210,7 +219,7 @@ impl Task {
             if settled {
                 return Err(watcher);
             }
-            extras.on_settled.watchers.push(watcher);
+            extras.listeners().watchers.push(watcher);
             Ok(())
         })
     }
@@ -218,11 +227,11 @@ impl Task {
     /// Removes the watcher with this address, as often as it is there.
     pub(crate) fn unwatch(&self, address: usize) {
         let gone = self.head.peek(|extras| {
-            let watchers = &mut extras.on_settled.watchers;
-            let all = std::mem::take(watchers).into_iter();
+            let watchers = &mut extras.listeners.as_mut()?.watchers;
+            let all = mem::take(watchers).into_iter();
             let (gone, others): (Vec<_>, _) = all.partition(|w| w.address() == address);
             *watchers = others;
-            gone
+            Some(gone)
         });
         drop(gone);
     }
@@ -243,7 +252,7 @@ impl Task {
             if settled {
                 Some(hook)
             } else {
-                extras.on_settled.hook.replace(hook)
+                extras.hook.replace(hook)
             }
         });
         drop(unwanted);
@@ -252,7 +261,7 @@ impl Task {
     /// Its token; made at first use.
     pub(crate) fn token(self: &Arc<Self>) -> CancelToken {
         let existing = self.head.peek(|extras| {
-            let member = extras.on_settled.member.as_ref();
+            let member = extras.member.as_ref();
             (
                 extras.token.clone(),
                 member.map(|member| member.group.clone()),

@@ -5,7 +5,6 @@
 // Most tasks that were executed are so: they have no options, and no handle that another thread
 // could settle them by.
 
-use crate::context_var;
 use crate::task::OutcomeKind;
 use crate::task::body::Ended;
 use crate::task::current::Stack;
@@ -21,30 +20,26 @@ impl Task {
     ///
     /// A body that asks for its task gets one that stands for it; see `Stack::stand_in`.
     #[inline]
-    pub(crate) fn run_owned(task: &mut TaskRef, stack: &Stack) -> bool {
-        if stack.is_special || context_var::is_in_use() {
+    pub(crate) fn run_owned(self: &TaskRef, stack: &Stack) -> bool {
+        // No other thread has a weak reference: only tasks with extras have any. The context
+        // variables are none, as those of the task: no other body is on the stack.
+        if !self.head.is_bare_and_detached() || Arc::strong_count(self) > 1 || stack.is_special {
             return false;
         }
-        let Some(own) = Arc::get_mut(task) else {
-            return false;
-        };
-        if !own.head.is_unreachable() {
-            return false;
-        }
-        stack.begin_owned(own.head.site);
-        let ended = own.body.run(false);
+        stack.begin_owned(self.head.site);
+        let ended = self.body.run(false);
         let stand_in = stack.end_owned();
         if stand_in.is_none() && matches!(ended, Ended::CompletedEmpty) {
             // Nothing is in it, so there is nothing to be dropped.
             mem::forget(ended);
             return true;
         }
-        own.finish_owned(ended, stand_in, &*stack.pool);
+        self.finish_owned(ended, stand_in, &*stack.pool);
         true
     }
 
     #[cold]
-    fn finish_owned(&mut self, ended: Ended, stand_in: Option<TaskRef>, pool: &dyn TaskPool) {
+    fn finish_owned(&self, ended: Ended, stand_in: Option<TaskRef>, pool: &dyn TaskPool) {
         if let Some(stand_in) = &stand_in {
             self.head.renumber(&stand_in.head);
         }

@@ -12,14 +12,14 @@
 use crate::clock::later;
 use crate::context_var;
 use crate::error::TaskError;
-use crate::limit::{self, Acquisition, GateQueue, Waiter};
+use crate::limit::{self, Acquisition, GateQueue, GateRequest, Waiter};
 use crate::panic::{self, TaskPanic};
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::{Ended, Facts, Failure, Part};
 use crate::task::current::Stack;
 use crate::task::head::Head;
-use crate::task::options::Position;
+use crate::task::options::{Position, TaskOptions};
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::task::{Started, Task, TaskRef};
 use crate::task::timed::OnTime;
@@ -73,14 +73,14 @@ impl Task {
     fn run_with_all(self: &TaskRef, stack: &Stack) -> Run {
         let pool = &*stack.pool;
         let is_planned = self.head.is_planned();
-        let started = if is_planned {
+        let (started, gates) = if is_planned {
             match self.pass_gates(pool) {
-                Ok(started) => started,
+                Ok(passed) => passed,
                 Err(run) => return run,
             }
         } else {
             match self.claim() {
-                Some(started) => started,
+                Some(started) => (started, Gates::default()),
                 None => return Run::Gone,
             }
         };
@@ -100,7 +100,7 @@ impl Task {
         };
         stack.pop();
         if is_planned {
-            ended = match self.attempt_ended(ended, pool) {
+            ended = match self.attempt_ended(ended, &gates, pool) {
                 Some(ended) => ended,
                 None => return Run::Away,
             };
@@ -113,7 +113,12 @@ impl Task {
     /// Drops the body in place of running it.
     #[cold]
     fn skip(&self, reason: CancelReason) -> Ended {
-        self.head.peek(|extras| extras.started = None);
+        self.head.peek(|extras| {
+            let progress = extras.progress.as_ref();
+            if progress.is_none_or(|progress| progress.attempts <= 1) {
+                extras.started = None;
+            }
+        });
         let left = self.body.take(Part::All, None);
         left.into_iter().for_each(panic::discard_deferred);
         Ended::Unwound(panic::checkpoint(reason))
@@ -181,36 +186,32 @@ impl Task {
     // With options.
 
     /// Passes the gates and claims the task, both or neither.
-    fn pass_gates(self: &TaskRef, pool: &dyn TaskPool) -> Result<Started, Run> {
+    fn pass_gates(self: &TaskRef, pool: &dyn TaskPool) -> Result<(Started, Gates), Run> {
         let plan = self.head.progress(|progress, _| {
             let expires = progress.expires.filter(|_| progress.attempts == 0);
-            (
-                progress.options.clone(),
-                progress.order,
-                expires,
-                progress.ends,
-            )
+            let gates = Gates::of(&progress.options);
+            (gates, progress.order, expires, progress.ends)
         });
-        let Some((options, order, expires, ends)) = plan else {
+        let Some((gates, order, expires, ends)) = plan else {
             return Err(Run::Gone);
         };
-        if self.is_over(expires, OnTime::Expire, pool) || self.is_over(ends, OnTime::End, pool) {
+        let now = pool.now();
+        if self.is_over(expires, OnTime::Expire, now) || self.is_over(ends, OnTime::End, now) {
             return Err(Run::Gone);
         }
         let mut claimed = None;
         let mut first = false;
         let mut attempt_ends = None;
         let mut claim = || {
-            claimed = self.claim_with(&mut |progress, now| {
-                first = progress.begun.is_none();
-                progress.begun.get_or_insert(now);
-                let limit = options.attempt_timeout;
+            claimed = self.claim_with(now, &mut |progress| {
+                first = progress.attempts == 1;
+                let limit = progress.options.attempt_timeout;
                 progress.attempt_ends = limit.and_then(|limit| now.checked_add(limit));
                 attempt_ends = progress.attempt_ends.map(|at| (at, progress.attempts));
             });
             claimed.is_some()
         };
-        if options.gates.is_empty() {
+        if gates.requests().is_empty() {
             claim();
         } else {
             let mut park = || {
@@ -222,7 +223,7 @@ impl Task {
                 pool.parked(order, self.clone());
                 Some(Arc::new(Parked(self.clone())) as Arc<dyn Waiter>)
             };
-            if limit::acquire_all(&options.gates, order, &mut claim, &mut park)
+            if limit::acquire_all(gates.requests(), order, now, &mut claim, &mut park)
                 == Acquisition::Queued
             {
                 return Err(Run::Away);
@@ -237,13 +238,13 @@ impl Task {
         if let Some((at, attempt)) = attempt_ends {
             pool.at(at, self.clone(), OnTime::AttemptEnds(attempt));
         }
-        Ok(claimed)
+        Ok((claimed, gates))
     }
 
-    /// Settles the task if this instant has come: the clock decides, not whether the timer was
-    /// faster.
-    fn is_over(self: &TaskRef, at: Option<Instant>, what: OnTime, pool: &dyn TaskPool) -> bool {
-        let is_over = at.is_some_and(|at| at <= pool.now());
+    /// Settles the task if the instant `at` has come by `now`: the clock decides, not whether the
+    /// timer was faster.
+    fn is_over(self: &TaskRef, at: Option<Instant>, what: OnTime, now: Instant) -> bool {
+        let is_over = at.is_some_and(|at| at <= now);
         if is_over {
             if let Some(cleanup) = self.clone().on_time(what) {
                 cleanup();
@@ -254,14 +255,22 @@ impl Task {
 
     /// An attempt has ended: returns its permits, and sends the task for another attempt if there
     /// is to be one. Otherwise returns how the task is to be settled.
-    fn attempt_ended(self: &TaskRef, ended: Ended, pool: &dyn TaskPool) -> Option<Ended> {
+    fn attempt_ended(
+        self: &TaskRef,
+        ended: Ended,
+        gates: &Gates,
+        pool: &dyn TaskPool,
+    ) -> Option<Ended> {
         let succeeded = matches!(ended, Ended::Completed | Ended::CompletedEmpty);
-        let seen = self.head.progress(|progress, running| {
+        let seen = self.head.peek(|extras| {
+            let progress = extras.progress.as_mut()?;
             let attempt_ends = progress.attempt_ends.take();
+            let attempt_token = progress.attempt_token.take();
             // Most attempts end without reading the clock.
-            let now = (attempt_ends.is_some() || !succeeded).then(|| pool.now());
-            let elapsed = now.zip(progress.begun);
-            let elapsed = elapsed.map(|(now, begun)| now.saturating_duration_since(begun));
+            let is_timed = attempt_ends.is_some() || progress.ends.is_some();
+            let now = (is_timed || !succeeded).then(|| pool.now());
+            let elapsed = now.zip(extras.started);
+            let elapsed = elapsed.map(|(now, started)| now.saturating_duration_since(started));
             let facts = Facts {
                 attempts: progress.attempts,
                 elapsed: elapsed.unwrap_or_default(),
@@ -270,28 +279,28 @@ impl Task {
             let timed = attempt_ends.is_some() && !progress.late;
             // Here, too, the clock decides.
             let is_past = attempt_ends.is_some_and(|at| now.is_some_and(|now| at <= now));
-            let late = running && (progress.late || is_past);
-            (
-                progress.options.clone(),
-                facts,
-                progress.order,
-                late,
-                timed,
-                progress.ends,
-            )
+            let late = self.head.is_running() && (progress.late || is_past);
+            let priority = progress.options.priority;
+            let ends = progress.ends.zip(now);
+            Some((facts, priority, late, timed, ends, attempt_token))
         });
-        let Some((options, facts, order, late, timed, ends)) = seen else {
+        let Some((facts, priority, late, timed, ends, attempt_token)) = seen.flatten() else {
             unreachable!("a task with options has its progress from the start")
         };
+        // It may be the last reference, and the user's hooks on it are dropped with it.
+        panic::discard(attempt_token);
+        let order = facts.salt;
         if timed {
             pool.stale(1);
         }
-        self.is_over(ends, OnTime::End, pool);
+        if let Some((ends, now)) = ends {
+            self.is_over(Some(ends), OnTime::End, now);
+        }
         let ended = self.judge(ended, late);
         match self.next_attempt(&ended, late, &facts, pool) {
-            None => limit::release(&options.gates, order, true),
+            None => limit::release(gates.requests(), order, true),
             Some(to) => {
-                limit::release(&options.gates, order, false);
+                limit::release(gates.requests(), order, false);
                 if let Ok(failed) = self.put_back(to) {
                     log::debug!(
                         "task {} goes for attempt {}",
@@ -300,13 +309,13 @@ impl Task {
                     );
                     match to {
                         Position::Timer { due } => pool.at(due, self.clone(), OnTime::Start),
-                        _ => pool.ready(self.clone(), Rank::Priority(options.priority)),
+                        _ => pool.ready(self.clone(), Rank::Priority(priority)),
                     }
-                    failed.into_iter().for_each(panic::discard);
+                    panic::discard((ended, failed));
                     return None;
                 }
                 // The task was asked to stop in between. The result of this attempt is final.
-                limit::withdraw(&options.gates, order);
+                limit::withdraw(gates.requests(), order);
             }
         }
         if let Some(left) = self.body.take(Part::Closure, None) {
@@ -372,6 +381,20 @@ impl Task {
         let token = self.head.peek(|extras| extras.token.clone());
         let token = token.flatten().and_then(|token| token.reason());
         self.head.stop_reason().or(token).is_some()
+    }
+}
+
+/// The gates of a task that runs. Most tasks have none, and share nothing with their template then.
+#[derive(Default)]
+struct Gates(Option<Arc<TaskOptions>>);
+
+impl Gates {
+    fn of(options: &Arc<TaskOptions>) -> Self {
+        Self((!options.gates.is_empty()).then(|| options.clone()))
+    }
+
+    fn requests(&self) -> &[GateRequest] {
+        self.0.as_deref().map_or(&[], |options| &options.gates)
     }
 }
 

@@ -272,13 +272,16 @@ impl Task {
 /// own on its token would want such a thread, too, for nothing.
 fn notify_apart(on_settled: &mut OnSettled, kind: OutcomeKind) {
     drop(on_settled.hook.take());
-    if let Some(waker) = on_settled.waker.take() {
+    let Some(listeners) = &mut on_settled.listeners else {
+        return;
+    };
+    if let Some(waker) = listeners.waker.take() {
         alarm::run_in_background(move || panic::shield("a waker", || waker.wake()));
     }
     // A task that continues this one needs a worker anyway; a set of handles does not.
-    let all = mem::take(&mut on_settled.watchers).into_iter();
+    let all = mem::take(&mut listeners.watchers).into_iter();
     let (light, others): (Vec<_>, _) = all.partition(|watcher| watcher.is_light());
-    on_settled.watchers = others;
+    listeners.watchers = others;
     light.into_iter().for_each(|watcher| watcher.settled(kind));
 }
 

@@ -33,6 +33,7 @@ mod expires;
 mod fork;
 mod found;
 mod found_composition;
+mod found_core;
 mod future;
 mod gate_crowd;
 mod gate_kit;

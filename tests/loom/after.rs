@@ -192,7 +192,7 @@ fn with_body() -> (Above, TaskHandle<()>) {
 }
 
 fn watchers(task: &Task) -> usize {
-    let watchers = task.head.peek(|extras| extras.on_settled.watchers.len());
+    let watchers = task.head.peek(|extras| extras.listeners().watchers.len());
     watchers.unwrap_or(0)
 }
 

@@ -56,7 +56,8 @@ impl Pool {
             bodies: std::sync::Mutex::default(),
         };
         // What an atomic is made with may be read by loom after a newer value was stored.
-        for flag in [&pool.surplus, &pool.is_over] {
+        let [first, second] = &pool.mail;
+        for flag in [&pool.surplus, &pool.is_over, &first.hint, &second.hint] {
             flag.store(false, Ordering::SeqCst);
         }
         pool.queue.nudges.store(0, Ordering::SeqCst);
@@ -138,7 +139,7 @@ impl Pool {
         if item.is_some() || !is_idle {
             return item;
         }
-        Some(self.queue.pop(tick, mail))
+        Some(self.queue.pop(tick, mail, false))
     }
 
     fn try_exit(&self, mail: &Mailbox) -> bool {
@@ -281,6 +282,24 @@ fn two_producers_share_a_nudge() {
     model(1, false, 2, &[high, high]);
     model(1, false, 2, &[high, low]);
     model(1, true, 2, &[low, normal]);
+}
+
+/// Two messages come while a worker that has read its mail clears the hint.
+#[test]
+fn no_hint_of_mail_is_lost() {
+    double::model(2, || {
+        let pool = Pool::new(3, false);
+        pool.post(Body::Short);
+        let posts = pool.clone();
+        let poster = thread::spawn(move || (0..2).for_each(|_| posts.post(Body::Short)));
+        let mail = &pool.mail[0];
+        let mut read = (0..2).filter(|_| mail.try_next().is_some()).count();
+        poster.join().unwrap();
+        while mail.has_hint() {
+            read += usize::from(mail.try_next().is_some());
+        }
+        assert_eq!(read, 3);
+    });
 }
 
 #[test]

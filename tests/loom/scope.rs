@@ -104,7 +104,7 @@ fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool
     let member = state.member();
     let index = member.index;
     let mut extras = Extras::new(None, None);
-    extras.on_settled.member = Some(member);
+    extras.member = Some(member);
     if plans {
         let options = Arc::new(TaskOptions {
             total_timeout: Some(Duration::from_secs(3600)),

@@ -214,16 +214,8 @@ impl Scene {
             "its place is free"
         );
         if let Some(extras) = &*self.task.head.extras.lock() {
-            let OnSettled {
-                watchers,
-                callbacks,
-                waker,
-                hook,
-                context: _,
-                member,
-            } = &extras.on_settled;
-            assert!(watchers.is_empty() && callbacks.is_empty() && waker.is_none());
-            assert!(hook.is_none() && member.is_none() && extras.place.is_none());
+            assert!(extras.listeners.is_none() && extras.hook.is_none());
+            assert!(extras.member.is_none() && extras.place.is_none());
             assert!(extras.error.is_none(), "the error was taken or dropped");
         }
         assert_eq!(Arc::weak_count(&self.task), 0, "no hook is left");

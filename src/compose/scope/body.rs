@@ -72,8 +72,14 @@ const CLAIMED_ONCE: &str = "a task is claimed before it runs, and has its body u
 /// A scoped closure whose `Err` is a failure. It may run again if it has rules.
 pub(crate) struct FallibleScoped<F, T, E> {
     carried: Mutex<Option<Carried<F, Result<T, E>>>>,
-    /// The error of the last attempt. It borrows nothing.
-    error: Mutex<Option<BoxedError>>,
+    rest: Mutex<Rest<E>>,
+}
+
+/// The parts that borrow nothing.
+struct Rest<E> {
+    /// The error of the last attempt.
+    error: Option<BoxedError>,
+    /// Gone when there will be no other attempt.
     rules: Option<Arc<Rules<E>>>,
 }
 
@@ -87,8 +93,7 @@ impl<F, T, E> FallibleScoped<F, T, E> {
         let packet = packet.clone();
         Self {
             carried: Mutex::new(Some(Carried { f, packet, hold })),
-            error: Mutex::new(None),
-            rules,
+            rest: Mutex::new(Rest { error: None, rules }),
         }
     }
 }
@@ -109,35 +114,40 @@ where
                 Ended::Completed
             }
             Ok(Err(error)) => {
-                *self.error.lock() = Some(Box::new(error));
+                self.rest.lock().error = Some(Box::new(error));
                 Ended::Failed
             }
             Err(payload) => Ended::Unwound(payload),
         };
-        match self.rules {
-            Some(_) => *self.carried.lock() = Some(carried),
-            None => release(Some(carried)),
+        if self.rest.lock().rules.is_some() {
+            *self.carried.lock() = Some(carried);
+        } else {
+            release(Some(carried));
         }
         ended
     }
 
     fn again(&self, failure: Failure, facts: &Facts) -> Option<Duration> {
         // Without the lock: the classifiers are the user's.
-        let error = self.error.lock().take();
+        let mut rest = self.rest.lock();
+        let rules = rest.rules.clone()?;
+        let error = rest.error.take();
+        drop(rest);
         let seen = error.as_ref().and_then(|error| error.downcast_ref());
-        let delay = self.rules.as_ref()?.decide(failure, seen, facts);
-        *self.error.lock() = error;
+        let delay = rules.decide(failure, seen, facts);
+        self.rest.lock().error = error;
         delay
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
         if part != Part::Value {
+            panic::discard(self.rest.lock().rules.take());
             release(self.carried.lock().take());
         }
         if part == Part::Closure {
             return None;
         }
-        let error = self.error.lock().take()?;
+        let error = self.rest.lock().error.take()?;
         if let Some(into) = into.and_then(|into| into.downcast_mut()) {
             *into = Some(error);
             return None;

@@ -140,9 +140,6 @@ impl FailureSink {
     /// The task with this index in the scope failed, and no handle is left to take its failure.
     pub(crate) fn unread(&self, index: usize, who: TaskLabel, failure: Unread) {
         match failure {
-            // The code that held the result did not want it any more and cancelled the task. That
-            // is no failure.
-            JoinError::Task(TaskError::Cancelled(CancelReason::Dropped)) => {}
             _ if self.keeps_all => self.found.lock().all.push((index, who, failure)),
             JoinError::Failed(error) => {
                 log::warn!("{who} failed, and no handle is left that could take its error");

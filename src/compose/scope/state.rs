@@ -5,6 +5,7 @@
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::compose::scope::latch::{Hold, Latch};
 use crate::compose::scope::sink::{FailureSink, Found};
+use crate::error::{JoinError, TaskError};
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::{Mutex, trampoline};
@@ -194,7 +195,14 @@ impl Watch for ScopeState {
     }
 
     fn unread(&self, index: usize, task: TaskLabel, failure: Unread) {
-        self.sink.unread(index, task, failure);
+        let dropped = CancelReason::Dropped;
+        let was_dropped =
+            matches!(&failure, JoinError::Task(TaskError::Cancelled(why)) if *why == dropped);
+        // The code that held the result did not want it any more and cancelled the task. That is
+        // no failure, unless the whole scope was cancelled for that.
+        if !was_dropped || self.token.reason() == Some(dropped) {
+            self.sink.unread(index, task, failure);
+        }
     }
 
     fn token(&self) -> Option<&CancelToken> {
