@@ -236,7 +236,7 @@ impl<F> SubmitError<F> {
         }
     }
 
-    /// Why the pool refused the closure.
+    /// Returns why the pool refused the closure.
     pub fn reason(&self) -> Rejection {
         self.reason
     }
@@ -285,6 +285,16 @@ pub enum JoinError<E> {
     Failed(E),
     /// The task has no outcome of its body: it panicked, was cancelled, timed out or never ran.
     Task(TaskError),
+}
+
+/// The value of a body that returned `Ok`. A failure of either kind becomes one error.
+#[inline(always)] // Even without optimisation: a function less per type of value.
+pub(crate) fn ok_value<T, E>(outcome: Result<Result<T, E>, TaskError>) -> Result<T, JoinError<E>> {
+    match outcome {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(JoinError::Failed(error)),
+        Err(error) => Err(JoinError::Task(error)),
+    }
 }
 
 impl<E> fmt::Display for JoinError<E> {
@@ -352,8 +362,8 @@ impl Deadlock {
         }
     }
 
-    /// The tasks of the circle. Each waits for the next, and the last one for the first. Empty if
-    /// the pool ran out of threads.
+    /// Returns the tasks of the circle. Each waits for the next, and the last one for the first.
+    /// Empty if the pool ran out of threads.
     pub fn tasks(&self) -> impl Iterator<Item = (TaskId, Option<&str>)> {
         self.tasks
             .iter()
@@ -412,7 +422,7 @@ impl Stopped {
         Self { reason }
     }
 
-    /// Why the task was asked to stop.
+    /// Returns why the task was asked to stop.
     pub fn reason(&self) -> CancelReason {
         self.reason
     }

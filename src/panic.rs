@@ -156,7 +156,7 @@ impl TaskPanic {
         }
     }
 
-    /// The task that panicked.
+    /// Returns the task that panicked.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -170,7 +170,7 @@ impl TaskPanic {
         self.task
     }
 
-    /// The name of the task, if it has one.
+    /// Returns the name of the task, if it has one.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -183,7 +183,7 @@ impl TaskPanic {
         self.name.as_deref()
     }
 
-    /// Where the task was submitted.
+    /// Returns where the task was submitted.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
@@ -196,7 +196,7 @@ impl TaskPanic {
         self.site
     }
 
-    /// The message of the panic; a fixed text if the payload is not a string.
+    /// Returns the message of the panic; a fixed text if the payload is not a string.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;

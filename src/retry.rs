@@ -258,7 +258,7 @@ impl Retry {
         self
     }
 
-    /// How often a task is tried again at most. The first attempt does not count.
+    /// Returns how often a task is tried again at most. The first attempt does not count.
     ///
     /// ```
     /// assert_eq!(millhand::Retry::default().max_retries(), 3);
@@ -267,7 +267,7 @@ impl Retry {
         self.max_retries
     }
 
-    /// The delay before a retry, counted from 0, even beyond `max_retries`.
+    /// Returns the delay before a retry, counted from 0, even beyond `max_retries`.
     ///
     /// The same call returns the same delay, even with jitter. Without a [`seed`](Self::seed),
     /// that is a delay that some task may get, and another one in the next process.

@@ -136,7 +136,7 @@ impl Signals {
     /// Waits for the first signal. Returns at once if it has come. Never returns if the signals are
     /// not caught here.
     ///
-    /// A worker that calls this gives its run slot up while it waits.
+    /// A worker that calls this releases its run slot while it waits.
     ///
     /// ```no_run
     /// let signals = millhand::Signals::install();

@@ -1,8 +1,8 @@
-//! Blocking on a worker: a body that waits gives its run slot up.
+//! Blocking on a worker: a body that waits releases its run slot.
 //!
-//! Layer: cancel, so that whatever waits (a token, a gate, a place in a queue) can give the run
-//! slot up without knowing of pools. A pool of n workers has n run slots, the right to run bodies.
-//! A thread that is no worker has none to give up, and everything here does nothing on it.
+//! Layer: cancel, so that whatever waits (a token, a gate, a place in a queue) can release the run
+//! slot without knowing of pools. A pool of n workers has n run slots, the right to run bodies. A
+//! thread that is no worker has none to release, and everything here does nothing on it.
 
 use crate::cancel::CancelToken;
 use crate::error::Deadlock;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// The worker that a thread is, as everything below the pool sees it. The pool implements it in
 /// `pool/worker.rs`; `pool/` stands above everything that waits.
 pub(crate) trait Worker: Send + Sync {
-    /// The body here is about to wait, and gives its run slot up. `for_ever`: only a task of the
-    /// same pool can end the wait. Then the error is a wait that could never end, and nothing has
+    /// The body here is about to wait: releases its run slot. `for_ever`: only a task of the same
+    /// pool can end the wait. An error means that the wait could never end. Then nothing has
     /// changed.
     fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock>;
 
@@ -53,11 +53,11 @@ pub(crate) fn has_slot() -> bool {
     worker().is_some_and(|worker| worker.has_slot())
 }
 
-/// The run slot is given up until this is dropped.
+/// The run slot is released until this is dropped.
 #[must_use]
 pub(crate) struct Blocking(Option<Arc<dyn Worker>>);
 
-/// Gives the run slot up, if there is one here.
+/// Releases the run slot, if there is one here.
 pub(crate) fn begin() -> Blocking {
     // Only a wait for ever is refused.
     begin_for(false).unwrap_or(Blocking(None))
@@ -82,7 +82,7 @@ impl Drop for Blocking {
 }
 
 /// Runs a closure that waits for something the library cannot see: a socket, a child process, a
-/// foreign lock. Meanwhile the body gives its run slot up, so that the pool runs other tasks with
+/// foreign lock. Meanwhile the body releases its run slot, so that the pool runs other tasks with
 /// its full number of workers.
 ///
 /// The body goes on as soon as `f` returns. On a thread that is no worker this only runs `f`.

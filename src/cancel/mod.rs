@@ -1,4 +1,4 @@
-//! Cancelling, and waits that give the run slot up.
+//! Cancelling, and waits that release the run slot.
 
 pub(crate) mod blocking;
 mod token;

@@ -11,9 +11,7 @@
 // dropped.
 
 use crate::cancel::blocking;
-use crate::clock::alarm;
-use crate::clock::current;
-use crate::clock::{self, Clock, Monitor};
+use crate::clock::{self, Clock, Monitor, alarm, current, earlier};
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::sync::MutexGuard;
@@ -90,7 +88,7 @@ pub struct CancelToken {
 }
 
 impl CancelToken {
-    /// A token without a parent and without a deadline.
+    /// Makes a token without a parent and without a deadline.
     ///
     /// ```
     /// let token = millhand::CancelToken::new();
@@ -100,8 +98,8 @@ impl CancelToken {
         Self::with_clock(&current::clock())
     }
 
-    /// A token without a parent and without a deadline, on `clock`. The deadlines of its children
-    /// use this clock, and so does a thread that waits for it and is no worker.
+    /// Makes a token without a parent and without a deadline, on `clock`. The deadlines of its
+    /// children use this clock, and so does a thread that waits for it and is no worker.
     ///
     /// Any other token takes the clock of where it is made. The token of a task has the clock of
     /// the task's pool. A child has the clock of its parent if the parent has a deadline. A token
@@ -121,8 +119,8 @@ impl CancelToken {
         Self::build(clock.clone(), None, None, None)
     }
 
-    /// A token that is cancelled `timeout` from now. A timeout that the clock cannot hold means
-    /// for ever.
+    /// Makes a token that is cancelled `timeout` from now. A timeout that the clock cannot hold
+    /// means for ever.
     ///
     /// A thread that checks the token, waits for it or sleeps sees the deadline on time. The hooks
     /// of [`on_cancel`](Self::on_cancel), those of queued tasks among them, run then on a thread
@@ -142,7 +140,7 @@ impl CancelToken {
         Self::build(clock, None, None, deadline)
     }
 
-    /// A token that is cancelled at `deadline`; see [`with_timeout`](Self::with_timeout).
+    /// Makes a token that is cancelled at `deadline`; see [`with_timeout`](Self::with_timeout).
     ///
     /// ```
     /// use millhand::{CancelReason, CancelToken};
@@ -154,7 +152,7 @@ impl CancelToken {
         Self::build(current::clock(), None, None, Some(deadline))
     }
 
-    /// A token below this one.
+    /// Makes a token that is cancelled with this one, and that can be cancelled alone.
     ///
     /// ```
     /// use millhand::{CancelReason, CancelToken};
@@ -168,7 +166,7 @@ impl CancelToken {
         self.new_child(self.clock_of_child(), None)
     }
 
-    /// A token below this one that is cancelled `timeout` from now at the latest.
+    /// Makes a token below this one that is cancelled `timeout` from now at the latest.
     ///
     /// ```
     /// let all = millhand::CancelToken::new();
@@ -182,7 +180,7 @@ impl CancelToken {
         self.new_child(clock, deadline)
     }
 
-    /// A token below this one that is cancelled at `deadline` at the latest.
+    /// Makes a token below this one that is cancelled at `deadline` at the latest.
     ///
     /// ```
     /// let all = millhand::CancelToken::new();
@@ -203,10 +201,7 @@ impl CancelToken {
     }
 
     fn new_child(&self, clock: Clock, deadline: Option<Instant>) -> Self {
-        let deadline = match (self.node.deadline, deadline) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let deadline = earlier(self.node.deadline, deadline);
         let mut inner = self.node.inner.lock();
         // ORDERING: relaxed, since the reason is written with this lock held.
         if let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) {
@@ -302,7 +297,7 @@ impl CancelToken {
         (is_first, hooks)
     }
 
-    /// Whether it is cancelled, or its deadline has passed.
+    /// Returns whether the token is cancelled, or its deadline has passed.
     ///
     /// ```
     /// let token = millhand::CancelToken::new();
@@ -314,7 +309,7 @@ impl CancelToken {
         self.reason().is_some()
     }
 
-    /// Why it is cancelled. `None` while it is not.
+    /// Returns why the token is cancelled. `None` while it is not.
     ///
     /// ```
     /// use millhand::{CancelReason, CancelToken};
@@ -333,7 +328,7 @@ impl CancelToken {
         reason
     }
 
-    /// The earliest deadline of this token and of the tokens above it.
+    /// Returns the earliest deadline of this token and of the tokens above it.
     ///
     /// ```
     /// # use std::time::{Duration, Instant};
@@ -345,7 +340,7 @@ impl CancelToken {
         self.node.deadline
     }
 
-    /// The time left until the deadline: zero once it has passed, `None` if there is none.
+    /// Returns the time left until the deadline: zero once it has passed, `None` if there is none.
     ///
     /// ```
     /// # use millhand::CancelToken;
@@ -360,7 +355,7 @@ impl CancelToken {
             .map(|at| at.saturating_duration_since(self.node.clock.now()))
     }
 
-    /// Waits until it is cancelled. A worker gives its run slot up meanwhile.
+    /// Waits until it is cancelled. A worker releases its run slot meanwhile.
     ///
     /// ```
     /// let token = millhand::CancelToken::new();
@@ -374,7 +369,7 @@ impl CancelToken {
     }
 
     /// Waits until it is cancelled, but no longer than `timeout`. Returns whether it is cancelled.
-    /// A worker gives its run slot up meanwhile. The timeout counts from the call; one that
+    /// A worker releases its run slot meanwhile. The timeout counts from the call; one that
     /// overflows the clock means for ever.
     ///
     /// ```
@@ -406,16 +401,13 @@ impl CancelToken {
         let _blocking = blocking::begin();
         let node = &self.node;
         let mut inner = node.inner.lock();
-        let wake_at = match (until, node.deadline) {
-            (until, Some(_)) if !node.clock.is(clock) => {
-                // A thread waits by one clock. The clock of the deadline cancels the token on
-                // time.
-                node.register_deadline(inner);
-                inner = node.inner.lock();
-                until
-            }
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+        let wake_at = if node.deadline.is_none() || node.clock.is(clock) {
+            earlier(until, node.deadline)
+        } else {
+            // A thread waits by one clock. The clock of the deadline cancels the token on time.
+            node.register_deadline(inner);
+            inner = node.inner.lock();
+            until
         };
         let what = "a token to be cancelled";
         node.inner
@@ -448,7 +440,7 @@ impl CancelToken {
         self.on_cancel_boxed(Box::new(hook))
     }
 
-    pub(crate) fn on_cancel_boxed(&self, hook: Hook) -> CancelGuard {
+    fn on_cancel_boxed(&self, hook: Hook) -> CancelGuard {
         let mut inner = self.node.inner.lock();
         let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) else {
             let key = inner.key();

@@ -64,7 +64,7 @@ enum Kind {
 }
 
 impl Clock {
-    /// The system's monotonic clock.
+    /// Returns the system's monotonic clock.
     ///
     /// ```
     /// let clock = millhand::Clock::system();
@@ -82,7 +82,7 @@ impl Clock {
         Self(Kind::Simulated(sim))
     }
 
-    /// The present instant.
+    /// Returns the present instant.
     ///
     /// ```
     /// let clock = millhand::ManualClock::new().clock();
@@ -96,8 +96,8 @@ impl Clock {
         }
     }
 
-    /// The present time of day. It may jump: people and network daemons set it. Cron schedules use
-    /// it, and so do the times of day that a schedule reports. Everything else uses
+    /// Returns the present time of day. It may jump: people and network daemons set it. Cron
+    /// schedules use it, and so do the times of day that a schedule reports. Everything else uses
     /// [`now`](Self::now).
     ///
     /// ```

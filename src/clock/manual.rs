@@ -65,7 +65,7 @@ impl Shared {
 pub struct ManualClock(Arc<Shared>);
 
 impl ManualClock {
-    /// A clock that shows the present instant, and stands still.
+    /// Makes a clock that shows the present instant, and stands still.
     ///
     /// ```
     /// let clock = millhand::ManualClock::new();
@@ -76,7 +76,7 @@ impl ManualClock {
         Self(Arc::new(Shared(Mutex::new(time))))
     }
 
-    /// The clock to build pools and gates with.
+    /// Returns the clock to build pools and gates with.
     ///
     /// ```
     /// let manual = millhand::ManualClock::new();
@@ -86,7 +86,7 @@ impl ManualClock {
         Clock::of_manual(self.0.clone())
     }
 
-    /// The instant that it shows.
+    /// Returns the instant that it shows.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -18,4 +18,4 @@ pub use manual::ManualClock;
 pub(crate) use crate::sim::{PoolGuard, pause, poll};
 pub(crate) use clock::{WeakClock, now, wait, wall_now};
 pub(crate) use monitor::Monitor;
-pub(crate) use saturating::{from_nanos, later};
+pub(crate) use saturating::{earlier, from_nanos, later};

@@ -1,4 +1,4 @@
-//! Arithmetic with time that cannot overflow.
+//! Arithmetic with time that cannot overflow, and with time that may never come.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,26 @@ pub(crate) fn from_nanos(nanos: u128) -> Duration {
     })
 }
 
+/// The earlier of two instants, or the shorter of two durations, where `None` means never.
+pub(crate) fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_never_comes_is_not_earlier() {
+        assert_eq!(earlier(Some(1), Some(2)), Some(1));
+        assert_eq!(earlier(Some(2), Some(1)), Some(1));
+        assert_eq!(earlier(Some(1), None), Some(1));
+        assert_eq!(earlier(None, Some(1)), Some(1));
+        assert_eq!(earlier(None::<u8>, None), None);
+    }
 
     #[test]
     fn an_instant_that_the_clock_cannot_hold_is_centuries_away() {

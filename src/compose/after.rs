@@ -5,11 +5,11 @@
 //! cancel those before it.
 
 use crate::error::{Rejection, TaskError};
-use crate::pool::{Core, Site, Spec};
+use crate::pool::{Core, Spec};
 use crate::process;
 use crate::task::after::First;
 use crate::task::body::Body;
-use crate::task::{Head, Task, TaskHandle, TaskRef};
+use crate::task::{Head, Site, Task, TaskHandle, TaskRef};
 use std::sync::Arc;
 
 /// A continuation without its body: the tasks that it continues, and the pool that is to run it.

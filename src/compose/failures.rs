@@ -37,8 +37,8 @@ impl<E> Failure<E> {
         Self { index, who, error }
     }
 
-    /// Which of the tasks this is, from 0: the place of its handle among the handles that were
-    /// passed, or its number in the order of submission.
+    /// Returns which of the tasks this is, from 0: the place of its handle among the handles that
+    /// were passed, or its number in the order of submission.
     ///
     /// ```
     /// fn first_index(failures: &millhand::Failures) -> usize {
@@ -49,7 +49,7 @@ impl<E> Failure<E> {
         self.index
     }
 
-    /// The task's id.
+    /// Returns the task's id.
     ///
     /// ```
     /// fn ids(failures: &millhand::Failures) -> Vec<millhand::TaskId> {
@@ -60,7 +60,7 @@ impl<E> Failure<E> {
         self.who.id
     }
 
-    /// The task's name, if it was given one.
+    /// Returns the task's name, if it was given one.
     ///
     /// ```
     /// fn names(failures: &millhand::Failures) -> Vec<Option<&str>> {
@@ -71,7 +71,7 @@ impl<E> Failure<E> {
         self.who.name.as_deref()
     }
 
-    /// Where the task was submitted.
+    /// Returns where the task was submitted.
     ///
     /// ```
     /// fn lines(failures: &millhand::Failures) -> Vec<u32> {
@@ -82,7 +82,7 @@ impl<E> Failure<E> {
         self.who.site
     }
 
-    /// Why the task failed: the error of its body, or why it ended without a value.
+    /// Returns why the task failed: the error of its body, or why it ended without a value.
     ///
     /// ```
     /// use millhand::{Failures, JoinError};
@@ -170,7 +170,7 @@ impl<E> Failures<E> {
         (!list.is_empty()).then_some(Self { list })
     }
 
-    /// How many failures there are: at least one.
+    /// Returns how many failures there are: at least one.
     ///
     /// ```
     /// fn are_many(failures: &millhand::Failures) -> bool {
@@ -183,7 +183,7 @@ impl<E> Failures<E> {
         self.list.len()
     }
 
-    /// The first failure.
+    /// Returns the first failure.
     ///
     /// ```
     /// fn first_name(failures: &millhand::Failures) -> Option<&str> {

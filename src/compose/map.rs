@@ -15,14 +15,14 @@
 // item has failed. So the first item in order that fails is always among those that were run.
 //
 // What a user's closure makes the compiler build again is `run_chunk`, the loop over one chunk.
-// `Job` depends on the types of items and results. The submission, the pace and the panics (`drive`
-// and `pace`) exist once.
+// `MapJob` depends on the types of items and results. The submission, the pace and the panics
+// (`drive` and `pace`) exist once.
 
 use crate::clock::Clock;
 use crate::compose::scope::{FailureSink, Scope, ScopeState, Unfinished, enter, token_below_here};
 use crate::panic::{self, Payload};
-use crate::pool::{Core, PLAIN, Pool, Site};
-use crate::task;
+use crate::pool::{Core, PLAIN, Pool};
+use crate::task::{self, Site};
 use parking_lot::Mutex;
 use std::mem;
 use std::panic::{Location, resume_unwind};
@@ -39,7 +39,7 @@ const GRAIN: Duration = Duration::from_micros(50);
 type RunChunk<'a, T, R> = &'a (dyn Fn(usize, vec::Drain<'_, T>, &mut Vec<R>) -> bool + Sync);
 
 /// What the tasks of one map share.
-struct Job<'a, T, R> {
+struct MapJob<'a, T, R> {
     run_chunk: RunChunk<'a, T, R>,
     /// How many threads share the items, at most.
     threads: usize,
@@ -61,7 +61,7 @@ struct Done<R> {
     chunks: Vec<Vec<R>>,
 }
 
-impl<T, R> Job<'_, T, R> {
+impl<T, R> MapJob<'_, T, R> {
     /// Takes at most `size` items and runs them. Returns how many it took.
     fn run_next(&self, size: usize, chunk: &mut Vec<T>) -> usize {
         let start = self.take(size, chunk);
@@ -118,7 +118,7 @@ fn order_of(starts: &[usize]) -> Vec<usize> {
 }
 
 /// Why a map has no results.
-enum Stopped {
+enum MapStop {
     /// The closure panicked, or the task that called the map was cancelled.
     Panicked(Payload),
     /// The pool did not run all of it.
@@ -127,7 +127,7 @@ enum Stopped {
     Failed,
 }
 
-impl Stopped {
+impl MapStop {
     /// Leaves the caller, which cannot go on without the results.
     #[track_caller]
     #[cold]
@@ -146,7 +146,7 @@ fn run<I, R>(
     site: Site,
     items: I,
     run_chunk: RunChunk<'_, I::Item, R>,
-) -> Result<Vec<R>, Stopped>
+) -> Result<Vec<R>, MapStop>
 where
     I: IntoIterator<Item: Send>,
     R: Send,
@@ -159,9 +159,9 @@ fn run_all<T: Send, R: Send>(
     site: Site,
     items: Vec<T>,
     run_chunk: RunChunk<'_, T, R>,
-) -> Result<Vec<R>, Stopped> {
+) -> Result<Vec<R>, MapStop> {
     let total = items.len();
-    let job = Job {
+    let job = MapJob {
         run_chunk,
         threads: core.run_slots.count().min(total),
         supply: Mutex::new(Supply {
@@ -181,10 +181,10 @@ fn run_all<T: Send, R: Send>(
         });
     });
     let stopped = match driven {
-        Err(payload) => Stopped::Panicked(payload),
+        Err(payload) => MapStop::Panicked(payload),
         Ok(_) if job.is_whole(total) => return Ok(job.done.into_inner().in_order(total)),
-        Ok(Some(unfinished)) => Stopped::Refused(unfinished),
-        Ok(None) => Stopped::Failed,
+        Ok(Some(unfinished)) => MapStop::Refused(unfinished),
+        Ok(None) => MapStop::Failed,
     };
     panic::discard(job);
     Err(stopped)
@@ -273,13 +273,13 @@ impl<E> FirstError<E> {
 
     /// What the map has come to.
     #[track_caller]
-    fn or<R>(self, results: Result<Vec<R>, Stopped>) -> Result<Vec<R>, E> {
+    fn or<R>(self, results: Result<Vec<R>, MapStop>) -> Result<Vec<R>, E> {
         let stopped = match results {
             Ok(results) => return Ok(results),
             Err(stopped) => stopped,
         };
         let first = self.0.into_inner();
-        if let Stopped::Panicked(_) = stopped {
+        if let MapStop::Panicked(_) = stopped {
             panic::discard(first);
         } else if let Some((_, error)) = first {
             return Err(error);

@@ -10,10 +10,10 @@
 use crate::compose::scope::{Scope, ScopedHandle, Unfinished};
 use crate::compose::wait::{CompletionQueue, Handle, Link};
 use crate::error::TaskError;
-use crate::pool::{Core, PLAIN, Pool, Site};
+use crate::pool::{Core, PLAIN, Pool};
 use crate::reason::CancelReason;
-use crate::task::TaskHandle;
 use crate::task::body::PlainBody;
+use crate::task::{Site, TaskHandle};
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::{Fuse, FusedIterator};
@@ -202,11 +202,11 @@ impl<I: Iterator, H: Handle> Iterator for MapIter<'_, I, H> {
         }
         let place = self.places.next()?;
         let handle = self.handles[place].take()?;
-        let who = handle.link().task.head.label();
+        let task = handle.link().task;
         match handle.outcome() {
             Ok(result) => Some(result),
             Err(TaskError::Panicked(panicked)) => panicked.resume(),
-            Err(error) => Unfinished::new(who, error).propagate("map"),
+            Err(error) => Unfinished::new(task.head.label(), error).propagate("map"),
         }
     }
 

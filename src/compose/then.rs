@@ -5,9 +5,9 @@
 use crate::compose::after::Continuation;
 use crate::compose::wait::Handle;
 use crate::error::TaskError;
-use crate::pool::{PLAIN, Site};
+use crate::pool::PLAIN;
 use crate::task::body::{PassingBody, PlainBody};
-use crate::task::{SharedHandle, TaskHandle};
+use crate::task::{SharedHandle, Site, TaskHandle};
 use std::panic::Location;
 
 fn then<H, U, F>(site: Site, handle: H, f: F) -> TaskHandle<U>

@@ -8,11 +8,11 @@ use crate::compose::wait::{Handle, HandleSet, Link};
 use crate::error::{InvalidTask, Rejection, TaskError};
 use crate::id::TaskId;
 use crate::panic::{self, TaskPanic};
-use crate::pool::{Fallible, PLAIN, Retrying, Site, TaskBuilder};
+use crate::pool::{Fallible, PLAIN, Retrying, TaskBuilder};
 use crate::process;
 use crate::task::after::First;
 use crate::task::body::{FallibleBody, PlainBody, RetryBody};
-use crate::task::{Task, TaskHandle, TaskRef, settled};
+use crate::task::{Site, Task, TaskHandle, TaskRef, settled};
 use std::fmt;
 use std::panic::Location;
 

@@ -74,7 +74,7 @@
 //! work that waits, more: eight workers that each wait nine tenths of their time keep one processor
 //! busy.
 //!
-//! A body that waits inside the library gives its run slot up: in a join, a `sleep`, for a permit,
+//! A body that waits inside the library releases its run slot: in a join, a `sleep`, for a permit,
 //! or in [`blocking`](crate::cancel::blocking). Such waits need no additional workers. A read from
 //! a socket or a disk occupies a worker, unless `blocking` is around it.
 //!

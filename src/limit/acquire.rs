@@ -3,7 +3,7 @@
 //!
 //! Layer: limit.
 
-use crate::limit::gate::{Entry, Gate, GateQueue, Notices, State, Waiter, next_order};
+use crate::limit::gate::{Gate, GateEntry, GateQueue, Notices, State, Waiter, next_order};
 use crate::sync::MutexGuard;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ impl GateRequest {
     }
 }
 
-/// What came of asking.
+/// The result of `acquire_all`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Acquisition {
     /// All gates admitted, and something was taken from each.
@@ -102,7 +102,7 @@ fn acquire_locked(
         };
         let (request, state) = &mut locked[at];
         let weight = request.weight;
-        let entry = Entry {
+        let entry = GateEntry {
             weight,
             only_gate,
             waiter,

@@ -1,9 +1,9 @@
 //! A thread that acquires from a gate, and blocks until it may.
 //!
-//! Layer: limit. For any thread. A body that waits here gives its run slot up meanwhile.
+//! Layer: limit. For any thread. A body that waits here releases its run slot meanwhile.
 
 use crate::cancel::blocking;
-use crate::clock::{self, Monitor};
+use crate::clock::{self, Monitor, earlier};
 use crate::limit::acquire::{self, Acquisition, GateRequest};
 use crate::limit::error::AcquireError;
 use crate::limit::gate::{GateQueue, Waiter};
@@ -32,6 +32,44 @@ impl BlockedThread {
         self.state.lock().stopped = Some(reason);
         self.state.notify_one();
     }
+
+    /// Blocks until granted. The error says why the wait ended before: a request to stop, or `None`
+    /// for the deadline.
+    fn wait(
+        &self,
+        gate: &Arc<GateQueue>,
+        deadline: Option<Instant>,
+    ) -> Result<(), Option<CancelReason>> {
+        let clock = gate.wait_clock();
+        let mut state = self.state.lock();
+        loop {
+            if mem::take(&mut state.granted) {
+                return Ok(());
+            }
+            if let Some(reason) = state.stopped {
+                return Err(Some(reason));
+            }
+            let now = clock.now();
+            if state.recheck_at.is_some_and(|at| at <= now) {
+                state.recheck_at = None;
+                drop(state);
+                gate.recheck();
+                state = self.state.lock();
+                continue;
+            }
+            if deadline.is_some_and(|at| at <= now) {
+                return Err(None);
+            }
+            let recheck_at = state.recheck_at;
+            let next = earlier(deadline, recheck_at);
+            let mut blocked = |state: &mut State| {
+                !state.granted && state.stopped.is_none() && state.recheck_at == recheck_at
+            };
+            let what = "its turn at a gate";
+            self.state
+                .wait_while(&mut state, &clock, next, &what, &mut blocked);
+        }
+    }
 }
 
 impl Waiter for BlockedThread {
@@ -44,8 +82,7 @@ impl Waiter for BlockedThread {
         let mut state = self.state.lock();
         // Two calls may overtake each other. The earlier instant counts: to recheck too often is
         // harmless.
-        let earliest = state.recheck_at.map_or(instant, |at| at.min(instant));
-        state.recheck_at = Some(earliest);
+        state.recheck_at = earlier(state.recheck_at, Some(instant));
         drop(state);
         self.state.notify_one();
     }
@@ -123,46 +160,6 @@ pub(crate) fn acquire(
                 Some(reason) => AcquireError::Stopped(reason),
                 None => not_yet(gate, gate.min_wait(request.weight)),
             });
-        }
-    }
-}
-
-impl BlockedThread {
-    /// Blocks until granted. The error says why the wait ended before: a request to stop, or `None`
-    /// for the deadline.
-    fn wait(
-        &self,
-        gate: &Arc<GateQueue>,
-        deadline: Option<Instant>,
-    ) -> Result<(), Option<CancelReason>> {
-        let clock = gate.wait_clock();
-        let mut state = self.state.lock();
-        loop {
-            if mem::take(&mut state.granted) {
-                return Ok(());
-            }
-            if let Some(reason) = state.stopped {
-                return Err(Some(reason));
-            }
-            let now = clock.now();
-            if state.recheck_at.is_some_and(|at| at <= now) {
-                state.recheck_at = None;
-                drop(state);
-                gate.recheck();
-                state = self.state.lock();
-                continue;
-            }
-            if deadline.is_some_and(|at| at <= now) {
-                return Err(None);
-            }
-            let recheck_at = state.recheck_at;
-            let next = [deadline, recheck_at].into_iter().flatten().min();
-            let mut blocked = |state: &mut State| {
-                !state.granted && state.stopped.is_none() && state.recheck_at == recheck_at
-            };
-            let what = "its turn at a gate";
-            self.state
-                .wait_while(&mut state, &clock, next, &what, &mut blocked);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The bound of a pool's queue: a counter of places.
 //!
 //! The channel itself is unbounded. The submitter takes a place before it builds the task, so that
-//! a refused closure is simply given back. The place becomes free when the task leaves the queue:
+//! a refused closure is simply returned. The place becomes free when the task leaves the queue:
 //! claimed, cancelled or expired.
 
 use crate::cancel::blocking;

@@ -69,7 +69,7 @@ pub struct GateQueue {
 
 pub(crate) struct State {
     pub(crate) rule: Rule,
-    pub(crate) queue: BTreeMap<u64, Entry>,
+    pub(crate) queue: BTreeMap<u64, GateEntry>,
     /// What all in the queue want, together.
     queued_weight: u64,
     /// What is reserved for each waiter that was granted and has not taken yet.
@@ -81,7 +81,7 @@ pub(crate) struct State {
 }
 
 /// A waiter in the queue.
-pub(crate) struct Entry {
+pub(crate) struct GateEntry {
     pub(crate) weight: u32,
     /// Whether the waiter asks no other gate.
     pub(crate) only_gate: bool,
@@ -172,7 +172,7 @@ impl State {
     /// could not has the gate rechecked at the instant that the rule names.
     pub(crate) fn grant(&mut self, gate: &Arc<GateQueue>, now: Instant, notices: &mut Notices) {
         while let Some((&order, head)) = self.queue.first_key_value() {
-            let Entry {
+            let GateEntry {
                 weight, only_gate, ..
             } = *head;
             if self.must_wait(order, only_gate) {
@@ -180,7 +180,7 @@ impl State {
             }
             match self.ask(now, order, self.reserved + u64::from(weight)) {
                 None => {
-                    if let Some(Entry { waiter, .. }) = self.leave_queue(order) {
+                    if let Some(GateEntry { waiter, .. }) = self.leave_queue(order) {
                         self.granted.insert(order, weight);
                         self.reserved += u64::from(weight);
                         notices.granted.push(waiter);
@@ -201,12 +201,12 @@ impl State {
         self.recheck = None;
     }
 
-    pub(crate) fn join_queue(&mut self, order: u64, entry: Entry) {
+    pub(crate) fn join_queue(&mut self, order: u64, entry: GateEntry) {
         self.queued_weight += u64::from(entry.weight);
         self.queue.insert(order, entry);
     }
 
-    fn leave_queue(&mut self, order: u64) -> Option<Entry> {
+    fn leave_queue(&mut self, order: u64) -> Option<GateEntry> {
         let entry = self.queue.remove(&order)?;
         self.queued_weight -= u64::from(entry.weight);
         Some(entry)

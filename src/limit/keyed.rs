@@ -121,7 +121,7 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
         self.shared.keys.lock().evict(&mut evicted);
     }
 
-    /// How many keys have a gate.
+    /// Returns how many keys have a gate.
     ///
     /// ```
     /// let lanes = millhand::Lanes::new();
@@ -132,7 +132,7 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
         self.shared.keys.lock().gates.len()
     }
 
-    /// Whether no key has a gate.
+    /// Returns whether no key has a gate.
     ///
     /// ```
     /// assert!(millhand::Lanes::<u32>::new().is_empty());

@@ -12,8 +12,10 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// Runs tasks of the same key one after the other, and tasks of different keys side by side. For
-/// what must keep its order: the changes of one customer, the writes to one file.
+/// Runs tasks of the same key one after the other, and tasks of different keys side by side.
+///
+/// Use lanes for work that must keep its order: the changes of one customer, the writes to one
+/// file.
 ///
 /// Tasks of a key run in the order of their submission, whatever their priority. A task holds its
 /// key through all its attempts, so a retry is not overtaken either. A delayed task enters the
@@ -71,8 +73,8 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// How many tasks of this key wait for their turn. Those that are not due, or that no worker
-    /// has looked at yet, do not count.
+    /// Returns how many tasks of this key wait for their turn. Those that are not due, or that no
+    /// worker has looked at yet, do not count.
     ///
     /// ```
     /// assert_eq!(millhand::Lanes::new().key(7).waiting(), 0);

@@ -195,7 +195,7 @@ impl RateLimiter {
     }
 
     /// Waits until `n` may pass, first come, first served, and takes them. A task that waits here
-    /// gives its run slot up meanwhile.
+    /// releases its run slot meanwhile.
     ///
     /// # Errors
     /// [`AcquireError::TooHeavy`] if so much never passes at once. Inside a task,
@@ -291,7 +291,7 @@ impl RateLimiter {
         })
     }
 
-    /// How much could be taken now if no task or thread waited.
+    /// Returns how much could be taken now if no task or thread waited.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -305,7 +305,7 @@ impl RateLimiter {
         self.gate.available()
     }
 
-    /// How many tasks and threads wait in line.
+    /// Returns how many tasks and threads wait in line.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -412,7 +412,7 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// How many tokens are kept at most: so much passes at once after a pause. Default: 1, an
+    /// Sets how many tokens are kept at most: so much passes at once after a pause. Default: 1, an
     /// even flow.
     ///
     /// With 1, a token that comes while the last one is still there is lost, and a waiting thread
@@ -431,7 +431,7 @@ impl TokenBucket {
         self
     }
 
-    /// How many tokens the bucket starts with, at most the burst. Default: the burst.
+    /// Sets how many tokens the bucket starts with, at most the burst. Default: the burst.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -445,8 +445,8 @@ impl TokenBucket {
         self
     }
 
-    /// The clock of the limiter, which must be that of the pools that use it. Default: the clock
-    /// of the pool in whose task the limiter is made, elsewhere the system's.
+    /// Sets the clock of the limiter, which must be that of the pools that use it. Default: the
+    /// clock of the pool in whose task the limiter is made, elsewhere the system's.
     ///
     /// ```
     /// # use millhand::{ManualClock, RateLimiter};
@@ -526,8 +526,8 @@ impl SlidingWindow {
         self
     }
 
-    /// The clock of the limiter, which must be that of the pools that use it. Default: the clock
-    /// of the pool in whose task the limiter is made, elsewhere the system's.
+    /// Sets the clock of the limiter, which must be that of the pools that use it. Default: the
+    /// clock of the pool in whose task the limiter is made, elsewhere the system's.
     ///
     /// ```
     /// # use millhand::{ManualClock, RateLimiter};

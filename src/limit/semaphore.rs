@@ -160,7 +160,7 @@ impl Semaphore {
         Ok(Permit { request, order })
     }
 
-    /// Waits for a permit, first come, first served. A task that waits here gives its run slot up
+    /// Waits for a permit, first come, first served. A task that waits here releases its run slot
     /// meanwhile.
     ///
     /// # Errors
@@ -225,7 +225,7 @@ impl Semaphore {
         Ok(())
     }
 
-    /// How many permits are free now.
+    /// Returns how many permits are free now.
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(2)?;
@@ -237,7 +237,7 @@ impl Semaphore {
         self.gate.available()
     }
 
-    /// How many tasks and threads wait in line for a permit.
+    /// Returns how many tasks and threads wait in line for a permit.
     ///
     /// ```
     /// assert_eq!(millhand::Semaphore::new(2)?.waiting(), 0);

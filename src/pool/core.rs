@@ -23,11 +23,8 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::panic::Location;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-
-pub(crate) type Site = &'static Location<'static>;
 
 pub(crate) struct Core {
     /// The tag of the pool; see `process`.
@@ -36,7 +33,7 @@ pub(crate) struct Core {
     /// For code that has a reference and needs an `Arc`.
     pub(crate) me: Weak<Core>,
     pub(crate) options: Options,
-    /// Whether a submission without options needs a place, or is part of a simulation.
+    /// Whether the queue is bounded or the pool is simulated.
     pub(crate) is_special: bool,
     pub(crate) queue: RunQueue,
     pub(crate) capacity: Option<Arc<Capacity>>,
@@ -48,7 +45,7 @@ pub(crate) struct Core {
     pub(crate) lifecycle: Lifecycle,
     /// Whether a drain waits for tasks that are not yet due.
     pub(crate) waits_for_delayed: AtomicBool,
-    /// Those that a shutdown has cancelled.
+    /// Delayed tasks that a shutdown has cancelled.
     pub(crate) not_due: Mutex<Vec<PendingTask>>,
     pub(crate) run_slots: RunSlots,
     pub(crate) workers: Mutex<Workers>,

@@ -1,6 +1,7 @@
 //! The task that runs on this thread, with its worker and its pool.
 
 use crate::cancel::CancelToken;
+use crate::clock::earlier;
 use crate::id::TaskId;
 use crate::pool::pool::PoolRef;
 use crate::pool::worker::{self, Worker};
@@ -134,10 +135,7 @@ impl Current {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn remaining(&self) -> Option<Duration> {
-        match (self.task.time_left(), self.token().remaining()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        earlier(self.task.time_left(), self.token().remaining())
     }
 
     /// Returns the pool that runs this task. A task that submits to it never waits for a place in a

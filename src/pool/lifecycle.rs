@@ -137,7 +137,7 @@ impl Lifecycle {
         self.finished.add_many(tasks);
     }
 
-    /// An added task is none after all.
+    /// Takes back the count of an added task.
     pub(crate) fn task_withdrawn(&self) {
         self.withdrawn.add();
     }

@@ -34,5 +34,5 @@ pub use template::{Fallible, Plain, Retrying, TaskBuilder};
 pub use worker_local::WorkerLocal;
 
 // For the layers that come after.
-pub(crate) use core::{Core, PLAIN, Site, Spec};
-pub(crate) use timer::Entry;
+pub(crate) use core::{Core, PLAIN, Spec};
+pub(crate) use timer::TimerEntry;

@@ -43,9 +43,9 @@ use std::cell::Cell;
 use std::mem;
 use std::sync::Arc;
 
-/// What a worker takes from the queue.
-pub(crate) enum Item {
-    Task(Entry),
+/// An item that a worker takes from the queue.
+pub(crate) enum Work {
+    Task(QueueEntry),
     /// Closures of the user to be dropped, left by a task that the timer has settled. It counts as
     /// a task of its own.
     Cleanup(Cleanup),
@@ -56,9 +56,9 @@ pub(crate) enum Item {
 /// that no handle waits for ever.
 ///
 /// A message of two words keeps the channel's blocks small. So a nudge is a message without a task.
-pub(crate) struct Entry(Option<TaskRef>);
+pub(crate) struct QueueEntry(Option<TaskRef>);
 
-impl Entry {
+impl QueueEntry {
     pub(crate) fn new(task: TaskRef) -> Self {
         Self(Some(task))
     }
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for QueueEntry {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {
             task.cancel(CancelReason::Dropped);
@@ -88,9 +88,9 @@ const LOW_FIRST: u32 = 4096;
 
 /// First in, first out, and unbounded: `limit::Capacity` is the bound.
 pub(crate) struct RunQueue {
-    sender: Sender<Entry>,
-    receiver: Receiver<Entry>,
-    side: SideQueues<Item>,
+    sender: Sender<QueueEntry>,
+    receiver: Receiver<QueueEntry>,
+    side: SideQueues,
     /// How many nudges are on their way.
     nudges: AtomicUsize,
     parking: Parking,
@@ -108,7 +108,7 @@ impl RunQueue {
         }
     }
 
-    pub(crate) fn push(&self, entry: Entry) {
+    pub(crate) fn push(&self, entry: QueueEntry) {
         // Cannot fail: the receiver is beside the sender.
         let _ = self.sender.send(entry);
         self.parking.notify();
@@ -118,7 +118,7 @@ impl RunQueue {
     pub(crate) fn push_nudge(&self) {
         // ORDERING: counted before it is sent; pairs with `read` and `ensure_nudge`.
         self.nudges.fetch_add(1, Ordering::SeqCst);
-        self.push(Entry(None));
+        self.push(QueueEntry(None));
     }
 
     /// Sends a nudge if the side queues have items and none is on its way. Called after a push, and
@@ -133,37 +133,35 @@ impl RunQueue {
     /// Puts a cleanup before everything that no gate has admitted.
     pub(crate) fn push_cleanup(&self, cleanup: Cleanup) {
         let first = Rank::Priority(i32::MAX);
-        let pushed = self.side.push(Item::Cleanup(cleanup), first);
-        debug_assert!(pushed.is_ok(), "there is a side queue for this priority");
+        self.side.push(Work::Cleanup(cleanup), first);
         self.ensure_nudge();
     }
 
     /// Puts a task where it belongs by its rank.
-    pub(crate) fn push_ranked(&self, entry: Entry, rank: Rank) {
+    pub(crate) fn push_ranked(&self, entry: QueueEntry, rank: Rank) {
         if rank == Rank::Priority(0) {
             return self.push(entry);
         }
-        let pushed = self.side.push(Item::Task(entry), rank);
-        debug_assert!(pushed.is_ok(), "there is a side queue for this rank");
+        self.side.push(Work::Task(entry), rank);
         self.ensure_nudge();
     }
 
-    fn read(&self, entry: Entry) -> Item {
+    fn read(&self, entry: QueueEntry) -> Work {
         if entry.0.is_none() {
             // ORDERING: before the side queues are checked; pairs with `ensure_nudge`.
             self.nudges.fetch_sub(1, Ordering::SeqCst);
-            return Item::Nudge;
+            return Work::Nudge;
         }
-        Item::Task(entry)
+        Work::Task(entry)
     }
 
     /// Takes a task from the channel. The nudges before it go behind it: one of them may be for a
     /// worker that must exit.
-    fn pop_channel(&self) -> Option<Item> {
+    fn pop_channel(&self) -> Option<Work> {
         let mut nudges = 0;
         let item = loop {
-            match self.receiver.try_recv().ok().map(|item| self.read(item)) {
-                Some(Item::Nudge) => nudges += 1,
+            match self.receiver.try_recv().ok().map(|entry| self.read(entry)) {
+                Some(Work::Nudge) => nudges += 1,
                 item => break item,
             }
         };
@@ -171,11 +169,11 @@ impl RunQueue {
         item
     }
 
-    pub(crate) fn try_pop(&self, tick: &Tick) -> Option<Item> {
+    pub(crate) fn try_pop(&self, tick: &Tick) -> Option<Work> {
         if self.side.len() > 0 {
             return self.pop_with_side_queues(tick);
         }
-        self.receiver.try_recv().ok().map(|item| self.read(item))
+        self.receiver.try_recv().ok().map(|entry| self.read(entry))
     }
 
     /// Takes a task from the channel while the side queues are empty: the fast path of a busy
@@ -195,7 +193,7 @@ impl RunQueue {
     }
 
     #[cold]
-    fn pop_with_side_queues(&self, tick: &Tick) -> Option<Item> {
+    fn pop_with_side_queues(&self, tick: &Tick) -> Option<Work> {
         let now = tick.0.get().wrapping_add(1);
         tick.0.set(now);
         let mut item = None;
@@ -218,7 +216,7 @@ impl RunQueue {
 
     /// Waits for an item or for mail; mail comes first. `has_caught_up`: the worker has taken
     /// several items in a row, and then found no other.
-    pub(crate) fn pop(&self, tick: &Tick, mail: &Mailbox, has_caught_up: bool) -> Item {
+    pub(crate) fn pop(&self, tick: &Tick, mail: &Mailbox, has_caught_up: bool) -> Work {
         let mut searches = self.parking.search();
         if has_caught_up && searches {
             let_gather(|| !self.is_empty());
@@ -228,7 +226,7 @@ impl RunQueue {
             let mut search = || {
                 // A check only reads, while a failed pop is a fence.
                 if !mail.is_empty() {
-                    item = mail.take().map(Item::Task);
+                    item = mail.take().map(Work::Task);
                 } else if !self.is_empty() {
                     item = self.try_pop(tick);
                 }
@@ -265,8 +263,8 @@ impl RunQueue {
 
 /// Tasks for one worker and no other.
 pub(crate) struct Mailbox {
-    sender: Sender<Entry>,
-    receiver: Receiver<Entry>,
+    sender: Sender<QueueEntry>,
+    receiver: Receiver<QueueEntry>,
     /// Set after a message was sent, cleared before the mailbox is emptied.
     hint: AtomicBool,
     sleeper: Arc<Sleeper>,
@@ -285,7 +283,7 @@ impl Mailbox {
 
     pub(crate) fn post(&self, task: TaskRef) {
         // Cannot fail: the receiver is beside the sender.
-        let _ = self.sender.send(Entry::new(task));
+        let _ = self.sender.send(QueueEntry::new(task));
         // ORDERING: release, after the message was sent; pairs with `try_next`.
         self.hint.swap(true, Ordering::Release);
         self.sleeper.wake();
@@ -298,7 +296,7 @@ impl Mailbox {
     }
 
     /// Takes the next message if the hint is set. A busy worker calls it between tasks.
-    pub(crate) fn try_next(&self) -> Option<Entry> {
+    pub(crate) fn try_next(&self) -> Option<QueueEntry> {
         if !self.has_hint() {
             return None;
         }
@@ -318,7 +316,7 @@ impl Mailbox {
     }
 
     /// Takes the next message, whatever the hint is.
-    pub(crate) fn take(&self) -> Option<Entry> {
+    pub(crate) fn take(&self) -> Option<QueueEntry> {
         self.receiver.try_recv().ok()
     }
 
@@ -333,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_message_is_two_words() {
-        assert_eq!(size_of::<Entry>(), 2 * size_of::<usize>());
+        assert_eq!(size_of::<QueueEntry>(), 2 * size_of::<usize>());
     }
 }
 

@@ -1,18 +1,17 @@
 //! The end of a pool, in phases: stop intake, drain, cancel the rest, give up, report.
 
 use crate::cancel::blocking;
-use crate::clock;
+use crate::clock::{self, earlier};
 use crate::error::PoolError;
 use crate::id::TaskId;
 use crate::pool::core::Core;
-use crate::pool::lifecycle::Phase;
-use crate::pool::lifecycle::Shutdowns;
-use crate::pool::queue::{Entry, Item, Tick};
+use crate::pool::lifecycle::{Phase, Shutdowns};
+use crate::pool::queue::{QueueEntry, Tick, Work};
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::reason::CancelReason;
-use crate::sync::MutexGuard;
-use crate::sync::trampoline;
+use crate::sync::{MutexGuard, trampoline};
 use crate::task::TaskRef;
+use crate::task::options::Position;
 use std::cell::RefCell;
 use std::iter;
 use std::mem;
@@ -118,9 +117,7 @@ impl Shutdown {
         self.give_up_after = Some(after);
         self
     }
-}
 
-impl Shutdown {
     /// Waits also for tasks that are not yet due for the first time.
     ///
     /// By default a drain cancels them, and the report names them ([`ShutdownReport::not_due`]). A
@@ -274,10 +271,7 @@ impl Core {
                 self.cancel_all(left);
                 break;
             }
-            let next = match (cancel_at, give_up_at) {
-                (Some(a), Some(b)) if !cancels => Some(a.min(b)),
-                (a, b) => b.or(a.filter(|_| !cancels)),
-            };
+            let next = earlier(cancel_at.filter(|_| !cancels), give_up_at);
             let woken = self.wait_while(&mut shutdowns, next, &mut |shutdowns| {
                 shutdowns.to_cancel.is_empty()
                     && !self.lifecycle.is_idle()
@@ -352,16 +346,18 @@ impl Core {
         self.cancel_all(iter::from_fn(|| {
             loop {
                 match self.queue.try_pop(&tick)? {
-                    Item::Task(entry) => break Some(entry.into_task()),
-                    Item::Cleanup(cleanup) => self.run_cleanup(cleanup),
-                    Item::Nudge => nudges += 1,
+                    Work::Task(entry) => break Some(entry.into_task()),
+                    Work::Cleanup(cleanup) => self.run_cleanup(cleanup),
+                    Work::Nudge => nudges += 1,
                 }
             }
         }));
-        // They are the workers': another shutdown may have sent them home by one already.
+        // Nudges are for the workers: another shutdown may already have ended the pool with one.
         (0..nudges).for_each(|_| self.queue.push_nudge());
         for worker in self.workers() {
-            self.cancel_all(iter::from_fn(|| worker.mail.take().map(Entry::into_task)));
+            self.cancel_all(iter::from_fn(|| {
+                worker.mail.take().map(QueueEntry::into_task)
+            }));
         }
     }
 
@@ -369,7 +365,10 @@ impl Core {
     pub(crate) fn take_parked(&self) -> Vec<TaskRef> {
         let parked = mem::take(&mut *self.parked.lock());
         let tasks = parked.into_values();
-        tasks.filter(|task| task.recall()).collect()
+        // They are cancelled as if they had entries in the run queue.
+        tasks
+            .filter(|task| task.head.move_to(Position::Queue))
+            .collect()
     }
 
     /// Cancels a task that a worker of a cancelling pool has popped. A shutdown that waits drops

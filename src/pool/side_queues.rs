@@ -1,36 +1,37 @@
 //! The side queues of the run queue: for tasks that a gate has admitted, for those above normal
 //! priority, and for those below.
 //!
-//! It knows items and their ranks, and no channel. Items of equal priority keep the order in which
-//! they were pushed. Those that a gate has admitted keep the order of its line.
+//! It knows items and their ranks, and not the channel. Items of equal priority keep the order in
+//! which they were pushed. Those that a gate has admitted keep the order of its line.
 
+use crate::pool::queue::Work;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::task::pool::Rank;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-pub(crate) struct SideQueues<T> {
-    queues: Mutex<Queues<T>>,
+pub(crate) struct SideQueues {
+    queues: Mutex<Queues>,
     /// The number of items in all queues. Written with them locked.
     len: AtomicUsize,
 }
 
-struct Queues<T> {
+struct Queues {
     /// How many items were pushed so far.
     pushed: u64,
     /// By the order of the gate's line.
-    admitted: BinaryHeap<Ranked<T>>,
-    high: BinaryHeap<Ranked<T>>,
-    low: BinaryHeap<Ranked<T>>,
+    admitted: BinaryHeap<Ranked>,
+    high: BinaryHeap<Ranked>,
+    low: BinaryHeap<Ranked>,
 }
 
-struct Ranked<T> {
+struct Ranked {
     rank: (i32, Reverse<u64>),
-    item: T,
+    item: Work,
 }
 
-impl<T> SideQueues<T> {
+impl SideQueues {
     pub(crate) fn new() -> Self {
         Self {
             queues: Mutex::new(Queues {
@@ -43,12 +44,9 @@ impl<T> SideQueues<T> {
         }
     }
 
-    /// Puts an item into its queue. Returns an item of normal priority, which belongs into the
-    /// channel.
-    pub(crate) fn push(&self, item: T, rank: Rank) -> Result<(), T> {
-        if rank == Rank::Priority(0) {
-            return Err(item);
-        }
+    /// Puts an item into its queue. An item of normal priority belongs into the channel.
+    pub(crate) fn push(&self, item: Work, rank: Rank) {
+        debug_assert_ne!(rank, Rank::Priority(0), "no side queue has this rank");
         let mut queues = self.queues.lock();
         queues.pushed += 1;
         let age = Reverse(queues.pushed);
@@ -70,12 +68,11 @@ impl<T> SideQueues<T> {
         }
         // ORDERING: sequentially consistent, as every access to it; see `queue`.
         self.len.fetch_add(1, Ordering::SeqCst);
-        Ok(())
     }
 
     /// Takes an item that comes before the channel: one that a gate has admitted, or else one
     /// above normal priority.
-    pub(crate) fn pop_first(&self) -> Option<T> {
+    pub(crate) fn pop_first(&self) -> Option<Work> {
         self.pop(|queues| {
             let first = queues.admitted.pop().or_else(|| queues.high.pop());
             first.map(|ranked| ranked.item)
@@ -83,16 +80,16 @@ impl<T> SideQueues<T> {
     }
 
     /// Takes an item above normal priority, even if a gate has admitted others.
-    pub(crate) fn pop_high(&self) -> Option<T> {
+    pub(crate) fn pop_high(&self) -> Option<Work> {
         self.pop(|queues| queues.high.pop().map(|ranked| ranked.item))
     }
 
     /// Takes an item below normal priority, which comes after the channel.
-    pub(crate) fn pop_low(&self) -> Option<T> {
+    pub(crate) fn pop_low(&self) -> Option<Work> {
         self.pop(|queues| queues.low.pop().map(|ranked| ranked.item))
     }
 
-    fn pop(&self, pop: impl FnOnce(&mut Queues<T>) -> Option<T>) -> Option<T> {
+    fn pop(&self, pop: impl FnOnce(&mut Queues) -> Option<Work>) -> Option<Work> {
         let mut queues = self.queues.lock();
         let item = pop(&mut queues)?;
         // ORDERING: as in `push`.
@@ -113,21 +110,21 @@ impl<T> SideQueues<T> {
     }
 }
 
-impl<T> PartialEq for Ranked<T> {
+impl PartialEq for Ranked {
     fn eq(&self, other: &Self) -> bool {
         self.rank == other.rank
     }
 }
 
-impl<T> Eq for Ranked<T> {}
+impl Eq for Ranked {}
 
-impl<T> PartialOrd for Ranked<T> {
+impl PartialOrd for Ranked {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> Ord for Ranked<T> {
+impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.rank.cmp(&other.rank)
     }

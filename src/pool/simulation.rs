@@ -36,12 +36,13 @@ use std::time::{Duration, Instant, SystemTime};
 /// assert_eq!(simulation.elapsed(), Duration::from_secs(1200));
 /// ```
 ///
-/// # The thread that makes it
-/// owns it, and takes part. While this thread runs, no other does. While it waits in a call of the
-/// library, the others run, and time passes. If no thread can go on and nothing is due, that call
-/// panics with a list of what each thread waits for. Instead of waiting, the owner may move the
-/// clock ([`advance`](Self::advance)), let the other threads run ([`step`](Self::step),
-/// [`run_until_idle`](Self::run_until_idle)), and check things in between.
+/// # The owner
+/// The thread that makes a simulation owns it, and takes part in it. While this thread runs, no
+/// other does. While it waits in a call of the library, the others run, and time passes. If no
+/// thread can go on and nothing is due, that call panics with a list of what each thread waits for.
+/// Instead of waiting, the owner may move the clock ([`advance`](Self::advance)), let the other
+/// threads run ([`step`](Self::step), [`run_until_idle`](Self::run_until_idle)), and check things
+/// in between.
 ///
 /// On this thread and in the tasks, the clock of the simulation is the default: pools, rate
 /// limiters and tokens that are made there use it. That ends when the simulation and its pools are
@@ -93,8 +94,8 @@ fn refusal(error: &BuildError) -> String {
 }
 
 impl Simulation {
-    /// A simulation without a pool. The pools that this thread builds from now on belong to it,
-    /// with any options.
+    /// Makes a simulation without a pool. The pools that this thread builds from now on belong to
+    /// it, with any options.
     ///
     /// # Panics
     /// If this thread has a simulation already.
@@ -119,7 +120,8 @@ impl Simulation {
         }
     }
 
-    /// Its clock, for gates and pools that are made on other threads than this one and its tasks'.
+    /// Returns its clock, for gates and pools that are made on other threads than this one and its
+    /// tasks'.
     ///
     /// ```
     /// use millhand::{RateLimiter, ThreadPool};
@@ -136,7 +138,7 @@ impl Simulation {
         Clock::of_simulation(self.sim.clone())
     }
 
-    /// The present instant of its clock.
+    /// Returns the present instant of its clock.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -149,7 +151,7 @@ impl Simulation {
         self.sim.now()
     }
 
-    /// How much simulated time has passed since it was made.
+    /// Returns how much simulated time has passed since it was made.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -226,8 +228,8 @@ impl Simulation {
         self.sim.step()
     }
 
-    /// What has happened so far, to compare runs: threads that started and ended, attempts that
-    /// began, the outcomes of tasks that had an attempt, and how far the clock moved. The same
+    /// Returns what has happened so far, to compare runs: threads that started and ended, attempts
+    /// that began, the outcomes of tasks that had an attempt, and how far the clock moved. The same
     /// program gives the same list with the same seed.
     ///
     /// The list names a task by a number, in the order of appearance, and by its name if it has

@@ -5,20 +5,18 @@
 use crate::cancel::CancelToken;
 use crate::context_var;
 use crate::error::{Rejection, TaskError};
-use crate::id::TaskId;
 use crate::limit::{QueuePlace, WhenFull};
-use crate::pool::core::{Core, Site, Spec};
+use crate::pool::core::{Core, Spec};
 use crate::pool::lifecycle::Phase;
-use crate::pool::queue::Entry;
+use crate::pool::queue::QueueEntry;
 use crate::pool::registry;
 use crate::pool::worker;
 use crate::pool::workers::WorkerState;
 use crate::reason::CancelReason;
-use crate::sync::trampoline;
 use crate::task::after::{After, First};
 use crate::task::body::Body;
 use crate::task::options::{Callback, Extras, Member, Progress, TaskOptions};
-use crate::task::{CancelOutcome, Head, Task, TaskHandle, TaskRef};
+use crate::task::{CancelOutcome, Head, Site, Task, TaskHandle, TaskRef};
 use std::mem;
 use std::sync::{Arc, OnceLock};
 
@@ -94,7 +92,7 @@ impl Core {
 
     #[inline]
     fn enqueue(self: &Arc<Self>, task: TaskRef) {
-        self.queue.push(Entry::new(task));
+        self.queue.push(QueueEntry::new(task));
         self.work_is_ready();
     }
 
@@ -173,8 +171,8 @@ impl Core {
         task.refuse(TaskError::Rejected(reason));
     }
 
-    /// The same for a member of a group. `cancelled`: the group has been cancelled before, and the
-    /// task is cancelled before a worker can take it.
+    /// Submits a member of a group. `cancelled`: why the group was cancelled before. The task is
+    /// then cancelled before a worker can take it.
     pub(crate) fn submit_member(
         self: &Arc<Self>,
         spec: &Spec,
@@ -326,35 +324,7 @@ impl Core {
         }
     }
 
-    /// Sends a continuation on its way, now that its predecessors have settled.
-    pub(crate) fn admit_continuation(self: Arc<Self>, task: TaskRef) {
-        // Counted while it is listed: a thread that finds the list empty and then the pool idle has
-        // not missed it in between.
-        self.lifecycle.task_added();
-        let was_there = self.continuations.lock().remove(&task.head.id().number());
-        drop(was_there);
-        if self.is_open_here() {
-            if !task.set_off() {
-                self.withdraw();
-            }
-            return;
-        }
-        // Its own continuations are cancelled in turn, and so on.
-        trampoline::run(move || {
-            self.cancel_continuation(&task);
-            self.withdraw();
-        });
-    }
-
-    /// Counts a continuation that settled before its predecessors, so before it was counted as
-    /// pending. It will be counted as finished.
-    pub(crate) fn count_settled_continuation(&self, task: TaskId) {
-        self.lifecycle.task_added();
-        let was_there = self.continuations.lock().remove(&task.number());
-        drop(was_there);
-    }
-
-    fn cancel_continuation(&self, task: &Task) {
+    pub(crate) fn cancel_continuation(&self, task: &Task) {
         if task.cancel(CancelReason::Shutdown) == CancelOutcome::Settled {
             self.counts.cancelled_by_shutdown.add();
         }

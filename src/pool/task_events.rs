@@ -1,19 +1,20 @@
 //! What tasks, gates and schedules call in their pool.
 //!
-//! The timer thread calls these functions, and threads that hold the lock of a gate. So none of
-//! them runs or drops code of the user, except the hook around attempts.
+//! The timer thread and threads with a gate locked call `now`, `ready`, `at`, `stale`,
+//! `recheck_at`, `parked`, `unparked`, `count_unqueued` and `hung`. These run and drop no code of
+//! the user.
 
 use crate::id::TaskId;
 use crate::limit::GateQueue;
 use crate::panic::{self, OnUnread};
 use crate::pool::core::Core;
 use crate::pool::current::current;
-use crate::pool::lifecycle::EndSchedule;
 use crate::pool::lifecycle::Phase;
-use crate::pool::queue::Entry;
-use crate::pool::timer;
+use crate::pool::queue::QueueEntry;
+use crate::pool::timer::TimerEntry;
 use crate::reason::CancelReason;
 use crate::sync::atomic::AtomicBool;
+use crate::sync::trampoline;
 use crate::task::OutcomeKind;
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::timed::{Cleanup, OnTime};
@@ -22,15 +23,6 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 impl Core {
-    pub(crate) fn file(&self, instant: Instant, entry: timer::Entry) {
-        self.timer.add(instant, entry, self);
-    }
-
-    /// Registers a schedule, unless the pool is closed.
-    pub(crate) fn enlist(&self, key: u64, end: EndSchedule) -> bool {
-        self.lifecycle.add_schedule(key, end)
-    }
-
     /// Runs what the timer does for a schedule. It counts as pending, so that no shutdown ends
     /// meanwhile. A worker drops the closures that it leaves.
     pub(crate) fn tick(self: &Arc<Self>, tick: impl FnOnce() -> Option<Cleanup>) {
@@ -80,7 +72,7 @@ impl TaskPool for Core {
     }
 
     fn ready(&self, task: TaskRef, rank: Rank) {
-        self.queue.push_ranked(Entry::new(task), rank);
+        self.queue.push_ranked(QueueEntry::new(task), rank);
         // ORDERING: as in `work_is_ready`.
         if self.run_slots.has_free() {
             if let Some(core) = self.me.upgrade() {
@@ -90,7 +82,7 @@ impl TaskPool for Core {
     }
 
     fn at(&self, instant: Instant, task: TaskRef, what: OnTime) {
-        self.file(instant, timer::Entry::Task(task, what));
+        self.timer.add(instant, TimerEntry::Task(task, what), self);
     }
 
     fn stale(&self, entries: usize) {
@@ -99,7 +91,7 @@ impl TaskPool for Core {
 
     fn recheck_at(&self, instant: Instant, gate: Arc<GateQueue>) {
         let gate: Weak<GateQueue> = Arc::downgrade(&gate);
-        self.file(instant, timer::Entry::Waiter(gate));
+        self.timer.add(instant, TimerEntry::Waiter(gate), self);
     }
 
     fn parked(&self, order: u64, task: TaskRef) {
@@ -116,12 +108,32 @@ impl TaskPool for Core {
         self.notify_if_idle();
     }
 
+    // See `submit` about tasks that continue others.
+
     fn predecessors_settled(self: Arc<Self>, task: TaskRef) {
-        self.admit_continuation(task);
+        // Counted while it is listed: a thread that finds the list empty and then the pool idle has
+        // not missed it in between.
+        self.lifecycle.task_added();
+        let was_there = self.continuations.lock().remove(&task.head.id().number());
+        drop(was_there);
+        if self.is_open_here() {
+            if !task.set_off() {
+                self.withdraw();
+            }
+            return;
+        }
+        // Its own continuations are cancelled in turn, and so on.
+        trampoline::run(move || {
+            self.cancel_continuation(&task);
+            self.withdraw();
+        });
     }
 
     fn settled_before_predecessors(&self, task: TaskId) {
-        self.count_settled_continuation(task);
+        // It was not counted as pending yet. It will be counted as finished.
+        self.lifecycle.task_added();
+        let was_there = self.continuations.lock().remove(&task.number());
+        drop(was_there);
     }
 
     fn hung(&self, task: TaskId) {

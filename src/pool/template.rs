@@ -313,7 +313,7 @@ impl<P> TaskBuilder<Plain, P> {
     ///
     /// A time-out of an attempt is retried unless [`retry_timeouts`](TaskBuilder::retry_timeouts)
     /// is off. A panic is retried only if [`retry_panics`](TaskBuilder::retry_panics) is on. After
-    /// a cancellation there is no further attempt. Permits are given back between attempts. A key
+    /// a cancellation there is no further attempt. Permits are returned between attempts. A key
     /// of [`Lanes`](crate::Lanes) is held to the end.
     ///
     /// ```
@@ -338,9 +338,10 @@ impl<P> TaskBuilder<Plain, P> {
     /// let task = pool.task().retry(millhand::Retry::default());
     /// let handle = task.submit(move || Ok::<_, ()>(text));
     /// ```
-    pub fn retry<E: Send + 'static>(self, policy: Retry) -> TaskBuilder<Retrying<E>, P> {
+    pub fn retry<E: Send + 'static>(mut self, policy: Retry) -> TaskBuilder<Retrying<E>, P> {
+        // A task that may run again has progress.
+        self.spec.options.get_or_insert_default();
         self.into_kind(Retrying(Arc::new(Rules::new(policy))))
-            .planned()
     }
 }
 
@@ -472,13 +473,7 @@ impl<K, P> TaskBuilder<K, P> {
         }
     }
 
-    /// From here on the tasks have options about their progress.
-    fn planned(mut self) -> Self {
-        self.spec.options.get_or_insert_default();
-        self
-    }
-
-    pub(crate) fn with_plan(mut self, change: impl FnOnce(&mut TaskOptions)) -> Self {
+    pub(crate) fn with_options(mut self, change: impl FnOnce(&mut TaskOptions)) -> Self {
         change(Arc::make_mut(self.spec.options.get_or_insert_default()));
         self
     }
@@ -535,7 +530,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn priority(self, priority: i32) -> Self {
-        self.with_plan(|plan| plan.priority = priority)
+        self.with_options(|options| options.priority = priority)
     }
 
     /// Delays the tasks: each joins the queue this long after its submission.
@@ -552,7 +547,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn delay(self, delay: Duration) -> Self {
-        self.with_plan(|plan| plan.delay = Some(delay))
+        self.with_options(|options| options.delay = Some(delay))
     }
 
     /// Delays the tasks until `instant` of the pool's clock ([`Clock::now`](crate::Clock::now)).
@@ -568,7 +563,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn delay_until(self, instant: Instant) -> Self {
-        self.with_plan(|plan| plan.delay_until = Some(instant))
+        self.with_options(|options| options.delay_until = Some(instant))
     }
 
     /// Settles a task as [`TaskError::Expired`](crate::TaskError::Expired) if its first attempt has
@@ -594,7 +589,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn expires(self, after: Duration) -> Self {
-        self.with_plan(|plan| plan.expires = Some(after))
+        self.with_options(|options| options.expires = Some(after))
     }
 
     /// Asks an attempt to stop this long after it began, by its token. More than zero.
@@ -618,7 +613,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn attempt_timeout(self, limit: Duration) -> Self {
-        self.with_plan(|plan| plan.attempt_timeout = Some(limit))
+        self.with_options(|options| options.attempt_timeout = Some(limit))
     }
 
     /// Settles a task as [`TaskError::TimedOut`](crate::TaskError::TimedOut) this long after it was
@@ -641,7 +636,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn total_timeout(self, limit: Duration) -> Self {
-        self.with_plan(|plan| plan.total_timeout = Some(limit))
+        self.with_options(|options| options.total_timeout = Some(limit))
     }
 
     /// Adds a gate: what the tasks must pass before they run. A task that waits at a gate needs no
@@ -667,7 +662,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// ```
     pub fn gate(self, gate: &impl Gate) -> Self {
         let request = GateRequest::new(gate);
-        self.with_plan(|plan| plan.add_gate(request))
+        self.with_options(|options| options.add_gate(request))
     }
 
     pub(crate) fn place(&self) -> &P {

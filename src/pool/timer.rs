@@ -17,6 +17,7 @@ use crate::pool::lifecycle::Phase;
 use crate::pool::report::PendingTask;
 use crate::sync::deadline_queue::{DeadlineQueue, is_mostly_dead};
 use crate::sync::waiter::ClockWaiter;
+use crate::task::options::Position;
 use crate::task::timed::OnTime;
 use crate::task::{Task, TaskRef};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -26,14 +27,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-pub(crate) enum Entry {
+pub(crate) enum TimerEntry {
     Task(TaskRef, OnTime),
     /// A gate, or a schedule as it is planned now. To wake it runs or drops no code of the user.
     Waiter(Weak<dyn ClockWaiter>),
 }
 
 enum Message {
-    Add(Instant, Entry),
+    Add(Instant, TimerEntry),
     /// Entries died, the clock was turned, or the phase of the pool has changed: check, and answer
     /// the requests up to this number.
     Check(u64),
@@ -82,7 +83,7 @@ impl Timer {
     }
 
     /// Adds an entry, and starts the thread if there is none.
-    pub(crate) fn add(self: &Arc<Self>, instant: Instant, entry: Entry, core: &Core) {
+    pub(crate) fn add(self: &Arc<Self>, instant: Instant, entry: TimerEntry, core: &Core) {
         self.send(Message::Add(instant, entry));
         // ORDERING: sequentially consistent; pairs with the store below, see there.
         if self.started.load(Ordering::SeqCst) {
@@ -207,7 +208,9 @@ impl Timer {
             let mut request = 0;
             for message in messages {
                 match message {
-                    Message::Add(_, Entry::Task(task, OnTime::Start)) if gives_up(core, &task) => {
+                    Message::Add(_, TimerEntry::Task(task, OnTime::Start))
+                        if gives_up(core, &task) =>
+                    {
                         give_up(core, task);
                     }
                     Message::Add(instant, entry) => queue.push(instant, entry),
@@ -243,17 +246,17 @@ impl Timer {
         self.requests.notify_all();
     }
 
-    fn fire_due(&self, queue: &mut DeadlineQueue<Entry>, now: Instant, core: &Arc<Core>) {
+    fn fire_due(&self, queue: &mut DeadlineQueue<TimerEntry>, now: Instant, core: &Arc<Core>) {
         let mut dead = Vec::new();
         while let Some(entry) = queue.pop_due(now) {
             match entry {
-                Entry::Task(task, what) => {
+                TimerEntry::Task(task, what) => {
                     if let Some(task) = fire(core, task, what) {
                         self.uncount_dead();
-                        dead.push(Entry::Task(task, what));
+                        dead.push(TimerEntry::Task(task, what));
                     }
                 }
-                Entry::Waiter(waiter) => match waiter.upgrade() {
+                TimerEntry::Waiter(waiter) => match waiter.upgrade() {
                     Some(waiter) => waiter.wake(),
                     None => self.uncount_dead(),
                 },
@@ -271,7 +274,7 @@ impl Timer {
     }
 
     /// Drops the dead entries if more than half of the queue is dead.
-    fn sweep(&self, queue: &mut DeadlineQueue<Entry>) {
+    fn sweep(&self, queue: &mut DeadlineQueue<TimerEntry>) {
         // ORDERING: sequentially consistent, and in this order; pairs with `count_dead`. A thread
         // that counts an entry too late for this call finds that no sweep is requested.
         self.len.store(queue.len(), Ordering::SeqCst);
@@ -307,27 +310,28 @@ fn gives_up(core: &Core, task: &Task) -> bool {
     match core.lifecycle.phase() {
         Phase::Open => false,
         // ORDERING: as the phase.
-        Phase::Draining => task.is_fresh() && !core.waits_for_delayed.load(Ordering::SeqCst),
+        Phase::Draining => task.attempts() == 0 && !core.waits_for_delayed.load(Ordering::SeqCst),
         Phase::Cancelling | Phase::Over => true,
     }
 }
 
 /// Hands over all tasks that the pool cancels.
-fn give_up_all(queue: &mut DeadlineQueue<Entry>, core: &Arc<Core>) {
+fn give_up_all(queue: &mut DeadlineQueue<TimerEntry>, core: &Arc<Core>) {
     let given_up = queue.extract(|entry| match entry {
-        Entry::Task(task, OnTime::Start) => gives_up(core, task),
+        TimerEntry::Task(task, OnTime::Start) => gives_up(core, task),
         _ => false,
     });
     for entry in given_up {
-        if let Entry::Task(task, _) = entry {
+        if let TimerEntry::Task(task, _) = entry {
             give_up(core, task);
         }
     }
 }
 
 fn give_up(core: &Arc<Core>, task: TaskRef) {
-    let is_fresh = task.is_fresh();
-    if !task.recall() {
+    let is_fresh = task.attempts() == 0;
+    // It is cancelled as if it had an entry in the run queue.
+    if !task.head.move_to(Position::Queue) {
         return;
     }
     if is_fresh {
@@ -342,10 +346,10 @@ fn give_up(core: &Arc<Core>, task: TaskRef) {
 
 /// Drops entries, and on another thread those that may have the last reference to hooks of the
 /// user.
-fn drop_entries(entries: impl IntoIterator<Item = Entry>) {
+fn drop_entries(entries: impl IntoIterator<Item = TimerEntry>) {
     let tasks = entries.into_iter().filter_map(|entry| match entry {
-        Entry::Task(task, _) => task.has_hooks().then_some(task),
-        Entry::Waiter(_) => None,
+        TimerEntry::Task(task, _) => task.has_hooks().then_some(task),
+        TimerEntry::Waiter(_) => None,
     });
     let tasks: Vec<_> = tasks.collect();
     if !tasks.is_empty() {
@@ -353,7 +357,7 @@ fn drop_entries(entries: impl IntoIterator<Item = Entry>) {
     }
 }
 
-impl Entry {
+impl TimerEntry {
     fn is_live(&self) -> bool {
         match self {
             Self::Task(task, what) => task.awaits(*what),

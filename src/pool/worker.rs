@@ -7,11 +7,11 @@ use crate::panic;
 use crate::pool::builder::WorkerHook;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
-use crate::pool::queue::{Item, Tick};
+use crate::pool::queue::{Tick, Work};
 use crate::pool::worker_local;
-use crate::pool::workers::{Back, WorkerState};
+use crate::pool::workers::WorkerState;
 use crate::sync::waiter::ClockWaiter;
-use crate::task::{self, Run, TaskRef};
+use crate::task::{self, RunResult, TaskRef};
 use std::cell::RefCell;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -76,7 +76,7 @@ impl Worker {
         }
         if !task.head.is_planned() {
             match task.run(stack) {
-                Run::Done => stack.done.add(),
+                RunResult::Done => stack.done.add(),
                 _ => self.core.count_popped(task),
             }
             return;
@@ -95,9 +95,9 @@ impl Worker {
             core.queue.push_nudge();
         }
         match run {
-            Run::Done => self.state.stack.done.add(),
-            Run::Gone => core.count_popped(task),
-            Run::Away => self.after_move(task, attempts),
+            RunResult::Done => self.state.stack.done.add(),
+            RunResult::Gone => core.count_popped(task),
+            RunResult::Away => self.after_move(task, attempts),
         }
     }
 
@@ -139,8 +139,8 @@ impl Worker {
                 return;
             }
             let item = match self.next(is_idle, &tick, has_caught_up) {
-                Some(item @ (Item::Task(_) | Item::Cleanup(_))) => item,
-                Some(Item::Nudge) => continue,
+                Some(item @ (Work::Task(_) | Work::Cleanup(_))) => item,
+                Some(Work::Nudge) => continue,
                 None => {
                     // What the worker has finished is counted before it searches. The reasons to
                     // exit are checked again once it counts as idle.
@@ -158,20 +158,20 @@ impl Worker {
                 }
             }
             match item {
-                Item::Task(entry) => self.run_popped(entry.into_task()),
-                Item::Cleanup(cleanup) => core.run_cleanup(cleanup),
-                Item::Nudge => {}
+                Work::Task(entry) => self.run_popped(entry.into_task()),
+                Work::Cleanup(cleanup) => core.run_cleanup(cleanup),
+                Work::Nudge => {}
             }
         }
     }
 
     /// Takes the next item. If there is none, an idle worker waits for one, and a busy worker gets
     /// `None`.
-    fn next(self: &Arc<Self>, is_idle: bool, tick: &Tick, has_caught_up: bool) -> Option<Item> {
+    fn next(self: &Arc<Self>, is_idle: bool, tick: &Tick, has_caught_up: bool) -> Option<Work> {
         let (queue, clock) = (&self.core.queue, self.core.clock());
         if let Some(entry) = self.state.mail.try_next() {
             queue.ensure_nudge();
-            return Some(Item::Task(entry));
+            return Some(Work::Task(entry));
         }
         if is_idle && !clock.is_simulated() {
             return Some(queue.pop(tick, &self.state.mail, has_caught_up));
@@ -184,8 +184,8 @@ impl Worker {
             let weak: Weak<Self> = Arc::downgrade(self);
             weak as Weak<dyn ClockWaiter>
         });
-        let mail = self.state.mail.take().map(Item::Task);
-        mail.or_else(|| queue.try_pop(tick)).or(Some(Item::Nudge))
+        let mail = self.state.mail.take().map(Work::Task);
+        mail.or_else(|| queue.try_pop(tick)).or(Some(Work::Nudge))
     }
 
     /// Exits if there is a surplus thread, or if the pool is over. Returns whether it does; then
@@ -215,44 +215,7 @@ impl Worker {
         self.core.lifecycle.tasks_finished(tasks);
         tasks
     }
-}
 
-impl blocking::Worker for Worker {
-    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock> {
-        let has_slot = self.state.wait_begins(for_ever);
-        if self.release_slot(for_ever, has_slot) {
-            return Ok(());
-        }
-        // The run slot was not released for this wait. If it was revoked in between, it must be
-        // released for that.
-        let is_revoked = self.state.wait_refused();
-        if has_slot && is_revoked {
-            let _ = self.core.run_slots.release(false);
-            self.core.start_spare_if_due();
-        }
-        Err(self.core.deadlock_at_bound())
-    }
-
-    fn end_blocking(&self) {
-        let (wait, back) = self.state.wait_ends(&self.core.run_slots);
-        match back {
-            Back::Slot(true) => self.core.queue.push_nudge(),
-            Back::Slot(false) => {}
-            Back::NoSlot if wait.for_ever => self.core.run_slots.end_wait_without_slot(),
-            Back::NoSlot => {}
-        }
-    }
-
-    fn has_slot(&self) -> bool {
-        self.state.has_slot()
-    }
-
-    fn token(&self) -> Option<CancelToken> {
-        self.state.stack.top().map(|task| task.attempt_token())
-    }
-}
-
-impl Worker {
     /// Releases the run slot if the body has it. Returns false if no thread would be left to end
     /// the wait; then nothing has changed.
     fn release_slot(&self, for_ever: bool, has_slot: bool) -> bool {
@@ -268,6 +231,37 @@ impl Worker {
             core.run_slots.reacquire(for_ever);
         }
         !is_stuck
+    }
+}
+
+impl blocking::Worker for Worker {
+    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock> {
+        let has_slot = self.state.wait_begins(for_ever);
+        if self.release_slot(for_ever, has_slot) {
+            return Ok(());
+        }
+        // The run slot was not released for this wait. If it was revoked in between, it must be
+        // released for that.
+        let is_revoked = self.state.wait_refused();
+        if has_slot && is_revoked {
+            let _ = self.core.run_slots.release(false);
+            self.core.start_spare_if_due();
+        }
+        Err(Deadlock::at_bound(self.core.run_slots.max_spares()))
+    }
+
+    fn end_blocking(&self) {
+        if self.state.wait_ends(&self.core.run_slots) {
+            self.core.queue.push_nudge();
+        }
+    }
+
+    fn has_slot(&self) -> bool {
+        self.state.has_slot()
+    }
+
+    fn token(&self) -> Option<CancelToken> {
+        self.state.stack.top().map(|task| task.attempt_token())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The threads of a pool, and what other threads can reach of each worker.
 
 use crate::clock::spawn::{Thread, spawn};
-use crate::error::Deadlock;
 use crate::id::TaskId;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
@@ -42,21 +41,11 @@ impl WaitStack {
     }
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct Waiting {
+struct Waiting {
     /// Whether only a task of this pool can end the wait; see `spares`.
-    pub(crate) for_ever: bool,
+    for_ever: bool,
     /// Whether the run slot was released for this wait.
     had_slot: bool,
-}
-
-/// What the end of a wait came to.
-pub(crate) enum Back {
-    /// The worker has its run slot again; whether it must nudge an idle thread, since one must
-    /// exit.
-    Slot(bool),
-    /// The run slot had been released before the wait, or has been revoked since.
-    NoSlot,
 }
 
 impl WorkerState {
@@ -85,17 +74,20 @@ impl WorkerState {
 
     /// Ends the innermost wait. Takes the run slot back if this wait released it and no timed-out
     /// body on this stack has lost it since. Decision and change happen under one lock, as in
-    /// `revoke`, so that a run slot is never released or taken twice.
-    pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> (Waiting, Back) {
+    /// `revoke`, so that a run slot is never released or taken twice. Returns whether the caller
+    /// must nudge an idle thread.
+    pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> bool {
         let mut waits = self.waits.lock();
         let Some(wait) = waits.waits.pop() else {
             unreachable!("a wait ends as often as one began")
         };
-        let back = match wait.had_slot && waits.revoked.is_empty() {
-            true => Back::Slot(run_slots.reacquire(wait.for_ever)),
-            false => Back::NoSlot,
-        };
-        (wait, back)
+        if wait.had_slot && waits.revoked.is_empty() {
+            return run_slots.reacquire(wait.for_ever);
+        }
+        if wait.for_ever {
+            run_slots.end_wait_without_slot();
+        }
+        false
     }
 
     /// The innermost wait is refused. Returns whether the run slot has been revoked since it began.
@@ -150,12 +142,13 @@ impl WorkerState {
 #[derive(Default)]
 pub(crate) struct Workers {
     /// By index. A new worker gets the lowest index that is free.
-    members: Vec<Option<Member>>,
+    threads: Vec<Option<WorkerThread>>,
     /// Threads that exit. Kept for a shutdown to join, dropped once they have ended.
     exiting: Vec<Thread>,
 }
 
-struct Member {
+/// A worker, and the thread that runs it.
+struct WorkerThread {
     worker: Arc<WorkerState>,
     /// `None` once a shutdown has taken it, to join it.
     thread: Option<Thread>,
@@ -164,17 +157,17 @@ struct Member {
 impl Workers {
     /// The lowest index that is free.
     fn free_index(&self) -> usize {
-        let vacant = self.members.iter().position(Option::is_none);
-        vacant.unwrap_or(self.members.len())
+        let vacant = self.threads.iter().position(Option::is_none);
+        vacant.unwrap_or(self.threads.len())
     }
 
     /// A thread was started.
     fn add(&mut self, worker: Arc<WorkerState>, thread: Thread) {
         let index = worker.stack.index;
-        if index == self.members.len() {
-            self.members.push(None);
+        if index == self.threads.len() {
+            self.threads.push(None);
         }
-        self.members[index] = Some(Member {
+        self.threads[index] = Some(WorkerThread {
             worker,
             thread: Some(thread),
         });
@@ -183,20 +176,22 @@ impl Workers {
     /// A thread exits. Returns whether it was the last.
     fn remove(&mut self, index: usize) -> bool {
         self.exiting.retain(|thread| !thread.is_finished());
-        let member = self.members[index].take();
-        self.exiting.extend(member.and_then(|member| member.thread));
-        self.members.iter().all(Option::is_none)
+        let removed = self.threads[index].take();
+        self.exiting
+            .extend(removed.and_then(|removed| removed.thread));
+        self.threads.iter().all(Option::is_none)
     }
 
     pub(crate) fn workers(&self) -> impl Iterator<Item = &Arc<WorkerState>> {
-        self.members.iter().flatten().map(|member| &member.worker)
+        let threads = self.threads.iter().flatten();
+        threads.map(|thread| &thread.worker)
     }
 
     /// Takes all threads, to be joined.
     pub(crate) fn take_threads(&mut self) -> Vec<Thread> {
         let mut threads = mem::take(&mut self.exiting);
-        let members = self.members.iter_mut().flatten();
-        threads.extend(members.filter_map(|member| member.thread.take()));
+        let others = self.threads.iter_mut().flatten();
+        threads.extend(others.filter_map(|other| other.thread.take()));
         threads
     }
 }
@@ -273,10 +268,6 @@ impl Core {
                 }
             },
         }
-    }
-
-    pub(crate) fn deadlock_at_bound(&self) -> Deadlock {
-        Deadlock::at_bound(self.run_slots.max_spares())
     }
 
     /// Changes the number of workers of a running pool. Returns how many there are now.

@@ -6,7 +6,7 @@ use crate::clock::current;
 use crate::context_var::Context;
 use crate::error::{InvalidTask, Rejection, SubmitError};
 use crate::limit;
-use crate::pool::{Core, Fallible, Plain, Retrying, Site, Spec, TaskBuilder};
+use crate::pool::{Core, Fallible, Plain, Retrying, Spec, TaskBuilder};
 #[cfg(feature = "cron")]
 use crate::schedule::cron::Cron;
 use crate::schedule::every::Every;
@@ -17,7 +17,7 @@ use crate::schedule::runner::{Launcher, NewTask, Runner};
 use crate::schedule::schedule::Schedule;
 use crate::schedule::timeline::Timeline;
 use crate::task::body::{FallibleBody, RetryBody};
-use crate::task::{Rules, Task};
+use crate::task::{Rules, Site, Task};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;

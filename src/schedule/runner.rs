@@ -17,12 +17,12 @@
 use crate::cancel::CancelGuard;
 use crate::context_var::Context;
 use crate::panic;
-use crate::pool::{Core, EndedSchedule, Entry, Site, Spec};
+use crate::pool::{Core, EndedSchedule, Spec, TimerEntry};
 use crate::schedule::outcome::Verdict;
 use crate::schedule::planner::{Planner, RunEnd};
 use crate::schedule::timeline::Timeline;
 use crate::sync::waiter::ClockWaiter;
-use crate::task::{Head, OutcomeKind, Summary, TaskRef};
+use crate::task::{Head, OutcomeKind, Site, Summary, TaskRef};
 use parking_lot::Mutex;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -113,7 +113,7 @@ impl Runner {
                 site: runner.site,
             })
         };
-        core.enlist(self.key, Box::new(end))
+        core.lifecycle.add_schedule(self.key, Box::new(end))
     }
 
     /// Gives the schedule its body, and starts it.
@@ -191,7 +191,7 @@ impl Runner {
         }
         let at = due.and_then(|due| self.timeline.wake_at(due));
         if let (Some(at), Some(alarm)) = (at, filed) {
-            core.file(at, Entry::Waiter(alarm));
+            core.timer.add(at, TimerEntry::Waiter(alarm), core);
         }
         if has_ended {
             core.lifecycle.remove_schedule(self.key);

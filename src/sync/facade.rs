@@ -6,6 +6,8 @@
 #[cfg(not(loom))]
 pub(crate) use crossbeam_channel as channel;
 #[cfg(not(loom))]
+pub(crate) use crossbeam_utils::atomic::AtomicCell;
+#[cfg(not(loom))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{OnceLock, atomic};
@@ -23,7 +25,7 @@ pub(crate) mod plain {
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic;
 #[cfg(loom)]
-pub(crate) use model::{Condvar, Mutex, MutexGuard, OnceLock, channel, thread_local};
+pub(crate) use model::{AtomicCell, Condvar, Mutex, MutexGuard, OnceLock, channel, thread_local};
 
 #[cfg(loom)]
 mod model {
@@ -91,6 +93,24 @@ mod model {
     impl<T> DerefMut for MutexGuard<'_, T> {
         fn deref_mut(&mut self) -> &mut T {
             self.held.as_mut().unwrap()
+        }
+    }
+
+    /// A cell that is read and written as a whole.
+    #[derive(Debug)]
+    pub(crate) struct AtomicCell<T>(loom::sync::Mutex<T>);
+
+    impl<T: Copy> AtomicCell<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn load(&self) -> T {
+            *self.0.lock().unwrap()
+        }
+
+        pub(crate) fn store(&self, value: T) {
+            *self.0.lock().unwrap() = value;
         }
     }
 

@@ -10,6 +10,6 @@ pub(crate) mod trampoline;
 pub(crate) mod waiter;
 
 pub(crate) use facade::{
-    Condvar, Mutex, MutexGuard, OnceLock, atomic, channel, plain, thread_local,
+    AtomicCell, Condvar, Mutex, MutexGuard, OnceLock, atomic, channel, plain, thread_local,
 };
 pub(crate) use spin::{let_gather, spin};

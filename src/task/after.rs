@@ -145,10 +145,10 @@ impl Task {
     /// The tasks that it continues have settled: schedules it as if it were submitted now. Returns
     /// false if it was settled before.
     pub(crate) fn set_off(self: TaskRef) -> bool {
-        let plan = self
+        let progress = self
             .head
             .progress(|progress, _| (progress.options.clone(), progress.pool.clone()));
-        let Some((options, pool)) = plan else {
+        let Some((options, pool)) = progress else {
             return false;
         };
         let start = options.start(&*pool);

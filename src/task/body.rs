@@ -35,7 +35,7 @@ pub(crate) enum Ended {
 
 /// How an attempt failed, for the decision about another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum FailedAttempt {
     /// The body returned `Err`; the error is inside the body.
     Failed,
     /// The attempt exceeded its time limit.
@@ -72,7 +72,7 @@ pub(crate) trait Body: Send + Sync {
     fn run(&self, keep: bool) -> Ended;
 
     /// How long until the next attempt, if there is to be one.
-    fn again(&self, _: Failure, _: &Facts) -> Option<Duration> {
+    fn again(&self, _: FailedAttempt, _: &Facts) -> Option<Duration> {
         None
     }
 
@@ -319,7 +319,7 @@ where
         }
     }
 
-    fn again(&self, failure: Failure, facts: &Facts) -> Option<Duration> {
+    fn again(&self, failure: FailedAttempt, facts: &Facts) -> Option<Duration> {
         // Without the lock: the classifiers are code of the user.
         let mut state = self.0.lock();
         let rules = state.rules.clone()?;

@@ -5,27 +5,22 @@
 //! `pool/`.
 
 use crate::cancel::blocking;
-use crate::clock;
-use crate::clock::current;
+use crate::clock::{self, current};
 use crate::error::Stopped;
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::counters::LocalCount;
+use crate::sync::{AtomicCell, Mutex};
 use crate::task::body::ByHand;
-use crate::task::head::Head;
+use crate::task::head::{Head, Site};
 use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef};
-use crossbeam_utils::atomic::AtomicCell;
 use std::cell::RefCell;
 use std::mem;
-use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-type Site = &'static Location<'static>;
 
 /// The bodies on the stack of one worker. The worker pushes and pops them. A thread that lists or
 /// cancels the running tasks reads them.
@@ -47,7 +42,8 @@ pub(crate) struct Stack {
     /// `bodies` locked. Other threads may see late that it is set, which does no harm: a body that
     /// has ended is settled.
     has_ended: AtomicBool,
-    /// Where the task was submitted that runs and that only this worker has, if none stands for it.
+    /// The submit site of the running task that only this worker has. `None` if no such task runs,
+    /// or if a stand-in for it is listed.
     owned: AtomicCell<Option<Site>>,
     /// Tasks that the worker has released, and not added to the pool's count yet.
     pub(crate) done: LocalCount,
@@ -113,7 +109,7 @@ impl Stack {
         None
     }
 
-    /// Lists a task that stands for the one that only this worker has, if one runs that has none.
+    /// If a task runs that only this worker has, lists a stand-in for it.
     #[inline]
     fn stand_in(&self) {
         if let Some(site) = self.owned.load() {
@@ -124,7 +120,7 @@ impl Stack {
     #[cold]
     fn list_stand_in(&self, site: Site) {
         let task: TaskRef = Task::new(Head::detached(self.owner, site), ByHand::<()>::new());
-        task.claim_by_hand();
+        task.head.try_claim(0);
         self.forget_ended();
         self.bodies.lock().push(task);
         self.owned.store(None);
@@ -134,7 +130,8 @@ impl Stack {
         }
     }
 
-    /// Where the task was submitted that only this worker has and that runs, if none stands for it.
+    /// The submit site of the running task that only this worker has. `None` if no such task runs,
+    /// or if a stand-in for it is listed.
     pub(crate) fn owned_site(&self) -> Option<Site> {
         self.owned.load()
     }
@@ -294,7 +291,8 @@ fn stop_reason() -> Option<CancelReason> {
     stack()?.top()?.stop_reason()
 }
 
-/// Whether the task that runs here was asked to stop. Outside a task: no.
+/// Returns whether the task that runs on this thread was asked to stop. Outside of a task it
+/// returns false.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(1)?;
@@ -307,7 +305,8 @@ pub fn is_cancelled() -> bool {
     stop_reason().is_some()
 }
 
-/// An error if the task that runs here was asked to stop, for `?`. Outside a task: always `Ok`.
+/// Returns an error if the task that runs on this thread was asked to stop, for `?`. Outside of a
+/// task it returns `Ok`.
 ///
 /// ```
 /// fn work() -> Result<u32, millhand::Stopped> {
@@ -355,9 +354,9 @@ pub fn checkpoint() {
     }
 }
 
-/// Sleeps for `duration`, or until the task that runs here is asked to stop. The body gives its
-/// run slot up meanwhile, so that other tasks run. Outside a task it sleeps the whole time. In a
-/// task it follows the clock of the task's pool.
+/// Sleeps for `duration`, or until the task that runs on this thread is asked to stop. The body
+/// releases its run slot meanwhile, so that other tasks run. Outside of a task it sleeps the whole
+/// time. In a task it follows the clock of the task's pool.
 ///
 /// ```
 /// use std::time::Duration;

@@ -89,7 +89,8 @@ impl Task {
     }
 }
 
-/// A task that the target waits for, and the index of the step through which: the way back.
+/// A task that the target waits for, and the index of the step before it. The indices lead back to
+/// the target.
 struct Step(TaskRef, Option<usize>);
 
 /// The edges of one wait, until it is over.
@@ -138,8 +139,8 @@ pub(crate) fn enter(stack: &Stack, target: &TaskRef) -> Result<Edges, Deadlock> 
     Ok(Edges { worker, bodies })
 }
 
-/// `bodies` wait for the first step, from which the way goes on to the one at `end`: the first of
-/// `bodies`.
+/// `bodies` wait for the task of the first step. The steps from there to `end` close the circle at
+/// the first of `bodies`.
 #[cold]
 fn circle(bodies: &[TaskRef], steps: &[Step], end: usize) -> Deadlock {
     let mut back = Vec::new();

@@ -4,7 +4,7 @@
 
 use crate::cancel::CancelToken;
 use crate::clock;
-use crate::error::{JoinError, TaskError};
+use crate::error::{JoinError, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -116,14 +116,7 @@ impl Held {
         );
         Poll::Ready(task.take_and_stay(into))
     }
-}
 
-#[cold]
-fn taken_before() -> ! {
-    panic!("the outcome was taken before, by polling the handle")
-}
-
-impl Held {
     pub(crate) fn fields(&self, out: &mut fmt::DebugStruct<'_, '_>) {
         let Self {
             task,
@@ -136,6 +129,11 @@ impl Held {
         }
         out.field("cancel_on_drop", cancel_on_drop);
     }
+}
+
+#[cold]
+fn taken_before() -> ! {
+    panic!("the outcome was taken before, by polling the handle")
 }
 
 impl Drop for Held {
@@ -153,7 +151,7 @@ impl Drop for Held {
 /// The methods that all handles of a task have and that do not need its outcome.
 macro_rules! face {
     () => {
-        /// The task's id.
+        /// Returns the task's id.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
@@ -166,7 +164,7 @@ macro_rules! face {
             self.task().head.id()
         }
 
-        /// The task's name, if it was given one.
+        /// Returns the task's name, if it was given one.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
@@ -178,7 +176,7 @@ macro_rules! face {
             self.task().head.name()
         }
 
-        /// Where the task was submitted.
+        /// Returns where the task was submitted.
         ///
         /// ```
         /// let pool = millhand::ThreadPool::new(1)?;
@@ -190,7 +188,7 @@ macro_rules! face {
             self.task().head.site
         }
 
-        /// Where the task is now.
+        /// Returns where the task is now.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
@@ -203,7 +201,7 @@ macro_rules! face {
             self.task().state()
         }
 
-        /// Whether the outcome is there: a join would not wait.
+        /// Returns whether the outcome is there: a join would not wait.
         ///
         /// ```
         /// let (promise, handle) = millhand::promise();
@@ -215,8 +213,8 @@ macro_rules! face {
             self.state() == TaskState::Finished
         }
 
-        /// A token that can cancel this task, and that has no access to its result. It is made at
-        /// first use. Cancelling the token cancels the task.
+        /// Returns a token that can cancel this task, and that has no access to its result. It is
+        /// made at first use. Cancelling the token cancels the task.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
@@ -304,7 +302,7 @@ impl<T> TaskHandle<T> {
         self.held.task()
     }
 
-    /// From now on dropping the handle cancels the task, with [`CancelReason::Dropped`].
+    /// Makes the drop of the handle cancel the task, with [`CancelReason::Dropped`].
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -379,6 +377,9 @@ impl<T: 'static> TaskHandle<T> {
     /// # Errors
     /// The handle, when the task has not finished.
     ///
+    /// # Panics
+    /// As [`join`](Self::join).
+    ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let mut handle = pool.submit(|| 1);
@@ -447,11 +448,7 @@ impl<T: 'static, E: 'static> TaskHandle<Result<T, E>> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn join_ok(self) -> Result<T, JoinError<E>> {
-        match self.join() {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(JoinError::Failed(error)),
-            Err(error) => Err(JoinError::Task(error)),
-        }
+        ok_value(self.join())
     }
 }
 

@@ -6,13 +6,14 @@
 //
 // All states are bits of `flags`:
 //
-// | CLAIMED | UNRUN | SETTLED | meaning                                               |
-// | ------- | ----- | ------- | ----------------------------------------------------- |
-// | -       | -     | -       | it waits: in a queue, a gate's line, for predecessors |
-// | yes     | -     | -       | a worker has claimed it, and alone will settle it     |
-// | yes     | yes   | -       | a canceller has claimed it, and is about to settle it |
-// | yes     | -     | yes     | it ran, or its time ended while it ran                |
-// | yes     | yes   | yes     | settled before it ran: cancelled, expired, refused    |
+// | CLAIMED | UNRUN | SETTLED | meaning                                                         |
+// | ------- | ----- | ------- | --------------------------------------------------------------- |
+// | -       | -     | -       | it waits: in a queue, a gate's line, for predecessors           |
+// | yes     | -     | -       | a worker has claimed it; the worker settles it, or the end of   |
+// |         |       |         | its time does                                                   |
+// | yes     | yes   | -       | a canceller has claimed it, and is about to settle it           |
+// | yes     | -     | yes     | it ran, or its time ended while it ran                          |
+// | yes     | yes   | yes     | settled before it ran: cancelled, expired, refused              |
 //
 // A task with options goes other ways, too: from claimed back to waiting, for another attempt; and
 // from claimed to settled while its body still runs, when its time is over. What the body returns
@@ -60,10 +61,13 @@ pub(super) const DETACHED: u8 = 16;
 pub(super) const TAKEN: u8 = 32;
 pub(super) const PLANNED: u8 = 64;
 
+/// Where a task was submitted.
+pub(crate) type Site = &'static Location<'static>;
+
 pub(crate) struct Head {
     /// Its number. A task without a handle draws its number when it is asked for: 0 until then.
     number: AtomicU64,
-    pub(crate) site: &'static Location<'static>,
+    pub(crate) site: Site,
     /// The tag of the pool whose workers may run it.
     pub(crate) owner: u32,
     /// The state; see above.
@@ -83,18 +87,18 @@ pub(crate) type Locked<'a> = MutexGuard<'a, Option<Box<Extras>>>;
 
 impl Head {
     #[inline]
-    pub(crate) fn new(owner: u32, site: &'static Location<'static>) -> Self {
+    pub(crate) fn new(owner: u32, site: Site) -> Self {
         Self::with_number(TaskId::next().number(), owner, site, 0)
     }
 
     /// The head of a task whose outcome no handle will take.
     #[inline]
-    pub(crate) fn detached(owner: u32, site: &'static Location<'static>) -> Self {
+    pub(crate) fn detached(owner: u32, site: Site) -> Self {
         Self::with_number(0, owner, site, DETACHED)
     }
 
     #[inline]
-    fn with_number(number: u64, owner: u32, site: &'static Location<'static>, flags: u8) -> Self {
+    fn with_number(number: u64, owner: u32, site: Site, flags: u8) -> Self {
         Self {
             number: AtomicU64::new(number),
             site,

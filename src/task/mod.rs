@@ -32,9 +32,9 @@ pub use task::{CancelOutcome, TaskState};
 
 pub(crate) use current::is_worker_of;
 pub(crate) use handle::face;
-pub(crate) use head::Head;
+pub(crate) use head::{Head, Site};
 pub(crate) use promise::settled;
 pub(crate) use retry::Rules;
-pub(crate) use run::Run;
+pub(crate) use run::RunResult;
 pub(crate) use task::{Task, TaskRef};
 pub(crate) use wait::{deadline, run_here, wait_for};

@@ -10,13 +10,13 @@ use crate::error::{InvalidTask, JoinError, TaskError};
 use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace};
 use crate::task::after::After;
+use crate::task::head::Site;
 use crate::task::pool::TaskPool;
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::{TaskRef, address};
 use std::any::Any;
 use std::fmt;
 use std::mem;
-use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -358,7 +358,7 @@ pub(crate) type Unread = JoinError<Box<dyn Any + Send>>;
 pub(crate) struct TaskLabel {
     pub(crate) id: TaskId,
     pub(crate) name: Option<Arc<str>>,
-    pub(crate) site: &'static Location<'static>,
+    pub(crate) site: Site,
 }
 
 impl fmt::Display for TaskLabel {

@@ -191,7 +191,7 @@ impl Task {
         }
     }
 
-    /// The last handle is gone.
+    /// Notes that the last handle is gone. Drops the outcome of a settled task.
     pub(crate) fn detach(&self, group: Option<GroupRef<'_>>) {
         let before = self.head.set(DETACHED);
         if before & SETTLED != 0 && before & TAKEN == 0 {
@@ -258,7 +258,7 @@ impl Task {
         drop(unwanted);
     }
 
-    /// Its token; made at first use.
+    /// The token of the task. The first call makes it.
     pub(crate) fn token(self: &Arc<Self>) -> CancelToken {
         let existing = self.head.peek(|extras| {
             let member = extras.member.as_ref();

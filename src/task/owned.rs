@@ -2,8 +2,8 @@
 //!
 //! Layer: task.
 //
-// Most tasks that were executed are so: they have no options, and no handle that another thread
-// could settle them by.
+// Most tasks that `execute` submits are like this: they have no options, and no handle that another
+// thread could settle them by.
 
 use crate::task::OutcomeKind;
 use crate::task::body::Ended;
@@ -54,3 +54,7 @@ impl Task {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/owned.rs"]
+mod models;

@@ -1,8 +1,9 @@
 //! The pool, as its tasks see it.
 //!
 //! Layer: task. A task knows its pool by this trait alone, since `pool/` is a layer above. The pool
-//! implements it in `pool/task_events.rs`; the models of `tests/loom` implement it, too.
-//! Nothing behind it runs or drops what is the user's, except where it says so.
+//! implements it in `pool/task_events.rs`; the models of `tests/loom` implement it, too. The
+//! methods that the timer thread calls, or a thread with a gate locked, run and drop no code of the
+//! user. `pool/task_events.rs` lists them.
 
 use crate::id::TaskId;
 use crate::limit::GateQueue;
@@ -47,7 +48,8 @@ pub(crate) trait TaskPool: Send + Sync {
     /// Counts a task that was settled while it had no entry in the run queue.
     fn count_unqueued(&self, kind: OutcomeKind);
 
-    /// All that the task continues has settled.
+    /// All that the task continues has settled. A closing pool cancels the task, which drops its
+    /// closure.
     fn predecessors_settled(self: Arc<Self>, task: TaskRef);
 
     /// A task was settled before all that it continues.
@@ -56,7 +58,8 @@ pub(crate) trait TaskPool: Send + Sync {
     /// The task's time is over, and its body still runs.
     fn hung(&self, task: TaskId);
 
-    /// An attempt of the innermost task of this worker is about to run.
+    /// An attempt of the innermost task of this worker is about to run. A cancelling pool cancels
+    /// the task, which runs the hooks on its token.
     fn attempt_begins(&self, task: &Task);
 
     /// Whether the pool has a hook around bodies, or is part of a simulation.

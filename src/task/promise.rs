@@ -8,7 +8,7 @@ use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::ByHand;
 use crate::task::handle::TaskHandle;
-use crate::task::head::Head;
+use crate::task::head::{Head, Site};
 use crate::task::options::Extras;
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// A handle that is settled from the start. Its continuations run on the pool with the tag `owner`.
 pub(crate) fn settled<T: Send + 'static>(
     owner: u32,
-    site: &'static Location<'static>,
+    site: Site,
     name: Option<Arc<str>>,
     outcome: Result<T, TaskError>,
 ) -> TaskHandle<T> {
@@ -30,7 +30,7 @@ pub(crate) fn settled<T: Send + 'static>(
     });
     let error = outcome.map(|value| task.body.put(value)).err();
     let handle = TaskHandle::new(task);
-    handle.task().claim_by_hand();
+    handle.task().head.try_claim(0);
     handle.task().settle_by_hand(error);
     handle
 }
@@ -95,7 +95,7 @@ impl<T: Send + 'static> Promise<T> {
     /// ```
     pub fn complete(self, value: T) -> Result<(), T> {
         let task: TaskRef = self.task.clone();
-        if !task.claim_by_hand() {
+        if !task.head.try_claim(0) {
             return Err(value);
         }
         self.task.body.put(value);
@@ -115,14 +115,14 @@ impl<T: Send + 'static> Promise<T> {
     /// ```
     pub fn fail(self, error: TaskError) -> Result<(), TaskError> {
         let task: TaskRef = self.task.clone();
-        if !task.claim_by_hand() {
+        if !task.head.try_claim(0) {
             return Err(error);
         }
         task.settle_by_hand(Some(error));
         Ok(())
     }
 
-    /// Whether the handle was cancelled, so that the value is not needed any more.
+    /// Returns whether the handle was cancelled, so that the value is not needed any more.
     ///
     /// ```
     /// let (promise, handle) = millhand::promise::<u32>();

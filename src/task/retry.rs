@@ -5,7 +5,7 @@
 use crate::clock;
 use crate::panic;
 use crate::retry::Retry;
-use crate::task::body::{Facts, Failure};
+use crate::task::body::{Facts, FailedAttempt};
 use crate::task::current;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,14 +37,14 @@ impl<E: 'static> Rules<E> {
     /// if one panics, there is no other attempt.
     pub(crate) fn decide(
         &self,
-        failure: Failure,
+        failure: FailedAttempt,
         error: Option<&E>,
         facts: &Facts,
     ) -> Option<Duration> {
         let wanted = match failure {
-            Failure::Failed => true,
-            Failure::TimedOut => self.timeouts,
-            Failure::Panicked => self.panics,
+            FailedAttempt::Failed => true,
+            FailedAttempt::TimedOut => self.timeouts,
+            FailedAttempt::Panicked => self.panics,
         };
         let retries = facts.attempts.saturating_sub(1);
         let mut delay = None;
@@ -81,7 +81,7 @@ impl Retry {
     /// Runs `f` on this thread until it succeeds or the policy gives up, and sleeps between the
     /// attempts. Needs no pool. `f` is called with the number of its attempt, from 1.
     ///
-    /// Inside a task the sleep gives the run slot up, and a task that is asked to stop makes no
+    /// Inside a task the sleep releases the run slot, and a task that is asked to stop makes no
     /// further attempt. There, the builder's [`retry`](crate::TaskBuilder::retry) is the better
     /// choice: it keeps no thread while the task waits.
     ///

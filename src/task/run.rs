@@ -16,10 +16,10 @@ use crate::limit::{self, Acquisition, GateQueue, GateRequest, Waiter};
 use crate::panic::{self, TaskPanic};
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
-use crate::task::body::{Ended, Facts, Failure, Part};
+use crate::task::body::{Ended, Facts, FailedAttempt, Part};
 use crate::task::current::Stack;
 use crate::task::head::Head;
-use crate::task::options::{Position, TaskOptions};
+use crate::task::options::{Position, Progress, TaskOptions};
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::task::{Started, Task, TaskRef};
 use crate::task::timed::OnTime;
@@ -29,7 +29,7 @@ use std::time::Instant;
 
 /// What running a task came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Run {
+pub(crate) enum RunResult {
     /// It is settled and released.
     Done,
     /// It waits in a gate's line, or in the timer for another attempt.
@@ -40,7 +40,7 @@ pub(crate) enum Run {
 
 impl Task {
     /// Runs the task on a worker, up to its release.
-    pub(crate) fn run(self: &TaskRef, stack: &Stack) -> Run {
+    pub(crate) fn run(self: &TaskRef, stack: &Stack) -> RunResult {
         // The short way of most tasks, which have no options and no extras and run in no context.
         if stack.is_special || context_var::is_in_use() {
             return self.run_with_all(stack);
@@ -56,7 +56,7 @@ impl Task {
             _ => {
                 stack.pop();
                 self.settle_ended(ended, &*stack.pool);
-                return Run::Done;
+                return RunResult::Done;
             }
         };
         // Nothing is in it, so there is nothing to be dropped.
@@ -66,11 +66,11 @@ impl Task {
         if Head::is_observed(before, has_value) {
             self.after_finish(before, has_value);
         }
-        Run::Done
+        RunResult::Done
     }
 
     #[inline(never)]
-    fn run_with_all(self: &TaskRef, stack: &Stack) -> Run {
+    fn run_with_all(self: &TaskRef, stack: &Stack) -> RunResult {
         let pool = &*stack.pool;
         let is_planned = self.head.is_planned();
         let (started, gates) = if is_planned {
@@ -81,7 +81,7 @@ impl Task {
         } else {
             match self.claim() {
                 Some(started) => (started, Gates::default()),
-                None => return Run::Gone,
+                None => return RunResult::Gone,
             }
         };
         // The body runs with the context variables of its task, even with none: it may run on the
@@ -102,12 +102,12 @@ impl Task {
         if is_planned {
             ended = match self.attempt_ended(ended, &gates, pool) {
                 Some(ended) => ended,
-                None => return Run::Away,
+                None => return RunResult::Away,
             };
         }
         drop(inside);
         self.settle_ended(ended, pool);
-        Run::Done
+        RunResult::Done
     }
 
     /// Drops the body in place of running it.
@@ -186,18 +186,18 @@ impl Task {
     // With options.
 
     /// Passes the gates and claims the task, both or neither.
-    fn pass_gates(self: &TaskRef, pool: &dyn TaskPool) -> Result<(Started, Gates), Run> {
-        let plan = self.head.progress(|progress, _| {
+    fn pass_gates(self: &TaskRef, pool: &dyn TaskPool) -> Result<(Started, Gates), RunResult> {
+        let progress = self.head.progress(|progress, _| {
             let expires = progress.expires.filter(|_| progress.attempts == 0);
             let gates = Gates::of(&progress.options);
             (gates, progress.order, expires, progress.ends)
         });
-        let Some((gates, order, expires, ends)) = plan else {
-            return Err(Run::Gone);
+        let Some((gates, order, expires, ends)) = progress else {
+            return Err(RunResult::Gone);
         };
         let now = pool.now();
         if self.is_over(expires, OnTime::Expire, now) || self.is_over(ends, OnTime::End, now) {
-            return Err(Run::Gone);
+            return Err(RunResult::Gone);
         }
         let mut claimed = None;
         let mut first = false;
@@ -226,11 +226,11 @@ impl Task {
             if limit::acquire_all(gates.requests(), order, now, &mut claim, &mut park)
                 == Acquisition::Queued
             {
-                return Err(Run::Away);
+                return Err(RunResult::Away);
             }
         }
         let Some(claimed) = claimed else {
-            return Err(Run::Gone);
+            return Err(RunResult::Gone);
         };
         if first && expires.is_some() {
             pool.stale(1);
@@ -358,9 +358,9 @@ impl Task {
     ) -> Option<Position> {
         let failure = match ended {
             Ended::Completed | Ended::CompletedEmpty | Ended::Error(_) => return None,
-            Ended::Failed => Failure::Failed,
-            Ended::Unwound(payload) if panic::checkpoint_of(payload).is_none() => Failure::Panicked,
-            Ended::Unwound(_) if late => Failure::TimedOut,
+            Ended::Failed => FailedAttempt::Failed,
+            Ended::Unwound(why) if panic::checkpoint_of(why).is_none() => FailedAttempt::Panicked,
+            Ended::Unwound(_) if late => FailedAttempt::TimedOut,
             Ended::Unwound(_) => return None,
         };
         let delay = self.body.again(failure, facts)?;
@@ -403,14 +403,14 @@ struct Parked(TaskRef);
 
 impl Waiter for Parked {
     fn granted(self: Arc<Self>) {
-        let task = &self.0;
-        let plan = task
-            .head
-            .progress(|progress, _| (progress.pool.clone(), progress.order));
-        let Some((pool, order)) = plan else { return };
+        let head = &self.0.head;
+        let of = |progress: &mut Progress, _| (progress.pool.clone(), progress.order);
+        let Some((pool, order)) = head.progress(of) else {
+            return;
+        };
         // Unless a shutdown has taken it, or it was cancelled.
-        if pool.unparked(order) && task.head.move_to(Position::Queue) {
-            pool.ready(task.clone(), Rank::Front(order));
+        if pool.unparked(order) && head.move_to(Position::Queue) {
+            pool.ready(self.0.clone(), Rank::Front(order));
         }
     }
 

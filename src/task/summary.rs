@@ -7,7 +7,7 @@ use crate::id::TaskId;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What became of a task, without its value.
+/// Reports how a task ended, without its value.
 ///
 /// ```
 /// use millhand::OutcomeKind;

@@ -64,7 +64,7 @@ pub(crate) struct Planned {
     pub(crate) position: Position,
 }
 
-/// What a cancel did.
+/// Reports whether a cancel settled the task, or only asked its body to stop.
 ///
 /// ```
 /// use millhand::CancelOutcome;
@@ -84,7 +84,7 @@ pub enum CancelOutcome {
     AlreadyFinished,
 }
 
-/// Where a task is.
+/// Reports how far a task has come: queued, running, finished and so on.
 ///
 /// ```
 /// use millhand::TaskState;
@@ -203,11 +203,6 @@ impl Task {
         Some(started)
     }
 
-    /// Claims a promise, which is settled by hand.
-    pub(crate) fn claim_by_hand(&self) -> bool {
-        self.head.try_claim(0)
-    }
-
     /// Makes a failed task wait again, for another attempt, and returns the result of the failed
     /// one. `Err` if there will be no other attempt: the task was asked to stop, or has settled.
     pub(crate) fn put_back(&self, to: Position) -> Result<Option<Left>, ()> {
@@ -303,7 +298,7 @@ impl Task {
         (on_settled.unwrap_or_default(), before & DETACHED != 0)
     }
 
-    /// Settles an unclaimed task with `error`. `None` if it is claimed.
+    /// Settles an unclaimed task with `error`. If it is claimed, returns the lock.
     pub(super) fn settle_unrun<'a>(
         &self,
         mut extras: Locked<'a>,

@@ -4,7 +4,7 @@
 //! called is returned as a [`Cleanup`], which a worker runs.
 
 use crate::cancel::CancelToken;
-use crate::clock::alarm;
+use crate::clock::{alarm, earlier};
 use crate::error::TaskError;
 use crate::limit;
 use crate::panic;
@@ -91,8 +91,8 @@ impl Task {
         }
     }
 
-    /// The task is due: for the first time, or for another attempt. Returns the task if it will do
-    /// neither any more.
+    /// Moves a due task from the timer to the run queue. Returns the task if it had settled or left
+    /// the timer before.
     pub(crate) fn start(self: TaskRef, pool: &dyn TaskPool) -> Option<TaskRef> {
         let order = limit::next_order();
         let leaves = self.head.waiting(|progress| {
@@ -214,12 +214,6 @@ impl Task {
         awaits.unwrap_or(false)
     }
 
-    /// Takes the task out of the timer or a gate's line, as if it had an entry in the run queue.
-    /// Returns whether it was still unclaimed.
-    pub(crate) fn recall(&self) -> bool {
-        self.head.move_to(Position::Queue)
-    }
-
     /// Whether there are hooks on its tokens, which are the user's.
     pub(crate) fn has_hooks(&self) -> bool {
         let tokens = self.head.peek(|extras| {
@@ -231,11 +225,6 @@ impl Task {
         tokens.any(|token| token.has_hooks())
     }
 
-    /// Whether no attempt has begun.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.attempts() == 0
-    }
-
     /// How many attempts have begun. A task without options does not count them: 0.
     pub(crate) fn attempts(&self) -> u32 {
         let attempts = self.head.progress(|progress, _| progress.attempts);
@@ -244,18 +233,13 @@ impl Task {
 
     /// The number of the attempt that runs.
     pub(crate) fn attempt(&self) -> u32 {
-        self.head
-            .progress(|progress, _| progress.attempts)
-            .unwrap_or(1)
+        self.attempts().max(1)
     }
 
     /// The time that the limits of the task leave it.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let (end, pool) = self.head.progress(|progress, _| {
-            let end = match (progress.attempt_ends, progress.ends) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            let end = earlier(progress.attempt_ends, progress.ends);
             (end, progress.pool.clone())
         })?;
         Some(end?.saturating_duration_since(pool.now()))

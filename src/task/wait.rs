@@ -9,7 +9,7 @@ use crate::process;
 use crate::task::current;
 use crate::task::deadlock;
 use crate::task::head::Head;
-use crate::task::run::Run;
+use crate::task::run::RunResult;
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
         return false;
     }
     // Its entry is still in the queue. The worker that pops it finds the task claimed.
-    let ran = task.run(&stack) == Run::Done;
+    let ran = task.run(&stack) == RunResult::Done;
     if ran {
         stack.done.add();
     }
@@ -66,8 +66,8 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
 }
 
 impl Task {
-    /// Waits until settled or until `deadline`; returns which. Spins first, then gives the run
-    /// slot of this thread up and parks.
+    /// Blocks this thread until the task is settled or `deadline` has passed. Returns whether the
+    /// task is settled. Spins first. Then releases the run slot of this thread, and parks.
     pub(crate) fn wait(self: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
         let head = &self.head;
         let clock = process::clock_of(head.owner);

@@ -13,9 +13,10 @@ use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::task::current::Stack;
+use crate::task::options::Position;
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::timed::OnTime;
-use crate::task::{OutcomeKind, Run, Task, TaskRef};
+use crate::task::{OutcomeKind, RunResult, Task, TaskRef};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -158,11 +159,11 @@ impl Pool {
             return self.cancel_unrun(task);
         }
         match task.run(stack) {
-            Run::Done => self.finished.add(),
-            Run::Gone => self.count_popped(task),
+            RunResult::Done => self.finished.add(),
+            RunResult::Gone => self.count_popped(task),
             // After it went: either a shutdown finds the task there, or the phase is seen here.
-            Run::Away if self.is_cancelling() => self.cancel_parked(),
-            Run::Away => {}
+            RunResult::Away if self.is_cancelling() => self.cancel_parked(),
+            RunResult::Away => {}
         }
     }
 
@@ -188,14 +189,16 @@ impl Pool {
     /// As `Core::take_parked`, with what follows.
     pub(crate) fn cancel_parked(&self) {
         let parked = std::mem::take(&mut *self.parked.lock().unwrap());
-        let tasks = parked.into_values().filter(|task| task.recall());
+        let tasks = parked
+            .into_values()
+            .filter(|task| task.head.move_to(Position::Queue));
         tasks.for_each(|task| self.cancel_unrun(&task));
     }
 
     /// The timer thread, as it is with `is_cancelling`: it gives up what waits to start.
     fn give_up_all(&self) {
         while let Some(task) = self.pop_due() {
-            if task.recall() {
+            if task.head.move_to(Position::Queue) {
                 self.cancel_unrun(&task);
             }
         }
@@ -221,7 +224,7 @@ impl Pool {
     /// As `Core::sweep`, with the stack of the only worker.
     pub(crate) fn shut_down(&self, stack: &Stack) {
         self.is_cancelling.store(true, Ordering::SeqCst);
-        for task in stack.bodies() {
+        for task in stack.listed() {
             task.cancel(CancelReason::Shutdown);
         }
         self.give_up_all();
@@ -278,7 +281,7 @@ impl TaskPool for Pool {
         self.finished.add();
     }
 
-    /// As `Core::predecessors_have_settled`.
+    /// As the real pool's.
     fn predecessors_settled(self: Arc<Self>, task: TaskRef) {
         self.announced.add();
         self.unlist(task.head.id());

@@ -76,7 +76,7 @@ impl Pool {
     }
 
     fn push(&self, body: Body, priority: i32) {
-        let entry = Entry::new(self.task(body));
+        let entry = QueueEntry::new(self.task(body));
         self.queue.push_ranked(entry, Rank::Priority(priority));
     }
 
@@ -118,9 +118,9 @@ impl Pool {
                 return;
             }
             match self.next(mail, is_idle, &tick) {
-                Some(Item::Nudge) => continue,
-                Some(Item::Task(entry)) => self.run(&entry.into_task()),
-                Some(Item::Cleanup(cleanup)) => cleanup(),
+                Some(Work::Nudge) => continue,
+                Some(Work::Task(entry)) => self.run(&entry.into_task()),
+                Some(Work::Cleanup(cleanup)) => cleanup(),
                 None => {
                     is_idle = true;
                     continue;
@@ -130,10 +130,10 @@ impl Pool {
         }
     }
 
-    fn next(&self, mail: &Mailbox, is_idle: bool, tick: &Tick) -> Option<Item> {
+    fn next(&self, mail: &Mailbox, is_idle: bool, tick: &Tick) -> Option<Work> {
         if let Some(entry) = mail.try_next() {
             self.queue.ensure_nudge();
-            return Some(Item::Task(entry));
+            return Some(Work::Task(entry));
         }
         let item = self.queue.try_pop(tick);
         if item.is_some() || !is_idle {

@@ -23,7 +23,7 @@ use crate::task::body::{FallibleBody, PlainBody};
 use crate::task::current;
 use crate::task::double::{Captured, Count, Pool, Tally, Value, model, owner};
 use crate::task::options::{Extras, Watcher};
-use crate::task::{OnFinish, Promise, Run, TaskHandle, promise};
+use crate::task::{OnFinish, Promise, RunResult, TaskHandle, promise};
 use loom::thread;
 use std::future::Future;
 use std::panic::{Location, resume_unwind};
@@ -1005,7 +1005,7 @@ fn a_body_that_waits_for_its_cancel_begins_while_a_shutdown_looks_through_the_st
             });
             // A request that is lost is a deadlock.
             pool.shut_down(&stack);
-            assert_eq!(worker.join().unwrap(), Run::Done);
+            assert_eq!(worker.join().unwrap(), RunResult::Done);
             assert_eq!(task.head.stop_reason(), Some(CancelReason::Shutdown));
         });
     }

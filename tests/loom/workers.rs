@@ -9,13 +9,14 @@
 
 use super::*;
 use crate::cancel::{CancelToken, blocking};
+use crate::error::Deadlock;
 use crate::reason::CancelReason;
 use crate::task::body::PlainBody;
 use crate::task::current;
 use crate::task::double::{Count, Pool, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::timed::OnTime;
-use crate::task::{Head, OutcomeKind, Run, Task, TaskHandle, promise};
+use crate::task::{Head, OutcomeKind, RunResult, Task, TaskHandle, promise};
 use loom::thread;
 use std::panic::Location;
 use std::sync::OnceLock;
@@ -69,7 +70,7 @@ impl Worker {
     }
 
     /// As `Worker::run_planned`, on a thread that is the worker.
-    fn run(self: &Arc<Self>, task: &TaskRef) -> Run {
+    fn run(self: &Arc<Self>, task: &TaskRef) -> RunResult {
         current::set_stack(Some(self.state.stack.clone()));
         blocking::set_worker(Some(self.clone()));
         let run = task.run(&self.state.stack);
@@ -108,12 +109,8 @@ impl blocking::Worker for Worker {
     }
 
     fn end_blocking(&self) {
-        let (wait, back) = self.state.wait_ends(&self.run_slots);
-        match back {
-            Back::Slot(true) => self.nudges.add(),
-            Back::Slot(false) => {}
-            Back::NoSlot if wait.for_ever => self.run_slots.end_wait_without_slot(),
-            Back::NoSlot => {}
+        if self.state.wait_ends(&self.run_slots) {
+            self.nudges.add();
         }
     }
 
@@ -171,7 +168,7 @@ fn waits_twice() {
 fn runs_another_body() {
     let task = bare(waits);
     let stack = current::stack().unwrap();
-    assert_eq!(task.run(&stack), Run::Done);
+    assert_eq!(task.run(&stack), RunResult::Done);
     // On its own again.
     waits();
 }
@@ -311,7 +308,7 @@ fn a_run_slot_is_released_while_a_hung_body_runs_on() {
                 time_ends_of(&task);
             }
         });
-        assert_eq!(worker.run(&task), Run::Done);
+        assert_eq!(worker.run(&task), RunResult::Done);
         timer.join().unwrap();
         assert_eq!(task.head.outcome_kind(), Some(OutcomeKind::TimedOut));
         assert_eq!(worker.spares.get(), 1);
@@ -352,7 +349,7 @@ fn a_body_takes_the_place_of_one_that_has_ended_while_a_shutdown_looks_through()
             }
         });
         pool.shut_down(&stack);
-        assert_eq!(worker.join().unwrap(), Run::Done);
+        assert_eq!(worker.join().unwrap(), RunResult::Done);
         assert_eq!(task.head.stop_reason(), Some(CancelReason::Shutdown));
     });
 }
@@ -376,7 +373,7 @@ fn a_body_that_has_run_another_goes_on_while_a_shutdown_looks_through() {
             move || task.run(&stack)
         });
         pool.shut_down(&stack);
-        assert_eq!(worker.join().unwrap(), Run::Done);
+        assert_eq!(worker.join().unwrap(), RunResult::Done);
         assert_eq!(task.head.stop_reason(), Some(CancelReason::Shutdown));
         stack.forget_ended();
         assert!(stack.bodies().is_empty() && stack.top().is_none());

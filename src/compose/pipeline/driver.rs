@@ -16,16 +16,16 @@ use crate::cancel::blocking;
 use crate::clock::{self, Monitor};
 use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
 use crate::context_var::Context;
-use crate::error::{JoinError, Rejection, TaskError};
+use crate::error::{JoinError, Rejection, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
-use crate::pool::{Core, Site, Spec};
+use crate::pool::{Core, Spec};
 use crate::reason::CancelReason;
 use crate::sync::Mutex;
 use crate::sync::trampoline;
 use crate::task::body::FallibleBody;
 use crate::task::options::{TaskLabel, Watch, Watcher};
-use crate::task::{OutcomeKind, TaskHandle};
+use crate::task::{OutcomeKind, Site, TaskHandle};
 use std::mem;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -317,12 +317,7 @@ impl Watch for TaskWatch {
                 return;
             };
             let who = handle.task().head.label();
-            let end = match handle.join() {
-                Ok(Ok(item)) => Ok(item),
-                Ok(Err(error)) => Err(JoinError::Failed(error)),
-                Err(error) => Err(JoinError::Task(error)),
-            };
-            let end = end.map_err(|error| Failed { who, error });
+            let end = ok_value(handle.join()).map_err(|error| Failed { who, error });
             self.driver.settled(self.stage, index, end);
         });
     }

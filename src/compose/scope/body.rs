@@ -7,7 +7,7 @@ use crate::compose::scope::latch::Hold;
 use crate::panic;
 use crate::sync::Mutex;
 use crate::task::Rules;
-use crate::task::body::{Body, BoxedError, Ended, Facts, Failure, Left, Part};
+use crate::task::body::{Body, BoxedError, Ended, Facts, FailedAttempt, Left, Part};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +127,7 @@ where
         ended
     }
 
-    fn again(&self, failure: Failure, facts: &Facts) -> Option<Duration> {
+    fn again(&self, failure: FailedAttempt, facts: &Facts) -> Option<Duration> {
         // Without the lock: the classifiers are the user's.
         let mut rest = self.rest.lock();
         let rules = rest.rules.clone()?;
@@ -156,7 +156,7 @@ where
     }
 }
 
-/// Makes a closure that runs once one that fits where a closure may run again.
+/// Wraps a closure that runs once as an `FnMut`. A second call panics.
 pub(crate) fn once<T>(f: impl FnOnce() -> T) -> impl FnMut() -> T {
     let mut f = Some(f);
     move || f.take().expect("it is run once")()

@@ -10,7 +10,7 @@
 use crate::cancel::CancelToken;
 use crate::compose::scope::state::ScopeState;
 use crate::compose::wait::{Handle, Link};
-use crate::error::{JoinError, TaskError};
+use crate::error::{JoinError, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -71,19 +71,19 @@ pub struct ScopedHandle<'scope, T> {
     packet: Arc<Packet<T>>,
     // After the packet, so that a value that no handle takes is dropped before a failure is
     // reported.
-    held: Held,
+    held: ScopedHeld,
     scope: PhantomData<&'scope ()>,
 }
 
 /// A scoped handle without the type of its value.
-struct Held {
+struct ScopedHeld {
     /// `None` once the outcome was taken.
     task: Option<TaskRef>,
     state: Arc<ScopeState>,
     index: usize,
 }
 
-impl Held {
+impl ScopedHeld {
     fn task(&self) -> &TaskRef {
         self.task
             .as_ref()
@@ -103,7 +103,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ScopedHeld {
     /// No handle will take the outcome, so a failure goes to the scope.
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
@@ -174,7 +174,7 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     ) -> Self {
         Self {
             packet,
-            held: Held {
+            held: ScopedHeld {
                 task: Some(task),
                 state,
                 index,
@@ -289,11 +289,7 @@ impl<T, E> ScopedHandle<'_, Result<T, E>> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn join_ok(self) -> Result<T, JoinError<E>> {
-        match self.join() {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(JoinError::Failed(error)),
-            Err(error) => Err(JoinError::Task(error)),
-        }
+        ok_value(self.join())
     }
 }
 

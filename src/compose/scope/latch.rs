@@ -27,7 +27,7 @@ impl Latch {
         })
     }
 
-    /// Adds a hold, to be given up by `release`.
+    /// Adds a hold, which `release` takes back.
     pub(crate) fn hold(&self) {
         // Relaxed: the calling thread runs in the scope's closure, before the wait, or has a
         // hold. So the count cannot reach zero here, and there is nothing to order.

@@ -11,10 +11,10 @@
 //
 // - A body has three parts: the closure, its share of the packet for the value, and a hold on the
 //   latch of the scope. They are taken out together and dropped in this order (`Carried`), and no
-//   other code drops any of them. So the thread that gives the hold up has dropped the closure
+//   other code drops any of them. So the thread that releases the hold has dropped the closure
 //   and all that it captured first. This is the same for a body that ran, panicked, or panicked
 //   in its drop, and for one that was cancelled in the queue, settled by the timer, refused by
-//   the pool, or cancelled by its shutdown. A leaked body never gives its hold up. Then the scope
+//   the pool, or cancelled by its shutdown. A leaked body never releases its hold. Then the scope
 //   never ends, which is sound.
 // - `enter` waits for the latch after the scope's closure has returned or panicked. It does not
 //   return before it has seen the latch open. If anything else would end the wait, the process
@@ -30,8 +30,8 @@
 // So when the latch opens, nothing in a task borrows. An empty body that is dropped later does
 // not touch what it once borrowed. A task is released later than its body is empty: its callbacks
 // have returned, and its unwanted outcome was dropped or reported. For this the task has a second
-// hold, the `Member` in its extras. A task whose time is over is settled, and gives this second
-// hold up, while its body still runs. Then the scope waits for the hold in the body.
+// hold, the `Member` in its extras. A task whose time is over is settled, and releases this
+// second hold, while its body still runs. Then the scope waits for the hold in the body.
 //
 // The lifetimes are those of std's scope. The scope's closure must work for any `'scope`, so
 // nothing with this lifetime in its type leaves the closure. The scope is invariant in both
@@ -51,7 +51,7 @@ use crate::panic::{self, Payload, TaskPanic};
 use crate::pool::{Core, Fallible, PLAIN, Plain, Pool, Retrying, Spec, TaskBuilder};
 use crate::reason::CancelReason;
 use crate::task::body::Body;
-use crate::task::{Head, Rules, Task, TaskRef};
+use crate::task::{Head, Rules, Site, Task, TaskRef};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
@@ -123,9 +123,14 @@ unsafe fn erase<'scope>(task: Arc<Task<dyn Body + 'scope>>) -> TaskRef {
 // `&'static str`, would be one more lifetime that the compiler puts above `'scope` in the
 // closure, and each borrow would have to outlive it.
 pub struct Scope<'scope, 'env: 'scope, X: 'static = AnyError> {
+    untyped: UntypedScope<'scope, 'env>,
+    errors: PhantomData<fn() -> X>,
+}
+
+/// A scope without the kind of its errors: the part that is compiled once.
+struct UntypedScope<'scope, 'env: 'scope> {
     core: Arc<Core>,
     state: Arc<ScopeState>,
-    errors: PhantomData<fn() -> X>,
     /// Invariant in both lifetimes, as std's scope is. Otherwise a scope could be used as one
     /// with a shorter lifetime, and would accept closures that borrow for less than its duration.
     scope: PhantomData<&'scope mut &'scope ()>,
@@ -175,10 +180,11 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn task(&'scope self) -> TaskBuilder<Plain, &'scope Self> {
-        TaskBuilder::new(self.core.clone(), self)
+        TaskBuilder::new(self.untyped.core.clone(), self)
     }
 
-    /// The token that cancels all tasks of the scope. In a task it is below the token of that task.
+    /// Returns the token that cancels all tasks of the scope. In a task it is below the token of
+    /// that task.
     ///
     /// ```
     /// use millhand::CancelReason;
@@ -192,16 +198,16 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn token(&self) -> CancelToken {
-        self.state.token().clone()
+        self.untyped.state.token().clone()
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
+        &self.untyped.core
     }
 
     pub(crate) fn submit_plain<F, T>(
         &'scope self,
-        site: &'static Location<'static>,
+        site: Site,
         spec: &Spec,
         f: F,
     ) -> ScopedHandle<'scope, T>
@@ -209,16 +215,17 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        let untyped = &self.untyped;
         let packet = Packet::new();
-        let head = Head::new(self.core.owner(), site);
-        let body = PlainScoped::new(f, &packet, self.state.hold());
-        let (task, index) = self.start(spec, Arc::new(Task { head, body }));
-        ScopedHandle::new(packet, task, self.state.clone(), index)
+        let head = Head::new(untyped.core.owner(), site);
+        let body = PlainScoped::new(f, &packet, untyped.state.hold());
+        let (task, index) = untyped.start(spec, Arc::new(Task { head, body }));
+        ScopedHandle::new(packet, task, untyped.state.clone(), index)
     }
 
     fn submit_fallible<F, T, E>(
         &'scope self,
-        site: &'static Location<'static>,
+        site: Site,
         spec: &Spec,
         f: F,
         rules: Option<Arc<Rules<E>>>,
@@ -228,13 +235,16 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         T: Send + 'scope,
         E: Send + 'static,
     {
+        let untyped = &self.untyped;
         let packet = Packet::fallible();
-        let head = Head::new(self.core.owner(), site);
-        let body = FallibleScoped::new(f, &packet, self.state.hold(), rules);
-        let (task, index) = self.start(spec, Arc::new(Task { head, body }));
-        ScopedHandle::new(packet, task, self.state.clone(), index)
+        let head = Head::new(untyped.core.owner(), site);
+        let body = FallibleScoped::new(f, &packet, untyped.state.hold(), rules);
+        let (task, index) = untyped.start(spec, Arc::new(Task { head, body }));
+        ScopedHandle::new(packet, task, untyped.state.clone(), index)
     }
+}
 
+impl<'scope> UntypedScope<'scope, '_> {
     /// Submits a task with a scoped body. Returns it with its index in the scope.
     fn start(&'scope self, spec: &Spec, task: Arc<Task<dyn Body + 'scope>>) -> (TaskRef, usize) {
         // SAFETY: `enter` waits for the latch of this body's hold before it lets `'scope` end.
@@ -261,7 +271,7 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
 impl<X: 'static> fmt::Debug for Scope<'_, '_, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")
-            .field("token", self.state.token())
+            .field("token", self.untyped.state.token())
             .finish_non_exhaustive()
     }
 }
@@ -363,11 +373,13 @@ pub(crate) fn enter<'env, X: 'static>(
     f: &mut dyn for<'scope> FnMut(&'scope Scope<'scope, 'env, X>),
 ) -> Result<(), Payload> {
     let scope = Scope {
-        core: core.clone(),
-        state: state.clone(),
+        untyped: UntypedScope {
+            core: core.clone(),
+            state: state.clone(),
+            scope: PhantomData,
+            env: PhantomData,
+        },
         errors: PhantomData,
-        scope: PhantomData,
-        env: PhantomData,
     };
     let result = panic::catch(|| f(&scope));
     let no_way_out = NoWayOut;
@@ -496,7 +508,7 @@ fn run_gathering<'env, E: Send + 'static>(
     failures
 }
 
-/// The methods that open a scope, for each type that stands for a pool.
+/// The methods that open a scope.
 impl Pool {
     /// Runs tasks that may borrow local variables: calls `f` with a [`Scope`], to which it
     /// submits them.

@@ -4,7 +4,7 @@
 //! handle may be of another kind and type.
 
 use crate::compose::failures::Failure;
-use crate::error::{JoinError, TaskError};
+use crate::error::{JoinError, TaskError, ok_value};
 use crate::sealed::Sealed;
 use crate::task::{SharedHandle, TaskHandle, TaskRef};
 use std::fmt;
@@ -164,15 +164,6 @@ pub trait OkSet: Handles {
         next: &mut dyn FnMut() -> Option<usize>,
         rest: &mut dyn FnMut(Vec<Link>),
     ) -> Result<Self::Values, (usize, JoinError<Self::Error>)>;
-}
-
-/// The value of a body that returned `Ok`.
-pub(crate) fn ok_value<T, E>(outcome: Result<Result<T, E>, TaskError>) -> Result<T, JoinError<E>> {
-    match outcome {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(JoinError::Failed(error)),
-        Err(error) => Err(JoinError::Task(error)),
-    }
 }
 
 /// Waits for the value of a handle, and adds the place of the handle to its failure.

@@ -7,8 +7,8 @@
 
 use crate::compose::failures::{Failure, Failures};
 use crate::compose::wait::completion_queue::CompletionQueue;
-use crate::compose::wait::handles::{Handle, HandleSet, Handles, Link, OkSet, ok_value};
-use crate::error::JoinError;
+use crate::compose::wait::handles::{Handle, HandleSet, Handles, Link, OkSet};
+use crate::error::{JoinError, ok_value};
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use std::time::Duration;
