@@ -29,6 +29,7 @@ use crate::limit::rule::{Refusal, Rule, RuleKind};
 use crate::sealed::Sealed;
 use crate::sync::waiter::ClockWaiter;
 use crate::sync::{Mutex, MutexGuard};
+use crossbeam_utils::CachePadded;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -64,7 +65,8 @@ pub struct GateQueue {
     id: u64,
     clock: Clock,
     kind: RuleKind,
-    state: Mutex<State>,
+    /// Padded: each submission reads the fields above, and should not wait for a worker that asks.
+    state: CachePadded<Mutex<State>>,
 }
 
 pub(crate) struct State {
@@ -235,14 +237,14 @@ impl GateQueue {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             clock,
             kind: rule.kind(),
-            state: Mutex::new(State {
+            state: CachePadded::new(Mutex::new(State {
                 rule,
                 queue: BTreeMap::new(),
                 queued_weight: 0,
                 granted: BTreeMap::new(),
                 reserved: 0,
                 recheck: None,
-            }),
+            })),
         })
     }
 

@@ -22,6 +22,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// What the submitter asked for about whether, when and how often a task runs.
+//
+// Aligned, so that what each submission reads lies apart from the count of references, which each
+// submission and each worker changes.
+#[repr(align(128))]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TaskOptions {
     pub(crate) priority: i32,
