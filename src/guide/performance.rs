@@ -7,16 +7,16 @@
 //!
 //! # What a task costs
 //!
-//! Measured for this version on 2 cores of a virtual machine (Xeon, Linux, Rust 1.95). The medians
-//! there vary by a third from run to run, so take them as orders of magnitude:
+//! Measured for this version on 2 cores of a virtual machine (AMD EPYC, Linux, Rust 1.95). The
+//! medians there vary by a third from run to run, so take them as orders of magnitude:
 //!
 //! | what | glibc's allocator | mimalloc |
 //! | --- | ---: | ---: |
-//! | `execute`, an empty task | 0.24 to 0.45 µs | 0.11 to 0.16 µs |
-//! | `submit` and `join`, an empty task among 300,000 | 0.4 to 0.6 µs | 0.15 to 0.35 µs |
-//! | round trip, one task at a time | 0.9 µs | 0.9 µs |
-//! | `submit` and `join` behind an open rate limiter | 1.0 to 1.4 µs | 0.6 to 0.7 µs |
-//! | a delayed task, submitted and fired, among 100,000 | 3 to 4 µs | 2 to 2.5 µs |
+//! | `execute`, an empty task | 0.13 to 0.16 µs | 0.06 to 0.11 µs |
+//! | `submit` and `join`, an empty task among 300,000 | 0.13 to 0.16 µs | 0.07 to 0.11 µs |
+//! | round trip, one task at a time | 0.45 µs | 0.45 µs |
+//! | `submit` and `join` behind an open rate limiter | 0.4 to 0.5 µs | 0.25 to 0.4 µs |
+//! | a delayed task, submitted and fired, among 100,000 | 1.3 to 1.6 µs | 1.3 to 1.6 µs |
 //! | `map`, per item of 50 ns on 2 workers | + 40 to 70 ns | + 40 to 70 ns |
 //! | to start a pool of 1, 8, 64 workers | 0.08, 0.2, 2.5 ms | |
 //! | to shut it down, after the last task has ended | 0.5, 0.7, 4 ms | |
