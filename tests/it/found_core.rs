@@ -70,10 +70,16 @@ fn a_classifier_may_panic_when_it_is_dropped() {
         let _ = &grenade;
         true
     });
-    retried.execute(|| Err::<(), _>(())).unwrap();
-    // The task has the last reference, or this thread has.
-    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(retried)));
-    let _ = dropped.map_err(|payload| thread::spawn(move || drop(payload)).join());
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let failing = move || {
+        let _ = gone.lock().unwrap().recv();
+        Err::<(), _>(())
+    };
+    retried.execute(failing).unwrap();
+    // From here on the task has the last reference to the classifier.
+    drop(retried);
+    drop(go);
     still_works(pool);
 }
 
