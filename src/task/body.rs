@@ -110,7 +110,7 @@ impl<F, T> State<F, T> {
 
     #[inline(always)]
     fn end(&mut self, value: T, keep: bool) -> Ended {
-        if !keep && !mem::needs_drop::<T>() {
+        if !keep && !const { mem::needs_drop::<T>() } {
             return Ended::CompletedEmpty;
         }
         // It was empty, so there is nothing to be dropped.
@@ -134,17 +134,18 @@ fn take<F: Send + 'static, T: Send + 'static>(
     part: Part,
     into: Option<&mut dyn Any>,
 ) -> Option<Left> {
-    let mut state = open(body);
-    let is_wanted = match &*state {
-        State::Closure(_) => part != Part::Value,
-        State::Value(_) => part != Part::Closure,
-        State::Empty => false,
+    let taken = {
+        let state = &mut *open(body);
+        let is_wanted = match state {
+            State::Closure(_) => part != Part::Value,
+            State::Value(_) => part != Part::Closure,
+            State::Empty => false,
+        };
+        if !is_wanted {
+            return None;
+        }
+        mem::replace(state, State::Empty)
     };
-    if !is_wanted {
-        return None;
-    }
-    let taken = mem::replace(&mut *state, State::Empty);
-    drop(state);
     match taken {
         State::Value(value) => {
             // A handle has checked that the task completed, and asks for the type of its body.
@@ -154,13 +155,13 @@ fn take<F: Send + 'static, T: Send + 'static>(
                     return None;
                 }
             }
-            if mem::needs_drop::<T>() {
+            if const { mem::needs_drop::<T>() } {
                 return Some(Box::new(value));
             }
             None
         }
         State::Closure(f) => {
-            if mem::needs_drop::<F>() {
+            if const { mem::needs_drop::<F>() } {
                 return Some(Box::new(f));
             }
             None
@@ -178,6 +179,7 @@ fn claimed_twice() -> ! {
 pub(crate) struct PlainBody<F, T>(Mutex<State<F, T>>);
 
 impl<F: FnOnce() -> T + Send + 'static, T: Send + 'static> PlainBody<F, T> {
+    #[inline(always)]
     pub(crate) fn new(f: F) -> Self {
         Self(Mutex::new(State::Closure(f)))
     }
@@ -208,6 +210,7 @@ where
     T: Send + 'static,
     E: Send + 'static,
 {
+    #[inline(always)]
     pub(crate) fn new(f: F) -> Self {
         Self(Mutex::new(State::Closure(f)))
     }
@@ -244,6 +247,7 @@ where
     F: FnOnce() -> Result<T, TaskError> + Send + 'static,
     T: Send + 'static,
 {
+    #[inline(always)]
     pub(crate) fn new(f: F) -> Self {
         Self(Mutex::new(State::Closure(f)))
     }
