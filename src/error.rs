@@ -338,10 +338,8 @@ impl<E: Error + 'static> Error for JoinError<E> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Deadlock {
-    /// The circle; empty at the bound.
+    /// The circle.
     tasks: Vec<Stuck>,
-    /// The bound of spares that was reached, in place of a circle.
-    at_bound: Option<usize>,
 }
 
 /// A task of the circle: its id, its name, and where it was submitted.
@@ -349,21 +347,10 @@ pub(crate) type Stuck = (TaskId, Option<Arc<str>>, &'static Location<'static>);
 
 impl Deadlock {
     pub(crate) fn circle(tasks: Vec<Stuck>) -> Self {
-        Self {
-            tasks,
-            at_bound: None,
-        }
-    }
-
-    pub(crate) fn at_bound(max_spares: usize) -> Self {
-        Self {
-            tasks: Vec::new(),
-            at_bound: Some(max_spares),
-        }
+        Self { tasks }
     }
 
     /// Returns the tasks of the circle. Each waits for the next, and the last one for the first.
-    /// Empty if the pool ran out of threads.
     pub fn tasks(&self) -> impl Iterator<Item = (TaskId, Option<&str>)> {
         self.tasks
             .iter()
@@ -373,12 +360,6 @@ impl Deadlock {
 
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(bound) = self.at_bound {
-            return write!(
-                f,
-                "waiting would deadlock: every thread of the pool waits already, and no spare can start (max_spares is {bound})"
-            );
-        }
         f.write_str("waiting would deadlock:")?;
         for (n, (id, name, site)) in self.tasks.iter().enumerate() {
             f.write_str(if n == 0 {

@@ -13,8 +13,9 @@
 //! # The pool
 //!
 //! A [`ThreadPool`] is n OS threads, the workers, which read tasks from one channel, first in,
-//! first out. The pool owns the workers: dropping it runs all tasks to their end and joins the
-//! threads. [`ThreadPool::builder`] has the options. [`PoolRef`] is a weak reference to a pool.
+//! first out. What a body submits comes before that. The pool owns the workers: dropping it runs
+//! all tasks to their end and joins the threads. [`ThreadPool::builder`] has the options.
+//! [`PoolRef`] is a weak reference to a pool.
 //!
 //! ```
 //! use millhand::{OnFull, ThreadPool};

@@ -5,7 +5,7 @@
 //! thread that is no worker has none to release, and everything here does nothing on it.
 
 use crate::cancel::CancelToken;
-use crate::error::Deadlock;
+use crate::process::NO_POOL;
 use crate::sync::trampoline;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,10 +13,9 @@ use std::sync::Arc;
 /// The worker that a thread is, as everything below the pool sees it. The pool implements it in
 /// `pool/worker.rs`; `pool/` stands above everything that waits.
 pub(crate) trait Worker: Send + Sync {
-    /// The body here is about to wait: releases its run slot. `for_ever`: only a task of the same
-    /// pool can end the wait. An error means that the wait could never end. Then nothing has
-    /// changed.
-    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock>;
+    /// The body here is about to wait: releases its run slot. `owner`: the tag of the pool whose
+    /// task it waits for, or `NO_POOL`.
+    fn begin_blocking(&self, owner: u32);
 
     /// The wait that began last is over. The body goes on at once.
     fn end_blocking(&self);
@@ -59,18 +58,17 @@ pub(crate) struct Blocking(Option<Arc<dyn Worker>>);
 
 /// Releases the run slot, if there is one here.
 pub(crate) fn begin() -> Blocking {
-    // Only a wait for ever is refused.
-    begin_for(false).unwrap_or(Blocking(None))
+    begin_for(NO_POOL)
 }
 
-/// The same for a wait that may be refused; see [`Worker::begin_blocking`].
-pub(crate) fn begin_for(for_ever: bool) -> Result<Blocking, Deadlock> {
+/// The same for a wait for tasks of the pool with this tag.
+pub(crate) fn begin_for(owner: u32) -> Blocking {
     trampoline::run_deferred();
     let worker = worker();
     if let Some(worker) = &worker {
-        worker.begin_blocking(for_ever)?;
+        worker.begin_blocking(owner);
     }
-    Ok(Blocking(worker))
+    Blocking(worker)
 }
 
 impl Drop for Blocking {

@@ -107,7 +107,7 @@
 //!
 //! - **[rayon](https://docs.rs/rayon)**, for computing alone. Its `join` and `par_iter` steal work
 //!   from each other for less than a tenth of what a task costs here, above all in recursion with
-//!   small leaves. millhand has one queue, first in, first out, which fits a service and not divide
+//!   small leaves. millhand has one queue for all workers, which fits a service and not divide
 //!   and conquer. With leaves of 10 µs it takes 1.2 to 1.4 times as long as rayon.
 //! - **[tokio](https://docs.rs/tokio)**, for tens of thousands of connections that mostly wait:
 //!   there, a task that waits occupies no thread. Its `spawn_blocking` is not made for small tasks,

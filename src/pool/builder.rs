@@ -265,6 +265,12 @@ impl PoolBuilder {
     /// Bounds the number of threads that the pool starts beyond its workers, for bodies that wait.
     /// Default: 256.
     ///
+    /// At the bound the pool starts one more thread only where nothing else would end the waits:
+    /// no body runs, and a body has submitted a task; or no body runs, and each waits for a task of
+    /// this pool. Such a thread ends when it has no such task.
+    ///
+    /// A body that polls without a wait of this library keeps its run slot.
+    ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(2).max_spares(0).build()?;
     /// pool.submit(|| millhand::sleep(std::time::Duration::from_millis(1))).join().unwrap().unwrap();

@@ -115,6 +115,7 @@ impl Core {
             _listed: process::ListedClock::new(owner, &options.clock),
             options,
         });
+        core.queue.set_workers(core.options.workers);
         core.start_workers()?;
         Ok(core)
     }

@@ -10,15 +10,15 @@
 //
 // # Why no work is left while all workers sleep
 //
-// All accesses to the counts here, and to both ends of the channel, are sequentially consistent.
+// All accesses to the counts here, and to the lengths of the queue, are sequentially consistent.
 // The pusher first pushes and then reads the counts.
 //
-// - It finds a worker that searches. That worker reads the channel again after it has stopped
+// - It finds a worker that searches. That worker reads the queue again after it has stopped
 //   searching: if it found something, to wake the next; if not, before it sleeps, and then it
 //   searches again if there is something.
 // - It finds no worker that searches, and one that sleeps: it wakes that one.
 // - It finds neither. A worker that sleeps later first adds itself to the list and then reads the
-//   channel.
+//   queue.
 //
 // A worker that goes from task to task does not come here at all.
 
@@ -124,7 +124,7 @@ impl Parking {
 
     /// Ends a search that has `found` something or not. `has_more` returns whether there is more.
     pub(crate) fn end_search(&self, found: bool, has_more: impl FnOnce() -> bool) {
-        // ORDERING: before the channel is read; pairs with `notify`.
+        // ORDERING: before the queue is read; pairs with `notify`.
         let was_last = self.searching.fetch_sub(1, Ordering::SeqCst) == 1;
         if found && was_last && has_more() {
             self.notify();
@@ -136,7 +136,7 @@ impl Parking {
     pub(crate) fn sleep(&self, me: &Arc<Sleeper>, is_ready: impl FnOnce() -> bool) -> bool {
         let mut list = self.list.lock();
         list.push(me.clone());
-        // ORDERING: before the channel is read; pairs with `notify`.
+        // ORDERING: before the queue is read; pairs with `notify`.
         self.asleep.store(list.len(), Ordering::SeqCst);
         drop(list);
         if !is_ready() {

@@ -1,37 +1,38 @@
-//! The run queue: a crossbeam channel of tasks that may run now, with its side queues, and one
-//! mailbox per worker.
+//! The run queue: a crossbeam channel of tasks that may run now, with its side queues, among them
+//! the inner queue, and one mailbox per worker.
 //
 // An idle worker sleeps in `parking`, and not in the channel, which would wake a worker for each
 // message. Mail wakes the worker that it is for. A busy worker reads a flag beside its mailbox. The
 // flag is a hint that saves a receive; it wakes no worker.
 //
-// # Nudges
+// # Who wakes a worker
 //
-// A nudge is a message without a task. It makes a worker check everything again: the side queues
-// have items, the number of run slots has changed, or the pool is over. One nudge in the channel
-// stands for all items in the side queues:
+// A thread that pushes calls `Parking::notify`, to the channel as to a side queue. A worker that is
+// about to sleep reads the lengths of both, after it is in the list of those that sleep. A worker
+// that found the queue not empty and then did something else (took mail, exited) calls `pass_on`.
 //
-//   push: puts an item into a side queue; then, if no nudge is on its way, sends one.
-//   read: counts the nudge as read, then checks the side queues.
-//   take: a worker that has taken an item and leaves others in the side queues sends a nudge if
-//         none is on its way. So does a worker that has read a nudge and then did something else
-//         (took mail, exited).
-//
-// All of these accesses are sequentially consistent. So whenever no thread is between two of these
-// steps, either the side queues are empty or a nudge is on its way. A worker parks only after it
-// has checked both, and a nudge wakes it. So no item is missed, and no item waits for a busy worker
-// while another worker is idle.
+// A nudge is a message without a task. It makes a worker check everything again: the number of run
+// slots has changed, or the pool is over.
 //
 // # Order
 //
-// A worker takes first what a gate has admitted, then what is above normal priority, then the
-// channel, then what is below normal priority. So that nothing starves, a worker counts what it
-// takes while the side queues have items: every 64th time it tries the channel first; half-way
-// between, what is above normal priority (the tasks of a long line at a gate admit each other);
-// every 4096th time what is below.
+// A worker takes first what bodies of the pool have submitted, by level, priority and age; then
+// what a gate has admitted, then what is above normal priority, then the channel, then what is
+// below normal priority.
+//
+// The level of such an inner task is one more than that of the body that submitted it. So a run
+// slot that a waiting body releases is filled by what that body waits for, and not by one more task
+// from outside: a tree of tasks needs threads by its depth. A body whose parent has ended takes the
+// level of the parent (`Stack::level`): one that submits itself again and again stays at its level.
+//
+// So that nothing starves, a worker counts what it takes while the side queues have items: every
+// 64th time it tries the channel first, and at other times the oldest inner task, or what is above
+// normal priority (the tasks of a long line at a gate admit each other); every 4096th time what is
+// below. While there are inner tasks, as many tasks taken so may run as the pool has workers.
 
 use crate::pool::parking::{Parking, Sleeper};
 use crate::pool::side_queues::SideQueues;
+use crate::pool::spares::Ready;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, Sender, unbounded};
@@ -45,11 +46,23 @@ use std::sync::Arc;
 
 /// An item that a worker takes from the queue.
 pub(crate) enum Work {
-    Task(QueueEntry),
+    Task(QueueEntry, Turn),
     /// Closures of the user to be dropped, left by a task that the timer has settled. It counts as
     /// a task of its own.
     Cleanup(Cleanup),
     Nudge,
+}
+
+/// How a task was taken.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// The level at which it runs.
+    pub(crate) level: u8,
+    /// The task whose body submitted it.
+    pub(crate) parent: Option<TaskRef>,
+    /// Whether it was taken before inner tasks, so that it does not starve. Its worker calls
+    /// [`RunQueue::fair_task_ended`].
+    pub(crate) is_fair: bool,
 }
 
 /// A queued task, or a nudge. If the queue is dropped with it, its task settles as cancelled, so
@@ -93,6 +106,10 @@ pub(crate) struct RunQueue {
     side: SideQueues,
     /// How many nudges are on their way.
     nudges: AtomicUsize,
+    /// Tasks that were taken before inner ones and have not ended, and how many there may be: as
+    /// many as the pool has workers. So fairness costs at most so many threads.
+    fair: AtomicUsize,
+    most_fair: AtomicUsize,
     parking: Parking,
 }
 
@@ -104,6 +121,8 @@ impl RunQueue {
             receiver,
             side: SideQueues::new(),
             nudges: AtomicUsize::new(0),
+            fair: AtomicUsize::new(0),
+            most_fair: AtomicUsize::new(1),
             parking: Parking::new(),
         }
     }
@@ -116,25 +135,48 @@ impl RunQueue {
 
     /// Sends a message after which a worker checks everything again.
     pub(crate) fn push_nudge(&self) {
-        // ORDERING: counted before it is sent; pairs with `read` and `ensure_nudge`.
+        // ORDERING: counted before it is sent; pairs with `len`.
         self.nudges.fetch_add(1, Ordering::SeqCst);
         self.push(QueueEntry(None));
     }
 
-    /// Sends a nudge if the side queues have items and none is on its way. Called after a push, and
-    /// by a worker that has read a message and then does something else.
-    pub(crate) fn ensure_nudge(&self) {
-        // ORDERING: after the caller's own change; pairs with `read`.
-        if self.side.len() > 0 && self.nudges.load(Ordering::SeqCst) == 0 {
-            self.push_nudge();
+    /// Wakes a worker if there is something to do. Called by a worker that has looked and then does
+    /// something else.
+    pub(crate) fn pass_on(&self) {
+        if !self.is_empty() {
+            self.parking.notify();
         }
     }
 
-    /// Puts a cleanup before everything that no gate has admitted.
+    /// Puts a cleanup before everything else.
     pub(crate) fn push_cleanup(&self, cleanup: Cleanup) {
-        let first = Rank::Priority(i32::MAX);
-        self.side.push(Work::Cleanup(cleanup), first);
-        self.ensure_nudge();
+        let cleanup = Work::Cleanup(cleanup);
+        self.side.push_inner(cleanup, u8::MAX, i32::MAX, None);
+        self.parking.notify();
+    }
+
+    /// Puts a task that a body of the pool submitted into the inner queue. `parent` is the task of
+    /// that body, if it runs here.
+    pub(crate) fn push_inner(
+        &self,
+        entry: QueueEntry,
+        level: u8,
+        priority: i32,
+        parent: Option<TaskRef>,
+    ) {
+        let task = Work::Task(entry, Turn::default());
+        self.side.push_inner(task, level, priority, parent);
+        self.parking.notify();
+    }
+
+    /// The pool has so many workers now.
+    pub(crate) fn set_workers(&self, workers: usize) {
+        self.most_fair.store(workers, Ordering::Relaxed);
+    }
+
+    /// A task with a fair turn has ended.
+    pub(crate) fn fair_task_ended(&self) {
+        self.fair.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Puts a task where it belongs by its rank.
@@ -142,17 +184,17 @@ impl RunQueue {
         if rank == Rank::Priority(0) {
             return self.push(entry);
         }
-        self.side.push(Work::Task(entry), rank);
-        self.ensure_nudge();
+        self.side.push(Work::Task(entry, Turn::default()), rank);
+        self.parking.notify();
     }
 
     fn read(&self, entry: QueueEntry) -> Work {
         if entry.0.is_none() {
-            // ORDERING: before the side queues are checked; pairs with `ensure_nudge`.
+            // ORDERING: as in `push_nudge`.
             self.nudges.fetch_sub(1, Ordering::SeqCst);
             return Work::Nudge;
         }
-        Work::Task(entry)
+        Work::Task(entry, Turn::default())
     }
 
     /// Takes a task from the channel. The nudges before it go behind it: one of them may be for a
@@ -196,22 +238,52 @@ impl RunQueue {
     fn pop_with_side_queues(&self, tick: &Tick) -> Option<Work> {
         let now = tick.0.get().wrapping_add(1);
         tick.0.set(now);
-        let mut item = None;
-        if now % LOW_FIRST == 0 {
-            item = self.side.pop_low();
-        }
-        if item.is_none() && now % CHANNEL_FIRST == 0 {
-            item = self.pop_channel();
-        }
-        if now % CHANNEL_FIRST == CHANNEL_FIRST / 2 {
-            item = self.side.pop_high();
-        }
-        let item = item
+        self.pop_fairly(now)
+            .or_else(|| self.pop_inner(false))
             .or_else(|| self.side.pop_first())
             .or_else(|| self.pop_channel())
-            .or_else(|| self.side.pop_low());
-        self.ensure_nudge();
-        item
+            .or_else(|| self.side.pop_low())
+    }
+
+    fn pop_inner(&self, oldest: bool) -> Option<Work> {
+        let (item, level, parent) = self.side.pop_inner(oldest)?;
+        let turn = Turn {
+            level,
+            parent,
+            is_fair: false,
+        };
+        Some(match item {
+            Work::Task(entry, _) => Work::Task(entry, turn),
+            other => other,
+        })
+    }
+
+    /// Now and then an item has its turn that comes after others otherwise.
+    fn pop_fairly(&self, now: u32) -> Option<Work> {
+        if now % (CHANNEL_FIRST / 4) != 0 {
+            return None;
+        }
+        let has_inner = self.side.inner_len() > 0;
+        let most = self.most_fair.load(Ordering::Relaxed);
+        // Two workers that look at once may exceed the limit by one.
+        if has_inner && self.fair.load(Ordering::Relaxed) >= most {
+            return None;
+        }
+        let item = match now % CHANNEL_FIRST * 4 / CHANNEL_FIRST {
+            0 if now % LOW_FIRST == 0 => self.side.pop_low().or_else(|| self.pop_channel()),
+            0 => self.pop_channel(),
+            1 => self.pop_inner(true),
+            2 => self.side.pop_high(),
+            _ => None,
+        };
+        match item {
+            Some(Work::Task(entry, turn)) if has_inner => {
+                self.fair.fetch_add(1, Ordering::Relaxed);
+                let is_fair = true;
+                Some(Work::Task(entry, Turn { is_fair, ..turn }))
+            }
+            item => item,
+        }
     }
 
     /// Waits for an item or for mail; mail comes first. `has_caught_up`: the worker has taken
@@ -226,7 +298,7 @@ impl RunQueue {
             let mut search = || {
                 // A check only reads, while a failed pop is a fence.
                 if !mail.is_empty() {
-                    item = mail.take().map(Work::Task);
+                    item = mail.take().map(|entry| Work::Task(entry, Turn::default()));
                 } else if !self.is_empty() {
                     item = self.try_pop(tick);
                 }
@@ -234,19 +306,14 @@ impl RunQueue {
             };
             let found = if searches { spin(search) } else { search() };
             if searches {
-                self.parking.end_search(found, || self.has_message());
+                self.parking.end_search(found, || !self.is_empty());
             }
             if let Some(item) = item {
                 return item;
             }
-            let is_ready = || self.has_message() || !mail.is_empty();
+            let is_ready = || !self.is_empty() || !mail.is_empty();
             searches = self.parking.sleep(&mail.sleeper, is_ready) || self.parking.search();
         }
-    }
-
-    /// Whether the channel has a message.
-    pub(crate) fn has_message(&self) -> bool {
-        !self.receiver.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -258,6 +325,20 @@ impl RunQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.receiver.is_empty() && self.side.len() == 0
+    }
+
+    /// What there is to do.
+    pub(crate) fn ready(&self) -> Ready {
+        match () {
+            () if self.side.inner_len() > 0 => Ready::Inner,
+            () if self.is_empty() => Ready::Nothing,
+            () => Ready::Outer,
+        }
+    }
+
+    /// Takes the next task that a body of the pool submitted.
+    pub(crate) fn try_pop_inner(&self) -> Option<Work> {
+        self.pop_inner(false)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::cancel::blocking;
 use crate::clock::{self, earlier};
 use crate::error::PoolError;
 use crate::id::TaskId;
+use crate::panic;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::{Phase, Shutdowns};
 use crate::pool::queue::{QueueEntry, Tick, Work};
@@ -346,7 +347,10 @@ impl Core {
         self.cancel_all(iter::from_fn(|| {
             loop {
                 match self.queue.try_pop(&tick)? {
-                    Work::Task(entry) => break Some(entry.into_task()),
+                    Work::Task(entry, turn) => {
+                        panic::discard(turn);
+                        break Some(entry.into_task());
+                    }
                     Work::Cleanup(cleanup) => self.run_cleanup(cleanup),
                     Work::Nudge => nudges += 1,
                 }

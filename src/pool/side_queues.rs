@@ -1,29 +1,44 @@
-//! The side queues of the run queue: for tasks that a gate has admitted, for those above normal
-//! priority, and for those below.
+//! The side queues of the run queue: for tasks that bodies of the pool submitted, for those that a
+//! gate has admitted, for those above normal priority, and for those below.
 //!
-//! It knows items and their ranks, and not the channel. Items of equal priority keep the order in
-//! which they were pushed. Those that a gate has admitted keep the order of its line.
+//! It knows items and their ranks, and not the channel. Items of equal level and priority keep the
+//! order in which they were pushed. Those that a gate has admitted keep the order of its line.
 
 use crate::pool::queue::Work;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::task::TaskRef;
 use crate::task::pool::Rank;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::mem;
 
 pub(crate) struct SideQueues {
     queues: Mutex<Queues>,
-    /// The number of items in all queues. Written with them locked.
+    /// The number of items in all queues, and in the inner one. Written with them locked.
     len: AtomicUsize,
+    inner: AtomicUsize,
 }
 
 struct Queues {
     /// How many items were pushed so far.
     pushed: u64,
+    /// What bodies of the pool submitted, by level and priority.
+    inner: BTreeMap<(u8, i32), VecDeque<Inner>>,
+    /// An empty one, kept for the next level: a tree of tasks comes and goes through its levels.
+    spare: VecDeque<Inner>,
     /// By the order of the gate's line.
     admitted: BinaryHeap<Ranked>,
     high: BinaryHeap<Ranked>,
     low: BinaryHeap<Ranked>,
+}
+
+struct Inner {
+    age: u64,
+    item: Work,
+    /// The task whose body submitted it, if one did.
+    parent: Option<TaskRef>,
 }
 
 struct Ranked {
@@ -36,12 +51,65 @@ impl SideQueues {
         Self {
             queues: Mutex::new(Queues {
                 pushed: 0,
+                inner: BTreeMap::new(),
+                spare: VecDeque::new(),
                 admitted: BinaryHeap::new(),
                 high: BinaryHeap::new(),
                 low: BinaryHeap::new(),
             }),
             len: AtomicUsize::new(0),
+            inner: AtomicUsize::new(0),
         }
+    }
+
+    /// Puts an item of `level` into the inner queue.
+    pub(crate) fn push_inner(&self, item: Work, level: u8, priority: i32, parent: Option<TaskRef>) {
+        let mut queues = self.queues.lock();
+        queues.pushed += 1;
+        let age = queues.pushed;
+        let inner = Inner { age, item, parent };
+        let Queues {
+            inner: all, spare, ..
+        } = &mut *queues;
+        let equals = all.entry((level, priority));
+        equals.or_insert_with(|| mem::take(spare)).push_back(inner);
+        // ORDERING: as in `push`.
+        self.inner.fetch_add(1, Ordering::SeqCst);
+        self.len.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes an item from the inner queue, with its level and parent: the deepest, or the `oldest`.
+    pub(crate) fn pop_inner(&self, oldest: bool) -> Option<(Work, u8, Option<TaskRef>)> {
+        if self.inner_len() == 0 {
+            return None;
+        }
+        let mut queues = self.queues.lock();
+        let all = queues.inner.iter();
+        let key = match oldest {
+            false => queues.inner.last_key_value().map(|(key, _)| *key),
+            true => all
+                .min_by_key(|(_, equals)| equals.front().map(|inner| inner.age))
+                .map(|(key, _)| *key),
+        }?;
+        let Entry::Occupied(mut equals) = queues.inner.entry(key) else {
+            return None;
+        };
+        let inner = equals.get_mut().pop_front()?;
+        if equals.get().is_empty() {
+            queues.spare = equals.remove();
+        }
+        // ORDERING: as in `push`.
+        self.inner.fetch_sub(1, Ordering::SeqCst);
+        self.len.fetch_sub(1, Ordering::SeqCst);
+        drop(queues);
+        let (level, _) = key;
+        Some((inner.item, level, inner.parent))
+    }
+
+    /// How many items are in the inner queue.
+    pub(crate) fn inner_len(&self) -> usize {
+        // ORDERING: as in `push`.
+        self.inner.load(Ordering::SeqCst)
     }
 
     /// Puts an item into its queue. An item of normal priority belongs into the channel.
@@ -51,6 +119,7 @@ impl SideQueues {
         queues.pushed += 1;
         let age = Reverse(queues.pushed);
         match rank {
+            Rank::Inner(..) => unreachable!("`push_inner` is for these"),
             Rank::Front(order) => queues.admitted.push(Ranked {
                 rank: (0, Reverse(order)),
                 item,
@@ -102,6 +171,7 @@ impl SideQueues {
     pub(crate) fn in_order(&self) {
         // ORDERING: before any other thread of the model starts.
         self.len.store(0, Ordering::SeqCst);
+        self.inner.store(0, Ordering::SeqCst);
     }
 
     pub(crate) fn len(&self) -> usize {

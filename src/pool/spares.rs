@@ -23,19 +23,28 @@
 // and starts the spare itself.
 //
 // In most pools no body waits: `hint` saves them the lock.
+//
+// # The bound
+//
+// There are at most as many spares as the bound allows, except where nothing else would end the
+// waits. If no body runs and the inner queue has a task, one more thread starts. So it does if no
+// body runs, the inner queue is empty, there is a task from outside, and each body waits for a task
+// of this pool. While there are more threads than the bound allows, a thread at a task boundary
+// takes inner tasks only (or one from outside, in the second case), and exits if there is none. It
+// checks again after it has exited, for a task that came meanwhile.
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
-/// The values of the hint.
-const ALL_TAKEN: u8 = 0;
-const SOME_FREE: u8 = 1;
+/// The bits of the hint.
+const FREE: u8 = 1;
 const SURPLUS: u8 = 2;
+const BEYOND: u8 = 4;
 
 pub(crate) struct RunSlots {
-    /// Whether fewer run slots are taken than there are, as many, or more. Written with `state`
-    /// locked.
+    /// Whether a run slot is free, whether more are taken than there are, and whether there are
+    /// more threads than the bound allows. Written with `state` locked.
     hint: AtomicU8,
     /// The number of threads that look for work, those that are being started included. Padded:
     /// each push reads the hint, and should not wait for a worker that goes idle.
@@ -50,8 +59,8 @@ struct State {
     threads: usize,
     /// Threads whose body waits.
     waiting: usize,
-    /// Those of them whose wait only a task of this pool can end.
-    for_ever: usize,
+    /// Those of them whose body waits for a task of this pool.
+    own: usize,
 }
 
 impl State {
@@ -70,21 +79,38 @@ pub(crate) enum Spare {
     AtBound,
 }
 
-/// A wait that is refused: all threads would wait, and no further one may be started.
-#[derive(Debug)]
-pub(crate) struct AllWait;
+/// What there is to do in the run queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Nothing,
+    /// Something that a body of the pool submitted.
+    Inner,
+    /// Something, and nothing of that kind.
+    Outer,
+}
+
+/// Why a thread at a task boundary would exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// The pool is over.
+    Over,
+    /// More run slots are taken than there are.
+    Surplus,
+    /// There are more threads than the bound allows, and this one finds no task that it may take.
+    Beyond,
+}
 
 impl RunSlots {
     /// The caller is about to start as many threads.
     pub(crate) fn new(slots: usize, max_spares: usize) -> Self {
         Self {
-            hint: AtomicU8::new(ALL_TAKEN),
+            hint: AtomicU8::new(0),
             idle: CachePadded::new(AtomicUsize::new(slots)),
             state: Mutex::new(State {
                 slots,
                 threads: slots,
                 waiting: 0,
-                for_ever: 0,
+                own: 0,
             }),
             max_spares,
         }
@@ -92,68 +118,76 @@ impl RunSlots {
 
     fn set_hint(&self, state: &State) {
         let hint = match state.taken().cmp(&state.slots) {
-            std::cmp::Ordering::Less => SOME_FREE,
-            std::cmp::Ordering::Equal => ALL_TAKEN,
+            std::cmp::Ordering::Less => FREE,
+            std::cmp::Ordering::Equal => 0,
             std::cmp::Ordering::Greater => SURPLUS,
         };
-        // ORDERING: sequentially consistent; pairs with `has_free` and `has_surplus`. See above.
-        self.hint.store(hint, Ordering::SeqCst);
+        let beyond = if self.is_beyond_bound(state) {
+            BEYOND
+        } else {
+            0
+        };
+        // ORDERING: sequentially consistent; pairs with the loads below. See above.
+        self.hint.store(hint | beyond, Ordering::SeqCst);
     }
 
     /// Whether a spare might be due.
     pub(crate) fn has_free(&self) -> bool {
         // ORDERING: pairs with `set_hint`; read after the caller has made its change visible.
-        self.hint.load(Ordering::SeqCst) == SOME_FREE
+        self.hint.load(Ordering::SeqCst) & FREE != 0
     }
 
     /// Whether a thread might have to exit.
     pub(crate) fn has_surplus(&self) -> bool {
         // ORDERING: pairs with `set_hint`; see `reacquire`.
-        self.hint.load(Ordering::SeqCst) == SURPLUS
+        self.hint.load(Ordering::SeqCst) & SURPLUS != 0
     }
 
-    /// A body starts to wait, and releases its run slot. `for_ever`: only a task of this pool can
-    /// wake it. That is refused if no further thread may start and all other threads wait like
-    /// that, because then nothing could wake any of them.
-    pub(crate) fn release(&self, for_ever: bool) -> Result<(), AllWait> {
+    /// Whether there are more threads than the bound allows.
+    pub(crate) fn is_beyond(&self) -> bool {
+        // ORDERING: as above.
+        self.hint.load(Ordering::SeqCst) & BEYOND != 0
+    }
+
+    /// Whether a thread may take any task without a further check.
+    #[inline]
+    pub(crate) fn is_regular(&self) -> bool {
+        // ORDERING: as above.
+        self.hint.load(Ordering::SeqCst) & (SURPLUS | BEYOND) == 0
+    }
+
+    /// A body starts to wait, and releases its run slot. `own`: for a task of this pool.
+    pub(crate) fn release(&self, own: bool) {
         let mut state = self.state.lock();
-        let is_last = state.taken() == 1 && state.waiting == state.for_ever;
-        if for_ever && is_last && self.is_at_bound(&state) {
-            return Err(AllWait);
-        }
         state.waiting += 1;
-        state.for_ever += usize::from(for_ever);
+        state.own += usize::from(own);
         self.set_hint(&state);
-        Ok(())
     }
 
-    /// The same for a body whose thread has released its run slot before, and that now waits for
-    /// ever.
-    pub(crate) fn wait_without_slot(&self) -> Result<(), AllWait> {
+    /// The body of a thread that has released its run slot before waits for a task of this pool,
+    /// too, or does so no longer.
+    pub(crate) fn wait_without_slot(&self, begins: bool) {
         let mut state = self.state.lock();
-        let is_last = state.taken() == 0 && state.waiting == state.for_ever + 1;
-        if is_last && self.is_at_bound(&state) {
-            return Err(AllWait);
+        match begins {
+            true => state.own += 1,
+            false => state.own -= 1,
         }
-        state.for_ever += 1;
-        Ok(())
     }
 
-    /// That wait is over. The run slot stays released.
-    pub(crate) fn end_wait_without_slot(&self) {
-        self.state.lock().for_ever -= 1;
+    fn bound(&self, state: &State) -> usize {
+        state.slots.saturating_add(self.max_spares)
     }
 
-    fn is_at_bound(&self, state: &State) -> bool {
-        state.threads >= state.slots.saturating_add(self.max_spares)
+    fn is_beyond_bound(&self, state: &State) -> bool {
+        state.threads > self.bound(state)
     }
 
     /// A body's wait is over, and its thread takes a run slot again. Returns whether the caller
     /// must nudge an idle thread, since one thread must exit.
-    pub(crate) fn reacquire(&self, for_ever: bool) -> bool {
+    pub(crate) fn reacquire(&self, own: bool) -> bool {
         let mut state = self.state.lock();
         state.waiting -= 1;
-        state.for_ever -= usize::from(for_ever);
+        state.own -= usize::from(own);
         self.set_hint(&state);
         let has_surplus = state.taken() > state.slots;
         drop(state);
@@ -175,18 +209,32 @@ impl RunSlots {
     }
 
     /// Decides whether the caller must start a spare.
-    pub(crate) fn request_spare(&self, work_is_ready: impl Fn() -> bool) -> Spare {
+    pub(crate) fn request_spare(&self, ready: impl Fn() -> Ready) -> Spare {
         let mut state = self.state.lock();
         // ORDERING: after the caller's own change, sequentially consistent; see above.
         let no_thread_is_idle = self.idle.load(Ordering::SeqCst) == 0;
-        if state.taken() >= state.slots || !no_thread_is_idle || !work_is_ready() {
+        if state.taken() >= state.slots || !no_thread_is_idle {
             return Spare::NotDue;
         }
-        if self.is_at_bound(&state) {
+        let is_allowed = match ready() {
+            Ready::Nothing => return Spare::NotDue,
+            _ if state.threads < self.bound(&state) => true,
+            // Beyond the bound, if no body runs: nothing else would end these waits.
+            Ready::Inner => state.taken() == 0,
+            Ready::Outer => state.taken() == 0 && state.waiting == state.own,
+        };
+        if !is_allowed {
             return Spare::AtBound;
         }
         self.add(&mut state, 1);
         Spare::Start
+    }
+
+    /// Whether a thread beyond the bound may take a task from outside: all others wait for tasks
+    /// of this pool.
+    pub(crate) fn may_take_outer(&self) -> bool {
+        let state = self.state.lock();
+        !self.is_beyond_bound(&state) || state.taken() == 1 && state.waiting == state.own
     }
 
     fn add(&self, state: &mut State, threads: usize) {
@@ -196,22 +244,24 @@ impl RunSlots {
         self.set_hint(state);
     }
 
-    /// A thread that was counted could not be started. Returns whether no thread has a run slot
-    /// now.
-    pub(crate) fn start_failed(&self) -> bool {
+    /// A thread that was counted could not be started.
+    pub(crate) fn start_failed(&self) {
         let mut state = self.state.lock();
         state.threads -= 1;
         // ORDERING: as in `becomes_busy`.
         self.idle.fetch_sub(1, Ordering::SeqCst);
         self.set_hint(&state);
-        state.taken() == 0
     }
 
-    /// A thread at a task boundary exits if there is a surplus, or if the pool `is_over`. Returns
-    /// whether it exits; then it is not counted any more.
-    pub(crate) fn try_exit(&self, is_idle: bool, is_over: bool) -> bool {
+    /// A thread at a task boundary exits if there is this reason. Returns whether it exits; then it
+    /// is not counted any more.
+    pub(crate) fn try_exit(&self, is_idle: bool, why: Exit) -> bool {
         let mut state = self.state.lock();
-        let exits = is_over || state.taken() > state.slots;
+        let exits = match why {
+            Exit::Over => true,
+            Exit::Surplus => state.taken() > state.slots,
+            Exit::Beyond => self.is_beyond_bound(&state),
+        };
         if exits {
             state.threads -= 1;
             if is_idle {
@@ -247,11 +297,11 @@ impl RunSlots {
         self.state.lock().slots
     }
 
-    /// Threads whose body waits, and those of them that wait for ever.
+    /// Threads whose body waits, and those of them whose body waits for a task of this pool.
     #[cfg(all(test, loom))]
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.waiting, state.for_ever)
+        (state.waiting, state.own)
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -273,45 +323,67 @@ mod tests {
         all
     }
 
+    fn spare(slots: &RunSlots, ready: Ready) -> Spare {
+        slots.request_spare(|| ready)
+    }
+
     #[test]
     fn a_spare_needs_a_free_slot_ready_work_and_no_idle_thread() {
         let slots = busy(2, 1);
-        assert_eq!(slots.request_spare(|| true), Spare::NotDue, "no free slot");
-        slots.release(true).unwrap();
-        assert_eq!(slots.request_spare(|| false), Spare::NotDue, "no work");
+        assert_eq!(spare(&slots, Ready::Inner), Spare::NotDue, "no free slot");
+        slots.release(true);
+        assert_eq!(spare(&slots, Ready::Nothing), Spare::NotDue, "no work");
         slots.becomes_idle();
-        assert_eq!(slots.request_spare(|| true), Spare::NotDue, "one is idle");
+        assert_eq!(spare(&slots, Ready::Outer), Spare::NotDue, "one is idle");
         slots.becomes_busy();
-        assert_eq!(slots.request_spare(|| true), Spare::Start);
-        assert_eq!(slots.request_spare(|| true), Spare::NotDue, "it is coming");
+        assert_eq!(spare(&slots, Ready::Outer), Spare::Start);
+        assert_eq!(spare(&slots, Ready::Outer), Spare::NotDue, "it is coming");
         slots.becomes_busy();
-        slots.release(true).unwrap();
-        assert_eq!(slots.request_spare(|| true), Spare::AtBound);
+        slots.release(true);
+        assert_eq!(spare(&slots, Ready::Outer), Spare::AtBound);
+        assert_eq!(spare(&slots, Ready::Inner), Spare::AtBound, "a body runs");
     }
 
     #[test]
     fn a_waiter_comes_back_and_one_thread_goes() {
         let slots = busy(1, 1);
-        slots.release(true).unwrap();
-        assert_eq!(slots.request_spare(|| true), Spare::Start);
+        slots.release(true);
+        assert_eq!(spare(&slots, Ready::Outer), Spare::Start);
         assert!(slots.reacquire(true), "the spare is idle and a surplus");
         assert!(slots.has_surplus());
-        assert!(slots.try_exit(true, false));
-        assert!(!slots.try_exit(false, false));
+        assert!(slots.try_exit(true, Exit::Surplus));
+        assert!(!slots.try_exit(false, Exit::Surplus));
         assert_eq!(slots.threads(), 1);
     }
 
     #[test]
-    fn the_last_slot_may_not_be_released_for_ever_at_the_bound() {
+    fn beyond_the_bound_a_thread_starts_for_inner_tasks_if_no_body_runs() {
         let slots = busy(2, 0);
-        slots.release(true).unwrap();
-        assert!(slots.release(true).is_err());
-        slots.release(false).unwrap();
-        slots.reacquire(false);
+        slots.release(false);
+        assert_eq!(spare(&slots, Ready::Inner), Spare::AtBound, "a body runs");
+        slots.release(true);
+        assert_eq!(
+            spare(&slots, Ready::Outer),
+            Spare::AtBound,
+            "one may wait for time"
+        );
+        assert_eq!(spare(&slots, Ready::Inner), Spare::Start);
+        assert!(slots.is_beyond() && !slots.may_take_outer());
+        slots.becomes_busy();
+        assert!(slots.try_exit(false, Exit::Beyond));
+        assert!(!slots.is_beyond() && !slots.try_exit(false, Exit::Beyond));
+    }
+
+    #[test]
+    fn beyond_the_bound_a_thread_starts_for_outer_tasks_if_all_bodies_wait_for_tasks() {
+        let slots = busy(2, 0);
+        slots.release(true);
+        slots.release(true);
+        assert_eq!(spare(&slots, Ready::Outer), Spare::Start);
+        slots.becomes_busy();
+        assert!(slots.is_beyond() && slots.may_take_outer());
         slots.reacquire(true);
-        // A body whose wait ends by itself will come back.
-        slots.release(false).unwrap();
-        slots.release(true).unwrap();
+        assert!(!slots.may_take_outer(), "another body runs");
     }
 
     #[test]
@@ -319,7 +391,7 @@ mod tests {
         let slots = busy(2, 4);
         assert_eq!(slots.resize(5), (3, 0));
         assert_eq!(slots.resize(1), (0, 4));
-        assert!(slots.try_exit(false, false));
+        assert!(slots.try_exit(false, Exit::Surplus));
         assert_eq!((slots.count(), slots.threads()), (1, 4));
     }
 

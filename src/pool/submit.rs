@@ -15,6 +15,7 @@ use crate::pool::workers::WorkerState;
 use crate::reason::CancelReason;
 use crate::task::after::{After, First};
 use crate::task::body::Body;
+use crate::task::current;
 use crate::task::options::{Callback, Extras, Member, Progress, TaskOptions};
 use crate::task::{CancelOutcome, Head, Site, Task, TaskHandle, TaskRef};
 use std::mem;
@@ -92,8 +93,18 @@ impl Core {
 
     #[inline]
     fn enqueue(self: &Arc<Self>, task: TaskRef) {
-        self.queue.push(QueueEntry::new(task));
+        match current::level_here(self.owner()) {
+            0 => self.queue.push(QueueEntry::new(task)),
+            level => self.push_inner(task, level, 0),
+        }
         self.work_is_ready();
+    }
+
+    #[inline(never)]
+    pub(crate) fn push_inner(&self, task: TaskRef, level: u8, priority: i32) {
+        let parent = current::body_here(self.owner());
+        let entry = QueueEntry::new(task);
+        self.queue.push_inner(entry, level, priority, parent);
     }
 
     /// Called after a push.
@@ -138,7 +149,8 @@ impl Core {
         let mut extras = Extras::new(spec.name.clone(), place);
         if let Some(options) = &spec.options {
             let start = options.start(&**self);
-            extras.progress = Some(Progress::new(options, self.clone(), start));
+            let level = current::level_here(self.owner());
+            extras.progress = Some(Progress::new(options, self.clone(), start, level));
         }
         Some(extras)
     }
@@ -294,7 +306,8 @@ impl Core {
         }
         let after = After::new(tasks.clone(), first.clone());
         let mut extras = Extras::new(spec.name.clone(), None);
-        extras.progress = Some(Progress::after(&options, self.clone(), after));
+        let level = current::level_here(self.owner());
+        extras.progress = Some(Progress::after(&options, self.clone(), after, level));
         task.head.set_extras(extras);
         if let Some(token) = &spec.token {
             task.obey(token.child());

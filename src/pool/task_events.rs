@@ -72,7 +72,10 @@ impl TaskPool for Core {
     }
 
     fn ready(&self, task: TaskRef, rank: Rank) {
-        self.queue.push_ranked(QueueEntry::new(task), rank);
+        match rank {
+            Rank::Inner(level, priority) => self.push_inner(task, level, priority),
+            rank => self.queue.push_ranked(QueueEntry::new(task), rank),
+        }
         // ORDERING: as in `work_is_ready`.
         if self.run_slots.has_free() {
             if let Some(core) = self.me.upgrade() {

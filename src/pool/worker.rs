@@ -2,12 +2,12 @@
 
 use crate::cancel::{CancelToken, blocking};
 use crate::clock::current;
-use crate::error::Deadlock;
 use crate::panic;
 use crate::pool::builder::WorkerHook;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
-use crate::pool::queue::{Tick, Work};
+use crate::pool::queue::{Tick, Turn, Work};
+use crate::pool::spares::Exit;
 use crate::pool::worker_local;
 use crate::pool::workers::WorkerState;
 use crate::sync::waiter::ClockWaiter;
@@ -53,18 +53,30 @@ impl Worker {
     fn is_undisturbed(&self) -> bool {
         let core = &self.core;
         core.lifecycle.phase() < Phase::Cancelling
-            && !core.run_slots.has_surplus()
+            && core.run_slots.is_regular()
             && !self.state.mail.has_hint()
             && !self.state.stack.is_special
     }
 
     /// Runs a task whose entry was popped, and counts it.
-    fn run_popped(&self, task: TaskRef) {
+    fn run_popped(&self, task: TaskRef, turn: Turn) {
         let core = &self.core;
         if core.lifecycle.phase() >= Phase::Cancelling {
-            return core.cancel_popped(task);
+            core.cancel_popped(task);
+        } else {
+            let is_inner = turn.level > 0;
+            if is_inner {
+                self.state.stack.set_level(turn.level, turn.parent);
+            }
+            self.run_task(&task);
+            if is_inner {
+                // It may be the last reference, and have hooks of the user.
+                panic::discard(self.state.stack.set_level(0, None));
+            }
         }
-        self.run_task(&task);
+        if turn.is_fair {
+            core.queue.fair_task_ended();
+        }
     }
 
     #[inline]
@@ -138,8 +150,17 @@ impl Worker {
             if self.try_exit(is_idle) {
                 return;
             }
-            let item = match self.next(is_idle, &tick, has_caught_up) {
-                Some(item @ (Work::Task(_) | Work::Cleanup(_))) => item,
+            let next = if core.run_slots.is_beyond() {
+                match self.next_beyond(&tick) {
+                    Some(item) => Some(item),
+                    None if self.exit_if(is_idle, Exit::Beyond) => return,
+                    None => continue,
+                }
+            } else {
+                self.next(is_idle, &tick, has_caught_up)
+            };
+            let item = match next {
+                Some(item @ (Work::Task(..) | Work::Cleanup(_))) => item,
                 Some(Work::Nudge) => continue,
                 None => {
                     // What the worker has finished is counted before it searches. The reasons to
@@ -158,7 +179,7 @@ impl Worker {
                 }
             }
             match item {
-                Work::Task(entry) => self.run_popped(entry.into_task()),
+                Work::Task(entry, turn) => self.run_popped(entry.into_task(), turn),
                 Work::Cleanup(cleanup) => core.run_cleanup(cleanup),
                 Work::Nudge => {}
             }
@@ -170,8 +191,8 @@ impl Worker {
     fn next(self: &Arc<Self>, is_idle: bool, tick: &Tick, has_caught_up: bool) -> Option<Work> {
         let (queue, clock) = (&self.core.queue, self.core.clock());
         if let Some(entry) = self.state.mail.try_next() {
-            queue.ensure_nudge();
-            return Some(Work::Task(entry));
+            queue.pass_on();
+            return Some(Work::Task(entry, Turn::default()));
         }
         if is_idle && !clock.is_simulated() {
             return Some(queue.pop(tick, &self.state.mail, has_caught_up));
@@ -184,8 +205,22 @@ impl Worker {
             let weak: Weak<Self> = Arc::downgrade(self);
             weak as Weak<dyn ClockWaiter>
         });
-        let mail = self.state.mail.take().map(Work::Task);
+        let mail = self.state.mail.take();
+        let mail = mail.map(|entry| Work::Task(entry, Turn::default()));
         mail.or_else(|| queue.try_pop(tick)).or(Some(Work::Nudge))
+    }
+
+    /// Takes the next item while there are more threads than the bound allows.
+    fn next_beyond(&self, tick: &Tick) -> Option<Work> {
+        let queue = &self.core.queue;
+        if let Some(entry) = self.state.mail.take() {
+            return Some(Work::Task(entry, Turn::default()));
+        }
+        let item = queue.try_pop_inner();
+        if item.is_some() || !self.core.run_slots.may_take_outer() {
+            return item;
+        }
+        queue.try_pop(tick)
     }
 
     /// Exits if there is a surplus thread, or if the pool is over. Returns whether it does; then
@@ -196,14 +231,21 @@ impl Worker {
         if !(is_over || core.run_slots.has_surplus()) {
             return false;
         }
+        self.exit_if(is_idle, Exit::Surplus)
+    }
+
+    fn exit_if(&self, is_idle: bool, why: Exit) -> bool {
+        let core = &self.core;
         // While a report still finds this worker, and adds what it has counted.
         self.add_finished();
-        if !core.try_exit(&self.state, is_idle) {
+        if !core.try_exit(&self.state, is_idle, why) {
             return false;
         }
-        // It may have read a nudge that was not for it alone.
-        core.queue.ensure_nudge();
+        // It may have been woken for a task.
+        core.queue.pass_on();
         core.notify_if_idle();
+        // A task may have come while this thread was still counted.
+        core.work_is_ready();
         true
     }
 
@@ -215,39 +257,13 @@ impl Worker {
         self.core.lifecycle.tasks_finished(tasks);
         tasks
     }
-
-    /// Releases the run slot if the body has it. Returns false if no thread would be left to end
-    /// the wait; then nothing has changed.
-    fn release_slot(&self, for_ever: bool, has_slot: bool) -> bool {
-        let core = &self.core;
-        if !has_slot {
-            return !for_ever || core.run_slots.wait_without_slot().is_ok();
-        }
-        if core.run_slots.release(for_ever).is_err() {
-            return false;
-        }
-        let is_stuck = core.start_spare_if_due() && for_ever;
-        if is_stuck {
-            core.run_slots.reacquire(for_ever);
-        }
-        !is_stuck
-    }
 }
 
 impl blocking::Worker for Worker {
-    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock> {
-        let has_slot = self.state.wait_begins(for_ever);
-        if self.release_slot(for_ever, has_slot) {
-            return Ok(());
-        }
-        // The run slot was not released for this wait. If it was revoked in between, it must be
-        // released for that.
-        let is_revoked = self.state.wait_refused();
-        if has_slot && is_revoked {
-            let _ = self.core.run_slots.release(false);
-            self.core.start_spare_if_due();
-        }
-        Err(Deadlock::at_bound(self.core.run_slots.max_spares()))
+    fn begin_blocking(&self, owner: u32) {
+        let own = owner == self.core.owner();
+        self.state.wait_begins(own, &self.core.run_slots);
+        self.core.start_spare_if_due();
     }
 
     fn end_blocking(&self) {
@@ -302,6 +318,6 @@ impl ClockWaiter for Worker {
     }
 
     fn is_blocked(&self) -> bool {
-        !self.core.queue.has_message() && self.state.mail.is_empty()
+        self.core.queue.is_empty() && self.state.mail.is_empty()
     }
 }

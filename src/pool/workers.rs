@@ -5,7 +5,7 @@ use crate::id::TaskId;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::queue::Mailbox;
-use crate::pool::spares::{RunSlots, Spare};
+use crate::pool::spares::{Exit, RunSlots, Spare};
 use crate::pool::worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,7 @@ impl WaitStack {
 
 struct Waiting {
     /// Whether only a task of this pool can end the wait; see `spares`.
-    for_ever: bool,
+    own: bool,
     /// Whether the run slot was released for this wait.
     had_slot: bool,
 }
@@ -64,12 +64,17 @@ impl WorkerState {
         self.waits.lock().has_slot()
     }
 
-    /// A wait begins. Returns whether the caller must release the run slot for it.
-    pub(crate) fn wait_begins(&self, for_ever: bool) -> bool {
+    /// A wait begins, of a body that waits for a task of its own pool (`own`) or for something
+    /// else. Releases the run slot if the body has it.
+    pub(crate) fn wait_begins(&self, own: bool, run_slots: &RunSlots) {
         let mut waits = self.waits.lock();
         let had_slot = waits.has_slot();
-        waits.waits.push(Waiting { for_ever, had_slot });
-        had_slot
+        waits.waits.push(Waiting { own, had_slot });
+        match had_slot {
+            true => run_slots.release(own),
+            false if own => run_slots.wait_without_slot(true),
+            false => {}
+        }
     }
 
     /// Ends the innermost wait. Takes the run slot back if this wait released it and no timed-out
@@ -82,20 +87,12 @@ impl WorkerState {
             unreachable!("a wait ends as often as one began")
         };
         if wait.had_slot && waits.revoked.is_empty() {
-            return run_slots.reacquire(wait.for_ever);
+            return run_slots.reacquire(wait.own);
         }
-        if wait.for_ever {
-            run_slots.end_wait_without_slot();
+        if wait.own {
+            run_slots.wait_without_slot(false);
         }
         false
-    }
-
-    /// The innermost wait is refused. Returns whether the run slot has been revoked since it began.
-    pub(crate) fn wait_refused(&self) -> bool {
-        let mut waits = self.waits.lock();
-        let wait = waits.waits.pop();
-        debug_assert!(wait.is_some(), "a wait is refused after it began");
-        !waits.revoked.is_empty()
     }
 
     /// If the body of `task` is on this stack, the worker loses its run slot. Returns whether it
@@ -113,8 +110,7 @@ impl WorkerState {
         let had_it = waits.has_slot();
         waits.revoked.push(task);
         if had_it {
-            // Cannot be refused: the body is not taken to wait for ever.
-            let _ = run_slots.release(false);
+            run_slots.release(false);
         }
         had_it
     }
@@ -243,11 +239,11 @@ impl Core {
         Ok(())
     }
 
-    /// Starts a spare thread if one is due. Returns whether the caller's wait could never end: the
-    /// system refuses the thread, and no other thread has a run slot.
-    pub(crate) fn start_spare_if_due(self: &Arc<Self>) -> bool {
-        match self.run_slots.request_spare(|| !self.queue.is_empty()) {
-            Spare::NotDue => false,
+    /// Starts a spare thread if one is due. If the system refuses the thread, the next thread that
+    /// waits, pushes a task, or takes one tries again.
+    pub(crate) fn start_spare_if_due(self: &Arc<Self>) {
+        match self.run_slots.request_spare(|| self.queue.ready()) {
+            Spare::NotDue => {}
             Spare::AtBound => {
                 if !self.warned_at_bound.swap(true, Ordering::Relaxed) {
                     log::warn!(
@@ -256,17 +252,15 @@ impl Core {
                         self.run_slots.max_spares()
                     );
                 }
-                false
             }
-            Spare::Start => match self.start_thread() {
-                Ok(()) => false,
-                Err(error) => {
+            Spare::Start => {
+                if let Err(error) = self.start_thread() {
+                    self.run_slots.start_failed();
                     if self.lifecycle.phase() != Phase::Over {
                         log::warn!("no spare thread could be started: {error}");
                     }
-                    self.run_slots.start_failed()
                 }
-            },
+            }
         }
     }
 
@@ -277,6 +271,7 @@ impl Core {
             return 0;
         }
         let (missing, surplus) = self.run_slots.resize(workers);
+        self.queue.set_workers(workers);
         let mut now = workers;
         if let Err((started, error)) = self.start_threads(missing) {
             now = workers - (missing - started);
@@ -291,15 +286,16 @@ impl Core {
         now
     }
 
-    /// A worker exits if there is a surplus thread, or if the pool is over. Returns whether it
-    /// does.
+    /// A worker exits if the pool is over, or else for the reason `why`, if it is one. Returns
+    /// whether it does.
     ///
     /// The worker is uncounted and removed with the list locked, as mail is posted. So no mail
     /// reaches a worker that has exited, and a worker that has mail stays until it has read it.
-    pub(crate) fn try_exit(&self, worker: &WorkerState, is_idle: bool) -> bool {
+    pub(crate) fn try_exit(&self, worker: &WorkerState, is_idle: bool, why: Exit) -> bool {
         let mut workers = self.workers.lock();
         let is_over = self.lifecycle.phase() == Phase::Over;
-        if !worker.mail.is_empty() || !self.run_slots.try_exit(is_idle, is_over) {
+        let why = if is_over { Exit::Over } else { why };
+        if !worker.mail.is_empty() || !self.run_slots.try_exit(is_idle, why) {
             return false;
         }
         let was_last = workers.remove(worker.stack.index);

@@ -19,6 +19,7 @@ use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef};
 use std::cell::RefCell;
 use std::mem;
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -45,6 +46,11 @@ pub(crate) struct Stack {
     /// The submit site of the running task that only this worker has. `None` if no such task runs,
     /// or if a stand-in for it is listed.
     owned: AtomicCell<Option<Site>>,
+    /// The level of the body that runs: 0 if it came from outside, or one more than that of the
+    /// body that submitted it. Used by the worker alone, as is the next field.
+    level: AtomicU8,
+    /// The task whose body submitted it, if that may still run.
+    parent: Mutex<Option<TaskRef>>,
     /// Tasks that the worker has released, and not added to the pool's count yet.
     pub(crate) done: LocalCount,
     /// About where the stack of the thread began.
@@ -65,6 +71,8 @@ impl Stack {
             bodies: Mutex::new(Vec::with_capacity(4)),
             has_ended: AtomicBool::new(false),
             owned: AtomicCell::new(None),
+            level: AtomicU8::new(0),
+            parent: Mutex::new(None),
             done: LocalCount::default(),
             top: OnceLock::new(),
             size,
@@ -236,6 +244,31 @@ impl Stack {
         bodies[..running].to_vec()
     }
 
+    /// The level of the body that runs. If the body that submitted it has ended, it waits for
+    /// nothing, and this one takes its level: so a body that submits itself again and again stays
+    /// at one level.
+    pub(crate) fn level(&self) -> u8 {
+        let level = self.level.load(Ordering::Relaxed);
+        if level == 0 {
+            return 0;
+        }
+        let ended = |parent: &mut TaskRef| parent.head.is_settled();
+        let ended = self.parent.lock().take_if(ended);
+        if ended.is_none() {
+            return level;
+        }
+        // It may be the last reference, and have hooks of the user.
+        panic::discard(ended);
+        self.level.store(level - 1, Ordering::Relaxed);
+        level - 1
+    }
+
+    /// Sets the level of the body that is about to run. Returns the parent of the one before.
+    pub(crate) fn set_level(&self, level: u8, parent: Option<TaskRef>) -> Option<TaskRef> {
+        self.level.store(level, Ordering::Relaxed);
+        mem::replace(&mut *self.parent.lock(), parent)
+    }
+
     /// Whether more than half of the thread's stack is in use.
     pub(crate) fn is_deep(&self) -> bool {
         let top = self.top.get().copied().unwrap_or_default();
@@ -284,6 +317,22 @@ pub(crate) fn is_worker_of(owner: u32) -> bool {
                 .is_some_and(|stack| stack.owner == owner)
         })
         .unwrap_or(false)
+}
+
+/// The level of what this thread submits to the pool with this tag: 0 from outside, and on a worker
+/// one more than that of the body.
+#[inline]
+pub(crate) fn level_here(owner: u32) -> u8 {
+    let level = STACK.try_with(|stack| match &*stack.borrow() {
+        Some(stack) if stack.owner == owner => stack.level().saturating_add(1),
+        _ => 0,
+    });
+    level.unwrap_or(0)
+}
+
+/// The task whose body runs on this thread, if this is a worker of the pool with this tag.
+pub(crate) fn body_here(owner: u32) -> Option<TaskRef> {
+    stack().filter(|stack| stack.owner == owner)?.top()
 }
 
 fn stop_reason() -> Option<CancelReason> {

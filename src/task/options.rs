@@ -11,7 +11,7 @@ use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace};
 use crate::task::after::After;
 use crate::task::head::Site;
-use crate::task::pool::TaskPool;
+use crate::task::pool::{Rank, TaskPool};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::{TaskRef, address};
 use std::any::Any;
@@ -105,6 +105,20 @@ impl TaskOptions {
     }
 }
 
+/// The gates of a task that runs. Most tasks have none, and share nothing with their template then.
+#[derive(Default)]
+pub(crate) struct Gates(Option<Arc<TaskOptions>>);
+
+impl Gates {
+    pub(crate) fn of(options: &Arc<TaskOptions>) -> Self {
+        Self((!options.gates.is_empty()).then(|| options.clone()))
+    }
+
+    pub(crate) fn requests(&self) -> &[GateRequest] {
+        self.0.as_deref().map_or(&[], |options| &options.gates)
+    }
+}
+
 /// Where a task begins, and until when.
 pub(crate) struct Start {
     pub(crate) position: Position,
@@ -150,13 +164,26 @@ pub(crate) struct Progress {
     pub(crate) ends: Option<Instant>,
     /// Whether the present attempt has exceeded its time limit.
     pub(crate) late: bool,
+    /// 0, or the level at which a body of the pool submitted it.
+    pub(crate) level: u8,
     /// The token of the present attempt, if it was asked for: a child of the task's own.
     pub(crate) attempt_token: Option<CancelToken>,
 }
 
 impl Progress {
-    pub(crate) fn new(options: &Arc<TaskOptions>, pool: Arc<dyn TaskPool>, start: Start) -> Self {
+    /// Its place in the run queue, unless a gate has admitted it.
+    pub(crate) fn rank(&self) -> Rank {
+        Rank::new(self.level, self.options.priority)
+    }
+
+    pub(crate) fn new(
+        options: &Arc<TaskOptions>,
+        pool: Arc<dyn TaskPool>,
+        start: Start,
+        level: u8,
+    ) -> Self {
         Self {
+            level,
             options: options.clone(),
             pool,
             order: start.order,
@@ -172,14 +199,19 @@ impl Progress {
     }
 
     /// For a task that starts once the tasks that it continues have settled.
-    pub(crate) fn after(options: &Arc<TaskOptions>, pool: Arc<dyn TaskPool>, after: After) -> Self {
+    pub(crate) fn after(
+        options: &Arc<TaskOptions>,
+        pool: Arc<dyn TaskPool>,
+        after: After,
+        level: u8,
+    ) -> Self {
         let start = Start {
             position: Position::Predecessors,
             order: 0,
             expires: None,
             ends: None,
         };
-        let mut progress = Self::new(options, pool, start);
+        let mut progress = Self::new(options, pool, start, level);
         progress.after = Some(Box::new(after));
         progress
     }

@@ -18,9 +18,21 @@ use std::time::Instant;
 /// A task's place in the run queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
-    /// A gate has admitted it: before all others, in their original order.
+    /// A body of the pool submitted it: before all that came from outside. The task with the
+    /// higher level is first, then the one with the higher priority.
+    Inner(u8, i32),
+    /// A gate has admitted it: in their original order.
     Front(u64),
     Priority(i32),
+}
+
+impl Rank {
+    pub(crate) fn new(level: u8, priority: i32) -> Self {
+        match level {
+            0 => Self::Priority(priority),
+            level => Self::Inner(level, priority),
+        }
+    }
 }
 
 pub(crate) trait TaskPool: Send + Sync {

@@ -12,14 +12,14 @@
 use crate::clock::later;
 use crate::context_var;
 use crate::error::TaskError;
-use crate::limit::{self, Acquisition, GateQueue, GateRequest, Waiter};
+use crate::limit::{self, Acquisition, GateQueue, Waiter};
 use crate::panic::{self, TaskPanic};
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::{Ended, Facts, FailedAttempt, Part};
 use crate::task::current::Stack;
 use crate::task::head::Head;
-use crate::task::options::{Position, Progress, TaskOptions};
+use crate::task::options::{Gates, Position, Progress};
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::task::{Started, Task, TaskRef};
 use crate::task::timed::OnTime;
@@ -280,11 +280,11 @@ impl Task {
             // Here, too, the clock decides.
             let is_past = attempt_ends.is_some_and(|at| now.is_some_and(|now| at <= now));
             let late = self.head.is_running() && (progress.late || is_past);
-            let priority = progress.options.priority;
+            let rank = progress.rank();
             let ends = progress.ends.zip(now);
-            Some((facts, priority, late, timed, ends, attempt_token))
+            Some((facts, rank, late, timed, ends, attempt_token))
         });
-        let Some((facts, priority, late, timed, ends, attempt_token)) = seen.flatten() else {
+        let Some((facts, rank, late, timed, ends, attempt_token)) = seen.flatten() else {
             unreachable!("a task with options has its progress from the start")
         };
         // It may be the last reference, and the user's hooks on it are dropped with it.
@@ -309,7 +309,7 @@ impl Task {
                     );
                     match to {
                         Position::Timer { due } => pool.at(due, self.clone(), OnTime::Start),
-                        _ => pool.ready(self.clone(), Rank::Priority(priority)),
+                        _ => pool.ready(self.clone(), rank),
                     }
                     panic::discard((ended, failed));
                     return None;
@@ -384,33 +384,25 @@ impl Task {
     }
 }
 
-/// The gates of a task that runs. Most tasks have none, and share nothing with their template then.
-#[derive(Default)]
-struct Gates(Option<Arc<TaskOptions>>);
-
-impl Gates {
-    fn of(options: &Arc<TaskOptions>) -> Self {
-        Self((!options.gates.is_empty()).then(|| options.clone()))
-    }
-
-    fn requests(&self) -> &[GateRequest] {
-        self.0.as_deref().map_or(&[], |options| &options.gates)
-    }
-}
-
 /// A task in the line of a gate.
 struct Parked(TaskRef);
 
 impl Waiter for Parked {
     fn granted(self: Arc<Self>) {
         let head = &self.0.head;
-        let of = |progress: &mut Progress, _| (progress.pool.clone(), progress.order);
-        let Some((pool, order)) = head.progress(of) else {
+        let of = |progress: &mut Progress, _| {
+            let rank = match progress.rank() {
+                Rank::Priority(_) => Rank::Front(progress.order),
+                inner => inner,
+            };
+            (progress.pool.clone(), progress.order, rank)
+        };
+        let Some((pool, order, rank)) = head.progress(of) else {
             return;
         };
         // Unless a shutdown has taken it, or it was cancelled.
         if pool.unparked(order) && head.move_to(Position::Queue) {
-            pool.ready(self.0.clone(), Rank::Front(order));
+            pool.ready(self.0.clone(), rank);
         }
     }
 

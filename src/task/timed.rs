@@ -12,7 +12,7 @@ use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::Part;
 use crate::task::options::{OnSettled, Position};
-use crate::task::pool::{Rank, TaskPool};
+use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef, Unrun};
 use std::mem;
 use std::time::Duration;
@@ -72,10 +72,10 @@ impl Task {
     /// Files a new task with options where it begins: in the timer or in the run queue.
     pub(crate) fn schedule(self: TaskRef, pool: &dyn TaskPool) {
         let start = self.head.progress(|progress, _| {
-            let priority = progress.options.priority;
-            (progress.position, progress.expires, progress.ends, priority)
+            let rank = progress.rank();
+            (progress.position, progress.expires, progress.ends, rank)
         });
-        let Some((position, expires, ends, priority)) = start else {
+        let Some((position, expires, ends, rank)) = start else {
             return;
         };
         // First: of two that are due at once the timer reports the earlier end.
@@ -87,7 +87,7 @@ impl Task {
         }
         match position {
             Position::Timer { due } => pool.at(due, self, OnTime::Start),
-            _ => pool.ready(self, Rank::Priority(priority)),
+            _ => pool.ready(self, rank),
         }
     }
 
@@ -97,20 +97,20 @@ impl Task {
         let order = limit::next_order();
         let leaves = self.head.waiting(|progress| {
             let options = &progress.options;
-            let priority = options.priority;
+            let rank = progress.rank();
             if !matches!(progress.position, Position::Timer { .. }) {
                 return None;
             }
             if progress.attempts == 0 {
                 if !options.gates.is_empty() {
-                    return Some((priority, Some(options.clone())));
+                    return Some((rank, Some(options.clone())));
                 }
                 progress.order = order;
             }
             progress.position = Position::Queue;
-            Some((priority, None))
+            Some((rank, None))
         });
-        let Some((priority, gated)) = leaves else {
+        let Some((rank, gated)) = leaves else {
             return Some(self);
         };
         if let Some(options) = gated {
@@ -127,7 +127,7 @@ impl Task {
                 return Some(self);
             }
         }
-        pool.ready(self, Rank::Priority(priority));
+        pool.ready(self, rank);
         None
     }
 

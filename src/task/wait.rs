@@ -57,8 +57,11 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
     if !allowed || stack.is_cancelling() {
         return false;
     }
+    let level = stack.level();
+    let parent = stack.set_level(level.saturating_add(1), None);
     // Its entry is still in the queue. The worker that pops it finds the task claimed.
     let ran = task.run(&stack) == RunResult::Done;
+    stack.set_level(level, parent);
     if ran {
         stack.done.add();
     }
@@ -85,9 +88,8 @@ impl Task {
             let edges = target
                 .map(|stack| deadlock::enter(stack, self))
                 .transpose()?;
-            let of_this_pool = target.is_some_and(|stack| stack.owner == head.owner);
             // Dropped in this order.
-            Ok((blocking::begin_for(of_this_pool)?, edges))
+            Ok((blocking::begin_for(head.owner), edges))
         };
         let _blocking = match blocks() {
             Ok(blocking) => blocking,

@@ -41,6 +41,7 @@ mod gate_matrix;
 mod gates;
 mod handle;
 mod house;
+mod inner;
 mod jobs;
 mod keyed;
 mod lanes;

@@ -75,7 +75,7 @@ impl Scene {
         let options = Arc::new(TaskOptions::default());
         let mut extras = Extras::new(None, None);
         let after = After::new(tasks, first.clone());
-        extras.progress = Some(Progress::after(&options, pool.clone(), after));
+        extras.progress = Some(Progress::after(&options, pool.clone(), after, 0));
         below.head.set_extras(extras);
         if let Some(token) = token {
             below.obey(token.child());
@@ -365,7 +365,7 @@ fn a_chain_is_cancelled_at_its_end_while_its_start_settles() {
             let options = Arc::new(TaskOptions::default());
             let after = After::new(vec![middle.below.clone()], None);
             let mut extras = Extras::new(None, None);
-            extras.progress = Some(Progress::after(&options, middle.pool.clone(), after));
+            extras.progress = Some(Progress::after(&options, middle.pool.clone(), after, 0));
             task.head.set_extras(extras);
             task
         };

@@ -79,7 +79,7 @@ impl Scene {
         let pool = Pool::new(false);
         let mut extras = Extras::new(None, None);
         let start = options.start(&*pool);
-        extras.progress = Some(Progress::new(&options, pool.clone(), start));
+        extras.progress = Some(Progress::new(&options, pool.clone(), start, 0));
         let tally = Arc::new(Tally::default());
         let captured = Captured(tally.clone());
         let body = move || {

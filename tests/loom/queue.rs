@@ -119,7 +119,7 @@ impl Pool {
             }
             match self.next(mail, is_idle, &tick) {
                 Some(Work::Nudge) => continue,
-                Some(Work::Task(entry)) => self.run(&entry.into_task()),
+                Some(Work::Task(entry, _)) => self.run(&entry.into_task()),
                 Some(Work::Cleanup(cleanup)) => cleanup(),
                 None => {
                     is_idle = true;
@@ -132,8 +132,8 @@ impl Pool {
 
     fn next(&self, mail: &Mailbox, is_idle: bool, tick: &Tick) -> Option<Work> {
         if let Some(entry) = mail.try_next() {
-            self.queue.ensure_nudge();
-            return Some(Work::Task(entry));
+            self.queue.pass_on();
+            return Some(Work::Task(entry, Turn::default()));
         }
         let item = self.queue.try_pop(tick);
         if item.is_some() || !is_idle {
@@ -155,7 +155,7 @@ impl Pool {
                 self.queue.push_nudge();
             }
             self.changed.notify_all();
-            self.queue.ensure_nudge();
+            self.queue.pass_on();
         }
         exits
     }
@@ -239,6 +239,11 @@ fn high(pool: &Arc<Pool>) {
     pool.push(Body::Short, HIGH);
 }
 
+fn inner(pool: &Arc<Pool>) {
+    let entry = QueueEntry::new(pool.task(Body::Short));
+    pool.queue.push_inner(entry, 1, NORMAL, None);
+}
+
 fn low(pool: &Arc<Pool>) {
     pool.push(Body::Short, LOW);
 }
@@ -249,7 +254,7 @@ fn normal(pool: &Arc<Pool>) {
 
 #[test]
 fn a_task_of_any_priority_wakes_a_worker() {
-    for push in [high, normal, low, Pool::push_cleanup] {
+    for push in [inner, high, normal, low, Pool::push_cleanup] {
         model(1, false, 1, &[push]);
     }
     model(2, false, 1, &[high]);
@@ -280,6 +285,8 @@ fn one_worker_takes_what_comes_while_it_is_busy() {
 #[test]
 fn two_producers_share_a_nudge() {
     model(1, false, 2, &[high, high]);
+    model(1, false, 2, &[inner, normal]);
+    model(1, true, 2, &[inner, high]);
     model(1, false, 2, &[high, low]);
     model(1, true, 2, &[low, normal]);
 }

@@ -47,7 +47,11 @@ impl Pool {
 
     /// As `Core::start_spare_if_due`. Returns whether one is started.
     fn start_spare_if_due(&self) -> bool {
-        let ready = || self.tasks.load(Ordering::SeqCst) + self.nudges.load(Ordering::SeqCst) > 0;
+        let ready = || match self.tasks.load(Ordering::SeqCst) + self.nudges.load(Ordering::SeqCst)
+        {
+            0 => Ready::Nothing,
+            _ => Ready::Outer,
+        };
         self.slots.request_spare(ready) == Spare::Start
     }
 
@@ -79,7 +83,7 @@ impl Pool {
 
     /// A body waits.
     fn wait(&self) {
-        self.slots.release(false).unwrap();
+        self.slots.release(false);
         self.start_spare_if_due();
     }
 
@@ -94,7 +98,7 @@ impl Pool {
     /// surplus.
     fn run_dry(&self) -> bool {
         self.slots.becomes_idle();
-        !(self.slots.has_surplus() && self.slots.try_exit(true, false))
+        !(self.slots.has_surplus() && self.slots.try_exit(true, Exit::Surplus))
     }
 
     fn idle(&self) -> usize {
@@ -115,7 +119,7 @@ impl Pool {
         while self.idle() > 0 && self.nudges.load(Ordering::SeqCst) > 0 {
             self.nudges.fetch_sub(1, Ordering::SeqCst);
             if self.slots.has_surplus() {
-                self.slots.try_exit(true, false);
+                self.slots.try_exit(true, Exit::Surplus);
             }
         }
         while self.idle() > 0 && self.take() {}
@@ -287,7 +291,7 @@ fn a_surplus_thread_exits_while_another_body_waits_and_a_task_is_pushed() {
         &[
             BLOCKER,
             |pool| {
-                if pool.slots.has_surplus() && pool.slots.try_exit(true, false) {
+                if pool.slots.has_surplus() && pool.slots.try_exit(true, Exit::Surplus) {
                     return;
                 }
                 pool.take();
@@ -297,17 +301,52 @@ fn a_surplus_thread_exits_while_another_body_waits_and_a_task_is_pushed() {
     );
 }
 
-#[test]
-fn two_bodies_want_to_wait_for_ever_at_the_bound_and_one_may_not() {
-    loom::model(|| {
+/// At the bound the last of three events sees all others, and starts the thread that is needed.
+fn one_thread_starts_beyond_the_bound(what: Ready) {
+    loom::model(move || {
         let pool = Arc::new(RunSlots::new(2, 0));
-        let other = thread::spawn({
-            let pool = pool.clone();
-            move || pool.release(true).is_ok()
-        });
-        let mine = pool.release(true).is_ok();
-        assert!(mine != other.join().unwrap());
+        (0..2).for_each(|_| pool.becomes_busy());
+        let tasks = Arc::new(AtomicUsize::new(0));
+        // As `Pool::in_order`.
+        tasks.store(0, Ordering::SeqCst);
+        pool.idle.store(0, Ordering::SeqCst);
+        pool.hint.store(0, Ordering::SeqCst);
+        let checks = move |pool: &RunSlots, tasks: &AtomicUsize| {
+            let ready = || match tasks.load(Ordering::SeqCst) {
+                0 => Ready::Nothing,
+                _ => what,
+            };
+            usize::from(pool.request_spare(ready) == Spare::Start)
+        };
+        let waits = |pool: &Arc<RunSlots>, tasks: &Arc<AtomicUsize>| {
+            let (pool, tasks) = (pool.clone(), tasks.clone());
+            thread::spawn(move || {
+                pool.release(true);
+                checks(&pool, &tasks)
+            })
+        };
+        let waiters = [waits(&pool, &tasks), waits(&pool, &tasks)];
+        tasks.fetch_add(1, Ordering::SeqCst);
+        let mut started = 0;
+        if pool.has_free() {
+            started += checks(&pool, &tasks);
+        }
+        started += waiters
+            .map(|waiter| waiter.join().unwrap())
+            .iter()
+            .sum::<usize>();
+        assert_eq!(started, 1);
     });
+}
+
+#[test]
+fn all_bodies_wait_at_the_bound_while_one_of_them_has_submitted_a_task() {
+    one_thread_starts_beyond_the_bound(Ready::Inner);
+}
+
+#[test]
+fn all_bodies_wait_for_tasks_at_the_bound_while_one_is_pushed() {
+    one_thread_starts_beyond_the_bound(Ready::Outer);
 }
 
 #[test]

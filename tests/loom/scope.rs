@@ -111,7 +111,7 @@ fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool
             ..TaskOptions::default()
         });
         let start = options.start(&**pool);
-        extras.progress = Some(Progress::new(&options, pool.clone(), start));
+        extras.progress = Some(Progress::new(&options, pool.clone(), start, 0));
     }
     task.head.set_extras(extras);
     if plans {
@@ -321,7 +321,7 @@ fn the_latch_waits_for_the_last_of_many() {
                 })
             })
             .collect();
-        latch.wait();
+        latch.wait(owner());
         borrowed.touch();
         for thread in threads {
             thread.join().unwrap();

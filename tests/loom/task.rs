@@ -16,7 +16,6 @@
 
 use super::*;
 use crate::cancel::blocking;
-use crate::error::Deadlock;
 use crate::limit::{Capacity, WhenFull};
 use crate::sync::{Condvar, Mutex};
 use crate::task::body::{FallibleBody, PlainBody};
@@ -428,9 +427,7 @@ mod submitter {
     pub(super) fn joins_in_a_body(scene: &Arc<Scene>, handle: Handle) {
         struct Here;
         impl blocking::Worker for Here {
-            fn begin_blocking(&self, _: bool) -> Result<(), Deadlock> {
-                Ok(())
-            }
+            fn begin_blocking(&self, _: u32) {}
             fn end_blocking(&self) {}
             fn has_slot(&self) -> bool {
                 true

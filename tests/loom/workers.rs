@@ -9,7 +9,7 @@
 
 use super::*;
 use crate::cancel::{CancelToken, blocking};
-use crate::error::Deadlock;
+use crate::pool::spares::Ready;
 use crate::reason::CancelReason;
 use crate::task::body::PlainBody;
 use crate::task::current;
@@ -50,23 +50,10 @@ impl Worker {
     }
 
     /// As `Core::start_spare_if_due`, with work in the queue.
-    fn start_spare_if_due(&self) -> bool {
-        if self.run_slots.request_spare(|| true) == Spare::Start {
+    fn start_spare_if_due(&self) {
+        if self.run_slots.request_spare(|| Ready::Outer) == Spare::Start {
             self.spares.add();
         }
-        false
-    }
-
-    /// As `Worker::release_slot`.
-    fn release_slot(&self, for_ever: bool, has_slot: bool) -> bool {
-        if !has_slot {
-            return !for_ever || self.run_slots.wait_without_slot().is_ok();
-        }
-        if self.run_slots.release(for_ever).is_err() {
-            return false;
-        }
-        self.start_spare_if_due();
-        true
     }
 
     /// As `Worker::run_planned`, on a thread that is the worker.
@@ -95,17 +82,10 @@ impl Worker {
 }
 
 impl blocking::Worker for Worker {
-    fn begin_blocking(&self, for_ever: bool) -> Result<(), Deadlock> {
-        let has_slot = self.state.wait_begins(for_ever);
-        if self.release_slot(for_ever, has_slot) {
-            return Ok(());
-        }
-        let is_revoked = self.state.wait_refused();
-        if has_slot && is_revoked {
-            let _ = self.run_slots.release(false);
-            self.start_spare_if_due();
-        }
-        Err(Deadlock::at_bound(0))
+    fn begin_blocking(&self, of: u32) {
+        let own = of == owner();
+        self.state.wait_begins(own, &self.run_slots);
+        self.start_spare_if_due();
     }
 
     fn end_blocking(&self) {
@@ -131,7 +111,7 @@ fn with_an_end(pool: &Arc<Pool>, body: impl FnOnce() + Send + 'static) -> TaskRe
     });
     let mut extras = Extras::new(None, None);
     let start = options.start(&**pool);
-    extras.progress = Some(Progress::new(&options, pool.clone(), start));
+    extras.progress = Some(Progress::new(&options, pool.clone(), start, 0));
     let head = Head::new(owner(), Location::caller()).with(Some(extras));
     Task::new(head, PlainBody::new(body))
 }
@@ -149,19 +129,19 @@ fn waits() {
     drop(blocking::begin());
 }
 
-fn waits_for_ever() {
-    drop(blocking::begin_for(true));
+fn waits_for_a_task() {
+    drop(blocking::begin_for(owner()));
 }
 
 fn waits_in_a_wait() {
     let outer = blocking::begin();
-    drop(blocking::begin_for(true));
+    drop(blocking::begin_for(owner()));
     drop(outer);
 }
 
 fn waits_twice() {
     waits();
-    waits_for_ever();
+    waits_for_a_task();
 }
 
 /// Runs another body on top of itself, which waits.
@@ -263,7 +243,7 @@ macro_rules! bodies {
 bodies! {
     returns
     waits
-    waits_for_ever
+    waits_for_a_task
     waits_in_a_wait
     waits_twice
     runs_another_body

@@ -137,7 +137,7 @@ impl Driver {
         if self.core.is_foreign() {
             self.give_up(0, TaskError::Forked);
         }
-        let _blocking = blocking::begin();
+        let _blocking = blocking::begin_for(self.core.owner());
         let mut state = self.state.lock();
         let clock = self.core.clock();
         let what = "the next result of a pipeline";

@@ -47,14 +47,15 @@ impl Latch {
         self.held.load(Ordering::Acquire) == 0
     }
 
-    /// Waits until no hold is left. On a worker the run slot is released meanwhile.
-    pub(crate) fn wait(&self) {
+    /// Waits until no hold is left. On a worker the run slot is released meanwhile. `owner` is the
+    /// tag of the pool whose tasks have the holds.
+    pub(crate) fn wait(&self, owner: u32) {
         let clock = current::clock();
         if clock.spin(|| self.is_open()) {
             return;
         }
         clock::pause();
-        let _blocking = blocking::begin();
+        let _blocking = blocking::begin_for(owner);
         let mut lock = self.open.lock();
         let what = "the tasks of a scope";
         self.open

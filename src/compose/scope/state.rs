@@ -154,7 +154,7 @@ impl ScopeState {
             );
             std::process::abort();
         }
-        self.latch.wait();
+        self.latch.wait(owner);
     }
 
     /// Runs the tasks that are still queued, and waits for the others one by one. So a task among

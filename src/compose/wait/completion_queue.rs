@@ -101,7 +101,10 @@ impl CompletionQueue {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<usize> {
-        let _blocking = blocking::begin();
+        // Of one of the pools, if there are several.
+        let first = self.links.first();
+        let owner = first.map_or(process::NO_POOL, |link| link.task.head.owner);
+        let _blocking = blocking::begin_for(owner);
         let (settled, clock) = (&self.settled.0, self.clock());
         let what = "any of several tasks";
         let mut places = settled.lock();
