@@ -127,6 +127,7 @@ impl RunQueue {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&self, entry: QueueEntry) {
         // Cannot fail: the receiver is beside the sender.
         let _ = self.sender.send(entry);

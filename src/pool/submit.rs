@@ -91,16 +91,21 @@ impl Core {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn enqueue(self: &Arc<Self>, task: TaskRef) {
-        match current::level_here(self.owner()) {
-            0 => self.queue.push(QueueEntry::new(task)),
-            level => self.push_inner(task, level, 0),
+        if current::is_worker_of(self.owner()) {
+            return self.enqueue_inner(task);
         }
+        self.queue.push(QueueEntry::new(task));
         self.work_is_ready();
     }
 
-    #[inline(never)]
+    #[cold]
+    fn enqueue_inner(self: &Arc<Self>, task: TaskRef) {
+        self.push_inner(task, current::level_here(self.owner()), 0);
+        self.work_is_ready();
+    }
+
     pub(crate) fn push_inner(&self, task: TaskRef, level: u8, priority: i32) {
         let parent = current::body_here(self.owner());
         let entry = QueueEntry::new(task);

@@ -9,6 +9,7 @@ use crate::clock::{self, current};
 use crate::error::Stopped;
 use crate::id::TaskId;
 use crate::panic;
+use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::counters::LocalCount;
@@ -17,7 +18,7 @@ use crate::task::body::ByHand;
 use crate::task::head::{Head, Site};
 use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, OnceLock};
@@ -287,8 +288,20 @@ crate::sync::thread_local! {
     static STACK: RefCell<Option<Arc<Stack>>> = const { RefCell::new(None) };
 }
 
+thread_local! {
+    /// The tag of the pool whose worker this thread is, so that a submission needs one look.
+    static OWNER: Cell<u32> = const { Cell::new(NO_POOL) };
+}
+
+/// Whether this thread is a worker of the pool with this tag.
+#[inline]
+pub(crate) fn is_worker_of(owner: u32) -> bool {
+    OWNER.try_with(|mine| mine.get() == owner).unwrap_or(false)
+}
+
 /// Makes this thread a worker, or an ordinary thread again.
 pub(crate) fn set_stack(stack: Option<Arc<Stack>>) {
+    OWNER.set(stack.as_ref().map_or(NO_POOL, |stack| stack.owner));
     if let Some(stack) = &stack {
         stack.top.get_or_init(stack_position);
     }
@@ -307,27 +320,13 @@ pub(crate) fn top_id() -> Option<TaskId> {
     stack()?.top().map(|task| task.head.id())
 }
 
-/// Whether this thread is a worker of the pool with this tag.
-pub(crate) fn is_worker_of(owner: u32) -> bool {
-    STACK
-        .try_with(|stack| {
-            stack
-                .borrow()
-                .as_ref()
-                .is_some_and(|stack| stack.owner == owner)
-        })
-        .unwrap_or(false)
-}
-
 /// The level of what this thread submits to the pool with this tag: 0 from outside, and on a worker
 /// one more than that of the body.
-#[inline]
 pub(crate) fn level_here(owner: u32) -> u8 {
-    let level = STACK.try_with(|stack| match &*stack.borrow() {
-        Some(stack) if stack.owner == owner => stack.level().saturating_add(1),
-        _ => 0,
-    });
-    level.unwrap_or(0)
+    if !is_worker_of(owner) {
+        return 0;
+    }
+    stack().map_or(0, |stack| stack.level().saturating_add(1))
 }
 
 /// The task whose body runs on this thread, if this is a worker of the pool with this tag.
