@@ -294,7 +294,9 @@ impl Core {
         self.end();
         self.join_threads();
         // What is left in the queue are nudges, and entries of tasks that a waiting body ran.
-        while self.queue.try_pop(&Tick::default()).is_some() {}
+        while let Some(left) = self.queue.try_pop(&Tick::default()) {
+            panic::discard(left);
+        }
         true
     }
 

@@ -62,6 +62,7 @@ impl Worker {
     fn run_popped(&self, task: TaskRef, turn: Turn) {
         let core = &self.core;
         if core.lifecycle.phase() >= Phase::Cancelling {
+            panic::discard(turn.parent);
             core.cancel_popped(task);
         } else {
             let is_inner = turn.level > 0;

@@ -101,9 +101,12 @@ impl CompletionQueue {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<usize> {
-        // Of one of the pools, if there are several.
-        let first = self.links.first();
-        let owner = first.map_or(process::NO_POOL, |link| link.task.head.owner);
+        // Whether one of the tasks that are left is of the pool of this worker.
+        let left = self.links.iter().map(|link| &link.task.head);
+        let left = left.filter(|head| !head.is_settled());
+        let mut owners = left.map(|head| head.owner);
+        let owner = owners.find(|owner| task::is_worker_of(*owner));
+        let owner = owner.unwrap_or(process::NO_POOL);
         let _blocking = blocking::begin_for(owner);
         let (settled, clock) = (&self.settled.0, self.clock());
         let what = "any of several tasks";
