@@ -24,11 +24,14 @@
 // slot that a waiting body releases is filled by what that body waits for, and not by one more task
 // from outside: a tree of tasks needs threads by its depth. A body whose parent has ended takes the
 // level of the parent (`Stack::level`): one that submits itself again and again stays at its level.
+// A task that waited for time, a gate or its predecessors is pushed without its parent, and keeps
+// its level.
 //
-// So that nothing starves, a worker counts what it takes while the side queues have items: every
-// 64th time it tries the channel first, and at other times the oldest inner task, or what is above
-// normal priority (the tasks of a long line at a gate admit each other); every 4096th time what is
-// below. While there are inner tasks, as many tasks taken so may run as the pool has workers.
+// So that others have their turn, a worker counts what it takes while the side queues have items:
+// every 64th time it tries the channel first, and at other times the oldest inner task, or what is
+// above normal priority (the tasks of a long line at a gate admit each other); every 4096th time
+// what is below. While there are inner tasks, as many tasks taken so may run as the pool has
+// workers, the inner ones included. So tasks that wait for ever deeper ones may use up these turns.
 
 use crate::pool::parking::{Parking, Sleeper};
 use crate::pool::side_queues::SideQueues;
