@@ -5,7 +5,6 @@
 //! thread that is no worker has none to release, and everything here does nothing on it.
 
 use crate::cancel::CancelToken;
-use crate::process::NO_POOL;
 use crate::sync::trampoline;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,9 +12,8 @@ use std::sync::Arc;
 /// The worker that a thread is, as everything below the pool sees it. The pool implements it in
 /// `pool/worker.rs`; `pool/` stands above everything that waits.
 pub(crate) trait Worker: Send + Sync {
-    /// The body here is about to wait: releases its run slot. `owner`: the tag of the pool whose
-    /// task it waits for, or `NO_POOL`.
-    fn begin_blocking(&self, owner: u32);
+    /// The body here is about to wait: releases its run slot.
+    fn begin_blocking(&self, target: Target);
 
     /// The wait that began last is over. The body goes on at once.
     fn end_blocking(&self);
@@ -25,6 +23,16 @@ pub(crate) trait Worker: Send + Sync {
 
     /// The token of the body that runs here.
     fn token(&self) -> Option<CancelToken>;
+}
+
+/// What a body waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Tasks of the pool with this tag.
+    Tasks(u32),
+    /// At most a short time.
+    Moment,
+    Other,
 }
 
 crate::sync::thread_local! {
@@ -58,15 +66,14 @@ pub(crate) struct Blocking(Option<Arc<dyn Worker>>);
 
 /// Releases the run slot, if there is one here.
 pub(crate) fn begin() -> Blocking {
-    begin_for(NO_POOL)
+    begin_for(Target::Other)
 }
 
-/// The same for a wait for tasks of the pool with this tag.
-pub(crate) fn begin_for(owner: u32) -> Blocking {
+pub(crate) fn begin_for(target: Target) -> Blocking {
     trampoline::run_deferred();
     let worker = worker();
     if let Some(worker) = &worker {
-        worker.begin_blocking(owner);
+        worker.begin_blocking(target);
     }
     Blocking(worker)
 }

@@ -10,7 +10,7 @@
 // With the lock of one node held, no other lock is taken, and no hook of the user runs or is
 // dropped.
 
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Target};
 use crate::clock::{self, Clock, Monitor, alarm, current, earlier};
 use crate::panic;
 use crate::reason::CancelReason;
@@ -85,6 +85,19 @@ impl Inner {
 #[derive(Clone)]
 pub struct CancelToken {
     node: Arc<Node>,
+}
+
+/// A wait of this length at most is over before another thread has taken the place of this one.
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// What a body waits for that waits until this instant of this clock. A test's clock may stand
+/// still.
+fn target(clock: &Clock, until: Option<Instant>) -> Target {
+    let is_soon = |until: Instant| until.saturating_duration_since(clock.now()) <= MOMENT;
+    match clock.is(&Clock::system()) && until.is_some_and(is_soon) {
+        true => Target::Moment,
+        false => Target::Other,
+    }
 }
 
 impl CancelToken {
@@ -398,7 +411,7 @@ impl CancelToken {
         if self.reason().is_some() {
             return true;
         }
-        let _blocking = blocking::begin();
+        let _blocking = blocking::begin_for(target(clock, until));
         let node = &self.node;
         let mut inner = node.inner.lock();
         let wake_at = if node.deadline.is_none() || node.clock.is(clock) {

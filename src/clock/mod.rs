@@ -1,11 +1,12 @@
-//! Time. `clock` and `manual`: what shows it. `current`: which clock a thread has. `monitor` and
-//! `parked_thread`: waiting. `alarm`: deadlines with hooks. `spawn`: starting threads.
+//! Time. `clock` and `manual`: what shows it. `current`: which clock a thread has. `monitor`,
+//! `listed` and `parked_thread`: waiting. `alarm`: deadlines with hooks. `spawn`: starting threads.
 
 pub(crate) mod alarm;
 // The folder is named after its main type.
 #[allow(clippy::module_inception)]
 mod clock;
 pub(crate) mod current;
+mod listed;
 mod manual;
 mod monitor;
 mod parked_thread;

@@ -10,8 +10,10 @@
 // thread takes it before the waiter does, the waiter sees the change. If it takes it after the
 // waiter, it finds the waiter in the table, or waiting on the condvar.
 
-use crate::clock::parked_thread::{self, Listed, ParkedThread};
+use crate::clock::listed::{self, Listed};
+use crate::clock::parked_thread::ParkedThread;
 use crate::clock::{Clock, wait};
+use crate::sync::waiter::{ClockWaiter, listener_here};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::fmt;
 use std::sync::Arc;
@@ -44,14 +46,15 @@ impl<T> Monitor<T> {
     /// best without it.
     pub(crate) fn notify_one(&self) {
         self.changed.notify_one();
-        self.notify_parked();
+        listed::notify_at(self.address(), false);
     }
 
     /// Wakes all threads that wait. Called after the lock was held for the change, best without
     /// it.
     pub(crate) fn notify_all(&self) {
+        // First: a listener is to act before its thread does.
+        listed::notify_at(self.address(), true);
         self.changed.notify_all();
-        self.notify_parked();
     }
 
     /// Wakes all threads that wait, after a change that was made without the lock. Takes the lock
@@ -74,15 +77,30 @@ impl<T> Monitor<T> {
         what: &dyn fmt::Display,
         blocked: &mut dyn FnMut(&mut T) -> bool,
     ) -> bool {
-        while blocked(guard) {
-            if clock.parks(deadline) {
-                return self.park_while(guard, clock, deadline, what, blocked);
+        if !blocked(guard) {
+            return true;
+        }
+        let listener = listener_here();
+        let listener = listener.as_ref();
+        let _listed = listener.map(|listener| Listed::new(self.address(), listener.clone()));
+        if clock.parks(deadline) {
+            return self.park_while(guard, clock, deadline, what, blocked, listener);
+        }
+        loop {
+            let is_over = wait(&self.changed, guard, deadline);
+            if !blocked(guard) {
+                return true;
             }
-            if wait(&self.changed, guard, deadline) {
-                return !blocked(guard);
+            if is_over {
+                return false;
+            }
+            if let Some(listener) = listener {
+                MutexGuard::unlocked(guard, || listener.waits_on());
+                if !blocked(guard) {
+                    return true;
+                }
             }
         }
-        true
     }
 
     #[cold]
@@ -93,12 +111,16 @@ impl<T> Monitor<T> {
         deadline: Option<Instant>,
         what: &dyn fmt::Display,
         blocked: &mut dyn FnMut(&mut T) -> bool,
+        listener: Option<&Arc<dyn ClockWaiter>>,
     ) -> bool {
         // Without the lock, which the description may take.
         let thread = MutexGuard::unlocked(guard, || Arc::new(ParkedThread::new(what)));
-        let _listed = Listed::new(self.address(), &thread);
+        let _listed = Listed::new(self.address(), thread.clone());
         let mut first = true;
         loop {
+            if let Some(listener) = listener.filter(|_| !first) {
+                MutexGuard::unlocked(guard, || listener.waits_on());
+            }
             thread.reset();
             if !blocked(guard) {
                 return true;
@@ -112,9 +134,5 @@ impl<T> Monitor<T> {
 
     fn address(&self) -> usize {
         (&raw const self.changed).addr()
-    }
-
-    fn notify_parked(&self) {
-        parked_thread::notify_at(self.address());
     }
 }

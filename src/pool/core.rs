@@ -224,6 +224,8 @@ impl Core {
     pub(crate) fn end(&self) {
         if self.lifecycle.advance(Phase::Over) {
             self.queue.push_nudge();
+            let resting = self.run_slots.resting();
+            resting.iter().for_each(|thread| thread.wake());
             self.timer.check();
             self.lifecycle.notify_all();
         }

@@ -14,6 +14,7 @@ mod shutdown;
 mod side_queues;
 #[cfg(feature = "simulation")]
 mod simulation;
+mod slot_counts;
 mod spares;
 mod submit;
 mod task_events;

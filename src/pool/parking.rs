@@ -25,7 +25,9 @@
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, plain};
 use crossbeam_utils::CachePadded;
+use std::mem;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// More workers would find nothing sooner, and would take time from other programs.
 const MOST_SEARCHING: usize = 2;
@@ -64,6 +66,20 @@ impl Sleeper {
     pub(crate) fn wake(&self) {
         *self.is_woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.woken.notify_one();
+    }
+
+    /// Waits until woken, or for so long. Returns whether it was woken.
+    pub(crate) fn rest(&self, time: Duration) -> bool {
+        let is_woken = self.is_woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = match *is_woken {
+            true => is_woken,
+            false => {
+                let woken = self.woken.wait_timeout(is_woken, time);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        let mut is_woken = woken;
+        mem::take(&mut *is_woken)
     }
 
     fn wait(&self) {

@@ -2,17 +2,15 @@
 //! the inner queue, and one mailbox per worker.
 //
 // An idle worker sleeps in `parking`, and not in the channel, which would wake a worker for each
-// message. Mail wakes the worker that it is for. A busy worker reads a flag beside its mailbox. The
-// flag is a hint that saves a receive; it wakes no worker.
+// message. Mail wakes the worker that it is for. A busy worker reads a flag beside its mailbox.
 //
 // # Who wakes a worker
 //
 // A thread that pushes calls `Parking::notify`, to the channel as to a side queue. A worker that is
 // about to sleep reads the lengths of both, after it is in the list of those that sleep. A worker
-// that found the queue not empty and then did something else (took mail, exited) calls `pass_on`.
+// that found the queue not empty and then did something else (took mail, left) calls `pass_on`.
 //
-// A nudge is a message without a task. It makes a worker check everything again: the number of run
-// slots has changed, or the pool is over.
+// A nudge, a message without a task, makes a worker check again: for run slots, or the end.
 //
 // # Order
 //
@@ -22,26 +20,28 @@
 //
 // The level of such an inner task is one more than that of the body that submitted it. So a run
 // slot that a waiting body releases is filled by what that body waits for, and not by one more task
-// from outside: a tree of tasks needs threads by its depth. A body whose parent has ended takes the
-// level of the parent (`Stack::level`): one that submits itself again and again stays at its level.
-// A task that waited for time, a gate or its predecessors is pushed without its parent, and keeps
-// its level.
+// from outside: a tree of tasks needs threads by its depth. A task whose parent has ended runs at
+// the level of the parent: one that submits itself again and again stays at its level. A task that
+// waited for time, a gate or its predecessors counts as one without a parent.
 //
 // So that others have their turn, a worker counts what it takes while the side queues have items:
 // every 64th time it tries the channel first, and at other times the oldest inner task, or what is
 // above normal priority (the tasks of a long line at a gate admit each other); every 4096th time
 // what is below. While there are inner tasks, as many tasks taken so may run as the pool has
-// workers, the inner ones included. So tasks that wait for ever deeper ones may use up these turns.
+// workers, the inner ones included: more would open one subtree after the other, and need a thread
+// for each. What such a task submits is lifted above all that is in the inner queue then. So the
+// task ends, and its turn goes to another.
 
+use crate::panic;
 use crate::pool::parking::{Parking, Sleeper};
-use crate::pool::side_queues::SideQueues;
-use crate::pool::spares::Ready;
+use crate::pool::side_queues::{Next, SideQueues};
+use crate::pool::slot_counts::Ready;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, Sender, unbounded};
 use crate::sync::{let_gather, spin};
 use crate::task::TaskRef;
-use crate::task::pool::Rank;
+use crate::task::pool::{Level, Rank};
 use crate::task::timed::Cleanup;
 use std::cell::Cell;
 use std::mem;
@@ -60,8 +60,8 @@ pub(crate) enum Work {
 #[derive(Default)]
 pub(crate) struct Turn {
     /// The level at which it runs.
-    pub(crate) level: u8,
-    /// The task whose body submitted it.
+    pub(crate) level: Level,
+    /// The task whose body submitted it, if that may still run.
     pub(crate) parent: Option<TaskRef>,
     /// Whether it was taken before inner tasks, so that it does not starve. Its worker calls
     /// [`RunQueue::fair_task_ended`].
@@ -155,7 +155,8 @@ impl RunQueue {
     /// Puts a cleanup before everything else.
     pub(crate) fn push_cleanup(&self, cleanup: Cleanup) {
         let cleanup = Work::Cleanup(cleanup);
-        self.side.push_inner(cleanup, u8::MAX, i32::MAX, None);
+        let first = Level::default().lifted(u8::MAX);
+        self.side.push_inner(cleanup, first, i32::MAX, None);
         self.parking.notify();
     }
 
@@ -164,7 +165,7 @@ impl RunQueue {
     pub(crate) fn push_inner(
         &self,
         entry: QueueEntry,
-        level: u8,
+        level: Level,
         priority: i32,
         parent: Option<TaskRef>,
     ) {
@@ -243,14 +244,21 @@ impl RunQueue {
         let now = tick.0.get().wrapping_add(1);
         tick.0.set(now);
         self.pop_fairly(now)
-            .or_else(|| self.pop_inner(false))
+            .or_else(|| self.pop_inner(Next::First { from: 0 }))
             .or_else(|| self.side.pop_first())
             .or_else(|| self.pop_channel())
             .or_else(|| self.side.pop_low())
     }
 
-    fn pop_inner(&self, oldest: bool) -> Option<Work> {
-        let (item, level, parent) = self.side.pop_inner(oldest)?;
+    fn pop_inner(&self, which: Next) -> Option<Work> {
+        let (item, level, parent) = self.side.pop_inner(which)?;
+        let (level, parent) = match parent {
+            Some(parent) if !parent.head.is_settled() => (level, Some(parent)),
+            ended => {
+                panic::discard(ended);
+                (level.without_parent(), None)
+            }
+        };
         let turn = Turn {
             level,
             parent,
@@ -273,18 +281,23 @@ impl RunQueue {
         if has_inner && self.fair.load(Ordering::Relaxed) >= most {
             return None;
         }
+        let above = self.side.inner_height();
         let item = match now % CHANNEL_FIRST * 4 / CHANNEL_FIRST {
             0 if now % LOW_FIRST == 0 => self.side.pop_low().or_else(|| self.pop_channel()),
             0 => self.pop_channel(),
-            1 => self.pop_inner(true),
+            1 => self.pop_inner(Next::Oldest),
             2 => self.side.pop_high(),
             _ => None,
         };
         match item {
             Some(Work::Task(entry, turn)) if has_inner => {
                 self.fair.fetch_add(1, Ordering::Relaxed);
-                let is_fair = true;
-                Some(Work::Task(entry, Turn { is_fair, ..turn }))
+                let turn = Turn {
+                    level: turn.level.lifted(above),
+                    is_fair: true,
+                    ..turn
+                };
+                Some(Work::Task(entry, turn))
             }
             item => item,
         }
@@ -334,15 +347,15 @@ impl RunQueue {
     /// What there is to do.
     pub(crate) fn ready(&self) -> Ready {
         match () {
-            () if self.side.inner_len() > 0 => Ready::Inner,
+            () if self.side.inner_len() > 0 => Ready::Inner(self.side.inner_height()),
             () if self.is_empty() => Ready::Nothing,
             () => Ready::Outer,
         }
     }
 
-    /// Takes the next task that a body of the pool submitted.
-    pub(crate) fn try_pop_inner(&self) -> Option<Work> {
-        self.pop_inner(false)
+    /// Takes the next task that a body of the pool submitted, from this height on.
+    pub(crate) fn try_pop_inner(&self, from: u8) -> Option<Work> {
+        self.pop_inner(Next::First { from })
     }
 }
 
@@ -364,6 +377,11 @@ impl Mailbox {
             hint: AtomicBool::new(false),
             sleeper: Sleeper::new(),
         }
+    }
+
+    /// Where the worker sleeps.
+    pub(crate) fn sleeper(&self) -> &Arc<Sleeper> {
+        &self.sleeper
     }
 
     pub(crate) fn post(&self, task: TaskRef) {

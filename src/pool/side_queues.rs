@@ -8,7 +8,7 @@ use crate::pool::queue::Work;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::task::TaskRef;
-use crate::task::pool::Rank;
+use crate::task::pool::{Level, Rank};
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -21,10 +21,20 @@ pub(crate) struct SideQueues {
     inner: AtomicUsize,
 }
 
+/// Which inner item is to be taken.
+#[derive(Clone, Copy)]
+pub(crate) enum Next {
+    /// The deepest one, if it has this height.
+    First {
+        from: u8,
+    },
+    Oldest,
+}
+
 struct Queues {
     /// How many items were pushed so far.
     pushed: u64,
-    /// What bodies of the pool submitted, by level and priority.
+    /// What bodies of the pool submitted, by the height of the level, and by priority.
     inner: BTreeMap<(u8, i32), VecDeque<Inner>>,
     /// An empty one, kept for the next level: a tree of tasks comes and goes through its levels.
     spare: VecDeque<Inner>,
@@ -37,7 +47,8 @@ struct Queues {
 struct Inner {
     age: u64,
     item: Work,
-    /// The task whose body submitted it, if one did.
+    level: Level,
+    /// The task whose body submitted it, if that may still run.
     parent: Option<TaskRef>,
 }
 
@@ -63,34 +74,44 @@ impl SideQueues {
     }
 
     /// Puts an item of `level` into the inner queue.
-    pub(crate) fn push_inner(&self, item: Work, level: u8, priority: i32, parent: Option<TaskRef>) {
+    pub(crate) fn push_inner(
+        &self,
+        item: Work,
+        level: Level,
+        priority: i32,
+        parent: Option<TaskRef>,
+    ) {
         let mut queues = self.queues.lock();
         queues.pushed += 1;
         let age = queues.pushed;
-        let inner = Inner { age, item, parent };
+        let inner = Inner {
+            age,
+            item,
+            level,
+            parent,
+        };
         let Queues {
             inner: all, spare, ..
         } = &mut *queues;
-        let equals = all.entry((level, priority));
+        let equals = all.entry((level.height(), priority));
         equals.or_insert_with(|| mem::take(spare)).push_back(inner);
         // ORDERING: as in `push`.
         self.inner.fetch_add(1, Ordering::SeqCst);
         self.len.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Takes an item from the inner queue, with its level and parent: the deepest, or the `oldest`.
-    pub(crate) fn pop_inner(&self, oldest: bool) -> Option<(Work, u8, Option<TaskRef>)> {
+    /// Takes an item from the inner queue, with its level and parent.
+    pub(crate) fn pop_inner(&self, which: Next) -> Option<(Work, Level, Option<TaskRef>)> {
         if self.inner_len() == 0 {
             return None;
         }
         let mut queues = self.queues.lock();
-        let all = queues.inner.iter();
-        let key = match oldest {
-            false => queues.inner.last_key_value().map(|(key, _)| *key),
-            true => all
-                .min_by_key(|(_, equals)| equals.front().map(|inner| inner.age))
-                .map(|(key, _)| *key),
+        let mut all = queues.inner.iter();
+        let (key, _) = match which {
+            Next::First { from } => all.next_back().filter(|((height, _), _)| *height >= from),
+            Next::Oldest => all.min_by_key(|(_, equals)| equals.front().map(|inner| inner.age)),
         }?;
+        let key = *key;
         let Entry::Occupied(mut equals) = queues.inner.entry(key) else {
             return None;
         };
@@ -102,8 +123,14 @@ impl SideQueues {
         self.inner.fetch_sub(1, Ordering::SeqCst);
         self.len.fetch_sub(1, Ordering::SeqCst);
         drop(queues);
-        let (level, _) = key;
-        Some((inner.item, level, inner.parent))
+        Some((inner.item, inner.level, inner.parent))
+    }
+
+    /// The height of the deepest item in the inner queue.
+    pub(crate) fn inner_height(&self) -> u8 {
+        let queues = self.queues.lock();
+        let deepest = queues.inner.last_key_value();
+        deepest.map_or(0, |((height, _), _)| *height)
     }
 
     /// How many items are in the inner queue.

@@ -1,12 +1,17 @@
-//! Run slots: which threads may run bodies, and when a spare thread starts or a surplus one exits.
+//! Run slots: which threads may run bodies, when a spare thread starts, and when a surplus one
+//! rests or exits.
 //!
-//! It counts. It knows no thread, no channel and no clock.
+//! It counts, by `slot_counts`. It knows no channel and no clock, and of a thread only where it
+//! sleeps.
 //
 // A pool of n workers has n run slots. A thread of the pool has one unless its body waits. A
 // thread that has one is idle while it looks for work. A spare thread is started if and only if a
 // run slot is free (fewer than n are taken), work is ready and no thread is idle. A body whose
-// wait ends takes a run slot at once. If more than n are taken then, a thread exits at its next
-// task boundary.
+// wait ends takes a run slot at once. The thread that ends the wait takes it for the body: until
+// the system runs the waiter, the run slot would look free, and be filled by one more task from
+// outside. If more than n are taken then, a thread leaves at its next task boundary. It rests for
+// some milliseconds, since waits are often short, and then exits. A thread that rests has no run
+// slot. It is the first to be a spare again.
 //
 // # Why no spare is missed
 //
@@ -30,74 +35,46 @@
 // waits. If no body runs and the inner queue has a task, one more thread starts. So it does if no
 // body runs, the inner queue is empty, there is a task from outside, and each body waits for a task
 // of this pool. While there are more threads than the bound allows, a thread at a task boundary
-// takes inner tasks only (or one from outside, in the second case), and exits if there is none. It
-// checks again after it has exited, for a task that came meanwhile.
+// takes inner tasks only (or one from outside, in the second case), and leaves if there is none. It
+// checks again after it has left, for a task that came meanwhile. A wait for a task that itself
+// waits for time or a gate does not count in the second case: the pool does not stand still.
 
+use crate::pool::parking::Sleeper;
+use crate::pool::slot_counts::{MayTake, Ready, SlotCounts, Wait};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
+use std::sync::Arc;
 
 /// The bits of the hint.
 const FREE: u8 = 1;
-const SURPLUS: u8 = 2;
-const BEYOND: u8 = 4;
+const LIMITED: u8 = 2;
 
 pub(crate) struct RunSlots {
-    /// Whether a run slot is free, whether more are taken than there are, and whether there are
-    /// more threads than the bound allows. Written with `state` locked.
+    /// Whether a run slot is free, and whether a thread may not take any task. Written with `state`
+    /// locked.
     hint: AtomicU8,
     /// The number of threads that look for work, those that are being started included. Padded:
     /// each push reads the hint, and should not wait for a worker that goes idle.
     idle: CachePadded<AtomicUsize>,
     state: Mutex<State>,
-    max_spares: usize,
 }
 
-#[derive(Debug)]
 struct State {
-    slots: usize,
-    threads: usize,
-    /// Threads whose body waits.
-    waiting: usize,
-    /// Those of them whose body waits for a task of this pool.
-    own: usize,
-}
-
-impl State {
-    fn taken(&self) -> usize {
-        self.threads - self.waiting
-    }
+    counts: SlotCounts,
+    /// Where the threads rest that have left, and not exited yet.
+    resting: Vec<Arc<Sleeper>>,
 }
 
 /// Whether a thread must be started.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Spare {
     NotDue,
     /// The caller starts it, or calls `start_failed`. It is counted already.
     Start,
+    /// The caller wakes this thread, which rests. It is counted already.
+    Wake(Arc<Sleeper>),
     /// It is due, but no more threads are allowed.
     AtBound,
-}
-
-/// What there is to do in the run queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ready {
-    Nothing,
-    /// Something that a body of the pool submitted.
-    Inner,
-    /// Something, and nothing of that kind.
-    Outer,
-}
-
-/// Why a thread at a task boundary would exit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// The pool is over.
-    Over,
-    /// More run slots are taken than there are.
-    Surplus,
-    /// There are more threads than the bound allows, and this one finds no task that it may take.
-    Beyond,
 }
 
 impl RunSlots {
@@ -107,28 +84,24 @@ impl RunSlots {
             hint: AtomicU8::new(0),
             idle: CachePadded::new(AtomicUsize::new(slots)),
             state: Mutex::new(State {
-                slots,
-                threads: slots,
-                waiting: 0,
-                own: 0,
+                counts: SlotCounts::new(slots, max_spares),
+                resting: Vec::new(),
             }),
-            max_spares,
         }
     }
 
     fn set_hint(&self, state: &State) {
-        let hint = match state.taken().cmp(&state.slots) {
-            std::cmp::Ordering::Less => FREE,
-            std::cmp::Ordering::Equal => 0,
-            std::cmp::Ordering::Greater => SURPLUS,
-        };
-        let beyond = if self.is_beyond_bound(state) {
-            BEYOND
+        let free = if state.counts.taken() < state.counts.slots {
+            FREE
         } else {
             0
         };
+        let limited = match state.counts.may_take() {
+            MayTake::Anything => 0,
+            _ => LIMITED,
+        };
         // ORDERING: sequentially consistent; pairs with the loads below. See above.
-        self.hint.store(hint | beyond, Ordering::SeqCst);
+        self.hint.store(free | limited, Ordering::SeqCst);
     }
 
     /// Whether a spare might be due.
@@ -137,59 +110,45 @@ impl RunSlots {
         self.hint.load(Ordering::SeqCst) & FREE != 0
     }
 
-    /// Whether a thread might have to exit.
-    pub(crate) fn has_surplus(&self) -> bool {
-        // ORDERING: pairs with `set_hint`; see `reacquire`.
-        self.hint.load(Ordering::SeqCst) & SURPLUS != 0
-    }
-
-    /// Whether there are more threads than the bound allows.
-    pub(crate) fn is_beyond(&self) -> bool {
-        // ORDERING: as above.
-        self.hint.load(Ordering::SeqCst) & BEYOND != 0
-    }
-
-    /// Whether a thread may take any task without a further check.
+    /// Whether a thread at a task boundary must ask what it `may_take`.
     #[inline]
-    pub(crate) fn is_regular(&self) -> bool {
-        // ORDERING: as above.
-        self.hint.load(Ordering::SeqCst) & (SURPLUS | BEYOND) == 0
+    pub(crate) fn is_limited(&self) -> bool {
+        // ORDERING: pairs with `set_hint`; see `reacquire`.
+        self.hint.load(Ordering::SeqCst) & LIMITED != 0
     }
 
-    /// A body starts to wait, and releases its run slot. `own`: for a task of this pool.
-    pub(crate) fn release(&self, own: bool) {
+    /// What a thread that has a run slot may take.
+    pub(crate) fn may_take(&self) -> MayTake {
+        self.state.lock().counts.may_take()
+    }
+
+    /// A body starts to wait, and releases its run slot.
+    pub(crate) fn release(&self, wait: Wait) {
         let mut state = self.state.lock();
-        state.waiting += 1;
-        state.own += usize::from(own);
+        state.counts.waiting += 1;
+        state.counts.add_wait(wait);
         self.set_hint(&state);
     }
 
-    /// The body of a thread that has released its run slot before waits for a task of this pool,
-    /// too, or does so no longer.
-    pub(crate) fn wait_without_slot(&self, begins: bool) {
+    /// The body of a thread that has released its run slot before waits for this, too, or does so
+    /// no longer.
+    pub(crate) fn wait_without_slot(&self, wait: Wait, begins: bool) {
         let mut state = self.state.lock();
         match begins {
-            true => state.own += 1,
-            false => state.own -= 1,
+            true => state.counts.add_wait(wait),
+            false => state.counts.remove_wait(wait),
         }
-    }
-
-    fn bound(&self, state: &State) -> usize {
-        state.slots.saturating_add(self.max_spares)
-    }
-
-    fn is_beyond_bound(&self, state: &State) -> bool {
-        state.threads > self.bound(state)
+        self.set_hint(&state);
     }
 
     /// A body's wait is over, and its thread takes a run slot again. Returns whether the caller
-    /// must nudge an idle thread, since one thread must exit.
-    pub(crate) fn reacquire(&self, own: bool) -> bool {
+    /// must nudge an idle thread, since one thread must leave.
+    pub(crate) fn reacquire(&self, wait: Wait) -> bool {
         let mut state = self.state.lock();
-        state.waiting -= 1;
-        state.own -= usize::from(own);
+        state.counts.waiting -= 1;
+        state.counts.remove_wait(wait);
         self.set_hint(&state);
-        let has_surplus = state.taken() > state.slots;
+        let has_surplus = state.counts.may_take() != MayTake::Anything;
         drop(state);
         // ORDERING: pairs with `becomes_idle`. Either the thread that becomes idle sees the hint
         // that there is a surplus, or this call sees that thread idle, and it is nudged.
@@ -208,37 +167,39 @@ impl RunSlots {
         self.idle.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Decides whether the caller must start a spare.
-    pub(crate) fn request_spare(&self, ready: impl Fn() -> Ready) -> Spare {
+    /// Decides whether the caller must start a spare. `stands_still`: whether the pool does; see
+    /// `only_own_waits`.
+    pub(crate) fn request_spare(&self, ready: impl Fn() -> Ready, stands_still: bool) -> Spare {
         let mut state = self.state.lock();
         // ORDERING: after the caller's own change, sequentially consistent; see above.
         let no_thread_is_idle = self.idle.load(Ordering::SeqCst) == 0;
-        if state.taken() >= state.slots || !no_thread_is_idle {
+        if state.counts.taken() >= state.counts.slots || !no_thread_is_idle {
             return Spare::NotDue;
         }
         let is_allowed = match ready() {
             Ready::Nothing => return Spare::NotDue,
-            _ if state.threads < self.bound(&state) => true,
+            ready if !state.counts.has_slot_for(ready) => return Spare::NotDue,
+            _ if state.counts.threads < state.counts.bound() => true,
             // Beyond the bound, if no body runs: nothing else would end these waits.
-            Ready::Inner => state.taken() == 0,
-            Ready::Outer => state.taken() == 0 && state.waiting == state.own,
+            Ready::Inner(_) => state.counts.taken() == 0,
+            Ready::Outer => stands_still && state.counts.only_own_waits(0),
         };
         if !is_allowed {
             return Spare::AtBound;
         }
+        let rests = state.resting.pop();
         self.add(&mut state, 1);
-        Spare::Start
+        rests.map_or(Spare::Start, Spare::Wake)
     }
 
-    /// Whether a thread beyond the bound may take a task from outside: all others wait for tasks
-    /// of this pool.
-    pub(crate) fn may_take_outer(&self) -> bool {
-        let state = self.state.lock();
-        !self.is_beyond_bound(&state) || state.taken() == 1 && state.waiting == state.own
+    /// Whether all bodies wait for tasks of this pool. `running`: the threads that look for work.
+    /// The pool stands still if none of these tasks will come by itself, either.
+    pub(crate) fn only_own_waits(&self, running: usize) -> bool {
+        self.state.lock().counts.only_own_waits(running)
     }
 
     fn add(&self, state: &mut State, threads: usize) {
-        state.threads += threads;
+        state.counts.threads += threads;
         // ORDERING: as in `becomes_idle`.
         self.idle.fetch_add(threads, Ordering::SeqCst);
         self.set_hint(state);
@@ -247,69 +208,94 @@ impl RunSlots {
     /// A thread that was counted could not be started.
     pub(crate) fn start_failed(&self) {
         let mut state = self.state.lock();
-        state.threads -= 1;
+        state.counts.threads -= 1;
         // ORDERING: as in `becomes_busy`.
         self.idle.fetch_sub(1, Ordering::SeqCst);
         self.set_hint(&state);
     }
 
-    /// A thread at a task boundary exits if there is this reason. Returns whether it exits; then it
-    /// is not counted any more.
-    pub(crate) fn try_exit(&self, is_idle: bool, why: Exit) -> bool {
+    /// A thread at a task boundary leaves if the pool `is_over`, or if it may not take any task.
+    /// Then it is not counted any more. If it is to rest, it is listed. Returns whether it leaves.
+    pub(crate) fn try_leave(
+        &self,
+        is_idle: bool,
+        is_over: bool,
+        rests: Option<&Arc<Sleeper>>,
+    ) -> bool {
         let mut state = self.state.lock();
-        let exits = match why {
-            Exit::Over => true,
-            Exit::Surplus => state.taken() > state.slots,
-            Exit::Beyond => self.is_beyond_bound(&state),
-        };
-        if exits {
-            state.threads -= 1;
+        let leaves = is_over || state.counts.may_take() != MayTake::Anything;
+        if leaves {
+            state.counts.threads -= 1;
             if is_idle {
                 // ORDERING: as in `becomes_busy`.
                 self.idle.fetch_sub(1, Ordering::SeqCst);
             }
+            state.resting.extend(rests.cloned());
             self.set_hint(&state);
         }
-        exits
+        leaves
+    }
+
+    /// Whether the thread still rests.
+    pub(crate) fn is_resting(&self, thread: &Arc<Sleeper>) -> bool {
+        let state = self.state.lock();
+        state.resting.iter().any(|other| Arc::ptr_eq(other, thread))
+    }
+
+    /// The thread rests no longer: it counts as idle, unless another thread has counted it before.
+    pub(crate) fn end_rest(&self, thread: &Arc<Sleeper>) {
+        let mut state = self.state.lock();
+        let resting = &mut state.resting;
+        if let Some(at) = resting.iter().position(|other| Arc::ptr_eq(other, thread)) {
+            resting.remove(at);
+            self.add(&mut state, 1);
+        }
+    }
+
+    /// Where threads rest now.
+    pub(crate) fn resting(&self) -> Vec<Arc<Sleeper>> {
+        self.state.lock().resting.clone()
     }
 
     /// Changes the number of run slots. Returns how many threads the caller must start, which are
     /// counted already, and how many must exit.
     pub(crate) fn resize(&self, slots: usize) -> (usize, usize) {
         let mut state = self.state.lock();
-        state.slots = slots;
-        let missing = slots.saturating_sub(state.threads);
+        state.counts.slots = slots;
+        let missing = slots.saturating_sub(state.counts.threads);
         self.add(&mut state, missing);
-        (missing, state.taken().saturating_sub(slots))
+        (missing, state.counts.taken().saturating_sub(slots))
     }
 
     /// The system refuses further threads: there are fewer run slots now, unless another call has
     /// changed their number `from` what this caller asked for.
     pub(crate) fn shrink(&self, from: usize, to: usize) {
         let mut state = self.state.lock();
-        if state.slots == from {
-            state.slots = to;
+        if state.counts.slots == from {
+            state.counts.slots = to;
             self.set_hint(&state);
         }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.state.lock().slots
+        self.state.lock().counts.slots
     }
 
     /// Threads whose body waits, and those of them whose body waits for a task of this pool.
     #[cfg(all(test, loom))]
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.waiting, state.own)
+        (state.counts.waiting, state.counts.own)
     }
 
+    /// How many threads there are, those that rest included.
     pub(crate) fn threads(&self) -> usize {
-        self.state.lock().threads
+        let state = self.state.lock();
+        state.counts.threads + state.resting.len()
     }
 
     pub(crate) fn max_spares(&self) -> usize {
-        self.max_spares
+        self.state.lock().counts.max_spares
     }
 }
 
@@ -323,67 +309,110 @@ mod tests {
         all
     }
 
-    fn spare(slots: &RunSlots, ready: Ready) -> Spare {
-        slots.request_spare(|| ready)
+    /// What is to be done about a spare, in words.
+    fn spare(slots: &RunSlots, ready: Ready) -> &'static str {
+        match slots.request_spare(|| ready, true) {
+            Spare::NotDue => "not due",
+            Spare::Start => "start",
+            Spare::Wake(_) => "wake",
+            Spare::AtBound => "at the bound",
+        }
+    }
+
+    fn leaves(slots: &RunSlots, is_idle: bool) -> bool {
+        slots.try_leave(is_idle, false, None)
     }
 
     #[test]
     fn a_spare_needs_a_free_slot_ready_work_and_no_idle_thread() {
         let slots = busy(2, 1);
-        assert_eq!(spare(&slots, Ready::Inner), Spare::NotDue, "no free slot");
-        slots.release(true);
-        assert_eq!(spare(&slots, Ready::Nothing), Spare::NotDue, "no work");
+        assert_eq!(spare(&slots, Ready::Inner(1)), "not due", "no free slot");
+        slots.release(Wait::Own);
+        assert_eq!(spare(&slots, Ready::Nothing), "not due", "no work");
         slots.becomes_idle();
-        assert_eq!(spare(&slots, Ready::Outer), Spare::NotDue, "one is idle");
+        assert_eq!(spare(&slots, Ready::Outer), "not due", "one is idle");
         slots.becomes_busy();
-        assert_eq!(spare(&slots, Ready::Outer), Spare::Start);
-        assert_eq!(spare(&slots, Ready::Outer), Spare::NotDue, "it is coming");
+        assert_eq!(spare(&slots, Ready::Outer), "start");
+        assert_eq!(spare(&slots, Ready::Outer), "not due", "it is coming");
         slots.becomes_busy();
-        slots.release(true);
-        assert_eq!(spare(&slots, Ready::Outer), Spare::AtBound);
-        assert_eq!(spare(&slots, Ready::Inner), Spare::AtBound, "a body runs");
+        slots.release(Wait::Own);
+        assert_eq!(spare(&slots, Ready::Outer), "at the bound");
+        assert_eq!(
+            spare(&slots, Ready::Inner(1)),
+            "at the bound",
+            "a body runs"
+        );
     }
 
     #[test]
     fn a_waiter_comes_back_and_one_thread_goes() {
         let slots = busy(1, 1);
-        slots.release(true);
-        assert_eq!(spare(&slots, Ready::Outer), Spare::Start);
-        assert!(slots.reacquire(true), "the spare is idle and a surplus");
-        assert!(slots.has_surplus());
-        assert!(slots.try_exit(true, Exit::Surplus));
-        assert!(!slots.try_exit(false, Exit::Surplus));
+        slots.release(Wait::Own);
+        assert_eq!(spare(&slots, Ready::Outer), "start");
+        assert!(
+            slots.reacquire(Wait::Own),
+            "the spare is idle and a surplus"
+        );
+        assert_eq!(slots.may_take(), MayTake::Nothing);
+        assert!(slots.is_limited() && leaves(&slots, true));
+        assert!(!slots.is_limited() && !leaves(&slots, false));
         assert_eq!(slots.threads(), 1);
+    }
+
+    #[test]
+    fn a_thread_that_rests_is_the_next_spare() {
+        let slots = busy(1, 1);
+        let here = Sleeper::new();
+        slots.release(Wait::Own);
+        assert_eq!(spare(&slots, Ready::Inner(1)), "start");
+        slots.becomes_busy();
+        slots.reacquire(Wait::Own);
+        assert!(slots.try_leave(false, false, Some(&here)) && slots.is_resting(&here));
+        assert_eq!(slots.threads(), 2);
+        slots.release(Wait::Own);
+        assert_eq!(spare(&slots, Ready::Inner(1)), "wake");
+        assert!(!slots.is_resting(&here));
+        slots.end_rest(&here);
+        assert_eq!(
+            spare(&slots, Ready::Inner(1)),
+            "not due",
+            "it counts as idle"
+        );
+        assert_eq!(slots.threads(), 2);
     }
 
     #[test]
     fn beyond_the_bound_a_thread_starts_for_inner_tasks_if_no_body_runs() {
         let slots = busy(2, 0);
-        slots.release(false);
-        assert_eq!(spare(&slots, Ready::Inner), Spare::AtBound, "a body runs");
-        slots.release(true);
+        slots.release(Wait::Other);
+        assert_eq!(
+            spare(&slots, Ready::Inner(1)),
+            "at the bound",
+            "a body runs"
+        );
+        slots.release(Wait::Own);
         assert_eq!(
             spare(&slots, Ready::Outer),
-            Spare::AtBound,
+            "at the bound",
             "one may wait for time"
         );
-        assert_eq!(spare(&slots, Ready::Inner), Spare::Start);
-        assert!(slots.is_beyond() && !slots.may_take_outer());
+        assert_eq!(spare(&slots, Ready::Inner(1)), "start");
+        assert_eq!(slots.may_take(), MayTake::Beyond);
         slots.becomes_busy();
-        assert!(slots.try_exit(false, Exit::Beyond));
-        assert!(!slots.is_beyond() && !slots.try_exit(false, Exit::Beyond));
+        assert!(leaves(&slots, false));
+        assert!(!slots.is_limited() && !leaves(&slots, false));
     }
 
     #[test]
     fn beyond_the_bound_a_thread_starts_for_outer_tasks_if_all_bodies_wait_for_tasks() {
         let slots = busy(2, 0);
-        slots.release(true);
-        slots.release(true);
-        assert_eq!(spare(&slots, Ready::Outer), Spare::Start);
+        slots.release(Wait::Own);
+        slots.release(Wait::Own);
+        assert_eq!(spare(&slots, Ready::Outer), "start");
         slots.becomes_busy();
-        assert!(slots.is_beyond() && slots.may_take_outer());
-        slots.reacquire(true);
-        assert!(!slots.may_take_outer(), "another body runs");
+        assert!(slots.may_take() == MayTake::Beyond && slots.only_own_waits(1));
+        slots.reacquire(Wait::Own);
+        assert!(!slots.only_own_waits(1), "another body runs");
     }
 
     #[test]
@@ -391,7 +420,7 @@ mod tests {
         let slots = busy(2, 4);
         assert_eq!(slots.resize(5), (3, 0));
         assert_eq!(slots.resize(1), (0, 4));
-        assert!(slots.try_exit(false, Exit::Surplus));
+        assert!(leaves(&slots, false));
         assert_eq!((slots.count(), slots.threads()), (1, 4));
     }
 

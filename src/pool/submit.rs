@@ -15,8 +15,9 @@ use crate::pool::workers::WorkerState;
 use crate::reason::CancelReason;
 use crate::task::after::{After, First};
 use crate::task::body::Body;
-use crate::task::current;
+use crate::task::current::{self, Place};
 use crate::task::options::{Callback, Extras, Member, Progress, TaskOptions};
+use crate::task::pool::Level;
 use crate::task::{CancelOutcome, Head, Site, Task, TaskHandle, TaskRef};
 use std::mem;
 use std::sync::{Arc, OnceLock};
@@ -102,14 +103,14 @@ impl Core {
 
     #[cold]
     fn enqueue_inner(self: &Arc<Self>, task: TaskRef) {
-        self.push_inner(task, current::level_here(self.owner()), 0);
-        self.work_is_ready();
+        self.enqueue_at(current::place_here(self.owner()), task);
     }
 
-    pub(crate) fn push_inner(&self, task: TaskRef, level: u8, priority: i32) {
-        let parent = current::body_here(self.owner());
+    fn enqueue_at(self: &Arc<Self>, place: Place, task: TaskRef) {
+        let Place { level, parent } = place;
         let entry = QueueEntry::new(task);
-        self.queue.push_inner(entry, level, priority, parent);
+        self.queue.push_inner(entry, level, 0, parent);
+        self.work_is_ready();
     }
 
     /// Called after a push.
@@ -131,12 +132,17 @@ impl Core {
 
     #[inline(never)]
     fn send_with(self: &Arc<Self>, spec: &Spec, task: TaskRef, extras: Box<Extras>) {
+        self.equip(spec, &task, Some(extras));
+        self.dispatch(task);
+    }
+
+    fn equip(self: &Arc<Self>, spec: &Spec, task: &TaskRef, extras: Option<Box<Extras>>) {
+        let Some(extras) = extras else { return };
         task.head.set_extras(extras);
         if let Some(token) = &spec.token {
             // A child token: to cancel this task alone does not cancel its siblings.
             task.obey(token.child());
         }
-        self.dispatch(task);
     }
 
     fn dispatch(self: &Arc<Self>, task: TaskRef) {
@@ -178,6 +184,38 @@ impl Core {
         body: impl Body + 'static,
     ) -> TaskHandle<T> {
         TaskHandle::new(self.submit(spec, Task::new(Head::new(self.owner(), site), body)))
+    }
+
+    /// The same for a task of a group, without options, that is to stand at this place, whichever
+    /// worker submits it.
+    pub(crate) fn submit_body_at<T: 'static>(
+        self: &Arc<Self>,
+        place: &Place,
+        site: Site,
+        spec: &Spec,
+        body: impl Body + 'static,
+    ) -> TaskHandle<T> {
+        let task = Task::new(Head::new(self.owner(), site), body);
+        TaskHandle::new(self.submit_at(place, spec, task))
+    }
+
+    fn submit_at(self: &Arc<Self>, place: &Place, spec: &Spec, task: TaskRef) -> TaskRef {
+        if !self.is_here() {
+            return self.submit(spec, task);
+        }
+        match self.admit(spec, WhenFull::Wait(None)) {
+            Ok(extras) => {
+                self.equip(spec, &task, extras);
+                let level = match place.level.is_outer() {
+                    true => Level::default().child(),
+                    false => place.level,
+                };
+                let parent = place.parent.clone();
+                self.enqueue_at(Place { level, parent }, task.clone());
+            }
+            Err(reason) => self.refuse(spec, &task, reason),
+        }
+        task
     }
 
     #[cold]

@@ -71,10 +71,11 @@ impl TaskPool for Core {
         self.clock().now()
     }
 
-    fn ready(&self, task: TaskRef, rank: Rank) {
+    fn ready(&self, task: TaskRef, rank: Rank, parent: Option<TaskRef>) {
+        let entry = QueueEntry::new(task);
         match rank {
-            Rank::Inner(level, priority) => self.push_inner(task, level, priority),
-            rank => self.queue.push_ranked(QueueEntry::new(task), rank),
+            Rank::Inner(level, priority) => self.queue.push_inner(entry, level, priority, parent),
+            rank => self.queue.push_ranked(entry, rank),
         }
         // ORDERING: as in `work_is_ready`.
         if self.run_slots.has_free() {

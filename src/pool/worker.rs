@@ -1,16 +1,18 @@
 //! A worker: the loop of one thread, and what a blocking body on it does to its run slot.
 
-use crate::cancel::{CancelToken, blocking};
+use crate::cancel::CancelToken;
+use crate::cancel::blocking::{self, Target};
 use crate::clock::current;
 use crate::panic;
 use crate::pool::builder::WorkerHook;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::queue::{Tick, Turn, Work};
-use crate::pool::spares::Exit;
+use crate::pool::slot_counts::{MayTake, Wait};
 use crate::pool::worker_local;
 use crate::pool::workers::WorkerState;
-use crate::sync::waiter::ClockWaiter;
+use crate::sync::waiter::{self, ClockWaiter};
+use crate::task::pool::Level;
 use crate::task::{self, RunResult, TaskRef};
 use std::cell::RefCell;
 use std::mem;
@@ -44,6 +46,7 @@ fn set(worker: Option<Arc<Worker>>) {
             .clone()
             .map(|worker| worker as Arc<dyn blocking::Worker>),
     );
+    waiter::set_listener(worker.clone().map(|worker| worker as Arc<dyn ClockWaiter>));
     WORKER.with(|mine| *mine.borrow_mut() = worker);
 }
 
@@ -53,7 +56,7 @@ impl Worker {
     fn is_undisturbed(&self) -> bool {
         let core = &self.core;
         core.lifecycle.phase() < Phase::Cancelling
-            && core.run_slots.is_regular()
+            && !core.run_slots.is_limited()
             && !self.state.mail.has_hint()
             && !self.state.stack.is_special
     }
@@ -65,14 +68,14 @@ impl Worker {
             panic::discard(turn.parent);
             core.cancel_popped(task);
         } else {
-            let is_inner = turn.level > 0;
+            let is_inner = !turn.level.is_outer();
             if is_inner {
                 self.state.stack.set_level(turn.level, turn.parent);
             }
             self.run_task(&task);
             if is_inner {
                 // It may be the last reference, and have hooks of the user.
-                panic::discard(self.state.stack.set_level(0, None));
+                panic::discard(self.state.stack.set_level(Level::default(), None));
             }
         }
         if turn.is_fair {
@@ -136,6 +139,8 @@ impl Worker {
         let core = &self.core;
         let mut is_idle = true;
         let mut has_caught_up = false;
+        // Whether it found no task since it has rested.
+        let mut has_rested = false;
         let tick = Tick::default();
         loop {
             if !is_idle {
@@ -148,17 +153,26 @@ impl Worker {
                     None => break,
                 }
             }
-            if self.try_exit(is_idle) {
-                return;
-            }
-            let next = if core.run_slots.is_beyond() {
-                match self.next_beyond(&tick) {
+            let may_take = match () {
+                () if core.lifecycle.phase() == Phase::Over => MayTake::Nothing,
+                () if core.run_slots.is_limited() => core.run_slots.may_take(),
+                () => MayTake::Anything,
+            };
+            let next = match may_take {
+                MayTake::Anything => self.next(is_idle, &tick, has_caught_up),
+                may_take => match self.next_limited(may_take, &tick) {
                     Some(item) => Some(item),
-                    None if self.exit_if(is_idle, Exit::Beyond) => return,
-                    None => continue,
-                }
-            } else {
-                self.next(is_idle, &tick, has_caught_up)
+                    None => {
+                        self.add_finished();
+                        if !has_rested && core.try_rest(&self.state, is_idle) {
+                            (is_idle, has_rested) = (true, true);
+                        } else if core.try_exit(&self.state, is_idle) {
+                            core.has_left();
+                            return;
+                        }
+                        continue;
+                    }
+                },
             };
             let item = match next {
                 Some(item @ (Work::Task(..) | Work::Cleanup(_))) => item,
@@ -173,6 +187,7 @@ impl Worker {
                     continue;
                 }
             };
+            has_rested = false;
             if mem::take(&mut is_idle) {
                 core.run_slots.becomes_busy();
                 if core.run_slots.has_free() {
@@ -211,43 +226,20 @@ impl Worker {
         mail.or_else(|| queue.try_pop(tick)).or(Some(Work::Nudge))
     }
 
-    /// Takes the next item while there are more threads than the bound allows.
-    fn next_beyond(&self, tick: &Tick) -> Option<Work> {
-        let queue = &self.core.queue;
+    /// Takes the next item of those that it may take.
+    fn next_limited(&self, may_take: MayTake, tick: &Tick) -> Option<Work> {
         if let Some(entry) = self.state.mail.take() {
             return Some(Work::Task(entry, Turn::default()));
         }
-        let item = queue.try_pop_inner();
-        if item.is_some() || !self.core.run_slots.may_take_outer() {
-            return item;
+        match may_take {
+            MayTake::Inner(height) => self.core.queue.try_pop_inner(height),
+            MayTake::Beyond => {
+                let inner = self.core.queue.try_pop_inner(0);
+                let may_take_outer = || self.core.stands_still(1);
+                inner.or_else(|| may_take_outer().then(|| self.core.queue.try_pop(tick))?)
+            }
+            MayTake::Nothing | MayTake::Anything => None,
         }
-        queue.try_pop(tick)
-    }
-
-    /// Exits if there is a surplus thread, or if the pool is over. Returns whether it does; then
-    /// the thread is no longer counted, nor in the list of workers.
-    fn try_exit(&self, is_idle: bool) -> bool {
-        let core = &self.core;
-        let is_over = core.lifecycle.phase() == Phase::Over;
-        if !(is_over || core.run_slots.has_surplus()) {
-            return false;
-        }
-        self.exit_if(is_idle, Exit::Surplus)
-    }
-
-    fn exit_if(&self, is_idle: bool, why: Exit) -> bool {
-        let core = &self.core;
-        // While a report still finds this worker, and adds what it has counted.
-        self.add_finished();
-        if !core.try_exit(&self.state, is_idle, why) {
-            return false;
-        }
-        // It may have been woken for a task.
-        core.queue.pass_on();
-        core.notify_if_idle();
-        // A task may have come while this thread was still counted.
-        core.work_is_ready();
-        true
     }
 
     /// Adds the tasks that this worker has finished to the pool's count. Returns how many there
@@ -261,9 +253,13 @@ impl Worker {
 }
 
 impl blocking::Worker for Worker {
-    fn begin_blocking(&self, owner: u32) {
-        let own = owner == self.core.owner();
-        self.state.wait_begins(own, &self.core.run_slots);
+    fn begin_blocking(&self, target: Target) {
+        let wait = match target {
+            Target::Tasks(owner) if owner == self.core.owner() => Wait::Own,
+            Target::Moment => Wait::Moment(self.state.stack.level().height()),
+            _ => Wait::Other,
+        };
+        self.state.wait_begins(wait, &self.core.run_slots);
         self.core.start_spare_if_due();
     }
 
@@ -309,8 +305,8 @@ pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
     }
 }
 
-/// Used in a simulation only, where an idle worker waits for a message. Otherwise the parking wakes
-/// it.
+/// At the monitors at which its bodies wait; and in a simulation, where an idle worker waits for a
+/// message. Otherwise the parking wakes it.
 impl ClockWaiter for Worker {
     fn wake(self: Arc<Self>) {}
 
@@ -320,5 +316,18 @@ impl ClockWaiter for Worker {
 
     fn is_blocked(&self) -> bool {
         self.core.queue.is_empty() && self.state.mail.is_empty()
+    }
+
+    fn notified(&self, all: bool) {
+        // Of several threads that wait, another one may be woken.
+        if all && self.state.wait_is_over(&self.core.run_slots) {
+            self.core.queue.push_nudge();
+        }
+    }
+
+    fn waits_on(&self) {
+        if self.state.wait_goes_on(&self.core.run_slots) {
+            self.core.start_spare_if_due();
+        }
     }
 }

@@ -5,7 +5,8 @@ use crate::id::TaskId;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::queue::Mailbox;
-use crate::pool::spares::{Exit, RunSlots, Spare};
+use crate::pool::slot_counts::Wait;
+use crate::pool::spares::{RunSlots, Spare};
 use crate::pool::worker;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use crate::task::current::Stack;
 use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What other threads can reach of a worker: its mail, what it runs, and whether it has its run
 /// slot.
@@ -33,20 +35,41 @@ struct WaitStack {
     waits: Vec<Waiting>,
     /// The bodies on its stack whose time is over. While there are any, it has no run slot.
     revoked: Vec<TaskId>,
+    /// The body that slept for a moment last, and how often it did in a row.
+    dozer: Option<TaskId>,
+    dozes: u32,
 }
 
 impl WaitStack {
+    /// Whether the body still counts as one that sleeps for a moment. It does not if it sleeps
+    /// again and again: it may wait for a task from outside.
+    fn dozes_again(&mut self, body: Option<TaskId>) -> bool {
+        if self.dozer != body {
+            (self.dozer, self.dozes) = (body, 0);
+        }
+        self.dozes += 1;
+        self.dozes <= MOST_DOZES
+    }
+
     fn has_slot(&self) -> bool {
-        self.waits.is_empty() && self.revoked.is_empty()
+        self.revoked.is_empty() && self.waits.last().is_none_or(|wait| wait.is_over)
     }
 }
 
 struct Waiting {
-    /// Whether only a task of this pool can end the wait; see `spares`.
-    own: bool,
+    wait: Wait,
     /// Whether the run slot was released for this wait.
     had_slot: bool,
+    /// Whether the thread that ends the wait has taken the run slot back.
+    is_over: bool,
 }
+
+/// How often in a row a body keeps its run slot from tasks from outside while it sleeps for a
+/// moment.
+const MOST_DOZES: u32 = 16;
+
+/// For how long a thread rests before it exits. To start one takes about a hundredth of it.
+const REST: Duration = Duration::from_millis(10);
 
 impl WorkerState {
     fn new(core: &Arc<Core>, index: usize) -> Self {
@@ -64,16 +87,55 @@ impl WorkerState {
         self.waits.lock().has_slot()
     }
 
-    /// A wait begins, of a body that waits for a task of its own pool (`own`) or for something
-    /// else. Releases the run slot if the body has it.
-    pub(crate) fn wait_begins(&self, own: bool, run_slots: &RunSlots) {
+    /// A wait begins. Releases the run slot if the body has it.
+    pub(crate) fn wait_begins(&self, wait: Wait, run_slots: &RunSlots) {
         let mut waits = self.waits.lock();
         let had_slot = waits.has_slot();
-        waits.waits.push(Waiting { own, had_slot });
+        let wait = match wait {
+            Wait::Moment(_) if !had_slot || !waits.dozes_again(self.stack.top_id()) => Wait::Other,
+            wait => wait,
+        };
+        let is_over = false;
+        waits.waits.push(Waiting {
+            wait,
+            had_slot,
+            is_over,
+        });
         match had_slot {
-            true => run_slots.release(own),
-            false if own => run_slots.wait_without_slot(true),
-            false => {}
+            true => run_slots.release(wait),
+            false => run_slots.wait_without_slot(wait, true),
+        }
+    }
+
+    /// The innermost wait is about to end: takes the run slot back before the system runs the
+    /// thread. Returns whether the caller must nudge an idle thread.
+    pub(crate) fn wait_is_over(&self, run_slots: &RunSlots) -> bool {
+        let mut waits = self.waits.lock();
+        let is_revoked = !waits.revoked.is_empty();
+        match waits.waits.last_mut() {
+            Some(wait) if wait.had_slot && !wait.is_over && !is_revoked => {
+                wait.is_over = true;
+                run_slots.reacquire(wait.wait)
+            }
+            _ => false,
+        }
+    }
+
+    /// The innermost wait goes on, though its thread was woken. Returns whether the run slot is
+    /// released again.
+    pub(crate) fn wait_goes_on(&self, run_slots: &RunSlots) -> bool {
+        let mut waits = self.waits.lock();
+        let is_revoked = !waits.revoked.is_empty();
+        match waits.waits.last_mut() {
+            Some(wait) if wait.is_over => {
+                wait.is_over = false;
+                match is_revoked {
+                    false => run_slots.release(wait.wait),
+                    true => run_slots.wait_without_slot(wait.wait, true),
+                }
+                !is_revoked
+            }
+            _ => false,
         }
     }
 
@@ -86,12 +148,13 @@ impl WorkerState {
         let Some(wait) = waits.waits.pop() else {
             unreachable!("a wait ends as often as one began")
         };
+        if wait.is_over {
+            return false;
+        }
         if wait.had_slot && waits.revoked.is_empty() {
-            return run_slots.reacquire(wait.own);
+            return run_slots.reacquire(wait.wait);
         }
-        if wait.own {
-            run_slots.wait_without_slot(false);
-        }
+        run_slots.wait_without_slot(wait.wait, false);
         false
     }
 
@@ -110,7 +173,7 @@ impl WorkerState {
         let had_it = waits.has_slot();
         waits.revoked.push(task);
         if had_it {
-            run_slots.release(false);
+            run_slots.release(Wait::Other);
         }
         had_it
     }
@@ -130,7 +193,7 @@ impl WorkerState {
         // ORDERING: with the lock held, so it comes after what `revoke` has stored.
         self.is_revoked
             .store(!waits.revoked.is_empty(), Ordering::SeqCst);
-        regains && waits.waits.is_empty() && run_slots.reacquire(false)
+        regains && waits.waits.is_empty() && run_slots.reacquire(Wait::Other)
     }
 }
 
@@ -242,7 +305,11 @@ impl Core {
     /// Starts a spare thread if one is due. If the system refuses the thread, the next thread that
     /// waits, pushes a task, or takes one tries again.
     pub(crate) fn start_spare_if_due(self: &Arc<Self>) {
-        match self.run_slots.request_spare(|| self.queue.ready()) {
+        let mut spare = self.run_slots.request_spare(|| self.queue.ready(), false);
+        if matches!(spare, Spare::AtBound) && self.stands_still(0) {
+            spare = self.run_slots.request_spare(|| self.queue.ready(), true);
+        }
+        match spare {
             Spare::NotDue => {}
             Spare::AtBound => {
                 if !self.warned_at_bound.swap(true, Ordering::Relaxed) {
@@ -253,6 +320,7 @@ impl Core {
                     );
                 }
             }
+            Spare::Wake(thread) => thread.wake(),
             Spare::Start => {
                 if let Err(error) = self.start_thread() {
                     self.run_slots.start_failed();
@@ -262,6 +330,16 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Whether no body runs, and none will go on unless a task from outside does. `running`: the
+    /// threads that look for work.
+    pub(crate) fn stands_still(&self, running: usize) -> bool {
+        self.run_slots.only_own_waits(running)
+            && !self
+                .workers()
+                .iter()
+                .any(|worker| worker.stack.awaits_time())
     }
 
     /// Changes the number of workers of a running pool. Returns how many there are now.
@@ -286,16 +364,14 @@ impl Core {
         now
     }
 
-    /// A worker exits if the pool is over, or else for the reason `why`, if it is one. Returns
-    /// whether it does.
+    /// A worker exits if the pool is over, or if it may not take any task. Returns whether it does.
     ///
     /// The worker is uncounted and removed with the list locked, as mail is posted. So no mail
     /// reaches a worker that has exited, and a worker that has mail stays until it has read it.
-    pub(crate) fn try_exit(&self, worker: &WorkerState, is_idle: bool, why: Exit) -> bool {
+    pub(crate) fn try_exit(&self, worker: &WorkerState, is_idle: bool) -> bool {
         let mut workers = self.workers.lock();
         let is_over = self.lifecycle.phase() == Phase::Over;
-        let why = if is_over { Exit::Over } else { why };
-        if !worker.mail.is_empty() || !self.run_slots.try_exit(is_idle, why) {
+        if !worker.mail.is_empty() || !self.run_slots.try_leave(is_idle, is_over, None) {
             return false;
         }
         let was_last = workers.remove(worker.stack.index);
@@ -304,6 +380,36 @@ impl Core {
             self.queue.push_nudge();
         }
         true
+    }
+
+    /// A worker that may not take any task rests for a while. Returns whether it did; then it
+    /// counts as idle. No mail is lost: mail wakes it, and while it rests it is in the list.
+    pub(crate) fn try_rest(self: &Arc<Self>, worker: &WorkerState, is_idle: bool) -> bool {
+        let here = worker.mail.sleeper();
+        if self.clock().is_simulated()
+            || !worker.mail.is_empty()
+            || !self.run_slots.try_leave(is_idle, false, Some(here))
+        {
+            return false;
+        }
+        self.has_left();
+        // The phase is read after the thread is listed as resting; `end` sets it and then wakes
+        // the threads that are.
+        while self.lifecycle.phase() != Phase::Over
+            && here.rest(REST)
+            && self.run_slots.is_resting(here)
+            && worker.mail.is_empty()
+        {}
+        self.run_slots.end_rest(here);
+        true
+    }
+
+    /// A worker has left. It may have been woken for a task, or one may have come while it was
+    /// still counted.
+    pub(crate) fn has_left(self: &Arc<Self>) {
+        self.queue.pass_on();
+        self.notify_if_idle();
+        self.work_is_ready();
     }
 
     pub(crate) fn workers(&self) -> Vec<Arc<WorkerState>> {

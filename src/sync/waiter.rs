@@ -1,5 +1,6 @@
-//! What a clock wakes when it reaches an instant.
+//! What a clock wakes when it reaches an instant, and a monitor notifies beside its condvar.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Something that is registered with a clock for an instant. Implemented by threads that wait by a
@@ -23,4 +24,28 @@ pub(crate) trait ClockWaiter: Send + Sync {
     fn is_blocked(&self) -> bool {
         false
     }
+
+    /// The monitor at which the thread waits was notified: `all` threads that wait there, or one of
+    /// them. Called with the table of those that wait locked, so it takes no lock of a monitor.
+    fn notified(&self, all: bool) {
+        let _ = all;
+    }
+
+    /// The thread was woken at the monitor, and must wait on.
+    fn waits_on(&self) {}
+}
+
+thread_local! {
+    static LISTENER: RefCell<Option<Arc<dyn ClockWaiter>>> = const { RefCell::new(None) };
+}
+
+/// What learns of the notification of a monitor at which this thread waits by the system's clock.
+pub(crate) fn listener_here() -> Option<Arc<dyn ClockWaiter>> {
+    LISTENER
+        .try_with(|listener| listener.borrow().clone())
+        .unwrap_or(None)
+}
+
+pub(crate) fn set_listener(listener: Option<Arc<dyn ClockWaiter>>) {
+    LISTENER.with(|mine| *mine.borrow_mut() = listener);
 }

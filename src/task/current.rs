@@ -16,11 +16,12 @@ use crate::sync::counters::LocalCount;
 use crate::sync::{AtomicCell, Mutex};
 use crate::task::body::ByHand;
 use crate::task::head::{Head, Site};
-use crate::task::pool::TaskPool;
+use crate::task::pool::{Level, TaskPool};
 use crate::task::task::{Task, TaskRef};
+use crossbeam_utils::atomic::AtomicCell as LocalCell;
+use parking_lot::Mutex as LocalMutex;
 use std::cell::{Cell, RefCell};
 use std::mem;
-use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -47,11 +48,14 @@ pub(crate) struct Stack {
     /// The submit site of the running task that only this worker has. `None` if no such task runs,
     /// or if a stand-in for it is listed.
     owned: AtomicCell<Option<Site>>,
-    /// The level of the body that runs: 0 if it came from outside, or one more than that of the
-    /// body that submitted it. Used by the worker alone, as is the next field.
-    level: AtomicU8,
+    /// The level of the body that runs. Used by the worker alone, as is the next field.
+    // Not the one of the facade: no other thread reads it.
+    level: LocalCell<Level>,
     /// The task whose body submitted it, if that may still run.
     parent: Mutex<Option<TaskRef>>,
+    /// A task that its innermost wait is for. Not a lock of the facade: only a thread that asks
+    /// whether the pool stands still reads it, with no other lock held.
+    awaited: LocalMutex<Option<TaskRef>>,
     /// Tasks that the worker has released, and not added to the pool's count yet.
     pub(crate) done: LocalCount,
     /// About where the stack of the thread began.
@@ -72,8 +76,9 @@ impl Stack {
             bodies: Mutex::new(Vec::with_capacity(4)),
             has_ended: AtomicBool::new(false),
             owned: AtomicCell::new(None),
-            level: AtomicU8::new(0),
+            level: LocalCell::new(Level::default()),
             parent: Mutex::new(None),
+            awaited: LocalMutex::default(),
             done: LocalCount::default(),
             top: OnceLock::new(),
             size,
@@ -226,6 +231,11 @@ impl Stack {
         bodies[..running].last().cloned()
     }
 
+    /// The number of the innermost body. Called by the worker itself.
+    pub(crate) fn top_id(&self) -> Option<TaskId> {
+        self.top().map(|task| task.head.id())
+    }
+
     pub(crate) fn has(&self, task: TaskId) -> bool {
         self.bodies.lock().iter().any(|body| body.head.id() == task)
     }
@@ -245,13 +255,12 @@ impl Stack {
         bodies[..running].to_vec()
     }
 
-    /// The level of the body that runs. If the body that submitted it has ended, it waits for
-    /// nothing, and this one takes its level: so a body that submits itself again and again stays
-    /// at one level.
-    pub(crate) fn level(&self) -> u8 {
-        let level = self.level.load(Ordering::Relaxed);
-        if level == 0 {
-            return 0;
+    /// The level of the body that runs. Once the body that submitted it has ended, it has no
+    /// parent: see [`Level::without_parent`].
+    pub(crate) fn level(&self) -> Level {
+        let level = self.level.load();
+        if level.is_outer() {
+            return level;
         }
         let ended = |parent: &mut TaskRef| parent.head.is_settled();
         let ended = self.parent.lock().take_if(ended);
@@ -260,20 +269,52 @@ impl Stack {
         }
         // It may be the last reference, and have hooks of the user.
         panic::discard(ended);
-        self.level.store(level - 1, Ordering::Relaxed);
-        level - 1
+        let level = level.without_parent();
+        self.level.store(level);
+        level
     }
 
     /// Sets the level of the body that is about to run. Returns the parent of the one before.
-    pub(crate) fn set_level(&self, level: u8, parent: Option<TaskRef>) -> Option<TaskRef> {
-        self.level.store(level, Ordering::Relaxed);
+    pub(crate) fn set_level(&self, level: Level, parent: Option<TaskRef>) -> Option<TaskRef> {
+        self.level.store(level);
         mem::replace(&mut *self.parent.lock(), parent)
+    }
+
+    /// Whether its innermost wait is for a task that will come to the front of the run queue by
+    /// itself: one that a body submitted, and that waits for time or for a gate.
+    pub(crate) fn awaits_time(&self) -> bool {
+        let awaited = self.awaited.lock().clone();
+        let awaits = awaited.as_ref().is_some_and(|task| task.comes_by_itself());
+        panic::discard(awaited);
+        awaits
     }
 
     /// Whether more than half of the thread's stack is in use.
     pub(crate) fn is_deep(&self) -> bool {
         let top = self.top.get().copied().unwrap_or_default();
         top.abs_diff(stack_position()) > self.size / 2
+    }
+}
+
+/// The innermost wait of a worker is for this task, until this is dropped.
+pub(crate) struct Awaited(Option<(Arc<Stack>, Option<TaskRef>)>);
+
+impl Awaited {
+    pub(crate) fn begin(task: &TaskRef) -> Self {
+        let here = |stack: Arc<Stack>| {
+            let before = stack.awaited.lock().replace(task.clone());
+            (stack, before)
+        };
+        Self(stack().map(here))
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some((stack, before)) = self.0.take() {
+            // The waiter has another reference to the task.
+            *stack.awaited.lock() = before;
+        }
     }
 }
 
@@ -317,21 +358,36 @@ pub(crate) fn stack() -> Option<Arc<Stack>> {
 
 /// The task whose body runs on this thread.
 pub(crate) fn top_id() -> Option<TaskId> {
-    stack()?.top().map(|task| task.head.id())
+    stack()?.top_id()
 }
 
-/// The level of what this thread submits to the pool with this tag: 0 from outside, and on a worker
-/// one more than that of the body.
-pub(crate) fn level_here(owner: u32) -> u8 {
+/// The level of what this thread submits to the pool with this tag.
+pub(crate) fn level_here(owner: u32) -> Level {
     if !is_worker_of(owner) {
-        return 0;
+        return Level::default();
     }
-    stack().map_or(0, |stack| stack.level().saturating_add(1))
+    stack().map_or(Level::default(), |stack| stack.level().child())
 }
 
 /// The task whose body runs on this thread, if this is a worker of the pool with this tag.
 pub(crate) fn body_here(owner: u32) -> Option<TaskRef> {
     stack().filter(|stack| stack.owner == owner)?.top()
+}
+
+/// Where in the run queue a submission stands: its level, and the task whose body submits it.
+#[derive(Default)]
+pub(crate) struct Place {
+    pub(crate) level: Level,
+    pub(crate) parent: Option<TaskRef>,
+}
+
+/// The place of what this thread submits to the pool with this tag.
+pub(crate) fn place_here(owner: u32) -> Place {
+    let stack = stack().filter(|stack| stack.owner == owner);
+    stack.map_or_else(Place::default, |stack| Place {
+        level: stack.level().child(),
+        parent: stack.top(),
+    })
 }
 
 fn stop_reason() -> Option<CancelReason> {
@@ -403,8 +459,12 @@ pub fn checkpoint() {
 }
 
 /// Sleeps for `duration`, or until the task that runs on this thread is asked to stop. The body
-/// releases its run slot meanwhile, so that other tasks run. Outside of a task it sleeps the whole
-/// time. In a task it follows the clock of the task's pool.
+/// releases its run slot meanwhile, so that other tasks run: during a sleep of at most 2 ms only
+/// what tasks like it have submitted, unless it sleeps so again and again. Outside of a task it
+/// sleeps the whole time. In a task it follows the clock of the task's pool.
+///
+/// A body that waits in a loop without any wait of the library, as with `std::thread::sleep`, keeps
+/// its run slot.
 ///
 /// ```
 /// use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace};
 use crate::task::after::After;
 use crate::task::head::Site;
-use crate::task::pool::{Rank, TaskPool};
+use crate::task::pool::{Level, Rank, TaskPool};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::{TaskRef, address};
 use std::any::Any;
@@ -164,8 +164,8 @@ pub(crate) struct Progress {
     pub(crate) ends: Option<Instant>,
     /// Whether the present attempt has exceeded its time limit.
     pub(crate) late: bool,
-    /// 0, or the level at which a body of the pool submitted it.
-    pub(crate) level: u8,
+    /// The level at which it was submitted.
+    pub(crate) level: Level,
     /// The token of the present attempt, if it was asked for: a child of the task's own.
     pub(crate) attempt_token: Option<CancelToken>,
 }
@@ -180,7 +180,7 @@ impl Progress {
         options: &Arc<TaskOptions>,
         pool: Arc<dyn TaskPool>,
         start: Start,
-        level: u8,
+        level: Level,
     ) -> Self {
         Self {
             level,
@@ -203,7 +203,7 @@ impl Progress {
         options: &Arc<TaskOptions>,
         pool: Arc<dyn TaskPool>,
         after: After,
-        level: u8,
+        level: Level,
     ) -> Self {
         let start = Start {
             position: Position::Predecessors,

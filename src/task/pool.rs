@@ -15,22 +15,61 @@ use crate::task::timed::OnTime;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// How deep a body is, or a task that a body submitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Level {
+    /// How many bodies wait for it, one for the other. 0 for what came from outside.
+    depth: u8,
+    /// By how much it comes earlier than by its depth alone: it descends from a task that was taken
+    /// before others so that it does not starve, and that still runs.
+    lift: u8,
+}
+
+impl Level {
+    /// What a body at this level submits.
+    pub(crate) fn child(self) -> Self {
+        let depth = self.depth.saturating_add(1);
+        Self { depth, ..self }
+    }
+
+    /// If no body waits for the task: one that submits itself again and again stays at its level.
+    pub(crate) fn without_parent(self) -> Self {
+        let depth = self.depth.saturating_sub(1);
+        Self { depth, lift: 0 }
+    }
+
+    /// What such a body submits comes before all that is `above` now.
+    pub(crate) fn lifted(self, above: u8) -> Self {
+        let lift = above.saturating_sub(self.depth);
+        Self { lift, ..self }
+    }
+
+    pub(crate) fn is_outer(self) -> bool {
+        self == Self::default()
+    }
+
+    /// The higher is taken first.
+    pub(crate) fn height(self) -> u8 {
+        self.depth.saturating_add(self.lift)
+    }
+}
+
 /// A task's place in the run queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
     /// A body of the pool submitted it: before all that came from outside. The task with the
     /// higher level is first, then the one with the higher priority.
-    Inner(u8, i32),
+    Inner(Level, i32),
     /// A gate has admitted it: in their original order.
     Front(u64),
     Priority(i32),
 }
 
 impl Rank {
-    pub(crate) fn new(level: u8, priority: i32) -> Self {
-        match level {
-            0 => Self::Priority(priority),
-            level => Self::Inner(level, priority),
+    pub(crate) fn new(level: Level, priority: i32) -> Self {
+        match level.is_outer() {
+            true => Self::Priority(priority),
+            false => Self::Inner(level, priority),
         }
     }
 }
@@ -38,8 +77,8 @@ impl Rank {
 pub(crate) trait TaskPool: Send + Sync {
     fn now(&self) -> Instant;
 
-    /// Puts a task into the run queue.
-    fn ready(&self, task: TaskRef, rank: Rank);
+    /// Puts a task into the run queue. `parent`: the task whose body has just submitted it.
+    fn ready(&self, task: TaskRef, rank: Rank, parent: Option<TaskRef>);
 
     /// At `instant` the timer is to call `start` or `on_time` of the task.
     fn at(&self, instant: Instant, task: TaskRef, what: OnTime);

@@ -309,7 +309,7 @@ impl Task {
                     );
                     match to {
                         Position::Timer { due } => pool.at(due, self.clone(), OnTime::Start),
-                        _ => pool.ready(self.clone(), rank),
+                        _ => pool.ready(self.clone(), rank, None),
                     }
                     panic::discard((ended, failed));
                     return None;
@@ -402,7 +402,7 @@ impl Waiter for Parked {
         };
         // Unless a shutdown has taken it, or it was cancelled.
         if pool.unparked(order) && head.move_to(Position::Queue) {
-            pool.ready(self.0.clone(), rank);
+            pool.ready(self.0.clone(), rank, None);
         }
     }
 

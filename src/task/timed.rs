@@ -11,6 +11,7 @@ use crate::panic;
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::Part;
+use crate::task::current;
 use crate::task::options::{OnSettled, Position};
 use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef, Unrun};
@@ -87,7 +88,10 @@ impl Task {
         }
         match position {
             Position::Timer { due } => pool.at(due, self, OnTime::Start),
-            _ => pool.ready(self, rank),
+            _ => {
+                let parent = current::body_here(self.head.owner);
+                pool.ready(self, rank, parent);
+            }
         }
     }
 
@@ -127,7 +131,7 @@ impl Task {
                 return Some(self);
             }
         }
-        pool.ready(self, rank);
+        pool.ready(self, rank, None);
         None
     }
 

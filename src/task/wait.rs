@@ -2,13 +2,14 @@
 //!
 //! Layer: task.
 
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Target};
 use crate::clock;
 use crate::error::TaskError;
 use crate::process;
-use crate::task::current;
+use crate::task::current::{self, Awaited};
 use crate::task::deadlock;
 use crate::task::head::Head;
+use crate::task::options::{Position, Progress};
 use crate::task::run::RunResult;
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
@@ -58,7 +59,7 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
         return false;
     }
     let level = stack.level();
-    let parent = stack.set_level(level.saturating_add(1), None);
+    let parent = stack.set_level(level.child(), None);
     // Its entry is still in the queue. The worker that pops it finds the task claimed.
     let ran = task.run(&stack) == RunResult::Done;
     stack.set_level(level, parent);
@@ -69,6 +70,16 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
 }
 
 impl Task {
+    /// Whether it will come to the front of the run queue by itself: a body submitted it, and it
+    /// waits for time or for a gate.
+    pub(crate) fn comes_by_itself(&self) -> bool {
+        let comes = |progress: &mut Progress, is_running: bool| {
+            let is_away = matches!(progress.position, Position::Timer { .. } | Position::Gate);
+            is_away && !is_running && !progress.level.is_outer()
+        };
+        self.head.progress(comes) == Some(true)
+    }
+
     /// Blocks this thread until the task is settled or `deadline` has passed. Returns whether the
     /// task is settled. Spins first. Then releases the run slot of this thread, and parks.
     pub(crate) fn wait(self: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
@@ -89,7 +100,9 @@ impl Task {
                 .map(|stack| deadlock::enter(stack, self))
                 .transpose()?;
             // Dropped in this order.
-            Ok((blocking::begin_for(head.owner), edges))
+            let awaited = Awaited::begin(self);
+            let blocking = blocking::begin_for(Target::Tasks(head.owner));
+            Ok((blocking, awaited, edges))
         };
         let _blocking = match blocks() {
             Ok(blocking) => blocking,

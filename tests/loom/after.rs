@@ -11,6 +11,7 @@ use crate::cancel::CancelToken;
 use crate::task::body::PlainBody;
 use crate::task::double::{Captured, Count, Pool, Tally, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
+use crate::task::pool::Level;
 use crate::task::{CancelOutcome, Head, Promise, TaskHandle, promise};
 use loom::thread;
 use std::panic::Location;
@@ -75,7 +76,12 @@ impl Scene {
         let options = Arc::new(TaskOptions::default());
         let mut extras = Extras::new(None, None);
         let after = After::new(tasks, first.clone());
-        extras.progress = Some(Progress::after(&options, pool.clone(), after, 0));
+        extras.progress = Some(Progress::after(
+            &options,
+            pool.clone(),
+            after,
+            Level::default(),
+        ));
         below.head.set_extras(extras);
         if let Some(token) = token {
             below.obey(token.child());
@@ -365,7 +371,12 @@ fn a_chain_is_cancelled_at_its_end_while_its_start_settles() {
             let options = Arc::new(TaskOptions::default());
             let after = After::new(vec![middle.below.clone()], None);
             let mut extras = Extras::new(None, None);
-            extras.progress = Some(Progress::after(&options, middle.pool.clone(), after, 0));
+            extras.progress = Some(Progress::after(
+                &options,
+                middle.pool.clone(),
+                after,
+                Level::default(),
+            ));
             task.head.set_extras(extras);
             task
         };

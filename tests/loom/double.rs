@@ -256,7 +256,7 @@ impl TaskPool for Pool {
         clock::now()
     }
 
-    fn ready(&self, task: TaskRef, _: Rank) {
+    fn ready(&self, task: TaskRef, _: Rank, _: Option<TaskRef>) {
         self.entries.lock().unwrap().push(task);
     }
 

@@ -18,6 +18,7 @@ use crate::task::body::RetryBody;
 use crate::task::current::Stack;
 use crate::task::double::{Captured, Pool, Tally, Value, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
+use crate::task::pool::Level;
 use crate::task::{CancelOutcome, Head, Rules, TaskHandle};
 use loom::thread;
 use std::panic::Location;
@@ -79,7 +80,12 @@ impl Scene {
         let pool = Pool::new(false);
         let mut extras = Extras::new(None, None);
         let start = options.start(&*pool);
-        extras.progress = Some(Progress::new(&options, pool.clone(), start, 0));
+        extras.progress = Some(Progress::new(
+            &options,
+            pool.clone(),
+            start,
+            Level::default(),
+        ));
         let tally = Arc::new(Tally::default());
         let captured = Captured(tally.clone());
         let body = move || {

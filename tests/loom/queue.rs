@@ -241,7 +241,8 @@ fn high(pool: &Arc<Pool>) {
 
 fn inner(pool: &Arc<Pool>) {
     let entry = QueueEntry::new(pool.task(Body::Short));
-    pool.queue.push_inner(entry, 1, NORMAL, None);
+    pool.queue
+        .push_inner(entry, Level::default().child(), NORMAL, None);
 }
 
 fn low(pool: &Arc<Pool>) {

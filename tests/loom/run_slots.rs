@@ -52,7 +52,7 @@ impl Pool {
             0 => Ready::Nothing,
             _ => Ready::Outer,
         };
-        self.slots.request_spare(ready) == Spare::Start
+        matches!(self.slots.request_spare(ready, true), Spare::Start)
     }
 
     fn push(&self) {
@@ -83,13 +83,13 @@ impl Pool {
 
     /// A body waits.
     fn wait(&self) {
-        self.slots.release(false);
+        self.slots.release(Wait::Other);
         self.start_spare_if_due();
     }
 
     /// Its wait is over.
     fn resume(&self) {
-        if self.slots.reacquire(false) {
+        if self.slots.reacquire(Wait::Other) {
             self.nudges.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -98,7 +98,7 @@ impl Pool {
     /// surplus.
     fn run_dry(&self) -> bool {
         self.slots.becomes_idle();
-        !(self.slots.has_surplus() && self.slots.try_exit(true, Exit::Surplus))
+        !(self.slots.is_limited() && self.slots.try_leave(true, false, None))
     }
 
     fn idle(&self) -> usize {
@@ -118,8 +118,8 @@ impl Pool {
         );
         while self.idle() > 0 && self.nudges.load(Ordering::SeqCst) > 0 {
             self.nudges.fetch_sub(1, Ordering::SeqCst);
-            if self.slots.has_surplus() {
-                self.slots.try_exit(true, Exit::Surplus);
+            if self.slots.is_limited() {
+                self.slots.try_leave(true, false, None);
             }
         }
         while self.idle() > 0 && self.take() {}
@@ -283,7 +283,7 @@ fn a_surplus_thread_exits_while_another_body_waits_and_a_task_is_pushed() {
         let pool = one_slot_and_a_spare();
         pool.slots.becomes_idle();
         pool.resume();
-        assert!(pool.slots.has_surplus());
+        assert!(pool.slots.is_limited());
         pool
     }
     model(
@@ -291,12 +291,38 @@ fn a_surplus_thread_exits_while_another_body_waits_and_a_task_is_pushed() {
         &[
             BLOCKER,
             |pool| {
-                if pool.slots.has_surplus() && pool.slots.try_exit(true, Exit::Surplus) {
+                if pool.slots.is_limited() && pool.slots.try_leave(true, false, None) {
                     return;
                 }
                 pool.take();
             },
             PRODUCER,
+        ],
+    );
+}
+
+#[test]
+fn a_surplus_thread_rests_while_another_body_waits_and_a_task_is_pushed() {
+    model(
+        one_slot_and_a_spare,
+        &[
+            Pool::resume,
+            |pool| {
+                let here = Sleeper::new();
+                pool.slots.becomes_idle();
+                if pool.slots.is_limited() && pool.slots.try_leave(true, false, Some(&here)) {
+                    // As `Core::try_rest`.
+                    if pool.slots.has_free() {
+                        pool.start_spare_if_due();
+                    }
+                    pool.slots.end_rest(&here);
+                }
+                pool.take();
+            },
+            |pool| {
+                pool.wait();
+                pool.push();
+            },
         ],
     );
 }
@@ -316,12 +342,12 @@ fn one_thread_starts_beyond_the_bound(what: Ready) {
                 0 => Ready::Nothing,
                 _ => what,
             };
-            usize::from(pool.request_spare(ready) == Spare::Start)
+            usize::from(matches!(pool.request_spare(ready, true), Spare::Start))
         };
         let waits = |pool: &Arc<RunSlots>, tasks: &Arc<AtomicUsize>| {
             let (pool, tasks) = (pool.clone(), tasks.clone());
             thread::spawn(move || {
-                pool.release(true);
+                pool.release(Wait::Own);
                 checks(&pool, &tasks)
             })
         };
@@ -341,7 +367,7 @@ fn one_thread_starts_beyond_the_bound(what: Ready) {
 
 #[test]
 fn all_bodies_wait_at_the_bound_while_one_of_them_has_submitted_a_task() {
-    one_thread_starts_beyond_the_bound(Ready::Inner);
+    one_thread_starts_beyond_the_bound(Ready::Inner(1));
 }
 
 #[test]

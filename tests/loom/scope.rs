@@ -16,6 +16,7 @@ use crate::task::body::PlainBody;
 use crate::task::current::Stack;
 use crate::task::double::{Pool, model, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
+use crate::task::pool::Level;
 use crate::task::timed::OnTime;
 use loom::cell::UnsafeCell;
 use loom::thread;
@@ -111,7 +112,12 @@ fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool
             ..TaskOptions::default()
         });
         let start = options.start(&**pool);
-        extras.progress = Some(Progress::new(&options, pool.clone(), start, 0));
+        extras.progress = Some(Progress::new(
+            &options,
+            pool.clone(),
+            start,
+            Level::default(),
+        ));
     }
     task.head.set_extras(extras);
     if plans {

@@ -427,7 +427,7 @@ mod submitter {
     pub(super) fn joins_in_a_body(scene: &Arc<Scene>, handle: Handle) {
         struct Here;
         impl blocking::Worker for Here {
-            fn begin_blocking(&self, _: u32) {}
+            fn begin_blocking(&self, _: blocking::Target) {}
             fn end_blocking(&self) {}
             fn has_slot(&self) -> bool {
                 true

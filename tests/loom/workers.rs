@@ -8,13 +8,16 @@
 // double, and `hung` has the steps of the real pool's.
 
 use super::*;
-use crate::cancel::{CancelToken, blocking};
-use crate::pool::spares::Ready;
+use crate::cancel::CancelToken;
+use crate::cancel::blocking::{self, Target};
+use crate::pool::slot_counts::Ready;
 use crate::reason::CancelReason;
+use crate::sync::waiter::{ClockWaiter, listener_here, set_listener};
 use crate::task::body::PlainBody;
 use crate::task::current;
 use crate::task::double::{Count, Pool, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
+use crate::task::pool::Level;
 use crate::task::timed::OnTime;
 use crate::task::{Head, OutcomeKind, RunResult, Task, TaskHandle, promise};
 use loom::thread;
@@ -51,7 +54,7 @@ impl Worker {
 
     /// As `Core::start_spare_if_due`, with work in the queue.
     fn start_spare_if_due(&self) {
-        if self.run_slots.request_spare(|| Ready::Outer) == Spare::Start {
+        if let Spare::Start = self.run_slots.request_spare(|| Ready::Outer, true) {
             self.spares.add();
         }
     }
@@ -60,10 +63,12 @@ impl Worker {
     fn run(self: &Arc<Self>, task: &TaskRef) -> RunResult {
         current::set_stack(Some(self.state.stack.clone()));
         blocking::set_worker(Some(self.clone()));
+        set_listener(Some(self.clone()));
         let run = task.run(&self.state.stack);
         if task.head.is_planned() && self.state.body_left(task.head.id(), &self.run_slots) {
             self.nudges.add();
         }
+        set_listener(None);
         blocking::set_worker(None);
         current::set_stack(None);
         run
@@ -77,14 +82,17 @@ impl Worker {
         assert!(!self.state.is_revoked.load(Ordering::SeqCst));
         assert_eq!(self.run_slots.waiting(), (0, 0));
         assert_eq!(self.run_slots.threads(), 1 + self.spares.get());
-        assert_eq!(self.run_slots.has_surplus(), self.spares.get() > 0);
+        assert_eq!(self.run_slots.is_limited(), self.spares.get() > 0);
     }
 }
 
 impl blocking::Worker for Worker {
-    fn begin_blocking(&self, of: u32) {
-        let own = of == owner();
-        self.state.wait_begins(own, &self.run_slots);
+    fn begin_blocking(&self, target: Target) {
+        let wait = match target {
+            Target::Tasks(of) if of == owner() => Wait::Own,
+            _ => Wait::Other,
+        };
+        self.state.wait_begins(wait, &self.run_slots);
         self.start_spare_if_due();
     }
 
@@ -103,6 +111,22 @@ impl blocking::Worker for Worker {
     }
 }
 
+impl ClockWaiter for Worker {
+    fn wake(self: Arc<Self>) {}
+
+    fn notified(&self, _: bool) {
+        if self.state.wait_is_over(&self.run_slots) {
+            self.nudges.add();
+        }
+    }
+
+    fn waits_on(&self) {
+        if self.state.wait_goes_on(&self.run_slots) {
+            self.start_spare_if_due();
+        }
+    }
+}
+
 /// A task whose time may end while its body runs.
 fn with_an_end(pool: &Arc<Pool>, body: impl FnOnce() + Send + 'static) -> TaskRef {
     let options = Arc::new(TaskOptions {
@@ -111,7 +135,12 @@ fn with_an_end(pool: &Arc<Pool>, body: impl FnOnce() + Send + 'static) -> TaskRe
     });
     let mut extras = Extras::new(None, None);
     let start = options.start(&**pool);
-    extras.progress = Some(Progress::new(&options, pool.clone(), start, 0));
+    extras.progress = Some(Progress::new(
+        &options,
+        pool.clone(),
+        start,
+        Level::default(),
+    ));
     let head = Head::new(owner(), Location::caller()).with(Some(extras));
     Task::new(head, PlainBody::new(body))
 }
@@ -130,18 +159,37 @@ fn waits() {
 }
 
 fn waits_for_a_task() {
-    drop(blocking::begin_for(owner()));
+    drop(blocking::begin_for(Target::Tasks(owner())));
 }
 
 fn waits_in_a_wait() {
     let outer = blocking::begin();
-    drop(blocking::begin_for(owner()));
+    drop(blocking::begin_for(Target::Tasks(owner())));
     drop(outer);
 }
 
 fn waits_twice() {
     waits();
     waits_for_a_task();
+}
+
+/// The table of the waits orders these steps: a thread that notifies finds the wait begun.
+fn is_notified_in_its_wait() {
+    let listener = listener_here().unwrap();
+    let wait = blocking::begin_for(Target::Tasks(owner()));
+    listener.notified(true);
+    listener.notified(true);
+    drop(wait);
+}
+
+fn is_notified_in_its_wait_and_waits_on() {
+    let listener = listener_here().unwrap();
+    let wait = blocking::begin();
+    listener.notified(true);
+    listener.waits_on();
+    listener.notified(true);
+    listener.waits_on();
+    drop(wait);
 }
 
 /// Runs another body on top of itself, which waits.
@@ -246,6 +294,8 @@ bodies! {
     waits_for_a_task
     waits_in_a_wait
     waits_twice
+    is_notified_in_its_wait
+    is_notified_in_its_wait_and_waits_on
     runs_another_body
 }
 

@@ -12,7 +12,7 @@
 // and run or dropped after it is released.
 
 use crate::cancel::CancelToken;
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Target};
 use crate::clock::{self, Monitor};
 use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
 use crate::context_var::Context;
@@ -24,6 +24,7 @@ use crate::reason::CancelReason;
 use crate::sync::Mutex;
 use crate::sync::trampoline;
 use crate::task::body::FallibleBody;
+use crate::task::current::{self, Place};
 use crate::task::options::{TaskLabel, Watch, Watcher};
 use crate::task::{OutcomeKind, Site, TaskHandle};
 use std::mem;
@@ -82,6 +83,9 @@ pub(crate) struct Driver {
     core: Arc<Core>,
     /// Whether a task of the pool began the pipeline. It then goes on while the pool drains.
     is_inside: bool,
+    /// What that task submits stands here in the run queue. So do the tasks of the pipeline,
+    /// whichever of them submits the next: it does not wait for that one.
+    place: Place,
     mode: Mode,
     stages: Vec<StageSpec>,
     token: CancelToken,
@@ -105,6 +109,7 @@ impl Driver {
         let sizes = stages.iter().map(|stage| (stage.width, stage.buffer));
         let driver = Arc::new(Self {
             is_inside: core.is_here(),
+            place: current::place_here(core.owner()),
             state: Monitor::new(PipelineState::new(source, sizes, mode)),
             token: CancelToken::new(),
             context: Context::capture(),
@@ -137,7 +142,7 @@ impl Driver {
         if self.core.is_foreign() {
             self.give_up(0, TaskError::Forked);
         }
-        let _blocking = blocking::begin_for(self.core.owner());
+        let _blocking = blocking::begin_for(Target::Tasks(self.core.owner()));
         let mut state = self.state.lock();
         let clock = self.core.clock();
         let what = "the next result of a pipeline";
@@ -198,7 +203,7 @@ impl Driver {
         };
         let site = self.stages[stage].site;
         let body = FallibleBody::new(body);
-        let submit = || self.core.submit_body(site, &spec, body);
+        let submit = || self.core.submit_body_at(&self.place, site, &spec, body);
         let handle: TaskHandle<TaskEnd> = self.context.run(submit);
         let task = handle.task().clone();
         let watch = Arc::new(TaskWatch {
@@ -298,6 +303,7 @@ impl Drop for Driver {
             .into_iter()
             .for_each(panic::discard);
         mem::take(&mut self.context).discard();
+        panic::discard(self.place.parent.take());
     }
 }
 

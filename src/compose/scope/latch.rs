@@ -7,7 +7,7 @@
 // read it yet, or it is in its wait: no wake-up is lost. The latch is behind an `Arc`, because
 // the waiter may see the count at zero and go on while the releasing thread has still to notify.
 
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Target};
 use crate::clock::current;
 use crate::clock::{self, Monitor};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,7 @@ impl Latch {
             return;
         }
         clock::pause();
-        let _blocking = blocking::begin_for(owner);
+        let _blocking = blocking::begin_for(Target::Tasks(owner));
         let mut lock = self.open.lock();
         let what = "the tasks of a scope";
         self.open

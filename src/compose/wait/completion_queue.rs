@@ -3,10 +3,11 @@
 //! Layer: compose. The waiter registers once with each task. The cost of a completion does not
 //! depend on the number of tasks, and no registration stays behind when the queue is dropped.
 
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Target};
 use crate::clock::{self, Clock, Monitor};
 use crate::compose::wait::handles::Link;
 use crate::process;
+use crate::task::current::Awaited;
 use crate::task::options::{Watch, Watcher};
 use crate::task::{self, OutcomeKind, TaskState};
 use std::collections::VecDeque;
@@ -28,7 +29,8 @@ struct SettledPlaces(Monitor<VecDeque<usize>>);
 impl Watch for SettledPlaces {
     fn settled(self: Arc<Self>, place: usize, _: OutcomeKind) {
         self.0.lock().push_back(place);
-        self.0.notify_one();
+        // All: one thread waits here, and as a worker it is to get its run slot back.
+        self.0.notify_all();
     }
 
     fn is_light(&self) -> bool {
@@ -101,13 +103,12 @@ impl CompletionQueue {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<usize> {
-        // Whether one of the tasks that are left is of the pool of this worker.
-        let left = self.links.iter().map(|link| &link.task.head);
-        let left = left.filter(|head| !head.is_settled());
-        let mut owners = left.map(|head| head.owner);
-        let owner = owners.find(|owner| task::is_worker_of(*owner));
-        let owner = owner.unwrap_or(process::NO_POOL);
-        let _blocking = blocking::begin_for(owner);
+        // One that is left of the pool of this worker stands for all.
+        let mut left = self.links.iter().map(|link| &link.task);
+        let own = left.find(|task| !task.head.is_settled() && task::is_worker_of(task.head.owner));
+        let _awaited = own.map(Awaited::begin);
+        let owner = own.map_or(process::NO_POOL, |task| task.head.owner);
+        let _blocking = blocking::begin_for(Target::Tasks(owner));
         let (settled, clock) = (&self.settled.0, self.clock());
         let what = "any of several tasks";
         let mut places = settled.lock();

@@ -1,0 +1,171 @@
+//! The counts of the run slots: who has one, and what a thread may take. Pure.
+//
+// A body that sleeps for a moment releases its run slot only to inner tasks of a higher level: its
+// children. Otherwise tasks that sleep again and again until their children have ended would each
+// need a thread. A body that does so for long releases its run slot to all.
+
+/// The threads of a pool, and those of them whose body waits.
+pub(crate) struct SlotCounts {
+    pub(crate) slots: usize,
+    /// How many threads there may be beside one per run slot.
+    pub(crate) max_spares: usize,
+    /// Threads, without those that rest.
+    pub(crate) threads: usize,
+    /// Threads whose body waits.
+    pub(crate) waiting: usize,
+    /// Those of them whose body waits for a task of this pool.
+    pub(crate) own: usize,
+    /// The heights of those of them whose body sleeps for a moment, the highest first.
+    dozing: Vec<u8>,
+}
+
+/// What a body waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// A task of this pool.
+    Own,
+    /// At most a moment, and the body is of this height.
+    Moment(u8),
+    Other,
+}
+
+/// What there is to do in the run queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Nothing,
+    /// Something that a body of the pool submitted, of this height at most.
+    Inner(u8),
+    /// Something, and nothing of that kind.
+    Outer,
+}
+
+/// What a thread at a task boundary may take. If it finds nothing of it, it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MayTake {
+    Nothing,
+    /// Inner tasks from this height on.
+    Inner(u8),
+    /// Inner tasks, since there are more threads than the bound allows. Tasks from outside only if
+    /// the pool stands still.
+    Beyond,
+    Anything,
+}
+
+impl SlotCounts {
+    pub(crate) fn new(slots: usize, max_spares: usize) -> Self {
+        Self {
+            slots,
+            max_spares,
+            threads: slots,
+            waiting: 0,
+            own: 0,
+            dozing: Vec::new(),
+        }
+    }
+
+    pub(crate) fn taken(&self) -> usize {
+        self.threads - self.waiting
+    }
+
+    /// A body waits for this, too.
+    pub(crate) fn add_wait(&mut self, wait: Wait) {
+        match wait {
+            Wait::Own => self.own += 1,
+            Wait::Moment(height) => {
+                let at = self.dozing.partition_point(|other| *other > height);
+                self.dozing.insert(at, height);
+            }
+            Wait::Other => {}
+        }
+    }
+
+    pub(crate) fn remove_wait(&mut self, wait: Wait) {
+        match wait {
+            Wait::Own => self.own -= 1,
+            Wait::Moment(height) => {
+                let at = self.dozing.partition_point(|other| *other > height);
+                self.dozing.remove(at);
+            }
+            Wait::Other => {}
+        }
+    }
+
+    /// The height from which on a task may have one of `slots`, if it may.
+    fn least_height(&self, slots: usize) -> Option<u8> {
+        let left = slots.checked_sub(self.taken())?;
+        let lowest = self.dozing.get(left);
+        Some(lowest.map_or(0, |height| height.saturating_add(1)))
+    }
+
+    /// What a thread that has a run slot may take.
+    pub(crate) fn may_take(&self) -> MayTake {
+        match self.least_height(self.slots) {
+            None => MayTake::Nothing,
+            Some(0) if self.threads > self.bound() => MayTake::Beyond,
+            Some(0) => MayTake::Anything,
+            Some(height) => MayTake::Inner(height),
+        }
+    }
+
+    /// Whether one more thread may take what is ready.
+    pub(crate) fn has_slot_for(&self, ready: Ready) -> bool {
+        let height = match ready {
+            Ready::Inner(height) => height,
+            _ => 0,
+        };
+        let from = self.least_height(self.slots.saturating_sub(1));
+        from.is_some_and(|from| from <= height)
+    }
+
+    pub(crate) fn bound(&self) -> usize {
+        self.slots.saturating_add(self.max_spares)
+    }
+
+    /// Whether all bodies wait for tasks of this pool. `running`: the threads that look for work.
+    pub(crate) fn only_own_waits(&self, running: usize) -> bool {
+        self.taken() <= running && self.waiting == self.own
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_sleeps_for_a_moment_keeps_its_slot_from_tasks_from_outside() {
+        let mut counts = SlotCounts::new(1, 8);
+        counts.waiting += 1;
+        counts.add_wait(Wait::Moment(0));
+        assert!(!counts.has_slot_for(Ready::Outer));
+        assert!(counts.has_slot_for(Ready::Inner(1)));
+        counts.threads += 1;
+        assert_eq!(counts.may_take(), MayTake::Inner(1));
+        counts.waiting -= 1;
+        counts.remove_wait(Wait::Moment(0));
+        assert_eq!(counts.may_take(), MayTake::Nothing);
+    }
+
+    #[test]
+    fn bodies_that_sleep_for_a_moment_keep_their_slots_from_all_but_their_children() {
+        let mut counts = SlotCounts::new(3, 8);
+        for height in [4, 2, 7] {
+            counts.waiting += 1;
+            counts.add_wait(Wait::Moment(height));
+        }
+        // One run slot is for those above the lowest, and so on.
+        assert!(!counts.has_slot_for(Ready::Inner(2)));
+        assert!(counts.has_slot_for(Ready::Inner(3)));
+        counts.threads += 1;
+        assert_eq!(counts.may_take(), MayTake::Inner(3));
+        assert!(!counts.has_slot_for(Ready::Inner(4)));
+        assert!(counts.has_slot_for(Ready::Inner(5)));
+    }
+
+    #[test]
+    fn more_threads_than_the_bound_allows_may_not_take_anything() {
+        let mut counts = SlotCounts::new(1, 0);
+        counts.waiting += 1;
+        counts.threads += 1;
+        assert_eq!(counts.may_take(), MayTake::Beyond);
+    }
+}
