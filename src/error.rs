@@ -39,6 +39,9 @@ pub enum TaskError {
     Rejected(Rejection),
     /// The wait for the task could never end.
     WouldDeadlock(Box<Deadlock>),
+    /// The wait for the task ended, and the task did not: the task that waited was asked to stop,
+    /// or the scope whose closure waited was cancelled.
+    Interrupted(Stopped),
     /// The pool was built in the process that this one was forked from. Its workers run there.
     Forked,
 }
@@ -61,6 +64,7 @@ impl TaskError {
             Self::TimedOut => Self::TimedOut,
             Self::Rejected(rejection) => Self::Rejected(*rejection),
             Self::WouldDeadlock(deadlock) => Self::WouldDeadlock(deadlock.clone()),
+            Self::Interrupted(stopped) => Self::Interrupted(*stopped),
             Self::Forked => Self::Forked,
         }
     }
@@ -75,6 +79,9 @@ impl fmt::Display for TaskError {
             Self::TimedOut => f.write_str("task timed out"),
             Self::Rejected(rejection) => write!(f, "task rejected: {rejection}"),
             Self::WouldDeadlock(deadlock) => fmt::Display::fmt(deadlock, f),
+            Self::Interrupted(stopped) => {
+                write!(f, "the wait for the task ended before the task did: {stopped}")
+            }
             Self::Forked => f.write_str(
                 "the task's pool belongs to the process that this one was forked from: build a pool in the child",
             ),
@@ -103,6 +110,8 @@ pub enum Rejection {
     Closed,
     /// The queue is at its capacity. With a timeout: it stayed there until the timeout passed.
     Full,
+    /// The queue is at its capacity, and the task that waited for a place was asked to stop.
+    Interrupted,
     /// The pool belongs to the process that this one was forked from.
     Forked,
     /// A thread that is no worker continued a promise, which belongs to no pool. Name the pool with
@@ -117,6 +126,9 @@ impl fmt::Display for Rejection {
         f.write_str(match self {
             Self::Closed => "the pool is closed",
             Self::Full => "the queue is full",
+            Self::Interrupted => {
+                "the queue is full, and the task that waited for a place was asked to stop"
+            }
             Self::Forked => "the pool belongs to the process that this one was forked from",
             Self::NoPool => {
                 "a promise has no pool that could continue it: name one with `pool.task().submit_after`"
@@ -482,6 +494,8 @@ pub enum PoolError {
     /// One of the pool's own tasks made the call, or a callback or drop that the pool's shutdown
     /// runs: it would wait for itself.
     InsideTask,
+    /// The task that waited for the pool was asked to stop.
+    Interrupted(Stopped),
     /// The pool belongs to the process that this one was forked from.
     Forked,
 }
@@ -489,6 +503,9 @@ pub enum PoolError {
 impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Interrupted(stopped) => {
+                return write!(f, "the wait for the pool ended before its tasks did: {stopped}");
+            }
             Self::InsideTask => {
                 "a pool cannot be waited for or shut down from one of its own tasks, which would wait for itself"
             }

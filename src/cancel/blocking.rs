@@ -4,7 +4,10 @@
 //! slot without knowing of pools. A pool of n workers has n run slots, the right to run bodies. A
 //! thread that is no worker has none to release, and everything here does nothing on it.
 
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelGuard, CancelToken};
+use crate::error::Stopped;
+use crate::id::TaskId;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::trampoline;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -20,6 +23,9 @@ pub(crate) trait Worker: Send + Sync {
 
     /// Whether the body here has its run slot.
     fn has_slot(&self) -> bool;
+
+    /// The number of the body that runs here.
+    fn body(&self) -> Option<TaskId>;
 
     /// The token of the body that runs here.
     fn token(&self) -> Option<CancelToken>;
@@ -39,6 +45,12 @@ crate::sync::thread_local! {
     static WORKER: RefCell<Option<Arc<dyn Worker>>> = const { RefCell::new(None) };
 }
 
+thread_local! {
+    /// The scopes whose closures run on this thread, the innermost last: each with the body that
+    /// opened it.
+    static SCOPES: RefCell<Vec<(Option<TaskId>, CancelToken)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Makes this thread a worker, or an ordinary thread again.
 pub(crate) fn set_worker(worker: Option<Arc<dyn Worker>>) {
     WORKER.with(|mine| *mine.borrow_mut() = worker);
@@ -50,9 +62,89 @@ fn worker() -> Option<Arc<dyn Worker>> {
         .unwrap_or(None)
 }
 
-/// The token of the body that runs here.
+/// The token of the closure of a scope that runs here, or else of the body.
 pub(crate) fn token_here() -> Option<CancelToken> {
-    worker()?.token()
+    scope_token_here().or_else(|| worker()?.token())
+}
+
+/// The token of the scope whose closure runs here, if one does in the innermost body, or outside of
+/// any body.
+pub(crate) fn scope_token_here() -> Option<CancelToken> {
+    SCOPES
+        .try_with(|scopes| {
+            let scopes = scopes.borrow();
+            let (body, token) = scopes.last()?;
+            (*body == body_here()).then(|| token.clone())
+        })
+        .unwrap_or(None)
+}
+
+fn body_here() -> Option<TaskId> {
+    worker()?.body()
+}
+
+/// The closure of a scope runs here until this is dropped.
+#[must_use]
+pub(crate) struct InScope(());
+
+impl InScope {
+    pub(crate) fn begin(token: &CancelToken) -> Self {
+        let here = (body_here(), token.clone());
+        SCOPES.with(|scopes| scopes.borrow_mut().push(here));
+        Self(())
+    }
+}
+
+impl Drop for InScope {
+    fn drop(&mut self) {
+        // The scope has its token.
+        let _ = SCOPES.try_with(|scopes| scopes.borrow_mut().pop());
+    }
+}
+
+/// Ends a wait when the body that waits is asked to stop, or the scope whose closure waits is
+/// cancelled.
+#[must_use]
+pub(crate) struct Interrupt(Option<Listening>);
+
+struct Listening {
+    token: CancelToken,
+    has_come: Arc<AtomicBool>,
+    _hook: CancelGuard,
+}
+
+impl Interrupt {
+    /// `wake` takes the lock of the monitor and notifies it. It is called at once if there is a
+    /// reason already.
+    pub(crate) fn here(wake: impl FnOnce() + Send + 'static) -> Self {
+        Self(token_here().map(|token| {
+            let has_come = Arc::new(AtomicBool::new(false));
+            let flag = has_come.clone();
+            let hook = token.on_cancel(move |_| {
+                // ORDERING: relaxed, as the load. The lock of the monitor, which `wake` takes next,
+                // orders the two.
+                flag.store(true, Ordering::Relaxed);
+                wake();
+            });
+            Listening {
+                token,
+                has_come,
+                _hook: hook,
+            }
+        }))
+    }
+
+    /// Called with the lock of the monitor held.
+    pub(crate) fn has_come(&self) -> bool {
+        let listening = self.0.as_ref();
+        listening.is_some_and(|here| here.has_come.load(Ordering::Relaxed))
+    }
+
+    /// Why the wait is to end, if it is.
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
+        let reason = self.0.as_ref()?.token.reason();
+        reason.map(Stopped::new)
+    }
 }
 
 /// Whether a body runs here that has its run slot.

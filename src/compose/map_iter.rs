@@ -206,7 +206,11 @@ impl<I: Iterator, H: Handle> Iterator for MapIter<'_, I, H> {
         match handle.outcome() {
             Ok(result) => Some(result),
             Err(TaskError::Panicked(panicked)) => panicked.resume(),
-            Err(error) => Unfinished::new(task.head.label(), error).propagate("map"),
+            Err(error) => {
+                // The wait may have ended, and the task not.
+                task.cancel(CancelReason::Dropped);
+                Unfinished::new(task.head.label(), error).propagate("map")
+            }
         }
     }
 

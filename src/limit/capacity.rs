@@ -4,7 +4,7 @@
 //! a refused closure is simply returned. The place becomes free when the task leaves the queue:
 //! claimed, cancelled or expired.
 
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Interrupt};
 use crate::clock::Monitor;
 use crate::error::Rejection;
 use crate::process;
@@ -59,6 +59,8 @@ impl Capacity {
         if process::is_foreign(self.owner) {
             return Err(Rejection::Forked);
         }
+        let capacity = self.clone();
+        let interrupt = Interrupt::here(move || capacity.state.lock_and_notify_all());
         let _blocking = blocking::begin();
         let mut state = self.state.lock();
         state.waiting += 1;
@@ -67,10 +69,15 @@ impl Capacity {
             &process::clock_of(self.owner),
             deadline,
             &"a place in a pool's queue",
-            &mut |state| !state.is_closed && state.taken == self.places,
+            &mut |state| !state.is_closed && state.taken == self.places && !interrupt.has_come(),
         );
         state.waiting -= 1;
-        self.try_take(&mut state).unwrap_or(Err(Rejection::Full))
+        let taken = self.try_take(&mut state);
+        drop(state);
+        taken.unwrap_or_else(|| match interrupt.stopped() {
+            Some(_) => Err(Rejection::Interrupted),
+            None => Err(Rejection::Full),
+        })
     }
 
     /// `None` if the queue is full.

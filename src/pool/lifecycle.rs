@@ -198,11 +198,21 @@ impl Lifecycle {
             .wait_while(shutdowns, clock, deadline, &what, blocked)
     }
 
-    /// Waits until the pool is idle, or until `deadline`. Returns whether it is idle.
-    pub(crate) fn wait_idle(&self, clock: &Clock, deadline: Option<Instant>) -> bool {
+    /// Waits until the pool is idle, or until `deadline`, or until `ends`. Returns whether it is
+    /// idle.
+    pub(crate) fn wait_idle(
+        &self,
+        clock: &Clock,
+        deadline: Option<Instant>,
+        ends: &dyn Fn() -> bool,
+    ) -> bool {
         self.watch();
         let mut shutdowns = self.lock();
-        let is_idle = self.wait_while(&mut shutdowns, clock, deadline, &mut |_| !self.is_idle());
+        let mut is_idle = false;
+        self.wait_while(&mut shutdowns, clock, deadline, &mut |_| {
+            is_idle = self.is_idle();
+            !is_idle && !ends()
+        });
         drop(shutdowns);
         self.unwatch();
         is_idle

@@ -288,7 +288,7 @@ impl ThreadPool {
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked
-    /// child.
+    /// child, [`PoolError::Interrupted`] when the task of another pool that waits is asked to stop.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -299,8 +299,7 @@ impl ThreadPool {
     /// ```
     pub fn wait_idle(&self) -> Result<(), PoolError> {
         self.core.may_wait()?;
-        self.core.wait_idle(None);
-        Ok(())
+        self.core.wait_idle(None).map(drop)
     }
 
     /// Does what [`wait_idle`](Self::wait_idle) does, and waits `timeout` at most. Returns whether
@@ -324,7 +323,7 @@ impl ThreadPool {
     pub fn wait_idle_timeout(&self, timeout: Duration) -> Result<bool, PoolError> {
         self.core.may_wait()?;
         let deadline = self.core.clock().deadline(timeout);
-        Ok(self.core.wait_idle(deadline))
+        self.core.wait_idle(deadline)
     }
 
     /// Shuts the pool down, waits for its end, and reports. `how` is a [`Shutdown`].

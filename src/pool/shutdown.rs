@@ -1,6 +1,6 @@
 //! The end of a pool, in phases: stop intake, drain, cancel the rest, give up, report.
 
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Interrupt};
 use crate::clock::{self, earlier};
 use crate::error::PoolError;
 use crate::id::TaskId;
@@ -16,6 +16,7 @@ use crate::task::options::Position;
 use std::cell::RefCell;
 use std::iter;
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -329,10 +330,20 @@ impl Core {
     }
 
     /// Waits until the pool is idle, or until `deadline`. Returns whether it is idle.
-    pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> bool {
+    pub(crate) fn wait_idle(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<bool, PoolError> {
         clock::pause();
+        let core = self.clone();
+        let interrupt = Interrupt::here(move || core.lifecycle.notify_all());
         let _blocking = blocking::begin();
-        self.lifecycle.wait_idle(self.clock(), deadline)
+        let has_come = || interrupt.has_come();
+        let is_idle = self.lifecycle.wait_idle(self.clock(), deadline, &has_come);
+        match interrupt.stopped() {
+            Some(stopped) if !is_idle => Err(PoolError::Interrupted(stopped)),
+            _ => Ok(is_idle),
+        }
     }
 
     /// Asks the running tasks to stop, and cancels all queued tasks here. In this order: the drop

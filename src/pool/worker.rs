@@ -3,6 +3,7 @@
 use crate::cancel::CancelToken;
 use crate::cancel::blocking::{self, Target};
 use crate::clock::current;
+use crate::id::TaskId;
 use crate::panic;
 use crate::pool::builder::WorkerHook;
 use crate::pool::core::Core;
@@ -271,6 +272,10 @@ impl blocking::Worker for Worker {
 
     fn has_slot(&self) -> bool {
         self.state.has_slot()
+    }
+
+    fn body(&self) -> Option<TaskId> {
+        self.state.stack.top_id()
     }
 
     fn token(&self) -> Option<CancelToken> {

@@ -390,13 +390,20 @@ pub(crate) fn place_here(owner: u32) -> Place {
     })
 }
 
-fn stop_reason() -> Option<CancelReason> {
+/// Why the body that runs here was asked to stop.
+fn body_stop_reason() -> Option<CancelReason> {
     clock::poll();
     stack()?.top()?.stop_reason()
 }
 
-/// Returns whether the task that runs on this thread was asked to stop. Outside of a task it
-/// returns false.
+/// The same, or why the scope was cancelled whose closure runs here.
+pub(crate) fn stop_reason() -> Option<CancelReason> {
+    let body = body_stop_reason();
+    body.or_else(|| blocking::scope_token_here()?.reason())
+}
+
+/// Returns whether the task that runs on this thread was asked to stop, or the scope was cancelled
+/// whose closure runs. Elsewhere it returns false.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(1)?;
@@ -409,8 +416,8 @@ pub fn is_cancelled() -> bool {
     stop_reason().is_some()
 }
 
-/// Returns an error if the task that runs on this thread was asked to stop, for `?`. Outside of a
-/// task it returns `Ok`.
+/// Returns an error if the task that runs on this thread was asked to stop, or the scope was
+/// cancelled whose closure runs, for `?`. Elsewhere it returns `Ok`.
 ///
 /// ```
 /// fn work() -> Result<u32, millhand::Stopped> {
@@ -453,12 +460,13 @@ pub fn check() -> Result<(), Stopped> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn checkpoint() {
-    if let Some(reason) = stop_reason() {
+    if let Some(reason) = body_stop_reason() {
         panic::unwind(reason);
     }
 }
 
-/// Sleeps for `duration`, or until the task that runs on this thread is asked to stop. The body
+/// Sleeps for `duration`, or until the task that runs on this thread is asked to stop, or the scope
+/// is cancelled whose closure runs. The body
 /// releases its run slot meanwhile, so that other tasks run: during a sleep of at most 2 ms only
 /// what tasks like it have submitted, unless it sleeps so again and again. Outside of a task it
 /// sleeps the whole time. In a task it follows the clock of the task's pool.

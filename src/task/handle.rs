@@ -252,8 +252,9 @@ macro_rules! face {
         /// Waits until the outcome is there.
         ///
         /// # Errors
-        /// [`TaskError::WouldDeadlock`] for a wait that could never end, [`TaskError::Forked`] in
-        /// a forked child; never the task's own error.
+        /// [`TaskError::WouldDeadlock`] for a wait that could never end,
+        /// [`TaskError::Interrupted`] when the body that waits is asked to stop,
+        /// [`TaskError::Forked`] in a forked child; never the task's own error.
         ///
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
@@ -349,8 +350,9 @@ impl<T: 'static> TaskHandle<T> {
     ///
     /// # Errors
     /// Either the task's: it panicked, was cancelled, or was not accepted. Or the wait's:
-    /// [`TaskError::WouldDeadlock`] if it could never end, [`TaskError::Forked`] in a forked child.
-    /// Then the task runs on without the handle.
+    /// [`TaskError::WouldDeadlock`] if it could never end, [`TaskError::Interrupted`] when the body
+    /// that joins is asked to stop, [`TaskError::Forked`] in a forked child. Then the task runs on
+    /// without the handle.
     ///
     /// # Panics
     /// When the outcome was taken before, by polling the handle as a future.

@@ -37,4 +37,4 @@ pub(crate) use promise::settled;
 pub(crate) use retry::Rules;
 pub(crate) use run::RunResult;
 pub(crate) use task::{Task, TaskRef};
-pub(crate) use wait::{deadline, run_here, wait_for};
+pub(crate) use wait::{deadline, run_here, wait_for, wait_to_the_end};

@@ -58,11 +58,12 @@ impl OutcomeKind {
             TaskError::Cancelled(_) => Self::Cancelled,
             TaskError::Expired => Self::Expired,
             TaskError::TimedOut => Self::TimedOut,
-            // The last two are a waiter's answers and no task's outcome, unless a promise was
+            // The last three are a waiter's answers and no task's outcome, unless a promise was
             // settled with one.
-            TaskError::Rejected(_) | TaskError::WouldDeadlock(_) | TaskError::Forked => {
-                Self::Rejected
-            }
+            TaskError::Rejected(_)
+            | TaskError::WouldDeadlock(_)
+            | TaskError::Interrupted(_)
+            | TaskError::Forked => Self::Rejected,
         }
     }
 }

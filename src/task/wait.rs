@@ -2,9 +2,9 @@
 //!
 //! Layer: task.
 
-use crate::cancel::blocking::{self, Target};
+use crate::cancel::blocking::{self, Interrupt, Target};
 use crate::clock;
-use crate::error::TaskError;
+use crate::error::{Stopped, TaskError};
 use crate::process;
 use crate::task::current::{self, Awaited};
 use crate::task::deadlock;
@@ -22,7 +22,7 @@ pub(crate) fn deadline(task: &TaskRef, timeout: Duration) -> Option<Instant> {
 }
 
 /// Waits for a task, or runs it here if it is queued in the pool of this worker. Returns whether
-/// it is settled.
+/// it is settled. The wait ends if the body that waits is asked to stop.
 pub(crate) fn wait_for(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
     clock::pause();
     if task.head.is_settled() {
@@ -34,11 +34,28 @@ pub(crate) fn wait_for(task: &TaskRef, deadline: Option<Instant>) -> Result<bool
 /// The same for a task that was not settled just before.
 #[inline(never)]
 pub(crate) fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
+    if let Some(reason) = current::stop_reason() {
+        return interrupted(task, Stopped::new(reason));
+    }
     // A timed wait runs no task, which might take longer than the wait may.
     if deadline.is_none() && task.state() == TaskState::Queued && run_here(task) {
         return Ok(true);
     }
-    task.wait(deadline)
+    task.wait(deadline, true)
+}
+
+/// Waits for a task to settle, whatever the body that waits is asked to do.
+pub(crate) fn wait_to_the_end(task: &TaskRef) -> Result<(), TaskError> {
+    task.wait(None, false).map(drop)
+}
+
+/// The answer of a wait that ends early. An outcome that has come meanwhile is not passed over.
+#[cold]
+fn interrupted(task: &TaskRef, stopped: Stopped) -> Result<bool, TaskError> {
+    match task.head.is_settled() {
+        true => Ok(true),
+        false => Err(TaskError::Interrupted(stopped)),
+    }
 }
 
 /// Runs a queued task on the stack of the body that is about to wait for it, if this worker may.
@@ -80,9 +97,14 @@ impl Task {
         self.head.progress(comes) == Some(true)
     }
 
-    /// Blocks this thread until the task is settled or `deadline` has passed. Returns whether the
-    /// task is settled. Spins first. Then releases the run slot of this thread, and parks.
-    pub(crate) fn wait(self: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
+    /// Blocks this thread until the task is settled or `deadline` has passed, or, if it `may_end`,
+    /// until the body that waits is asked to stop. Returns whether the task is settled. Spins
+    /// first. Then releases the run slot of this thread, and parks.
+    pub(crate) fn wait(
+        self: &TaskRef,
+        deadline: Option<Instant>,
+        may_end: bool,
+    ) -> Result<bool, TaskError> {
         let head = &self.head;
         let clock = process::clock_of(head.owner);
         if clock.spin(|| head.is_settled()) {
@@ -91,6 +113,10 @@ impl Task {
         if process::is_foreign(head.owner) {
             return Err(TaskError::Forked);
         }
+        let interrupt = may_end.then(|| {
+            let task = self.clone();
+            Interrupt::here(move || task.head.extras.lock_and_notify_all())
+        });
         let stack = current::stack();
         // A wait for a task that has a time limit ends with that limit.
         let for_ever = deadline.is_none() && !self.is_limited();
@@ -114,9 +140,16 @@ impl Task {
         if head.listens(&extras) {
             return Ok(true);
         }
-        let blocked = &mut |_: &mut _| !head.is_settled();
+        let interrupt = interrupt.as_ref();
+        let has_come = || interrupt.is_some_and(Interrupt::has_come);
+        let blocked = &mut |_: &mut _| !head.is_settled() && !has_come();
         let monitor = &head.extras;
-        Ok(monitor.wait_while(&mut extras, &clock, deadline, head, blocked))
+        monitor.wait_while(&mut extras, &clock, deadline, head, blocked);
+        drop(extras);
+        match interrupt.and_then(Interrupt::stopped) {
+            Some(stopped) => interrupted(self, stopped),
+            None => Ok(head.is_settled()),
+        }
     }
 }
 

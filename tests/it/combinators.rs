@@ -134,7 +134,7 @@ fn by_join_all_ok(Scene { wants, handles, .. }: Scene) {
 }
 
 fn by_wait_any(Scene { wants, handles, .. }: Scene) {
-    match wait_any(&handles) {
+    match wait_any(&handles).unwrap() {
         Some(place) => assert!(handles[place].is_finished()),
         None => assert!(wants.is_empty()),
     }
@@ -142,7 +142,7 @@ fn by_wait_any(Scene { wants, handles, .. }: Scene) {
 }
 
 fn waits(Scene { wants, handles, .. }: Scene, until: Until) {
-    let (done, pending) = wait_for(&handles, until, None);
+    let (done, pending) = wait_for(&handles, until, None).unwrap();
     let mut all = [&done[..], &pending[..]].concat();
     assert!(done.is_sorted() && pending.is_sorted());
     all.sort_unstable();

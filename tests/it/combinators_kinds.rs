@@ -64,15 +64,15 @@ fn sets_of_every_shape_are_waited_for() {
     let pool = ThreadPool::new(1).unwrap();
     let (_kept, never) = promise::<i32>();
     let mixed = (never, pool.submit(|| "text"));
-    assert_eq!(wait_any(&mixed), Some(1));
+    assert_eq!(wait_any(&mixed).unwrap(), Some(1));
     let (_kept, never) = promise::<i32>();
     let (kept, soon) = promise();
     kept.complete(1).unwrap();
     let vector = vec![never, soon];
-    assert_eq!(wait_any(&vector), Some(1));
-    assert_eq!(wait_any(&vector[1..]), Some(0));
-    assert_eq!(wait_any(&vector[..0]), None);
-    let (done, pending) = wait_for(&vector[..], millhand::Until::FirstCompleted, None);
+    assert_eq!(wait_any(&vector).unwrap(), Some(1));
+    assert_eq!(wait_any(&vector[1..]).unwrap(), Some(0));
+    assert_eq!(wait_any(&vector[..0]).unwrap(), None);
+    let (done, pending) = wait_for(&vector[..], millhand::Until::FirstCompleted, None).unwrap();
     assert_eq!((done, pending), (vec![1], vec![0]));
 }
 
@@ -99,7 +99,7 @@ fn boxes_of_mixed_kinds_serve_everywhere() {
         .map(|(_, one)| one.unwrap())
         .sum();
     assert_eq!(sum, 10);
-    assert!(wait_any(&boxes(&pool)).is_some());
+    assert!(wait_any(&boxes(&pool)).unwrap().is_some());
     let sum = when_all(boxes(&pool)).then(|all| all.into_iter().flatten().sum::<i32>());
     assert_eq!(must_join(sum).unwrap(), 10);
     let first = when_any(boxes(&pool)).then(|(place, one)| (place, one.unwrap()));
@@ -284,8 +284,8 @@ fn waiting_leaves_the_handles_as_they_are() {
     let (promise, handle) = promise();
     let handles = [handle];
     let waiter = thread::spawn(move || {
-        assert_eq!(wait_any(&handles), Some(0));
-        assert_eq!(wait_any(&handles), Some(0), "and again");
+        assert_eq!(wait_any(&handles).unwrap(), Some(0));
+        assert_eq!(wait_any(&handles).unwrap(), Some(0), "and again");
         let [handle] = handles;
         handle
     });

@@ -68,7 +68,7 @@ const WAITS: [(&str, Wait); 14] = [
     }),
     ("wait_any", |pool, n| {
         let children = children(pool, n);
-        wait_any(&children);
+        wait_any(&children).unwrap();
         sum(children.map(|c| c.join().unwrap()))
     }),
     ("scope", |pool, n| {
@@ -228,7 +228,7 @@ const TREES: [(&str, WaitForNodes); 9] = [
     }),
     ("wait_any", |pool, node| {
         let nodes = nodes(pool, node);
-        wait_any(&nodes);
+        wait_any(&nodes).unwrap();
         sum(nodes
             .into_iter()
             .map(|n| n.join_timeout(LONG).unwrap().unwrap()))

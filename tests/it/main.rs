@@ -42,6 +42,7 @@ mod gates;
 mod handle;
 mod house;
 mod inner;
+mod interrupted;
 mod jobs;
 mod keyed;
 mod lanes;

@@ -263,8 +263,9 @@ fn an_hour_of_ticks_takes_no_hour() {
 fn shutdown_goes_through_its_phases_in_simulated_time() {
     let (pool, simulation) = simulated(2);
     let deaf = pool.submit(|| while millhand::sleep(S).is_ok() {});
-    let (_never, gate) = promise::<()>();
-    let hung = pool.task().name("hung").submit(move || drop(gate.join()));
+    // A wait for a token ends with that token alone.
+    let gate = CancelToken::new();
+    let hung = pool.task().name("hung").submit(move || gate.wait());
     let later = pool.task().delay(2 * HOUR).submit(|| ());
     simulation.advance(S);
     let how = Shutdown::drain().cancel_after(HOUR).give_up_after(2 * HOUR);
@@ -513,7 +514,7 @@ fn schedules_combinators_and_scopes_take_part() {
     assert_eq!(order, [1, 2, 3]);
     assert_eq!(simulation.elapsed() - begun, 3 * S);
     let handles = [3, 1, 2].map(|n| pool.submit(sleep(n)));
-    let (done, pending) = wait_for(&handles[..], Until::All, Some(2 * S + NS));
+    let (done, pending) = wait_for(&handles[..], Until::All, Some(2 * S + NS)).unwrap();
     assert_eq!((done, pending), (vec![1, 2], vec![0]));
     assert_eq!(simulation.elapsed() - begun, 5 * S + NS);
     pool.scope(|s| {

@@ -2,7 +2,8 @@
 
 use millhand::{
     CancelReason, CancelToken, Every, Jitter, Overlap, RateLimiter, Retry, Semaphore, Shutdown,
-    Simulation, TaskHandle, ThreadPool, TraceEntry, as_completed, promise, race, when_all,
+    Simulation, TaskError, TaskHandle, ThreadPool, TraceEntry, Until, as_completed, current,
+    join_all, promise, race, wait_for, when_all,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -71,10 +72,11 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     }
     let mut gates = Vec::new();
     for _ in 0..3 {
-        let (go, gate) = promise::<()>();
-        gates.push(go);
+        // A wait for a token ends with that token alone.
+        let gate = CancelToken::new();
+        gates.push(gate.clone());
         let hung = pool.task().name("hung").total_timeout(30 * MS);
-        let hung = hung.submit(move || drop(gate.join()));
+        let hung = hung.submit(move || gate.wait());
         handles.push(pool.submit(move || u32::from(hung.join().is_err())));
     }
     let token = CancelToken::with_timeout(50 * MS);
@@ -99,7 +101,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     handles.push(chord);
     let slow = pool.submit(|| millhand::sleep(S).map_or(0, |()| 0));
     handles.push(pool.submit(move || {
-        let fast = millhand::current().unwrap().pool().submit(|| 7);
+        let fast = current().unwrap().pool().submit(|| 7);
         race([slow, fast]).unwrap()
     }));
     let parts = [1, 2, 3];
@@ -124,10 +126,11 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
         .sum();
     let in_lane = order.lock().unwrap().clone();
     let deaf = pool.submit(|| while millhand::sleep(S).is_ok() {});
-    let (go, gate) = promise::<()>();
-    let stuck = pool.submit(move || drop(gate.join()));
+    let gate = CancelToken::new();
+    gates.push(gate.clone());
+    let stuck = pool.submit(move || gate.wait());
     simulation.advance(MS);
-    gates.pop();
+    gates.remove(0).cancel(CancelReason::User);
     let how = match seed % 3 {
         0 => Shutdown::cancel().give_up_after(S),
         1 => Shutdown::drain().cancel_after(S).give_up_after(2 * S),
@@ -136,7 +139,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     let report = pool.shutdown(how).unwrap();
     assert!(!report.still_running().is_empty(), "{report}");
     assert_eq!(report.not_due().len(), 1);
-    drop((never, deaf, stuck, go, ticking));
+    drop((never, deaf, stuck, ticking));
     let trace = simulation.trace();
     (Sums { joined, in_lane }, trace)
 }
@@ -210,4 +213,113 @@ fn cancelling_reaches_the_children_of_a_token_in_the_same_order() {
     for seed in 0..5 {
         assert_eq!(run(seed), run(seed));
     }
+}
+
+/// A small generator: what a run does is decided by its seed alone.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1);
+        (self.0 >> 33) % n
+    }
+}
+
+/// What the tasks of a run share.
+#[derive(Clone)]
+struct Shared {
+    limit: RateLimiter,
+    permits: Semaphore,
+    token: CancelToken,
+}
+
+/// A body that submits children, behind gates and not, and waits for them by one way or another. Each of its waits may end
+/// early, since somebody cancels.
+fn nested(shared: &Shared, mut dice: Dice, depth: u32) -> u32 {
+    if depth == 0 {
+        let _ = millhand::sleep(MS * dice.below(4) as u32);
+        return 1;
+    }
+    let pool = current().unwrap().pool();
+    let children = (0..1 + dice.below(3)).map(|_| {
+        let below = Dice(dice.below(1 << 30));
+        let mut task = pool.task();
+        // A task that holds a permit while it waits for one that wants it would wait for ever.
+        let least = if depth > 1 { 4 } else { 0 };
+        match least + dice.below(7 - least) {
+            0 => task = task.gate(&shared.limit),
+            1 => task = task.gate(&shared.permits),
+            2 => task = task.gate(&shared.permits).gate(&shared.limit).priority(1),
+            3 => task = task.total_timeout(50 * MS).gate(&shared.permits),
+            4 => task = task.delay(3 * MS).token(&shared.token),
+            5 => task = task.gate(&shared.limit).total_timeout(50 * MS),
+            _ => {}
+        }
+        let shared = shared.clone();
+        task.submit(move || nested(&shared, below, depth - 1))
+    });
+    let children: Vec<_> = children.collect();
+    let sum = |outcomes: Vec<Result<u32, TaskError>>| outcomes.into_iter().flatten().sum::<u32>();
+    match dice.below(6) {
+        0 => sum(children.into_iter().map(TaskHandle::join).collect()),
+        1 => sum(as_completed(children).map(|(_, outcome)| outcome).collect()),
+        2 => sum(join_all(children)),
+        3 => race(children).unwrap_or(0),
+        4 => pool.scope(|s| {
+            let permits = &shared.permits;
+            let scoped = s.task().gate(permits).submit(|| 1);
+            let by_hand = s.submit(|| permits.acquire_timeout(5 * MS).map_or(0, |_| 1));
+            scoped.join().unwrap_or(0) + by_hand.join().unwrap_or(0)
+        }),
+        _ => {
+            children[0].cancel();
+            let (done, _) = wait_for(&children, Until::All, Some(20 * MS)).unwrap_or_default();
+            done.len() as u32
+        }
+    }
+}
+
+/// Outer tasks that wait for children that wait for children, at the bound of threads, with gates that they share, while
+/// somebody cancels. Every handle settles, and every permit is back.
+fn nested_waits_with_gates_and_cancels(seed: u64) {
+    let simulation = Simulation::new(seed);
+    let spares = (seed % 3) as usize;
+    let builder = ThreadPool::builder().workers(2).max_spares(spares);
+    let pool = builder.build().unwrap();
+    let shared = Shared {
+        limit: RateLimiter::token_bucket(500, S).burst(2).build().unwrap(),
+        permits: Semaphore::new(2).unwrap(),
+        token: CancelToken::new(),
+    };
+    let mut dice = Dice(seed);
+    let outer = (0..6).map(|_| {
+        let below = Dice(dice.below(1 << 30));
+        let inside = shared.clone();
+        pool.submit(move || nested(&inside, below, 2))
+    });
+    let outer: Vec<_> = outer.collect();
+    simulation.advance(MS * dice.below(8) as u32);
+    shared.token.cancel(CancelReason::User);
+    outer[dice.below(6) as usize].cancel();
+    for task in &outer {
+        task.wait()
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+    pool.wait_idle().unwrap();
+    let (available, waiting) = (shared.permits.available(), shared.permits.waiting());
+    assert_eq!((available, waiting), (2, 0), "seed {seed}");
+    assert_eq!(shared.limit.waiting(), 0, "seed {seed}");
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert!(report.still_running().is_empty(), "seed {seed}: {report}");
+}
+
+/// How many seeds are tried: some hundreds, or what the environment asks for.
+fn seeds() -> u64 {
+    let asked = std::env::var("MILLHAND_SEEDS").ok();
+    asked.map_or(300, |seeds| seeds.parse().expect("a number of seeds"))
+}
+
+#[test]
+fn no_seed_hangs_with_nested_waits_gates_and_cancels() {
+    (0..seeds()).for_each(nested_waits_with_gates_and_cancels);
 }

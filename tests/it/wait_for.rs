@@ -26,18 +26,18 @@ fn a_wait_that_lasts_too_long_tells_how_far_it_came() {
         promises[place].take().unwrap().complete(place).unwrap();
     }
     for limit in [Duration::ZERO, Duration::from_millis(1)] {
-        let all = wait_for(&handles, Until::All, Some(limit));
+        let all = wait_for(&handles, Until::All, Some(limit)).unwrap();
         assert_eq!(all, (vec![1, 3], vec![0, 2]));
-        let error = wait_for(&handles, Until::FirstError, Some(limit));
+        let error = wait_for(&handles, Until::FirstError, Some(limit)).unwrap();
         assert_eq!(error, (vec![1, 3], vec![0, 2]));
     }
     // One is enough, and at the limit what is there counts.
-    let first = wait_for(&handles, Until::FirstCompleted, Some(Duration::ZERO));
+    let first = wait_for(&handles, Until::FirstCompleted, Some(Duration::ZERO)).unwrap();
     assert_eq!(first, (vec![1, 3], vec![0, 2]));
-    let none = wait_for(&handles[..1], Until::FirstCompleted, Some(Duration::ZERO));
+    let none = wait_for(&handles[..1], Until::FirstCompleted, Some(Duration::ZERO)).unwrap();
     assert_eq!(none, (vec![], vec![0]));
     assert_eq!(
-        wait_for(&handles[..0], Until::FirstError, Some(Duration::MAX)),
+        wait_for(&handles[..0], Until::FirstError, Some(Duration::MAX)).unwrap(),
         (vec![], vec![])
     );
 }
@@ -49,18 +49,18 @@ fn an_error_is_what_the_task_calls_one() {
     let plain = pool.submit(|| Err::<(), _>(()));
     plain.wait().unwrap();
     let handles = (plain, never);
-    let waits = |limit| wait_for(&handles, Until::FirstError, Some(limit));
+    let waits = |limit| wait_for(&handles, Until::FirstError, Some(limit)).unwrap();
     assert_eq!(waits(Duration::ZERO), (vec![0], vec![1]));
     let (_kept, never) = promise::<()>();
     let fallible = pool.task().fallible().submit(|| Err::<(), _>(()));
     // However long it may take: the failure ends it.
-    let (done, pending) = wait_for(&(never, fallible), Until::FirstError, Some(LONG));
+    let (done, pending) = wait_for(&(never, fallible), Until::FirstError, Some(LONG)).unwrap();
     assert_eq!((done, pending), (vec![1], vec![0]));
     let (_kept, never) = promise::<()>();
     let (dropped, gone) = promise::<()>();
     drop(dropped);
     assert_eq!(
-        wait_for(&[never, gone], Until::FirstError, None),
+        wait_for(&[never, gone], Until::FirstError, None).unwrap(),
         (vec![1], vec![0])
     );
 }
@@ -71,7 +71,7 @@ fn all_are_waited_for_while_they_come_one_by_one() {
     let (tell, told) = mpsc::channel();
     let waiter = thread::spawn(move || {
         tell.send(()).unwrap();
-        wait_for(&handles, Until::All, Some(Duration::MAX))
+        wait_for(&handles, Until::All, Some(Duration::MAX)).unwrap()
     });
     must_recv(&told);
     for promise in promises.into_iter().flatten() {
@@ -175,8 +175,8 @@ fn who_waits_on_a_worker_gives_up_the_seat() {
             let handle = pool.submit(move || {
                 let set = [theirs];
                 match n {
-                    0 => assert_eq!(wait_any(&set), Some(0)),
-                    1 => assert!(wait_for(&set, Until::All, None).1.is_empty()),
+                    0 => assert_eq!(wait_any(&set).unwrap(), Some(0)),
+                    1 => assert!(wait_for(&set, Until::All, None).unwrap().1.is_empty()),
                     _ => assert_eq!(as_completed(set).count(), 1),
                 }
             });
@@ -226,7 +226,7 @@ fn a_wait_leaves_nothing_behind() {
     let meter = Meter::of_this_thread();
     let round = || {
         let handles = [shared.clone(), shared.clone()];
-        wait_for(&handles, Until::All, Some(Duration::ZERO));
+        wait_for(&handles, Until::All, Some(Duration::ZERO)).unwrap();
         let mut outcomes = as_completed(handles).timeout(Duration::ZERO);
         assert!(outcomes.next().is_none());
         drop(outcomes);
@@ -246,8 +246,8 @@ fn a_wait_and_a_settling_at_once_never_miss_each_other() {
     let pool = ThreadPool::new(2).unwrap();
     for n in 0..300 {
         let handles = [pool.submit(move || n), pool.submit(move || n)];
-        assert!(wait_any(&handles).is_some());
-        assert!(wait_for(&handles, Until::All, None).1.is_empty());
+        assert!(wait_any(&handles).unwrap().is_some());
+        assert!(wait_for(&handles, Until::All, None).unwrap().1.is_empty());
         let [a, b] = join_all(handles);
         assert_eq!((a.unwrap(), b.unwrap()), (n, n));
     }

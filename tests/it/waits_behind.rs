@@ -165,7 +165,12 @@ fn a_body_whose_time_ends_may_wait_for_what_goes_on_then() {
     pool.turn(HOUR - S);
     assert!(told.try_recv().is_err());
     pool.advance(S);
-    assert_eq!(must_recv(&told).unwrap(), 1);
+    // Its wait ends with its time. What it waits for may have come just then.
+    let joined = must_recv(&told);
+    assert!(
+        matches!(joined, Ok(1) | Err(TaskError::Interrupted(_))),
+        "{joined:?}"
+    );
     assert_eq!(state.state(), TaskState::Waiting);
     until("it is over", || {
         state.cancel() != millhand::CancelOutcome::Requested

@@ -106,7 +106,7 @@ impl Pool {
     }
 
     fn taken(&self) -> usize {
-        self.slots.state.lock().taken()
+        self.slots.state.lock().counts.taken()
     }
 
     /// All bodies go on for ever, and the idle threads do what they are woken for. Is work in the

@@ -12,11 +12,11 @@
 // and run or dropped after it is released.
 
 use crate::cancel::CancelToken;
-use crate::cancel::blocking::{self, Target};
+use crate::cancel::blocking::{self, Interrupt, Target};
 use crate::clock::{self, Monitor};
 use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
 use crate::context_var::Context;
-use crate::error::{JoinError, Rejection, TaskError, ok_value};
+use crate::error::{JoinError, Rejection, Stopped, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::pool::{Core, Spec};
@@ -138,19 +138,32 @@ impl Driver {
         self.state.lock().take()
     }
 
-    fn wait(&self) -> Option<(usize, Result<Item, Failed>)> {
+    fn wait(self: &Arc<Self>) -> Option<(usize, Result<Item, Failed>)> {
         if self.core.is_foreign() {
             self.give_up(0, TaskError::Forked);
         }
+        if let Some(reason) = current::stop_reason() {
+            self.give_up(0, TaskError::Interrupted(Stopped::new(reason)));
+        }
+        let driver = self.clone();
+        let interrupt = Interrupt::here(move || driver.state.lock_and_notify_all());
         let _blocking = blocking::begin_for(Target::Tasks(self.core.owner()));
         let mut state = self.state.lock();
         let clock = self.core.clock();
         let what = "the next result of a pipeline";
         self.state
             .wait_while(&mut state, clock, None, &what, &mut |state| {
-                !state.has_news()
+                !state.has_news() && !interrupt.has_come()
             });
-        state.take()
+        let result = state.take();
+        drop(state);
+        match interrupt.stopped() {
+            Some(stopped) if result.is_none() => {
+                self.give_up(0, TaskError::Interrupted(stopped));
+                self.try_next()
+            }
+            _ => result,
+        }
     }
 
     /// Ends the pipeline: drops the items that wait and asks the running tasks to stop.
@@ -279,14 +292,14 @@ impl Driver {
 
 /// Whether the error is that the pool accepts or runs no more tasks, and not a failure of the item.
 fn is_of_pool(error: &JoinError<Item>) -> bool {
-    use TaskError::{Cancelled, Forked, Rejected};
+    use TaskError::{Cancelled, Forked, Interrupted, Rejected};
     let of_task = match error {
         JoinError::Failed(_) => return false,
         JoinError::Task(error) => error,
     };
     matches!(
         of_task,
-        Rejected(_) | Forked | Cancelled(CancelReason::Shutdown)
+        Rejected(_) | Forked | Interrupted(_) | Cancelled(CancelReason::Shutdown)
     )
 }
 

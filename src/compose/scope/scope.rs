@@ -40,6 +40,7 @@
 #![allow(unsafe_code)] // `erase` needs it, as explained above.
 
 use crate::cancel::CancelToken;
+use crate::cancel::blocking::InScope;
 use crate::compose::failures::Failures;
 use crate::compose::scope::body::{FallibleScoped, PlainScoped, once};
 use crate::compose::scope::handle::{Packet, ScopedHandle};
@@ -381,7 +382,9 @@ pub(crate) fn enter<'env, X: 'static>(
         },
         errors: PhantomData,
     };
+    let in_scope = InScope::begin(state.token());
     let result = panic::catch(|| f(&scope));
+    drop(in_scope);
     let no_way_out = NoWayOut;
     if result.is_err() && state.fails_fast() {
         state.token().cancel(CancelReason::Scope);

@@ -172,7 +172,7 @@ impl ScopeState {
         }
         let waits = self.unsettled.lock().seen.clone();
         for task in waits {
-            if let Err(error) = task::wait_for(&task, None) {
+            if let Err(error) = task::wait_to_the_end(&task) {
                 log::error!("a scope waits for a task that may never end: {error}");
             }
         }

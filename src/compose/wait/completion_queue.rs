@@ -3,14 +3,16 @@
 //! Layer: compose. The waiter registers once with each task. The cost of a completion does not
 //! depend on the number of tasks, and no registration stays behind when the queue is dropped.
 
-use crate::cancel::blocking::{self, Target};
+use crate::cancel::blocking::{self, Interrupt, Target};
 use crate::clock::{self, Clock, Monitor};
 use crate::compose::wait::handles::Link;
+use crate::error::Stopped;
 use crate::process;
-use crate::task::current::Awaited;
+use crate::task::current::{self, Awaited};
 use crate::task::options::{Watch, Watcher};
-use crate::task::{self, OutcomeKind, TaskState};
+use crate::task::{self, OutcomeKind};
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct CompletionQueue {
     settled: Arc<SettledPlaces>,
     links: Vec<Link>,
+    /// Whether `next` has returned the place.
+    returned: Vec<bool>,
     /// How many tasks `next` has not returned yet.
     left: usize,
 }
@@ -43,6 +47,7 @@ impl CompletionQueue {
         let mut queue = Self {
             settled: Arc::new(SettledPlaces(Monitor::new(VecDeque::new()))),
             links: Vec::with_capacity(links.len()),
+            returned: Vec::with_capacity(links.len()),
             left: 0,
         };
         for link in links {
@@ -62,8 +67,10 @@ impl CompletionQueue {
         }
         if place == self.links.len() {
             self.links.push(link);
+            self.returned.push(false);
         } else {
             self.links[place] = link;
+            self.returned[place] = false;
         }
         self.left += 1;
     }
@@ -74,35 +81,52 @@ impl CompletionQueue {
 
     /// Waits for the next task that settles and returns its place. Returns `None` at the deadline,
     /// and when each task has been returned.
+    ///
+    /// For a caller that joins the task next. If the wait is to end early, this returns the place
+    /// of a task that has not settled, whose join ends early, too.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Option<usize> {
-        if self.left == 0 {
-            return None;
-        }
-        clock::pause();
-        let place = self.try_next().or_else(|| self.wait(deadline))?;
-        self.left -= 1;
-        Some(place)
-    }
-
-    /// As `next`, for a caller that waits for all of the tasks. On a worker it first runs tasks
-    /// that are still queued, as a join does: one at a time, from the place `at` on, and only as
-    /// long as no task is there to be returned.
-    pub(crate) fn next_of_all(&mut self, at: &mut usize) -> Option<usize> {
-        while self.settled.0.lock().is_empty() && *at < self.links.len() {
-            let task = &self.links[*at].task;
-            *at += 1;
-            if task.state() == TaskState::Queued {
-                task::run_here(task);
+        match self.try_next_until(deadline) {
+            Ok(place) => place,
+            Err(_) => {
+                let place = self.returned.iter().position(|returned| !returned)?;
+                self.is_returned(place).then_some(place)
             }
         }
-        self.next(None)
     }
 
-    fn try_next(&self) -> Option<usize> {
-        self.settled.0.lock().pop_front()
+    /// The same for a caller that only waits: an error if the wait is to end early.
+    pub(crate) fn try_next_until(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<usize>, Stopped> {
+        clock::pause();
+        while self.left > 0 {
+            let settled = self.settled.0.lock().pop_front();
+            let Some(place) = settled.map_or_else(|| self.wait(deadline), |at| Ok(Some(at)))?
+            else {
+                break;
+            };
+            if self.is_returned(place) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
     }
 
-    fn wait(&self, deadline: Option<Instant>) -> Option<usize> {
+    /// Notes that a place is returned. Returns whether this is the first time: a task whose place
+    /// was returned early settles later.
+    fn is_returned(&mut self, place: usize) -> bool {
+        let is_new = !mem::replace(&mut self.returned[place], true);
+        self.left -= usize::from(is_new);
+        is_new
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<Option<usize>, Stopped> {
+        if let Some(reason) = current::stop_reason() {
+            return Err(Stopped::new(reason));
+        }
+        let waker = self.settled.clone();
+        let interrupt = Interrupt::here(move || waker.0.lock_and_notify_all());
         // One that is left of the pool of this worker stands for all.
         let mut left = self.links.iter().map(|link| &link.task);
         let own = left.find(|task| !task.head.is_settled() && task::is_worker_of(task.head.owner));
@@ -113,9 +137,14 @@ impl CompletionQueue {
         let what = "any of several tasks";
         let mut places = settled.lock();
         settled.wait_while(&mut places, &clock, deadline, &what, &mut |places| {
-            places.is_empty()
+            places.is_empty() && !interrupt.has_come()
         });
-        places.pop_front()
+        let place = places.pop_front();
+        drop(places);
+        match interrupt.stopped() {
+            Some(stopped) if place.is_none() => Err(stopped),
+            _ => Ok(place),
+        }
     }
 
     /// The instant at which a wait of this length that begins now is over.

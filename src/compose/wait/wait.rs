@@ -8,7 +8,7 @@
 use crate::compose::failures::{Failure, Failures};
 use crate::compose::wait::completion_queue::CompletionQueue;
 use crate::compose::wait::handles::{Handle, HandleSet, Handles, Link, OkSet};
-use crate::error::{JoinError, ok_value};
+use crate::error::{JoinError, Stopped, ok_value};
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use std::time::Duration;
@@ -61,8 +61,7 @@ pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>>
     let mut queue = CompletionQueue::new(handles.links());
     // Before the handles are dropped: the drop of a handle may cancel its task for another reason.
     let mut cancel = |rest: Vec<Link>| cancel_rest(rest, CancelReason::Group);
-    let mut at = 0;
-    let values = handles.values(&mut || queue.next_of_all(&mut at), &mut cancel);
+    let values = handles.values(&mut || queue.next(None), &mut cancel);
     values.map_err(|(place, error)| queue.links()[place].failure(place, error))
 }
 
@@ -75,15 +74,19 @@ pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>>
 /// let pool = ThreadPool::new(1)?;
 /// let (_kept, never) = promise::<()>();
 /// let handles = (never, pool.submit(|| 7));
-/// assert_eq!(wait_any(&handles), Some(1));
-/// assert_eq!(handles.1.join().unwrap(), 7);
-/// # Ok::<(), millhand::BuildError>(())
+/// assert_eq!(wait_any(&handles)?, Some(1));
+/// assert_eq!(handles.1.join()?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// Blocks. On a worker the run slot is released meanwhile. A task that waits for itself is not
 /// detected: [`wait_for`] has a time limit.
-pub fn wait_any<S: Handles + ?Sized>(handles: &S) -> Option<usize> {
-    CompletionQueue::new(handles.links()).next(None)
+///
+/// # Errors
+///
+/// [`Stopped`], if the task that waits is asked to stop. The handles keep their outcomes.
+pub fn wait_any<S: Handles + ?Sized>(handles: &S) -> Result<Option<usize>, Stopped> {
+    CompletionQueue::new(handles.links()).try_next_until(None)
 }
 
 /// When [`wait_for`] stops waiting.
@@ -111,20 +114,24 @@ pub enum Until {
 /// let pool = ThreadPool::new(1)?;
 /// let (_kept, never) = promise::<()>();
 /// let handles = (pool.submit(|| 7), never);
-/// let (done, pending) = wait_for(&handles, Until::FirstCompleted, Some(Duration::from_secs(60)));
+/// let (done, pending) = wait_for(&handles, Until::FirstCompleted, Some(Duration::from_secs(60)))?;
 /// assert_eq!((done, pending), (vec![0], vec![1]));
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// Blocks. On a worker the run slot is released meanwhile. The handles keep their outcomes.
+///
+/// # Errors
+///
+/// [`Stopped`], if the task that waits is asked to stop.
 pub fn wait_for<S: Handles + ?Sized>(
     handles: &S,
     until: Until,
     timeout: Option<Duration>,
-) -> (Vec<usize>, Vec<usize>) {
+) -> Result<(Vec<usize>, Vec<usize>), Stopped> {
     let mut queue = CompletionQueue::new(handles.links());
     let deadline = timeout.and_then(|timeout| queue.deadline(timeout));
-    while let Some(place) = queue.next(deadline) {
+    while let Some(place) = queue.try_next_until(deadline)? {
         let kind = queue.links()[place].task.head.outcome_kind();
         let is_enough = match until {
             Until::FirstCompleted => true,
@@ -136,7 +143,7 @@ pub fn wait_for<S: Handles + ?Sized>(
         }
     }
     let links = queue.links();
-    (0..links.len()).partition(|place| links[*place].task.head.outcome_kind().is_some())
+    Ok((0..links.len()).partition(|place| links[*place].task.head.outcome_kind().is_some()))
 }
 
 /// Waits for the fastest of several tasks and returns its value. The other tasks are cancelled with
