@@ -1,5 +1,6 @@
 //! What is measured: one file per row, and what the rows share.
 
+mod backlog;
 mod delayed;
 mod execute;
 mod fork_join;
@@ -29,6 +30,7 @@ pub const ALL: &[&Row] = &[
     &execute::FOUR_PRODUCERS,
     &ten_us::TEN_US,
     &fork_join::FORK_JOIN,
+    &backlog::BACKLOG,
     &map::MAP,
     &map::MAP_SKEWED,
     &delayed::DELAYED,
