@@ -47,7 +47,7 @@ use crate::compose::scope::options::{ScopeOptions, token_below_here};
 use crate::compose::scope::sink::{Admits, AnyError, FailureSink, Only, Unfinished, reason_here};
 use crate::compose::scope::state::ScopeState;
 use crate::error::{JoinError, TaskError};
-use crate::panic::{self, Payload, TaskPanic};
+use crate::panic::{self, Level, Payload, TaskPanic};
 use crate::pool::{Core, Fallible, PLAIN, Plain, Pool, Retrying, Spec, TaskBuilder};
 use crate::reason::CancelReason;
 use crate::task::body::Body;
@@ -58,6 +58,7 @@ use std::mem;
 use std::panic::{Location, resume_unwind};
 use std::process;
 use std::sync::Arc;
+use std::thread;
 
 /// Erases the lifetime of a task's body.
 ///
@@ -361,7 +362,10 @@ struct NoWayOut;
 
 impl Drop for NoWayOut {
     fn drop(&mut self) {
-        log::error!("a scope could not wait for its tasks: the process aborts");
+        panic::log(
+            Level::Error,
+            format_args!("a scope could not wait for its tasks: the process aborts"),
+        );
         process::abort();
     }
 }
@@ -413,6 +417,17 @@ impl PlainStop {
             Self::Unfinished(unfinished) => unfinished.propagate("scope"),
         }
     }
+
+    /// In place of `propagate` in a destructor that a panic has called: a second panic would abort
+    /// the process.
+    #[cold]
+    fn log(self) {
+        match self {
+            Self::Closure(payload) => panic::discard(payload),
+            Self::Panicked(panicked) => panicked.unread(),
+            Self::Unfinished(unfinished) => unfinished.log("scope"),
+        }
+    }
 }
 
 fn run_plain<'env>(
@@ -456,6 +471,10 @@ fn plain<'env, R>(
     });
     match (ended, value) {
         (Ok(()), Some(value)) => value,
+        (Err(stop), Some(value)) if thread::panicking() => {
+            stop.log();
+            value
+        }
         (Err(stop), value) => {
             panic::discard(value);
             stop.propagate()

@@ -1,0 +1,111 @@
+//! Faults at the edges of a thread's life: in destructors, in thread-locals, and in what a call leaves behind.
+
+use crate::handle::must_join;
+use crate::support::must_recv;
+use millhand::{CancelOutcome, TaskError, ThreadPool, checkpoint, current};
+use std::sync::mpsc;
+use std::thread;
+
+/// Calls its closure when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Runs a body that leaves by a checkpoint, and calls `clean_up` in a destructor then.
+fn unwinds_into(pool: &ThreadPool, mut clean_up: impl FnMut() + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    let (end, ended) = mpsc::channel();
+    let handle = pool.submit(move || {
+        let _clean_up = OnDrop(move || {
+            assert!(thread::panicking());
+            clean_up();
+            end.send(()).unwrap();
+        });
+        tell.send(()).unwrap();
+        loop {
+            checkpoint();
+        }
+    });
+    must_recv(&told);
+    assert_eq!(handle.cancel(), CancelOutcome::Requested);
+    assert!(matches!(
+        must_join::<()>(handle),
+        Err(TaskError::Cancelled(_))
+    ));
+    must_recv(&ended);
+}
+
+#[test]
+fn a_checkpoint_in_a_destructor_that_a_checkpoint_has_called_does_nothing() {
+    let pool = ThreadPool::new(1).unwrap();
+    unwinds_into(&pool, || (0..3).for_each(|_| checkpoint()));
+    assert_eq!(must_join(pool.submit(|| 7)).unwrap(), 7);
+}
+
+#[test]
+fn a_map_and_a_scope_in_such_a_destructor_run_to_their_end() {
+    let pool = ThreadPool::new(2).unwrap();
+    unwinds_into(&pool, || {
+        let pool = current().unwrap().pool();
+        let doubled = pool.map(0..100, |n| 2 * n);
+        assert_eq!(doubled.iter().sum::<usize>(), 9_900);
+        let mut sum = 0;
+        pool.scope(|s| {
+            s.submit(|| sum = doubled.iter().sum());
+        });
+        assert_eq!(sum, 9_900);
+    });
+}
+
+#[test]
+fn a_join_in_such_a_destructor_leaves_the_checkpoints_of_the_other_body_as_they_are() {
+    let pool = ThreadPool::new(1).unwrap();
+    unwinds_into(&pool, || {
+        let pool = current().unwrap().pool();
+        let (tell, told) = mpsc::channel();
+        let endless = pool.submit(move || {
+            tell.send(current().unwrap().token()).unwrap();
+            loop {
+                checkpoint();
+            }
+        });
+        // Cancelled by its own token, once it runs.
+        let canceller =
+            thread::spawn(move || must_recv(&told).cancel(millhand::CancelReason::User));
+        assert!(matches!(
+            endless.join(),
+            Err::<(), _>(TaskError::Cancelled(_))
+        ));
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cancelling_shutdown_meets_a_scope_in_such_a_destructor() {
+    let pool = ThreadPool::new(1).unwrap();
+    let (tell, told) = mpsc::channel();
+    let handle = pool.submit(move || {
+        let _clean_up = OnDrop(|| {
+            let pool = current().unwrap().pool();
+            // The pool takes nothing any more.
+            pool.scope(|s| {
+                s.submit(|| ());
+            });
+            assert_eq!(pool.map(0..10, |n| n + 1).len(), 10);
+        });
+        tell.send(()).unwrap();
+        loop {
+            checkpoint();
+        }
+    });
+    must_recv(&told);
+    pool.shutdown(millhand::Shutdown::cancel()).unwrap();
+    assert!(matches!(
+        must_join::<()>(handle),
+        Err(TaskError::Cancelled(_))
+    ));
+}
