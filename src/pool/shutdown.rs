@@ -4,7 +4,7 @@ use crate::cancel::blocking;
 use crate::clock::{self, earlier};
 use crate::error::PoolError;
 use crate::id::TaskId;
-use crate::panic;
+use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::{Phase, Shutdowns};
 use crate::pool::queue::{QueueEntry, Tick, Work};
@@ -457,7 +457,7 @@ impl Core {
         };
         match self.shutdown(&how) {
             Ok(report) if report.is_clean() => {}
-            Ok(report) => log::warn!("a pool was dropped: {report}"),
+            Ok(report) => panic::log(Level::Warn, format_args!("a pool was dropped: {report}")),
             Err(_) => {
                 self.close(Phase::Draining);
                 self.notify_if_idle();

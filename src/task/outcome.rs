@@ -5,7 +5,7 @@
 use crate::cancel::CancelToken;
 use crate::context_var::{self, Context};
 use crate::error::{JoinError, TaskError};
-use crate::panic;
+use crate::panic::{self, Level};
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::Ordering;
@@ -334,5 +334,8 @@ impl Task {
 
 #[cold]
 pub(crate) fn failed_unread(task: &TaskLabel) {
-    log::warn!("{task} failed, and no handle is left to take the error");
+    panic::log(
+        Level::Warn,
+        format_args!("{task} failed, and no handle is left to take the error"),
+    );
 }

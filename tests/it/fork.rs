@@ -5,41 +5,19 @@
 #![allow(unsafe_code)]
 
 use crate::submit::hold;
-use crate::support::{LONG, must_recv};
+use crate::support::{self, LONG, SCENARIO, must_recv};
 use millhand::{
     CancelOutcome, PoolError, PoolRef, Rejection, SharedHandle, Shutdown, TaskError, TaskHandle,
     ThreadPool,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::mpsc;
 use std::time::Duration;
 
-const SCENARIO: &str = "MILLHAND_TEST_FORK";
-
 /// Runs one of the scenarios in a copy of this program.
 fn in_a_copy(scenario: &str) {
-    let copy = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "fork::the_copy",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(SCENARIO, scenario)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&copy.stdout);
-    let cried = String::from_utf8_lossy(&copy.stderr);
-    assert!(
-        copy.status.success(),
-        "{scenario}: {}\n{said}\n{cried}",
-        copy.status
-    );
-    assert!(
-        said.contains("1 passed"),
-        "the copy ran something else:\n{said}"
-    );
+    support::in_a_copy("fork::the_copy", scenario);
 }
 
 /// What the copy runs. Nothing when it is not a copy.
