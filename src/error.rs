@@ -479,8 +479,8 @@ impl Error for BuildError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// One of the pool's own tasks made the call, or a callback or drop that the pool's shutdown
-    /// runs: it would wait for itself.
+    /// One of the pool's own threads made the call, in a task, in a hook or in the destructor of a
+    /// thread-local; or a callback or drop that the pool's shutdown runs. It would wait for itself.
     InsideTask,
     /// The pool belongs to the process that this one was forked from.
     Forked,

@@ -9,11 +9,12 @@ use crate::pool::core::Core;
 use crate::pool::lifecycle::{Phase, Shutdowns};
 use crate::pool::queue::{QueueEntry, Tick, Work};
 use crate::pool::report::{RunningTask, ShutdownReport};
+use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::sync::{MutexGuard, trampoline};
 use crate::task::TaskRef;
 use crate::task::options::Position;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::iter;
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -146,15 +147,26 @@ impl Default for Shutdown {
 }
 
 thread_local! {
+    /// The tag of the pool whose worker this thread is or was. It has no destructor, so that the
+    /// destructors of other thread-locals find it.
+    static STARTED_BY: Cell<u32> = const { Cell::new(NO_POOL) };
     /// The pools that this thread works for outside of a task: it cancels tasks, or runs a hook.
     static SERVING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Core {
-    /// Returns an error if the caller must not wait for this pool: one of its own workers, and a
-    /// drop of a closure or a callback that a shutdown runs. The shutdown that cancels the tasks
-    /// would wait for itself.
+    /// From now on this thread is one of the pool's, up to its end.
+    pub(crate) fn own_thread(&self) {
+        STARTED_BY.set(self.owner());
+    }
+
+    /// Returns an error if the caller must not wait for this pool: one of its own threads, also
+    /// while that runs hooks or the destructors of its thread-locals; and a drop of a closure or a
+    /// callback that a shutdown runs. The shutdown that cancels the tasks would wait for itself.
     pub(crate) fn may_wait(&self) -> Result<(), PoolError> {
+        if STARTED_BY.get() == self.owner() {
+            return Err(PoolError::InsideTask);
+        }
         self.check_thread();
         if self.is_foreign() {
             return Err(PoolError::Forked);
@@ -163,7 +175,7 @@ impl Core {
         let serving = SERVING
             .try_with(|pools| pools.borrow().contains(&self.owner()))
             .unwrap_or(false);
-        if self.is_here() || serving {
+        if serving {
             return Err(PoolError::InsideTask);
         }
         Ok(())

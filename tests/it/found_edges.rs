@@ -1,9 +1,11 @@
 //! Faults at the edges of a thread's life: in destructors, in thread-locals, and in what a call leaves behind.
 
 use crate::handle::must_join;
+use crate::submit::hold;
 use crate::support::must_recv;
-use millhand::{CancelOutcome, TaskError, ThreadPool, checkpoint, current};
-use std::sync::mpsc;
+use millhand::{CancelOutcome, PoolError, Shutdown, TaskError, ThreadPool, checkpoint, current};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 /// Calls its closure when it is dropped.
@@ -103,9 +105,60 @@ fn a_cancelling_shutdown_meets_a_scope_in_such_a_destructor() {
         }
     });
     must_recv(&told);
-    pool.shutdown(millhand::Shutdown::cancel()).unwrap();
+    pool.shutdown(Shutdown::cancel()).unwrap();
     assert!(matches!(
         must_join::<()>(handle),
         Err(TaskError::Cancelled(_))
     ));
+}
+
+thread_local! {
+    static AT_THE_END: RefCell<Option<OnDrop<Box<dyn FnMut()>>>> = const { RefCell::new(None) };
+}
+
+/// Has this thread call `f` in the destructor of a thread-local.
+fn at_the_end(f: impl FnMut() + 'static) {
+    AT_THE_END.set(Some(OnDrop(Box::new(f))));
+}
+
+#[test]
+fn a_pool_that_a_thread_local_of_its_own_worker_drops_does_not_join_that_worker() {
+    let pool = ThreadPool::new(2).unwrap();
+    let held = hold(&pool, 1);
+    let door = pool.downgrade();
+    let owner = Arc::new(Mutex::new(Some(pool)));
+    let (tell, told) = mpsc::channel();
+    let body = door.submit(move || {
+        let mut pool = owner.lock().unwrap().take();
+        // The other worker is held, so this is the one that leaves.
+        pool.as_ref().unwrap().set_workers(1).unwrap();
+        at_the_end(move || {
+            drop(pool.take());
+            tell.send(()).unwrap();
+        });
+    });
+    must_join(body).unwrap();
+    must_recv(&told);
+    // The rest of the pool drains.
+    assert!(door.submit(|| ()).join().is_err());
+    held.release();
+}
+
+#[test]
+fn a_destructor_of_a_worker_s_thread_local_cannot_wait_for_the_pool() {
+    let pool = Arc::new(ThreadPool::new(1).unwrap());
+    let mine = pool.clone();
+    let (tell, told) = mpsc::channel();
+    let body = pool.submit(move || {
+        at_the_end(move || {
+            tell.send(mine.wait_idle()).unwrap();
+            tell.send(mine.shutdown(Shutdown::drain()).map(drop))
+                .unwrap();
+        });
+    });
+    must_join(body).unwrap();
+    pool.shutdown(Shutdown::drain()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(must_recv(&told), Err(PoolError::InsideTask));
+    }
 }
