@@ -438,6 +438,9 @@ pub enum BuildError {
     },
     /// The operating system refused to start even one thread.
     Spawn(std::io::Error),
+    /// The pool, whose workers were to be changed, belongs to the process that this one was forked
+    /// from.
+    Forked,
 }
 
 impl fmt::Display for BuildError {
@@ -449,6 +452,7 @@ impl fmt::Display for BuildError {
                     "the pool's `{option}` is not allowed: it must be {allowed}"
                 )
             }
+            Self::Forked => fmt::Display::fmt(&Rejection::Forked, f),
             Self::Spawn(_) => f.write_str("the system refused to start even one worker thread"),
         }
     }
@@ -457,7 +461,7 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Invalid { .. } => None,
+            Self::Invalid { .. } | Self::Forked => None,
             Self::Spawn(error) => Some(error),
         }
     }

@@ -97,6 +97,11 @@ impl TaskOptions {
             || self.total_timeout.is_some()
     }
 
+    /// Whether a task with these options may wait elsewhere than in the run queue before it runs.
+    pub(crate) fn waits_apart(&self) -> bool {
+        self.is_timed() || !self.gates.is_empty()
+    }
+
     /// When a task that is submitted now is due, if that is later than now. A delay that the clock
     /// cannot hold is due centuries from now.
     fn due(&self, now: Instant) -> Option<Instant> {
