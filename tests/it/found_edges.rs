@@ -5,6 +5,7 @@ use crate::submit::hold;
 use crate::support::must_recv;
 use millhand::{CancelOutcome, PoolError, Shutdown, TaskError, ThreadPool, checkpoint, current};
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
@@ -161,4 +162,93 @@ fn a_destructor_of_a_worker_s_thread_local_cannot_wait_for_the_pool() {
     for _ in 0..2 {
         assert_eq!(must_recv(&told), Err(PoolError::InsideTask));
     }
+}
+
+/// Calls `run` many times with something to hold, and checks that nothing holds it when `run` has returned.
+fn leaves_nothing(what: &str, mut run: impl FnMut(Arc<AtomicUsize>)) {
+    for round in 0..500 {
+        let given = Arc::new(AtomicUsize::new(0));
+        run(given.clone());
+        assert!(Arc::try_unwrap(given).is_ok(), "{what}, round {round}");
+    }
+}
+
+#[test]
+fn what_a_pipeline_was_given_is_dropped_when_it_has_run() {
+    let pool = ThreadPool::new(2).unwrap();
+    leaves_nothing("a pipeline", |given| {
+        let read = given.clone();
+        let source = (0..3).map(move |n| n + read.load(SeqCst));
+        let last = given.clone();
+        let stages = pool
+            .pipeline(source)
+            .stage(2, move |n| given.fetch_add(n, SeqCst));
+        stages
+            .stage(1, move |n| last.fetch_add(n, SeqCst))
+            .run(drop)
+            .unwrap();
+    });
+    leaves_nothing("one that fails", |given| {
+        let numbers = pool.pipeline(0..3);
+        let stages = numbers.stage_ok(1, move |n| if n == 1 { Err(given.clone()) } else { Ok(n) });
+        drop(stages.run(drop).unwrap_err());
+    });
+}
+
+#[test]
+fn what_a_map_or_a_scope_was_given_is_dropped_when_it_has_run() {
+    let pool = ThreadPool::new(2).unwrap();
+    leaves_nothing("a map", |given| {
+        pool.map(0..3, |n| given.fetch_add(n, SeqCst));
+    });
+    leaves_nothing("a lazy map", |given| {
+        let items = [given.clone(), given.clone()];
+        let lazy = pool.map_iter(items, move |one| {
+            given.fetch_add(Arc::strong_count(&one), SeqCst)
+        });
+        assert_eq!(lazy.count(), 2);
+    });
+    leaves_nothing("a scope", |given| {
+        let other = given.clone();
+        pool.scope(|s| {
+            s.submit(move || given.fetch_add(1, SeqCst));
+            s.submit(move || other.fetch_add(1, SeqCst)).cancel();
+        });
+    });
+}
+
+#[test]
+fn what_tasks_were_given_is_dropped_when_the_pool_is_idle_or_over() {
+    fn fill(pool: &ThreadPool, given: &Arc<AtomicUsize>) -> Vec<millhand::TaskHandle<usize>> {
+        let task = || {
+            let given = given.clone();
+            move || given.fetch_add(1, SeqCst)
+        };
+        pool.execute(task()).unwrap();
+        drop(pool.submit(task()));
+        let retry = pool
+            .task()
+            .retry(millhand::Retry::fixed(1, std::time::Duration::ZERO));
+        let f = task();
+        drop(retry.submit(move || if f() > 0 { Ok(()) } else { Err(()) }));
+        drop(pool.broadcast(task()).unwrap());
+        drop(pool.submit(task()).then(|n| n));
+        let cancelled = pool.submit(task());
+        cancelled.cancel();
+        vec![cancelled, pool.task().name("kept").submit(task())]
+    }
+    let pool = ThreadPool::new(2).unwrap();
+    leaves_nothing("an idle pool", |given| {
+        let handles = fill(&pool, &given);
+        pool.wait_idle().unwrap();
+        assert_eq!(Arc::strong_count(&given), 2, "the test has both");
+        drop(handles);
+    });
+    leaves_nothing("a shutdown", |given| {
+        let pool = ThreadPool::new(2).unwrap();
+        let handles = fill(&pool, &given);
+        pool.shutdown(Shutdown::cancel()).unwrap();
+        assert_eq!(Arc::strong_count(&given), 2, "the test has both");
+        drop(handles);
+    });
 }
