@@ -291,7 +291,7 @@ impl ThreadPool {
     }
 
     /// Waits until no task is queued and none runs. Any number of threads may wait at once, and
-    /// tasks may be submitted meanwhile. By then the closures of all tasks are dropped, except one that
+    /// tasks may be submitted meanwhile. The closures of all tasks are dropped then, except one that
     /// another thread cancels at that moment.
     ///
     /// # Errors

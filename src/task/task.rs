@@ -123,11 +123,6 @@ pub enum TaskState {
     Finished,
 }
 
-/// What distinguishes one task from another.
-pub(crate) fn address(task: &TaskRef) -> usize {
-    Arc::as_ptr(task).cast::<()>().addr()
-}
-
 impl Task {
     // Inlined even without optimisation: a function less per closure.
     #[inline(always)]
@@ -392,7 +387,7 @@ impl Task {
         let left = self.body.take(Part::All, None);
         match after {
             None => left.into_iter().for_each(panic::discard_deferred),
-            Some(after) => after.abandon(self, left, reason),
+            Some(after) => after.abandon(left, reason),
         }
     }
 

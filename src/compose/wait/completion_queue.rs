@@ -11,6 +11,7 @@ use crate::task::options::{Watch, Watcher};
 use crate::task::{self, OutcomeKind, TaskState};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A set of tasks, and the places of those that have settled, in the order in which they did.
@@ -23,12 +24,20 @@ pub(crate) struct CompletionQueue {
 
 /// The places of the settled tasks that `next` has not returned yet. The thread that settles a task
 /// adds its place.
-struct SettledPlaces(Monitor<VecDeque<usize>>);
+struct SettledPlaces {
+    places: Monitor<VecDeque<usize>>,
+    /// Whether the queue is gone.
+    is_over: AtomicBool,
+}
 
 impl Watch for SettledPlaces {
     fn settled(self: Arc<Self>, place: usize, _: OutcomeKind) {
-        self.0.lock().push_back(place);
-        self.0.notify_one();
+        self.places.lock().push_back(place);
+        self.places.notify_one();
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 
     fn is_light(&self) -> bool {
@@ -39,7 +48,10 @@ impl Watch for SettledPlaces {
 impl CompletionQueue {
     pub(crate) fn new(links: Vec<Link>) -> Self {
         let mut queue = Self {
-            settled: Arc::new(SettledPlaces(Monitor::new(VecDeque::new()))),
+            settled: Arc::new(SettledPlaces {
+                places: Monitor::new(VecDeque::new()),
+                is_over: AtomicBool::new(false),
+            }),
             links: Vec::with_capacity(links.len()),
             left: 0,
         };
@@ -86,7 +98,7 @@ impl CompletionQueue {
     /// that are still queued, as a join does: one at a time, from the place `at` on, and only as
     /// long as no task is there to be returned.
     pub(crate) fn next_of_all(&mut self, at: &mut usize) -> Option<usize> {
-        while self.settled.0.lock().is_empty() && *at < self.links.len() {
+        while self.settled.places.lock().is_empty() && *at < self.links.len() {
             let task = &self.links[*at].task;
             *at += 1;
             if task.state() == TaskState::Queued {
@@ -97,7 +109,7 @@ impl CompletionQueue {
     }
 
     fn try_next(&self) -> Option<usize> {
-        self.settled.0.lock().pop_front()
+        self.settled.places.lock().pop_front()
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<usize> {
@@ -108,7 +120,7 @@ impl CompletionQueue {
         let owner = owners.find(|owner| task::is_worker_of(*owner));
         let owner = owner.unwrap_or(process::NO_POOL);
         let _blocking = blocking::begin_for(owner);
-        let (settled, clock) = (&self.settled.0, self.clock());
+        let (settled, clock) = (&self.settled.places, self.clock());
         let what = "any of several tasks";
         let mut places = settled.lock();
         settled.wait_while(&mut places, &clock, deadline, &what, &mut |places| {
@@ -134,9 +146,10 @@ impl Drop for CompletionQueue {
         if self.left == 0 {
             return;
         }
-        let address = Arc::as_ptr(&self.settled).addr();
+        // Relaxed: the same thread reads it next, or a later one after it has locked the task.
+        self.settled.is_over.store(true, Ordering::Relaxed);
         for Link { task, .. } in &self.links {
-            task.unwatch(address);
+            task.unwatch();
         }
     }
 }
