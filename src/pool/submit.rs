@@ -328,7 +328,9 @@ impl Core {
         let after = After::new(tasks.clone(), first.clone());
         let mut extras = Extras::new(spec.name.clone(), None);
         let level = current::level_here(self.owner());
-        extras.progress = Some(Progress::after(&options, self.clone(), after, level));
+        let progress = Progress::after(&options, self.clone(), after, level);
+        let order = progress.order;
+        extras.progress = Some(progress);
         task.head.set_extras(extras);
         if let Some(token) = &spec.token {
             task.obey(token.child());
@@ -339,7 +341,7 @@ impl Core {
         let mut continuations = self.continuations.lock();
         let is_open = self.is_open_here();
         if is_open && !task.head.is_settled() {
-            continuations.insert(task.head.id().number(), task.clone());
+            continuations.insert(order, task.clone());
         }
         drop(continuations);
         if !is_open {

@@ -212,7 +212,8 @@ impl Progress {
     ) -> Self {
         let start = Start {
             position: Position::Predecessors,
-            order: 0,
+            // Its place in the pool's list of such tasks. In the order of the gates it gets another.
+            order: limit::next_order(),
             expires: None,
             ends: None,
         };

@@ -400,7 +400,7 @@ impl Task {
         let options = &planned.options;
         match planned.position {
             Position::Predecessors => {
-                pool.settled_before_predecessors(self.head.id());
+                pool.settled_before_predecessors(planned.order);
                 return Some(pool);
             }
             Position::Queue | Position::Timer { .. } | Position::Gate => {}

@@ -127,14 +127,13 @@ fn logger_that_panics() {
     token.cancel(millhand::CancelReason::User);
     // A thread that calls hooks for a deadline.
     let token = CancelToken::with_timeout(Duration::from_millis(1));
-    let tell2 = tell.clone();
     let _first = token.on_cancel(|_| panic!("a hook"));
-    let _second = token.on_cancel(move |_| tell2.send(()).unwrap());
+    let _second = token.on_cancel(move |_| tell.send(()).unwrap());
     must_recv(&told);
     // A scope, and a body that waits at the bound of threads.
     let options = ScopeOptions::<()>::collect_all();
     let ended = pool.scope_with(options, |s| {
-        drop(s.task().fallible().submit(|| Err::<(), _>(())))
+        drop(s.task().fallible().submit(|| Err::<(), _>(())));
     });
     assert!(ended.is_err());
     let busy = pool.submit(move || {
@@ -277,18 +276,16 @@ fn crowd_of_hooks() {
     until("four threads inside", || barrier.inside.load(SeqCst) == 4);
     // A thread that waits by another clock is woken by the alarm.
     let late = CancelToken::with_timeout(Duration::from_millis(1));
-    let waits = late.clone();
-    must_join(pool.submit(move || waits.wait())).unwrap();
+    must_join(pool.submit(move || late.wait())).unwrap();
     // One that waits at a gate, with a deadline on its token, too.
     let gate = millhand::Semaphore::new(1).unwrap();
     let held = gate.acquire().unwrap();
     let token = CancelToken::with_timeout(Duration::from_millis(50));
-    let other = gate.clone();
     let system = ThreadPool::new(1).unwrap();
     let waits = system
         .task()
         .token(&token)
-        .submit(move || other.acquire().is_err());
+        .submit(move || gate.acquire().is_err());
     if let Ok(stopped) = must_join(waits) {
         assert!(stopped);
     }

@@ -113,8 +113,10 @@ fn a_cancelling_shutdown_meets_a_scope_in_such_a_destructor() {
     ));
 }
 
+type AtTheEnd = OnDrop<Box<dyn FnMut()>>;
+
 thread_local! {
-    static AT_THE_END: RefCell<Option<OnDrop<Box<dyn FnMut()>>>> = const { RefCell::new(None) };
+    static AT_THE_END: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
 }
 
 /// Has this thread call `f` in the destructor of a thread-local.

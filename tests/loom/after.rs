@@ -9,7 +9,7 @@
 use super::*;
 use crate::cancel::CancelToken;
 use crate::task::body::PlainBody;
-use crate::task::double::{Captured, Count, Pool, Tally, owner};
+use crate::task::double::{Captured, Count, Pool, Tally, order_of, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::{CancelOutcome, Head, Promise, TaskHandle, promise};
 use loom::thread;
@@ -81,7 +81,8 @@ impl Scene {
             below.obey(token.child());
         }
         if !below.head.is_settled() {
-            pool.behind.lock().unwrap().push(below.clone());
+            let order = order_of(&below).unwrap();
+            pool.behind.lock().unwrap().push((order, below.clone()));
         }
         Arc::new(Self {
             pool,
@@ -125,7 +126,7 @@ impl Scene {
                 return Some(());
             }
             let all = std::mem::take(&mut *pool.behind.lock().unwrap());
-            for task in &all {
+            for (_, task) in &all {
                 task.cancel(CancelReason::Shutdown);
             }
         }
