@@ -291,8 +291,8 @@ impl ThreadPool {
     }
 
     /// Waits until no task is queued and none runs. Any number of threads may wait at once, and
-    /// tasks may be submitted meanwhile. The closures of all tasks are dropped then, except one that
-    /// another thread cancels at that moment.
+    /// tasks may be submitted meanwhile. By then the closures of all tasks are dropped, except one
+    /// that another thread cancels at that moment.
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked

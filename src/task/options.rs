@@ -212,7 +212,7 @@ impl Progress {
     ) -> Self {
         let start = Start {
             position: Position::Predecessors,
-            // Its place in the pool's list of such tasks. In the order of the gates it gets another.
+            // Its place in the pool's list of such tasks. It gets another when it is ready.
             order: limit::next_order(),
             expires: None,
             ends: None,

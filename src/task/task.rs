@@ -76,8 +76,8 @@ pub(crate) struct Planned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CancelOutcome {
     /// The task was not running. It is settled as cancelled, and the calling thread has dropped its
-    /// closure. In the drop of another cancelled task's closure, it drops this one after that one, so
-    /// that a chain of any length fits on the stack.
+    /// closure. In the drop of another cancelled task's closure, it drops this one after that one:
+    /// so a chain of any length fits on the stack.
     Settled,
     /// The task is running. Its token is set, and its body decides what to do.
     Requested,
