@@ -450,6 +450,9 @@ pub enum BuildError {
     },
     /// The operating system refused to start even one thread.
     Spawn(std::io::Error),
+    /// The pool, whose workers were to be changed, belongs to the process that this one was forked
+    /// from.
+    Forked,
 }
 
 impl fmt::Display for BuildError {
@@ -461,6 +464,7 @@ impl fmt::Display for BuildError {
                     "the pool's `{option}` is not allowed: it must be {allowed}"
                 )
             }
+            Self::Forked => fmt::Display::fmt(&Rejection::Forked, f),
             Self::Spawn(_) => f.write_str("the system refused to start even one worker thread"),
         }
     }
@@ -469,7 +473,7 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Invalid { .. } => None,
+            Self::Invalid { .. } | Self::Forked => None,
             Self::Spawn(error) => Some(error),
         }
     }
@@ -491,8 +495,8 @@ impl Error for BuildError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// One of the pool's own tasks made the call, or a callback or drop that the pool's shutdown
-    /// runs: it would wait for itself.
+    /// One of the pool's own threads made the call, in a task, in a hook or in the destructor of a
+    /// thread-local; or a callback or drop that the pool's shutdown runs. It would wait for itself.
     InsideTask,
     /// The task that waited for the pool was asked to stop.
     Interrupted(Stopped),

@@ -2,11 +2,12 @@
 //!
 //! Ground layer, and the only file that catches an unwind. All user code that the library runs and
 //! all user values that it drops go through here, so that their panics stop no worker, poison no
-//! lock and fail no other task.
+//! lock and fail no other task. So does each record of the log, since a logger is the user's, too.
 
 use crate::id::TaskId;
 use crate::reason::CancelReason;
 use crate::sync::trampoline;
+pub(crate) use log::Level;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::fmt;
@@ -38,7 +39,20 @@ pub(crate) fn shield(what: &str, f: impl FnOnce()) {
 /// once.
 pub(crate) fn shield_dyn(what: &str, f: &mut dyn FnMut()) {
     if let Err(payload) = catch(f) {
-        log::error!("{what} panicked: {}", message(&*payload));
+        log(
+            Level::Error,
+            format_args!("{what} panicked: {}", message(&*payload)),
+        );
+        discard_payload(payload);
+    }
+}
+
+/// Logs a record. A logger that panics does no harm: one that writes to a closed pipe may.
+///
+/// Called with no lock held, since the logger may call the library.
+#[cold]
+pub(crate) fn log(level: Level, text: fmt::Arguments<'_>) {
+    if let Err(payload) = catch(|| log::log!(target: "millhand", level, "{text}")) {
         discard_payload(payload);
     }
 }
@@ -247,7 +261,10 @@ impl TaskPanic {
     /// Reports to the log and to the pool that no handle is left to read this panic.
     #[cold]
     pub(crate) fn unread(&self) {
-        log::error!("{self}, and no handle of the task is left");
+        log(
+            Level::Error,
+            format_args!("{self}, and no handle of the task is left"),
+        );
         if let Some(on_unread) = &self.on_unread {
             on_unread(self);
         }

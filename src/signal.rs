@@ -10,6 +10,7 @@
 use crate::cancel::CancelToken;
 use crate::cancel::blocking;
 use crate::error::PoolError;
+use crate::panic::{self, Level};
 use crate::pool::{Core, Shutdown, ShutdownReport, ThreadPool};
 use crate::reason::CancelReason;
 use parking_lot::{Condvar, Mutex};
@@ -101,8 +102,11 @@ impl Signals {
         }
         drop(state);
         if let Some(error) = refused {
-            log::warn!(
-                "signals are not caught, since they are ignored or handled elsewhere already ({error}); they will not shut the pools down"
+            panic::log(
+                Level::Warn,
+                format_args!(
+                    "signals are not caught, since they are ignored or handled elsewhere already ({error}); they will not shut the pools down"
+                ),
             );
         }
         Self { shared }
@@ -179,8 +183,14 @@ impl Shared {
             token.cancel(CancelReason::Shutdown);
         });
         spawn("log", move || match count {
-            1 => log::warn!("signal: draining; a second signal cancels"),
-            _ => log::warn!("signal: cancelling; a third signal ends the process"),
+            1 => panic::log(
+                Level::Warn,
+                format_args!("signal: draining; a second signal cancels"),
+            ),
+            _ => panic::log(
+                Level::Warn,
+                format_args!("signal: cancelling; a third signal ends the process"),
+            ),
         });
         for (pool, how) in subscribers {
             let how = if count == 1 { how } else { Shutdown::cancel() };
@@ -198,8 +208,14 @@ fn spawn(what: &str, f: impl FnOnce() + Send + 'static) {
 
 fn shut_down(pool: &Core, how: &Shutdown) {
     match pool.shutdown(how) {
-        Ok(report) => log::info!("a pool was shut down by a signal: {report}"),
-        Err(error) => log::error!("a signal could not shut a pool down: {error}"),
+        Ok(report) => panic::log(
+            Level::Info,
+            format_args!("a pool was shut down by a signal: {report}"),
+        ),
+        Err(error) => panic::log(
+            Level::Error,
+            format_args!("a signal could not shut a pool down: {error}"),
+        ),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Cancelling, and waits that release the run slot.
 
 pub(crate) mod blocking;
+mod guard;
 mod token;
 
 pub use blocking::blocking;
-pub use token::{CancelGuard, CancelToken};
+pub use guard::CancelGuard;
+pub use token::CancelToken;

@@ -11,7 +11,8 @@
 // dropped.
 
 use crate::cancel::blocking::{self, Target};
-use crate::clock::{self, Clock, Monitor, alarm, current, earlier};
+use crate::cancel::guard::CancelGuard;
+use crate::clock::{self, Clock, Monitor, alarm, current, earlier, hooks};
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::sync::MutexGuard;
@@ -20,12 +21,13 @@ use crate::sync::waiter::ClockWaiter;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
+use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 type Hook = Box<dyn FnOnce(CancelReason) + Send>;
 
-struct Node {
+pub(super) struct Node {
     /// 0 while live, then the code of the reason. Written once, with `inner` locked.
     reason: AtomicU8,
     /// The clock of the deadline. On a thread that is no worker, it is also the clock of waits for
@@ -40,9 +42,21 @@ struct Node {
 }
 
 /// What a token cancels.
-enum Below {
+pub(super) enum Below {
     Child(Weak<Node>),
-    Hook(Hook),
+    /// A hook, and where it was added; `None` if it runs no code of the user.
+    Hook(Hook, Option<Site>),
+}
+
+type Site = &'static Location<'static>;
+
+/// A hook that is to run. It stays with its token until a thread begins to run it, so that the drop
+/// of its guard still removes it.
+struct Called {
+    node: Arc<Node>,
+    key: u64,
+    why: CancelReason,
+    site: Site,
 }
 
 /// What the cancelling thread takes, once.
@@ -52,6 +66,8 @@ struct Inner {
     /// Whether the deadline is registered with its clock or the alarm: from the first hook on, or
     /// from the first wait by another clock.
     is_registered: bool,
+    /// Whether a canceller has taken the children, and runs the hooks.
+    is_taken: bool,
     /// In the order in which they were added.
     below: BTreeMap<u64, Below>,
     /// How many of them are hooks.
@@ -257,7 +273,7 @@ impl CancelToken {
     /// ```
     pub fn cancel(&self, reason: CancelReason) -> bool {
         let (is_first, hooks) = self.mark(reason);
-        run_hooks(hooks);
+        hooks.into_iter().for_each(Called::run);
         is_first
     }
 
@@ -265,8 +281,8 @@ impl CancelToken {
     /// not run code of the user.
     pub(crate) fn cancel_in_background(&self, reason: CancelReason) {
         let (_, hooks) = self.mark(reason);
-        if !hooks.is_empty() {
-            alarm::run_in_background(|| run_hooks(hooks));
+        for hook in hooks {
+            hooks::call_in_background(ON_CANCEL, hook.site, || hook.run());
         }
     }
 
@@ -275,10 +291,12 @@ impl CancelToken {
     }
 
     /// Marks this token and all tokens below it as cancelled. Returns whether this call cancelled
-    /// this token, and the hooks that the caller must run.
-    fn mark(&self, reason: CancelReason) -> (bool, Vec<(CancelReason, Hook)>) {
+    /// this token, and the hooks that the caller must run. Runs those here that run no code of the
+    /// user.
+    fn mark(&self, reason: CancelReason) -> (bool, Vec<Called>) {
         let mut is_first = false;
         let mut hooks = Vec::new();
+        let mut light = Vec::new();
         let mut open = vec![self.node.clone()];
         // All tokens are marked before the first hook runs: a slow hook must not delay the others.
         while let Some(node) = open.pop() {
@@ -296,17 +314,29 @@ impl CancelToken {
                     reason
                 }
             };
-            inner.hooks = 0;
-            let below = mem::take(&mut inner.below);
-            for below in below.into_values() {
-                match below {
-                    Below::Child(child) => open.extend(child.upgrade()),
-                    Below::Hook(hook) => hooks.push((why, hook)),
+            if !mem::replace(&mut inner.is_taken, true) {
+                let below = mem::take(&mut inner.below);
+                for (key, below) in below {
+                    match below {
+                        Below::Child(child) => open.extend(child.upgrade()),
+                        Below::Hook(hook, None) => light.push((why, hook)),
+                        Below::Hook(hook, Some(site)) => {
+                            inner.below.insert(key, Below::Hook(hook, Some(site)));
+                            let node = node.clone();
+                            hooks.push(Called {
+                                node,
+                                key,
+                                why,
+                                site,
+                            });
+                        }
+                    }
                 }
             }
             drop(inner);
             node.inner.notify_all();
         }
+        light.into_iter().for_each(|(why, hook)| hook(why));
         (is_first, hooks)
     }
 
@@ -433,9 +463,11 @@ impl CancelToken {
 
     /// Stops what cannot check a token: the hook may shut a socket or kill a child process.
     ///
-    /// The hook is called once, when the token is cancelled, on the thread that cancels it. On a
-    /// deadline, that is a thread of the library. If the token is cancelled already, the hook is
-    /// called here and now. A panic in the hook is logged.
+    /// The hook is called once, when the token is cancelled, on the thread that cancels it. If the
+    /// token is cancelled already, the hook is called here and now. A panic in the hook is logged.
+    ///
+    /// On a deadline, it is called on a thread of the library. The hooks of all deadlines share at
+    /// most four: one, and another where a hook has run for more than 100 ms, which is logged.
     ///
     /// Dropping the guard removes the hook. A hook that runs at that moment runs to its end.
     ///
@@ -449,30 +481,43 @@ impl CancelToken {
     /// token.cancel(CancelReason::User);
     /// assert_eq!(receiver.recv().unwrap(), CancelReason::User);
     /// ```
+    #[track_caller]
     pub fn on_cancel(&self, hook: impl FnOnce(CancelReason) + Send + 'static) -> CancelGuard {
-        self.on_cancel_boxed(Box::new(hook))
+        self.add_hook(Box::new(hook), Some(Location::caller()))
     }
 
-    fn on_cancel_boxed(&self, hook: Hook) -> CancelGuard {
+    /// The same for a hook that runs no code of the user, and takes no lock that is held where a
+    /// token is cancelled. A deadline runs it on time, whatever other hooks do.
+    pub(crate) fn on_cancel_light(
+        &self,
+        hook: impl FnOnce(CancelReason) + Send + 'static,
+    ) -> CancelGuard {
+        self.add_hook(Box::new(hook), None)
+    }
+
+    fn add_hook(&self, hook: Hook, site: Option<Site>) -> CancelGuard {
         let mut inner = self.node.inner.lock();
         let Some(reason) = CancelReason::from_code(self.node.reason.load(Ordering::Relaxed)) else {
             let key = inner.key();
-            inner.below.insert(key, Below::Hook(hook));
+            inner.below.insert(key, Below::Hook(hook, site));
             inner.hooks += 1;
             self.node.register_deadline(inner);
-            return CancelGuard {
-                registration: Some((Arc::downgrade(&self.node), key)),
-            };
+            return CancelGuard::new(Some((Arc::downgrade(&self.node), key)));
         };
         drop(inner);
         panic::shield("an on_cancel hook", || hook(reason));
-        CancelGuard { registration: None }
+        CancelGuard::new(None)
     }
 }
 
-fn run_hooks(hooks: Vec<(CancelReason, Hook)>) {
-    for (why, hook) in hooks {
-        panic::shield("an on_cancel hook", || hook(why));
+const ON_CANCEL: &str = "the on_cancel hook added at";
+
+impl Called {
+    /// Runs the hook, unless its guard is gone.
+    fn run(self) {
+        if let Some(Below::Hook(hook, _)) = self.node.take_below(self.key) {
+            panic::shield("an on_cancel hook", || hook(self.why));
+        }
     }
 }
 
@@ -494,8 +539,18 @@ impl fmt::Debug for CancelToken {
 /// For the deadline.
 impl ClockWaiter for Node {
     fn wake(self: Arc<Self>) {
-        if self.is_due() {
-            CancelToken { node: self }.cancel(CancelReason::Deadline);
+        if !self.is_due() {
+            return;
+        }
+        let token = CancelToken { node: self };
+        if token.node.clock.is_manual() {
+            token.cancel(CancelReason::Deadline);
+            return;
+        }
+        token.cancel_in_background(CancelReason::Deadline);
+        // The last owner of a token above it drops the hooks there.
+        if let Some(node) = Arc::into_inner(token.node).filter(|node| node.parent.is_some()) {
+            hooks::call_in_background("the drop of a token at", Location::caller(), || drop(node));
         }
     }
 }
@@ -532,9 +587,11 @@ impl Node {
         reason
     }
 
-    fn unlink(&self, key: u64) {
+    pub(super) fn take_below(&self, key: u64) -> Option<Below> {
         let mut inner = self.inner.lock();
-        inner.below.remove(&key);
+        let below = inner.below.remove(&key)?;
+        inner.hooks -= usize::from(matches!(below, Below::Hook(..)));
+        Some(below)
     }
 }
 
@@ -542,55 +599,13 @@ impl Drop for Node {
     fn drop(&mut self) {
         let mut link = self.parent.take();
         while let Some((parent, key)) = link {
-            parent.unlink(key);
+            parent.take_below(key);
             // If this was the last owner of the parent, the drop of the parent would recurse. So
             // its own link is taken first.
             link = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
         }
         let below = mem::take(&mut self.inner.lock().below);
         below.into_values().for_each(panic::discard);
-    }
-}
-
-/// Keeps a hook on its token: dropping the guard removes the hook.
-///
-/// ```
-/// use millhand::{CancelReason, CancelToken};
-///
-/// let (sender, receiver) = std::sync::mpsc::channel();
-/// let token = CancelToken::new();
-/// let guard = token.on_cancel(move |reason| sender.send(reason).unwrap());
-/// drop(guard);
-/// token.cancel(CancelReason::User);
-/// assert!(receiver.recv().is_err()); // nothing was sent
-/// ```
-#[must_use = "dropping the guard removes the hook"]
-pub struct CancelGuard {
-    /// The node, and the key of the hook there. `None` if the hook has run.
-    registration: Option<(Weak<Node>, u64)>,
-}
-
-impl Drop for CancelGuard {
-    fn drop(&mut self) {
-        let Some((node, key)) = self.registration.take() else {
-            return;
-        };
-        if let Some(node) = node.upgrade() {
-            let mut inner = node.inner.lock();
-            let hook = inner.below.remove(&key);
-            inner.hooks -= usize::from(hook.is_some());
-            drop(inner);
-            panic::discard(hook);
-        }
-    }
-}
-
-impl fmt::Debug for CancelGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { registration } = self;
-        f.debug_struct("CancelGuard")
-            .field("registered", &registration.is_some())
-            .finish_non_exhaustive()
     }
 }
 

@@ -5,9 +5,8 @@
 //! alarm: a thread that checks it reads the clock. Every other clock wakes what is registered with
 //! it by itself.
 //
-// The alarm's thread only keeps time. All that is due at one moment is woken on another thread,
-// since that runs hooks of the user, which may take long: a hook that hangs must not stop the
-// clock for the rest of the process.
+// The alarm's thread only keeps time. What it wakes files the hooks of the user with `hooks`, since
+// a hook that hangs must not stop the clock for the rest of the process.
 //
 // The queue holds weak references: what was dropped is not woken.
 
@@ -15,13 +14,6 @@ use crate::clock::Clock;
 use crate::sync::waiter::ClockWaiter;
 use std::sync::Weak;
 use std::time::Instant;
-
-type Hooks = Box<dyn FnOnce() + Send>;
-
-/// Runs hooks on a thread of their own, or on this one if no thread can be started.
-pub(crate) fn run_in_background(hooks: impl FnOnce() + Send + 'static) {
-    imp::run_in_background(Box::new(hooks));
-}
 
 /// Wakes `waiter` at `instant` of `clock`, if it still exists then. On a manual clock that happens
 /// on the thread that turns the clock.
@@ -33,13 +25,11 @@ pub(crate) fn at(clock: &Clock, instant: Instant, waiter: Weak<dyn ClockWaiter>)
 
 #[cfg(not(loom))]
 mod imp {
-    use super::{ClockWaiter, Hooks, Instant, Weak};
-    use crate::clock::current;
-    use crate::clock::spawn::spawn;
+    use super::{ClockWaiter, Instant, Weak};
     use crate::clock::{Clock, Monitor};
-    use crate::sync::Mutex;
+    use crate::panic::{self, Level};
     use crate::sync::deadline_queue::DeadlineQueue;
-    use std::sync::{Arc, LazyLock};
+    use std::sync::LazyLock;
     use std::{process, thread};
 
     /// Notified when the earliest deadline is a new one.
@@ -74,8 +64,11 @@ mod imp {
             ALARM.notify_one();
         }
         if let Some(error) = refused {
-            log::warn!(
-                "no thread to watch deadlines ({error}): their hooks wait until one can be started"
+            panic::log(
+                Level::Warn,
+                format_args!(
+                    "no thread to watch deadlines ({error}): their hooks wait until one can be started"
+                ),
             );
         }
     }
@@ -97,25 +90,9 @@ mod imp {
                 continue;
             }
             drop(state);
-            run_in_background(Box::new(|| due.into_iter().for_each(ClockWaiter::wake)));
+            due.into_iter().for_each(ClockWaiter::wake);
             state = ALARM.lock();
         }
-    }
-
-    pub(super) fn run_in_background(hooks: Hooks) {
-        // Behind a lock, so that this thread can have them back if no other was started.
-        let hooks = Arc::new(Mutex::new(Some(hooks)));
-        let theirs = hooks.clone();
-        let name = "millhand-deadline".to_owned();
-        let run = Box::new(move || take(&theirs)());
-        if spawn(&current::clock(), name, None, run).is_err() {
-            take(&hooks)();
-        }
-    }
-
-    fn take(hooks: &Mutex<Option<Hooks>>) -> Hooks {
-        let hooks = hooks.lock().take();
-        hooks.expect("taken by the new thread, or here if there is none")
     }
 }
 
@@ -123,8 +100,4 @@ mod imp {
 mod imp {
     //! The models have no clock.
     pub(super) fn at(_: super::Instant, _: super::Weak<dyn super::ClockWaiter>) {}
-
-    pub(super) fn run_in_background(hooks: super::Hooks) {
-        hooks();
-    }
 }

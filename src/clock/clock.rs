@@ -256,6 +256,10 @@ impl Clock {
         }
     }
 
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.0, Kind::Manual(_))
+    }
+
     pub(crate) fn is_simulated(&self) -> bool {
         matches!(self.0, Kind::Simulated(_))
     }

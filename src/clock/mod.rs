@@ -1,11 +1,13 @@
 //! Time. `clock` and `manual`: what shows it. `current`: which clock a thread has. `monitor`,
-//! `listed` and `parked_thread`: waiting. `alarm`: deadlines with hooks. `spawn`: starting threads.
+//! `listed` and `parked_thread`: waiting. `alarm`: deadlines with hooks. `hooks`: the threads that
+//! run them. `spawn`: starting threads.
 
 pub(crate) mod alarm;
 // The folder is named after its main type.
 #[allow(clippy::module_inception)]
 mod clock;
 pub(crate) mod current;
+pub(crate) mod hooks;
 mod listed;
 mod manual;
 mod monitor;

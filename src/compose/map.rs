@@ -28,6 +28,7 @@ use std::mem;
 use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 use std::vec;
 
@@ -203,8 +204,12 @@ fn drive(
     let state = ScopeState::new(token_below_here(core.clock()), false, sink);
     let is_here = core.is_here();
     let entered = enter(core, &state, &mut |s: &Scope<'_, '_>| {
-        for _ in usize::from(is_here)..threads {
-            s.submit_plain(site, &PLAIN, work);
+        // In a destructor that a panic has called, a worker does all of it alone: then nothing can
+        // cancel it, and it need not unwind.
+        if !(is_here && thread::panicking()) {
+            for _ in usize::from(is_here)..threads {
+                s.submit_plain(site, &PLAIN, work);
+            }
         }
         if is_here {
             work();

@@ -149,7 +149,7 @@ impl<H: Handle + Send + 'static> WhenAny<H> {
             let handle = handles.swap_remove(index);
             // The other tasks may settle much later. They need not keep the watcher until then.
             let others = handles.iter().map(|handle| handle.link().task);
-            others.for_each(|task| task.unwatch(watcher.address()));
+            others.for_each(|task| task.unwatch());
             f((index, handle.outcome()))
         });
         let task = Task::new(next.head(site), body);

@@ -133,7 +133,7 @@ pub(crate) fn acquire(
     });
     let _hook = blocking::token_here().map(|token| {
         let me = me.clone();
-        token.on_cancel(move |reason| me.stop(reason))
+        token.on_cancel_light(move |reason| me.stop(reason))
     });
     let _blocking = blocking::begin();
     let requests = slice::from_ref(request);

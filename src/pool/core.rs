@@ -40,7 +40,8 @@ pub(crate) struct Core {
     pub(crate) timer: Arc<Timer>,
     /// Tasks in the lines of gates, in the order of the lines.
     pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
-    /// Tasks that wait for their predecessors to settle.
+    /// Tasks that wait for their predecessors to settle, by `Progress::order`. That is the same in
+    /// each run of a simulation, and the ids of tasks are not.
     pub(crate) continuations: Mutex<BTreeMap<u64, TaskRef>>,
     pub(crate) lifecycle: Lifecycle,
     /// Whether a drain waits for tasks that are not yet due.

@@ -29,6 +29,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use crate::sync::counters::Striped;
 use crate::task::TaskRef;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -78,7 +79,8 @@ pub(crate) struct Shutdowns {
 #[derive(Default)]
 struct Schedules {
     next_key: u64,
-    live: Vec<(u64, EndSchedule)>,
+    /// By their keys, so in the order in which they were made.
+    live: BTreeMap<u64, EndSchedule>,
     /// Those that a shutdown ended.
     ended: Vec<EndedSchedule>,
 }
@@ -234,23 +236,20 @@ impl Lifecycle {
         let mut schedules = self.schedules.lock();
         let is_open = self.phase() == Phase::Open;
         if is_open {
-            schedules.live.push((key, end));
+            schedules.live.insert(key, end);
         }
         is_open
     }
 
     pub(crate) fn remove_schedule(&self, key: u64) {
-        let mut schedules = self.schedules.lock();
-        let at = schedules.live.iter().position(|(other, _)| *other == key);
-        let gone = at.map(|at| schedules.live.remove(at));
-        drop(schedules);
+        let gone = self.schedules.lock().live.remove(&key);
         drop(gone);
     }
 
     /// Ends all schedules, and drops the user's closures of them here.
     pub(crate) fn end_schedules(&self) {
         let live = mem::take(&mut self.schedules.lock().live);
-        for (_, end) in live {
+        for end in live.into_values() {
             if let Some(ended) = end() {
                 self.schedules.lock().ended.push(ended);
             }

@@ -112,10 +112,16 @@ impl Parking {
 
     /// Called after a push.
     pub(crate) fn notify(&self) {
-        // ORDERING: after the push; pairs with `sleep` and `end_search`.
-        if self.asleep.load(Ordering::SeqCst) > 0 && self.searching.load(Ordering::SeqCst) == 0 {
+        if self.would_wake() {
             self.wake_one();
         }
+    }
+
+    /// Whether `notify` would wake a worker now.
+    #[inline]
+    pub(crate) fn would_wake(&self) -> bool {
+        // ORDERING: in `notify`, after the push; pairs with `sleep` and `end_search`.
+        self.asleep.load(Ordering::SeqCst) > 0 && self.searching.load(Ordering::SeqCst) == 0
     }
 
     #[cold]

@@ -96,8 +96,11 @@ impl fmt::Debug for Pool {
 ///
 /// A child process made by `fork` has no workers. Calls that would wait for them return an error
 /// ([`TaskError::Forked`](crate::TaskError::Forked) and similar ones), as far as the copied memory
-/// allows: a lock that another thread held during the fork stays locked for ever. Build a new pool
-/// in the child.
+/// allows: a lock that another thread held during the fork stays locked for ever. Submissions are
+/// refused ([`Rejection::Forked`](crate::Rejection::Forked)), with one exception, since the check
+/// costs a system call: a task without a gate, a delay or a time limit is refused only if a worker
+/// was asleep during the fork and none was looking for work. If it is taken, it never runs. Build a
+/// new pool in the child.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(4)?;
@@ -220,7 +223,8 @@ impl ThreadPool {
     /// the pool has shut down.
     ///
     /// # Errors
-    /// [`BuildError::Invalid`] for a number out of range; the pool stays as it was.
+    /// [`BuildError::Invalid`] for a number out of range, [`BuildError::Forked`] in a forked child;
+    /// the pool stays as it was.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -231,6 +235,9 @@ impl ThreadPool {
     /// ```
     pub fn set_workers(&self, workers: usize) -> Result<usize, BuildError> {
         check_workers(workers)?;
+        if self.core.is_foreign() {
+            return Err(BuildError::Forked);
+        }
         Ok(self.core.resize(workers))
     }
 
@@ -284,7 +291,8 @@ impl ThreadPool {
     }
 
     /// Waits until no task is queued and none runs. Any number of threads may wait at once, and
-    /// tasks may be submitted meanwhile.
+    /// tasks may be submitted meanwhile. By then the closures of all tasks are dropped, except one
+    /// that another thread cancels at that moment.
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked

@@ -137,6 +137,12 @@ impl RunQueue {
         self.parking.notify();
     }
 
+    /// Whether a push would wake a worker now.
+    #[inline]
+    pub(crate) fn would_wake(&self) -> bool {
+        self.parking.would_wake()
+    }
+
     /// Sends a message after which a worker checks everything again.
     pub(crate) fn push_nudge(&self) {
         // ORDERING: counted before it is sent; pairs with `len`.

@@ -4,16 +4,17 @@ use crate::cancel::blocking::{self, Interrupt};
 use crate::clock::{self, earlier};
 use crate::error::PoolError;
 use crate::id::TaskId;
-use crate::panic;
+use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::{Phase, Shutdowns};
 use crate::pool::queue::{QueueEntry, Tick, Work};
 use crate::pool::report::{RunningTask, ShutdownReport};
+use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::sync::{MutexGuard, trampoline};
 use crate::task::TaskRef;
 use crate::task::options::Position;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::iter;
 use std::mem;
 use std::sync::Arc;
@@ -147,15 +148,26 @@ impl Default for Shutdown {
 }
 
 thread_local! {
+    /// The tag of the pool whose worker this thread is or was. It has no destructor, so that the
+    /// destructors of other thread-locals find it.
+    static STARTED_BY: Cell<u32> = const { Cell::new(NO_POOL) };
     /// The pools that this thread works for outside of a task: it cancels tasks, or runs a hook.
     static SERVING: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Core {
-    /// Returns an error if the caller must not wait for this pool: one of its own workers, and a
-    /// drop of a closure or a callback that a shutdown runs. The shutdown that cancels the tasks
-    /// would wait for itself.
+    /// From now on this thread is one of the pool's, up to its end.
+    pub(crate) fn own_thread(&self) {
+        STARTED_BY.set(self.owner());
+    }
+
+    /// Returns an error if the caller must not wait for this pool: one of its own threads, also
+    /// while that runs hooks or the destructors of its thread-locals; and a drop of a closure or a
+    /// callback that a shutdown runs. The shutdown that cancels the tasks would wait for itself.
     pub(crate) fn may_wait(&self) -> Result<(), PoolError> {
+        if STARTED_BY.get() == self.owner() {
+            return Err(PoolError::InsideTask);
+        }
         self.check_thread();
         if self.is_foreign() {
             return Err(PoolError::Forked);
@@ -164,7 +176,7 @@ impl Core {
         let serving = SERVING
             .try_with(|pools| pools.borrow().contains(&self.owner()))
             .unwrap_or(false);
-        if self.is_here() || serving {
+        if serving {
             return Err(PoolError::InsideTask);
         }
         Ok(())
@@ -468,7 +480,7 @@ impl Core {
         };
         match self.shutdown(&how) {
             Ok(report) if report.is_clean() => {}
-            Ok(report) => log::warn!("a pool was dropped: {report}"),
+            Ok(report) => panic::log(Level::Warn, format_args!("a pool was dropped: {report}")),
             Err(_) => {
                 self.close(Phase::Draining);
                 self.notify_if_idle();

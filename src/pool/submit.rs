@@ -40,16 +40,25 @@ impl Core {
             return self.admit_with_all(spec, when_full);
         }
         self.lifecycle.task_added();
-        if self.lifecycle.phase() == Phase::Open {
+        if self.lifecycle.phase() == Phase::Open && !self.queue.would_wake() {
             return Ok(None);
         }
-        self.admit_to_closed()
+        self.admit_counted(false)?;
+        Ok(None)
     }
 
-    #[cold]
-    fn admit_to_closed(&self) -> Result<Option<Box<Extras>>, Rejection> {
+    /// Whether the pool takes a task that is counted. If not, the count is taken back.
+    ///
+    /// The check for a forked child is a system call, which takes half as long as a plain task. So
+    /// a task that needs no more than a push is checked only if the push would wake a worker, which
+    /// takes longer: in a child of a pool that was at rest, that is each one.
+    #[inline(never)]
+    fn admit_counted(&self, asks: bool) -> Result<(), Rejection> {
+        if (asks || self.queue.would_wake()) && self.is_foreign() {
+            return Err(Rejection::Forked);
+        }
         if self.is_open_here() {
-            return Ok(None);
+            return Ok(());
         }
         self.withdraw();
         Err(Rejection::Closed)
@@ -70,11 +79,12 @@ impl Core {
             _ => None,
         };
         self.lifecycle.task_added();
-        if self.is_open_here() {
-            return Ok(self.extras(spec, place));
-        }
-        self.withdraw();
-        Err(Rejection::Closed)
+        let asks = spec
+            .options
+            .as_ref()
+            .is_some_and(|options| options.waits_apart());
+        self.admit_counted(asks)?;
+        Ok(self.extras(spec, place))
     }
 
     /// Takes the count of a pending task back.
@@ -297,10 +307,16 @@ impl Core {
         make: &mut dyn FnMut(Head) -> TaskRef,
     ) -> Result<Vec<TaskRef>, Rejection> {
         self.check_thread();
+        if self.is_foreign() {
+            return Err(Rejection::Forked);
+        }
         let workers = self.workers.lock();
-        workers.workers().for_each(|_| self.lifecycle.task_added());
+        let tasks = workers.workers().count();
+        (0..tasks).for_each(|_| self.lifecycle.task_added());
         if !self.is_open_here() {
-            workers.workers().for_each(|_| self.withdraw());
+            // The last one may start a thread, which takes the lock.
+            drop(workers);
+            (0..tasks).for_each(|_| self.withdraw());
             return Err(Rejection::Closed);
         }
         let mut post = |worker: &Arc<WorkerState>| {
@@ -350,7 +366,9 @@ impl Core {
         let after = After::new(tasks.clone(), first.clone());
         let mut extras = Extras::new(spec.name.clone(), None);
         let level = current::level_here(self.owner());
-        extras.progress = Some(Progress::after(&options, self.clone(), after, level));
+        let progress = Progress::after(&options, self.clone(), after, level);
+        let order = progress.order;
+        extras.progress = Some(progress);
         task.head.set_extras(extras);
         if let Some(token) = &spec.token {
             task.obey(token.child());
@@ -361,7 +379,7 @@ impl Core {
         let mut continuations = self.continuations.lock();
         let is_open = self.is_open_here();
         if is_open && !task.head.is_settled() {
-            continuations.insert(task.head.id().number(), task.clone());
+            continuations.insert(order, task.clone());
         }
         drop(continuations);
         if !is_open {

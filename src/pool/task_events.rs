@@ -118,7 +118,8 @@ impl TaskPool for Core {
         // Counted while it is listed: a thread that finds the list empty and then the pool idle has
         // not missed it in between.
         self.lifecycle.task_added();
-        let was_there = self.continuations.lock().remove(&task.head.id().number());
+        let order = task.head.progress(|progress, _| progress.order);
+        let was_there = order.and_then(|order| self.continuations.lock().remove(&order));
         drop(was_there);
         if self.is_open_here() {
             if !task.set_off() {
@@ -133,10 +134,10 @@ impl TaskPool for Core {
         });
     }
 
-    fn settled_before_predecessors(&self, task: TaskId) {
+    fn settled_before_predecessors(&self, order: u64) {
         // It was not counted as pending yet. It will be counted as finished.
         self.lifecycle.task_added();
-        let was_there = self.continuations.lock().remove(&task.number());
+        let was_there = self.continuations.lock().remove(&order);
         drop(was_there);
     }
 

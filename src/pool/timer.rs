@@ -8,10 +8,9 @@
 // sweeps it. The count is only about right: an entry that was fired a moment before is counted,
 // too.
 
-use crate::clock::alarm;
 use crate::clock::spawn::{Thread, spawn};
-use crate::clock::{Clock, Monitor};
-use crate::panic;
+use crate::clock::{Clock, Monitor, hooks};
+use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::report::PendingTask;
@@ -101,15 +100,22 @@ impl Timer {
         // changes the phase either finds it stored and sends a message, or the new thread, which
         // reads the phase later, finds the phase changed.
         self.started.store(true, Ordering::SeqCst);
-        match self.start(core) {
-            Ok(handle) => *thread = Some(handle),
-            Err(error) => {
-                self.started.store(false, Ordering::SeqCst);
-                log::error!(
-                    "no thread for a pool's timer ({error}): what it holds waits until one can be started"
-                );
+        let error = match self.start(core) {
+            Ok(handle) => {
+                *thread = Some(handle);
+                return;
             }
-        }
+            Err(error) => error,
+        };
+        // ORDERING: as above.
+        self.started.store(false, Ordering::SeqCst);
+        drop(thread);
+        panic::log(
+            Level::Error,
+            format_args!(
+                "no thread for a pool's timer ({error}): what it holds waits until one can be started"
+            ),
+        );
     }
 
     fn start(self: &Arc<Self>, core: Arc<Core>) -> io::Result<Thread> {
@@ -351,9 +357,9 @@ fn drop_entries(entries: impl IntoIterator<Item = TimerEntry>) {
         TimerEntry::Task(task, _) => task.has_hooks().then_some(task),
         TimerEntry::Waiter(_) => None,
     });
-    let tasks: Vec<_> = tasks.collect();
-    if !tasks.is_empty() {
-        alarm::run_in_background(move || tasks.into_iter().for_each(panic::discard));
+    for task in tasks {
+        let what = "the drop of the hooks of the task submitted at";
+        hooks::call_in_background(what, task.head.site, || panic::discard(task));
     }
 }
 

@@ -286,13 +286,14 @@ impl blocking::Worker for Worker {
 /// The main function of a worker's thread.
 pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
     current::set(core.clock().clone());
+    core.own_thread();
     let worker = Arc::new(Worker { core, state });
     // The hooks are not tasks, and while they run the thread is not a worker: what they submit
     // comes from outside. Otherwise a drain could end although a hook is about to submit a task.
     let run_hook = |what: &str, hook: &Option<WorkerHook>| {
         if let Some(hook) = hook {
             let index = worker.state.stack.index;
-            worker.core.serve(|| panic::shield(what, || hook(index)));
+            panic::shield(what, || hook(index));
         }
     };
     let options = &worker.core.options;
@@ -303,7 +304,7 @@ pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
     let end = panic::catch(|| worker.work());
     set(None);
     // These drops are code of the user, too. Like the tasks, they run between the two hooks.
-    worker.core.serve(worker_local::drop_all);
+    worker_local::drop_all();
     run_hook("the on_worker_stop hook", &options.on_worker_stop);
     if let Err(payload) = end {
         std::panic::resume_unwind(payload);

@@ -2,6 +2,7 @@
 
 use crate::clock::spawn::{Thread, spawn};
 use crate::id::TaskId;
+use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::queue::Mailbox;
@@ -263,7 +264,10 @@ impl Core {
             Ok(()) => Ok(()),
             Err((0, error)) => Err(error),
             Err((fewer, error)) => {
-                log::warn!("the pool runs with {fewer} of {wanted} workers: {error}");
+                panic::log(
+                    Level::Warn,
+                    format_args!("the pool runs with {fewer} of {wanted} workers: {error}"),
+                );
                 self.run_slots.shrink(wanted, fewer);
                 Ok(())
             }
@@ -313,10 +317,13 @@ impl Core {
             Spare::NotDue => {}
             Spare::AtBound => {
                 if !self.warned_at_bound.swap(true, Ordering::Relaxed) {
-                    log::warn!(
-                        "work is ready while bodies wait, but no further spare thread may start: there are {} threads (max_spares is {}; logged once)",
-                        self.run_slots.threads(),
-                        self.run_slots.max_spares()
+                    panic::log(
+                        Level::Warn,
+                        format_args!(
+                            "work is ready while bodies wait, but no further spare thread may start: there are {} threads (max_spares is {}; logged once)",
+                            self.run_slots.threads(),
+                            self.run_slots.max_spares()
+                        ),
                     );
                 }
             }
@@ -325,7 +332,10 @@ impl Core {
                 if let Err(error) = self.start_thread() {
                     self.run_slots.start_failed();
                     if self.lifecycle.phase() != Phase::Over {
-                        log::warn!("no spare thread could be started: {error}");
+                        panic::log(
+                            Level::Warn,
+                            format_args!("no spare thread could be started: {error}"),
+                        );
                     }
                 }
             }
@@ -353,7 +363,10 @@ impl Core {
         let mut now = workers;
         if let Err((started, error)) = self.start_threads(missing) {
             now = workers - (missing - started);
-            log::warn!("the pool runs with {now} of {workers} workers: {error}");
+            panic::log(
+                Level::Warn,
+                format_args!("the pool runs with {now} of {workers} workers: {error}"),
+            );
             self.run_slots.shrink(workers, now);
         }
         // One nudge per surplus thread. A busy thread sees at its next task boundary, without a

@@ -69,6 +69,10 @@ impl Simulator {
         match *self {}
     }
 
+    pub(crate) fn call_in_background(&self, _: Box<dyn FnOnce() + Send>) {
+        match *self {}
+    }
+
     pub(crate) fn add_pool(self: &Arc<Self>) -> PoolGuard {
         match **self {}
     }

@@ -1,6 +1,7 @@
 //! Simulations: threads that run one at a time, and time that moves only when none of them can go
 //! on. Without the feature `simulation`, `lib.rs` takes `disabled.rs` in place of this folder.
 
+mod calls;
 mod deadlock;
 mod join;
 mod scheduler;

@@ -27,6 +27,8 @@
 //
 // With the scheduler locked, nothing is called that takes a lock.
 
+use crate::panic::{self, Level};
+use crate::sim::calls::Calls;
 use crate::sim::deadlock::DeadlockReport;
 use crate::sim::join::SimJoinHandle;
 use crate::sim::scheduler::{Next, OWNER, Scheduler, ThreadState, WaitsFor};
@@ -50,6 +52,7 @@ pub(crate) struct Simulator {
     is_over: AtomicBool,
     scheduler: Mutex<Scheduler>,
     users: Mutex<Users>,
+    pub(super) calls: Mutex<Calls>,
 }
 
 /// What keeps a simulation alive.
@@ -134,6 +137,7 @@ impl Simulator {
                 is_held: true,
                 pools: 0,
             }),
+            calls: Mutex::new(Calls::default()),
         });
         MADE.fetch_add(1, Ordering::Relaxed);
         THREAD.set(Some((sim.clone(), OWNER)));
@@ -278,12 +282,12 @@ impl Simulator {
         }
     }
 
-    /// Wakes what is due, on a thread of its own as without a simulation: this may run hooks, and
-    /// hooks may wait.
+    /// Wakes what is due, on a thread of its own as without a simulation.
     fn wake(self: &Arc<Self>, due: Vec<Arc<dyn ClockWaiter>>) {
         let wake = Box::new(|| due.into_iter().for_each(ClockWaiter::wake));
         if let Err(error) = self.spawn("millhand-deadline".to_owned(), None, wake) {
-            log::error!("no thread for the hooks of a deadline ({error}): they do not run");
+            let level = Level::Error;
+            panic::log(level, format_args!("no thread for a deadline: {error}"));
         }
     }
 

@@ -6,12 +6,12 @@
 use crate::limit;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::trampoline;
 use crate::task::OutcomeKind;
 use crate::task::body::Left;
 use crate::task::options::{Watch, Watcher};
-use crate::task::task::{Task, TaskRef, TaskWeak, address};
+use crate::task::task::{Task, TaskRef, TaskWeak};
 use std::sync::{Arc, OnceLock};
 
 /// What a task continues, until it is ready.
@@ -34,19 +34,14 @@ impl After {
         }
     }
 
-    /// The address of the watcher that the tasks have for `task`.
-    fn watcher_of(&self, task: usize) -> usize {
-        self.first.as_ref().map_or(task, |first| first.address())
-    }
-
-    /// The task that continued these will not run: drops its body, and cancels each task that only
-    /// this one continued. That may be a chain, so it is done by the trampoline.
-    pub(crate) fn abandon(self: Box<Self>, task: &Task, left: Option<Left>, reason: CancelReason) {
-        let watcher = self.watcher_of(std::ptr::from_ref(task).cast::<()>().addr());
+    /// The task that continued these has settled unrun: drops its body, and cancels each task that
+    /// only this one continued. That may be a chain, so it is done by the trampoline.
+    pub(crate) fn abandon(self: Box<Self>, left: Option<Left>, reason: CancelReason) {
+        if let Some(first) = &self.first {
+            first.is_over.store(true, Ordering::Relaxed);
+        }
         trampoline::run(move || {
-            for above in &self.tasks {
-                above.unwatch(watcher);
-            }
+            self.tasks.iter().for_each(|above| above.unwatch());
             // With the body go the handles that it captured.
             panic::discard(left);
             for above in self.tasks {
@@ -62,6 +57,8 @@ impl After {
 pub(crate) struct First {
     index: AtomicUsize,
     task: OnceLock<TaskWeak>,
+    /// Whether its task has settled unrun.
+    is_over: AtomicBool,
 }
 
 const NONE: usize = usize::MAX;
@@ -71,16 +68,13 @@ impl First {
         Arc::new(Self {
             index: AtomicUsize::new(NONE),
             task: OnceLock::new(),
+            is_over: AtomicBool::new(false),
         })
     }
 
     /// Which of the tasks was the first to settle.
     pub(crate) fn index(&self) -> usize {
         self.index.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn address(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self).cast::<()>().addr()
     }
 }
 
@@ -94,6 +88,10 @@ impl Watch for First {
         if let (Ok(_), Some(task)) = (won, task) {
             task.predecessor_settled();
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.index() != NONE || self.is_over.load(Ordering::Relaxed)
     }
 }
 
@@ -120,8 +118,7 @@ impl Task {
         }
         // Its token or its pool may have cancelled it before all tasks had it as a watcher.
         if self.head.is_settled() {
-            let watcher = first.map_or_else(|| address(self), First::address);
-            tasks.iter().for_each(|task| task.unwatch(watcher));
+            tasks.iter().for_each(|task| task.unwatch());
         }
         self.clone().predecessor_settled();
     }

@@ -23,6 +23,7 @@ use parking_lot::Mutex as LocalMutex;
 use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 /// The bodies on the stack of one worker. The worker pushes and pops them. A thread that lists or
@@ -442,6 +443,9 @@ pub fn check() -> Result<(), Stopped> {
 /// panic, and the task settles by the reason. Outside a task, and before a request, it does
 /// nothing.
 ///
+/// In a destructor that a panic or another checkpoint has called, it does nothing: the destructor
+/// runs to its end.
+///
 /// For bodies that have no `Result` to return. It needs unwinding: with `panic = "abort"` use
 /// [`check`].
 ///
@@ -460,8 +464,10 @@ pub fn check() -> Result<(), Stopped> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn checkpoint() {
-    if let Some(reason) = body_stop_reason() {
-        panic::unwind(reason);
+    match body_stop_reason() {
+        // In a destructor a second unwind would abort the process.
+        Some(reason) if !thread::panicking() => panic::unwind(reason),
+        _ => {}
     }
 }
 

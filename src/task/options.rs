@@ -13,7 +13,7 @@ use crate::task::after::After;
 use crate::task::head::Site;
 use crate::task::pool::{Level, Rank, TaskPool};
 use crate::task::summary::{OutcomeKind, Summary};
-use crate::task::task::{TaskRef, address};
+use crate::task::task::TaskRef;
 use std::any::Any;
 use std::fmt;
 use std::mem;
@@ -95,6 +95,11 @@ impl TaskOptions {
             || self.delay_until.is_some()
             || self.expires.is_some()
             || self.total_timeout.is_some()
+    }
+
+    /// Whether a task with these options may wait elsewhere than in the run queue before it runs.
+    pub(crate) fn waits_apart(&self) -> bool {
+        self.is_timed() || !self.gates.is_empty()
     }
 
     /// When a task that is submitted now is due, if that is later than now. A delay that the clock
@@ -207,7 +212,8 @@ impl Progress {
     ) -> Self {
         let start = Start {
             position: Position::Predecessors,
-            order: 0,
+            // Its place in the pool's list of such tasks. It gets another when it is ready.
+            order: limit::next_order(),
             expires: None,
             ends: None,
         };
@@ -246,7 +252,11 @@ pub(crate) struct Extras {
 #[derive(Default)]
 pub(crate) struct Listeners {
     pub(crate) watchers: Vec<Watcher>,
-    pub(crate) callbacks: Vec<(u64, Callback)>,
+    /// How many of them may be over; see `unwatch`.
+    pub(crate) over: usize,
+    /// By ascending key, those that were removed as `None`.
+    pub(crate) callbacks: Vec<(u64, Option<Callback>)>,
+    removed: usize,
     /// Wakes an executor that polls the handle. It is the executor's code.
     pub(crate) waker: Option<Waker>,
 }
@@ -290,14 +300,21 @@ impl Extras {
     pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
         let callbacks = &mut self.listeners().callbacks;
         let key = callbacks.last().map_or(0, |(key, _)| key + 1);
-        callbacks.push((key, callback));
+        callbacks.push((key, Some(callback)));
         key
     }
 
     pub(crate) fn remove_callback(&mut self, key: u64) -> Option<Callback> {
-        let callbacks = &mut self.listeners.as_mut()?.callbacks;
-        let at = callbacks.iter().position(|(k, _)| *k == key)?;
-        Some(callbacks.remove(at).1)
+        let listeners = self.listeners.as_mut()?;
+        let callbacks = &mut listeners.callbacks;
+        let at = callbacks.binary_search_by_key(&key, |(k, _)| *k).ok()?;
+        let callback = callbacks[at].1.take();
+        listeners.removed += 1;
+        if 2 * listeners.removed >= callbacks.len() {
+            callbacks.retain(|(_, callback)| callback.is_some());
+            listeners.removed = 0;
+        }
+        callback
     }
 }
 
@@ -321,6 +338,11 @@ fn in_context(f: Callback) -> Callback {
 pub(crate) trait Watch: Send + Sync {
     /// The task with this number, as the watcher counts them, has settled.
     fn settled(self: Arc<Self>, index: usize, kind: OutcomeKind);
+
+    /// Whether `settled` would do nothing any more.
+    fn is_over(&self) -> bool {
+        false
+    }
 
     /// Whether `settled` does no more than note it, so that the timer thread may call it.
     fn is_light(&self) -> bool {
@@ -349,11 +371,11 @@ pub(crate) enum Watcher {
 }
 
 impl Watcher {
-    /// What distinguishes one watcher from another.
-    pub(crate) fn address(&self) -> usize {
+    /// Whether it wants to be notified no more.
+    pub(crate) fn is_over(&self) -> bool {
         match self {
-            Self::Task(task) => address(task),
-            Self::Set(set, _) => Arc::as_ptr(set).cast::<()>().addr(),
+            Self::Task(task) => task.head.is_settled(),
+            Self::Set(set, _) => set.is_over(),
         }
     }
 

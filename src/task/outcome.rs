@@ -5,7 +5,7 @@
 use crate::cancel::CancelToken;
 use crate::context_var::{self, Context};
 use crate::error::{JoinError, TaskError};
-use crate::panic;
+use crate::panic::{self, Level};
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::Ordering;
@@ -37,6 +37,7 @@ impl Task {
             watchers,
             callbacks,
             waker,
+            ..
         } = listeners.map_or_else(Listeners::default, |listeners| *listeners);
         drop(hook);
         if let Some(waker) = waker {
@@ -60,7 +61,7 @@ impl Task {
         drop(member);
     }
 
-    fn run_callbacks(&self, kind: OutcomeKind, callbacks: Vec<(u64, Callback)>) {
+    fn run_callbacks(&self, kind: OutcomeKind, callbacks: Vec<(u64, Option<Callback>)>) {
         if callbacks.is_empty() {
             return;
         }
@@ -68,7 +69,7 @@ impl Task {
         let summary = self.summary(kind, started.flatten());
         // Each brings the context variables of the place where it was registered.
         let _outside = context_var::enter(Context::default());
-        for (_, callback) in callbacks {
+        for callback in callbacks.into_iter().filter_map(|(_, callback)| callback) {
             panic::shield("an on_finish callback", || callback(&summary));
         }
     }
@@ -224,12 +225,20 @@ impl Task {
         })
     }
 
-    /// Removes the watcher with this address, as often as it is there.
-    pub(crate) fn unwatch(&self, address: usize) {
+    /// Called when a watcher is over. Watchers that are over are removed together, when they may be
+    /// half of many: so that any number of them leave in linear time.
+    pub(crate) fn unwatch(&self) {
+        const FEW: usize = 16;
         let gone = self.head.peek(|extras| {
-            let watchers = &mut extras.listeners.as_mut()?.watchers;
+            let listeners = extras.listeners.as_mut()?;
+            let watchers = &mut listeners.watchers;
+            listeners.over += 1;
+            if watchers.len() > FEW && 2 * listeners.over < watchers.len() {
+                return None;
+            }
+            listeners.over = 0;
             let all = mem::take(watchers).into_iter();
-            let (gone, others): (Vec<_>, _) = all.partition(|w| w.address() == address);
+            let (gone, others): (Vec<_>, _) = all.partition(Watcher::is_over);
             *watchers = others;
             Some(gone)
         });
@@ -334,5 +343,64 @@ impl Task {
 
 #[cold]
 pub(crate) fn failed_unread(task: &TaskLabel) {
-    log::warn!("{task} failed, and no handle is left to take the error");
+    panic::log(
+        Level::Warn,
+        format_args!("{task} failed, and no handle is left to take the error"),
+    );
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::task::body::ByHand;
+    use crate::task::head::Head;
+    use crate::task::options::{Extras, Watch};
+    use std::panic::Location;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+    /// Counts how often it is asked whether it is over.
+    struct Counting(AtomicBool, Arc<AtomicUsize>);
+
+    impl Watch for Counting {
+        fn settled(self: Arc<Self>, _: usize, _: OutcomeKind) {}
+
+        fn is_over(&self) -> bool {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn many_watchers_and_callbacks_leave_in_linear_time() {
+        const MANY: usize = 10_000;
+        let head = Head::new(process::NO_POOL, Location::caller());
+        let task = Task::new(head, ByHand::<()>::new());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let add = |_| {
+            let watcher = Arc::new(Counting(AtomicBool::new(false), asked.clone()));
+            assert!(task.watch(Watcher::Set(watcher.clone(), 0)).is_ok());
+            watcher
+        };
+        let watchers: Vec<_> = (0..MANY).map(add).collect();
+        for watcher in &watchers {
+            watcher.0.store(true, Ordering::Relaxed);
+            task.unwatch();
+        }
+        let asked = asked.load(Ordering::Relaxed);
+        assert!(asked < 4 * MANY, "{asked}");
+        let left = |extras: &mut Extras| extras.listeners().watchers.len();
+        assert!(task.head.peek(left).unwrap() <= 16);
+
+        let keys = (0..MANY).map(|_| task.on_finish(Box::new(|_| ())).ok().unwrap());
+        let keys: Vec<_> = keys.collect();
+        for key in keys {
+            assert!(
+                task.head
+                    .peek(|extras| extras.remove_callback(key))
+                    .is_some()
+            );
+        }
+        let left = |extras: &mut Extras| extras.listeners().callbacks.len();
+        assert_eq!(task.head.peek(left), Some(0));
+    }
 }

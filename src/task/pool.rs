@@ -104,7 +104,7 @@ pub(crate) trait TaskPool: Send + Sync {
     fn predecessors_settled(self: Arc<Self>, task: TaskRef);
 
     /// A task was settled before all that it continues.
-    fn settled_before_predecessors(&self, task: TaskId);
+    fn settled_before_predecessors(&self, order: u64);
 
     /// The task's time is over, and its body still runs.
     fn hung(&self, task: TaskId);

@@ -13,7 +13,7 @@ use crate::clock::later;
 use crate::context_var;
 use crate::error::TaskError;
 use crate::limit::{self, Acquisition, GateQueue, Waiter};
-use crate::panic::{self, TaskPanic};
+use crate::panic::{self, Level, TaskPanic};
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::{Ended, Facts, FailedAttempt, Part};
@@ -134,7 +134,10 @@ impl Task {
             }
         });
         ended.unwrap_or_else(|| {
-            log::warn!("the around_task hook has not run the task, which runs without it");
+            panic::log(
+                Level::Warn,
+                format_args!("the around_task hook has not run the task, which runs without it"),
+            );
             self.body.run(keep)
         })
     }
@@ -302,10 +305,13 @@ impl Task {
             Some(to) => {
                 limit::release(gates.requests(), order, false);
                 if let Ok(failed) = self.put_back(to) {
-                    log::debug!(
-                        "task {} goes for attempt {}",
-                        self.head.id(),
-                        facts.attempts + 1
+                    panic::log(
+                        Level::Debug,
+                        format_args!(
+                            "task {} goes for attempt {}",
+                            self.head.id(),
+                            facts.attempts + 1
+                        ),
                     );
                     match to {
                         Position::Timer { due } => pool.at(due, self.clone(), OnTime::Start),

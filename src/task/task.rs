@@ -76,7 +76,8 @@ pub(crate) struct Planned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CancelOutcome {
     /// The task was not running. It is settled as cancelled, and the calling thread has dropped its
-    /// closure.
+    /// closure. In the drop of another cancelled task's closure, it drops this one after that one:
+    /// so a chain of any length fits on the stack.
     Settled,
     /// The task is running. Its token is set, and its body decides what to do.
     Requested,
@@ -120,11 +121,6 @@ pub enum TaskState {
     /// Its outcome is there, or was there and has been taken. Its body may still run, when its
     /// [`total_timeout`](crate::TaskBuilder::total_timeout) has passed.
     Finished,
-}
-
-/// What distinguishes one task from another.
-pub(crate) fn address(task: &TaskRef) -> usize {
-    Arc::as_ptr(task).cast::<()>().addr()
 }
 
 impl Task {
@@ -391,7 +387,7 @@ impl Task {
         let left = self.body.take(Part::All, None);
         match after {
             None => left.into_iter().for_each(panic::discard_deferred),
-            Some(after) => after.abandon(self, left, reason),
+            Some(after) => after.abandon(left, reason),
         }
     }
 
@@ -404,7 +400,7 @@ impl Task {
         let options = &planned.options;
         match planned.position {
             Position::Predecessors => {
-                pool.settled_before_predecessors(self.head.id());
+                pool.settled_before_predecessors(planned.order);
                 return Some(pool);
             }
             Position::Queue | Position::Timer { .. } | Position::Gate => {}

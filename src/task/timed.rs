@@ -4,7 +4,7 @@
 //! called is returned as a [`Cleanup`], which a worker runs.
 
 use crate::cancel::CancelToken;
-use crate::clock::{alarm, earlier};
+use crate::clock::{earlier, hooks};
 use crate::error::TaskError;
 use crate::limit;
 use crate::panic;
@@ -170,7 +170,7 @@ impl Task {
             token,
             ..
         } = unrun;
-        notify_apart(&mut on_settled, kind);
+        self.notify_apart(&mut on_settled, kind);
         if let Some(token) = token {
             token.cancel_in_background(CancelReason::Deadline);
         }
@@ -188,7 +188,7 @@ impl Task {
             TimedOut::Unrun(unrun) => Some(self.settle_late(unrun)),
             TimedOut::Running(mut on_settled, drops, token) => {
                 let kind = OutcomeKind::TimedOut;
-                notify_apart(&mut on_settled, kind);
+                self.notify_apart(&mut on_settled, kind);
                 let (pool, attempt) = self.head.progress(|progress, _| {
                     (progress.pool.clone(), progress.attempt_token.clone())
                 })?;
@@ -202,6 +202,25 @@ impl Task {
             }
             TimedOut::Finished => None,
         }
+    }
+
+    /// Notifies those that wait for a task which the timer has settled. The waker of an executor
+    /// that polls the handle is called on another thread than a worker's, since all workers may be
+    /// busy. The hook of the task's own on its token would want such a thread, too, for nothing.
+    fn notify_apart(&self, on_settled: &mut OnSettled, kind: OutcomeKind) {
+        drop(on_settled.hook.take());
+        let Some(listeners) = &mut on_settled.listeners else {
+            return;
+        };
+        if let Some(waker) = listeners.waker.take() {
+            let what = "the waker of the task submitted at";
+            hooks::call_in_background(what, self.head.site, || waker.wake());
+        }
+        // A task that continues this one needs a worker anyway; a set of handles does not.
+        let all = mem::take(&mut listeners.watchers).into_iter();
+        let (light, others): (Vec<_>, _) = all.partition(|watcher| watcher.is_light());
+        listeners.watchers = others;
+        light.into_iter().for_each(|watcher| watcher.settled(kind));
     }
 
     /// Whether the timer's call would still do something.
@@ -253,24 +272,6 @@ impl Task {
         let limited = self.head.progress(|progress, _| progress.ends.is_some());
         limited == Some(true)
     }
-}
-
-/// Notifies those that wait for a task which the timer has settled. An executor that polls its
-/// handle is woken on a thread of its own, since all workers may be busy. The hook of the task's
-/// own on its token would want such a thread, too, for nothing.
-fn notify_apart(on_settled: &mut OnSettled, kind: OutcomeKind) {
-    drop(on_settled.hook.take());
-    let Some(listeners) = &mut on_settled.listeners else {
-        return;
-    };
-    if let Some(waker) = listeners.waker.take() {
-        alarm::run_in_background(move || panic::shield("a waker", || waker.wake()));
-    }
-    // A task that continues this one needs a worker anyway; a set of handles does not.
-    let all = mem::take(&mut listeners.watchers).into_iter();
-    let (light, others): (Vec<_>, _) = all.partition(|watcher| watcher.is_light());
-    listeners.watchers = others;
-    light.into_iter().for_each(|watcher| watcher.settled(kind));
 }
 
 #[cfg(all(test, loom))]

@@ -13,6 +13,7 @@ use crate::task::options::{Position, Progress};
 use crate::task::run::RunResult;
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// When a wait for `timeout` ends. A wait for a task uses the clock of its pool, a wait for a
@@ -70,7 +71,8 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
     let allowed = match task.pinned() {
         // Only this thread can run it, and this thread is about to wait for it.
         Some(index) => index == stack.index,
-        None => !stack.is_deep(),
+        // While this thread unwinds, the checkpoints of a body on top would not end it.
+        None => !stack.is_deep() && !thread::panicking(),
     };
     if !allowed || stack.is_cancelling() {
         return false;

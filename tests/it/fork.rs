@@ -5,41 +5,19 @@
 #![allow(unsafe_code)]
 
 use crate::submit::hold;
-use crate::support::{LONG, must_recv};
+use crate::support::{self, LONG, SCENARIO, must_recv};
 use millhand::{
-    CancelOutcome, PoolError, PoolRef, Rejection, SharedHandle, Shutdown, TaskError, TaskHandle,
-    ThreadPool,
+    BuildError, CancelOutcome, Every, PoolError, PoolRef, Rejection, Semaphore, SharedHandle,
+    Shutdown, TaskError, TaskHandle, ThreadPool,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::mpsc;
 use std::time::Duration;
 
-const SCENARIO: &str = "MILLHAND_TEST_FORK";
-
 /// Runs one of the scenarios in a copy of this program.
 fn in_a_copy(scenario: &str) {
-    let copy = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "fork::the_copy",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(SCENARIO, scenario)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&copy.stdout);
-    let cried = String::from_utf8_lossy(&copy.stderr);
-    assert!(
-        copy.status.success(),
-        "{scenario}: {}\n{said}\n{cried}",
-        copy.status
-    );
-    assert!(
-        said.contains("1 passed"),
-        "the copy ran something else:\n{said}"
-    );
+    support::in_a_copy("fork::the_copy", scenario);
 }
 
 /// What the copy runs. Nothing when it is not a copy.
@@ -53,6 +31,8 @@ fn the_copy() {
         Ok("building") => building(),
         Ok("again") => again(),
         Ok("scoping") => scoping(),
+        Ok("executing") => executing(),
+        Ok("executing at rest") => executing_at_rest(),
         Ok(other) => panic!("no such scenario: {other}"),
         Err(_) => {}
     }
@@ -298,4 +278,79 @@ fn scoping() {
             catch_unwind(AssertUnwindSafe(|| pool.map([number], |n| n))).is_err(),
         ])
     });
+}
+
+fn is_refused<T, F>(answer: Result<T, millhand::SubmitError<F>>) -> bool {
+    answer.is_err_and(|e| e.reason() == Rejection::Forked)
+}
+
+#[test]
+fn what_would_wait_elsewhere_than_in_the_queue_is_refused_in_the_child() {
+    in_a_copy("executing");
+}
+
+fn executing() {
+    let pool = ThreadPool::new(1).unwrap();
+    let gate = Semaphore::new(1).unwrap();
+    let held = hold(&pool, 1);
+    fork(|| {
+        let task = || pool.task();
+        first_false(&[
+            is_refused(task().delay(LONG).execute(|| ())),
+            is_refused(task().delay(LONG).try_execute(|| ())),
+            is_refused(task().expires(LONG).try_submit(|| ())),
+            is_refused(task().total_timeout(LONG).execute(|| ())),
+            is_refused(task().gate(&gate).execute(|| ())),
+            is_refused(task().every(Every::new(LONG)).run(|| ())),
+            is_refused(pool.broadcast(|| ())),
+            matches!(pool.set_workers(3), Err(BuildError::Forked)),
+            pool.workers() == 1,
+        ])
+    });
+    held.release();
+    assert!(pool.shutdown(Shutdown::drain()).unwrap().is_clean());
+}
+
+/// Whether a worker does not sleep.
+#[cfg(target_os = "linux")]
+fn pool_is_awake() -> bool {
+    let mut stats = std::fs::read_dir("/proc/self/task").unwrap().map(|task| {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+        stat.unwrap_or_default()
+    });
+    // The name in brackets, and then the state.
+    stats.any(|stat| stat.contains("(millhand-") && !stat.contains(") S "))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_submission_is_refused_in_the_child_of_a_pool_at_rest() {
+    in_a_copy("executing at rest");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn executing_at_rest() {}
+
+#[cfg(target_os = "linux")]
+fn executing_at_rest() {
+    let pool = ThreadPool::new(2).unwrap();
+    assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
+    pool.wait_idle().unwrap();
+    while pool_is_awake() {
+        std::thread::yield_now();
+    }
+    fork(|| {
+        first_false(&[
+            is_refused(pool.execute(|| ())),
+            is_refused(pool.try_execute(|| ())),
+            is_refused(pool.task().name("named").execute(|| ())),
+            is_refused(pool.task().priority(1).execute(|| ())),
+            is_refused(pool.try_submit(|| ())),
+            matches!(
+                pool.submit(|| ()).join(),
+                Err(TaskError::Rejected(Rejection::Forked))
+            ),
+        ])
+    });
+    assert_eq!(pool.submit(|| 2).join().unwrap(), 2);
 }

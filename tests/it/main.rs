@@ -1,6 +1,7 @@
 //! The black-box tests: one binary, a module a subject.
 
 mod allocations;
+mod alone;
 mod around_task;
 mod attempt_timeout;
 mod bounded;
@@ -34,6 +35,7 @@ mod fork;
 mod found;
 mod found_composition;
 mod found_core;
+mod found_edges;
 mod future;
 mod gate_crowd;
 mod gate_kit;

@@ -323,3 +323,47 @@ fn seeds() -> u64 {
 fn no_seed_hangs_with_nested_waits_gates_and_cancels() {
     (0..seeds()).for_each(nested_waits_with_gates_and_cancels);
 }
+
+/// The order in which a shutdown cancels what waits behind a promise. `ids`: how many ids of tasks this thread draws
+/// before.
+fn cancelled_by_a_shutdown(seed: u64, ids: usize) -> (Vec<(usize, usize)>, Vec<TraceEntry>) {
+    (0..ids).for_each(|_| drop(promise::<()>()));
+    let (pool, simulation) = ThreadPool::simulated(seed);
+    let (_kept, never) = promise::<()>();
+    let never = never.share();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let wait = |who: usize| {
+        let (pool, never, order) = (pool.downgrade(), never.clone(), order.clone());
+        move || {
+            for n in 0..3 {
+                let task = pool.task().submit_after((never.clone(),), |_| ());
+                let order = order.clone();
+                drop(task.on_finish(move |_| order.lock().unwrap().push((who, n))));
+                // Its handle is not dropped, which would leave it to the promise.
+                std::mem::forget(task);
+            }
+        }
+    };
+    let tasks: Vec<_> = (0..4).map(|who| pool.submit(wait(who))).collect();
+    wait(4)();
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+    wait(5)();
+    pool.shutdown(Shutdown::cancel()).unwrap();
+    let order = order.lock().unwrap().clone();
+    (order, simulation.trace())
+}
+
+#[test]
+fn a_seed_gives_the_same_run_whatever_the_process_did_before() {
+    for seed in 0..10 {
+        let first = cancelled_by_a_shutdown(seed, 0);
+        assert_eq!(first.0.len(), 18);
+        for ids in (0..256).step_by(15) {
+            assert_eq!(
+                cancelled_by_a_shutdown(seed, ids),
+                first,
+                "seed {seed}, {ids} ids"
+            );
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -9,4 +10,27 @@ pub(crate) const LONG: Duration = Duration::from_secs(120);
 /// Receives, or fails in place of hanging.
 pub(crate) fn must_recv<T>(receiver: &mpsc::Receiver<T>) -> T {
     receiver.recv_timeout(LONG).expect("it must come")
+}
+
+/// What tells a copy of this program, begun by `in_a_copy`, what to run.
+pub(crate) const SCENARIO: &str = "MILLHAND_TEST_SCENARIO";
+
+/// Runs one of the scenarios of the test `the_copy` in a copy of this program that runs nothing else.
+pub(crate) fn in_a_copy(the_copy: &str, scenario: &str) {
+    let copy = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", the_copy, "--nocapture", "--test-threads=1"])
+        .env(SCENARIO, scenario)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&copy.stdout);
+    let cried = String::from_utf8_lossy(&copy.stderr);
+    assert!(
+        copy.status.success(),
+        "{scenario}: {}\n{said}\n{cried}",
+        copy.status
+    );
+    assert!(
+        said.contains("1 passed"),
+        "the copy ran something else:\n{said}"
+    );
 }

@@ -9,7 +9,7 @@
 use super::*;
 use crate::cancel::CancelToken;
 use crate::task::body::PlainBody;
-use crate::task::double::{Captured, Count, Pool, Tally, owner};
+use crate::task::double::{Captured, Count, Pool, Tally, order_of, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::pool::Level;
 use crate::task::{CancelOutcome, Head, Promise, TaskHandle, promise};
@@ -87,7 +87,8 @@ impl Scene {
             below.obey(token.child());
         }
         if !below.head.is_settled() {
-            pool.behind.lock().unwrap().push(below.clone());
+            let order = order_of(&below).unwrap();
+            pool.behind.lock().unwrap().push((order, below.clone()));
         }
         Arc::new(Self {
             pool,
@@ -131,7 +132,7 @@ impl Scene {
                 return Some(());
             }
             let all = std::mem::take(&mut *pool.behind.lock().unwrap());
-            for task in &all {
+            for (_, task) in &all {
                 task.cancel(CancelReason::Shutdown);
             }
         }
@@ -412,11 +413,14 @@ fn the_end_of_the_pool_meets_readiness() {
 
 #[test]
 fn unwatching_meets_settling() {
-    /// Counts how often it is notified.
-    struct Board(Count);
+    /// Counts how often it is notified. With whether it is over, a flag of std's.
+    struct Board(Count, std::sync::atomic::AtomicBool);
     impl Watch for Board {
         fn settled(self: Arc<Self>, _: usize, _: OutcomeKind) {
             self.0.add();
+        }
+        fn is_over(&self) -> bool {
+            self.1.load(std::sync::atomic::Ordering::Relaxed)
         }
     }
     for make in [by_promise, with_body] {
@@ -424,13 +428,14 @@ fn unwatching_meets_settling() {
             let (above, handle) = make();
             let task = above.task.clone();
             let scene = Scene::below(vec![above], vec![handle], Needs::All, None);
-            let board = Arc::new(Board(Count::default()));
+            let board = Arc::new(Board(Count::default(), false.into()));
             for index in 0..2 {
                 let watcher = Watcher::Set(board.clone(), index);
                 assert!(task.watch(watcher).is_ok());
             }
             let settling = apart(&scene, |scene| scene.settle(0));
-            task.unwatch(Arc::as_ptr(&board).cast::<()>().addr());
+            board.1.store(true, std::sync::atomic::Ordering::Relaxed);
+            task.unwatch();
             let notified = board.0.get();
             settling.join().unwrap();
             assert_eq!(watchers(&task), 0);

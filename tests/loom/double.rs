@@ -90,6 +90,10 @@ impl Drop for Value {
     }
 }
 
+pub(crate) fn order_of(task: &TaskRef) -> Option<u64> {
+    task.head.progress(|progress, _| progress.order)
+}
+
 type OnHung = Arc<dyn Fn(TaskId) + Send + Sync>;
 
 pub(crate) struct Pool {
@@ -103,7 +107,7 @@ pub(crate) struct Pool {
     /// Tasks in the lines of gates.
     pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
     /// Tasks that wait for others.
-    pub(crate) behind: Mutex<Vec<TaskRef>>,
+    pub(crate) behind: Mutex<Vec<(u64, TaskRef)>>,
     /// Whether a shutdown cancels. loom's, with the orderings of the real pool's phase.
     is_cancelling: Arc<AtomicBool>,
     /// Whether the pool takes what continues other tasks. Changed under a lock, as the phase is read
@@ -238,9 +242,9 @@ impl Pool {
         self.is_cancelling.load(Ordering::SeqCst)
     }
 
-    fn unlist(&self, task: TaskId) {
+    fn unlist(&self, order: u64) {
         let mut behind = self.behind.lock().unwrap();
-        let at = behind.iter().position(|listed| listed.head.id() == task);
+        let at = behind.iter().position(|(listed, _)| *listed == order);
         let was_there = at.map(|at| behind.swap_remove(at));
         drop(behind);
         drop(was_there);
@@ -284,7 +288,9 @@ impl TaskPool for Pool {
     /// As the real pool's.
     fn predecessors_settled(self: Arc<Self>, task: TaskRef) {
         self.announced.add();
-        self.unlist(task.head.id());
+        order_of(&task)
+            .into_iter()
+            .for_each(|order| self.unlist(order));
         let is_open = *self.is_open.lock();
         if is_open {
             if !task.set_off() {
@@ -296,9 +302,9 @@ impl TaskPool for Pool {
         self.taken_back.add();
     }
 
-    fn settled_before_predecessors(&self, task: TaskId) {
+    fn settled_before_predecessors(&self, order: u64) {
         self.announced.add();
-        self.unlist(task);
+        self.unlist(order);
     }
 
     fn hung(&self, task: TaskId) {

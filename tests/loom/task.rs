@@ -157,7 +157,7 @@ impl Scene {
     }
 
     fn watch(&self) -> Arc<Watching> {
-        let watching = Arc::new(Watching(self.counts.clone()));
+        let watching = Arc::new(Watching(self.counts.clone(), false.into()));
         self.counts.watchers_added.add();
         if let Err(watcher) = self.task.watch(Watcher::Set(watching.clone(), 7)) {
             watcher.settled(self.task.head.outcome_kind().unwrap());
@@ -241,13 +241,18 @@ fn with_body(head: Head, ends: Ends, tally: &Arc<Tally>) -> TaskRef {
     }
 }
 
-struct Watching(Arc<Counts>);
+/// With whether it is over. That is std's: loom must not see an order in it.
+struct Watching(Arc<Counts>, std::sync::atomic::AtomicBool);
 
 impl Watch for Watching {
     fn settled(self: Arc<Self>, index: usize, _: OutcomeKind) {
         if index == 7 {
             self.0.watchers_notified.add();
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.1.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
@@ -477,9 +482,8 @@ mod bystander {
     pub(super) fn watches_and_stops(scene: &Scene) {
         let watching = scene.watch();
         scene.counts.watchers_stopped.add();
-        scene
-            .task
-            .unwatch(Arc::as_ptr(&watching).cast::<()>().addr());
+        watching.1.store(true, std::sync::atomic::Ordering::Relaxed);
+        scene.task.unwatch();
     }
 
     pub(super) fn asks_for_its_state(scene: &Scene) {

@@ -87,7 +87,10 @@ pub(crate) struct Driver {
     /// whichever of them submits the next: it does not wait for that one.
     place: Place,
     mode: Mode,
-    stages: Vec<StageSpec>,
+    /// Gone when the pipeline has ended: a task that has reported its result may keep the driver a
+    /// little longer. Each task shares it until its closure has returned.
+    stages: Mutex<Option<Arc<Vec<StageSpec>>>>,
+    site: Site,
     token: CancelToken,
     context: Context,
     /// Notified when an item can be taken, or none will come any more.
@@ -104,6 +107,7 @@ impl Driver {
             source,
             stages,
             mode,
+            site,
             ..
         } = spec;
         let sizes = stages.iter().map(|stage| (stage.width, stage.buffer));
@@ -115,7 +119,8 @@ impl Driver {
             context: Context::capture(),
             core,
             mode,
-            stages,
+            stages: Mutex::new(Some(Arc::new(stages))),
+            site,
         });
         driver.drive();
         driver
@@ -166,12 +171,15 @@ impl Driver {
         }
     }
 
-    /// Ends the pipeline: drops the items that wait and asks the running tasks to stop.
+    /// Ends the pipeline: drops the items that wait and the closures of the stages, and asks the
+    /// running tasks to stop.
     pub(crate) fn close(&self, reason: CancelReason) {
         let leftovers = self.state.lock().close(None);
         self.state.notify_all();
         discard(leftovers);
         self.token.cancel(reason);
+        let stages = self.stages.lock().take();
+        panic::discard(stages);
     }
 
     /// Begins all that may begin.
@@ -202,19 +210,22 @@ impl Driver {
             self.give_up(index, TaskError::Rejected(Rejection::Closed));
             return panic::discard(step);
         }
+        let Some(stages) = self.stages.lock().clone() else {
+            return panic::discard(step);
+        };
+        let site = stages[stage].site;
         let driver = self.clone();
         let body = move || match step {
             Step::Read(_, source) => driver
                 .read(source)
-                .map(|item| driver.run(0, item))
+                .map(|item| (stages[0].body)(item))
                 .transpose(),
-            Step::Run { stage, item, .. } => driver.run(stage, item).map(Some),
+            Step::Run { stage, item, .. } => (stages[stage].body)(item).map(Some),
         };
         let spec = Spec {
             token: Some(self.token.clone()),
             ..Spec::default()
         };
-        let site = self.stages[stage].site;
         let body = FallibleBody::new(body);
         let submit = || self.core.submit_body_at(&self.place, site, &spec, body);
         let handle: TaskHandle<TaskEnd> = self.context.run(submit);
@@ -249,11 +260,6 @@ impl Driver {
         item
     }
 
-    /// Runs a stage's closure, in a task.
-    fn run(&self, stage: usize, item: Item) -> Result<Item, Item> {
-        (self.stages[stage].body)(item)
-    }
-
     /// A task has settled.
     fn settled(self: &Arc<Self>, stage: usize, index: usize, end: Result<Option<Item>, Failed>) {
         let is_fatal = matches!(&end, Err(failed) if is_of_pool(&failed.error));
@@ -275,7 +281,7 @@ impl Driver {
         let who = TaskLabel {
             id: TaskId::next(),
             name: None,
-            site: self.stages[0].site,
+            site: self.site,
         };
         let error = JoinError::Task(error);
         let failed = Failed { who, error };
@@ -312,9 +318,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // The last owner may be a worker between two tasks, which a panic in a drop must not reach.
         discard(self.state.get_mut().close(None));
-        mem::take(&mut self.stages)
-            .into_iter()
-            .for_each(panic::discard);
+        panic::discard(self.stages.get_mut().take());
         mem::take(&mut self.context).discard();
         panic::discard(self.place.parent.take());
     }

@@ -283,6 +283,9 @@ impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
     /// Runs the pipeline to its end and calls `sink` with each result, on the calling thread. A
     /// panic in `sink` stops the pipeline.
     ///
+    /// When it returns, source and closures are dropped. After a failure, a closure that still runs
+    /// is dropped when it returns.
+    ///
     /// Blocks. On a worker the run slot is released meanwhile.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock::Clock;
 use std::fmt;
 use std::marker::PhantomData;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Sets the options of a scope that returns its failures as one error; for
@@ -183,9 +184,11 @@ impl<E> ScopeOptions<E> {
 }
 
 /// A token below that of the task that runs on this thread. If none runs, a token that uses this
-/// clock.
+/// clock. So also while the thread unwinds: what a destructor opens is not cancelled with the task,
+/// since a cancelled scope would unwind in turn, which aborts the process.
 pub(crate) fn token_below_here(clock: &Clock) -> CancelToken {
-    token_here().map_or_else(|| CancelToken::with_clock(clock), |token| token.child())
+    let above = token_here().filter(|_| !thread::panicking());
+    above.map_or_else(|| CancelToken::with_clock(clock), |token| token.child())
 }
 
 /// A token below `above` that is also cancelled with `other`, as long as the returned hook lives.

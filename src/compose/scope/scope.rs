@@ -48,7 +48,7 @@ use crate::compose::scope::options::{ScopeOptions, token_below_here};
 use crate::compose::scope::sink::{Admits, AnyError, FailureSink, Only, Unfinished, reason_here};
 use crate::compose::scope::state::ScopeState;
 use crate::error::{JoinError, TaskError};
-use crate::panic::{self, Payload, TaskPanic};
+use crate::panic::{self, Level, Payload, TaskPanic};
 use crate::pool::{Core, Fallible, PLAIN, Plain, Pool, Retrying, Spec, TaskBuilder};
 use crate::reason::CancelReason;
 use crate::task::body::Body;
@@ -59,6 +59,7 @@ use std::mem;
 use std::panic::{Location, resume_unwind};
 use std::process;
 use std::sync::Arc;
+use std::thread;
 
 /// Erases the lifetime of a task's body.
 ///
@@ -362,7 +363,10 @@ struct NoWayOut;
 
 impl Drop for NoWayOut {
     fn drop(&mut self) {
-        log::error!("a scope could not wait for its tasks: the process aborts");
+        panic::log(
+            Level::Error,
+            format_args!("a scope could not wait for its tasks: the process aborts"),
+        );
         process::abort();
     }
 }
@@ -416,6 +420,17 @@ impl PlainStop {
             Self::Unfinished(unfinished) => unfinished.propagate("scope"),
         }
     }
+
+    /// In place of `propagate` in a destructor that a panic has called: a second panic would abort
+    /// the process.
+    #[cold]
+    fn log(self) {
+        match self {
+            Self::Closure(payload) => panic::discard(payload),
+            Self::Panicked(panicked) => panicked.unread(),
+            Self::Unfinished(unfinished) => unfinished.log("scope"),
+        }
+    }
 }
 
 fn run_plain<'env>(
@@ -459,6 +474,10 @@ fn plain<'env, R>(
     });
     match (ended, value) {
         (Ok(()), Some(value)) => value,
+        (Err(stop), Some(value)) if thread::panicking() => {
+            stop.log();
+            value
+        }
         (Err(stop), value) => {
             panic::discard(value);
             stop.propagate()

@@ -6,7 +6,7 @@
 use crate::cancel::blocking::token_here;
 use crate::compose::failures::{Failure, Failures};
 use crate::error::{JoinError, TaskError};
-use crate::panic::{self, TaskPanic};
+use crate::panic::{self, Level, TaskPanic};
 use crate::reason::CancelReason;
 use crate::sealed::Sealed;
 use crate::sync::Mutex;
@@ -14,6 +14,7 @@ use crate::task::options::{TaskLabel, Unread};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::thread;
 
 /// Marks a plain [`Scope`](crate::Scope) in the type of a function's parameter.
 ///
@@ -142,7 +143,10 @@ impl FailureSink {
         match failure {
             _ if self.keeps_all => self.found.lock().all.push((index, who, failure)),
             JoinError::Failed(error) => {
-                log::warn!("{who} failed, and no handle is left that could take its error");
+                panic::log(
+                    Level::Warn,
+                    format_args!("{who} failed, and no handle is left that could take its error"),
+                );
                 panic::discard(error);
             }
             JoinError::Task(TaskError::Panicked(panic)) => {
@@ -233,12 +237,22 @@ impl Unfinished {
         if let Some(reason) = reason_here() {
             panic::unwind(reason);
         }
+        panic!("{}", self.text(what));
+    }
+
+    #[cold]
+    pub(crate) fn log(self, what: &str) {
+        panic::log(Level::Error, format_args!("{}", self.text(what)));
+    }
+
+    fn text(&self, what: &str) -> String {
         let Self { who, error } = self;
-        panic!("{who}, of a {what}, was not run to its end: {error}");
+        format!("{who}, of a {what}, was not run to its end: {error}")
     }
 }
 
-/// Why the task that runs on this thread was asked to stop, if it was.
+/// Why the task that runs on this thread was asked to stop, if it was and the thread does not
+/// unwind already.
 pub(crate) fn reason_here() -> Option<CancelReason> {
-    token_here()?.reason()
+    token_here().filter(|_| !thread::panicking())?.reason()
 }

@@ -6,6 +6,7 @@ use crate::cancel::{CancelGuard, CancelToken};
 use crate::compose::scope::latch::{Hold, Latch};
 use crate::compose::scope::sink::{FailureSink, Found};
 use crate::error::{JoinError, TaskError};
+use crate::panic::{self, Level};
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::{Mutex, trampoline};
@@ -149,8 +150,11 @@ impl ScopeState {
         }
         if !self.latch.is_open() && process::is_foreign(owner) {
             // No thread of this process can end the wait, and the scope may not end before.
-            log::error!(
-                "a process forked inside a scope whose tasks are another process's: it aborts"
+            panic::log(
+                Level::Error,
+                format_args!(
+                    "a process forked inside a scope whose tasks are another process's: it aborts"
+                ),
             );
             std::process::abort();
         }
@@ -173,7 +177,10 @@ impl ScopeState {
         let waits = self.unsettled.lock().seen.clone();
         for task in waits {
             if let Err(error) = task::wait_to_the_end(&task) {
-                log::error!("a scope waits for a task that may never end: {error}");
+                panic::log(
+                    Level::Error,
+                    format_args!("a scope waits for a task that may never end: {error}"),
+                );
             }
         }
     }

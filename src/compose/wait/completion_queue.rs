@@ -14,6 +14,7 @@ use crate::task::{self, OutcomeKind};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A set of tasks, and the places of those that have settled, in the order in which they did.
@@ -28,13 +29,21 @@ pub(crate) struct CompletionQueue {
 
 /// The places of the settled tasks that `next` has not returned yet. The thread that settles a task
 /// adds its place.
-struct SettledPlaces(Monitor<VecDeque<usize>>);
+struct SettledPlaces {
+    places: Monitor<VecDeque<usize>>,
+    /// Whether the queue is gone.
+    is_over: AtomicBool,
+}
 
 impl Watch for SettledPlaces {
     fn settled(self: Arc<Self>, place: usize, _: OutcomeKind) {
-        self.0.lock().push_back(place);
+        self.places.lock().push_back(place);
         // All: one thread waits here, and as a worker it is to get its run slot back.
-        self.0.notify_all();
+        self.places.notify_all();
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 
     fn is_light(&self) -> bool {
@@ -45,7 +54,10 @@ impl Watch for SettledPlaces {
 impl CompletionQueue {
     pub(crate) fn new(links: Vec<Link>) -> Self {
         let mut queue = Self {
-            settled: Arc::new(SettledPlaces(Monitor::new(VecDeque::new()))),
+            settled: Arc::new(SettledPlaces {
+                places: Monitor::new(VecDeque::new()),
+                is_over: AtomicBool::new(false),
+            }),
             links: Vec::with_capacity(links.len()),
             returned: Vec::with_capacity(links.len()),
             left: 0,
@@ -101,7 +113,7 @@ impl CompletionQueue {
     ) -> Result<Option<usize>, Stopped> {
         clock::pause();
         while self.left > 0 {
-            let settled = self.settled.0.lock().pop_front();
+            let settled = self.settled.places.lock().pop_front();
             let Some(place) = settled.map_or_else(|| self.wait(deadline), |at| Ok(Some(at)))?
             else {
                 break;
@@ -126,14 +138,14 @@ impl CompletionQueue {
             return Err(Stopped::new(reason));
         }
         let waker = self.settled.clone();
-        let interrupt = Interrupt::here(move || waker.0.lock_and_notify_all());
+        let interrupt = Interrupt::here(move || waker.places.lock_and_notify_all());
         // One that is left of the pool of this worker stands for all.
         let mut left = self.links.iter().map(|link| &link.task);
         let own = left.find(|task| !task.head.is_settled() && task::is_worker_of(task.head.owner));
         let _awaited = own.map(Awaited::begin);
         let owner = own.map_or(process::NO_POOL, |task| task.head.owner);
         let _blocking = blocking::begin_for(Target::Tasks(owner));
-        let (settled, clock) = (&self.settled.0, self.clock());
+        let (settled, clock) = (&self.settled.places, self.clock());
         let what = "any of several tasks";
         let mut places = settled.lock();
         settled.wait_while(&mut places, &clock, deadline, &what, &mut |places| {
@@ -164,9 +176,10 @@ impl Drop for CompletionQueue {
         if self.left == 0 {
             return;
         }
-        let address = Arc::as_ptr(&self.settled).addr();
+        // Relaxed: the same thread reads it next, or a later one after it has locked the task.
+        self.settled.is_over.store(true, Ordering::Relaxed);
         for Link { task, .. } in &self.links {
-            task.unwatch(address);
+            task.unwatch();
         }
     }
 }

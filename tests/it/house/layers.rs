@@ -10,9 +10,9 @@ const ORDER: &[&str] = &[
     "id",
     "reason",
     "sealed",
+    "panic",
     "sim",
     "clock",
-    "panic",
     "error",
     "process",
     "context_var",
@@ -52,6 +52,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     (".wait_while_until(", &["clock/clock"]),
     (".wait_while_for(", &["clock/clock"]),
     ("catch_unwind", &["panic"]),
+    ("log::", &["panic"]),
     ("unsafe", &["compose/scope/scope"]),
 ];
 
