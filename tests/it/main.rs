@@ -34,6 +34,7 @@ mod fork;
 mod found;
 mod found_composition;
 mod found_core;
+mod found_gates;
 mod future;
 mod gate_crowd;
 mod gate_kit;
