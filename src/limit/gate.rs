@@ -35,8 +35,8 @@
 //
 // A smaller number takes what is kept for a larger one. So among the tasks that wait, the one with
 // the smallest number waits for no other that waits, and tasks whose gates overlap cannot block
-// each other. A task with more than one gate does not pass a gate while a smaller number is
-// notified there. So tasks with the same gates pass in their order.
+// each other. A task with more than one gate does not pass a gate while a smaller number of
+// its pool is notified there. So tasks with the same gates pass in their order.
 //
 // # The alarm
 //

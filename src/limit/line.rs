@@ -170,15 +170,13 @@ impl State {
         counted.sum()
     }
 
-    /// Whether a waiter that has other gates to pass must wait for one that was notified before
-    /// it, however much there is to be had. So tasks with the same gates pass in their order.
+    /// Whether a waiter that has other gates to pass must wait for one of its pool that was
+    /// notified before it, however much there is to be had. So tasks with the same gates pass in
+    /// their order.
     fn must_wait(&self, order: u64, owner: usize, only_gate: bool) -> bool {
-        let comes_first = |granted: &Granted| match granted.grant {
-            Grant::Offered => granted.owner == owner,
-            Grant::Called { .. } | Grant::Reserved => true,
-            Grant::Kept => false,
-        };
         let mut before = self.granted.range(..order);
+        let comes_first =
+            |granted: &Granted| granted.owner == owner && granted.grant != Grant::Kept;
         !only_gate && before.any(|(_, granted)| comes_first(granted))
     }
 

@@ -150,28 +150,36 @@ fn random_gate(pool: &ThreadPool, rng: &mut Rng) -> (GateOf, Churn, Duration) {
     let each = time();
     let (gate, before) = match rng.below(4) {
         0 => {
-            let rate = RateLimiter::token_bucket(1, each).build().unwrap();
-            (GateOf::Rate(rate), each * (tasks as u32 + 1))
+            let burst = 1 + rng.below(4) as u32;
+            let bucket = RateLimiter::token_bucket(1, each).burst(burst);
+            let rate = bucket.initial(0).build().unwrap();
+            let weight = 1 + rng.below(burst.into()) as u32;
+            (GateOf::Rate(rate, weight), each * (tasks as u32 + weight))
         }
         permits => {
             let gate = Semaphore::new(permits as u32).unwrap();
             (GateOf::Semaphore(gate), each * tasks as u32)
         }
     };
-    let churn = Churn::new(pool, gate.before(pool.task()));
+    let single = match &gate {
+        GateOf::Rate(rate, _) => pool.task().gate(rate),
+        GateOf::Semaphore(semaphore) => pool.task().gate(semaphore),
+    };
+    let churn = Churn::new(pool, single);
     (0..tasks).for_each(|_| churn.go_on(each));
     (gate, churn, before)
 }
 
 enum GateOf {
-    Rate(RateLimiter),
+    /// The weight is that of the task with several gates.
+    Rate(RateLimiter, u32),
     Semaphore(Semaphore),
 }
 
 impl GateOf {
     fn before(&self, task: TaskBuilder) -> TaskBuilder {
         match self {
-            Self::Rate(rate) => task.gate(rate),
+            Self::Rate(rate, weight) => task.gate(&rate.weight(*weight).unwrap()),
             Self::Semaphore(semaphore) => task.gate(semaphore),
         }
     }

@@ -6,9 +6,8 @@
 // Whatever comes first, in the end the timer has the alarm that the gate has, and no other that would
 // still fire: without it the line would stand still, and a second one would file a third.
 //
-// The gate and its rule are the real ones. The timer and the tasks are doubles, with a list of std's,
-// in which loom sees no order. All instants are far away, so the alarm fires only where the timer's
-// thread says so, which is too early.
+// The gate and its rule are the real ones. The timer and the tasks are doubles. All instants are far
+// away, so the alarm fires only where the timer's thread says so, which is too early.
 
 use super::*;
 use crate::limit::acquire::{Acquisition, Asker, GateRequest, Turns, acquire_all, withdraw};
@@ -19,7 +18,7 @@ use std::sync::Weak;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The alarms that were filed.
-type Timer = Arc<std::sync::Mutex<Vec<Weak<dyn ClockWaiter>>>>;
+type Timer = Arc<Mutex<Vec<Weak<dyn ClockWaiter>>>>;
 
 struct Bell;
 
@@ -45,7 +44,7 @@ impl Waiter for Task {
 
     fn set_alarm(&self, _: Option<Instant>, alarm: Option<&Arc<dyn ClockWaiter>>) {
         let alarm = alarm.map(Arc::downgrade);
-        self.0.lock().unwrap().extend(alarm);
+        self.0.lock().extend(alarm);
     }
 }
 
@@ -60,7 +59,7 @@ impl Scene {
         let bucket = Bucket::new(clock.now(), 1, HOUR, 1, 0).unwrap();
         Arc::new(Self {
             gate: GateQueue::new(clock, Rule::Bucket(bucket)),
-            timer: Timer::default(),
+            timer: Arc::new(Mutex::new(Vec::new())),
         })
     }
 
@@ -89,14 +88,14 @@ impl Scene {
 
     /// The timer's thread comes to an entry.
     fn fire(&self) {
-        let entry = self.timer.lock().unwrap().pop();
+        let entry = self.timer.lock().pop();
         if entry.and_then(|bell| bell.upgrade()).is_some() {
             self.gate.alarm_fires();
         }
     }
 
     fn filed(&self) -> usize {
-        let timer = self.timer.lock().unwrap();
+        let timer = self.timer.lock();
         timer.iter().filter(|bell| bell.strong_count() > 0).count()
     }
 }
@@ -132,7 +131,7 @@ fn a_task_joins_while_the_alarm_fires_and_the_first_leaves() {
 }
 
 #[test]
-fn the_alarm_moves_to_another_pool_while_it_rings() {
+fn the_alarm_moves_to_another_pool_while_it_fires() {
     race(
         |scene| {
             scene.join(1, 1);

@@ -10,10 +10,12 @@ use std::sync::{Mutex, Weak};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+type Entry = (Option<Instant>, Weak<dyn ClockWaiter>);
+
 /// A timer that only notes what is filed.
 #[derive(Default)]
 struct Timer {
-    filed: Mutex<Vec<(Option<Instant>, Weak<dyn ClockWaiter>)>>,
+    filed: Mutex<Vec<Entry>>,
     count: Mutex<usize>,
 }
 
