@@ -3,26 +3,29 @@
 //! Layer: limit. For any thread. A body that waits here releases its run slot meanwhile.
 
 use crate::cancel::blocking;
-use crate::clock::{self, Monitor, earlier};
-use crate::limit::acquire::{self, Acquisition, GateRequest};
+use crate::clock::{self, Clock, Monitor, earlier, later};
+use crate::limit::acquire::{self, Acquisition, Asker, GateRequest, Turns};
 use crate::limit::error::AcquireError;
 use crate::limit::gate::{GateQueue, Waiter};
+use crate::limit::line::{PATIENCE, THREADS};
 use crate::limit::rule::Refusal;
 use crate::reason::CancelReason;
+use crate::sync::waiter::ClockWaiter;
 use std::mem;
 use std::slice;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A thread in the queue of a gate.
+/// A thread in the line of a gate. It keeps the alarm of the gate itself.
 struct BlockedThread {
+    clock: Clock,
     state: Monitor<State>,
 }
 
 #[derive(Default)]
 struct State {
     granted: bool,
-    recheck_at: Option<Instant>,
+    alarm_at: Option<Instant>,
     stopped: Option<CancelReason>,
 }
 
@@ -40,7 +43,7 @@ impl BlockedThread {
         gate: &Arc<GateQueue>,
         deadline: Option<Instant>,
     ) -> Result<(), Option<CancelReason>> {
-        let clock = gate.wait_clock();
+        let clock = &self.clock;
         let mut state = self.state.lock();
         loop {
             if mem::take(&mut state.granted) {
@@ -50,24 +53,24 @@ impl BlockedThread {
                 return Err(Some(reason));
             }
             let now = clock.now();
-            if state.recheck_at.is_some_and(|at| at <= now) {
-                state.recheck_at = None;
+            if state.alarm_at.is_some_and(|at| at <= now) {
+                state.alarm_at = None;
                 drop(state);
-                gate.recheck();
+                gate.alarm_fires();
                 state = self.state.lock();
                 continue;
             }
             if deadline.is_some_and(|at| at <= now) {
                 return Err(None);
             }
-            let recheck_at = state.recheck_at;
-            let next = earlier(deadline, recheck_at);
+            let alarm_at = state.alarm_at;
+            let next = earlier(deadline, alarm_at);
             let mut blocked = |state: &mut State| {
-                !state.granted && state.stopped.is_none() && state.recheck_at == recheck_at
+                !state.granted && state.stopped.is_none() && state.alarm_at == alarm_at
             };
             let what = "its turn at a gate";
             self.state
-                .wait_while(&mut state, &clock, next, &what, &mut blocked);
+                .wait_while(&mut state, clock, next, &what, &mut blocked);
         }
     }
 }
@@ -78,11 +81,20 @@ impl Waiter for BlockedThread {
         self.state.notify_one();
     }
 
-    fn recheck_at(&self, instant: Instant, _: &Arc<GateQueue>) {
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn alarm(&self, _: &Arc<GateQueue>) -> Option<Arc<dyn ClockWaiter>> {
+        None
+    }
+
+    fn set_alarm(&self, at: Option<Instant>, _: Option<&Arc<dyn ClockWaiter>>) {
+        let at = at.unwrap_or_else(|| later(self.clock.now(), PATIENCE));
         let mut state = self.state.lock();
-        // Two calls may overtake each other. The earlier instant counts: to recheck too often is
+        // Two calls may overtake each other. The earlier instant counts: to ask too often is
         // harmless.
-        state.recheck_at = earlier(state.recheck_at, Some(instant));
+        state.alarm_at = earlier(state.alarm_at, Some(at));
         drop(state);
         self.state.notify_one();
     }
@@ -129,6 +141,7 @@ pub(crate) fn acquire(
         }
     }
     let me = Arc::new(BlockedThread {
+        clock: gate.wait_clock(),
         state: Monitor::new(State::default()),
     });
     let _hook = blocking::token_here().map(|token| {
@@ -137,10 +150,15 @@ pub(crate) fn acquire(
     });
     let _blocking = blocking::begin();
     let requests = slice::from_ref(request);
+    let asker = Asker {
+        order,
+        owner: THREADS,
+        turns: Turns::default(),
+    };
     let ask = || {
-        let mut park = || Some(me.clone() as Arc<dyn Waiter>);
+        let mut park = |_| Some(me.clone() as Arc<dyn Waiter>);
         let now = gate.now();
-        acquire::acquire_all(requests, order, now, &mut || true, &mut park) == Acquisition::Taken
+        acquire::acquire_all(requests, asker, now, &mut || true, &mut park) == Acquisition::Taken
     };
     loop {
         if ask() {

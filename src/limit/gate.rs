@@ -4,33 +4,61 @@
 //! semaphore and a lane differ in their [`Rule`] alone.
 //
 // A task or a thread that asks brings its order, a number that it draws once. It passes if the rule
-// admits it and no smaller number is in the queue. Otherwise it joins the queue, in front of all
+// admits it and no smaller number waits before it. Otherwise it joins the line, in front of all
 // larger numbers.
 //
 // Whenever something may have changed (a permit was returned, an instant was reached, a waiter
-// left), the gate goes through the queue from its head. A waiter that could pass now is
-// *granted*: it leaves the queue, the gate reserves what it wants and notifies it. The
-// reservation lasts until the waiter has come and taken, or withdraws. A task is granted first
-// and takes later, since a worker takes for it right before it runs: a rate is a promise about
-// starts. The gate asks the rule for the head of the queue only. If the rule answers with an
-// instant, the head has the gate rechecked then.
+// left), the gate goes through the line from its head. A waiter that could pass now is *granted*:
+// it leaves the line, and the gate notifies it. The grant lasts until the waiter has come and
+// taken, or withdraws. A task is granted first and takes later, since a worker takes for it right
+// before it runs: a rate is a promise about starts.
 //
-// Several gates are asked with all their locks held, and something is taken from all of them or
-// from none. A task with more than one gate does not pass a gate while a smaller number waits
-// there, granted or not. So tasks with the same gates pass in their order.
+// # Who may pass a waiter that is granted
+//
+// What the task wants is reserved for it. But its pool may stay busy for long. So if tasks of other
+// pools or threads wait behind it, an alarm fires after a while. If the alarm fires a second time
+// and the pool has no idle worker then, what was reserved is only offered: the others may pass,
+// until a worker of its pool comes to the task. If the task then finds nothing left, it is in front
+// again, and what it is granted next is reserved until it comes. So there is one line for each
+// pool.
+//
+// # Several gates
+//
+// They are asked with all their locks held, and something is taken from all of them or from none.
+// A task that is refused by some of them joins the line of each that refuses it. The others, which
+// would admit it, have given it its turn: others may pass it there, since it cannot use what they
+// have. So at first it reserves nothing while it waits. Since a later task may then hold the one
+// gate whenever the other is free, this ends: once each of its gates has given it a turn, the task
+// keeps what it is granted until the other gates admit it, too. From then on it waits, at each
+// gate, for at most what is held there already. A permit is not kept while a rate refuses the task,
+// which may take hours. Then the turn at the rate is kept in place of it.
+//
+// A smaller number takes what is kept for a larger one. So among the tasks that wait, the one with
+// the smallest number waits for no other that waits, and tasks whose gates overlap cannot block
+// each other. A task with more than one gate does not pass a gate while a smaller number of
+// its pool is notified there. So tasks with the same gates pass in their order.
+//
+// # The alarm
+//
+// If the rule answers the first waiter with an instant, or a waiter waits for another pool (see
+// above), the gate has an alarm filed: with the timer of the waiter's pool, or with the thread that
+// waits. There is one at a time. One that
+// fires too early is left as it is, since the gate asks again then. One that would fire too late,
+// or that is filed with a pool or a thread that may leave, is replaced. Then it is dropped, so that
+// the timer has a dead entry, which it counts and sweeps.
 //
 // Locks: first the gates, in the order of their ids; then the head of a task; then locks of its
-// pool. No thread locks a gate while it holds one of the others. Waiters are notified with no
-// gate locked.
+// pool. No thread locks a gate while it holds one of the others. Waiters are notified, and alarms
+// are filed and dropped, with no gate locked.
 
 use crate::clock::Clock;
 use crate::clock::current;
+use crate::limit::line::{State, THREADS};
 use crate::limit::rule::{Refusal, Rule, RuleKind};
 use crate::sealed::Sealed;
 use crate::sync::waiter::ClockWaiter;
 use crate::sync::{Mutex, MutexGuard};
 use crossbeam_utils::CachePadded;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,56 +97,46 @@ pub struct GateQueue {
     state: CachePadded<Mutex<State>>,
 }
 
-pub(crate) struct State {
-    pub(crate) rule: Rule,
-    pub(crate) queue: BTreeMap<u64, GateEntry>,
-    /// What all in the queue want, together.
-    queued_weight: u64,
-    /// What is reserved for each waiter that was granted and has not taken yet.
-    granted: BTreeMap<u64, u32>,
-    /// All of that, together.
-    reserved: u64,
-    /// The head that has the gate rechecked, and when.
-    recheck: Option<(u64, Instant)>,
-}
-
-/// A waiter in the queue.
-pub(crate) struct GateEntry {
-    pub(crate) weight: u32,
-    /// Whether the waiter asks no other gate.
-    pub(crate) only_gate: bool,
-    pub(crate) waiter: Arc<dyn Waiter>,
-}
-
-/// What waits in the queue of a gate: a thread that blocks (`limit/blocking.rs`), or a task
-/// (`task/run.rs`), which stands above this folder. No method may run code of the user.
+/// What waits in the line of a gate: a thread that blocks (`limit/blocking.rs`), or a task
+/// (`task/parked.rs`), which stands above this folder. No method may run code of the user.
 pub(crate) trait Waiter: Send + Sync {
-    /// The waiter could pass now. It is to ask the gate again.
+    /// It is the turn of the waiter. It is to ask the gate again.
     fn granted(self: Arc<Self>);
-    /// The waiter is the head of the queue. It is to call [`GateQueue::recheck`] at `instant`.
-    fn recheck_at(&self, instant: Instant, gate: &Arc<GateQueue>);
+
+    /// Whether it can ask soon: it is a thread, or a worker of its pool is idle.
+    fn is_ready(&self) -> bool;
+
+    /// Makes an alarm for the gate, which is locked. `None` for a thread, which keeps it itself.
+    /// One that is dropped does nothing any more.
+    fn alarm(&self, gate: &Arc<GateQueue>) -> Option<Arc<dyn ClockWaiter>>;
+
+    /// At `at`, or after `PATIENCE` by the clock of the waiter, the alarm is to call the gate's
+    /// `alarm_fires`.
+    fn set_alarm(&self, at: Option<Instant>, alarm: Option<&Arc<dyn ClockWaiter>>);
 }
 
-/// Calls to waiters that are made once no gate is locked.
+/// Calls that are made once no gate is locked.
 #[derive(Default)]
 pub(crate) struct Notices {
-    granted: Vec<Arc<dyn Waiter>>,
-    rechecks: Vec<(Arc<dyn Waiter>, Instant, Arc<GateQueue>)>,
+    pub(crate) granted: Vec<Arc<dyn Waiter>>,
+    pub(crate) alarms: Vec<Notice>,
+}
+
+/// A new alarm of a gate, the waiter that sets it, and the one that it replaces, to be dropped.
+pub(crate) struct Notice {
+    pub(crate) waiter: Arc<dyn Waiter>,
+    pub(crate) at: Option<Instant>,
+    pub(crate) alarm: Option<Arc<dyn ClockWaiter>>,
+    pub(crate) replaced: Option<Arc<dyn ClockWaiter>>,
 }
 
 impl Notices {
     pub(crate) fn send(self) {
-        for (waiter, instant, gate) in self.rechecks {
-            waiter.recheck_at(instant, &gate);
+        for notice in self.alarms {
+            drop(notice.replaced);
+            notice.waiter.set_alarm(notice.at, notice.alarm.as_ref());
         }
         self.granted.into_iter().for_each(Waiter::granted);
-    }
-}
-
-/// The instant that the head of the queue waited for has come, or may have.
-impl ClockWaiter for GateQueue {
-    fn wake(self: Arc<Self>) {
-        self.recheck();
     }
 }
 
@@ -130,106 +148,6 @@ pub(crate) fn next_order() -> u64 {
     current::simulated_order().unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-impl State {
-    /// Why `order` cannot pass now, if so.
-    pub(crate) fn refusal(
-        &self,
-        now: Instant,
-        order: u64,
-        weight: u32,
-        only_gate: bool,
-    ) -> Option<Refusal> {
-        let head = self.queue.first_key_value();
-        let would_overtake = head.is_some_and(|(&head, _)| head < order);
-        if would_overtake || self.must_wait(order, only_gate) {
-            return Some(Refusal::Later);
-        }
-        let last = self.granted.last_key_value();
-        let reserved_before = if last.is_none_or(|(&last, _)| last < order) {
-            self.reserved
-        } else {
-            let before = self.granted.range(..order);
-            before.map(|(_, weight)| u64::from(*weight)).sum()
-        };
-        self.ask(now, order, reserved_before + u64::from(weight))
-    }
-
-    /// Whether a waiter that has other gates to pass must wait for one that was granted before it,
-    /// however much there is to be had.
-    fn must_wait(&self, order: u64, only_gate: bool) -> bool {
-        let first = self.granted.first_key_value();
-        !only_gate && first.is_some_and(|(&first, _)| first < order)
-    }
-
-    fn ask(&self, now: Instant, order: u64, wanted: u64) -> Option<Refusal> {
-        match u32::try_from(wanted) {
-            Ok(wanted) if wanted <= self.rule.max_weight() => {
-                self.rule.ask(now, order, wanted).err()
-            }
-            _ => Some(Refusal::Later),
-        }
-    }
-
-    /// Grants the waiters that could pass now, from the head of the queue on. The first one that
-    /// could not has the gate rechecked at the instant that the rule names.
-    pub(crate) fn grant(&mut self, gate: &Arc<GateQueue>, now: Instant, notices: &mut Notices) {
-        while let Some((&order, head)) = self.queue.first_key_value() {
-            let GateEntry {
-                weight, only_gate, ..
-            } = *head;
-            if self.must_wait(order, only_gate) {
-                return;
-            }
-            match self.ask(now, order, self.reserved + u64::from(weight)) {
-                None => {
-                    if let Some(GateEntry { waiter, .. }) = self.leave_queue(order) {
-                        self.granted.insert(order, weight);
-                        self.reserved += u64::from(weight);
-                        notices.granted.push(waiter);
-                    }
-                }
-                Some(Refusal::Until(instant)) => {
-                    let recheck = Some((order, instant));
-                    if self.recheck != recheck {
-                        let waiter = head.waiter.clone();
-                        self.recheck = recheck;
-                        notices.rechecks.push((waiter, instant, gate.clone()));
-                    }
-                    return;
-                }
-                Some(Refusal::Later) => return,
-            }
-        }
-        self.recheck = None;
-    }
-
-    pub(crate) fn join_queue(&mut self, order: u64, entry: GateEntry) {
-        self.queued_weight += u64::from(entry.weight);
-        self.queue.insert(order, entry);
-    }
-
-    fn leave_queue(&mut self, order: u64) -> Option<GateEntry> {
-        let entry = self.queue.remove(&order)?;
-        self.queued_weight -= u64::from(entry.weight);
-        Some(entry)
-    }
-
-    /// Takes `order` out of the queue, and drops its reservation.
-    pub(crate) fn remove(&mut self, order: u64) {
-        self.leave_queue(order);
-        if let Some(weight) = self.granted.remove(&order) {
-            self.reserved -= u64::from(weight);
-        }
-    }
-
-    /// Lower bound for the wait of a waiter that joins the queue now.
-    fn min_wait(&self, now: Instant, weight: u32) -> Refusal {
-        let wanted = u64::from(weight) + self.queued_weight + self.reserved;
-        let earliest = self.rule.earliest(now, wanted);
-        earliest.map_or(Refusal::Later, Refusal::Until)
-    }
-}
-
 impl GateQueue {
     pub(crate) fn new(clock: Clock, rule: Rule) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -237,14 +155,7 @@ impl GateQueue {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             clock,
             kind: rule.kind(),
-            state: CachePadded::new(Mutex::new(State {
-                rule,
-                queue: BTreeMap::new(),
-                queued_weight: 0,
-                granted: BTreeMap::new(),
-                reserved: 0,
-                recheck: None,
-            })),
+            state: CachePadded::new(Mutex::new(State::new(rule))),
         })
     }
 
@@ -307,52 +218,55 @@ impl GateQueue {
         result
     }
 
-    /// Grants what can be granted, at the instant that the head of the queue waited for. A call too
-    /// early or too often is harmless.
+    /// Grants what can be granted. A call too early or too often is harmless.
     pub(crate) fn recheck(self: &Arc<Self>) {
-        self.change(|state, _| state.recheck = None);
+        self.change(|_, _| ());
+    }
+
+    /// The instant has come for which an alarm was filed.
+    pub(crate) fn alarm_fires(self: &Arc<Self>) {
+        let fired = self.change(|state, _| state.alarm_fires());
+        drop(fired);
     }
 
     /// How many tasks and threads wait, those that are granted included.
     pub(crate) fn waiting(&self) -> usize {
-        let state = self.state.lock();
-        state.queue.len() + state.granted.len()
+        self.state.lock().waiting()
     }
 
     /// Whether nothing waits and nothing is taken, so that a new gate in place of this one would
     /// behave the same.
     pub(crate) fn is_fresh(&self) -> bool {
         let state = self.state.lock();
-        state.queue.is_empty() && state.granted.is_empty() && state.rule.is_fresh(self.now())
+        state.is_empty() && state.rule.is_fresh(self.now())
     }
 
     pub(crate) fn max_weight(&self) -> u32 {
         self.state.lock().rule.max_weight()
     }
 
-    /// What could be taken now if nothing waited.
+    /// What could be taken now if nothing waited, without what is reserved.
     pub(crate) fn available(&self) -> u32 {
         let state = self.state.lock();
-        state.rule.available(self.now())
+        state.available(self.now())
     }
 
     /// Returns false if the rule has no rate that can be changed.
     pub(crate) fn set_rate(self: &Arc<Self>, rate: u32, per: Duration) -> bool {
-        self.change(|state, now| {
-            state.recheck = None;
-            state.rule.set_rate(now, rate, per)
-        })
+        self.change(|state, now| state.rule.set_rate(now, rate, per))
     }
 
     pub(crate) fn set_permits(self: &Arc<Self>, permits: u32) {
         self.change(|state, _| state.rule.set_permits(permits));
     }
 
-    /// Takes `weight` for `order` if that can be done now: the short way for a single gate.
+    /// Takes `weight` for `order`, a thread's, if that can be done now: the short way for a single
+    /// gate.
     pub(crate) fn try_take(&self, order: u64, weight: u32) -> Result<(), Refusal> {
         let mut state = self.state.lock();
         let now = self.now();
-        if !state.queue.is_empty() || !state.granted.is_empty() {
+        let waits = !state.is_empty() && state.refusal(now, order, THREADS, weight, true).is_some();
+        if waits {
             return Err(state.min_wait(now, weight));
         }
         state.rule.try_take(now, order, weight)
@@ -372,3 +286,7 @@ impl fmt::Debug for GateQueue {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "../../tests/loom/alarm.rs"]
+mod models;

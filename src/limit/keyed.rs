@@ -4,9 +4,9 @@
 //
 // A gate is kept while it is in use (by a handle, a task or a template that has it), or while a
 // new one in its place would behave differently (tokens that have not come back yet). Idle gates
-// are removed by a sweep. A sweep happens after as many calls of `key` as the last sweep has left
-// keys, at least `SWEEP_FROM`. So the cost per call is constant, and a large number of keys that
-// were used once is gone after as many calls.
+// are removed slice by slice: after every `CALLS` calls of `key`, the next `SLICE` keys are looked
+// at. So no call holds up the others for long, and a large number of keys that were used once is
+// gone after half as many calls.
 //
 // The keys' own `Hash` and `Eq` run with the map locked, as in any concurrent map: a key whose `Eq`
 // uses the same map deadlocks. No key is dropped with the map locked.
@@ -53,14 +53,20 @@ struct Shared<K, G> {
 
 struct Keys<K, G> {
     gates: HashMap<Arc<K>, G>,
-    /// Calls of `key` since the last sweep.
+    /// The same keys and gates, in any order, to be looked at slice by slice.
+    list: Vec<(Arc<K>, Arc<GateQueue>)>,
+    /// Where the next slice begins.
+    next: usize,
+    /// Calls of `key` since the last slice.
     calls: usize,
-    /// How many keys the last sweep left.
-    left: usize,
 }
 
-/// With fewer calls than this a sweep is not worth its time.
-const SWEEP_FROM: usize = 64;
+/// After so many calls a slice is looked at.
+const CALLS: usize = 32;
+
+/// How many keys are looked at with the map locked. Twice `CALLS`, so that looking keeps up with
+/// keys that are new.
+const SLICE: usize = 64;
 
 impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     pub(crate) fn with(make: impl Fn() -> G + Send + Sync + 'static) -> Self {
@@ -69,8 +75,9 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
                 make: Box::new(make),
                 keys: Mutex::new(Keys {
                     gates: HashMap::new(),
+                    list: Vec::new(),
+                    next: 0,
                     calls: 0,
-                    left: 0,
                 }),
             }),
         }
@@ -92,14 +99,18 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
         let gate = match keys.gates.get(&key) {
             Some(gate) => gate.clone(),
             None => {
-                let gate = (self.shared.make)();
-                keys.gates.insert(Arc::new(key), gate.clone());
+                let (key, gate) = (Arc::new(key), (self.shared.make)());
+                keys.gates.insert(key.clone(), gate.clone());
+                keys.list.push((key, gate.queue().0.clone()));
                 gate
             }
         };
         keys.calls += 1;
-        if keys.calls >= keys.left.max(SWEEP_FROM) {
-            keys.evict(&mut evicted);
+        if keys.calls == CALLS {
+            keys.calls = 0;
+            let from = keys.next;
+            let next = keys.evict(from, &mut evicted);
+            keys.next = next.unwrap_or(0);
         }
         gate
     }
@@ -116,9 +127,12 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
     pub fn evict(&self) {
-        // As in `key`: dropped after the lock.
-        let mut evicted = Vec::new();
-        self.shared.keys.lock().evict(&mut evicted);
+        let mut from = Some(0);
+        while let Some(begin) = from {
+            // As in `key`: dropped after the lock.
+            let mut evicted = Vec::new();
+            from = self.shared.keys.lock().evict(begin, &mut evicted);
+        }
     }
 
     /// Returns how many keys have a gate.
@@ -143,26 +157,33 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
 }
 
 impl<K: Hash + Eq, G: Gate> Keys<K, G> {
-    /// Removes the idle gates, and leaves their keys to the caller to drop.
-    fn evict(&mut self, evicted: &mut Vec<Arc<K>>) {
-        self.gates.retain(|key, gate| {
-            let is_idle = is_idle(gate.queue().0);
-            if is_idle {
-                evicted.push(key.clone());
+    /// Removes the idle gates of the slice that begins at `from`, and leaves them to the caller to
+    /// drop. Returns where the next slice begins, if there is one.
+    fn evict(&mut self, from: usize, evicted: &mut Vec<(Arc<K>, Arc<GateQueue>)>) -> Option<usize> {
+        let mut at = from;
+        for _ in 0..SLICE {
+            let Some((key, gate)) = self.list.get(at) else {
+                break;
+            };
+            if is_idle(gate) {
+                // First, since the key's own code may panic there.
+                self.gates.remove(key);
+                evicted.push(self.list.swap_remove(at));
+            } else {
+                at += 1;
             }
-            !is_idle
-        });
-        self.calls = 0;
-        self.left = self.gates.len();
-        if self.left < self.gates.capacity() / 4 {
-            self.gates.shrink_to_fit();
         }
+        if SLICE < self.gates.capacity() && self.gates.len() < self.gates.capacity() / 4 {
+            self.gates.shrink_to(2 * self.gates.len());
+            self.list.shrink_to(2 * self.gates.len());
+        }
+        (at < self.list.len()).then_some(at)
     }
 }
 
-/// Whether only the map has this gate, and a new one would behave the same.
+/// Whether only the map has this gate, in two places, and a new one would behave the same.
 fn is_idle(gate: &Arc<GateQueue>) -> bool {
-    Arc::strong_count(gate) == 1 && gate.is_fresh()
+    Arc::strong_count(gate) == 2 && gate.is_fresh()
 }
 
 impl<K, G> Clone for Keyed<K, G> {

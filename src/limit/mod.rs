@@ -1,4 +1,4 @@
-//! Gates: what a task must pass before it runs. `gate`, `acquire` and `blocking` are the
+//! Gates: what a task must pass before it runs. `gate`, `line`, `acquire` and `blocking` are the
 //! mechanism. `rule`, `bucket` and `window` decide. `rate`, `semaphore`, `lanes` and `keyed` are
 //! what users hold. Beside them, `capacity` is the bound of a pool's queue.
 
@@ -10,6 +10,7 @@ mod error;
 mod gate;
 mod keyed;
 mod lanes;
+mod line;
 mod rate;
 mod rule;
 mod semaphore;
@@ -22,6 +23,9 @@ pub use lanes::{Lane, Lanes};
 pub use rate::{Algorithm, RateLimiter, SlidingWindow, TokenBucket, Weighted};
 pub use semaphore::{Permit, Semaphore};
 
-pub(crate) use acquire::{Acquisition, GateRequest, acquire_all, enter, release, withdraw};
+pub(crate) use acquire::{
+    Acquisition, Asker, GateRequest, Turns, acquire_all, enter, release, withdraw,
+};
 pub(crate) use capacity::{Capacity, QueuePlace, WhenFull};
 pub(crate) use gate::{GateQueue, Waiter, next_order};
+pub(crate) use line::PATIENCE;

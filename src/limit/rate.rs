@@ -25,7 +25,8 @@ use std::time::{Duration, Instant};
 ///
 /// Tasks and threads that must wait do so in one line, first come, first served. A task that waits
 /// needs no worker. Its tokens are taken when a worker is about to run it, so the rate is one of
-/// starts. Each attempt of a retried task is a start.
+/// starts. Each attempt of a retried task is a start. What the docs of
+/// [`Semaphore`](crate::Semaphore) say about tasks of a busy pool is true here, too.
 ///
 /// There are two algorithms. A [`token_bucket`](Self::token_bucket) smooths. A
 /// [`sliding_window`](Self::sliding_window) keeps exactly to its rate in every interval, and can
@@ -81,9 +82,9 @@ impl RateLimiter {
     /// Begins a limiter that lets at most `limit` pass in every interval of `per`, wherever the
     /// interval begins: a sliding window.
     ///
-    /// It remembers when each unit was taken, with 16 bytes per unit, up to the highest limit. The
-    /// algorithm is the sliding window log, as in Nikrad Mahdi, "An alternative approach to rate
-    /// limiting", Figma, 2017.
+    /// It remembers each taking of the longest interval with its instant and its weight, in 24
+    /// bytes: at most as many as the highest limit. The algorithm is the sliding window log, as in
+    /// Nikrad Mahdi, "An alternative approach to rate limiting", Figma, 2017.
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -291,7 +292,8 @@ impl RateLimiter {
         })
     }
 
-    /// Returns how much could be taken now if no task or thread waited.
+    /// Returns how much could be taken now if no task or thread waited in line, without what is
+    /// reserved for those whose turn it is.
     ///
     /// ```
     /// # use millhand::RateLimiter;
@@ -305,7 +307,7 @@ impl RateLimiter {
         self.gate.available()
     }
 
-    /// Returns how many tasks and threads wait in line.
+    /// Returns how many tasks and threads wait in line, or are about to pass.
     ///
     /// ```
     /// # use millhand::RateLimiter;

@@ -26,8 +26,11 @@ use std::time::{Duration, Instant};
 /// ends. Between two attempts of a retried task the permit is free. Tasks and threads that must
 /// wait do so in one line, first come, first served. A task that waits needs no worker.
 ///
-/// When it is the turn of a task, the next permit is reserved for it until a worker of its pool is
-/// free. So a pool that is busy for long delays the others that share a gate with it.
+/// When it is the turn of a task, a permit is reserved for it until a worker of its pool is free.
+/// If that takes longer than about 20 milliseconds, the tasks of other pools and the threads that
+/// wait behind it may pass it. If it finds no permit when its worker comes, the next one is
+/// reserved for it until then, however long that takes. [`available`](Self::available) does not
+/// count what is reserved.
 ///
 /// The library does not detect a deadlock over permits: a body that holds the last permit and
 /// joins a task that needs one waits for ever.
@@ -141,7 +144,8 @@ impl Semaphore {
         }
     }
 
-    /// Takes a permit if one is free. Never waits, and never overtakes a task or thread that waits.
+    /// Takes a permit if one is free. Never waits, and never overtakes a task or thread that waits
+    /// for a permit alone.
     ///
     /// # Errors
     /// [`AcquireError::NotYet`] if no permit is free, or if a task or thread waits for one.
@@ -225,7 +229,8 @@ impl Semaphore {
         Ok(())
     }
 
-    /// Returns how many permits are free now.
+    /// Returns how many permits are free now, and not reserved for a task or thread whose turn it
+    /// is.
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(2)?;
@@ -237,7 +242,8 @@ impl Semaphore {
         self.gate.available()
     }
 
-    /// Returns how many tasks and threads wait in line for a permit.
+    /// Returns how many tasks and threads wait in line for a permit, or are about to take one. A
+    /// task with several gates counts at those that refuse it, or have reserved something for it.
     ///
     /// ```
     /// assert_eq!(millhand::Semaphore::new(2)?.waiting(), 0);

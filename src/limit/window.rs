@@ -5,23 +5,26 @@
 //! pass in any interval of `per`, wherever the interval begins.
 //
 // The algorithm is the sliding window log, as in Nikrad Mahdi, "An alternative approach to rate
-// limiting", Figma, 2017. New here: the log is bounded, and an answer takes constant time per rate.
+// limiting", Figma, 2017. New here: the log is bounded, and an answer takes O(log n) per rate.
 //
-// The log holds one instant per unit of weight that was taken, the oldest first. An entry of
+// The log holds an instant for each unit of weight that was taken, the oldest first. A unit of
 // instant t is in a window of length `per` while now < t + per. A rate has room for `weight` more
-// if at most `limit - weight` entries are in its window. Those are the newest entries, so one
-// look is enough: the entry at offset `limit - weight` from the newest must have left the window.
-// If it has not, the rate passes at the moment when it leaves. So an answer costs O(1) per rate.
+// if at most `limit - weight` units are in its window. Those are the newest units, so one look is
+// enough: the unit at offset `limit - weight` from the newest must have left the window. If it has
+// not, the rate passes at the moment when it leaves.
 //
-// An entry older than the longest window never counts again. The last rate has both the longest
-// interval and the highest limit (checked in `new`), so the log is never longer than that limit.
-// It is pruned when something is taken, not when the window is asked: a question leaves no trace.
+// Units that were taken at one instant share an entry, which has the number of its last unit. So
+// memory grows with the takings and not with their weight. The look is a binary search.
+//
+// A unit older than the longest window never counts again. The last rate has both the longest
+// interval and the highest limit (checked in `new`), so there are never more units than that limit.
+// The log is pruned when something is taken, not when the window is asked: a question leaves no
+// trace.
 
 use crate::clock::{from_nanos, later};
 use crate::limit::error::LimitError;
 use crate::limit::rule::Refusal;
 use std::collections::VecDeque;
-use std::iter::repeat_n;
 use std::time::{Duration, Instant};
 
 /// The least capacity that the log shrinks to. To free less memory than that is not worth the time.
@@ -32,7 +35,17 @@ const KEPT: usize = 32;
 pub(crate) struct Window {
     /// `(limit, per)`, both strictly increasing. Never empty.
     rates: Box<[(u32, Duration)]>,
-    log: VecDeque<Instant>,
+    log: VecDeque<Entry>,
+    /// How many units have left the log.
+    pruned: u64,
+}
+
+/// The units that were taken at one instant.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Instant,
+    /// How many units had ever been taken after it.
+    end: u64,
 }
 
 impl Window {
@@ -57,30 +70,39 @@ impl Window {
         Ok(Self {
             rates: rates.into(),
             log: VecDeque::new(),
+            pruned: 0,
         })
     }
 
-    /// The entry at this offset from the newest.
-    fn newest_but(&self, offset: usize) -> Option<Instant> {
-        let from_front = self.log.len().checked_sub(1)?.checked_sub(offset)?;
-        self.log.get(from_front).copied()
+    /// How many units were ever taken.
+    fn taken(&self) -> u64 {
+        self.log.back().map_or(self.pruned, |newest| newest.end)
+    }
+
+    /// When the unit at this offset from the newest was taken.
+    fn newest_but(&self, offset: u32) -> Option<Instant> {
+        let unit = self.taken().checked_sub(1 + u64::from(offset))?;
+        let before = self.log.partition_point(|entry| entry.end <= unit);
+        (unit >= self.pruned).then(|| self.log[before].at)
     }
 
     /// `now`, or the instant of the newest entry if the clock went back. So the log stays sorted.
     fn not_before_newest(&self, now: Instant) -> Instant {
-        self.log.back().map_or(now, |newest| now.max(*newest))
+        self.log.back().map_or(now, |newest| now.max(newest.at))
     }
 
     /// Drops the entries that have left all windows.
     fn prune(&mut self, now: Instant) {
         let (_, longest) = self.rates[self.rates.len() - 1];
-        let is_out = |entry: &Instant| now.saturating_duration_since(*entry) >= longest;
+        let is_out = |entry: &Entry| now.saturating_duration_since(entry.at) >= longest;
         if !self.log.front().is_some_and(is_out) {
             return;
         }
         // By binary search and all at once, so that the first call after a long pause is not slow.
         let out = self.log.partition_point(is_out);
-        self.log.drain(..out);
+        if let Some(last) = self.log.drain(..out).next_back() {
+            self.pruned = last.end;
+        }
         let (used, room) = (self.log.len(), self.log.capacity());
         if room > KEPT && used <= room / 4 {
             self.log.shrink_to((2 * used).max(KEPT));
@@ -94,13 +116,13 @@ impl Window {
             let Some(others) = limit.checked_sub(weight) else {
                 return Err(Refusal::Later);
             };
-            let Some(entry) = self.newest_but(others as usize) else {
+            let Some(unit) = self.newest_but(others) else {
                 continue;
             };
-            if now.saturating_duration_since(entry) < per {
+            if now.saturating_duration_since(unit) < per {
                 // The latest instant of all rates: before it that rate has no room, and then all
                 // have.
-                until = until.max(Some(later(entry, per)));
+                until = until.max(Some(later(unit, per)));
             }
         }
         until.map_or(Ok(()), |instant| Err(Refusal::Until(instant)))
@@ -111,7 +133,11 @@ impl Window {
         if weight > 0 {
             let now = self.not_before_newest(now);
             self.prune(now);
-            self.log.extend(repeat_n(now, weight as usize));
+            let end = self.taken() + u64::from(weight);
+            match self.log.back_mut() {
+                Some(newest) if newest.at == now => newest.end = end,
+                _ => self.log.push_back(Entry { at: now, end }),
+            }
         }
         Ok(())
     }
@@ -129,10 +155,9 @@ impl Window {
         let times = self.rates.iter().map(|&(limit, per)| {
             let (rounds, place) = (last / u64::from(limit), last % u64::from(limit));
             let others = u64::from(limit) - 1 - place;
-            let entry = usize::try_from(others)
-                .ok()
-                .and_then(|at| self.newest_but(at));
-            let first = entry.map_or(now, |entry| later(entry, per).max(now));
+            let unit = u32::try_from(others).ok();
+            let unit = unit.and_then(|others| self.newest_but(others));
+            let first = unit.map_or(now, |unit| later(unit, per).max(now));
             later(first, from_nanos(per.as_nanos() * u128::from(rounds)))
         });
         times.max()
@@ -141,10 +166,11 @@ impl Window {
     pub(crate) fn available(&self, now: Instant) -> u32 {
         let now = self.not_before_newest(now);
         let free = self.rates.iter().map(|&(limit, per)| {
-            let is_out = |entry: &Instant| now.saturating_duration_since(*entry) >= per;
-            let inside = self.log.len() - self.log.partition_point(is_out);
-            // Fits: no more entries are inside than the limit.
-            limit.saturating_sub(u32::try_from(inside).unwrap_or(limit))
+            let is_out = |entry: &Entry| now.saturating_duration_since(entry.at) >= per;
+            let before = self.log.partition_point(is_out).checked_sub(1);
+            let before = before.map_or(self.pruned, |last| self.log[last].end);
+            // Fits: no more units are inside than the limit.
+            limit.saturating_sub(u32::try_from(self.taken() - before).unwrap_or(limit))
         });
         free.min().unwrap_or(0)
     }
@@ -154,7 +180,7 @@ impl Window {
         let now = self.not_before_newest(now);
         self.log
             .back()
-            .is_none_or(|newest| now.saturating_duration_since(*newest) >= longest)
+            .is_none_or(|newest| now.saturating_duration_since(newest.at) >= longest)
     }
 }
 
@@ -289,6 +315,12 @@ mod tests {
             window.try_take(start + NANO * n, 1).unwrap();
         }
         assert!(window.log.capacity() < 300_000);
+        let mut heavy = Window::new(&[(u32::MAX, SECOND)]).unwrap();
+        for n in 0..10 {
+            heavy.try_take(start + NANO * n, 400_000_000).unwrap();
+            heavy.try_take(start + NANO * n, 20_000_000).unwrap();
+        }
+        assert_eq!((heavy.log.len(), heavy.available(start)), (10, 94_967_295));
         // An entry is out when its second is over.
         window.try_take(start + SECOND + NANO * 99_990, 1).unwrap();
         assert_eq!(window.log.len(), 10);

@@ -167,6 +167,11 @@ impl RunSlots {
         self.idle.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Whether a thread has nothing to do, or is being started.
+    pub(crate) fn has_idle(&self) -> bool {
+        self.idle.load(Ordering::Relaxed) > 0
+    }
+
     /// Decides whether the caller must start a spare. `stands_still`: whether the pool does; see
     /// `only_own_waits`.
     pub(crate) fn request_spare(&self, ready: impl Fn() -> Ready, stands_still: bool) -> Spare {

@@ -1,11 +1,10 @@
 //! What tasks, gates and schedules call in their pool.
 //!
-//! The timer thread and threads with a gate locked call `now`, `ready`, `at`, `stale`,
-//! `recheck_at`, `parked`, `unparked`, `count_unqueued` and `hung`. These run and drop no code of
-//! the user.
+//! The timer thread and threads with a gate locked call `now`, `ready`, `at`, `stale`, `alarm_at`,
+//! `has_idle_worker`, `parked`, `unparked`, `count_unqueued` and `hung`. These run and drop no code
+//! of the user.
 
 use crate::id::TaskId;
-use crate::limit::GateQueue;
 use crate::panic::{self, OnUnread};
 use crate::pool::core::Core;
 use crate::pool::current::current;
@@ -15,6 +14,7 @@ use crate::pool::timer::TimerEntry;
 use crate::reason::CancelReason;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::trampoline;
+use crate::sync::waiter::ClockWaiter;
 use crate::task::OutcomeKind;
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::timed::{Cleanup, OnTime};
@@ -93,9 +93,13 @@ impl TaskPool for Core {
         self.timer.count_dead(entries);
     }
 
-    fn recheck_at(&self, instant: Instant, gate: Arc<GateQueue>) {
-        let gate: Weak<GateQueue> = Arc::downgrade(&gate);
-        self.timer.add(instant, TimerEntry::Waiter(gate), self);
+    fn alarm_at(&self, instant: Instant, alarm: Weak<dyn ClockWaiter>) {
+        self.timer.add(instant, TimerEntry::Waiter(alarm), self);
+    }
+
+    fn has_idle_worker(&self) -> bool {
+        // A free run slot has a spare thread started.
+        self.run_slots.has_idle() || self.run_slots.has_free()
     }
 
     fn parked(&self, order: u64, task: TaskRef) {

@@ -642,9 +642,16 @@ impl<K, P> TaskBuilder<K, P> {
     /// Adds a gate: what the tasks must pass before they run. A task that waits at a gate needs no
     /// worker.
     ///
-    /// Several gates are passed together or not at all. Tasks with the same gates pass in the order
-    /// of their submission. A gate that was added before is not added again: the weight that is
-    /// given last counts.
+    /// Several gates are passed together or not at all. Tasks of one pool with the same gates pass
+    /// in the order of their submission. A gate that was added before is not added again: the
+    /// weight that is given last counts.
+    ///
+    /// A task with several gates keeps its place in the line of each. While one of them has not
+    /// given it a turn yet, others use what the task cannot use at the rest. Once each has given it
+    /// a turn, what it is granted is reserved until the other gates admit it, too. So a task is
+    /// passed at a gate by what stood before it, by what uses free permits that it cannot use yet,
+    /// and by one more. Only permits of a semaphore are not reserved while a rate limiter refuses
+    /// the task. Then the turn at the rate limiter is.
     ///
     /// ```
     /// use millhand::{Semaphore, RateLimiter, ThreadPool};

@@ -12,6 +12,7 @@ mod head;
 pub(crate) mod options;
 mod outcome;
 mod owned;
+mod parked;
 pub(crate) mod pool;
 mod promise;
 mod retry;

@@ -8,7 +8,7 @@ use crate::clock::{Clock, later};
 use crate::context_var::Context;
 use crate::error::{InvalidTask, JoinError, TaskError};
 use crate::id::TaskId;
-use crate::limit::{self, GateRequest, QueuePlace};
+use crate::limit::{self, GateRequest, QueuePlace, Turns};
 use crate::task::after::After;
 use crate::task::head::Site;
 use crate::task::pool::{Level, Rank, TaskPool};
@@ -143,7 +143,7 @@ pub(crate) enum Position {
     Queue,
     /// In the timer.
     Timer { due: Instant },
-    /// In the line of a gate.
+    /// In the lines of gates.
     Gate,
     /// Waiting for the tasks that it continues. Its pool does not count it as pending yet.
     Predecessors,
@@ -157,6 +157,8 @@ pub(crate) struct Progress {
     /// Its place in the order of all tasks with options, drawn when it is due.
     pub(crate) order: u64,
     pub(crate) position: Position,
+    /// Which gates have given it its turn since it asked first for this attempt.
+    pub(crate) turns: Turns,
     /// The tasks that it continues, until all of them have settled.
     pub(crate) after: Option<Box<After>>,
     /// The attempts that have begun.
@@ -193,6 +195,7 @@ impl Progress {
             pool,
             order: start.order,
             position: start.position,
+            turns: Turns::default(),
             after: None,
             attempts: 0,
             attempt_ends: None,

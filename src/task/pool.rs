@@ -6,13 +6,13 @@
 //! user. `pool/task_events.rs` lists them.
 
 use crate::id::TaskId;
-use crate::limit::GateQueue;
 use crate::panic::OnUnread;
 use crate::sync::atomic::AtomicBool;
+use crate::sync::waiter::ClockWaiter;
 use crate::task::OutcomeKind;
 use crate::task::task::{Task, TaskRef};
 use crate::task::timed::OnTime;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// How deep a body is, or a task that a body submitted.
@@ -86,13 +86,16 @@ pub(crate) trait TaskPool: Send + Sync {
     /// So many entries of the timer are dead.
     fn stale(&self, entries: usize);
 
-    /// At `instant` the timer is to have the gate check its line.
-    fn recheck_at(&self, instant: Instant, gate: Arc<GateQueue>);
+    /// At `instant` the timer is to wake the alarm of a gate. One that is dropped counts as stale.
+    fn alarm_at(&self, instant: Instant, alarm: Weak<dyn ClockWaiter>);
 
-    /// The task joins the line of a gate.
+    /// Whether a worker would take a task that is put into the run queue now.
+    fn has_idle_worker(&self) -> bool;
+
+    /// The task joins the lines of its gates.
     fn parked(&self, order: u64, task: TaskRef);
 
-    /// The task leaves the line. Returns whether it was still there: of several threads one gets
+    /// The task leaves the lines. Returns whether it was still there: of several threads one gets
     /// true.
     fn unparked(&self, order: u64) -> bool;
 

@@ -12,15 +12,16 @@
 use crate::clock::later;
 use crate::context_var;
 use crate::error::TaskError;
-use crate::limit::{self, Acquisition, GateQueue, Waiter};
+use crate::limit::{self, Acquisition, Asker, Turns, Waiter};
 use crate::panic::{self, Level, TaskPanic};
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::{Ended, Facts, FailedAttempt, Part};
 use crate::task::current::Stack;
 use crate::task::head::Head;
-use crate::task::options::{Gates, Position, Progress};
-use crate::task::pool::{Rank, TaskPool};
+use crate::task::options::{Gates, Position};
+use crate::task::parked::Parked;
+use crate::task::pool::TaskPool;
 use crate::task::task::{Started, Task, TaskRef};
 use crate::task::timed::OnTime;
 use std::mem;
@@ -193,9 +194,14 @@ impl Task {
         let progress = self.head.progress(|progress, _| {
             let expires = progress.expires.filter(|_| progress.attempts == 0);
             let gates = Gates::of(&progress.options);
-            (gates, progress.order, expires, progress.ends)
+            let asker = Asker {
+                order: progress.order,
+                owner: std::ptr::from_ref(pool).addr(),
+                turns: progress.turns,
+            };
+            (gates, asker, expires, progress.ends)
         });
-        let Some((gates, order, expires, ends)) = progress else {
+        let Some((gates, asker, expires, ends)) = progress else {
             return Err(RunResult::Gone);
         };
         let now = pool.now();
@@ -208,6 +214,7 @@ impl Task {
         let mut claim = || {
             claimed = self.claim_with(now, &mut |progress| {
                 first = progress.attempts == 1;
+                progress.turns = Turns::default();
                 let limit = progress.options.attempt_timeout;
                 progress.attempt_ends = limit.and_then(|limit| now.checked_add(limit));
                 attempt_ends = progress.attempt_ends.map(|at| (at, progress.attempts));
@@ -217,16 +224,19 @@ impl Task {
         if gates.requests().is_empty() {
             claim();
         } else {
-            let mut park = || {
-                // With the gate locked: a canceller has to wait before it takes the task out of
-                // both.
-                if !self.head.move_to(Position::Gate) {
-                    return None;
-                }
-                pool.parked(order, self.clone());
-                Some(Arc::new(Parked(self.clone())) as Arc<dyn Waiter>)
+            let mut park = |turns| {
+                // With the gates locked: a canceller has to wait before it takes the task out of
+                // all of them and out of the list.
+                let pool = self.head.waiting(|progress| {
+                    progress.position = Position::Gate;
+                    progress.turns = turns;
+                    Some(progress.pool.clone())
+                })?;
+                let task = self.clone();
+                pool.parked(asker.order, task.clone());
+                Some(Arc::new(Parked { task, pool }) as Arc<dyn Waiter>)
             };
-            if limit::acquire_all(gates.requests(), order, now, &mut claim, &mut park)
+            if limit::acquire_all(gates.requests(), asker, now, &mut claim, &mut park)
                 == Acquisition::Queued
             {
                 return Err(RunResult::Away);
@@ -387,35 +397,5 @@ impl Task {
         let token = self.head.peek(|extras| extras.token.clone());
         let token = token.flatten().and_then(|token| token.reason());
         self.head.stop_reason().or(token).is_some()
-    }
-}
-
-/// A task in the line of a gate.
-struct Parked(TaskRef);
-
-impl Waiter for Parked {
-    fn granted(self: Arc<Self>) {
-        let head = &self.0.head;
-        let of = |progress: &mut Progress, _| {
-            let rank = match progress.rank() {
-                Rank::Priority(_) => Rank::Front(progress.order),
-                inner => inner,
-            };
-            (progress.pool.clone(), progress.order, rank)
-        };
-        let Some((pool, order, rank)) = head.progress(of) else {
-            return;
-        };
-        // Unless a shutdown has taken it, or it was cancelled.
-        if pool.unparked(order) && head.move_to(Position::Queue) {
-            pool.ready(self.0.clone(), rank, None);
-        }
-    }
-
-    fn recheck_at(&self, instant: Instant, gate: &Arc<GateQueue>) {
-        let pool = self.0.head.progress(|progress, _| progress.pool.clone());
-        if let Some(pool) = pool {
-            pool.recheck_at(instant, gate.clone());
-        }
     }
 }

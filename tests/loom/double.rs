@@ -7,11 +7,11 @@
 
 use crate::clock;
 use crate::id::TaskId;
-use crate::limit::GateQueue;
 use crate::panic::OnUnread;
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::waiter::ClockWaiter;
 use crate::task::current::Stack;
 use crate::task::options::Position;
 use crate::task::pool::{Rank, TaskPool};
@@ -104,6 +104,8 @@ pub(crate) struct Pool {
     pub(crate) entries: Mutex<Vec<TaskRef>>,
     /// What the timer is to call for.
     pub(crate) timer: Mutex<Vec<(TaskRef, OnTime)>>,
+    /// The alarms of gates that were filed with the timer.
+    pub(crate) alarms: Mutex<Vec<Weak<dyn ClockWaiter>>>,
     /// Tasks in the lines of gates.
     pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
     /// Tasks that wait for others.
@@ -131,6 +133,7 @@ impl Pool {
             has_hook,
             entries: Mutex::default(),
             timer: Mutex::default(),
+            alarms: Mutex::default(),
             parked: Mutex::default(),
             behind: Mutex::default(),
             is_cancelling: Arc::new(AtomicBool::new(false)),
@@ -270,7 +273,13 @@ impl TaskPool for Pool {
 
     fn stale(&self, _: usize) {}
 
-    fn recheck_at(&self, _: Instant, _: Arc<GateQueue>) {}
+    fn alarm_at(&self, _: Instant, alarm: Weak<dyn ClockWaiter>) {
+        self.alarms.lock().unwrap().push(alarm);
+    }
+
+    fn has_idle_worker(&self) -> bool {
+        true
+    }
 
     fn parked(&self, order: u64, task: TaskRef) {
         self.parked.lock().unwrap().insert(order, task);

@@ -13,7 +13,7 @@ const PRIVATE: &[(&str, &str)] = &[
     ),
     (
         "ClockWaiter",
-        "what a clock or the timer wakes: a thread that waits by a test's clock, the deadline of a token, a gate, a \
+        "what a clock or the timer wakes: a thread that waits by a test's clock, the deadline of a token, the alarm of a gate, a \
          planned schedule; the timer and a worker of a simulated pool",
     ),
     (
