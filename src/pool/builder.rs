@@ -235,7 +235,12 @@ impl PoolBuilder {
     ///
     /// A task counts until it first runs, also while it is delayed or waits at a gate. Running
     /// tasks do not count. Nor do tasks that wait for a retry, and tasks that a worker of the pool
-    /// submits.
+    /// submits: those are not bounded.
+    ///
+    /// A task that is cancelled gives its place back at once. One that expires does so when a
+    /// worker has dropped its closure. So the capacity also bounds the memory of what other
+    /// threads submit: the queue keeps at most as many entries of tasks that are over as of
+    /// tasks that wait, and a few.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().queue_capacity(1).build()?;

@@ -16,6 +16,7 @@ mod side_queues;
 mod simulation;
 mod spares;
 mod submit;
+mod sweep;
 mod task_events;
 mod template;
 mod timer;

@@ -4,9 +4,9 @@
 //! code of the user: what it settles it sends to a worker, which cleans up.
 //
 // An entry that would do nothing any more is dead: its task has settled, or has begun in time. The
-// thread that makes an entry dead counts it. When more than half of the queue is dead, the timer
-// sweeps it. The count is only about right: an entry that was fired a moment before is counted,
-// too.
+// thread that makes an entry dead counts it, and not before, since a sweep clears the count. When
+// more than half of the queue is dead, the timer sweeps it. The count is only about right: an entry
+// that was fired a moment before is counted, too.
 
 use crate::clock::alarm;
 use crate::clock::spawn::{Thread, spawn};
@@ -206,6 +206,7 @@ impl Timer {
             let messages = first.into_iter().chain(self.receiver.try_iter().take(sent));
             let mut checks = false;
             let mut request = 0;
+            let mut dead = Vec::new();
             for message in messages {
                 match message {
                     Message::Add(_, TimerEntry::Task(task, OnTime::Start))
@@ -213,6 +214,9 @@ impl Timer {
                     {
                         give_up(core, task);
                     }
+                    // It died on its way. A sweep in between has taken its count as that of an
+                    // entry in the queue, so that no other sweep would come for it.
+                    Message::Add(_, entry) if !entry.is_live() => dead.push(entry),
                     Message::Add(instant, entry) => queue.push(instant, entry),
                     Message::Check(number) => {
                         checks = true;
@@ -220,6 +224,7 @@ impl Timer {
                     }
                 }
             }
+            drop_entries(dead);
             self.fire_due(&mut queue, now, core);
             if checks && core.lifecycle.phase() != Phase::Open {
                 give_up_all(&mut queue, core);
@@ -279,10 +284,11 @@ impl Timer {
         // that counts an entry too late for this call finds that no sweep is requested.
         self.len.store(queue.len(), Ordering::SeqCst);
         self.sweep_requested.store(false, Ordering::SeqCst);
-        if is_mostly_dead(self.dead.load(Ordering::SeqCst), queue.len()) {
+        // A thread that counts an entry during a sweep compares with the length from before.
+        while is_mostly_dead(self.dead.load(Ordering::SeqCst), queue.len()) {
             self.dead.store(0, Ordering::Relaxed);
             drop_entries(queue.extract(|entry| !entry.is_live()));
-            self.len.store(queue.len(), Ordering::Relaxed);
+            self.len.store(queue.len(), Ordering::SeqCst);
         }
     }
 }

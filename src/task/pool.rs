@@ -8,11 +8,12 @@
 use crate::id::TaskId;
 use crate::limit::GateQueue;
 use crate::panic::OnUnread;
+use crate::process;
 use crate::sync::atomic::AtomicBool;
 use crate::task::OutcomeKind;
 use crate::task::task::{Task, TaskRef};
 use crate::task::timed::OnTime;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// A task's place in the run queue.
@@ -33,6 +34,23 @@ impl Rank {
             level => Self::Inner(level, priority),
         }
     }
+}
+
+type Find = fn(u32) -> Option<Arc<dyn TaskPool>>;
+
+/// How a task that has no options finds its pool. Set by the first pool.
+static FIND: OnceLock<Find> = OnceLock::new();
+
+pub(crate) fn set_find(find: Find) {
+    FIND.get_or_init(|| find);
+}
+
+/// The pool with this tag, unless it is gone, or of the process that this one was forked from.
+pub(super) fn find(owner: u32) -> Option<Arc<dyn TaskPool>> {
+    if process::is_foreign(owner) {
+        return None;
+    }
+    FIND.get()?(owner)
 }
 
 pub(crate) trait TaskPool: Send + Sync {
@@ -56,6 +74,12 @@ pub(crate) trait TaskPool: Send + Sync {
     /// The task leaves the line. Returns whether it was still there: of several threads one gets
     /// true.
     fn unparked(&self, order: u64) -> bool;
+
+    /// A task with an entry in the run queue will not be run from there.
+    fn entry_died(&self);
+
+    /// Removes such entries from the run queue, if there are many.
+    fn sweep(&self);
 
     /// Counts a task that was settled while it had no entry in the run queue.
     fn count_unqueued(&self, kind: OutcomeKind);
