@@ -220,6 +220,11 @@ impl PoolBuilder {
 
     /// Sets the size of each worker's stack in bytes, 65,536 or more. Default: 2 MiB.
     ///
+    /// A worker calls a large closure where it is in memory, so a closure may be as large as the
+    /// stack of its submitter allows: as for `std::thread::spawn`. A result is moved over the
+    /// stack of the worker and that of the thread that joins. A result of more than about 64 KiB
+    /// is better returned in a `Box`.
+    ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().stack_size(64 << 20).build()?;
     /// let big = pool.submit(|| std::hint::black_box([1u8; 4 << 20]).len());
