@@ -281,3 +281,33 @@ fn entries_of_tasks_with_time_limits() {
         }
     }
 }
+
+#[test]
+fn values_of_worker_locals_that_are_gone() {
+    let _alone = alone();
+    let pool = std::sync::Arc::new(one_worker());
+    let use_one = |pool: &ThreadPool| {
+        let local = pool.worker_local(|| [1_u8; 1000]);
+        move || local.with(|value| assert_eq!(value[0], 1))
+    };
+    // One after the other in one body.
+    assert_flat(|n| {
+        let mine = pool.clone();
+        let body = pool.submit(move || {
+            let before = live();
+            (0..n).for_each(|_| use_one(&mine)());
+            live() - before
+        });
+        body.join().unwrap()
+    });
+    // All at once.
+    assert_flat(|n| {
+        let before = live();
+        let all: Vec<_> = (0..n).map(|_| use_one(&pool)).collect();
+        pool.submit(move || all.iter().for_each(|one| one()))
+            .join()
+            .unwrap();
+        pool.wait_idle().unwrap();
+        live() - before
+    });
+}

@@ -136,6 +136,7 @@ impl Worker {
         let core = &self.core;
         let mut is_idle = true;
         let mut has_caught_up = false;
+        let mut gone_locals = 0;
         let tick = Tick::default();
         loop {
             if !is_idle {
@@ -164,6 +165,10 @@ impl Worker {
                 Some(item @ (Work::Task(..) | Work::Cleanup(_))) => item,
                 Some(Work::Nudge) => continue,
                 None => {
+                    let gone = worker_local::gone();
+                    if gone != mem::replace(&mut gone_locals, gone) {
+                        self.release_values();
+                    }
                     // What the worker has finished is counted before it searches. The reasons to
                     // exit are checked again once it counts as idle.
                     is_idle = true;
@@ -185,6 +190,15 @@ impl Worker {
                 Work::Nudge => {}
             }
         }
+    }
+
+    /// Drops the worker's values that no `WorkerLocal` stands for any more. As at the exit of the
+    /// thread, the drops run outside of the pool.
+    #[cold]
+    fn release_values(self: &Arc<Self>) {
+        set(None);
+        self.core.serve(worker_local::release);
+        set(Some(self.clone()));
     }
 
     /// Takes the next item. If there is none, an idle worker waits for one, and a busy worker gets
