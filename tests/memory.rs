@@ -311,3 +311,22 @@ fn values_of_worker_locals_that_are_gone() {
         live() - before
     });
 }
+
+#[test]
+#[cfg(feature = "simulation")]
+fn the_trace_of_a_simulation() {
+    let _alone = alone();
+    let (pool, simulation) = ThreadPool::simulated(1);
+    let run = |tasks: usize| {
+        for n in 0..tasks {
+            assert_eq!(pool.submit(move || n).join().unwrap(), n);
+        }
+    };
+    // Two entries a task, of which the last 100,000 are kept.
+    run(110_000);
+    assert_eq!(simulation.trace().len(), 100_000);
+    let full = live();
+    run(20_000);
+    assert_eq!(simulation.trace().len(), 100_000);
+    assert!(live() - full < NOISE, "{} bytes more", live() - full);
+}
