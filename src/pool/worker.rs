@@ -296,8 +296,18 @@ impl blocking::Worker for Worker {
     }
 }
 
+/// Exists while the thread of a worker runs.
+struct Running(Arc<Core>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lifecycle.thread_ends();
+    }
+}
+
 /// The main function of a worker's thread.
 pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
+    let _running = Running(core.clone());
     current::set(core.clock().clone());
     let worker = Arc::new(Worker { core, state });
     // The hooks are not tasks, and while they run the thread is not a worker: what they submit
