@@ -6,7 +6,7 @@ use crate::compose::after::Continuation;
 use crate::compose::wait::Handle;
 use crate::error::TaskError;
 use crate::pool::PLAIN;
-use crate::task::body::{PassingBody, PlainBody};
+use crate::task::body::{PassingBody, PlainBody, boxed_if_large};
 use crate::task::{SharedHandle, Site, TaskHandle};
 use std::panic::Location;
 
@@ -17,7 +17,10 @@ where
     U: Send + 'static,
 {
     let next = Continuation::of(vec![handle.link().task]);
-    next.run(site, &PLAIN, PlainBody::new(move || f(handle.outcome())))
+    boxed_if_large!(
+        f: F as dyn FnOnce(Result<H::Output, TaskError>) -> U + Send,
+        next.run(site, &PLAIN, PlainBody::new(move || f(handle.outcome())))
+    )
 }
 
 fn map<H, U, F>(site: Site, handle: H, f: F) -> TaskHandle<U>
@@ -27,10 +30,9 @@ where
     U: Send + 'static,
 {
     let next = Continuation::of(vec![handle.link().task]);
-    next.run(
-        site,
-        &PLAIN,
-        PassingBody::new(move || handle.outcome().map(f)),
+    boxed_if_large!(
+        f: F as dyn FnOnce(H::Output) -> U + Send,
+        next.run(site, &PLAIN, PassingBody::new(move || handle.outcome().map(f)))
     )
 }
 

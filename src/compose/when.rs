@@ -11,7 +11,7 @@ use crate::panic::{self, TaskPanic};
 use crate::pool::{Fallible, PLAIN, Retrying, TaskBuilder};
 use crate::process;
 use crate::task::after::First;
-use crate::task::body::{FallibleBody, PlainBody, RetryBody};
+use crate::task::body::{FallibleBody, PlainBody, RetryBody, boxed_if_large};
 use crate::task::{Site, Task, TaskHandle, TaskRef, settled};
 use std::fmt;
 use std::panic::Location;
@@ -70,7 +70,10 @@ impl<S: HandleSet + Send + 'static> WhenAll<S> {
         if next.is_nothing() {
             return here(site, || f(handles.outcomes()));
         }
-        next.run(site, &PLAIN, PlainBody::new(move || f(handles.outcomes())))
+        boxed_if_large!(
+            f: F as dyn FnOnce(S::Outcomes) -> U + Send,
+            next.run(site, &PLAIN, PlainBody::new(move || f(handles.outcomes())))
+        )
     }
 }
 
@@ -188,8 +191,11 @@ impl TaskBuilder {
     {
         let (core, spec) = self.parts();
         let before = tasks_of(handles.links());
-        let body = PlainBody::new(move || f(handles.outcomes()));
-        Continuation::on(core, before).run(Location::caller(), spec, body)
+        let (next, site) = (Continuation::on(core, before), Location::caller());
+        boxed_if_large!(
+            f: F as dyn FnOnce(S::Outcomes) -> T + Send,
+            next.run(site, spec, PlainBody::new(move || f(handles.outcomes())))
+        )
     }
 }
 
@@ -215,8 +221,11 @@ impl TaskBuilder<Fallible> {
     {
         let (core, spec) = self.parts();
         let before = tasks_of(handles.links());
-        let body = FallibleBody::new(move || f(handles.outcomes()));
-        Continuation::on(core, before).run(Location::caller(), spec, body)
+        let (next, site) = (Continuation::on(core, before), Location::caller());
+        boxed_if_large!(
+            f: F as dyn FnOnce(S::Outcomes) -> Result<T, E> + Send,
+            next.run(site, spec, FallibleBody::new(move || f(handles.outcomes())))
+        )
     }
 }
 
@@ -258,8 +267,11 @@ impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
                 None => unreachable!("the first attempt takes the outcomes"),
             }
         };
-        let body = RetryBody::new(body, self.rules());
-        Continuation::on(core, before).run(Location::caller(), spec, body)
+        let (next, site) = (Continuation::on(core, before), Location::caller());
+        boxed_if_large!(
+            body: F as dyn FnMut() -> Result<T, E> + Send,
+            next.run(site, spec, RetryBody::new(body, self.rules()))
+        )
     }
 }
 

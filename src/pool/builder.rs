@@ -220,6 +220,11 @@ impl PoolBuilder {
 
     /// Sets the size of each worker's stack in bytes, 65,536 or more. Default: 2 MiB.
     ///
+    /// A worker calls a large closure where it is in memory, so a closure may be as large as the
+    /// stack of its submitter allows: as for `std::thread::spawn`. A result is moved over the
+    /// stack of the worker and that of the thread that joins. A result of more than about 64 KiB
+    /// is better returned in a `Box`.
+    ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().stack_size(64 << 20).build()?;
     /// let big = pool.submit(|| std::hint::black_box([1u8; 4 << 20]).len());
@@ -235,7 +240,12 @@ impl PoolBuilder {
     ///
     /// A task counts until it first runs, also while it is delayed or waits at a gate. Running
     /// tasks do not count. Nor do tasks that wait for a retry, and tasks that a worker of the pool
-    /// submits.
+    /// submits: those are not bounded.
+    ///
+    /// A task that is cancelled gives its place back at once. One that expires does so when a
+    /// worker has dropped its closure. So the capacity also bounds the memory of what other
+    /// threads submit: the queue keeps at most as many entries of tasks that are over as of
+    /// tasks that wait, and a few.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().queue_capacity(1).build()?;

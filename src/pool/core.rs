@@ -7,7 +7,7 @@ use crate::limit::Capacity;
 use crate::pool::builder::Options;
 use crate::pool::lifecycle::{Lifecycle, Phase};
 use crate::pool::queue::RunQueue;
-use crate::pool::registry::Registered;
+use crate::pool::registry::{self, Registered};
 use crate::pool::report::PendingTask;
 use crate::pool::spares::RunSlots;
 use crate::pool::timer::Timer;
@@ -116,6 +116,7 @@ impl Core {
             _listed: process::ListedClock::new(owner, &options.clock),
             options,
         });
+        task::pool::set_find(|owner| Some(registry::find(owner)?));
         core.queue.set_workers(core.options.workers);
         core.start_workers()?;
         Ok(core)
@@ -179,18 +180,18 @@ impl Core {
         }
     }
 
-    /// Counts a task that was cancelled while it had an entry in the queue, now that a worker has
-    /// popped the entry. A task that a waiting body runs on its own stack is counted there.
+    /// Counts a task that was cancelled while it had an entry in the queue, now that the entry has
+    /// left the queue. A task that a waiting body runs on its own stack is counted there.
     #[cold]
     pub(crate) fn count_popped(&self, task: &Task) {
+        // Through the lock: the canceller holds it until the kind of outcome is known.
+        if task.pinned().is_none() {
+            self.queue.uncount_dead();
+        }
         if task.head.has_begun() {
             return;
         }
-        // Through the lock: the canceller holds it until the kind of outcome is known.
-        let kind = task
-            .head
-            .peek(|_| ())
-            .and_then(|()| task.head.outcome_kind());
+        let kind = task.head.outcome_kind();
         self.count_finished(kind.unwrap_or(OutcomeKind::Cancelled));
     }
 
@@ -259,7 +260,7 @@ impl Core {
         f.debug_struct(name)
             .field("workers", &self.run_slots.count())
             .field("threads", &self.run_slots.threads())
-            .field("queued", &self.queue.len())
+            .field("queued", &self.queue.waiting())
             .field("phase", &self.lifecycle.phase())
             .finish_non_exhaustive()
     }

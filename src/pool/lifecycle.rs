@@ -58,8 +58,10 @@ pub(crate) struct Lifecycle {
     withdrawn: Striped,
     /// How many threads wait for the pool to be idle. A closed pool counts as one more.
     watchers: AtomicUsize,
-    /// Notified when the pool may be idle, when the phase has changed, and when a task was left to
-    /// the shutdowns.
+    /// How many threads of workers have not ended yet.
+    threads: AtomicUsize,
+    /// Notified when the pool may be idle, when the phase has changed, when a task was left to the
+    /// shutdowns, and when a thread ends.
     shutdowns: Monitor<Shutdowns>,
     schedules: Mutex<Schedules>,
 }
@@ -97,6 +99,7 @@ impl Lifecycle {
             finished: Striped::default(),
             withdrawn: Striped::default(),
             watchers: AtomicUsize::new(0),
+            threads: AtomicUsize::new(0),
             shutdowns: Monitor::new(Shutdowns::default()),
             schedules: Mutex::new(Schedules::default()),
         }
@@ -218,6 +221,24 @@ impl Lifecycle {
         drop(shutdowns);
         self.unwatch();
         is_idle
+    }
+
+    // Threads.
+
+    /// A thread is about to start.
+    pub(crate) fn thread_starts(&self) {
+        self.threads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A thread is about to end, or did not start.
+    pub(crate) fn thread_ends(&self) {
+        self.threads.fetch_sub(1, Ordering::Relaxed);
+        // Through the lock, with which a shutdown reads the number.
+        self.notify_all();
+    }
+
+    pub(crate) fn has_threads(&self) -> bool {
+        self.threads.load(Ordering::Relaxed) > 0
     }
 
     // Schedules. The pool owns them, since a program need not keep their handles.

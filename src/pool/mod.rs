@@ -17,6 +17,7 @@ mod simulation;
 mod slot_counts;
 mod spares;
 mod submit;
+mod sweep;
 mod task_events;
 mod template;
 mod timer;

@@ -264,7 +264,8 @@ impl ThreadPool {
         self.core.run_slots.threads()
     }
 
-    /// Returns how many tasks are queued. The number is about right: it changes all the time.
+    /// Returns how many tasks are queued, without those that were cancelled there. The number is
+    /// about right: it changes all the time.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -273,7 +274,7 @@ impl ThreadPool {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn queued(&self) -> usize {
-        self.core.queue.len()
+        self.core.queue.waiting()
     }
 
     /// Returns how many panics no code could read: the task had no handle, or the handle was

@@ -72,7 +72,7 @@ pub(crate) struct Turn {
 /// that no handle waits for ever.
 ///
 /// A message of two words keeps the channel's blocks small. So a nudge is a message without a task.
-pub(crate) struct QueueEntry(Option<TaskRef>);
+pub(crate) struct QueueEntry(pub(super) Option<TaskRef>);
 
 impl QueueEntry {
     pub(crate) fn new(task: TaskRef) -> Self {
@@ -105,10 +105,12 @@ const LOW_FIRST: u32 = 4096;
 /// First in, first out, and unbounded: `limit::Capacity` is the bound.
 pub(crate) struct RunQueue {
     sender: Sender<QueueEntry>,
-    receiver: Receiver<QueueEntry>,
-    side: SideQueues,
+    pub(super) receiver: Receiver<QueueEntry>,
+    pub(super) side: SideQueues,
     /// How many nudges are on their way.
     nudges: AtomicUsize,
+    /// How many entries are dead; see `sweep`.
+    pub(super) dead: AtomicUsize,
     /// Tasks that were taken before inner ones and have not ended, and how many there may be: as
     /// many as the pool has workers. So fairness costs at most so many threads.
     fair: AtomicUsize,
@@ -124,6 +126,7 @@ impl RunQueue {
             receiver,
             side: SideQueues::new(),
             nudges: AtomicUsize::new(0),
+            dead: AtomicUsize::new(0),
             fair: AtomicUsize::new(0),
             most_fair: AtomicUsize::new(1),
             parking: Parking::new(),
@@ -199,7 +202,7 @@ impl RunQueue {
         self.parking.notify();
     }
 
-    fn read(&self, entry: QueueEntry) -> Work {
+    pub(super) fn read(&self, entry: QueueEntry) -> Work {
         if entry.0.is_none() {
             // ORDERING: as in `push_nudge`.
             self.nudges.fetch_sub(1, Ordering::SeqCst);
@@ -220,6 +223,11 @@ impl RunQueue {
         };
         (0..nudges).for_each(|_| self.push_nudge());
         item
+    }
+
+    /// Takes a task from the channel, or one that was there before the last sweep.
+    fn pop_outer(&self) -> Option<Work> {
+        self.side.pop_older().or_else(|| self.pop_channel())
     }
 
     pub(crate) fn try_pop(&self, tick: &Tick) -> Option<Work> {
@@ -289,8 +297,8 @@ impl RunQueue {
         }
         let above = self.side.inner_height();
         let item = match now % CHANNEL_FIRST * 4 / CHANNEL_FIRST {
-            0 if now % LOW_FIRST == 0 => self.side.pop_low().or_else(|| self.pop_channel()),
-            0 => self.pop_channel(),
+            0 if now % LOW_FIRST == 0 => self.side.pop_low().or_else(|| self.pop_outer()),
+            0 => self.pop_outer(),
             1 => self.pop_inner(Next::Oldest),
             2 => self.side.pop_high(),
             _ => None,

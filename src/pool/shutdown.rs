@@ -103,7 +103,9 @@ impl Shutdown {
     /// Stops waiting this long after the call, not after the cancelling. Default: never.
     ///
     /// Queued tasks are cancelled then. The report names the tasks that still run, and they go on.
-    /// A later drop of the pool does not wait for them, either.
+    /// A later drop of the pool does not wait for them, either. Nor does it wait for a stop hook
+    /// or the drop of a worker's value that still runs. The closures of cancelled tasks are dropped
+    /// by this call in any case.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
@@ -305,7 +307,13 @@ impl Core {
             return false;
         }
         self.end();
-        self.join_threads();
+        if !self.join_threads(give_up_at) {
+            log::warn!(
+                "a shutdown gave up while stop hooks or drops of a pool's workers still ran"
+            );
+            self.gave_up.store(true, Ordering::Relaxed);
+            return false;
+        }
         // What is left in the queue are nudges, and entries of tasks that a waiting body ran.
         while let Some(left) = self.queue.try_pop(&Tick::default()) {
             panic::discard(left);
@@ -313,10 +321,16 @@ impl Core {
         true
     }
 
-    /// Waits for the end of all threads. If another shutdown joins them, waits for that.
-    fn join_threads(&self) {
+    /// Waits for the end of all threads, or until `give_up_at`. If another shutdown joins them,
+    /// waits for that. Returns whether they have ended.
+    fn join_threads(&self, give_up_at: Option<Instant>) -> bool {
         let mut shutdowns = self.lifecycle.lock();
-        self.wait_while(&mut shutdowns, None, &mut |shutdowns| shutdowns.is_joining);
+        let ended = self.wait_while(&mut shutdowns, give_up_at, &mut |shutdowns| {
+            shutdowns.is_joining || self.lifecycle.has_threads()
+        });
+        if !ended {
+            return false;
+        }
         shutdowns.is_joining = true;
         drop(shutdowns);
         let threads = self.workers.lock().take_threads();
@@ -328,6 +342,7 @@ impl Core {
         self.timer.join();
         self.lifecycle.lock().is_joining = false;
         self.lifecycle.notify_all();
+        true
     }
 
     /// Calls `Lifecycle::wait_while` with the pool's clock.

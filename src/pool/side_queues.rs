@@ -1,5 +1,6 @@
 //! The side queues of the run queue: for tasks that bodies of the pool submitted, for those that a
-//! gate has admitted, for those above normal priority, and for those below.
+//! gate has admitted, for those above normal priority, and for those below; and for what a sweep
+//! has taken out of the channel.
 //!
 //! It knows items and their ranks, and not the channel. Items of equal level and priority keep the
 //! order in which they were pushed. Those that a gate has admitted keep the order of its line.
@@ -41,6 +42,8 @@ struct Queues {
     /// By the order of the gate's line.
     admitted: BinaryHeap<Ranked>,
     high: BinaryHeap<Ranked>,
+    /// What was in the channel at the last sweep: older than all that is in it now.
+    older: VecDeque<Work>,
     low: BinaryHeap<Ranked>,
 }
 
@@ -66,6 +69,7 @@ impl SideQueues {
                 spare: VecDeque::new(),
                 admitted: BinaryHeap::new(),
                 high: BinaryHeap::new(),
+                older: VecDeque::new(),
                 low: BinaryHeap::new(),
             }),
             len: AtomicUsize::new(0),
@@ -117,7 +121,9 @@ impl SideQueues {
         };
         let inner = equals.get_mut().pop_front()?;
         if equals.get().is_empty() {
-            queues.spare = equals.remove();
+            let mut spare = equals.remove();
+            spare.shrink_to(KEPT);
+            queues.spare = spare;
         }
         // ORDERING: as in `push`.
         self.inner.fetch_sub(1, Ordering::SeqCst);
@@ -167,12 +173,18 @@ impl SideQueues {
     }
 
     /// Takes an item that comes before the channel: one that a gate has admitted, or else one
-    /// above normal priority.
+    /// above normal priority, or else one that was in the channel before.
     pub(crate) fn pop_first(&self) -> Option<Work> {
         self.pop(|queues| {
             let first = queues.admitted.pop().or_else(|| queues.high.pop());
-            first.map(|ranked| ranked.item)
+            let first = first.map(|ranked| ranked.item);
+            first.or_else(|| pop_front(&mut queues.older))
         })
+    }
+
+    /// Takes an item that was in the channel before.
+    pub(crate) fn pop_older(&self) -> Option<Work> {
+        self.pop(|queues| pop_front(&mut queues.older))
     }
 
     /// Takes an item above normal priority, even if a gate has admitted others.
@@ -193,6 +205,55 @@ impl SideQueues {
         Some(item)
     }
 
+    /// Removes the entries of tasks that a worker would not run any more, if there are enough of
+    /// them (`is_due`). `channel` takes what is in the channel; what is left of that is kept here.
+    pub(crate) fn sweep(
+        &self,
+        is_due: impl FnOnce() -> bool,
+        channel: impl FnOnce() -> Vec<Work>,
+    ) -> Vec<Swept> {
+        let mut queues = self.queues.lock();
+        // Another thread may have swept meanwhile.
+        if !is_due() {
+            return Vec::new();
+        }
+        // ORDERING: as in `push`, and before the channel is read. From here on a worker that checks
+        // the length comes to the lock, and so takes what is in no queue for the moment before what
+        // is in the channel.
+        self.len.fetch_add(1, Ordering::SeqCst);
+        let moved = channel();
+        // ORDERING: as in `push`.
+        self.len.fetch_add(moved.len(), Ordering::SeqCst);
+        queues.older.extend(moved);
+        let mut swept = Vec::new();
+        let Queues {
+            inner: all, older, ..
+        } = &mut *queues;
+        all.retain(|_, equals| {
+            equals.retain_mut(|inner| keep(&mut inner.item, &mut inner.parent, &mut swept));
+            shrink(equals);
+            !equals.is_empty()
+        });
+        // ORDERING: as in `push`.
+        self.inner.fetch_sub(swept.len(), Ordering::SeqCst);
+        older.retain_mut(|item| keep(item, &mut None, &mut swept));
+        shrink(older);
+        let Queues {
+            admitted,
+            high,
+            low,
+            ..
+        } = &mut *queues;
+        for ranked in [admitted, high, low] {
+            let mut items = mem::take(ranked).into_vec();
+            items.retain_mut(|ranked| keep(&mut ranked.item, &mut None, &mut swept));
+            *ranked = items.into();
+        }
+        // ORDERING: as in `push`.
+        self.len.fetch_sub(swept.len() + 1, Ordering::SeqCst);
+        swept
+    }
+
     /// For loom, which may read what an atomic was made with after a newer value was stored.
     #[cfg(all(test, loom))]
     pub(crate) fn in_order(&self) {
@@ -205,6 +266,34 @@ impl SideQueues {
         // ORDERING: as in `push`.
         self.len.load(Ordering::SeqCst)
     }
+}
+
+/// A task whose entry a sweep has removed, and the task whose body submitted it. Dropped with no
+/// lock held.
+pub(crate) type Swept = (TaskRef, Option<TaskRef>);
+
+/// Whether a sweep leaves an item where it is.
+fn keep(item: &mut Work, parent: &mut Option<TaskRef>, swept: &mut Vec<Swept>) -> bool {
+    let dead = item.take_dead();
+    let is_live = dead.is_none();
+    swept.extend(dead.map(|task| (task, parent.take())));
+    is_live
+}
+
+/// An empty queue keeps room for so many items.
+const KEPT: usize = 1024;
+
+/// Returns memory after many items have left.
+fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > KEPT && 4 * queue.len() < queue.capacity() {
+        queue.shrink_to(KEPT.max(2 * queue.len()));
+    }
+}
+
+fn pop_front<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let item = queue.pop_front();
+    shrink(queue);
+    item
 }
 
 impl PartialEq for Ranked {

@@ -233,7 +233,7 @@ impl Simulation {
     /// program gives the same list with the same seed.
     ///
     /// The list names a task by a number, in the order of appearance, and by its name if it has
-    /// one.
+    /// one. It has the last 100,000 entries. Of so many tasks it remembers the numbers.
     ///
     /// ```
     /// let run = |seed| {

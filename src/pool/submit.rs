@@ -256,11 +256,11 @@ impl Core {
         };
         extras.member = Some(member);
         task.head.set_extras(extras);
-        if let Some(token) = token {
-            task.obey(token);
-        }
         match refusal {
             None => {
+                if let Some(token) = token {
+                    task.obey(token);
+                }
                 if let Some(reason) = cancelled {
                     task.cancel(reason);
                 }

@@ -1,8 +1,8 @@
 //! What tasks, gates and schedules call in their pool.
 //!
 //! The timer thread and threads with a gate locked call `now`, `ready`, `at`, `stale`, `alarm_at`,
-//! `has_idle_worker`, `parked`, `unparked`, `count_unqueued` and `hung`. These run and drop no code
-//! of the user.
+//! `has_idle_worker`, `parked`, `unparked`, `entry_died`, `count_unqueued` and `hung`. These run and
+//! drop no code of the user.
 
 use crate::id::TaskId;
 use crate::panic::{self, OnUnread};
@@ -109,6 +109,22 @@ impl TaskPool for Core {
     fn unparked(&self, order: u64) -> bool {
         let task = self.parked.lock().remove(&order);
         task.is_some()
+    }
+
+    fn entry_died(&self) {
+        self.queue.count_dead();
+    }
+
+    fn sweep(&self) {
+        if !self.queue.is_mostly_dead() {
+            return;
+        }
+        for (task, parent) in self.queue.sweep() {
+            self.count_popped(&task);
+            // They may be the last references, and have hooks of the user.
+            panic::discard((task, parent));
+        }
+        self.notify_if_idle();
     }
 
     fn count_unqueued(&self, kind: OutcomeKind) {

@@ -41,7 +41,10 @@ macro_rules! verbs {
             let ($this, $f) = (self, f);
             let (core, spec) = $this.parts();
             let head = $crate::task::Head::new(core.owner(), std::panic::Location::caller());
-            let task = $crate::task::Task::new(head, $body);
+            let task = $crate::task::body::boxed_if_large!(
+                $f: F as dyn $call() -> $output + Send,
+                $crate::task::Task::new(head, $body)
+            );
             $crate::task::TaskHandle::new(core.submit(spec, task))
         }
 
@@ -62,7 +65,10 @@ macro_rules! verbs {
             match core.admit(spec, when_full) {
                 Ok(extras) => {
                     let head = $crate::task::Head::new(core.owner(), std::panic::Location::caller());
-                    let task = $crate::task::Task::new(head, $body);
+                    let task = $crate::task::body::boxed_if_large!(
+                        $f: F as dyn $call() -> $output + Send,
+                        $crate::task::Task::new(head, $body)
+                    );
                     core.send(spec, task.clone(), extras);
                     Ok($crate::task::TaskHandle::new(task))
                 }
@@ -87,7 +93,11 @@ macro_rules! verbs {
                 Ok(extras) => {
                     let site = std::panic::Location::caller();
                     let head = $crate::task::Head::detached(core.owner(), site);
-                    core.send(spec, $crate::task::Task::new(head, $body), extras);
+                    let task = $crate::task::body::boxed_if_large!(
+                        $f: F as dyn $call() -> $output + Send,
+                        $crate::task::Task::new(head, $body)
+                    );
+                    core.send(spec, task, extras);
                     Ok(())
                 }
                 Err(reason) => Err($crate::error::SubmitError::new(reason, $f)),

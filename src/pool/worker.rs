@@ -142,6 +142,7 @@ impl Worker {
         let mut has_caught_up = false;
         // Whether it found no task since it has rested.
         let mut has_rested = false;
+        let mut gone_locals = 0;
         let tick = Tick::default();
         loop {
             if !is_idle {
@@ -179,6 +180,10 @@ impl Worker {
                 Some(item @ (Work::Task(..) | Work::Cleanup(_))) => item,
                 Some(Work::Nudge) => continue,
                 None => {
+                    let gone = worker_local::gone();
+                    if gone != mem::replace(&mut gone_locals, gone) {
+                        self.release_values();
+                    }
                     // What the worker has finished is counted before it searches. The reasons to
                     // exit are checked again once it counts as idle.
                     is_idle = true;
@@ -201,6 +206,15 @@ impl Worker {
                 Work::Nudge => {}
             }
         }
+    }
+
+    /// Drops the worker's values that no `WorkerLocal` stands for any more. As at the exit of the
+    /// thread, the drops run outside of the pool.
+    #[cold]
+    fn release_values(self: &Arc<Self>) {
+        set(None);
+        self.core.serve(worker_local::release);
+        set(Some(self.clone()));
     }
 
     /// Takes the next item. If there is none, an idle worker waits for one, and a busy worker gets
@@ -283,8 +297,18 @@ impl blocking::Worker for Worker {
     }
 }
 
+/// Exists while the thread of a worker runs.
+struct Running(Arc<Core>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lifecycle.thread_ends();
+    }
+}
+
 /// The main function of a worker's thread.
 pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
+    let _running = Running(core.clone());
     current::set(core.clock().clone());
     core.own_thread();
     let worker = Arc::new(Worker { core, state });

@@ -1,7 +1,7 @@
 //! A value that each worker has of its own.
 //!
-//! A thread has its values in a thread-local. It belongs to one pool all its life, and drops the
-//! values when it exits.
+//! A thread has its values in a thread-local. It belongs to one pool all its life. It drops a value
+//! when it finds that no clone of its `WorkerLocal` is left, and all when it exits.
 //
 // A value is found by its key, and handed out as an `Rc`, so that nothing is borrowed while code of
 // the user runs: a body that waits inside `with` may run another body on its own stack, which uses
@@ -15,17 +15,45 @@ use crate::panic;
 use crate::task;
 use std::any::{Any, type_name};
 use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
 
+/// How many keys are gone, of all pools.
+static GONE: AtomicU64 = AtomicU64::new(0);
+
+/// Shared by the clones of a `WorkerLocal`.
+struct Key(u64);
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        GONE.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Made {
+    value: Rc<dyn Any>,
+    key: Weak<Key>,
+    /// Values of a thread by the order in which they were made.
+    order: u64,
+}
+
+/// From so many values on, those whose keys are gone are dropped even while the worker is busy.
+const RELEASE_FROM: usize = 16;
+
 #[derive(Default)]
 struct Values {
-    /// In the order in which they were made.
-    made: Vec<(u64, Rc<dyn Any>)>,
+    /// By key.
+    made: BTreeMap<u64, Made>,
+    next_order: u64,
+    /// `make` drops values whose keys are gone if there are more values than this.
+    release_at: usize,
     /// The values that are being made, with the task that makes each.
     making: Vec<(u64, Option<TaskId>)>,
 }
@@ -40,8 +68,9 @@ thread_local! {
 /// A clone stands for the same values, so tasks get clones. Each thread of the pool, spares
 /// included, makes its value at first use and keeps it until it exits. It drops its values after
 /// its last task and before [`on_worker_stop`](crate::PoolBuilder::on_worker_stop), in the reverse
-/// order of their making. So a value need be neither `Send` nor `Sync`. The values outlive the
-/// `WorkerLocal`: make one per pool, not one per task.
+/// order of their making. So a value need be neither `Send` nor `Sync`. When the last clone
+/// is gone, each worker drops its value as soon as it has run a task and finds no other. A worker
+/// that sleeps keeps it until then. Make one `WorkerLocal` per pool, not one per task.
 ///
 /// ```
 /// use millhand::ThreadPool;
@@ -68,7 +97,7 @@ thread_local! {
 /// ```
 pub struct WorkerLocal<T> {
     owner: u32,
-    key: u64,
+    key: Arc<Key>,
     init: Arc<dyn Fn() -> T + Send + Sync>,
 }
 
@@ -76,7 +105,7 @@ impl<T: 'static> WorkerLocal<T> {
     pub(crate) fn new(owner: u32, init: impl Fn() -> T + Send + Sync + 'static) -> Self {
         Self {
             owner,
-            key: NEXT_KEY.fetch_add(1, Ordering::Relaxed),
+            key: Arc::new(Key(NEXT_KEY.fetch_add(1, Ordering::Relaxed))),
             init: Arc::new(init),
         }
     }
@@ -122,24 +151,32 @@ impl<T: 'static> WorkerLocal<T> {
     }
 
     fn find(&self) -> Option<Rc<dyn Any>> {
-        VALUES.with_borrow(|values| {
-            let mut made = values.made.iter();
-            made.find(|(key, _)| *key == self.key)
-                .map(|(_, value)| value.clone())
-        })
+        VALUES.with_borrow(|values| Some(values.made.get(&self.key.0)?.value.clone()))
     }
 
     #[cold]
     fn make(&self) -> Rc<dyn Any> {
         let fresh: Rc<dyn Any> = {
-            let _making = Making::begin::<T>(self.key);
+            let _making = Making::begin::<T>(self.key.0);
             Rc::new((self.init)())
         };
         if let Some(earlier) = self.find() {
             panic::discard(fresh);
             return earlier;
         }
-        VALUES.with_borrow_mut(|values| values.made.push((self.key, fresh.clone())));
+        let is_due = VALUES.with_borrow_mut(|values| {
+            values.next_order += 1;
+            let made = Made {
+                value: fresh.clone(),
+                key: Arc::downgrade(&self.key),
+                order: values.next_order,
+            };
+            values.made.insert(self.key.0, made);
+            values.made.len() > values.release_at
+        });
+        if is_due {
+            release();
+        }
         fresh
     }
 }
@@ -172,11 +209,38 @@ impl Drop for Making {
     }
 }
 
-/// Drops this thread's values in the reverse order of their making. The drops cannot make new ones,
-/// since the thread is not a worker any more.
+/// How many keys of all pools are gone. After a change each worker must call `release`.
+#[inline]
+pub(crate) fn gone() -> u64 {
+    GONE.load(Ordering::Relaxed)
+}
+
+/// Drops those of this thread's values whose keys are gone.
+#[cold]
+pub(crate) fn release() {
+    drop_values(|made| made.key.strong_count() == 0);
+    VALUES.with_borrow_mut(|values| {
+        values.release_at = RELEASE_FROM.max(2 * values.made.len());
+    });
+}
+
+/// Drops all of this thread's values. The drops cannot make new ones, since the thread is not a
+/// worker any more.
 pub(crate) fn drop_all() {
-    while let Some(value) = VALUES.with_borrow_mut(|values| values.made.pop()) {
-        panic::shield("the drop of a worker's value", || drop(value));
+    drop_values(|_| true);
+}
+
+/// In the reverse order of their making.
+fn drop_values(which: impl Fn(&Made) -> bool) {
+    let mut dropped = VALUES.with_borrow_mut(|values| {
+        let all = mem::take(&mut values.made).into_iter();
+        let (dropped, kept): (Vec<_>, Vec<_>) = all.partition(|(_, made)| which(made));
+        values.made = kept.into_iter().collect();
+        dropped
+    });
+    dropped.sort_by_key(|(_, made)| Reverse(made.order));
+    for (_, made) in dropped {
+        panic::shield("the drop of a worker's value", || drop(made));
     }
 }
 
@@ -184,7 +248,7 @@ impl<T> Clone for WorkerLocal<T> {
     fn clone(&self) -> Self {
         Self {
             owner: self.owner,
-            key: self.key,
+            key: self.key.clone(),
             init: self.init.clone(),
         }
     }

@@ -301,7 +301,9 @@ impl Core {
         let name = format!("{}-{index}", self.options.name_prefix);
         let stack_size = Some(self.options.stack_size);
         let main = move || worker::main(core, its_state);
-        let thread = spawn(self.clock(), name, stack_size, Box::new(main))?;
+        self.lifecycle.thread_starts();
+        let thread = spawn(self.clock(), name, stack_size, Box::new(main))
+            .inspect_err(|_| self.lifecycle.thread_ends())?;
         workers.add(state, thread);
         Ok(())
     }

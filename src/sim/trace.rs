@@ -1,6 +1,6 @@
 //! What happened in a simulation, in order: plain data.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,25 +26,42 @@ impl fmt::Display for TraceEntry {
     }
 }
 
+/// How many entries a trace keeps, and of how many tasks the numbers.
+const KEPT: usize = 100_000;
+
 #[derive(Default)]
 pub(crate) struct Trace {
-    entries: Vec<TraceEntry>,
+    /// The last ones.
+    entries: VecDeque<TraceEntry>,
     /// The tasks that the trace names, by id, numbered in the order of their appearance. An id is
     /// another one in each run.
-    tasks: HashMap<u64, usize>,
+    tasks: BTreeMap<u64, usize>,
+    /// How many numbers were given.
+    numbers: usize,
 }
 
 impl Trace {
     pub(crate) fn number(&mut self, task: u64) -> usize {
-        let next = self.tasks.len() + 1;
-        *self.tasks.entry(task).or_insert(next)
+        if let Some(number) = self.tasks.get(&task) {
+            return *number;
+        }
+        // The oldest task gets another number if it appears once more.
+        if self.tasks.len() == KEPT {
+            self.tasks.pop_first();
+        }
+        self.numbers += 1;
+        self.tasks.insert(task, self.numbers);
+        self.numbers
     }
 
     pub(crate) fn add(&mut self, at: Duration, thread: Arc<str>, what: String) {
-        self.entries.push(TraceEntry { at, thread, what });
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(TraceEntry { at, thread, what });
     }
 
     pub(crate) fn entries(&self) -> Vec<TraceEntry> {
-        self.entries.clone()
+        self.entries.iter().cloned().collect()
     }
 }

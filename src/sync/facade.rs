@@ -188,6 +188,10 @@ mod model {
             drop(setting);
             value
         }
+
+        pub(crate) fn take(&mut self) -> Option<T> {
+            self.value.take()
+        }
     }
 
     pub(crate) mod channel {

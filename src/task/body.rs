@@ -88,6 +88,25 @@ pub(crate) trait Body: Send + Sync {
 /// The error of a body of a group, without its type.
 pub(crate) type BoxedError = Box<dyn Any + Send>;
 
+/// Whether a closure is boxed on its way in. It is moved to the stack of its worker to be called,
+/// several times without optimisation, while a boxed one is called where it is.
+pub(crate) const fn is_large<F>() -> bool {
+    size_of::<F>() > 2048
+}
+
+/// Uses the closure `f`, in a box if it is large. The other use is not compiled.
+macro_rules! boxed_if_large {
+    ($f:ident: $F:ty as $call:ty, $use:expr) => {
+        if const { $crate::task::body::is_large::<$F>() } {
+            let $f: Box<$call> = Box::new($f);
+            $use
+        } else {
+            $use
+        }
+    };
+}
+pub(crate) use boxed_if_large;
+
 /// A closure that runs once, and then its value.
 enum State<F, T> {
     Closure(F),

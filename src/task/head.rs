@@ -234,6 +234,12 @@ impl Head {
         self.flags() & SETTLED != 0
     }
 
+    /// Whether no worker can claim it any more: one has, or it was settled before it ran. A task
+    /// with options that is between two attempts can be claimed again.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.flags() & CLAIMED != 0
+    }
+
     /// Whether a worker has claimed it, now or before it settled.
     pub(crate) fn has_begun(&self) -> bool {
         self.flags() & (CLAIMED | UNRUN) == CLAIMED

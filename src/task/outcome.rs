@@ -10,7 +10,7 @@ use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::Ordering;
 use crate::task::body::{BoxedError, Part};
-use crate::task::head::{DETACHED, SETTLED, TAKEN};
+use crate::task::head::{DETACHED, LISTENED, SETTLED, TAKEN};
 use crate::task::options::{Callback, Listeners, Member, OnSettled, TaskLabel, Unread, Watcher};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::{GroupRef, Task};
@@ -102,14 +102,14 @@ impl Task {
             (Some(error), Some(group)) => self.report(group, JoinError::Task(error)),
             (Some(TaskError::Panicked(panic)), None) => {
                 panic.unread();
-                panic::discard(panic);
+                panic::discard_deferred(panic);
             }
             (Some(error), None) => panic::discard(error),
         }
         // Other kinds have no value, and another thread may still have the closure.
         if matches!(kind, OutcomeKind::Completed | OutcomeKind::Failed) {
             let left = self.body.take(Part::Value, None);
-            left.into_iter().for_each(panic::discard);
+            left.into_iter().for_each(panic::discard_deferred);
         }
     }
 
@@ -195,9 +195,22 @@ impl Task {
     /// Notes that the last handle is gone. Drops the outcome of a settled task.
     pub(crate) fn detach(&self, group: Option<GroupRef<'_>>) {
         let before = self.head.set(DETACHED);
-        if before & SETTLED != 0 && before & TAKEN == 0 {
+        if before & SETTLED == 0 {
+            if before & LISTENED != 0 {
+                self.drop_waker();
+            }
+        } else if before & TAKEN == 0 {
             self.drop_outcome(self.head.kind(), group);
         }
+    }
+
+    /// Drops the waker of the last handle, which no code will poll any more.
+    #[cold]
+    fn drop_waker(&self) {
+        let waker = self
+            .head
+            .peek(|extras| extras.listeners.as_mut()?.waker.take());
+        panic::discard(waker);
     }
 
     // Listeners.

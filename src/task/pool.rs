@@ -7,12 +7,13 @@
 
 use crate::id::TaskId;
 use crate::panic::OnUnread;
+use crate::process;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::waiter::ClockWaiter;
 use crate::task::OutcomeKind;
 use crate::task::task::{Task, TaskRef};
 use crate::task::timed::OnTime;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 /// How deep a body is, or a task that a body submitted.
@@ -74,6 +75,23 @@ impl Rank {
     }
 }
 
+type Find = fn(u32) -> Option<Arc<dyn TaskPool>>;
+
+/// How a task that has no options finds its pool. Set by the first pool.
+static FIND: OnceLock<Find> = OnceLock::new();
+
+pub(crate) fn set_find(find: Find) {
+    FIND.get_or_init(|| find);
+}
+
+/// The pool with this tag, unless it is gone, or of the process that this one was forked from.
+pub(super) fn find(owner: u32) -> Option<Arc<dyn TaskPool>> {
+    if process::is_foreign(owner) {
+        return None;
+    }
+    FIND.get()?(owner)
+}
+
 pub(crate) trait TaskPool: Send + Sync {
     fn now(&self) -> Instant;
 
@@ -98,6 +116,12 @@ pub(crate) trait TaskPool: Send + Sync {
     /// The task leaves the lines. Returns whether it was still there: of several threads one gets
     /// true.
     fn unparked(&self, order: u64) -> bool;
+
+    /// A task with an entry in the run queue will not be run from there.
+    fn entry_died(&self);
+
+    /// Removes such entries from the run queue, if there are many.
+    fn sweep(&self);
 
     /// Counts a task that was settled while it had no entry in the run queue.
     fn count_unqueued(&self, kind: OutcomeKind);

@@ -100,14 +100,18 @@ impl Task {
             Some(reason) => self.skip(reason),
         };
         stack.pop();
+        let mut stale = 0;
         if is_planned {
-            ended = match self.attempt_ended(ended, &gates, pool) {
+            (ended, stale) = match self.attempt_ended(ended, &gates, pool) {
                 Some(ended) => ended,
                 None => return RunResult::Away,
             };
         }
         drop(inside);
         self.settle_ended(ended, pool);
+        if stale > 0 {
+            pool.stale(stale);
+        }
         RunResult::Done
     }
 
@@ -267,13 +271,14 @@ impl Task {
     }
 
     /// An attempt has ended: returns its permits, and sends the task for another attempt if there
-    /// is to be one. Otherwise returns how the task is to be settled.
+    /// is to be one. Otherwise returns how the task is to be settled, and how many entries of the
+    /// timer are stale from then on.
     fn attempt_ended(
         self: &TaskRef,
         ended: Ended,
         gates: &Gates,
         pool: &dyn TaskPool,
-    ) -> Option<Ended> {
+    ) -> Option<(Ended, usize)> {
         let succeeded = matches!(ended, Ended::Completed | Ended::CompletedEmpty);
         let seen = self.head.peek(|extras| {
             let progress = extras.progress.as_mut()?;
@@ -303,9 +308,6 @@ impl Task {
         // It may be the last reference, and the user's hooks on it are dropped with it.
         panic::discard(attempt_token);
         let order = facts.salt;
-        if timed {
-            pool.stale(1);
-        }
         if let Some((ends, now)) = ends {
             self.is_over(Some(ends), OnTime::End, now);
         }
@@ -327,6 +329,9 @@ impl Task {
                         Position::Timer { due } => pool.at(due, self.clone(), OnTime::Start),
                         _ => pool.ready(self.clone(), rank, None),
                     }
+                    if timed {
+                        pool.stale(1);
+                    }
                     panic::discard((ended, failed));
                     return None;
                 }
@@ -337,11 +342,7 @@ impl Task {
         if let Some(left) = self.body.take(Part::Closure, None) {
             panic::discard_deferred(left);
         }
-        if ends.is_some() {
-            // Its entry in the timer.
-            pool.stale(1);
-        }
-        Some(ended)
+        Some((ended, usize::from(timed) + usize::from(ends.is_some())))
     }
 
     /// The end of an attempt that may be late. A late success counts. A late failure becomes a

@@ -5,6 +5,7 @@
 use crate::cancel::CancelToken;
 use crate::error::TaskError;
 use crate::id::TaskId;
+use crate::panic;
 use crate::reason::CancelReason;
 use crate::sync::OnceLock;
 use crate::task::handle::{Held, TaskHandle, face, taken as taken_value};
@@ -39,9 +40,22 @@ pub struct SharedHandle<T> {
 
 struct Shared<T> {
     held: Held,
-    outcome: OnceLock<Result<T, TaskError>>,
+    /// The outcome, once it was read.
+    outcome: OnceLock<Read<T>>,
     /// Whether the outcome was taken before the handle was shared, by polling it.
     was_polled: bool,
+}
+
+/// An outcome, and how it is dropped. It may hold other handles that were read: a chain of any
+/// length is dropped by a loop.
+type Read<T> = (Result<T, TaskError>, fn(Result<T, TaskError>));
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if let Some((outcome, discard)) = self.outcome.take() {
+            discard(outcome);
+        }
+    }
 }
 
 impl<T> TaskHandle<T> {
@@ -120,10 +134,11 @@ impl<T: 'static> SharedHandle<T> {
             outcome.get_or_init(|| {
                 let mut value = None;
                 let taken = held.task().take_and_stay(&mut value);
-                taken.map(|()| taken_value(value))
+                let outcome = taken.map(|()| taken_value(value));
+                (outcome, panic::discard_deferred)
             });
         }
-        outcome.get()
+        outcome.get().map(|(outcome, _)| outcome)
     }
 
     /// Waits for the outcome for at most `timeout`, and returns a reference to it. A timeout that

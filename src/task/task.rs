@@ -8,7 +8,7 @@
 use crate::cancel::CancelToken;
 use crate::context_var::Context;
 use crate::error::TaskError;
-use crate::limit;
+use crate::limit::{self, QueuePlace};
 use crate::panic;
 use crate::process;
 use crate::reason::CancelReason;
@@ -17,7 +17,7 @@ use crate::task::after::After;
 use crate::task::body::{Body, Left, Part};
 use crate::task::head::{CLAIMED, DETACHED, Head, LISTENED, Locked, PLANNED, SETTLED, UNRUN};
 use crate::task::options::{OnSettled, Position, Progress, TaskOptions, Watch};
-use crate::task::pool::TaskPool;
+use crate::task::pool::{self, TaskPool};
 use crate::task::summary::OutcomeKind;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -53,6 +53,9 @@ pub(crate) struct Unrun {
     pub(crate) after: Option<Box<After>>,
     /// Its progress, where the task has one.
     pub(crate) planned: Option<Planned>,
+    /// Its place in a bounded queue, if it was settled as too late: to be dropped after its
+    /// closure, which a worker drops.
+    pub(crate) place: Option<QueuePlace>,
 }
 
 /// The part of the progress that is needed to clean up after a task with options.
@@ -326,9 +329,10 @@ impl Task {
                 });
             }
         }
-        // Before any waiter wakes: a thread that finds the task settled finds its place free.
-        // No thread that holds the lock of the places wants this one.
-        drop(place);
+        // Before any waiter wakes: a thread that finds the task cancelled finds its place free. No
+        // thread that holds the lock of the places wants this one.
+        let is_late = matches!(error, TaskError::Expired | TaskError::TimedOut);
+        let place = place.filter(|_| is_late);
         let kind = OutcomeKind::of_error(&error);
         let (on_settled, drops) = self.finish(extras, kind, Some(error));
         Ok(Unrun {
@@ -338,6 +342,7 @@ impl Task {
             token,
             after,
             planned,
+            place,
         })
     }
 
@@ -376,8 +381,9 @@ impl Task {
         }
         self.drop_unrun(unrun.after, reason);
         self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
-        if let Some(pool) = uncounted {
-            pool.count_unqueued(unrun.kind);
+        match uncounted {
+            Some(pool) => pool.count_unqueued(unrun.kind),
+            None => self.entry_died().into_iter().for_each(|pool| pool.sweep()),
         }
         CancelOutcome::Settled
     }
@@ -391,9 +397,20 @@ impl Task {
         }
     }
 
+    /// Counts the entry in the run queue of a task that will not be run from there. Returns the
+    /// pool, for the caller to sweep the queue. The task of a broadcast has its entry in a mailbox.
+    pub(crate) fn entry_died(&self) -> Option<Arc<dyn TaskPool>> {
+        if self.pinned().is_some() {
+            return None;
+        }
+        let pool = pool::find(self.head.owner)?;
+        pool.entry_died();
+        Some(pool)
+    }
+
     /// Cleans up after a task that was settled before it ran: leaves its gates, and marks its
-    /// timer entries dead. Returns the pool if the caller must count the task, that is, if no
-    /// queue entry is left that a worker will pop.
+    /// timer entries dead. Returns the pool if the caller must count the task. Otherwise a queue
+    /// entry is left, whose death the caller must count.
     pub(crate) fn unlink(&self, unrun: &Unrun) -> Option<Arc<dyn TaskPool>> {
         let planned = unrun.planned.as_ref()?;
         let pool = planned.pool.clone();

@@ -160,14 +160,17 @@ impl Task {
 
     /// The task was settled as too late. Returns what a worker must drop and call of the user's.
     fn settle_late(self: TaskRef, unrun: Unrun) -> Cleanup {
-        if let Some(pool) = self.unlink(&unrun) {
-            pool.count_unqueued(unrun.kind);
+        let mut queue = None;
+        match self.unlink(&unrun) {
+            Some(pool) => pool.count_unqueued(unrun.kind),
+            None => queue = self.entry_died(),
         }
         let Unrun {
             kind,
             mut on_settled,
             drops,
             token,
+            place,
             ..
         } = unrun;
         self.notify_apart(&mut on_settled, kind);
@@ -179,7 +182,9 @@ impl Task {
                 .take(Part::All, None)
                 .into_iter()
                 .for_each(panic::discard_deferred);
+            drop(place);
             self.after_settle(kind, on_settled, drops);
+            queue.into_iter().for_each(|pool| pool.sweep());
         })
     }
 

@@ -84,6 +84,7 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
     stack.set_level(level, parent);
     if ran {
         stack.done.add();
+        task.entry_died().into_iter().for_each(|pool| pool.sweep());
     }
     ran
 }

@@ -149,6 +149,8 @@ fn each_way_to_wait_keeps_a_place_and_each_way_out_gives_it_back() {
     assert!(is_full());
     scene.clock.advance(MINUTE);
     assert!(expired.join().is_err());
+    // A worker drops its closure, and then the place is free.
+    pool.wait_idle().unwrap();
     let limited = task.total_timeout(MINUTE / 2).gate(&scene.gate);
     let late = limited.try_submit(|| ()).unwrap();
     scene.clock.advance(MINUTE);

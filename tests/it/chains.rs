@@ -4,8 +4,10 @@ use crate::handle::must_join;
 use crate::manual::{Drops, until};
 use crate::support::LONG;
 use millhand::{
-    CancelReason, Promise, Shutdown, TaskError, TaskHandle, ThreadPool, join_all, promise, when_all,
+    CancelReason, Promise, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, join_all,
+    promise, when_all,
 };
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
@@ -194,6 +196,75 @@ fn a_chord_of_as_many() {
             .task()
             .submit_after((when_all(submit()).then(add), never), |_| ());
         cancelled.cancel();
+        pool.wait_idle().unwrap();
+    });
+}
+
+/// What holds the one before it.
+enum Link {
+    First,
+    Task { _before: TaskHandle<Link> },
+    Shared { _before: Box<SharedHandle<Link>> },
+}
+
+/// A chain of settled tasks, each of which has the handle of the one before in its outcome.
+fn settled_chain(mut next: impl FnMut(Option<TaskHandle<Link>>) -> TaskHandle<Link>) {
+    let mut last = next(None);
+    for _ in 1..LINKS {
+        last = next(Some(last));
+    }
+    last.wait().unwrap();
+    drop(last);
+}
+
+fn link(before: Option<TaskHandle<Link>>) -> Link {
+    before.map_or(Link::First, |before| Link::Task { _before: before })
+}
+
+#[test]
+fn settled_tasks_that_hold_each_other_are_dropped() {
+    narrowly(pool(), |pool| {
+        settled_chain(|before| pool.submit(move || link(before)));
+        pool.wait_idle().unwrap();
+        settled_chain(|before| {
+            let (promise, handle) = promise();
+            promise.complete(link(before)).ok().unwrap();
+            handle
+        });
+    });
+}
+
+#[test]
+fn tasks_whose_panics_hold_each_other_are_dropped() {
+    crate::stress::silence();
+    narrowly(pool(), |pool| {
+        settled_chain(|before| {
+            let before = link(before);
+            let quiet = move || resume_unwind(Box::new(before));
+            pool.submit(quiet)
+        });
+        pool.wait_idle().unwrap();
+    });
+}
+
+#[test]
+fn shared_outcomes_that_hold_each_other_are_dropped() {
+    narrowly(pool(), |pool| {
+        for reads in [false, true] {
+            let mut last = pool.submit(|| Link::First).share();
+            for _ in 1..LINKS {
+                if reads {
+                    assert!(last.join().is_ok());
+                }
+                last = pool
+                    .submit(|| Link::Shared {
+                        _before: Box::new(last),
+                    })
+                    .share();
+            }
+            last.wait().unwrap();
+            drop(last);
+        }
         pool.wait_idle().unwrap();
     });
 }

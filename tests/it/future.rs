@@ -194,3 +194,16 @@ fn no_wake_up_is_lost_when_settling_and_polling_race() {
         assert_eq!(block_on(pool.submit(move || n)).unwrap(), n);
     }
 }
+
+#[test]
+fn a_dropped_handle_drops_its_waker_before_the_task_settles() {
+    let (promise, mut handle) = promise::<u32>();
+    let (count, waker) = Count::new();
+    assert!(poll(&mut handle, &waker).is_pending());
+    drop(waker);
+    assert_eq!(Arc::strong_count(&count), 2);
+    drop(handle);
+    assert_eq!(Arc::strong_count(&count), 1);
+    drop(promise);
+    assert_eq!(count.wakes(), 0);
+}

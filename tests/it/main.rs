@@ -50,6 +50,7 @@ mod jobs;
 mod keyed;
 mod lanes;
 mod lanes_order;
+mod large;
 mod lifecycle;
 mod manual;
 mod map;

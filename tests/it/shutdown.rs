@@ -662,3 +662,28 @@ fn a_resize_beside_or_after_a_shutdown_leaves_no_thread() {
         assert_eq!(census.live(), 0);
     }
 }
+
+#[test]
+fn giving_up_does_not_wait_for_a_stop_hook() {
+    let (let_go, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let (stop, stops) = mpsc::channel();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .on_worker_stop(move |_| {
+            stop.send(()).unwrap();
+            let _ = held.lock().unwrap().recv();
+        })
+        .build()
+        .unwrap();
+    pool.submit(|| ()).join().unwrap();
+    pool.wait_idle().unwrap();
+    let how = Shutdown::drain().give_up_after(Duration::from_millis(20));
+    let report = pool.shutdown(how).unwrap();
+    assert_eq!(report.completed(), 1);
+    assert!(report.is_clean(), "{report}");
+    must_recv(&stops);
+    // Neither does the drop of the pool.
+    drop(pool);
+    drop(let_go);
+}

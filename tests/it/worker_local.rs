@@ -77,6 +77,7 @@ fn they_are_dropped_on_their_thread_the_last_made_first_before_the_stop_hook() {
         let tell = tell.clone();
         pool.worker_local(move || Tells(name, tell.clone()))
     });
+    let kept = (a.clone(), b.clone());
     let threads = pool.broadcast(move || {
         a.with(|_| ());
         b.with(|_| ());
@@ -87,12 +88,9 @@ fn they_are_dropped_on_their_thread_the_last_made_first_before_the_stop_hook() {
         .into_iter()
         .map(|h| must_join(h).unwrap())
         .collect();
-    assert!(
-        told.try_recv().is_err(),
-        "the locals are gone, the values stay"
-    );
+    assert!(told.try_recv().is_err(), "the values stay");
     drop(pool);
-    drop(tell);
+    drop((kept, tell));
     let told: Vec<_> = told.into_iter().collect();
     assert_eq!(told.len(), 6);
     for thread in threads {
@@ -115,9 +113,11 @@ fn a_worker_that_is_one_too_many_takes_its_value_with_it() {
     pool.set_workers(1).unwrap();
     let (_, gone) = must_recv(&told);
     assert!(all.contains(&gone));
+    let kept = local.clone();
     let left = must_join(pool.submit(move || local.with(|_| thread::current().id()))).unwrap();
     assert_ne!(left, gone);
     assert!(told.try_recv().is_err());
+    drop(kept);
 }
 
 #[test]
@@ -352,4 +352,28 @@ fn the_drop_of_a_value_is_outside_the_pool_and_cannot_wait_for_it() {
     let (is_here, waited) = told.recv_timeout(LONG).unwrap();
     assert!(!is_here);
     assert!(matches!(waited, Err(PoolError::InsideTask)), "{waited:?}");
+}
+
+#[test]
+fn a_value_is_dropped_by_its_worker_when_no_clone_is_left() {
+    let pool = ThreadPool::new(1).unwrap();
+    let (tell, told) = mpsc::channel();
+    let [a, b] = ["first", "second"].map(|name| {
+        let tell = tell.clone();
+        pool.worker_local(move || Tells(name, tell.clone()))
+    });
+    let kept = a.clone();
+    let worker = pool.submit(move || {
+        a.with(|_| ());
+        b.with(|_| ());
+        thread::current().id()
+    });
+    let worker = must_join(worker).unwrap();
+    pool.wait_idle().unwrap();
+    assert_eq!(must_recv(&told), ("second", worker));
+    assert!(told.try_recv().is_err(), "the first has a clone");
+    let is_kept = pool.submit(move || kept.with(|first| first.0));
+    assert_eq!(must_join(is_kept).unwrap(), "first");
+    pool.wait_idle().unwrap();
+    assert_eq!(must_recv(&told), ("first", worker));
 }

@@ -51,7 +51,7 @@ use crate::error::{JoinError, TaskError};
 use crate::panic::{self, Level, Payload, TaskPanic};
 use crate::pool::{Core, Fallible, PLAIN, Plain, Pool, Retrying, Spec, TaskBuilder};
 use crate::reason::CancelReason;
-use crate::task::body::Body;
+use crate::task::body::{Body, boxed_if_large};
 use crate::task::{Head, Rules, Site, Task, TaskRef};
 use std::fmt;
 use std::marker::PhantomData;
@@ -220,8 +220,14 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         let untyped = &self.untyped;
         let packet = Packet::new();
         let head = Head::new(untyped.core.owner(), site);
-        let body = PlainScoped::new(f, &packet, untyped.state.hold());
-        let (task, index) = untyped.start(spec, Arc::new(Task { head, body }));
+        let hold = untyped.state.hold();
+        let (task, index) = boxed_if_large!(
+            f: F as dyn FnOnce() -> T + Send + 'scope,
+            {
+                let body = PlainScoped::new(f, &packet, hold);
+                untyped.start(spec, Arc::new(Task { head, body }))
+            }
+        );
         ScopedHandle::new(packet, task, untyped.state.clone(), index)
     }
 
@@ -240,8 +246,14 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         let untyped = &self.untyped;
         let packet = Packet::fallible();
         let head = Head::new(untyped.core.owner(), site);
-        let body = FallibleScoped::new(f, &packet, untyped.state.hold(), rules);
-        let (task, index) = untyped.start(spec, Arc::new(Task { head, body }));
+        let hold = untyped.state.hold();
+        let (task, index) = boxed_if_large!(
+            f: F as dyn FnMut() -> Result<T, E> + Send + 'scope,
+            {
+                let body = FallibleScoped::new(f, &packet, hold, rules);
+                untyped.start(spec, Arc::new(Task { head, body }))
+            }
+        );
         ScopedHandle::new(packet, task, untyped.state.clone(), index)
     }
 }
