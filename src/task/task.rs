@@ -56,6 +56,8 @@ pub(crate) struct Unrun {
     /// Its place in a bounded queue, if it was settled as too late: to be dropped after its
     /// closure, which a worker drops.
     pub(crate) place: Option<QueuePlace>,
+    /// Whether it is the task of a broadcast, which has its entry in a mailbox.
+    is_pinned: bool,
 }
 
 /// The part of the progress that is needed to clean up after a task with options.
@@ -315,7 +317,9 @@ impl Task {
             _ => {}
         }
         let (mut place, mut token, mut planned, mut after) = (None, None, None, None);
+        let mut is_pinned = false;
         if let Some(extras) = extras.as_deref_mut() {
+            is_pinned = extras.pinned.is_some();
             place = extras.place.take();
             token = extras.token.clone();
             if let Some(progress) = &mut extras.progress {
@@ -343,6 +347,7 @@ impl Task {
             after,
             planned,
             place,
+            is_pinned,
         })
     }
 
@@ -383,6 +388,7 @@ impl Task {
         self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
         match uncounted {
             Some(pool) => pool.count_unqueued(unrun.kind),
+            None if unrun.is_pinned => {}
             None => self.entry_died().into_iter().for_each(|pool| pool.sweep()),
         }
         CancelOutcome::Settled
@@ -398,11 +404,8 @@ impl Task {
     }
 
     /// Counts the entry in the run queue of a task that will not be run from there. Returns the
-    /// pool, for the caller to sweep the queue. The task of a broadcast has its entry in a mailbox.
+    /// pool, for the caller to sweep the queue.
     pub(crate) fn entry_died(&self) -> Option<Arc<dyn TaskPool>> {
-        if self.pinned().is_some() {
-            return None;
-        }
         let pool = pool::find(self.head.owner)?;
         pool.entry_died();
         Some(pool)

@@ -68,7 +68,8 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
     if stack.owner != task.head.owner || task.head.is_planned() || !blocking::has_slot() {
         return false;
     }
-    let allowed = match task.pinned() {
+    let pinned = task.pinned();
+    let allowed = match pinned {
         // Only this thread can run it, and this thread is about to wait for it.
         Some(index) => index == stack.index,
         // While this thread unwinds, the checkpoints of a body on top would not end it.
@@ -84,7 +85,9 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
     stack.set_level(level, parent);
     if ran {
         stack.done.add();
-        task.entry_died().into_iter().for_each(|pool| pool.sweep());
+        if pinned.is_none() {
+            task.entry_died().into_iter().for_each(|pool| pool.sweep());
+        }
     }
     ran
 }

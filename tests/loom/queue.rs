@@ -11,13 +11,15 @@ use super::*;
 use crate::sync::{Condvar, Mutex};
 use crate::task::body::PlainBody;
 use crate::task::double::{self, owner};
-use crate::task::{Head, Task};
+use crate::task::{CancelOutcome, Head, Task};
 use loom::thread;
 use std::panic::Location;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Body {
     Short,
+    /// Another thread cancels it, and sweeps.
+    Cancelled,
     /// Goes on until all others are done.
     Long,
     /// Goes on until the thread that is one too many has exited.
@@ -61,6 +63,7 @@ impl Pool {
             flag.store(false, Ordering::SeqCst);
         }
         pool.queue.nudges.store(0, Ordering::SeqCst);
+        pool.queue.dead.store(0, Ordering::SeqCst);
         pool.queue.side.in_order();
         pool.queue.parking.in_order();
         Arc::new(pool)
@@ -165,13 +168,16 @@ impl Pool {
         let found = bodies.iter().find(|(known, _)| Arc::ptr_eq(known, task));
         let body = found.map_or(Body::Short, |(_, body)| *body);
         drop(bodies);
+        if body == Body::Cancelled && task.claim().is_none() {
+            self.queue.uncount_dead();
+        }
         self.perform(body);
     }
 
     fn perform(&self, body: Body) {
         let mut done = self.done.lock();
         let goes_on = |done: usize| match body {
-            Body::Short => false,
+            Body::Short | Body::Cancelled => false,
             Body::Long => done + 1 < self.tasks,
             Body::UntilOneHasExited => self.surplus.load(Ordering::SeqCst),
         };
@@ -192,6 +198,22 @@ impl Pool {
         drop(done);
         self.is_over.store(true, Ordering::SeqCst);
         self.queue.push_nudge();
+    }
+}
+
+/// A task is pushed and cancelled, and the canceller sweeps. Whichever thread removes the entry
+/// counts the task as done.
+fn cancelled(pool: &Arc<Pool>) {
+    let task = pool.task(Body::Cancelled);
+    pool.queue.push(QueueEntry::new(task.clone()));
+    if task.cancel(CancelReason::User) != CancelOutcome::Settled {
+        return;
+    }
+    pool.queue.count_dead();
+    for (swept, _) in pool.queue.sweep() {
+        assert!(Arc::ptr_eq(&swept, &task));
+        pool.queue.uncount_dead();
+        pool.perform(Body::Cancelled);
     }
 }
 
@@ -223,6 +245,7 @@ fn model(workers: usize, channel_first: bool, tasks: usize, produce: &[Actor]) {
         let queue = &pool.queue;
         assert_eq!(queue.side.len(), 0);
         assert_eq!(queue.len(), 0);
+        assert_eq!(queue.dead.load(Ordering::SeqCst), 0);
         assert_eq!(
             queue.nudges.load(Ordering::SeqCst),
             queue.receiver.len(),
@@ -317,6 +340,31 @@ fn mail_wakes_the_worker_that_it_is_for() {
 }
 
 // Below, both workers may sleep before the first of the steps: then a nudge that is not sent is missed.
+
+#[test]
+fn a_sweep_loses_no_task() {
+    model(
+        1,
+        false,
+        2,
+        &[|pool| {
+            normal(pool);
+            cancelled(pool);
+        }],
+    );
+    // All pushes are of one thread: the channel of the facade gives no order between a message and
+    // the thread that takes it if another thread has sent in between.
+    model(
+        2,
+        false,
+        3,
+        &[|pool| {
+            pool.push(Body::Long, NORMAL);
+            normal(pool);
+            cancelled(pool);
+        }],
+    );
+}
 
 #[test]
 fn a_long_task_from_the_channel_leaves_a_nudge_to_the_other_worker() {
