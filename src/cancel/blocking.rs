@@ -11,6 +11,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::trampoline;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::thread;
 
 /// The worker that a thread is, as everything below the pool sees it. The pool implements it in
 /// `pool/worker.rs`; `pool/` stands above everything that waits.
@@ -117,7 +118,9 @@ impl Interrupt {
     /// `wake` takes the lock of the monitor and notifies it. It is called at once if there is a
     /// reason already.
     pub(crate) fn here(wake: impl FnOnce() + Send + 'static) -> Self {
-        Self(token_here().map(|token| {
+        // In a destructor that runs while the thread unwinds, a wait goes on to its end.
+        let token = token_here().filter(|_| !thread::panicking());
+        Self(token.map(|token| {
             let has_come = Arc::new(AtomicBool::new(false));
             let flag = has_come.clone();
             let hook = token.on_cancel(move |_| {

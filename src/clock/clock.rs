@@ -7,7 +7,7 @@ use crate::clock::manual::Shared;
 use crate::clock::parked_thread::ParkedThread;
 use crate::sim::{NoteText, PoolGuard, Simulator};
 use crate::sync::waiter::ClockWaiter;
-use crate::sync::{Condvar, MutexGuard, spin};
+use crate::sync::{Condvar, MutexGuard, spin_if_it_pays};
 use crossbeam_channel::Receiver;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -144,7 +144,7 @@ impl Clock {
     /// Spins until `done` returns true, for a few microseconds; returns whether it did. In a
     /// simulation no other thread runs meanwhile, so there it returns false at once.
     pub(crate) fn spin(&self, done: impl FnMut() -> bool) -> bool {
-        !self.is_simulated() && spin(done)
+        !self.is_simulated() && spin_if_it_pays(done)
     }
 
     /// Whether a thread that waits until `deadline` must `park`, since a condvar would not wake it

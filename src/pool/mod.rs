@@ -4,6 +4,7 @@ mod builder;
 mod core;
 mod current;
 mod lifecycle;
+mod mailbox;
 mod parking;
 #[allow(clippy::module_inception)] // The folder is about pools, and this file is the type.
 mod pool;

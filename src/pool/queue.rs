@@ -33,11 +33,12 @@
 // task ends, and its turn goes to another.
 
 use crate::panic;
-use crate::pool::parking::{Parking, Sleeper};
+use crate::pool::mailbox::Mailbox;
+use crate::pool::parking::Parking;
 use crate::pool::side_queues::{Next, SideQueues};
 use crate::pool::slot_counts::Ready;
 use crate::reason::CancelReason;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, Sender, unbounded};
 use crate::sync::{let_gather, spin};
 use crate::task::TaskRef;
@@ -45,7 +46,6 @@ use crate::task::pool::{Level, Rank};
 use crate::task::timed::Cleanup;
 use std::cell::Cell;
 use std::mem;
-use std::sync::Arc;
 
 /// An item that a worker takes from the queue.
 pub(crate) enum Work {
@@ -343,7 +343,7 @@ impl RunQueue {
                 return item;
             }
             let is_ready = || !self.is_empty() || !mail.is_empty();
-            searches = self.parking.sleep(&mail.sleeper, is_ready) || self.parking.search();
+            searches = self.parking.sleep(mail.sleeper(), is_ready) || self.parking.search();
         }
     }
 
@@ -370,75 +370,6 @@ impl RunQueue {
     /// Takes the next task that a body of the pool submitted, from this height on.
     pub(crate) fn try_pop_inner(&self, from: u8) -> Option<Work> {
         self.pop_inner(Next::First { from })
-    }
-}
-
-/// Tasks for one worker and no other.
-pub(crate) struct Mailbox {
-    sender: Sender<QueueEntry>,
-    receiver: Receiver<QueueEntry>,
-    /// Set after a message was sent, cleared before the mailbox is emptied.
-    hint: AtomicBool,
-    sleeper: Arc<Sleeper>,
-}
-
-impl Mailbox {
-    pub(crate) fn new() -> Self {
-        let (sender, receiver) = unbounded();
-        Self {
-            sender,
-            receiver,
-            hint: AtomicBool::new(false),
-            sleeper: Sleeper::new(),
-        }
-    }
-
-    /// Where the worker sleeps.
-    pub(crate) fn sleeper(&self) -> &Arc<Sleeper> {
-        &self.sleeper
-    }
-
-    pub(crate) fn post(&self, task: TaskRef) {
-        // Cannot fail: the receiver is beside the sender.
-        let _ = self.sender.send(QueueEntry::new(task));
-        // ORDERING: release, after the message was sent; pairs with `try_next`.
-        self.hint.swap(true, Ordering::Release);
-        self.sleeper.wake();
-    }
-
-    /// Whether a busy worker must call `try_next`.
-    #[inline]
-    pub(crate) fn has_hint(&self) -> bool {
-        self.hint.load(Ordering::Relaxed)
-    }
-
-    /// Takes the next message if the hint is set. A busy worker calls it between tasks.
-    pub(crate) fn try_next(&self) -> Option<QueueEntry> {
-        if !self.has_hint() {
-            return None;
-        }
-        let next = self.take();
-        if next.is_some() {
-            return next;
-        }
-        // ORDERING: acquire; pairs with `post`. The next line sees each message whose hint this
-        // call clears. The hint of any other stands.
-        self.hint.swap(false, Ordering::Acquire);
-        let late = self.take();
-        if late.is_some() {
-            // There may be more whose hints are cleared.
-            self.hint.store(true, Ordering::Relaxed);
-        }
-        late
-    }
-
-    /// Takes the next message, whatever the hint is.
-    pub(crate) fn take(&self) -> Option<QueueEntry> {
-        self.receiver.try_recv().ok()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
     }
 }
 

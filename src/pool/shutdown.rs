@@ -308,8 +308,11 @@ impl Core {
         }
         self.end();
         if !self.join_threads(give_up_at) {
-            log::warn!(
-                "a shutdown gave up while stop hooks or drops of a pool's workers still ran"
+            panic::log(
+                Level::Warn,
+                format_args!(
+                    "a shutdown gave up while stop hooks or drops of a pool's workers still ran"
+                ),
             );
             self.gave_up.store(true, Ordering::Relaxed);
             return false;

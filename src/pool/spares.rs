@@ -25,9 +25,7 @@
 //
 // Consider the last of these events in the single order of all those accesses. Its thread sees the
 // changes of all others. So it sees that a run slot is free, work is ready and no thread is idle,
-// and starts the spare itself.
-//
-// In most pools no body waits: `hint` saves them the lock.
+// and starts the spare itself. In most pools no body waits: `hint` saves them the lock.
 //
 // # The bound
 //

@@ -1,8 +1,8 @@
 //! What tasks, gates and schedules call in their pool.
 //!
 //! The timer thread and threads with a gate locked call `now`, `ready`, `at`, `stale`, `alarm_at`,
-//! `has_idle_worker`, `parked`, `unparked`, `entry_died`, `count_unqueued` and `hung`. These run and
-//! drop no code of the user.
+//! `has_idle_worker`, `parked`, `unparked`, `entry_died`, `count_unqueued` and `hung`. These run
+//! and drop no code of the user.
 
 use crate::id::TaskId;
 use crate::panic::{self, OnUnread};

@@ -5,7 +5,7 @@ use crate::id::TaskId;
 use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
-use crate::pool::queue::Mailbox;
+use crate::pool::mailbox::Mailbox;
 use crate::pool::slot_counts::Wait;
 use crate::pool::spares::{RunSlots, Spare};
 use crate::pool::worker;

@@ -12,4 +12,4 @@ pub(crate) mod waiter;
 pub(crate) use facade::{
     AtomicCell, Condvar, Mutex, MutexGuard, OnceLock, atomic, channel, plain, thread_local,
 };
-pub(crate) use spin::{let_gather, spin};
+pub(crate) use spin::{let_gather, spin, spin_if_it_pays};

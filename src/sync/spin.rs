@@ -3,10 +3,41 @@
 // A hand-off between two running threads takes far less time than to park and wake one of them.
 // There is no `yield_now` here: on a loaded machine it doubled the round trip.
 
+use std::cell::Cell;
+
 /// Calls `done` again and again for a few microseconds, until it returns true. Returns whether it
 /// did.
-pub(crate) fn spin(mut done: impl FnMut() -> bool) -> bool {
-    let mut left = pauses();
+pub(crate) fn spin(done: impl FnMut() -> bool) -> bool {
+    spin_for(pauses(), done)
+}
+
+thread_local! {
+    /// How many of this thread's spins were in vain, less for those that paid; and their number.
+    static SPINS: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// Each spin in vain halves the next, so often at most.
+const MOST_HALVINGS: u32 = 5;
+
+/// One spin in so many is as long as the first: it may pay again.
+const PROBE: u32 = 16;
+
+/// The same for a thread that waits for what other threads do. It learns: if its spins are in vain,
+/// it takes a processor from a thread that would work on what it waits for.
+pub(crate) fn spin_if_it_pays(done: impl FnMut() -> bool) -> bool {
+    let (vain, number) = SPINS.try_with(Cell::get).unwrap_or_default();
+    let halvings = if number % PROBE == 0 { 0 } else { vain };
+    let paid = spin_for(pauses() >> halvings, done);
+    let vain = match paid {
+        true => vain / 2,
+        false => (vain + 1).min(MOST_HALVINGS),
+    };
+    let _ = SPINS.try_with(|spins| spins.set((vain, number.wrapping_add(1))));
+    paid
+}
+
+fn spin_for(pauses: u32, mut done: impl FnMut() -> bool) -> bool {
+    let mut left = pauses;
     let mut between = 1;
     while left > 0 {
         if done() {

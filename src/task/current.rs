@@ -403,6 +403,15 @@ pub(crate) fn stop_reason() -> Option<CancelReason> {
     body.or_else(|| blocking::scope_token_here()?.reason())
 }
 
+/// Why a wait ends that is about to begin here. In a destructor that runs while the thread unwinds,
+/// waits go on to their end: it may clean up with them.
+pub(crate) fn interrupted() -> Option<Stopped> {
+    if thread::panicking() {
+        return None;
+    }
+    stop_reason().map(Stopped::new)
+}
+
 /// Returns whether the task that runs on this thread was asked to stop, or the scope was cancelled
 /// whose closure runs. Elsewhere it returns false.
 ///

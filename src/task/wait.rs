@@ -35,8 +35,8 @@ pub(crate) fn wait_for(task: &TaskRef, deadline: Option<Instant>) -> Result<bool
 /// The same for a task that was not settled just before.
 #[inline(never)]
 pub(crate) fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
-    if let Some(reason) = current::stop_reason() {
-        return interrupted(task, Stopped::new(reason));
+    if let Some(stopped) = current::interrupted() {
+        return interrupted(task, stopped);
     }
     // A timed wait runs no task, which might take longer than the wait may.
     if deadline.is_none() && task.state() == TaskState::Queued && run_here(task) {

@@ -420,7 +420,7 @@ fn unwatching_meets_settling() {
             self.0.add();
         }
         fn is_over(&self) -> bool {
-            self.1.load(std::sync::atomic::Ordering::Relaxed)
+            self.1.load(Ordering::Relaxed)
         }
     }
     for make in [by_promise, with_body] {
@@ -434,7 +434,7 @@ fn unwatching_meets_settling() {
                 assert!(task.watch(watcher).is_ok());
             }
             let settling = apart(&scene, |scene| scene.settle(0));
-            board.1.store(true, std::sync::atomic::Ordering::Relaxed);
+            board.1.store(true, Ordering::Relaxed);
             task.unwatch();
             let notified = board.0.get();
             settling.join().unwrap();

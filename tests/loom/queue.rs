@@ -8,12 +8,14 @@
 // thread waits until all tasks are done.
 
 use super::*;
+use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex};
 use crate::task::body::PlainBody;
 use crate::task::double::{self, owner};
 use crate::task::{CancelOutcome, Head, Task};
 use loom::thread;
 use std::panic::Location;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Body {

@@ -252,7 +252,7 @@ impl Watch for Watching {
     }
 
     fn is_over(&self) -> bool {
-        self.1.load(std::sync::atomic::Ordering::Relaxed)
+        self.1.load(Ordering::Relaxed)
     }
 }
 
@@ -482,7 +482,7 @@ mod bystander {
     pub(super) fn watches_and_stops(scene: &Scene) {
         let watching = scene.watch();
         scene.counts.watchers_stopped.add();
-        watching.1.store(true, std::sync::atomic::Ordering::Relaxed);
+        watching.1.store(true, Ordering::Relaxed);
         scene.task.unwatch();
     }
 

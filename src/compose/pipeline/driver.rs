@@ -16,7 +16,7 @@ use crate::cancel::blocking::{self, Interrupt, Target};
 use crate::clock::{self, Monitor};
 use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
 use crate::context_var::Context;
-use crate::error::{JoinError, Rejection, Stopped, TaskError, ok_value};
+use crate::error::{JoinError, Rejection, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::pool::{Core, Spec};
@@ -147,8 +147,8 @@ impl Driver {
         if self.core.is_foreign() {
             self.give_up(0, TaskError::Forked);
         }
-        if let Some(reason) = current::stop_reason() {
-            self.give_up(0, TaskError::Interrupted(Stopped::new(reason)));
+        if let Some(stopped) = current::interrupted() {
+            self.give_up(0, TaskError::Interrupted(stopped));
         }
         let driver = self.clone();
         let interrupt = Interrupt::here(move || driver.state.lock_and_notify_all());

@@ -45,10 +45,10 @@ use crate::compose::failures::Failures;
 use crate::compose::scope::body::{FallibleScoped, PlainScoped, once};
 use crate::compose::scope::handle::{Packet, ScopedHandle};
 use crate::compose::scope::options::{ScopeOptions, token_below_here};
-use crate::compose::scope::sink::{Admits, AnyError, FailureSink, Only, Unfinished, reason_here};
+use crate::compose::scope::sink::{Admits, AnyError, FailureSink, Only, PlainStop, reason_here};
 use crate::compose::scope::state::ScopeState;
 use crate::error::{JoinError, TaskError};
-use crate::panic::{self, Level, Payload, TaskPanic};
+use crate::panic::{self, Level, Payload};
 use crate::pool::{Core, Fallible, PLAIN, Plain, Pool, Retrying, Spec, TaskBuilder};
 use crate::reason::CancelReason;
 use crate::task::body::{Body, boxed_if_large};
@@ -410,39 +410,6 @@ pub(crate) fn enter<'env, X: 'static>(
         mem::forget(no_way_out);
     }
     result
-}
-
-/// Why a plain scope does not return the value of its closure.
-enum PlainStop {
-    /// Its closure panicked.
-    Closure(Payload),
-    /// A task panicked, and no handle took its outcome.
-    Panicked(Box<TaskPanic>),
-    /// A task was not run to its end.
-    Unfinished(Unfinished),
-}
-
-impl PlainStop {
-    #[track_caller]
-    #[cold]
-    fn propagate(self) -> ! {
-        match self {
-            Self::Closure(payload) => resume_unwind(payload),
-            Self::Panicked(panicked) => panicked.resume(),
-            Self::Unfinished(unfinished) => unfinished.propagate("scope"),
-        }
-    }
-
-    /// In place of `propagate` in a destructor that a panic has called: a second panic would abort
-    /// the process.
-    #[cold]
-    fn log(self) {
-        match self {
-            Self::Closure(payload) => panic::discard(payload),
-            Self::Panicked(panicked) => panicked.unread(),
-            Self::Unfinished(unfinished) => unfinished.log("scope"),
-        }
-    }
 }
 
 fn run_plain<'env>(

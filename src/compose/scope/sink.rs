@@ -6,7 +6,7 @@
 use crate::cancel::blocking::token_here;
 use crate::compose::failures::{Failure, Failures};
 use crate::error::{JoinError, TaskError};
-use crate::panic::{self, Level, TaskPanic};
+use crate::panic::{self, Level, Payload, TaskPanic};
 use crate::reason::CancelReason;
 use crate::sealed::Sealed;
 use crate::sync::Mutex;
@@ -14,6 +14,7 @@ use crate::task::options::{TaskLabel, Unread};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::panic::resume_unwind;
 use std::thread;
 
 /// Marks a plain [`Scope`](crate::Scope) in the type of a function's parameter.
@@ -255,4 +256,37 @@ impl Unfinished {
 /// unwind already.
 pub(crate) fn reason_here() -> Option<CancelReason> {
     token_here().filter(|_| !thread::panicking())?.reason()
+}
+
+/// Why a plain scope does not return the value of its closure.
+pub(crate) enum PlainStop {
+    /// Its closure panicked.
+    Closure(Payload),
+    /// A task panicked, and no handle took its outcome.
+    Panicked(Box<TaskPanic>),
+    /// A task was not run to its end.
+    Unfinished(Unfinished),
+}
+
+impl PlainStop {
+    #[track_caller]
+    #[cold]
+    pub(crate) fn propagate(self) -> ! {
+        match self {
+            Self::Closure(payload) => resume_unwind(payload),
+            Self::Panicked(panicked) => panicked.resume(),
+            Self::Unfinished(unfinished) => unfinished.propagate("scope"),
+        }
+    }
+
+    /// In place of `propagate` in a destructor that a panic has called: a second panic would abort
+    /// the process.
+    #[cold]
+    pub(crate) fn log(self) {
+        match self {
+            Self::Closure(payload) => panic::discard(payload),
+            Self::Panicked(panicked) => panicked.unread(),
+            Self::Unfinished(unfinished) => unfinished.log("scope"),
+        }
+    }
 }

@@ -134,8 +134,8 @@ impl CompletionQueue {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<Option<usize>, Stopped> {
-        if let Some(reason) = current::stop_reason() {
-            return Err(Stopped::new(reason));
+        if let Some(stopped) = current::interrupted() {
+            return Err(stopped);
         }
         let waker = self.settled.clone();
         let interrupt = Interrupt::here(move || waker.places.lock_and_notify_all());
