@@ -52,7 +52,7 @@ fn a_thread_that_waits_for_a_stand_in_is_woken() {
         let waiter = thread::spawn(move || {
             let found = others.listed().pop();
             if let Some(task) = found {
-                assert!(task.wait(None).unwrap());
+                assert!(task.wait(None, true).unwrap());
                 assert!(task.head.is_settled());
             }
         });

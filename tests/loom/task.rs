@@ -432,6 +432,10 @@ mod submitter {
     pub(super) fn joins_in_a_body(scene: &Arc<Scene>, handle: Handle) {
         struct Here;
         impl blocking::Worker for Here {
+            fn body(&self) -> Option<crate::id::TaskId> {
+                None
+            }
+
             fn begin_blocking(&self, _: blocking::Target) {}
             fn end_blocking(&self) {}
             fn has_slot(&self) -> bool {
@@ -773,7 +777,7 @@ fn two_threads_wait_for_it() {
     fn waits_twice(scene: &Arc<Scene>, handle: Handle) {
         let other = thread::spawn({
             let task = scene.task.clone();
-            move || assert!(task.wait(None).unwrap())
+            move || assert!(task.wait(None, true).unwrap())
         });
         submitter::joins(scene, handle);
         other.join().unwrap();

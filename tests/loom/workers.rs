@@ -106,6 +106,10 @@ impl blocking::Worker for Worker {
         self.state.has_slot()
     }
 
+    fn body(&self) -> Option<TaskId> {
+        self.state.stack.top_id()
+    }
+
     fn token(&self) -> Option<CancelToken> {
         None
     }
