@@ -37,6 +37,8 @@ pub(crate) trait Worker: Send + Sync {
 pub(crate) enum Target {
     /// Tasks of the pool with this tag.
     Tasks(u32),
+    /// A permit of a gate.
+    Permit,
     /// At most a short time.
     Moment,
     Other,

@@ -2,7 +2,7 @@
 //!
 //! Layer: limit. For any thread. A body that waits here releases its run slot meanwhile.
 
-use crate::cancel::blocking;
+use crate::cancel::blocking::{self, Target};
 use crate::clock::{self, Clock, Monitor, earlier, later};
 use crate::limit::acquire::{self, Acquisition, Asker, GateRequest, Turns};
 use crate::limit::error::AcquireError;
@@ -148,7 +148,7 @@ pub(crate) fn acquire(
         let me = me.clone();
         token.on_cancel_light(move |reason| me.stop(reason))
     });
-    let _blocking = blocking::begin();
+    let _blocking = blocking::begin_for(Target::Permit);
     let requests = slice::from_ref(request);
     let asker = Asker {
         order,

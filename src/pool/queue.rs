@@ -363,8 +363,14 @@ impl RunQueue {
         match () {
             () if self.side.inner_len() > 0 => Ready::Inner(self.side.inner_height()),
             () if self.is_empty() => Ready::Nothing,
+            () if self.side.has_admitted() => Ready::Admitted,
             () => Ready::Outer,
         }
+    }
+
+    /// Takes the next task that a gate has admitted.
+    pub(crate) fn try_pop_admitted(&self) -> Option<Work> {
+        self.side.pop_admitted()
     }
 
     /// Takes the next task that a body of the pool submitted, from this height on.

@@ -182,6 +182,15 @@ impl SideQueues {
         })
     }
 
+    pub(crate) fn has_admitted(&self) -> bool {
+        !self.queues.lock().admitted.is_empty()
+    }
+
+    /// Takes an item that a gate has admitted.
+    pub(crate) fn pop_admitted(&self) -> Option<Work> {
+        self.pop(|queues| queues.admitted.pop().map(|ranked| ranked.item))
+    }
+
     /// Takes an item that was in the channel before.
     pub(crate) fn pop_older(&self) -> Option<Work> {
         self.pop(|queues| pop_front(&mut queues.older))

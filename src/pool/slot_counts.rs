@@ -15,6 +15,10 @@ pub(crate) struct SlotCounts {
     pub(crate) waiting: usize,
     /// Those of them whose body waits for a task of this pool.
     pub(crate) own: usize,
+    /// Those of them whose body waits for a permit.
+    permits: usize,
+    /// The heights of those of them whose body waits for anything else, the highest first.
+    others: Vec<u8>,
     /// The heights of those of them whose body sleeps for a moment, the highest first.
     dozing: Vec<u8>,
 }
@@ -24,9 +28,23 @@ pub(crate) struct SlotCounts {
 pub(crate) enum Wait {
     /// A task of this pool.
     Own,
+    /// A permit of a gate.
+    Permit,
     /// At most a moment, and the body is of this height.
     Moment(u8),
-    Other,
+    /// Something that comes by itself, and the body is of this height.
+    Other(u8),
+}
+
+/// Heights of bodies, the highest first.
+fn add(heights: &mut Vec<u8>, height: u8) {
+    let at = heights.partition_point(|other| *other > height);
+    heights.insert(at, height);
+}
+
+fn remove(heights: &mut Vec<u8>, height: u8) {
+    let at = heights.partition_point(|other| *other > height);
+    heights.remove(at);
 }
 
 /// What there is to do in the run queue.
@@ -35,7 +53,9 @@ pub(crate) enum Ready {
     Nothing,
     /// Something that a body of the pool submitted, of this height at most.
     Inner(u8),
-    /// Something, and nothing of that kind.
+    /// Something that a gate has admitted, and nothing of that kind.
+    Admitted,
+    /// Something else, and nothing of these kinds.
     Outer,
 }
 
@@ -45,9 +65,9 @@ pub(crate) enum MayTake {
     Nothing,
     /// Inner tasks from this height on.
     Inner(u8),
-    /// Inner tasks, since there are more threads than the bound allows. Tasks from outside only if
-    /// the pool stands still.
-    Beyond,
+    /// Inner tasks from this height on, since there are more threads than the bound allows. Tasks
+    /// from outside only if the pool stands still.
+    Beyond(u8),
     Anything,
 }
 
@@ -59,6 +79,8 @@ impl SlotCounts {
             threads: slots,
             waiting: 0,
             own: 0,
+            permits: 0,
+            others: Vec::new(),
             dozing: Vec::new(),
         }
     }
@@ -71,22 +93,18 @@ impl SlotCounts {
     pub(crate) fn add_wait(&mut self, wait: Wait) {
         match wait {
             Wait::Own => self.own += 1,
-            Wait::Moment(height) => {
-                let at = self.dozing.partition_point(|other| *other > height);
-                self.dozing.insert(at, height);
-            }
-            Wait::Other => {}
+            Wait::Permit => self.permits += 1,
+            Wait::Moment(height) => add(&mut self.dozing, height),
+            Wait::Other(height) => add(&mut self.others, height),
         }
     }
 
     pub(crate) fn remove_wait(&mut self, wait: Wait) {
         match wait {
             Wait::Own => self.own -= 1,
-            Wait::Moment(height) => {
-                let at = self.dozing.partition_point(|other| *other > height);
-                self.dozing.remove(at);
-            }
-            Wait::Other => {}
+            Wait::Permit => self.permits -= 1,
+            Wait::Moment(height) => remove(&mut self.dozing, height),
+            Wait::Other(height) => remove(&mut self.others, height),
         }
     }
 
@@ -101,7 +119,7 @@ impl SlotCounts {
     pub(crate) fn may_take(&self) -> MayTake {
         match self.least_height(self.slots) {
             None => MayTake::Nothing,
-            Some(0) if self.threads > self.bound() => MayTake::Beyond,
+            Some(0) if self.threads > self.bound() => MayTake::Beyond(self.above_others()),
             Some(0) => MayTake::Anything,
             Some(height) => MayTake::Inner(height),
         }
@@ -121,9 +139,25 @@ impl SlotCounts {
         self.slots.saturating_add(self.max_spares)
     }
 
-    /// Whether all bodies wait for tasks of this pool. `running`: the threads that look for work.
-    pub(crate) fn only_own_waits(&self, running: usize) -> bool {
-        self.taken() <= running && self.waiting == self.own
+    /// The height from which on inner tasks may have a thread beyond the bound. Those below it may
+    /// have to wait, like a body that has begun to: for what comes by itself. Otherwise a body with
+    /// many children that each sleep would need a thread for each.
+    fn above_others(&self) -> u8 {
+        let highest = self.others.first();
+        highest.map_or(0, |height| height.saturating_add(1))
+    }
+
+    /// Whether one more thread than the bound allows may start for what is ready: no body runs, and
+    /// nothing else would end the waits. `running`: the threads that look for work.
+    pub(crate) fn stands_still_for(&self, ready: Ready, running: usize) -> bool {
+        let waits_end_by_this = match ready {
+            Ready::Nothing => false,
+            Ready::Inner(height) => self.above_others() <= height,
+            // Those that wait for a permit may wait for the one that was given to this task.
+            Ready::Admitted => self.waiting == self.own + self.permits,
+            Ready::Outer => self.waiting == self.own,
+        };
+        self.taken() <= running && waits_end_by_this
     }
 }
 
@@ -166,6 +200,28 @@ mod tests {
         let mut counts = SlotCounts::new(1, 0);
         counts.waiting += 1;
         counts.threads += 1;
-        assert_eq!(counts.may_take(), MayTake::Beyond);
+        assert_eq!(counts.may_take(), MayTake::Beyond(0));
+    }
+
+    #[test]
+    fn beyond_the_bound_a_child_of_a_body_that_sleeps_waits_for_the_one_beside_it() {
+        let mut counts = SlotCounts::new(1, 0);
+        counts.waiting += 1;
+        counts.add_wait(Wait::Own);
+        assert!(counts.stands_still_for(Ready::Inner(1), 0), "its parent");
+        counts.threads += 1;
+        counts.waiting += 1;
+        counts.add_wait(Wait::Other(1));
+        assert!(!counts.stands_still_for(Ready::Inner(1), 0));
+        assert!(counts.stands_still_for(Ready::Inner(2), 0), "its child");
+    }
+
+    #[test]
+    fn beyond_the_bound_what_a_gate_has_admitted_goes_before_those_that_wait_for_its_permit() {
+        let mut counts = SlotCounts::new(1, 0);
+        counts.waiting += 1;
+        counts.add_wait(Wait::Permit);
+        assert!(counts.stands_still_for(Ready::Admitted, 0));
+        assert!(!counts.stands_still_for(Ready::Outer, 0));
     }
 }

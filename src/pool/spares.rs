@@ -30,12 +30,15 @@
 // # The bound
 //
 // There are at most as many spares as the bound allows, except where nothing else would end the
-// waits. If no body runs and the inner queue has a task, one more thread starts. So it does if no
-// body runs, the inner queue is empty, there is a task from outside, and each body waits for a task
-// of this pool. While there are more threads than the bound allows, a thread at a task boundary
-// takes inner tasks only (or one from outside, in the second case), and leaves if there is none. It
-// checks again after it has left, for a task that came meanwhile. A wait for a task that itself
-// waits for time or a gate does not count in the second case: the pool does not stand still.
+// waits. If no body runs, one more thread starts for an inner task that is higher than each body
+// that waits for something but a task or a permit; for a task that a gate has admitted, if each
+// body waits for a task of this pool or for a permit; for any other, if each body waits for a task
+// of this pool. A wait for a task that itself waits for time does not count in the last two cases,
+// nor in the last one a wait for a task at a gate: the pool does not stand still.
+//
+// While there are more threads than the bound allows, a thread at a task boundary takes such tasks
+// only, and leaves if there is none. It checks again after it has left, for a task that came
+// meanwhile.
 
 use crate::pool::parking::Sleeper;
 use crate::pool::slot_counts::{MayTake, Ready, SlotCounts, Wait};
@@ -170,8 +173,8 @@ impl RunSlots {
         self.idle.load(Ordering::Relaxed) > 0
     }
 
-    /// Decides whether the caller must start a spare. `stands_still`: whether the pool does; see
-    /// `only_own_waits`.
+    /// Decides whether the caller must start a spare. `stands_still`: whether no task that a body
+    /// waits for will come by itself.
     pub(crate) fn request_spare(&self, ready: impl Fn() -> Ready, stands_still: bool) -> Spare {
         let mut state = self.state.lock();
         // ORDERING: after the caller's own change, sequentially consistent; see above.
@@ -183,9 +186,10 @@ impl RunSlots {
             Ready::Nothing => return Spare::NotDue,
             ready if !state.counts.has_slot_for(ready) => return Spare::NotDue,
             _ if state.counts.threads < state.counts.bound() => true,
-            // Beyond the bound, if no body runs: nothing else would end these waits.
-            Ready::Inner(_) => state.counts.taken() == 0,
-            Ready::Outer => stands_still && state.counts.only_own_waits(0),
+            ready => {
+                let waits_for_time = !matches!(ready, Ready::Inner(_)) && !stands_still;
+                !waits_for_time && state.counts.stands_still_for(ready, 0)
+            }
         };
         if !is_allowed {
             return Spare::AtBound;
@@ -195,10 +199,9 @@ impl RunSlots {
         rests.map_or(Spare::Start, Spare::Wake)
     }
 
-    /// Whether all bodies wait for tasks of this pool. `running`: the threads that look for work.
-    /// The pool stands still if none of these tasks will come by itself, either.
-    pub(crate) fn only_own_waits(&self, running: usize) -> bool {
-        self.state.lock().counts.only_own_waits(running)
+    /// As [`SlotCounts::stands_still_for`].
+    pub(crate) fn stands_still_for(&self, ready: Ready, running: usize) -> bool {
+        self.state.lock().counts.stands_still_for(ready, running)
     }
 
     fn add(&self, state: &mut State, threads: usize) {
@@ -387,7 +390,7 @@ mod tests {
     #[test]
     fn beyond_the_bound_a_thread_starts_for_inner_tasks_if_no_body_runs() {
         let slots = busy(2, 0);
-        slots.release(Wait::Other);
+        slots.release(Wait::Other(0));
         assert_eq!(
             spare(&slots, Ready::Inner(1)),
             "at the bound",
@@ -400,7 +403,7 @@ mod tests {
             "one may wait for time"
         );
         assert_eq!(spare(&slots, Ready::Inner(1)), "start");
-        assert_eq!(slots.may_take(), MayTake::Beyond);
+        assert_eq!(slots.may_take(), MayTake::Beyond(1));
         slots.becomes_busy();
         assert!(leaves(&slots, false));
         assert!(!slots.is_limited() && !leaves(&slots, false));
@@ -413,9 +416,12 @@ mod tests {
         slots.release(Wait::Own);
         assert_eq!(spare(&slots, Ready::Outer), "start");
         slots.becomes_busy();
-        assert!(slots.may_take() == MayTake::Beyond && slots.only_own_waits(1));
+        assert!(slots.may_take() == MayTake::Beyond(0) && slots.stands_still_for(Ready::Outer, 1));
         slots.reacquire(Wait::Own);
-        assert!(!slots.only_own_waits(1), "another body runs");
+        assert!(
+            !slots.stands_still_for(Ready::Outer, 1),
+            "another body runs"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::pool::builder::WorkerHook;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::queue::{Tick, Turn, Work};
-use crate::pool::slot_counts::{MayTake, Wait};
+use crate::pool::slot_counts::{MayTake, Ready, Wait};
 use crate::pool::worker_local;
 use crate::pool::workers::WorkerState;
 use crate::sync::waiter::{self, ClockWaiter};
@@ -248,10 +248,13 @@ impl Worker {
         }
         match may_take {
             MayTake::Inner(height) => self.core.queue.try_pop_inner(height),
-            MayTake::Beyond => {
-                let inner = self.core.queue.try_pop_inner(0);
-                let may_take_outer = || self.core.stands_still(1);
-                inner.or_else(|| may_take_outer().then(|| self.core.queue.try_pop(tick))?)
+            MayTake::Beyond(height) => {
+                let (core, queue) = (&self.core, &self.core.queue);
+                let takes = |ready| core.stands_still(ready, 1);
+                let admitted = || takes(Ready::Admitted).then(|| queue.try_pop_admitted())?;
+                let outer = || takes(Ready::Outer).then(|| queue.try_pop(tick))?;
+                let inner = queue.try_pop_inner(height);
+                inner.or_else(admitted).or_else(outer)
             }
             MayTake::Nothing | MayTake::Anything => None,
         }
@@ -272,7 +275,8 @@ impl blocking::Worker for Worker {
         let wait = match target {
             Target::Tasks(owner) if owner == self.core.owner() => Wait::Own,
             Target::Moment => Wait::Moment(self.state.stack.level().height()),
-            _ => Wait::Other,
+            Target::Permit => Wait::Permit,
+            _ => Wait::Other(self.state.stack.level().height()),
         };
         self.state.wait_begins(wait, &self.core.run_slots);
         self.core.start_spare_if_due();

@@ -6,7 +6,7 @@ use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::mailbox::Mailbox;
-use crate::pool::slot_counts::Wait;
+use crate::pool::slot_counts::{Ready, Wait};
 use crate::pool::spares::{RunSlots, Spare};
 use crate::pool::worker;
 use crate::sync::Mutex;
@@ -42,14 +42,19 @@ struct WaitStack {
 }
 
 impl WaitStack {
-    /// Whether the body still counts as one that sleeps for a moment. It does not if it sleeps
-    /// again and again: it may wait for a task from outside.
-    fn dozes_again(&mut self, body: Option<TaskId>) -> bool {
+    /// What a body of this height waits for that sleeps for a moment. If it does so again and
+    /// again, it may wait for a task from outside; if it does not stop, that task may need a thread
+    /// beyond the bound.
+    fn doze(&mut self, body: Option<TaskId>, height: u8) -> Wait {
         if self.dozer != body {
             (self.dozer, self.dozes) = (body, 0);
         }
-        self.dozes += 1;
-        self.dozes <= MOST_DOZES
+        self.dozes = self.dozes.saturating_add(1);
+        match self.dozes {
+            0..=MOST_DOZES => Wait::Moment(height),
+            0..ENDLESS_DOZES => Wait::Other(height),
+            _ => Wait::Own,
+        }
     }
 
     fn has_slot(&self) -> bool {
@@ -58,16 +63,22 @@ impl WaitStack {
 }
 
 struct Waiting {
-    wait: Wait,
+    /// `None` if a wait that it is within counts in its place.
+    wait: Option<Wait>,
     /// Whether the run slot was released for this wait.
     had_slot: bool,
     /// Whether the thread that ends the wait has taken the run slot back.
     is_over: bool,
 }
 
+/// How a body counts that runs on though its time is over.
+const HUNG: Wait = Wait::Other(0);
+
 /// How often in a row a body keeps its run slot from tasks from outside while it sleeps for a
 /// moment.
 const MOST_DOZES: u32 = 16;
+/// How often in a row makes it a wait for a task: some seconds.
+const ENDLESS_DOZES: u32 = 2_000;
 
 /// For how long a thread rests before it exits. To start one takes about a hundredth of it.
 const REST: Duration = Duration::from_millis(10);
@@ -93,8 +104,10 @@ impl WorkerState {
         let mut waits = self.waits.lock();
         let had_slot = waits.has_slot();
         let wait = match wait {
-            Wait::Moment(_) if !had_slot || !waits.dozes_again(self.stack.top_id()) => Wait::Other,
-            wait => wait,
+            // What it waits within counts.
+            Wait::Moment(_) | Wait::Permit | Wait::Other(_) if !had_slot => None,
+            Wait::Moment(height) => Some(waits.doze(self.stack.top_id(), height)),
+            wait => Some(wait),
         };
         let is_over = false;
         waits.waits.push(Waiting {
@@ -102,9 +115,10 @@ impl WorkerState {
             had_slot,
             is_over,
         });
-        match had_slot {
-            true => run_slots.release(wait),
-            false => run_slots.wait_without_slot(wait, true),
+        match wait {
+            Some(wait) if had_slot => run_slots.release(wait),
+            Some(wait) => run_slots.wait_without_slot(wait, true),
+            None => {}
         }
     }
 
@@ -114,9 +128,13 @@ impl WorkerState {
         let mut waits = self.waits.lock();
         let is_revoked = !waits.revoked.is_empty();
         match waits.waits.last_mut() {
-            Some(wait) if wait.had_slot && !wait.is_over && !is_revoked => {
-                wait.is_over = true;
-                run_slots.reacquire(wait.wait)
+            Some(Waiting {
+                wait: Some(wait),
+                had_slot: true,
+                is_over: is_over @ false,
+            }) if !is_revoked => {
+                *is_over = true;
+                run_slots.reacquire(*wait)
             }
             _ => false,
         }
@@ -128,11 +146,15 @@ impl WorkerState {
         let mut waits = self.waits.lock();
         let is_revoked = !waits.revoked.is_empty();
         match waits.waits.last_mut() {
-            Some(wait) if wait.is_over => {
-                wait.is_over = false;
+            Some(Waiting {
+                wait: Some(wait),
+                is_over: is_over @ true,
+                ..
+            }) => {
+                *is_over = false;
                 match is_revoked {
-                    false => run_slots.release(wait.wait),
-                    true => run_slots.wait_without_slot(wait.wait, true),
+                    false => run_slots.release(*wait),
+                    true => run_slots.wait_without_slot(*wait, true),
                 }
                 !is_revoked
             }
@@ -149,13 +171,13 @@ impl WorkerState {
         let Some(wait) = waits.waits.pop() else {
             unreachable!("a wait ends as often as one began")
         };
-        if wait.is_over {
+        let Some(kind) = wait.wait.filter(|_| !wait.is_over) else {
             return false;
-        }
+        };
         if wait.had_slot && waits.revoked.is_empty() {
-            return run_slots.reacquire(wait.wait);
+            return run_slots.reacquire(kind);
         }
-        run_slots.wait_without_slot(wait.wait, false);
+        run_slots.wait_without_slot(kind, false);
         false
     }
 
@@ -174,7 +196,7 @@ impl WorkerState {
         let had_it = waits.has_slot();
         waits.revoked.push(task);
         if had_it {
-            run_slots.release(Wait::Other);
+            run_slots.release(HUNG);
         }
         had_it
     }
@@ -194,7 +216,7 @@ impl WorkerState {
         // ORDERING: with the lock held, so it comes after what `revoke` has stored.
         self.is_revoked
             .store(!waits.revoked.is_empty(), Ordering::SeqCst);
-        regains && waits.waits.is_empty() && run_slots.reacquire(Wait::Other)
+        regains && waits.waits.is_empty() && run_slots.reacquire(HUNG)
     }
 }
 
@@ -312,7 +334,7 @@ impl Core {
     /// waits, pushes a task, or takes one tries again.
     pub(crate) fn start_spare_if_due(self: &Arc<Self>) {
         let mut spare = self.run_slots.request_spare(|| self.queue.ready(), false);
-        if matches!(spare, Spare::AtBound) && self.stands_still(0) {
+        if matches!(spare, Spare::AtBound) && self.stands_still(self.queue.ready(), 0) {
             spare = self.run_slots.request_spare(|| self.queue.ready(), true);
         }
         match spare {
@@ -344,14 +366,13 @@ impl Core {
         }
     }
 
-    /// Whether no body runs, and none will go on unless a task from outside does. `running`: the
-    /// threads that look for work.
-    pub(crate) fn stands_still(&self, running: usize) -> bool {
-        self.run_slots.only_own_waits(running)
-            && !self
-                .workers()
-                .iter()
-                .any(|worker| worker.stack.awaits_time())
+    /// Whether no body runs, and none will go on unless what is ready does. `running`: the threads
+    /// that look for work.
+    pub(crate) fn stands_still(&self, ready: Ready, running: usize) -> bool {
+        // A task at a gate may wait for the permit of one that the gate has admitted.
+        let at_gates = ready != Ready::Admitted;
+        let awaits_time = |worker: &Arc<WorkerState>| worker.stack.awaits_time(at_gates);
+        self.run_slots.stands_still_for(ready, running) && !self.workers().iter().any(awaits_time)
     }
 
     /// Changes the number of workers of a running pool. Returns how many there are now.

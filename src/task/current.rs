@@ -282,10 +282,12 @@ impl Stack {
     }
 
     /// Whether its innermost wait is for a task that will come to the front of the run queue by
-    /// itself: one that a body submitted, and that waits for time or for a gate.
-    pub(crate) fn awaits_time(&self) -> bool {
+    /// itself: one that a body submitted, and that waits for time or, if these count, for a gate.
+    pub(crate) fn awaits_time(&self, at_gates: bool) -> bool {
         let awaited = self.awaited.lock().clone();
-        let awaits = awaited.as_ref().is_some_and(|task| task.comes_by_itself());
+        let awaits = awaited
+            .as_ref()
+            .is_some_and(|task| task.comes_by_itself(at_gates));
         panic::discard(awaited);
         awaits
     }

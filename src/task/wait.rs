@@ -94,10 +94,14 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
 
 impl Task {
     /// Whether it will come to the front of the run queue by itself: a body submitted it, and it
-    /// waits for time or for a gate.
-    pub(crate) fn comes_by_itself(&self) -> bool {
+    /// waits for time or, if these count, for a gate.
+    pub(crate) fn comes_by_itself(&self, at_gates: bool) -> bool {
         let comes = |progress: &mut Progress, is_running: bool| {
-            let is_away = matches!(progress.position, Position::Timer { .. } | Position::Gate);
+            let is_away = match progress.position {
+                Position::Timer { .. } => true,
+                Position::Gate => at_gates,
+                _ => false,
+            };
             is_away && !is_running && !progress.level.is_outer()
         };
         self.head.progress(comes) == Some(true)

@@ -474,3 +474,114 @@ fn a_body_that_polls_for_a_task_from_outside_sees_it_finish() {
     begin.send(pool.submit(|| 7)).unwrap();
     assert_eq!(must_join(polls).unwrap(), 7);
 }
+
+// At the bound of threads.
+
+fn smallest() -> (ThreadPool, PoolRef) {
+    let pool = ThreadPool::builder().workers(1).max_spares(0);
+    let pool = pool.build().unwrap();
+    let me = pool.downgrade();
+    (pool, me)
+}
+
+/// The gate has called a task from outside, which stands in the queue. A body waits for a child behind it at the same gate.
+#[test]
+fn a_child_behind_a_task_that_its_gate_had_called_stood_still_at_the_bound() {
+    let waits: [fn(TaskHandle<u64>) -> u64; 5] = [
+        |child| child.join().unwrap(),
+        |child| child.join_timeout(LONG).unwrap().unwrap(),
+        |child| as_completed([child]).next().unwrap().1.unwrap(),
+        |child| sum(join_all([child]).map(|outcome| outcome.unwrap())),
+        sleeping_between,
+    ];
+    for wait in waits {
+        let (pool, me) = smallest();
+        let gate = Semaphore::new(1).unwrap();
+        let held = gate.acquire().unwrap();
+        let outer = pool.task().gate(&gate).submit(|| 1);
+        let inside = gate.clone();
+        let (begin, begun) = mpsc::channel();
+        let waits = pool.submit(move || {
+            let child = me.task().gate(&inside).submit(|| 2);
+            begin.send(()).unwrap();
+            wait(child)
+        });
+        must_recv(&begun);
+        drop(held);
+        assert_eq!(must_join(waits).unwrap(), 2);
+        assert_eq!(must_join(outer).unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_body_that_took_a_permit_by_hand_waited_for_one_that_a_queued_task_had_been_given() {
+    let (pool, me) = smallest();
+    let gate = Semaphore::new(1).unwrap();
+    let held = gate.acquire().unwrap();
+    let (go, gone) = mpsc::channel::<()>();
+    let inside = gate.clone();
+    let (begin, begun) = mpsc::channel();
+    let outer = pool.task().gate(&gate).submit(|| 1);
+    must_join(pool.submit(|| ())).unwrap();
+    let by_hand = me.submit(move || {
+        begin.send(()).unwrap();
+        let _ = gone.recv();
+        drop(inside.acquire().unwrap());
+        2
+    });
+    must_recv(&begun);
+    drop(held);
+    drop(go);
+    assert_eq!(must_join(by_hand).unwrap(), 2);
+    assert_eq!(must_join(outer).unwrap(), 1);
+}
+
+#[test]
+fn a_body_that_polls_for_a_task_from_outside_sees_it_finish_at_the_bound() {
+    let (pool, _) = smallest();
+    let (begin, begun) = mpsc::channel::<TaskHandle<u64>>();
+    let polls = pool.submit(move || sleeping_between(must_recv(&begun)));
+    begin.send(pool.submit(|| 7)).unwrap();
+    assert_eq!(must_join(polls).unwrap(), 7);
+}
+
+#[test]
+fn children_that_sleep_each_took_a_thread_beyond_the_bound() {
+    let (pool, watched) = Watched::new(0);
+    let inside = watched.clone();
+    let parent = pool.submit(move || {
+        let pool = current().unwrap().pool();
+        let children = (0..100).map(|_| {
+            let inside = inside.clone();
+            pool.submit(move || {
+                inside.look();
+                millhand::sleep(Duration::from_millis(3)).unwrap();
+                inside.look();
+            })
+        });
+        join_all(children.collect::<Vec<_>>()).len()
+    });
+    assert_eq!(must_join(parent).unwrap(), 100);
+    // One more than the bound, where no body ran.
+    assert!(watched.most() <= 3, "{} threads", watched.most());
+}
+
+/// Tasks from outside and children of others share a limiter, whose line has the former first.
+#[test]
+fn children_that_share_a_limiter_with_tasks_from_outside_finish_at_the_bound() {
+    let builder = ThreadPool::builder().workers(2).max_spares(6);
+    let pool = builder.build().unwrap();
+    let limiter = RateLimiter::token_bucket(2_000, Duration::from_secs(1));
+    let limiter = limiter.burst(1).build().unwrap();
+    let fetch = pool.task().gate(&limiter);
+    let me = pool.downgrade();
+    let mut all = Vec::new();
+    for n in 0..100_u32 {
+        let child = me.task().gate(&limiter);
+        all.push(pool.submit(move || child.submit(move || n).join().unwrap()));
+        all.push(fetch.submit(move || n));
+    }
+    for (n, task) in (0..).zip(all) {
+        assert_eq!(must_join(task).unwrap(), n / 2);
+    }
+}

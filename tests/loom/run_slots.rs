@@ -83,13 +83,13 @@ impl Pool {
 
     /// A body waits.
     fn wait(&self) {
-        self.slots.release(Wait::Other);
+        self.slots.release(Wait::Other(0));
         self.start_spare_if_due();
     }
 
     /// Its wait is over.
     fn resume(&self) {
-        if self.slots.reacquire(Wait::Other) {
+        if self.slots.reacquire(Wait::Other(0)) {
             self.nudges.fetch_add(1, Ordering::SeqCst);
         }
     }

@@ -90,7 +90,7 @@ impl blocking::Worker for Worker {
     fn begin_blocking(&self, target: Target) {
         let wait = match target {
             Target::Tasks(of) if of == owner() => Wait::Own,
-            _ => Wait::Other,
+            _ => Wait::Other(0),
         };
         self.state.wait_begins(wait, &self.run_slots);
         self.start_spare_if_due();
