@@ -34,7 +34,7 @@
 // that waits for something but a task or a permit; for a task that a gate has admitted, if each
 // body waits for a task of this pool or for a permit; for any other, if each body waits for a task
 // of this pool. A wait for a task that itself waits for time does not count in the last two cases,
-// nor in the last one a wait for a task at a gate: the pool does not stand still.
+// nor in the last one a wait for a task at rate limiters: the pool does not stand still.
 //
 // While there are more threads than the bound allows, a thread at a task boundary takes such tasks
 // only, and leaves if there is none. It checks again after it has left, for a task that came

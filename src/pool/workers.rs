@@ -146,17 +146,19 @@ impl WorkerState {
         let mut waits = self.waits.lock();
         let is_revoked = !waits.revoked.is_empty();
         match waits.waits.last_mut() {
+            // The run slot was revoked meanwhile, which counts in place of the wait.
+            Some(wait) if wait.is_over && is_revoked => {
+                (wait.wait, wait.is_over) = (None, false);
+                false
+            }
             Some(Waiting {
                 wait: Some(wait),
                 is_over: is_over @ true,
                 ..
             }) => {
                 *is_over = false;
-                match is_revoked {
-                    false => run_slots.release(*wait),
-                    true => run_slots.wait_without_slot(*wait, true),
-                }
-                !is_revoked
+                run_slots.release(*wait);
+                true
             }
             _ => false,
         }
@@ -178,6 +180,9 @@ impl WorkerState {
             return run_slots.reacquire(kind);
         }
         run_slots.wait_without_slot(kind, false);
+        if wait.had_slot {
+            run_slots.wait_without_slot(HUNG, true);
+        }
         false
     }
 
@@ -369,7 +374,7 @@ impl Core {
     /// Whether no body runs, and none will go on unless what is ready does. `running`: the threads
     /// that look for work.
     pub(crate) fn stands_still(&self, ready: Ready, running: usize) -> bool {
-        // A task at a gate may wait for the permit of one that the gate has admitted.
+        // A task at a limiter may wait for the turn of one that the limiter has admitted.
         let at_gates = ready != Ready::Admitted;
         let awaits_time = |worker: &Arc<WorkerState>| worker.stack.awaits_time(at_gates);
         self.run_slots.stands_still_for(ready, running) && !self.workers().iter().any(awaits_time)

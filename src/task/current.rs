@@ -282,7 +282,8 @@ impl Stack {
     }
 
     /// Whether its innermost wait is for a task that will come to the front of the run queue by
-    /// itself: one that a body submitted, and that waits for time or, if these count, for a gate.
+    /// itself: one that a body submitted, and that waits for time, also at rate limiters if these
+    /// count.
     pub(crate) fn awaits_time(&self, at_gates: bool) -> bool {
         let awaited = self.awaited.lock().clone();
         let awaits = awaited

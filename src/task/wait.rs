@@ -94,12 +94,16 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
 
 impl Task {
     /// Whether it will come to the front of the run queue by itself: a body submitted it, and it
-    /// waits for time or, if these count, for a gate.
+    /// waits for time, also at rate limiters if these count.
     pub(crate) fn comes_by_itself(&self, at_gates: bool) -> bool {
         let comes = |progress: &mut Progress, is_running: bool| {
             let is_away = match progress.position {
                 Position::Timer { .. } => true,
-                Position::Gate => at_gates,
+                // A permit comes back when a body returns it, which may wait for a task in turn.
+                Position::Gate => {
+                    let mut gates = progress.options.gates.iter();
+                    at_gates && gates.all(|request| request.gate.is_timed())
+                }
                 _ => false,
             };
             is_away && !is_running && !progress.level.is_outer()
