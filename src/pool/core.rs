@@ -9,9 +9,10 @@ use crate::pool::lifecycle::{Lifecycle, Phase};
 use crate::pool::queue::RunQueue;
 use crate::pool::registry::{self, Registered};
 use crate::pool::report::PendingTask;
+use crate::pool::slot_counts::Ready;
 use crate::pool::spares::RunSlots;
 use crate::pool::timer::Timer;
-use crate::pool::workers::Workers;
+use crate::pool::workers::{WorkerState, Workers};
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::counters::Striped;
@@ -149,6 +150,15 @@ impl Core {
             let number = number(task.head.id().number());
             format!("task {number}{}: {}", name.unwrap_or_default(), what())
         });
+    }
+
+    /// Whether no body runs, and none will go on unless what is ready does. `running`: the threads
+    /// that look for work.
+    pub(crate) fn stands_still(&self, ready: Ready, running: usize) -> bool {
+        // A task at a limiter may wait for the turn of one that the limiter has admitted.
+        let at_gates = ready != Ready::Admitted;
+        let awaits_time = |worker: &Arc<WorkerState>| worker.stack.awaits_time(at_gates);
+        self.run_slots.stands_still_for(ready, running) && !self.workers().iter().any(awaits_time)
     }
 
     // After a task has run, or will not run any more.

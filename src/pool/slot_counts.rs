@@ -3,6 +3,19 @@
 // A body that sleeps for a moment releases its run slot only to inner tasks of a higher level: its
 // children. Otherwise tasks that sleep again and again until their children have ended would each
 // need a thread. A body that does so for long releases its run slot to all.
+//
+// # The bound
+//
+// There are at most as many spares as the bound allows, except where nothing else would end the
+// waits. If no body runs, one more thread starts for an inner task that is higher than each body
+// that waits for something but a task or a permit; for a task that a gate has admitted, if each
+// body waits for a task of this pool or for a permit; for any other, if each body waits for a task
+// of this pool. A wait for a task that itself waits for time does not count in the last two cases,
+// nor in the last one a wait for a task at rate limiters: the pool does not stand still.
+//
+// While there are more threads than the bound allows, a thread at a task boundary takes such tasks
+// only, and leaves if there is none. It checks again after it has left, for a task that came
+// meanwhile.
 
 /// The threads of a pool, and those of them whose body waits.
 pub(crate) struct SlotCounts {

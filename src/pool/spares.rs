@@ -26,19 +26,6 @@
 // Consider the last of these events in the single order of all those accesses. Its thread sees the
 // changes of all others. So it sees that a run slot is free, work is ready and no thread is idle,
 // and starts the spare itself. In most pools no body waits: `hint` saves them the lock.
-//
-// # The bound
-//
-// There are at most as many spares as the bound allows, except where nothing else would end the
-// waits. If no body runs, one more thread starts for an inner task that is higher than each body
-// that waits for something but a task or a permit; for a task that a gate has admitted, if each
-// body waits for a task of this pool or for a permit; for any other, if each body waits for a task
-// of this pool. A wait for a task that itself waits for time does not count in the last two cases,
-// nor in the last one a wait for a task at rate limiters: the pool does not stand still.
-//
-// While there are more threads than the bound allows, a thread at a task boundary takes such tasks
-// only, and leaves if there is none. It checks again after it has left, for a task that came
-// meanwhile.
 
 use crate::pool::parking::Sleeper;
 use crate::pool::slot_counts::{MayTake, Ready, SlotCounts, Wait};

@@ -6,7 +6,7 @@ use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::mailbox::Mailbox;
-use crate::pool::slot_counts::{Ready, Wait};
+use crate::pool::slot_counts::Wait;
 use crate::pool::spares::{RunSlots, Spare};
 use crate::pool::worker;
 use crate::sync::Mutex;
@@ -371,15 +371,6 @@ impl Core {
         }
     }
 
-    /// Whether no body runs, and none will go on unless what is ready does. `running`: the threads
-    /// that look for work.
-    pub(crate) fn stands_still(&self, ready: Ready, running: usize) -> bool {
-        // A task at a limiter may wait for the turn of one that the limiter has admitted.
-        let at_gates = ready != Ready::Admitted;
-        let awaits_time = |worker: &Arc<WorkerState>| worker.stack.awaits_time(at_gates);
-        self.run_slots.stands_still_for(ready, running) && !self.workers().iter().any(awaits_time)
-    }
-
     /// Changes the number of workers of a running pool. Returns how many there are now.
     pub(crate) fn resize(self: &Arc<Self>, workers: usize) -> usize {
         self.check_thread();
@@ -459,11 +450,8 @@ impl Core {
 
     /// The tasks whose bodies are on some worker's stack.
     pub(crate) fn running(&self) -> Vec<TaskRef> {
-        let mut running = Vec::new();
-        for worker in self.workers() {
-            running.extend(worker.stack.listed());
-        }
-        running
+        let workers = self.workers().into_iter();
+        workers.flat_map(|worker| worker.stack.listed()).collect()
     }
 }
 
