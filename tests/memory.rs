@@ -5,7 +5,8 @@
 #![allow(unsafe_code)]
 
 use millhand::{
-    CancelOutcome, CancelToken, ManualClock, OnFull, TaskHandle, ThreadPool, current, join_all,
+    CancelOutcome, CancelToken, ManualClock, OnFull, RateLimiter, TaskBuilder, TaskHandle,
+    TaskState, ThreadPool, current, join_all,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -56,12 +57,13 @@ const NOISE: isize = 100_000;
 const FEW: usize = 3_000;
 
 /// `grown` is how many live bytes there are more, with the pool as it is then, after so many
-/// operations: the same after ten times as many.
+/// operations: the same after ten times as many. It may wait until there are at most as many as its
+/// second argument.
 #[track_caller]
-fn assert_flat(mut grown: impl FnMut(usize) -> isize) {
-    grown(FEW);
-    let few = grown(FEW);
-    let many = grown(10 * FEW);
+fn assert_flat(mut grown: impl FnMut(usize, isize) -> isize) {
+    grown(FEW, isize::MAX);
+    let few = grown(FEW, isize::MAX);
+    let many = grown(10 * FEW, few + NOISE);
     assert!(
         many - few < NOISE,
         "{few} bytes after {FEW} operations, {many} after ten times as many"
@@ -74,18 +76,8 @@ fn await_live(most: isize) {
     let begun = Instant::now();
     while live() > most {
         assert!(begun.elapsed() < LONG, "{} bytes too many", live() - most);
-        thread::sleep(Duration::from_millis(1));
+        thread::yield_now();
     }
-}
-
-/// The live bytes, once no other thread returns any more.
-fn least_live() -> isize {
-    let mut least = isize::MAX;
-    while live() < least {
-        least = live();
-        thread::sleep(Duration::from_millis(20));
-    }
-    least
 }
 
 fn one_worker() -> ThreadPool {
@@ -97,7 +89,7 @@ fn one_worker() -> ThreadPool {
 fn assert_flat_in_a_body(step: fn(usize)) {
     let _alone = alone();
     let pool = one_worker();
-    assert_flat(|n| {
+    assert_flat(|n, _| {
         let body = pool.submit(move || {
             let before = live();
             (0..n).for_each(step);
@@ -111,7 +103,7 @@ fn assert_flat_in_a_body(step: fn(usize)) {
 /// Measures while the only worker of the pool is held.
 #[track_caller]
 fn assert_flat_behind_a_busy_worker(pool: &ThreadPool, mut step: impl FnMut(usize)) {
-    assert_flat(|n| {
+    assert_flat(|n, most| {
         let (hold, held) = mpsc::channel::<()>();
         let (start, started) = mpsc::channel();
         let busy = pool.submit(move || {
@@ -122,7 +114,8 @@ fn assert_flat_behind_a_busy_worker(pool: &ThreadPool, mut step: impl FnMut(usiz
         let before = live();
         (0..n).for_each(&mut step);
         // The timer may not have swept yet.
-        let grown = least_live() - before;
+        await_live(before.saturating_add(most));
+        let grown = live() - before;
         drop(hold);
         busy.join().unwrap();
         pool.wait_idle().unwrap();
@@ -258,9 +251,8 @@ fn entries_of_tasks_with_time_limits() {
     let expiring = limited.clone().expires(HOUR / 2);
     limited.submit(|| ()).join().unwrap();
     let before = live();
-    let submit = |n: usize, task: &millhand::TaskBuilder| {
-        (0..n).map(|n| task.submit(move || n)).collect::<Vec<_>>()
-    };
+    let submit =
+        |n: usize, task: &TaskBuilder| (0..n).map(|n| task.submit(move || n)).collect::<Vec<_>>();
     for task in [&limited, &expiring] {
         for n in [FEW, 10 * FEW] {
             for task in submit(n, task) {
@@ -291,7 +283,7 @@ fn values_of_worker_locals_that_are_gone() {
         move || local.with(|value| assert_eq!(value[0], 1))
     };
     // One after the other in one body.
-    assert_flat(|n| {
+    assert_flat(|n, _| {
         let mine = pool.clone();
         let body = pool.submit(move || {
             let before = live();
@@ -301,7 +293,7 @@ fn values_of_worker_locals_that_are_gone() {
         body.join().unwrap()
     });
     // All at once.
-    assert_flat(|n| {
+    assert_flat(|n, _| {
         let before = live();
         let all: Vec<_> = (0..n).map(|_| use_one(&pool)).collect();
         pool.submit(move || all.iter().for_each(|one| one()))
@@ -329,4 +321,72 @@ fn the_trace_of_a_simulation() {
     run(20_000);
     assert_eq!(simulation.trace().len(), 100_000);
     assert!(live() - full < NOISE, "{} bytes more", live() - full);
+}
+
+// What waits at a rate limiter, and leaves.
+
+fn one_by_one(task: &TaskBuilder) {
+    let task = task.submit(|| ());
+    while task.state() != TaskState::Gated {
+        thread::yield_now();
+    }
+    task.cancel();
+}
+
+/// Each is the first in line when it leaves.
+fn from_the_front(task: &TaskBuilder) {
+    let tasks: Vec<_> = (0..100).map(|_| task.submit(|| ())).collect();
+    while tasks.iter().any(|task| task.state() != TaskState::Gated) {
+        thread::yield_now();
+    }
+    for task in tasks {
+        task.cancel();
+    }
+}
+
+#[test]
+fn what_has_left_the_line_of_a_slow_limiter_leaves_nothing() {
+    let _alone = alone();
+    let pool = one_worker();
+    let hourly = RateLimiter::token_bucket(1, HOUR).burst(9).initial(0);
+    let hourly = hourly.build().unwrap();
+    let task = pool.task().gate(&hourly);
+    let heavy = pool.task().gate(&hourly.weight(9).unwrap());
+    let (mut rate, mut waits) = (0, None);
+    type Kind<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+    let kinds: Vec<Kind<'_>> = vec![
+        ("one by one", Box::new(|| one_by_one(&task))),
+        (
+            "with `expires`",
+            Box::new(|| one_by_one(&task.clone().expires(HOUR))),
+        ),
+        (
+            "with `total_timeout`",
+            Box::new(|| one_by_one(&task.clone().total_timeout(HOUR))),
+        ),
+        ("many", Box::new(|| from_the_front(&task))),
+        (
+            "light and heavy",
+            Box::new(|| {
+                one_by_one(&heavy);
+                one_by_one(&task);
+            }),
+        ),
+        (
+            "an ever higher rate",
+            Box::new(|| {
+                waits.get_or_insert_with(|| task.submit(|| ()).cancel_on_drop());
+                rate += 1;
+                hourly.set_rate(rate, 100 * HOUR).unwrap();
+            }),
+        ),
+    ];
+    for (_, mut f) in kinds {
+        for n in [500, 5_000] {
+            let before = live();
+            (0..n).for_each(|_| f());
+            // Once the timer has swept.
+            await_live(before + NOISE);
+        }
+    }
 }

@@ -15,6 +15,7 @@
 
 mod backlog;
 mod books;
+mod waits;
 mod work;
 
 use books::{Books, Closure, Rng, check};

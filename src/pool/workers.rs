@@ -51,8 +51,8 @@ impl WaitStack {
         }
         self.dozes = self.dozes.saturating_add(1);
         match self.dozes {
-            0..=MOST_DOZES => Wait::Moment(height),
-            0..ENDLESS_DOZES => Wait::Other(height),
+            ..=MOST_DOZES => Wait::Moment(height),
+            dozes if dozes < ENDLESS_DOZES => Wait::Other(height),
             _ => Wait::Own,
         }
     }

@@ -1,6 +1,6 @@
 //! A body that waits hears that it is to stop: every wait of the library ends then, and nothing is taken and lost.
 
-use crate::handle::must_join;
+use crate::handle::{Busy, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
     CancelOutcome, CancelReason, JoinError, OnFull, PoolError, PoolRef, Rejection, ScopeOptions,
@@ -116,7 +116,7 @@ fn copy(error: &TaskError) -> TaskError {
 
 /// A pool whose queue is full until this is dropped.
 struct Full {
-    _hold: mpsc::Sender<()>,
+    _busy: Busy,
     pool: ThreadPool,
 }
 
@@ -124,16 +124,9 @@ impl Full {
     fn new() -> Self {
         let builder = ThreadPool::builder().workers(1).queue_capacity(1);
         let pool = builder.on_full(OnFull::Block).build().unwrap();
-        let (hold, held) = mpsc::channel::<()>();
-        let (begin, begun) = mpsc::channel();
-        pool.execute(move || {
-            begin.send(()).unwrap();
-            let _ = held.recv();
-        })
-        .unwrap();
-        must_recv(&begun);
+        let busy = keep_busy(&pool);
         pool.execute(|| ()).unwrap();
-        Self { _hold: hold, pool }
+        Self { _busy: busy, pool }
     }
 }
 
