@@ -36,6 +36,7 @@ mod found;
 mod found_composition;
 mod found_core;
 mod found_edges;
+#[cfg(feature = "simulation")]
 mod found_gates;
 mod future;
 mod gate_crowd;
