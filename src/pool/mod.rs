@@ -24,6 +24,7 @@ mod template;
 mod timer;
 mod worker;
 mod worker_local;
+mod worker_state;
 mod workers;
 
 pub use builder::{OnFull, PoolBuilder};

@@ -11,7 +11,7 @@ use crate::pool::lifecycle::Phase;
 use crate::pool::queue::QueueEntry;
 use crate::pool::registry;
 use crate::pool::worker;
-use crate::pool::workers::WorkerState;
+use crate::pool::worker_state::WorkerState;
 use crate::reason::CancelReason;
 use crate::task::after::{After, First};
 use crate::task::body::Body;

@@ -11,7 +11,7 @@ use crate::pool::lifecycle::Phase;
 use crate::pool::queue::{Tick, Turn, Work};
 use crate::pool::slot_counts::{MayTake, Ready, Wait};
 use crate::pool::worker_local;
-use crate::pool::workers::WorkerState;
+use crate::pool::worker_state::WorkerState;
 use crate::sync::waiter::{self, ClockWaiter};
 use crate::task::pool::Level;
 use crate::task::{self, RunResult, TaskRef};
