@@ -1,7 +1,7 @@
 //! Memory follows what waits: nothing that is over is kept, however much there was of it.
 //!
 //! A binary of its own, whose allocator counts the live bytes of the whole process. One test runs
-//! at a time.
+//! at a time, and begins when nothing is left of the one before.
 #![allow(unsafe_code)]
 
 use millhand::{
@@ -44,8 +44,26 @@ fn live() -> isize {
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock()
+/// Keeps other tests out until it is dropped, and until nothing is left of its own.
+struct Alone {
+    before: isize,
+    _guard: MutexGuard<'static, ()>,
+}
+
+fn alone() -> Alone {
+    let _guard = ONE_AT_A_TIME.lock();
+    Alone {
+        before: live(),
+        _guard,
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            await_live(self.before + NOISE);
+        }
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

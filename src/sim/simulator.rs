@@ -369,6 +369,12 @@ impl Simulator {
         change(&mut users);
         let is_over = !users.is_held && users.pools == 0;
         self.is_over.store(is_over, Ordering::Relaxed);
+        drop(users);
+        if is_over {
+            // The owner's thread keeps `self` until it makes another simulation or ends, but
+            // nobody can read the trace any more.
+            mem::take(&mut self.scheduler.lock().trace);
+        }
     }
 
     // For the owner.
