@@ -17,8 +17,8 @@ use crate::panic;
 use crate::reason::CancelReason;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::number_map::NumberMap;
 use crate::sync::waiter::ClockWaiter;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
 use std::panic::Location;
@@ -69,7 +69,7 @@ struct Inner {
     /// Whether a canceller has taken the children, and runs the hooks.
     is_taken: bool,
     /// In the order in which they were added.
-    below: BTreeMap<u64, Below>,
+    below: NumberMap<Below>,
     /// How many of them are hooks.
     hooks: usize,
 }
@@ -315,8 +315,8 @@ impl CancelToken {
                 }
             };
             if !mem::replace(&mut inner.is_taken, true) {
-                let below = mem::take(&mut inner.below);
-                for (key, below) in below {
+                let mut all = mem::take(&mut inner.below);
+                while let Some((key, below)) = all.pop_first() {
                     match below {
                         Below::Child(child) => open.extend(child.upgrade()),
                         Below::Hook(hook, None) => light.push((why, hook)),
@@ -589,7 +589,7 @@ impl Node {
 
     pub(super) fn take_below(&self, key: u64) -> Option<Below> {
         let mut inner = self.inner.lock();
-        let below = inner.below.remove(&key)?;
+        let below = inner.below.remove(key)?;
         inner.hooks -= usize::from(matches!(below, Below::Hook(..)));
         Some(below)
     }

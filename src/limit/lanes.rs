@@ -7,7 +7,7 @@ use crate::limit::gate::{Gate, GateQueue};
 use crate::limit::keyed::Keyed;
 use crate::limit::rule::{Refusal, Rule};
 use crate::sealed::Sealed;
-use std::collections::BTreeSet;
+use crate::sync::number_map::NumberMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -106,20 +106,20 @@ impl Gate for Lane {
 /// leaves: while it runs, waits for its next attempt, or waits at another gate.
 #[derive(Debug, Default)]
 pub(crate) struct Fifo {
-    entered: BTreeSet<u64>,
+    entered: NumberMap<()>,
 }
 
 impl Fifo {
     pub(crate) fn enter(&mut self, order: u64) {
-        self.entered.insert(order);
+        self.entered.insert(order, ());
     }
 
     pub(crate) fn leave(&mut self, order: u64) {
-        self.entered.remove(&order);
+        self.entered.remove(order);
     }
 
     pub(crate) fn ask(&self, order: u64) -> Result<(), Refusal> {
-        if self.entered.first() == Some(&order) {
+        if self.entered.first() == Some(order) {
             return Ok(());
         }
         Err(Refusal::Later)

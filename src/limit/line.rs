@@ -5,8 +5,8 @@
 use crate::clock::later;
 use crate::limit::gate::{GateQueue, Notice, Notices, Waiter};
 use crate::limit::rule::{Refusal, Rule};
+use crate::sync::number_map::NumberMap;
 use crate::sync::waiter::ClockWaiter;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(crate) struct State {
     /// One for each owner that has something in line or called here. A few, and in any order.
     lines: Vec<Line>,
     /// The waiters whose turn it is, and which have not taken yet.
-    granted: BTreeMap<u64, Granted>,
+    granted: NumberMap<Granted>,
     /// The weight of those for which it is reserved.
     reserved: u64,
     alarm: Option<Filed>,
@@ -30,7 +30,7 @@ pub(crate) struct State {
 /// The waiters of one owner, by their orders.
 struct Line {
     owner: usize,
-    entries: BTreeMap<u64, GateEntry>,
+    entries: NumberMap<GateEntry>,
     /// The weight of the entries.
     weight: u64,
     /// How many of this owner's grants are `Called`.
@@ -95,7 +95,7 @@ impl Filed {
 
 impl Line {
     fn first(&self) -> Option<u64> {
-        self.entries.first_key_value().map(|(order, _)| *order)
+        self.entries.first()
     }
 }
 
@@ -104,7 +104,7 @@ impl State {
         Self {
             rule,
             lines: Vec::new(),
-            granted: BTreeMap::new(),
+            granted: NumberMap::new(),
             reserved: 0,
             alarm: None,
         }
@@ -132,7 +132,7 @@ impl State {
     }
 
     pub(crate) fn is_granted(&self, order: u64) -> bool {
-        self.granted.contains_key(&order)
+        self.granted.contains(order)
     }
 
     /// Why `order` cannot pass now, if so.
@@ -158,15 +158,14 @@ impl State {
 
     /// What is reserved for the waiters before `order`. What is offered counts for its owner only.
     fn reserved_before(&self, order: u64, owner: usize) -> u64 {
-        let last = self.granted.last_key_value();
-        if last.is_none_or(|(&last, _)| last < order) {
+        if self.granted.last().is_none_or(|last| last < order) {
             let line = self.lines.iter().find(|line| line.owner == owner);
             return self.reserved + line.map_or(0, |line| line.offered);
         }
-        let before = self.granted.range(..order);
+        let before = self.granted.before(order);
         let counted = before
-            .filter(|(_, granted)| granted.grant != Grant::Offered || granted.owner == owner)
-            .map(|(_, granted)| u64::from(granted.weight));
+            .filter(|granted| granted.grant != Grant::Offered || granted.owner == owner)
+            .map(|granted| u64::from(granted.weight));
         counted.sum()
     }
 
@@ -174,10 +173,10 @@ impl State {
     /// notified before it, however much there is to be had. So tasks with the same gates pass in
     /// their order.
     fn must_wait(&self, order: u64, owner: usize, only_gate: bool) -> bool {
-        let mut before = self.granted.range(..order);
+        let mut before = self.granted.before(order);
         let comes_first =
             |granted: &Granted| granted.owner == owner && granted.grant != Grant::Kept;
-        !only_gate && before.any(|(_, granted)| comes_first(granted))
+        !only_gate && before.any(comes_first)
     }
 
     fn ask(&self, now: Instant, order: u64, wanted: u64) -> Option<Refusal> {
@@ -199,7 +198,7 @@ impl State {
                 return;
             };
             let line = &self.lines[at];
-            let head = &line.entries[&order];
+            let head = &line.entries[order];
             let (owner, weight, is_passed) = (line.owner, head.weight, line.offered > 0);
             let refusal = if self.must_wait(order, owner, head.only_gate) {
                 Some(Refusal::Later)
@@ -264,7 +263,7 @@ impl State {
         };
         let (order, line) = head;
         let line = &self.lines[line];
-        let (owner, waiter) = (line.owner, line.entries[&order].waiter.clone());
+        let (owner, waiter) = (line.owner, line.entries[order].waiter.clone());
         let filed = self.alarm.as_ref();
         if filed.is_some_and(|filed| filed.serves(order, owner, at, now)) {
             return;
@@ -313,7 +312,7 @@ impl State {
         let at = at.unwrap_or_else(|| {
             self.lines.push(Line {
                 owner,
-                entries: BTreeMap::new(),
+                entries: NumberMap::new(),
                 weight: 0,
                 called: 0,
                 offered: 0,
@@ -338,7 +337,7 @@ impl State {
 
     fn leave_line(&mut self, at: usize, order: u64) -> Option<GateEntry> {
         let line = &mut self.lines[at];
-        let entry = line.entries.remove(&order)?;
+        let entry = line.entries.remove(order)?;
         line.weight -= u64::from(entry.weight);
         Some(entry)
     }
@@ -379,7 +378,7 @@ impl State {
     pub(crate) fn remove(&mut self, order: u64) {
         // A thread that leaves keeps no alarm.
         self.alarm.take_if(|filed| filed.thread == Some(order));
-        if let Some(granted) = self.granted.remove(&order) {
+        if let Some(granted) = self.granted.remove(order) {
             let weight = u64::from(granted.weight);
             let line = self.line(granted.owner);
             match granted.grant {

@@ -21,8 +21,8 @@ use crate::task::options::TaskOptions;
 use crate::task::timed::Cleanup;
 use crate::task::{self, CancelOutcome, OutcomeKind, Task, TaskRef};
 
+use crate::sync::number_map::NumberMap;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -41,10 +41,10 @@ pub(crate) struct Core {
     pub(crate) capacity: Option<Arc<Capacity>>,
     pub(crate) timer: Arc<Timer>,
     /// Tasks in the lines of gates, in the order of the lines.
-    pub(crate) parked: Mutex<BTreeMap<u64, TaskRef>>,
+    pub(crate) parked: Mutex<NumberMap<TaskRef>>,
     /// Tasks that wait for their predecessors to settle, by `Progress::order`. That is the same in
     /// each run of a simulation, and the ids of tasks are not.
-    pub(crate) continuations: Mutex<BTreeMap<u64, TaskRef>>,
+    pub(crate) continuations: Mutex<NumberMap<TaskRef>>,
     pub(crate) lifecycle: Lifecycle,
     /// Whether a drain waits for tasks that are not yet due.
     pub(crate) waits_for_delayed: AtomicBool,
@@ -105,8 +105,8 @@ impl Core {
                 .queue_capacity
                 .map(|capacity| Capacity::new(owner, capacity, options.waits_when_full())),
             timer: Timer::new(options.clock.clone()),
-            parked: Mutex::new(BTreeMap::new()),
-            continuations: Mutex::new(BTreeMap::new()),
+            parked: Mutex::new(NumberMap::new()),
+            continuations: Mutex::new(NumberMap::new()),
             lifecycle: Lifecycle::new(),
             waits_for_delayed: AtomicBool::new(false),
             not_due: Mutex::new(Vec::new()),

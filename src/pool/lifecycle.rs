@@ -27,9 +27,9 @@ use crate::pool::report::EndedSchedule;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use crate::sync::counters::Striped;
+use crate::sync::number_map::NumberMap;
 use crate::task::TaskRef;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -82,7 +82,7 @@ pub(crate) struct Shutdowns {
 struct Schedules {
     next_key: u64,
     /// By their keys, so in the order in which they were made.
-    live: BTreeMap<u64, EndSchedule>,
+    live: NumberMap<EndSchedule>,
     /// Those that a shutdown ended.
     ended: Vec<EndedSchedule>,
 }
@@ -263,7 +263,7 @@ impl Lifecycle {
     }
 
     pub(crate) fn remove_schedule(&self, key: u64) {
-        let gone = self.schedules.lock().live.remove(&key);
+        let gone = self.schedules.lock().live.remove(key);
         drop(gone);
     }
 

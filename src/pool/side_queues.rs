@@ -8,11 +8,11 @@
 use crate::pool::queue::Work;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::number_map::NumberMap;
 use crate::task::TaskRef;
 use crate::task::pool::{Level, Rank};
 use std::cmp::Reverse;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 
 pub(crate) struct SideQueues {
@@ -36,7 +36,7 @@ struct Queues {
     /// How many items were pushed so far.
     pushed: u64,
     /// What bodies of the pool submitted, by the height of the level, and by priority.
-    inner: BTreeMap<(u8, i32), VecDeque<Inner>>,
+    inner: NumberMap<VecDeque<Inner>>,
     /// An empty one, kept for the next level: a tree of tasks comes and goes through its levels.
     spare: VecDeque<Inner>,
     /// By the order of the gate's line.
@@ -65,7 +65,7 @@ impl SideQueues {
         Self {
             queues: Mutex::new(Queues {
                 pushed: 0,
-                inner: BTreeMap::new(),
+                inner: NumberMap::new(),
                 spare: VecDeque::new(),
                 admitted: BinaryHeap::new(),
                 high: BinaryHeap::new(),
@@ -97,8 +97,15 @@ impl SideQueues {
         let Queues {
             inner: all, spare, ..
         } = &mut *queues;
-        let equals = all.entry((level.height(), priority));
-        equals.or_insert_with(|| mem::take(spare)).push_back(inner);
+        let key = key(level.height(), priority);
+        match all.get_mut(key) {
+            Some(equals) => equals.push_back(inner),
+            None => {
+                let mut equals = mem::take(spare);
+                equals.push_back(inner);
+                all.insert(key, equals);
+            }
+        }
         // ORDERING: as in `push`.
         self.inner.fetch_add(1, Ordering::SeqCst);
         self.len.fetch_add(1, Ordering::SeqCst);
@@ -110,18 +117,19 @@ impl SideQueues {
             return None;
         }
         let mut queues = self.queues.lock();
-        let mut all = queues.inner.iter();
-        let (key, _) = match which {
-            Next::First { from } => all.next_back().filter(|((height, _), _)| *height >= from),
-            Next::Oldest => all.min_by_key(|(_, equals)| equals.front().map(|inner| inner.age)),
-        }?;
-        let key = *key;
-        let Entry::Occupied(mut equals) = queues.inner.entry(key) else {
-            return None;
+        let all = &mut queues.inner;
+        let key = match which {
+            Next::First { from } => all.last().filter(|key| height(*key) >= from)?,
+            Next::Oldest => {
+                let age =
+                    |(_, equals): &(u64, &VecDeque<Inner>)| equals.front().map(|inner| inner.age);
+                all.iter().min_by_key(age)?.0
+            }
         };
-        let inner = equals.get_mut().pop_front()?;
-        if equals.get().is_empty() {
-            let mut spare = equals.remove();
+        let equals = all.get_mut(key)?;
+        let inner = equals.pop_front()?;
+        if equals.is_empty() {
+            let mut spare = all.remove(key).unwrap_or_default();
             spare.shrink_to(KEPT);
             queues.spare = spare;
         }
@@ -135,8 +143,7 @@ impl SideQueues {
     /// The height of the deepest item in the inner queue.
     pub(crate) fn inner_height(&self) -> u8 {
         let queues = self.queues.lock();
-        let deepest = queues.inner.last_key_value();
-        deepest.map_or(0, |((height, _), _)| *height)
+        queues.inner.last().map_or(0, height)
     }
 
     /// How many items are in the inner queue.
@@ -238,11 +245,15 @@ impl SideQueues {
         let Queues {
             inner: all, older, ..
         } = &mut *queues;
-        all.retain(|_, equals| {
+        for equals in all.values_mut() {
             equals.retain_mut(|inner| keep(&mut inner.item, &mut inner.parent, &mut swept));
             shrink(equals);
-            !equals.is_empty()
-        });
+        }
+        let is_empty = |(key, equals): (u64, &VecDeque<Inner>)| equals.is_empty().then_some(key);
+        let empty: Vec<u64> = all.iter().filter_map(is_empty).collect();
+        for key in empty {
+            all.remove(key);
+        }
         // ORDERING: as in `push`.
         self.inner.fetch_sub(swept.len(), Ordering::SeqCst);
         older.retain_mut(|item| keep(item, &mut None, &mut swept));
@@ -287,6 +298,16 @@ fn keep(item: &mut Work, parent: &mut Option<TaskRef>, swept: &mut Vec<Swept>) -
     let is_live = dead.is_none();
     swept.extend(dead.map(|task| (task, parent.take())));
     is_live
+}
+
+/// Orders by height and then by priority.
+fn key(height: u8, priority: i32) -> u64 {
+    // The sign is turned over, so that negative priorities come first.
+    u64::from(height) << 32 | u64::from(priority as u32 ^ 1 << 31)
+}
+
+fn height(key: u64) -> u8 {
+    (key >> 32) as u8
 }
 
 /// An empty queue keeps room for so many items.

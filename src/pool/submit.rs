@@ -409,8 +409,8 @@ impl Core {
         let continuations = mem::take(&mut *self.continuations.lock());
         self.serve(|| {
             continuations
-                .values()
-                .for_each(|task| self.cancel_continuation(task));
+                .into_values()
+                .for_each(|task| self.cancel_continuation(&task));
         });
     }
 }

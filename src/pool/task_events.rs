@@ -107,7 +107,7 @@ impl TaskPool for Core {
     }
 
     fn unparked(&self, order: u64) -> bool {
-        let task = self.parked.lock().remove(&order);
+        let task = self.parked.lock().remove(order);
         task.is_some()
     }
 
@@ -139,7 +139,7 @@ impl TaskPool for Core {
         // not missed it in between.
         self.lifecycle.task_added();
         let order = task.head.progress(|progress, _| progress.order);
-        let was_there = order.and_then(|order| self.continuations.lock().remove(&order));
+        let was_there = order.and_then(|order| self.continuations.lock().remove(order));
         drop(was_there);
         if self.is_open_here() {
             if !task.set_off() {
@@ -157,7 +157,7 @@ impl TaskPool for Core {
     fn settled_before_predecessors(&self, order: u64) {
         // It was not counted as pending yet. It will be counted as finished.
         self.lifecycle.task_added();
-        let was_there = self.continuations.lock().remove(&order);
+        let was_there = self.continuations.lock().remove(order);
         drop(was_there);
     }
 

@@ -12,13 +12,11 @@
 
 use crate::id::TaskId;
 use crate::panic;
+use crate::sync::number_map::NumberMap;
 use crate::task;
 use std::any::{Any, type_name};
 use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::mem;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -50,7 +48,7 @@ const RELEASE_FROM: usize = 16;
 #[derive(Default)]
 struct Values {
     /// By key.
-    made: BTreeMap<u64, Made>,
+    made: NumberMap<Made>,
     next_order: u64,
     /// `make` drops values whose keys are gone if there are more values than this.
     release_at: usize,
@@ -151,7 +149,7 @@ impl<T: 'static> WorkerLocal<T> {
     }
 
     fn find(&self) -> Option<Rc<dyn Any>> {
-        VALUES.with_borrow(|values| Some(values.made.get(&self.key.0)?.value.clone()))
+        VALUES.with_borrow(|values| Some(values.made.get(self.key.0)?.value.clone()))
     }
 
     #[cold]
@@ -232,14 +230,19 @@ pub(crate) fn drop_all() {
 
 /// In the reverse order of their making.
 fn drop_values(which: impl Fn(&Made) -> bool) {
-    let mut dropped = VALUES.with_borrow_mut(|values| {
-        let all = mem::take(&mut values.made).into_iter();
-        let (dropped, kept): (Vec<_>, Vec<_>) = all.partition(|(_, made)| which(made));
-        values.made = kept.into_iter().collect();
+    let dropped = VALUES.with_borrow_mut(|values| {
+        let made = values.made.iter();
+        let keys: Vec<_> = made
+            .filter(|(_, made)| which(made))
+            .map(|(key, _)| key)
+            .collect();
+        let mut dropped = NumberMap::new();
+        for made in keys.into_iter().filter_map(|key| values.made.remove(key)) {
+            dropped.insert(u64::MAX - made.order, made);
+        }
         dropped
     });
-    dropped.sort_by_key(|(_, made)| Reverse(made.order));
-    for (_, made) in dropped {
+    for made in dropped.into_values() {
         panic::shield("the drop of a worker's value", || drop(made));
     }
 }

@@ -20,17 +20,17 @@ impl DeadlockReport {
                 on: WaitsFor::End(id),
                 ..
             } => {
-                let thread = scheduler.threads.get(id);
+                let thread = scheduler.threads.get(*id);
                 let name = thread.map_or("a thread", |thread| &*thread.name);
                 What::Text(format!("the end of {name}"))
             }
             ThreadState::Blocked { on, .. } => What::WaitsFor(on.clone()),
             ThreadState::Ready | ThreadState::Idle(_) => What::Text("its turn".to_owned()),
         };
-        let threads = scheduler.threads.values();
+        let threads = scheduler.threads.iter();
         Self(
             threads
-                .map(|thread| (thread.name.clone(), what(&thread.state)))
+                .map(|(_, thread)| (thread.name.clone(), what(&thread.state)))
                 .collect(),
         )
     }

@@ -12,4 +12,5 @@ mod trace;
 pub use trace::TraceEntry;
 
 pub(crate) use join::SimJoinHandle;
-pub(crate) use simulator::{NoteText, PoolGuard, Simulator, current, pause, poll};
+pub(crate) use simulator::{PoolGuard, Simulator, current, pause, poll};
+pub(crate) use trace::NoteText;

@@ -5,15 +5,15 @@ use crate::random::random;
 use crate::sim::token::TurnToken;
 use crate::sim::trace::Trace;
 use crate::sync::manual_time::ManualTime;
+use crate::sync::number_map::NumberMap;
 use crate::sync::waiter::ClockWaiter;
-use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) struct Scheduler {
     seed: u64,
-    pub(crate) threads: BTreeMap<u64, SimThread>,
+    pub(crate) threads: NumberMap<SimThread>,
     next_id: u64,
     /// See `simulator`.
     pub(crate) epoch: u64,
@@ -77,7 +77,7 @@ impl Scheduler {
     pub(crate) fn new(start: Instant, seed: u64, owner: Arc<TurnToken>) -> Self {
         let mut scheduler = Self {
             seed,
-            threads: BTreeMap::new(),
+            threads: NumberMap::new(),
             next_id: OWNER,
             epoch: 0,
             picks: 0,
@@ -106,7 +106,7 @@ impl Scheduler {
     }
 
     pub(crate) fn set(&mut self, id: u64, state: ThreadState) {
-        if let Some(thread) = self.threads.get_mut(&id) {
+        if let Some(thread) = self.threads.get_mut(id) {
             thread.state = state;
         }
     }
@@ -124,13 +124,13 @@ impl Scheduler {
                             WaitsFor::Waiter(waiter) => {
                                 waiter.upgrade().is_none_or(|waiter| !waiter.is_blocked())
                             }
-                            WaitsFor::End(id) => !self.threads.contains_key(id),
+                            WaitsFor::End(id) => !self.threads.contains(*id),
                             WaitsFor::Polling => true,
                         }
             }
         };
         let ids = self.threads.iter().filter(|(_, thread)| can_go_on(thread));
-        let ids: Vec<u64> = ids.map(|(id, _)| *id).collect();
+        let ids: Vec<u64> = ids.map(|(id, _)| id).collect();
         match ids.len() {
             0 => None,
             1 => Some(ids[0]),
@@ -151,7 +151,7 @@ impl Scheduler {
             if let Some(id) = self.pick() {
                 return Next::Run(id);
             }
-            let limit = match self.threads.get(&OWNER).map(|owner| &owner.state) {
+            let limit = match self.threads.get(OWNER).map(|owner| &owner.state) {
                 Some(ThreadState::Idle(until)) => Some(*until),
                 _ => None,
             };
@@ -178,8 +178,8 @@ impl Scheduler {
         let registered = self.time.next();
         let deadlines = self
             .threads
-            .values()
-            .filter_map(|thread| match thread.state {
+            .iter()
+            .filter_map(|(_, thread)| match thread.state {
                 ThreadState::Blocked { until, .. } => until,
                 _ => None,
             });

@@ -33,7 +33,6 @@ use crate::sim::deadlock::DeadlockReport;
 use crate::sim::join::SimJoinHandle;
 use crate::sim::scheduler::{Next, OWNER, Scheduler, ThreadState, WaitsFor};
 use crate::sim::token::TurnToken;
-use crate::sim::trace::TraceEntry;
 use crate::sync::waiter::ClockWaiter;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::{Cell, RefCell};
@@ -50,7 +49,7 @@ pub(crate) struct Simulator {
     orders: AtomicU64,
     /// Whether the owner's thread is an ordinary one again.
     is_over: AtomicBool,
-    scheduler: Mutex<Scheduler>,
+    pub(super) scheduler: Mutex<Scheduler>,
     users: Mutex<Users>,
     pub(super) calls: Mutex<Calls>,
 }
@@ -79,10 +78,6 @@ static MADE: AtomicUsize = AtomicUsize::new(0);
 
 /// A thread that has polled this often waits for what it polls.
 const VAIN_POLLS: u32 = 1_000;
-
-/// The text of an entry of the trace. The argument returns the number of a task in the trace, by
-/// its id.
-pub(crate) type NoteText<'a> = dyn Fn(&mut dyn FnMut(u64) -> usize) -> String + 'a;
 
 /// The simulation that this thread belongs to.
 pub(crate) fn current() -> Option<Arc<Simulator>> {
@@ -175,7 +170,7 @@ impl Simulator {
     }
 
     /// The id of this thread here, if it belongs to this simulation.
-    fn my_id(&self) -> Option<u64> {
+    pub(super) fn my_id(&self) -> Option<u64> {
         THREAD
             .try_with(|thread| match &*thread.borrow() {
                 Some((sim, id)) if std::ptr::eq(&**sim, self) => Some(*id),
@@ -267,7 +262,7 @@ impl Simulator {
                 Next::Run(next) => {
                     let threads = &scheduler.threads;
                     let token_of = |id| threads.get(id).map(|thread| thread.token.clone());
-                    let (theirs, mine) = (token_of(&next), token_of(&me));
+                    let (theirs, mine) = (token_of(next), token_of(me));
                     drop(scheduler);
                     theirs.into_iter().for_each(|token| token.give());
                     mine.into_iter().for_each(|token| token.wait());
@@ -286,8 +281,10 @@ impl Simulator {
     fn wake(self: &Arc<Self>, due: Vec<Arc<dyn ClockWaiter>>) {
         let wake = Box::new(|| due.into_iter().for_each(ClockWaiter::wake));
         if let Err(error) = self.spawn("millhand-deadline".to_owned(), None, wake) {
-            let level = Level::Error;
-            panic::log(level, format_args!("no thread for a deadline: {error}"));
+            panic::log(
+                Level::Error,
+                format_args!("no thread for a deadline: {error}"),
+            );
         }
     }
 
@@ -333,7 +330,7 @@ impl Simulator {
                 Ok(SimJoinHandle::new(sim, id, handle))
             }
             Err(error) => {
-                self.scheduler.lock().threads.remove(&id);
+                self.scheduler.lock().threads.remove(id);
                 Err(error)
             }
         }
@@ -343,13 +340,13 @@ impl Simulator {
     fn end(self: &Arc<Self>, me: u64) {
         self.note(&|_| "ends".to_owned());
         let mut scheduler = self.scheduler.lock();
-        scheduler.threads.remove(&me);
+        scheduler.threads.remove(me);
         scheduler.epoch += 1;
         self.pass(scheduler, me);
     }
 
     pub(crate) fn has_ended(&self, id: u64) -> bool {
-        !self.scheduler.lock().threads.contains_key(&id)
+        !self.scheduler.lock().threads.contains(id)
     }
 
     /// A pool belongs to the simulation until the guard is dropped.
@@ -371,8 +368,7 @@ impl Simulator {
         self.is_over.store(is_over, Ordering::Relaxed);
         drop(users);
         if is_over {
-            // The owner's thread keeps `self` until it makes another simulation or ends, but
-            // nobody can read the trace any more.
+            // No caller can read it any more, but the owner's thread may keep `self` for long.
             mem::take(&mut self.scheduler.lock().trace);
         }
     }
@@ -405,31 +401,13 @@ impl Simulator {
             return false;
         };
         scheduler.is_step = true;
-        let (theirs, mine) = (
-            scheduler.threads[&next].token.clone(),
-            scheduler.threads[&me].token.clone(),
-        );
+        let token_of = |id| scheduler.threads[id].token.clone();
+        let (theirs, mine) = (token_of(next), token_of(me));
         drop(scheduler);
         theirs.give();
         mine.wait();
         self.scheduler.lock().set(me, ThreadState::Ready);
         true
-    }
-
-    // The trace.
-
-    pub(crate) fn note(&self, what: &NoteText<'_>) {
-        let me = self.my_id();
-        let mut scheduler = self.scheduler.lock();
-        let what = what(&mut |task| scheduler.trace.number(task));
-        let thread = me.and_then(|me| scheduler.threads.get(&me));
-        let name = thread.map_or_else(|| "elsewhere".into(), |thread| thread.name.clone());
-        let elapsed = scheduler.passed();
-        scheduler.trace.add(elapsed, name, what);
-    }
-
-    pub(crate) fn trace(&self) -> Vec<TraceEntry> {
-        self.scheduler.lock().trace.entries()
     }
 }
 

@@ -1,6 +1,8 @@
-//! What happened in a simulation, in order: plain data.
+//! What happened in a simulation, in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use crate::sim::simulator::Simulator;
+use crate::sync::number_map::NumberMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,14 +37,14 @@ pub(crate) struct Trace {
     entries: VecDeque<TraceEntry>,
     /// The tasks that the trace names, by id, numbered in the order of their appearance. An id is
     /// another one in each run.
-    tasks: BTreeMap<u64, usize>,
+    tasks: NumberMap<usize>,
     /// How many numbers were given.
     numbers: usize,
 }
 
 impl Trace {
     pub(crate) fn number(&mut self, task: u64) -> usize {
-        if let Some(number) = self.tasks.get(&task) {
+        if let Some(number) = self.tasks.get(task) {
             return *number;
         }
         // The oldest task gets another number if it appears once more.
@@ -63,5 +65,25 @@ impl Trace {
 
     pub(crate) fn entries(&self) -> Vec<TraceEntry> {
         self.entries.iter().cloned().collect()
+    }
+}
+
+/// The text of an entry of the trace. The argument returns the number of a task in the trace, by
+/// its id.
+pub(crate) type NoteText<'a> = dyn Fn(&mut dyn FnMut(u64) -> usize) -> String + 'a;
+
+impl Simulator {
+    pub(crate) fn note(&self, what: &NoteText<'_>) {
+        let me = self.my_id();
+        let mut scheduler = self.scheduler.lock();
+        let what = what(&mut |task| scheduler.trace.number(task));
+        let thread = me.and_then(|me| scheduler.threads.get(me));
+        let name = thread.map_or_else(|| "elsewhere".into(), |thread| thread.name.clone());
+        let elapsed = scheduler.passed();
+        scheduler.trace.add(elapsed, name, what);
+    }
+
+    pub(crate) fn trace(&self) -> Vec<TraceEntry> {
+        self.scheduler.lock().trace.entries()
     }
 }

@@ -1,10 +1,11 @@
 //! What the rest stands on. `facade`: locks and atomics, loom's in its models. `spin`, `counters`,
-//! `trampoline`. `deadline_queue`, `manual_time` and `waiter`: what clocks are made of.
+//! `trampoline`, `number_map`. `deadline_queue`, `manual_time`, `waiter`: what clocks are made of.
 
 pub(crate) mod counters;
 pub(crate) mod deadline_queue;
 mod facade;
 pub(crate) mod manual_time;
+pub(crate) mod number_map;
 mod spin;
 pub(crate) mod trampoline;
 pub(crate) mod waiter;

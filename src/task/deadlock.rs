@@ -22,16 +22,13 @@
 // the task is posted while the worker waits, or before; `waiting` has the topmost bodies.
 
 use crate::error::{Deadlock, Stuck};
+use crate::sync::number_map::NumberMap;
 use crate::task::current::Stack;
 use crate::task::task::{Task, TaskRef};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 
 /// A worker: the tag of its pool, and its index.
 type WorkerId = (u32, usize);
-
-/// Tasks by a number.
-type TaskMap = BTreeMap<u64, TaskRef>;
 
 fn key((owner, index): WorkerId) -> u64 {
     u64::from(owner) << 32 | index as u64
@@ -39,31 +36,26 @@ fn key((owner, index): WorkerId) -> u64 {
 
 struct Graph {
     /// Which task waits for which.
-    edges: TaskMap,
+    edges: NumberMap<TaskRef>,
     /// The topmost body of each worker that waits.
-    waiting: TaskMap,
+    waiting: NumberMap<TaskRef>,
 }
 
 static GRAPH: Mutex<Graph> = Mutex::new(Graph {
-    edges: BTreeMap::new(),
-    waiting: BTreeMap::new(),
+    edges: NumberMap::new(),
+    waiting: NumberMap::new(),
 });
 
 impl Graph {
     /// What `task` waits for; `top` is the topmost body on the worker `here`, which is about to
     /// wait.
     fn next(&self, task: &TaskRef, here: WorkerId, top: &TaskRef) -> Vec<TaskRef> {
-        if let Some(next) = self.edges.get(&task.head.id().number()) {
+        if let Some(next) = self.edges.get(task.head.id().number()) {
             return vec![next.clone()];
         }
         match task.pinned_to() {
             Some(worker) if worker == here => vec![top.clone()],
-            Some(worker) => self
-                .waiting
-                .get(&key(worker))
-                .cloned()
-                .into_iter()
-                .collect(),
+            Some(worker) => self.waiting.get(key(worker)).cloned().into_iter().collect(),
             None => task.predecessors(),
         }
     }
@@ -110,7 +102,7 @@ pub(crate) fn enter(stack: &Stack, target: &TaskRef) -> Result<Edges, Deadlock> 
     };
     // The steps may hold the last reference to a task, so they are dropped without the lock.
     let mut steps = vec![Step(target.clone(), None)];
-    let mut seen = TaskMap::new();
+    let mut seen = NumberMap::new();
     let mut graph = GRAPH.lock();
     let mut at = 0;
     while let Some(Step(task, _)) = steps.get(at) {
@@ -160,11 +152,11 @@ impl Drop for Edges {
             return;
         }
         let mut graph = GRAPH.lock();
-        let top = graph.waiting.remove(&key(self.worker));
+        let top = graph.waiting.remove(key(self.worker));
         let targets: Vec<_> = self
             .bodies
             .iter()
-            .filter_map(|task| graph.edges.remove(&task.head.id().number()))
+            .filter_map(|task| graph.edges.remove(task.head.id().number()))
             .collect();
         // They may be the last references to a task: dropped without the lock.
         drop(graph);

@@ -170,7 +170,7 @@ impl Scene {
         let state = self.gate.lock();
         let (order, at) = state.head(|line| line.offered == 0)?;
         let line = &state.lines[at];
-        let weight = line.entries[&order].weight;
+        let weight = line.entries[order].weight;
         let wanted = state.reserved_before(order, line.owner) + u64::from(weight);
         match state.ask(self.gate.now(), order, wanted) {
             Some(Refusal::Until(instant)) => Some(instant),
