@@ -62,8 +62,13 @@ pub(crate) fn log(level: Level, text: fmt::Arguments<'_>) {
 pub(crate) fn discard<T>(value: T) {
     if std::mem::needs_drop::<T>() {
         let mut value = Some(value);
-        shield_dyn(DROP, &mut || drop(value.take()));
+        discard_by(&mut || drop(value.take()));
     }
+}
+
+/// As `discard`, where a call drops the value.
+pub(crate) fn discard_by(drop: &mut dyn FnMut()) {
+    shield_dyn(DROP, drop);
 }
 
 const DROP: &str = "the drop of a closure, a result or a context value";

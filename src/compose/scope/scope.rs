@@ -45,7 +45,9 @@ use crate::compose::failures::Failures;
 use crate::compose::scope::body::{FallibleScoped, PlainScoped, once};
 use crate::compose::scope::handle::{Packet, ScopedHandle};
 use crate::compose::scope::options::{ScopeOptions, token_below_here};
-use crate::compose::scope::sink::{Admits, AnyError, FailureSink, Only, PlainStop, reason_here};
+use crate::compose::scope::sink::{
+    Admits, AnyError, FailureSink, Only, PlainStop, Unfinished, reason_here,
+};
 use crate::compose::scope::state::ScopeState;
 use crate::error::{JoinError, TaskError};
 use crate::panic::{self, Level, Payload};
@@ -412,29 +414,34 @@ pub(crate) fn enter<'env, X: 'static>(
     result
 }
 
+/// Runs a plain scope. Calls `f` with the scope, and with `None` to drop what it returned. Panics
+/// if the scope cannot end well, and then `f` has dropped it.
+#[track_caller]
 fn run_plain<'env>(
     core: &Arc<Core>,
-    f: &mut dyn for<'scope> FnMut(&'scope Scope<'scope, 'env>),
-) -> Result<(), PlainStop> {
+    f: &mut dyn for<'scope> FnMut(Option<&'scope Scope<'scope, 'env>>),
+) {
     let sink = FailureSink::of_plain_scope();
     let state = ScopeState::new(token_below_here(core.clock()), false, sink);
-    let result = enter(core, &state, f);
+    let result = enter(core, &state, &mut |scope| f(Some(scope)));
     let found = state.found();
-    if let Err(payload) = result {
-        found.panic.inspect(|panic| panic.unread());
-        return Err(PlainStop::Closure(payload));
-    }
-    if let Some(panic) = found.panic {
-        return Err(PlainStop::Panicked(panic));
-    }
     // A refusal by the pool is not passed over in silence. And a task that was asked to stop does
     // not go on without the tasks that were cancelled for it.
-    match found.unfinished {
-        Some(unfinished) if unfinished.is_refused() || reason_here().is_some() => {
-            Err(PlainStop::Unfinished(unfinished))
+    let ends = |task: &Unfinished| task.is_refused() || reason_here().is_some();
+    let stop = match (result, found.panic, found.unfinished) {
+        (Err(payload), panic, _) => {
+            panic.inspect(|panic| panic.unread());
+            PlainStop::Closure(payload)
         }
-        _ => Ok(()),
+        (Ok(()), Some(panic), _) => PlainStop::Panicked(panic),
+        (Ok(()), None, Some(unfinished)) if ends(&unfinished) => PlainStop::Unfinished(unfinished),
+        (Ok(()), None, _) => return,
+    };
+    if matches!(stop, PlainStop::Closure(_)) || !thread::panicking() {
+        panic::discard_by(&mut || f(None));
+        stop.propagate()
     }
+    stop.log();
 }
 
 const RETURNED: &str = "the closure of a scope runs once, and it has returned";
@@ -446,23 +453,10 @@ fn plain<'env, R>(
     f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 ) -> R {
     let (mut f, mut value) = (Some(f), None);
-    let ended = run_plain(core, &mut |scope| {
-        if let Some(f) = f.take() {
-            value = Some(f(scope));
-        }
+    run_plain(core, &mut |scope| {
+        value = scope.and_then(|scope| f.take().map(|f| f(scope)));
     });
-    match (ended, value) {
-        (Ok(()), Some(value)) => value,
-        (Err(stop), Some(value)) if thread::panicking() => {
-            stop.log();
-            value
-        }
-        (Err(stop), value) => {
-            panic::discard(value);
-            stop.propagate()
-        }
-        (Ok(()), None) => unreachable!("{RETURNED}"),
-    }
+    value.expect(RETURNED)
 }
 
 /// Runs a scope that returns its failures.
