@@ -106,6 +106,9 @@ fn soak(time: Duration, seed: u64) -> Result<(), Box<dyn Error>> {
         let clients: Vec<_> = (0..CLIENTS).map(client).collect();
         thread::sleep(time);
         stop.store(true, SeqCst);
+        // A client may wait for a task of low priority, while more runs of its schedules are due
+        // than one worker can do.
+        pool.set_workers(MAX_WORKERS).unwrap();
         let held = clients
             .into_iter()
             .flat_map(|client| client.join().unwrap());
@@ -288,7 +291,7 @@ impl Client<'_> {
                 soak.bucket.starts.change(rate, set);
             }
             97 => {
-                let narrow = &soak.from_outside.narrow;
+                let narrow = &soak.gates.narrow;
                 if let Ok(permit) = narrow.gate.acquire_timeout(rng.micros(2_000)) {
                     let inside = narrow.at_once.enter();
                     drop((inside, permit));

@@ -7,10 +7,7 @@
 //   wait for children stand behind no gate, and bodies in the long lines wait for nothing.
 // * `by_hand` is a gate for the second pool only, and bodies of the first take it by hand. Bodies
 //   of the second pool wait for nothing.
-// * Children stand behind gates of their own. Otherwise a child could stand in a line behind a task
-//   from outside. At the bound of threads no thread is left for that task.
-// * For the same reason a body that polls does so for children without a gate, and a body waits
-//   for a while only at a limiter that is the gate of tasks of its own pool.
+// * A body waits for a while only at a limiter that is the gate of tasks of its own pool.
 
 use crate::books::{AtOnce, Books, Closure, Inside, Rng, Starts, check};
 use millhand::{
@@ -156,8 +153,8 @@ pub(crate) struct Soak {
     /// The line of each is tens of thousands long.
     pub(crate) bucket: Rate,
     pub(crate) window: Rate,
-    pub(crate) from_outside: Gates,
-    from_bodies: Gates,
+    /// For tasks from outside and for children: one may stand in line behind the other.
+    pub(crate) gates: Gates,
     by_hand: Permits,
 }
 
@@ -182,8 +179,7 @@ impl Soak {
             second: second.downgrade(),
             bucket: Rate::bucket(books, "bucket", 10_000, 50)?,
             window: Rate { gate, starts },
-            from_outside: Gates::new(books)?,
-            from_bodies: Gates::new(books)?,
+            gates: Gates::new(books)?,
             by_hand: Permits::new(books, "by hand", 2)?,
         };
         Ok((Arc::new(soak), pool, second))
@@ -192,27 +188,21 @@ impl Soak {
     /// All semaphores, with how many permits each has.
     pub(crate) fn semaphores(&self) -> Vec<(Semaphore, u32)> {
         let mut all = vec![&self.by_hand];
-        let mut keyed = Vec::new();
-        for gates in [&self.from_outside, &self.from_bodies] {
-            all.extend([&gates.narrow, &gates.wide]);
-            keyed.extend((0..KEYS).map(|key| (gates.keyed.key(key), 1)));
-        }
+        all.extend([&self.gates.narrow, &self.gates.wide]);
+        let keyed = (0..KEYS).map(|key| (self.gates.keyed.key(key), 1));
         let all = all
             .into_iter()
             .map(|permits| (permits.gate.clone(), permits.permits));
         all.chain(keyed).collect()
     }
 
-    pub(crate) fn limiters(&self) -> [&Rate; 4] {
-        let (outside, bodies) = (&self.from_outside.quick, &self.from_bodies.quick);
-        [&self.bucket, &self.window, outside, bodies]
+    pub(crate) fn limiters(&self) -> [&Rate; 3] {
+        [&self.bucket, &self.window, &self.gates.quick]
     }
 
     /// How many tasks and threads wait at gates.
     pub(crate) fn waiting(&self) -> usize {
-        let lane = |gates: &Gates, key| gates.lanes.key(key).waiting();
-        let lanes =
-            (0..KEYS).map(|key| lane(&self.from_outside, key) + lane(&self.from_bodies, key));
+        let lanes = (0..KEYS).map(|key| self.gates.lanes.key(key).waiting());
         let permits = self
             .semaphores()
             .into_iter()
@@ -309,12 +299,17 @@ impl Soak {
     }
 
     fn options(self: &Arc<Self>, rng: &mut Rng, does: Does) -> (TaskBuilder, Vec<Passed>) {
-        let mut task = self.pool.task();
+        let (mut task, passed) = match does {
+            Does::Work => self.gates.add_some(rng, self.pool.task()),
+            _ => (self.pool.task(), Vec::new()),
+        };
         if rng.once_in(4) {
             task = task.name("named");
         }
         if rng.once_in(3) {
-            task = task.priority(rng.below(5) as i32 - 2);
+            // One below 0 would hold up its lane until a worker looks at it.
+            let lowest = if passed.is_empty() { -2 } else { 0 };
+            task = task.priority(lowest + rng.below(5) as i32);
         }
         if rng.once_in(8) {
             task = task.delay(rng.micros(5_000));
@@ -331,11 +326,7 @@ impl Soak {
         if rng.once_in(12) {
             task = task.token(&CancelToken::with_timeout(rng.micros(20_000)));
         }
-        match does {
-            Does::Work if millhand::current().is_some() => self.from_bodies.add_some(rng, task),
-            Does::Work => self.from_outside.add_some(rng, task),
-            _ => (task, Vec::new()),
-        }
+        (task, passed)
     }
 
     /// What a body without children does.
@@ -361,7 +352,7 @@ impl Soak {
                 }
             }
             6 => {
-                let quick = &self.from_bodies.quick;
+                let quick = &self.gates.quick;
                 if quick.gate.acquire_timeout(2, rng.micros(2_000)).is_ok() {
                     quick.starts.count(2);
                 }
@@ -416,8 +407,8 @@ impl Soak {
             passed.push(Passed::Start(self.window.starts.clone(), 1));
         }
         if rng.once_in(20) {
-            task = task.gate(&self.from_outside.wide.gate);
-            passed.push(Passed::Permit(self.from_outside.wide.at_once.clone()));
+            task = task.gate(&self.gates.wide.gate);
+            passed.push(Passed::Permit(self.gates.wide.at_once.clone()));
         }
         if rng.once_in(10) {
             task = task.expires(rng.micros(2_000_000));
@@ -478,9 +469,7 @@ impl Soak {
                 join_all_ok(fallible.collect::<Vec<_>>()).map_or(0, |values| values.iter().sum())
             }
             9 => {
-                // See above: these children wait for no gate that tasks from outside pass.
-                let mut body = || self.pool.submit(self.plain(rng, Does::Work));
-                let children: Vec<_> = (0..n).map(|_| self.watch(body())).collect();
+                let children = children();
                 for child in &children {
                     while !child.is_finished() && millhand::sleep(pause).is_ok() {}
                 }

@@ -17,8 +17,9 @@ use std::sync::Arc;
 /// Use lanes for work that must keep its order: the changes of one customer, the writes to one
 /// file.
 ///
-/// Tasks of a key run in the order of their submission, whatever their priority. A task holds its
-/// key through all its attempts, so a retry is not overtaken either. A delayed task enters the
+/// Tasks of a key run in the order of their submission, whatever their priority. So a task of low
+/// priority holds up those of its key behind it until a worker takes it. A task holds its key
+/// through all its attempts, so a retry is not overtaken either. A delayed task enters the
 /// order when it is due. A task that still runs after its `total_timeout` holds its key until its
 /// body returns.
 ///

@@ -8,10 +8,13 @@
 //
 // There are at most as many spares as the bound allows, except where nothing else would end the
 // waits. If no body runs, one more thread starts for an inner task that is higher than each body
-// that waits for something but a task or a permit; for a task that a gate has admitted, if each
-// body waits for a task of this pool or for a permit; for any other, if each body waits for a task
-// of this pool. A wait for a task that itself waits for time does not count in the last two cases,
-// nor in the last one a wait for a task at rate limiters: the pool does not stand still.
+// that waits for something but a task or a permit; for a task that a gate has admitted, if bodies
+// wait for tasks of this pool or for permits, and none for anything else; for any other, if bodies
+// wait for tasks of this pool, and none for anything else. A wait for a task that itself waits for
+// time does not count in the last two cases, nor in the last one a wait for a task at rate
+// limiters: the pool does not stand still. A body that runs on though its time is over has no run
+// slot. It may never end, so it does not keep the others waiting, but it starts no thread beyond
+// the bound either: a pool in which each body hangs has as many threads as the bound allows.
 //
 // While there are more threads than the bound allows, a thread at a task boundary takes such tasks
 // only, and leaves if there is none. It checks again after it has left, for a task that came
@@ -24,19 +27,19 @@ pub(crate) struct SlotCounts {
     pub(crate) max_spares: usize,
     /// Threads, without those that rest.
     pub(crate) threads: usize,
-    /// Threads whose body waits.
-    pub(crate) waiting: usize,
-    /// Those of them whose body waits for a task of this pool.
+    /// Threads whose body waits for a task of this pool.
     pub(crate) own: usize,
-    /// Those of them whose body waits for a permit.
+    /// Threads whose body waits for a permit.
     permits: usize,
-    /// The heights of those of them whose body waits for anything else, the highest first.
+    /// The heights of the bodies that wait for anything else, the highest first.
     others: Vec<u8>,
-    /// The heights of those of them whose body sleeps for a moment, the highest first.
+    /// The heights of the bodies that sleep for a moment, the highest first.
     dozing: Vec<u8>,
+    /// Threads whose body runs on though its time is over.
+    hung: usize,
 }
 
-/// What a body waits for.
+/// What a body has released its run slot for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// A task of this pool.
@@ -47,6 +50,8 @@ pub(crate) enum Wait {
     Moment(u8),
     /// Something that comes by itself, and the body is of this height.
     Other(u8),
+    /// Nothing: its time is over, and it runs on.
+    Hung,
 }
 
 /// Heights of bodies, the highest first.
@@ -90,25 +95,31 @@ impl SlotCounts {
             slots,
             max_spares,
             threads: slots,
-            waiting: 0,
             own: 0,
             permits: 0,
             others: Vec::new(),
             dozing: Vec::new(),
+            hung: 0,
         }
     }
 
-    pub(crate) fn taken(&self) -> usize {
-        self.threads - self.waiting
+    /// Threads that have released their run slot.
+    pub(crate) fn waiting(&self) -> usize {
+        self.own + self.permits + self.others.len() + self.dozing.len() + self.hung
     }
 
-    /// A body waits for this, too.
+    pub(crate) fn taken(&self) -> usize {
+        self.threads - self.waiting()
+    }
+
+    /// A thread has released its run slot for this.
     pub(crate) fn add_wait(&mut self, wait: Wait) {
         match wait {
             Wait::Own => self.own += 1,
             Wait::Permit => self.permits += 1,
             Wait::Moment(height) => add(&mut self.dozing, height),
             Wait::Other(height) => add(&mut self.others, height),
+            Wait::Hung => self.hung += 1,
         }
     }
 
@@ -118,6 +129,7 @@ impl SlotCounts {
             Wait::Permit => self.permits -= 1,
             Wait::Moment(height) => remove(&mut self.dozing, height),
             Wait::Other(height) => remove(&mut self.others, height),
+            Wait::Hung => self.hung -= 1,
         }
     }
 
@@ -156,19 +168,24 @@ impl SlotCounts {
     /// have to wait, like a body that has begun to: for what comes by itself. Otherwise a body with
     /// many children that each sleep would need a thread for each.
     fn above_others(&self) -> u8 {
-        let highest = self.others.first();
+        let hung = (self.hung > 0).then_some(&0);
+        let highest = self.others.first().or(hung);
         highest.map_or(0, |height| height.saturating_add(1))
     }
 
     /// Whether one more thread than the bound allows may start for what is ready: no body runs, and
     /// nothing else would end the waits. `running`: the threads that look for work.
     pub(crate) fn stands_still_for(&self, ready: Ready, running: usize) -> bool {
+        // How many may wait for what is ready. Those that wait for a permit may wait for the one
+        // that was given to a task that a gate has admitted.
+        let by_this = match ready {
+            Ready::Admitted => self.own + self.permits,
+            _ => self.own,
+        };
         let waits_end_by_this = match ready {
             Ready::Nothing => false,
             Ready::Inner(height) => self.above_others() <= height,
-            // Those that wait for a permit may wait for the one that was given to this task.
-            Ready::Admitted => self.waiting == self.own + self.permits,
-            Ready::Outer => self.waiting == self.own,
+            Ready::Admitted | Ready::Outer => by_this > 0 && self.waiting() == by_this + self.hung,
         };
         self.taken() <= running && waits_end_by_this
     }
@@ -181,13 +198,11 @@ mod tests {
     #[test]
     fn a_body_that_sleeps_for_a_moment_keeps_its_slot_from_tasks_from_outside() {
         let mut counts = SlotCounts::new(1, 8);
-        counts.waiting += 1;
         counts.add_wait(Wait::Moment(0));
         assert!(!counts.has_slot_for(Ready::Outer));
         assert!(counts.has_slot_for(Ready::Inner(1)));
         counts.threads += 1;
         assert_eq!(counts.may_take(), MayTake::Inner(1));
-        counts.waiting -= 1;
         counts.remove_wait(Wait::Moment(0));
         assert_eq!(counts.may_take(), MayTake::Nothing);
     }
@@ -196,7 +211,6 @@ mod tests {
     fn bodies_that_sleep_for_a_moment_keep_their_slots_from_all_but_their_children() {
         let mut counts = SlotCounts::new(3, 8);
         for height in [4, 2, 7] {
-            counts.waiting += 1;
             counts.add_wait(Wait::Moment(height));
         }
         // One run slot is for those above the lowest, and so on.
@@ -211,19 +225,29 @@ mod tests {
     #[test]
     fn more_threads_than_the_bound_allows_may_not_take_anything() {
         let mut counts = SlotCounts::new(1, 0);
-        counts.waiting += 1;
+        counts.add_wait(Wait::Own);
         counts.threads += 1;
         assert_eq!(counts.may_take(), MayTake::Beyond(0));
     }
 
     #[test]
+    fn beyond_the_bound_a_hung_body_keeps_no_task_from_those_that_are_waited_for() {
+        let mut counts = SlotCounts::new(2, 0);
+        counts.add_wait(Wait::Hung);
+        counts.add_wait(Wait::Own);
+        assert!(counts.stands_still_for(Ready::Outer, 0));
+        assert!(counts.stands_still_for(Ready::Admitted, 0));
+        counts.remove_wait(Wait::Own);
+        counts.add_wait(Wait::Hung);
+        assert!(!counts.stands_still_for(Ready::Outer, 0), "nothing waits");
+    }
+
+    #[test]
     fn beyond_the_bound_a_child_of_a_body_that_sleeps_waits_for_the_one_beside_it() {
         let mut counts = SlotCounts::new(1, 0);
-        counts.waiting += 1;
         counts.add_wait(Wait::Own);
         assert!(counts.stands_still_for(Ready::Inner(1), 0), "its parent");
         counts.threads += 1;
-        counts.waiting += 1;
         counts.add_wait(Wait::Other(1));
         assert!(!counts.stands_still_for(Ready::Inner(1), 0));
         assert!(counts.stands_still_for(Ready::Inner(2), 0), "its child");
@@ -232,7 +256,6 @@ mod tests {
     #[test]
     fn beyond_the_bound_what_a_gate_has_admitted_goes_before_those_that_wait_for_its_permit() {
         let mut counts = SlotCounts::new(1, 0);
-        counts.waiting += 1;
         counts.add_wait(Wait::Permit);
         assert!(counts.stands_still_for(Ready::Admitted, 0));
         assert!(!counts.stands_still_for(Ready::Outer, 0));

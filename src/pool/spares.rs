@@ -113,19 +113,15 @@ impl RunSlots {
     /// A body starts to wait, and releases its run slot.
     pub(crate) fn release(&self, wait: Wait) {
         let mut state = self.state.lock();
-        state.counts.waiting += 1;
         state.counts.add_wait(wait);
         self.set_hint(&state);
     }
 
-    /// The body of a thread that has released its run slot before waits for this, too, or does so
-    /// no longer.
-    pub(crate) fn wait_without_slot(&self, wait: Wait, begins: bool) {
+    /// The body of a thread that has released its run slot before waits for something else now.
+    pub(crate) fn change(&self, from: Wait, to: Wait) {
         let mut state = self.state.lock();
-        match begins {
-            true => state.counts.add_wait(wait),
-            false => state.counts.remove_wait(wait),
-        }
+        state.counts.remove_wait(from);
+        state.counts.add_wait(to);
         self.set_hint(&state);
     }
 
@@ -133,7 +129,6 @@ impl RunSlots {
     /// must nudge an idle thread, since one thread must leave.
     pub(crate) fn reacquire(&self, wait: Wait) -> bool {
         let mut state = self.state.lock();
-        state.counts.waiting -= 1;
         state.counts.remove_wait(wait);
         self.set_hint(&state);
         let has_surplus = state.counts.may_take() != MayTake::Anything;
@@ -278,7 +273,7 @@ impl RunSlots {
     #[cfg(all(test, loom))]
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.counts.waiting, state.counts.own)
+        (state.counts.waiting(), state.counts.own)
     }
 
     /// How many threads there are, those that rest included.

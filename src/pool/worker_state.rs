@@ -8,6 +8,7 @@ use crate::pool::spares::RunSlots;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::task::current::Stack;
+use std::mem;
 use std::sync::Arc;
 
 /// What other threads can reach of a worker: its mail, what it runs, and whether it has its run
@@ -28,6 +29,8 @@ struct WaitStack {
     waits: Vec<Waiting>,
     /// The bodies on its stack whose time is over. While there are any, it has no run slot.
     revoked: Vec<TaskId>,
+    /// What it is counted as in the run slots; `None` if it has its run slot.
+    counted: Option<Wait>,
     /// The body that slept for a moment last, and how often it did in a row.
     dozer: Option<TaskId>,
     dozes: u32,
@@ -49,22 +52,27 @@ impl WaitStack {
         }
     }
 
-    fn has_slot(&self) -> bool {
-        self.revoked.is_empty() && self.waits.last().is_none_or(|wait| wait.is_over)
+    /// Counts it anew, after a change. Returns whether the caller must nudge an idle thread.
+    fn count(&mut self, run_slots: &RunSlots) -> bool {
+        let mut waits = self.waits.iter().rev().filter(|wait| !wait.is_over);
+        let hung = (!self.revoked.is_empty()).then_some(Wait::Hung);
+        let counted = waits.find_map(|wait| wait.wait).or(hung);
+        match (mem::replace(&mut self.counted, counted), counted) {
+            (None, Some(wait)) => run_slots.release(wait),
+            (Some(wait), None) => return run_slots.reacquire(wait),
+            (Some(from), Some(to)) if from != to => run_slots.change(from, to),
+            _ => {}
+        }
+        false
     }
 }
 
 struct Waiting {
-    /// `None` if a wait that it is within counts in its place.
+    /// `None` if what it is within counts in its place.
     wait: Option<Wait>,
-    /// Whether the run slot was released for this wait.
-    had_slot: bool,
     /// Whether the thread that ends the wait has taken the run slot back.
     is_over: bool,
 }
-
-/// How a body counts that runs on though its time is over.
-const HUNG: Wait = Wait::Other(0);
 
 /// How often in a row a body keeps its run slot from tasks from outside while it sleeps for a
 /// moment.
@@ -85,94 +93,56 @@ impl WorkerState {
 
     /// Whether the innermost body has its run slot.
     pub(crate) fn has_slot(&self) -> bool {
-        self.waits.lock().has_slot()
+        self.waits.lock().counted.is_none()
     }
 
     /// A wait begins. Releases the run slot if the body has it.
     pub(crate) fn wait_begins(&self, wait: Wait, run_slots: &RunSlots) {
         let mut waits = self.waits.lock();
-        let had_slot = waits.has_slot();
         let wait = match wait {
+            Wait::Own => Some(wait),
             // What it waits within counts.
-            Wait::Moment(_) | Wait::Permit | Wait::Other(_) if !had_slot => None,
+            _ if waits.counted.is_some() => None,
             Wait::Moment(height) => Some(waits.doze(self.stack.top_id(), height)),
-            wait => Some(wait),
+            _ => Some(wait),
         };
         let is_over = false;
-        waits.waits.push(Waiting {
-            wait,
-            had_slot,
-            is_over,
-        });
-        match wait {
-            Some(wait) if had_slot => run_slots.release(wait),
-            Some(wait) => run_slots.wait_without_slot(wait, true),
-            None => {}
-        }
+        waits.waits.push(Waiting { wait, is_over });
+        waits.count(run_slots);
     }
 
     /// The innermost wait is about to end: takes the run slot back before the system runs the
     /// thread. Returns whether the caller must nudge an idle thread.
     pub(crate) fn wait_is_over(&self, run_slots: &RunSlots) -> bool {
         let mut waits = self.waits.lock();
-        let is_revoked = !waits.revoked.is_empty();
-        match waits.waits.last_mut() {
-            Some(Waiting {
-                wait: Some(wait),
-                had_slot: true,
-                is_over: is_over @ false,
-            }) if !is_revoked => {
-                *is_over = true;
-                run_slots.reacquire(*wait)
-            }
-            _ => false,
-        }
-    }
-
-    /// The innermost wait goes on, though its thread was woken. Returns whether the run slot is
-    /// released again.
-    pub(crate) fn wait_goes_on(&self, run_slots: &RunSlots) -> bool {
-        let mut waits = self.waits.lock();
-        let is_revoked = !waits.revoked.is_empty();
-        match waits.waits.last_mut() {
-            // The run slot was revoked meanwhile, which counts in place of the wait.
-            Some(wait) if wait.is_over && is_revoked => {
-                (wait.wait, wait.is_over) = (None, false);
-                false
-            }
-            Some(Waiting {
-                wait: Some(wait),
-                is_over: is_over @ true,
-                ..
-            }) => {
-                *is_over = false;
-                run_slots.release(*wait);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Ends the innermost wait. Takes the run slot back if this wait released it and no timed-out
-    /// body on this stack has lost it since. Decision and change happen under one lock, as in
-    /// `revoke`, so that a run slot is never released or taken twice. Returns whether the caller
-    /// must nudge an idle thread.
-    pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> bool {
-        let mut waits = self.waits.lock();
-        let Some(wait) = waits.waits.pop() else {
-            unreachable!("a wait ends as often as one began")
-        };
-        let Some(kind) = wait.wait.filter(|_| !wait.is_over) else {
+        let Some(wait) = waits.waits.last_mut() else {
             return false;
         };
-        if wait.had_slot && waits.revoked.is_empty() {
-            return run_slots.reacquire(kind);
+        wait.is_over = true;
+        waits.count(run_slots)
+    }
+
+    /// The innermost wait goes on, though its thread was woken. Returns whether that changes what
+    /// the thread is counted as.
+    pub(crate) fn wait_goes_on(&self, run_slots: &RunSlots) -> bool {
+        let mut waits = self.waits.lock();
+        let counted = waits.counted;
+        if let Some(wait) = waits.waits.last_mut() {
+            wait.is_over = false;
         }
-        run_slots.wait_without_slot(kind, false);
-        if wait.had_slot {
-            run_slots.wait_without_slot(HUNG, true);
-        }
-        false
+        waits.count(run_slots);
+        waits.counted != counted
+    }
+
+    /// Ends the innermost wait. Takes the run slot back unless this wait is within another, or a
+    /// timed-out body is on this stack. Decision and change happen under one lock, as in `revoke`,
+    /// so that a run slot is never released or taken twice. Returns whether the caller must nudge
+    /// an idle thread.
+    pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> bool {
+        let mut waits = self.waits.lock();
+        let ended = waits.waits.pop();
+        debug_assert!(ended.is_some(), "a wait ends as often as one began");
+        waits.count(run_slots)
     }
 
     /// If the body of `task` is on this stack, the worker loses its run slot. Returns whether it
@@ -187,11 +157,9 @@ impl WorkerState {
                 .store(!waits.revoked.is_empty(), Ordering::SeqCst);
             return false;
         }
-        let had_it = waits.has_slot();
+        let had_it = waits.counted.is_none();
         waits.revoked.push(task);
-        if had_it {
-            run_slots.release(HUNG);
-        }
+        waits.count(run_slots);
         had_it
     }
 
@@ -204,13 +172,11 @@ impl WorkerState {
             return false;
         }
         let mut waits = self.waits.lock();
-        let before = waits.revoked.len();
         waits.revoked.retain(|body| *body != task);
-        let regains = before > 0 && waits.revoked.is_empty();
         // ORDERING: with the lock held, so it comes after what `revoke` has stored.
         self.is_revoked
             .store(!waits.revoked.is_empty(), Ordering::SeqCst);
-        regains && waits.waits.is_empty() && run_slots.reacquire(HUNG)
+        waits.count(run_slots)
     }
 }
 

@@ -8,7 +8,8 @@ mod waits;
 use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
 use millhand::{
-    PoolRef, RateLimiter, Semaphore, TaskHandle, ThreadPool, as_completed, current, join_all,
+    ManualClock, PoolRef, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool, as_completed,
+    current, join_all,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -323,6 +324,35 @@ fn a_body_that_polls_for_a_task_from_outside_sees_it_finish_at_the_bound() {
     let polls = pool.submit(move || sleeping_between(must_recv(&begun)));
     begin.send(pool.submit(|| 7)).unwrap();
     assert_eq!(must_join(polls).unwrap(), 7);
+}
+
+/// A body that runs on though its time is over may never end. It kept all threads at the bound from
+/// tasks from outside.
+#[test]
+fn a_hung_body_stopped_a_task_that_another_body_waits_for_at_the_bound() {
+    let clock = ManualClock::new();
+    let pool = ThreadPool::builder().workers(1).max_spares(1);
+    let pool = pool.clock(&clock.clock()).build().unwrap();
+    let (hold, held) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel();
+    let begins = begin.clone();
+    let hangs = pool.task().total_timeout(LONG).submit(move || {
+        begins.send(()).unwrap();
+        let _ = held.recv();
+    });
+    must_recv(&begun);
+    clock.advance(LONG);
+    assert!(matches!(must_join(hangs), Err(TaskError::TimedOut)));
+    let (send, receive) = mpsc::channel::<TaskHandle<u64>>();
+    let waits = pool.submit(move || {
+        begin.send(()).unwrap();
+        let outer = receive.recv().unwrap();
+        as_completed([outer]).next().unwrap().1.unwrap()
+    });
+    must_recv(&begun);
+    send.send(pool.submit(|| 7)).unwrap();
+    assert_eq!(must_join(waits).unwrap(), 7);
+    drop(hold);
 }
 
 #[test]
