@@ -277,7 +277,9 @@ impl PoolBuilder {
     ///
     /// At the bound the pool starts one more thread only where nothing else would end the waits:
     /// no body runs, and a body has submitted a task; or no body runs, and each waits for a task of
-    /// this pool. Such a thread ends when it has no such task.
+    /// this pool. Such a thread ends when it has no such task. A wait for a task of another pool
+    /// counts as one that ends by itself. A body that still runs after its
+    /// [`total_timeout`](crate::TaskBuilder::total_timeout) counts as a thread, but not here.
     ///
     /// A body that polls without a wait of this library keeps its run slot.
     ///
