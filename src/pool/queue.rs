@@ -153,6 +153,14 @@ impl RunQueue {
         self.push(QueueEntry(None));
     }
 
+    /// Sends such a message to one of so many idle workers, unless there is one for each already.
+    pub(crate) fn nudge_one_of(&self, idle: usize) {
+        // ORDERING: as in `push_nudge`. A worker takes a message off this count before it checks.
+        if self.nudges.load(Ordering::SeqCst) < idle {
+            self.push_nudge();
+        }
+    }
+
     /// Wakes a worker if there is something to do. Called by a worker that has looked and then does
     /// something else.
     pub(crate) fn pass_on(&self) {

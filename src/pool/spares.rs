@@ -125,9 +125,10 @@ impl RunSlots {
         self.set_hint(&state);
     }
 
-    /// A body's wait is over, and its thread takes a run slot again. Returns whether the caller
-    /// must nudge an idle thread, since one thread must leave.
-    pub(crate) fn reacquire(&self, wait: Wait) -> bool {
+    /// A body's wait is over, and its thread takes a run slot again. Returns of how many idle
+    /// threads the caller must nudge one, since one thread must leave.
+    #[must_use]
+    pub(crate) fn reacquire(&self, wait: Wait) -> usize {
         let mut state = self.state.lock();
         state.counts.remove_wait(wait);
         self.set_hint(&state);
@@ -135,7 +136,10 @@ impl RunSlots {
         drop(state);
         // ORDERING: pairs with `becomes_idle`. Either the thread that becomes idle sees the hint
         // that there is a surplus, or this call sees that thread idle, and it is nudged.
-        has_surplus && self.idle.load(Ordering::SeqCst) > 0
+        match has_surplus {
+            true => self.idle.load(Ordering::SeqCst),
+            false => 0,
+        }
     }
 
     /// A thread has nothing to do. It will check once more before it parks.
@@ -337,8 +341,9 @@ mod tests {
         let slots = busy(1, 1);
         slots.release(Wait::Own);
         assert_eq!(spare(&slots, Ready::Outer), "start");
-        assert!(
+        assert_eq!(
             slots.reacquire(Wait::Own),
+            1,
             "the spare is idle and a surplus"
         );
         assert_eq!(slots.may_take(), MayTake::Nothing);
@@ -354,7 +359,7 @@ mod tests {
         slots.release(Wait::Own);
         assert_eq!(spare(&slots, Ready::Inner(1)), "start");
         slots.becomes_busy();
-        slots.reacquire(Wait::Own);
+        let _ = slots.reacquire(Wait::Own);
         assert!(slots.try_leave(false, false, Some(&here)) && slots.is_resting(&here));
         assert_eq!(slots.threads(), 2);
         slots.release(Wait::Own);
@@ -399,7 +404,7 @@ mod tests {
         assert_eq!(spare(&slots, Ready::Outer), "start");
         slots.becomes_busy();
         assert!(slots.may_take() == MayTake::Beyond(0) && slots.stands_still_for(Ready::Outer, 1));
-        slots.reacquire(Wait::Own);
+        let _ = slots.reacquire(Wait::Own);
         assert!(
             !slots.stands_still_for(Ready::Outer, 1),
             "another body runs"

@@ -108,9 +108,8 @@ impl Worker {
         let is_traced = core.clock().is_simulated();
         let attempts = is_traced.then(|| task.attempts());
         let run = task.run(&self.state.stack);
-        if self.state.body_left(task.head.id(), &core.run_slots) {
-            core.queue.push_nudge();
-        }
+        let idle = self.state.body_left(task.head.id(), &core.run_slots);
+        core.queue.nudge_one_of(idle);
         match run {
             RunResult::Done => self.state.stack.done.add(),
             RunResult::Gone => core.count_popped(task),
@@ -283,9 +282,8 @@ impl blocking::Worker for Worker {
     }
 
     fn end_blocking(&self) {
-        if self.state.wait_ends(&self.core.run_slots) {
-            self.core.queue.push_nudge();
-        }
+        let idle = self.state.wait_ends(&self.core.run_slots);
+        self.core.queue.nudge_one_of(idle);
     }
 
     fn has_slot(&self) -> bool {
@@ -354,8 +352,9 @@ impl ClockWaiter for Worker {
 
     fn notified(&self, all: bool) {
         // Of several threads that wait, another one may be woken.
-        if all && self.state.wait_is_over(&self.core.run_slots) {
-            self.core.queue.push_nudge();
+        if all {
+            let idle = self.state.wait_is_over(&self.core.run_slots);
+            self.core.queue.nudge_one_of(idle);
         }
     }
 

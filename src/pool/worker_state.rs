@@ -52,8 +52,8 @@ impl WaitStack {
         }
     }
 
-    /// Counts it anew, after a change. Returns whether the caller must nudge an idle thread.
-    fn count(&mut self, run_slots: &RunSlots) -> bool {
+    /// Counts it anew, after a change. Returns of how many idle threads the caller must nudge one.
+    fn count(&mut self, run_slots: &RunSlots) -> usize {
         let mut waits = self.waits.iter().rev().filter(|wait| !wait.is_over);
         let hung = (!self.revoked.is_empty()).then_some(Wait::Hung);
         let counted = waits.find_map(|wait| wait.wait).or(hung);
@@ -63,7 +63,7 @@ impl WaitStack {
             (Some(from), Some(to)) if from != to => run_slots.change(from, to),
             _ => {}
         }
-        false
+        0
     }
 }
 
@@ -112,11 +112,11 @@ impl WorkerState {
     }
 
     /// The innermost wait is about to end: takes the run slot back before the system runs the
-    /// thread. Returns whether the caller must nudge an idle thread.
-    pub(crate) fn wait_is_over(&self, run_slots: &RunSlots) -> bool {
+    /// thread. Returns of how many idle threads the caller must nudge one.
+    pub(crate) fn wait_is_over(&self, run_slots: &RunSlots) -> usize {
         let mut waits = self.waits.lock();
         let Some(wait) = waits.waits.last_mut() else {
-            return false;
+            return 0;
         };
         wait.is_over = true;
         waits.count(run_slots)
@@ -136,9 +136,9 @@ impl WorkerState {
 
     /// Ends the innermost wait. Takes the run slot back unless this wait is within another, or a
     /// timed-out body is on this stack. Decision and change happen under one lock, as in `revoke`,
-    /// so that a run slot is never released or taken twice. Returns whether the caller must nudge
-    /// an idle thread.
-    pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> bool {
+    /// so that a run slot is never released or taken twice. Returns of how many idle threads the
+    /// caller must nudge one.
+    pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> usize {
         let mut waits = self.waits.lock();
         let ended = waits.waits.pop();
         debug_assert!(ended.is_some(), "a wait ends as often as one began");
@@ -164,12 +164,12 @@ impl WorkerState {
     }
 
     /// The body of `task` has left the stack. Takes the run slot back if that body had lost it.
-    /// Returns whether the caller must nudge an idle thread.
-    pub(crate) fn body_left(&self, task: TaskId, run_slots: &RunSlots) -> bool {
+    /// Returns of how many idle threads the caller must nudge one.
+    pub(crate) fn body_left(&self, task: TaskId, run_slots: &RunSlots) -> usize {
         // ORDERING: sequentially consistent, after the stack was changed under its lock; pairs with
         // `revoke`. Either this load sees the flag, or `revoke` does not see the body.
         if !self.is_revoked.load(Ordering::SeqCst) {
-            return false;
+            return 0;
         }
         let mut waits = self.waits.lock();
         waits.revoked.retain(|body| *body != task);

@@ -89,7 +89,9 @@ impl Pool {
 
     /// Its wait is over.
     fn resume(&self) {
-        if self.slots.reacquire(Wait::Other(0)) {
+        // As `RunQueue::nudge_one_of`.
+        let idle = self.slots.reacquire(Wait::Other(0));
+        if self.nudges.load(Ordering::SeqCst) < idle {
             self.nudges.fetch_add(1, Ordering::SeqCst);
         }
     }

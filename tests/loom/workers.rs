@@ -66,7 +66,7 @@ impl Worker {
         blocking::set_worker(Some(self.clone()));
         set_listener(Some(self.clone()));
         let run = task.run(&self.state.stack);
-        if task.head.is_planned() && self.state.body_left(task.head.id(), &self.run_slots) {
+        if task.head.is_planned() && self.state.body_left(task.head.id(), &self.run_slots) > 0 {
             self.nudges.add();
         }
         set_listener(None);
@@ -98,7 +98,7 @@ impl blocking::Worker for Worker {
     }
 
     fn end_blocking(&self) {
-        if self.state.wait_ends(&self.run_slots) {
+        if self.state.wait_ends(&self.run_slots) > 0 {
             self.nudges.add();
         }
     }
@@ -120,7 +120,7 @@ impl ClockWaiter for Worker {
     fn wake(self: Arc<Self>) {}
 
     fn notified(&self, _: bool) {
-        if self.state.wait_is_over(&self.run_slots) {
+        if self.state.wait_is_over(&self.run_slots) > 0 {
             self.nudges.add();
         }
     }
