@@ -194,6 +194,23 @@ fn a_body_maps_and_opens_scopes() {
 }
 
 #[test]
+fn broadcasts_that_are_cancelled_behind_a_busy_worker() {
+    let _alone = alone();
+    let pool = one_worker();
+    // One lives, as long as the worker is held.
+    let mut first = None;
+    assert_flat_behind_a_busy_worker(&pool, |n| {
+        if n == 0 {
+            first = Some(pool.broadcast(|| ()).unwrap());
+        }
+        for handle in pool.broadcast(|| ()).unwrap() {
+            handle.cancel();
+        }
+    });
+    assert!(join_all(first.unwrap()).iter().all(Result::is_ok));
+}
+
+#[test]
 fn what_is_cancelled_behind_a_busy_worker() {
     let _alone = alone();
     let pool = one_worker();

@@ -4,11 +4,13 @@
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::limit::Capacity;
+use crate::panic;
 use crate::pool::builder::Options;
 use crate::pool::lifecycle::{Lifecycle, Phase};
 use crate::pool::queue::RunQueue;
 use crate::pool::registry::{self, Registered};
 use crate::pool::report::PendingTask;
+use crate::pool::side_queues::Swept;
 use crate::pool::slot_counts::Ready;
 use crate::pool::spares::RunSlots;
 use crate::pool::timer::Timer;
@@ -17,11 +19,10 @@ use crate::pool::workers::Workers;
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::counters::Striped;
+use crate::sync::number_map::NumberMap;
 use crate::task::options::TaskOptions;
 use crate::task::timed::Cleanup;
 use crate::task::{self, CancelOutcome, OutcomeKind, Task, TaskRef};
-
-use crate::sync::number_map::NumberMap;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -204,6 +205,15 @@ impl Core {
         }
         let kind = task.head.outcome_kind();
         self.count_finished(kind.unwrap_or(OutcomeKind::Cancelled));
+    }
+
+    /// Counts tasks whose entries a sweep has removed.
+    pub(crate) fn count_swept(&self, swept: impl IntoIterator<Item = Swept>) {
+        for (task, parent) in swept {
+            self.count_popped(&task);
+            // They may be the last references, and have hooks of the user.
+            panic::discard((task, parent));
+        }
     }
 
     /// Cancels a task whose entry was popped, for a shutdown, and drops its closure here.

@@ -5,10 +5,14 @@
 
 use crate::pool::parking::Sleeper;
 use crate::pool::queue::QueueEntry;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::channel::{Receiver, Sender, unbounded};
 use crate::task::TaskRef;
+use std::iter;
 use std::sync::Arc;
+
+/// Fewer messages than this are left to the worker.
+const FEW: usize = 64;
 
 /// Tasks for one worker and no other.
 pub(crate) struct Mailbox {
@@ -16,6 +20,8 @@ pub(crate) struct Mailbox {
     receiver: Receiver<QueueEntry>,
     /// Set after a message was sent, cleared before the mailbox is emptied.
     pub(super) hint: AtomicBool,
+    /// A message that comes when there are so many is the time to look for dead ones.
+    sweep_at: AtomicUsize,
     sleeper: Arc<Sleeper>,
 }
 
@@ -26,6 +32,7 @@ impl Mailbox {
             sender,
             receiver,
             hint: AtomicBool::new(false),
+            sweep_at: AtomicUsize::new(FEW),
             sleeper: Sleeper::new(),
         }
     }
@@ -35,12 +42,40 @@ impl Mailbox {
         &self.sleeper
     }
 
-    pub(crate) fn post(&self, task: TaskRef) {
-        // Cannot fail: the receiver is beside the sender.
-        let _ = self.sender.send(QueueEntry::new(task));
+    /// Returns the tasks that were cancelled here meanwhile: the memory of a mailbox follows what
+    /// waits in it, even while its worker is busy. One thread at a time may post.
+    #[must_use]
+    pub(crate) fn post(&self, task: TaskRef) -> Vec<TaskRef> {
+        let mut dead = Vec::new();
+        if self.receiver.len() >= self.sweep_at.load(Ordering::Relaxed) {
+            dead = self.sweep();
+            let sweep_at = FEW.max(2 * self.receiver.len());
+            self.sweep_at.store(sweep_at, Ordering::Relaxed);
+        }
+        self.send(QueueEntry::new(task));
         // ORDERING: release, after the message was sent; pairs with `try_next`.
         self.hint.swap(true, Ordering::Release);
         self.sleeper.wake();
+        dead
+    }
+
+    fn send(&self, entry: QueueEntry) {
+        // Cannot fail: the receiver is beside the sender.
+        let _ = self.sender.send(entry);
+    }
+
+    /// Takes all messages, and sends those again, in their order, whose task may run.
+    #[cold]
+    fn sweep(&self) -> Vec<TaskRef> {
+        let entries: Vec<_> = iter::from_fn(|| self.take()).collect();
+        let mut dead = Vec::new();
+        for mut entry in entries {
+            match entry.0.take_if(|task| task.head.is_claimed()) {
+                Some(task) => dead.push(task),
+                None => self.send(entry),
+            }
+        }
+        dead
     }
 
     /// Whether a busy worker must call `try_next`.

@@ -319,14 +319,18 @@ impl Core {
             (0..tasks).for_each(|_| self.withdraw());
             return Err(Rejection::Closed);
         }
+        let mut dead = Vec::new();
         let mut post = |worker: &Arc<WorkerState>| {
             let mut extras = Extras::new(None, None);
             extras.pinned = u32::try_from(worker.stack.index).ok();
             let task = make(Head::new(self.owner(), site).with(Some(extras)));
-            worker.mail.post(task.clone());
+            dead.extend(worker.mail.post(task.clone()));
             task
         };
-        Ok(workers.workers().map(&mut post).collect())
+        let posted = workers.workers().map(&mut post).collect();
+        drop(workers);
+        self.count_swept(dead.into_iter().map(|task| (task, None)));
+        Ok(posted)
     }
 
     // Tasks that continue others.

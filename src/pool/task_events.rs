@@ -119,11 +119,7 @@ impl TaskPool for Core {
         if !self.queue.is_mostly_dead() {
             return;
         }
-        for (task, parent) in self.queue.sweep() {
-            self.count_popped(&task);
-            // They may be the last references, and have hooks of the user.
-            panic::discard((task, parent));
-        }
+        self.count_swept(self.queue.sweep());
         self.notify_if_idle();
     }
 

@@ -92,7 +92,7 @@ impl Pool {
     }
 
     fn post(&self, body: Body) {
-        self.mail[0].post(self.task(body));
+        assert!(self.mail[0].post(self.task(body)).is_empty());
     }
 
     fn one_too_many(&self) {
