@@ -147,15 +147,18 @@ impl<H: Handle + Send + 'static> WhenAny<H> {
         let first = First::new();
         let next = Continuation::of(before);
         let watcher = first.clone();
-        let body = PlainBody::new(move || {
+        let mut outcome = move || {
             let index = watcher.index();
             let handle = handles.swap_remove(index);
             // The other tasks may settle much later. They need not keep the watcher until then.
             let others = handles.iter().map(|handle| handle.link().task);
             others.for_each(|task| task.unwatch());
-            f((index, handle.outcome()))
-        });
-        let task = Task::new(next.head(site), body);
+            (index, handle.outcome())
+        };
+        let task = boxed_if_large!(
+            f: F as dyn FnOnce((usize, Result<H::Output, TaskError>)) -> U + Send,
+            Task::new(next.head(site), PlainBody::new(move || f(outcome())))
+        );
         next.submit(&PLAIN, &task, Some(first));
         TaskHandle::new(task)
     }

@@ -3,7 +3,7 @@
 
 use crate::handle::must_join;
 use crate::submit::hold;
-use millhand::{Retry, ThreadPool, when_all};
+use millhand::{Retry, ThreadPool, when_all, when_any};
 use std::thread;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ fn every_way<const N: usize>() {
     let both = when_all((pool.submit(|| 1), pool.submit(|| 2)));
     let both = both.then(move |(a, b)| a.unwrap() + b.unwrap() + sum());
     assert_eq!(must_join(both).unwrap(), 5);
+    let first = when_any([pool.submit(|| 1)]).then(move |(_, n)| n.unwrap() + sum());
+    assert_eq!(must_join(first).unwrap(), 3);
     let after = task.submit_after([pool.submit(|| 1)], move |[n]| n.unwrap() + sum());
     assert_eq!(must_join(after).unwrap(), 3);
     let held = hold(&pool, 2);
