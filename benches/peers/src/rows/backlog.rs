@@ -78,7 +78,7 @@ static MOST: AtomicUsize = AtomicUsize::new(0);
 /// Now and then the threads are counted, which takes longer than the task.
 fn done() {
     static TASK: AtomicUsize = AtomicUsize::new(0);
-    if TASK.fetch_add(1, Ordering::Relaxed) % 1_000 == 0 {
+    if TASK.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000) {
         // Without the main thread.
         MOST.fetch_max(proc::threads().len() - 1, Ordering::Relaxed);
     }
