@@ -19,16 +19,23 @@ thread_local! {
 /// Each spin in vain halves the next, so often at most.
 const MOST_HALVINGS: u32 = 5;
 
-/// One spin in so many is as long as the first: it may pay again.
-const PROBE: u32 = 16;
+/// One spin in so many may pay again. It is long enough for a worker to be woken: two threads that
+/// hand tasks to and fro, and have both begun to park, would otherwise go on so for ever.
+const PROBE: u32 = 64;
+const LONGER: u32 = 4;
 
 /// The same for a thread that waits for what other threads do. It learns: if its spins are in vain,
 /// it takes a processor from a thread that would work on what it waits for.
 pub(crate) fn spin_if_it_pays(done: impl FnMut() -> bool) -> bool {
     let (vain, number) = SPINS.try_with(Cell::get).unwrap_or_default();
-    let halvings = if number % PROBE == 0 { 0 } else { vain };
-    let paid = spin_for(pauses() >> halvings, done);
+    let probes = vain == MOST_HALVINGS && number % PROBE == 0;
+    let pauses = match probes {
+        true => pauses() * LONGER,
+        false => pauses() >> vain,
+    };
+    let paid = spin_for(pauses, done);
     let vain = match paid {
+        true if probes => 0,
         true => vain / 2,
         false => (vain + 1).min(MOST_HALVINGS),
     };
