@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) gave_up: AtomicBool,
     /// Whether it is logged that no further spare may start.
     pub(crate) warned_at_bound: AtomicBool,
+    /// Whether the timer will see to a spare thread that the system has refused.
+    pub(crate) retries_spare: AtomicBool,
     _listed: process::ListedClock,
 }
 
@@ -116,6 +118,7 @@ impl Core {
             counts: Counts::default(),
             gave_up: AtomicBool::new(false),
             warned_at_bound: AtomicBool::new(false),
+            retries_spare: AtomicBool::new(false),
             _listed: process::ListedClock::new(owner, &options.clock),
             options,
         });

@@ -1,21 +1,27 @@
 //! The threads of a pool: how they start, rest and exit.
 
+use crate::clock::later;
 use crate::clock::spawn::{Thread, spawn};
 use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::spares::Spare;
+use crate::pool::timer::TimerEntry;
 use crate::pool::worker;
 use crate::pool::worker_state::WorkerState;
 use crate::sync::atomic::Ordering;
+use crate::sync::waiter::ClockWaiter;
 use crate::task::TaskRef;
 use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// For how long a thread rests before it exits. To start one takes about a hundredth of it.
 const REST: Duration = Duration::from_millis(10);
+
+/// After how long the timer tries again to start a spare thread.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The threads of a pool.
 #[derive(Default)]
@@ -127,8 +133,7 @@ impl Core {
         Ok(())
     }
 
-    /// Starts a spare thread if one is due. If the system refuses the thread, the next thread that
-    /// waits, pushes a task, or takes one tries again.
+    /// Starts a spare thread if one is due.
     pub(crate) fn start_spare_if_due(self: &Arc<Self>) {
         let mut spare = self.run_slots.request_spare(|| self.queue.ready(), false);
         if matches!(spare, Spare::AtBound) && self.stands_still(self.queue.ready(), 0) {
@@ -153,14 +158,27 @@ impl Core {
                 if let Err(error) = self.start_thread() {
                     self.run_slots.start_failed();
                     if self.lifecycle.phase() != Phase::Over {
-                        panic::log(
-                            Level::Warn,
-                            format_args!("no spare thread could be started: {error}"),
-                        );
+                        self.retry_spare(&error);
                     }
                 }
             }
         }
+    }
+
+    /// The system refuses a spare thread. The next thread that waits, pushes a task, or takes one
+    /// tries again. If there will be none, since all bodies wait, the timer does.
+    #[cold]
+    fn retry_spare(&self, error: &io::Error) {
+        if self.retries_spare.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        panic::log(
+            Level::Warn,
+            format_args!("no spare thread could be started: {error}"),
+        );
+        let core: Weak<dyn ClockWaiter> = self.me.clone();
+        let soon = later(self.clock().now(), AGAIN);
+        self.timer.add(soon, TimerEntry::Waiter(core), self);
     }
 
     /// Changes the number of workers of a running pool. Returns how many there are now.
@@ -247,5 +265,13 @@ impl Core {
             running.extend(worker.stack.listed());
         }
         running
+    }
+}
+
+/// For a spare thread that the system has refused.
+impl ClockWaiter for Core {
+    fn wake(self: Arc<Self>) {
+        self.retries_spare.store(false, Ordering::Relaxed);
+        self.start_spare_if_due();
     }
 }

@@ -183,6 +183,55 @@ fn the_copy_that_is_short_of_memory() {
     hold(&pool, grown).release();
     drop(pool);
     assert_eq!(census.live(), 0);
+    a_spare_that_was_refused_is_started_later(&builder().workers(1).build().unwrap());
+}
+
+/// Counts what is logged about refused threads.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+struct Refusals(std::sync::Mutex<usize>, std::sync::Condvar);
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+static REFUSALS: Refusals = Refusals(std::sync::Mutex::new(0), std::sync::Condvar::new());
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+impl log::Log for Refusals {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if record.args().to_string().starts_with("no spare thread") {
+            *self.0.lock().unwrap() += 1;
+            self.1.notify_all();
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// All bodies wait, and nothing else happens in the pool.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn a_spare_that_was_refused_is_started_later(pool: &ThreadPool) {
+    log::set_logger(&REFUSALS).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let mut all_memory = Vec::new();
+    loop {
+        let mut block = Vec::<u8>::new();
+        if block.try_reserve_exact(128 << 20).is_err() {
+            break;
+        }
+        all_memory.push(block);
+    }
+    let me = pool.downgrade();
+    let waits = pool.submit(move || {
+        let child = me.submit(|| 7);
+        millhand::as_completed([child]).next().unwrap().1.unwrap()
+    });
+    let refusals = REFUSALS.0.lock().unwrap();
+    let none = |refusals: &mut usize| *refusals == 0;
+    drop(REFUSALS.1.wait_while(refusals, none).unwrap());
+    drop(all_memory);
+    assert_eq!(waits.join().unwrap(), 7);
 }
 
 #[test]
