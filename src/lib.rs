@@ -306,9 +306,10 @@
 //! A cancel settles a queued task at once. It asks a running task to stop, and what the body
 //! returns after that is still its outcome. A body that waits in the library sees the request, too:
 //! a join returns [`TaskError::Interrupted`], and other waits end with [`Stopped`] or their own
-//! error. An outcome that is there is taken all the same. In the closure of a scope, waits also end
-//! when the scope is cancelled. A [`CancelToken`] can cancel without access to the
-//! result: it can be passed on, shared by many tasks, and arranged in a tree.
+//! error. An outcome that is there is taken all the same. A join without a time limit may itself
+//! run a task that is still queued, and then ends with it; `join_timeout` does not. In the closure
+//! of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can cancel without
+//! access to the result: it can be passed on, shared by many tasks, and arranged in a tree.
 //!
 //! ```
 //! use millhand::{CancelReason, CancelToken, TaskError};

@@ -279,7 +279,8 @@ impl PoolBuilder {
     /// no body runs, and a body has submitted a task; or no body runs, and each waits for a task of
     /// this pool. Such a thread ends when it has no such task. A wait for a task of another pool
     /// counts as one that ends by itself. A body that still runs after its
-    /// [`total_timeout`](crate::TaskBuilder::total_timeout) counts as a thread, but not here.
+    /// [`total_timeout`](crate::TaskBuilder::total_timeout) has a thread of these: if all of them
+    /// hang so, the pool runs nothing until one returns.
     ///
     /// A body that polls without a wait of this library keeps its run slot.
     ///

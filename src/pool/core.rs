@@ -210,13 +210,14 @@ impl Core {
         self.count_finished(kind.unwrap_or(OutcomeKind::Cancelled));
     }
 
-    /// Counts tasks whose entries a sweep has removed.
+    /// Counts tasks whose entries a sweep has removed. They may have been the last of the pool.
     pub(crate) fn count_swept(&self, swept: impl IntoIterator<Item = Swept>) {
         for (task, parent) in swept {
             self.count_popped(&task);
             // They may be the last references, and have hooks of the user.
             panic::discard((task, parent));
         }
+        self.notify_if_idle();
     }
 
     /// Cancels a task whose entry was popped, for a shutdown, and drops its closure here.

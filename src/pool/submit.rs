@@ -329,7 +329,9 @@ impl Core {
         };
         let posted = workers.workers().map(&mut post).collect();
         drop(workers);
-        self.count_swept(dead.into_iter().map(|task| (task, None)));
+        if !dead.is_empty() {
+            self.count_swept(dead.into_iter().map(|task| (task, None)));
+        }
         Ok(posted)
     }
 

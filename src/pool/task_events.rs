@@ -120,7 +120,6 @@ impl TaskPool for Core {
             return;
         }
         self.count_swept(self.queue.sweep());
-        self.notify_if_idle();
     }
 
     fn count_unqueued(&self, kind: OutcomeKind) {

@@ -630,8 +630,9 @@ impl<K, P> TaskBuilder<K, P> {
     /// due, whatever it does then. More than zero.
     ///
     /// All attempts and all waiting count. A body that still runs is asked to stop, and loses its
-    /// run slot, so that the pool goes on with its full number of workers. The body keeps its
-    /// permits until it returns, and its value is dropped.
+    /// run slot, so that the pool goes on with its full number of workers, up to
+    /// [`max_spares`](crate::PoolBuilder::max_spares) such bodies. The body keeps its permits until
+    /// it returns, and its value is dropped.
     ///
     /// ```
     /// use millhand::{TaskError, ThreadPool};

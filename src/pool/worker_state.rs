@@ -70,7 +70,7 @@ impl WaitStack {
 struct Waiting {
     /// `None` if what it is within counts in its place.
     wait: Option<Wait>,
-    /// Whether the thread that ends the wait has taken the run slot back.
+    /// Whether the thread that ends the wait has said so: the wait does not count any more.
     is_over: bool,
 }
 
@@ -101,7 +101,7 @@ impl WorkerState {
         let mut waits = self.waits.lock();
         let wait = match wait {
             Wait::Own => Some(wait),
-            // What it waits within counts.
+            // What it has released the run slot for before counts.
             _ if waits.counted.is_some() => None,
             Wait::Moment(height) => Some(waits.doze(self.stack.top_id(), height)),
             _ => Some(wait),
@@ -111,8 +111,9 @@ impl WorkerState {
         waits.count(run_slots);
     }
 
-    /// The innermost wait is about to end: takes the run slot back before the system runs the
-    /// thread. Returns of how many idle threads the caller must nudge one.
+    /// The innermost wait is about to end. Takes the run slot back before the system runs the
+    /// thread, unless something else keeps it released. Returns of how many idle threads the caller
+    /// must nudge one.
     pub(crate) fn wait_is_over(&self, run_slots: &RunSlots) -> usize {
         let mut waits = self.waits.lock();
         let Some(wait) = waits.waits.last_mut() else {

@@ -22,6 +22,49 @@ fn join_all<T: 'static>(handles: Vec<TaskHandle<T>>) -> Vec<T> {
         .collect()
 }
 
+/// The thread that broadcasts counts what it has swept, when the worker may already have found that
+/// the pool is not idle.
+#[test]
+fn a_pool_whose_last_tasks_a_broadcast_had_swept_was_never_idle() {
+    const MANY: usize = 1 << 14; // a power of two: so many messages are swept at the next one
+    for _ in 0..10 {
+        let pool = ThreadPool::new(1).unwrap();
+        let held = hold(&pool, 1);
+        let all: Vec<_> = (0..MANY).map(|_| pool.broadcast(|| ()).unwrap()).collect();
+        for handle in all.iter().flatten() {
+            assert_eq!(handle.cancel(), CancelOutcome::Settled);
+        }
+        let (send, receive) = mpsc::channel();
+        let waits = Arc::new(pool);
+        let pool = waits.clone();
+        std::thread::spawn(move || send.send(waits.wait_idle()).unwrap());
+        let (begin, begun) = mpsc::channel();
+        let broadcasts = std::thread::spawn(move || {
+            begin.send(()).unwrap();
+            drop(pool.broadcast(|| ()).unwrap());
+        });
+        must_recv(&begun);
+        held.release();
+        broadcasts.join().unwrap();
+        must_recv(&receive).unwrap();
+    }
+}
+
+#[test]
+fn broadcasts_changed_their_order_on_a_worker_that_read_meanwhile() {
+    const MANY: usize = 150;
+    for _ in 0..2_000 {
+        let pool = ThreadPool::new(1).unwrap();
+        let (send, receive) = mpsc::channel();
+        for n in 0..MANY {
+            let send = send.clone();
+            drop(pool.broadcast(move || send.send(n).unwrap()).unwrap());
+        }
+        drop(send);
+        assert!((0..MANY).all(|n| must_recv(&receive) == n));
+    }
+}
+
 #[test]
 fn it_runs_once_on_every_worker() {
     let pool = ThreadPool::new(4).unwrap();
