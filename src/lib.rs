@@ -244,8 +244,8 @@
 //! [`current`] returns the running task. [`check`], [`is_cancelled`], [`checkpoint`] and [`sleep`]
 //! notice its cancellation; outside a task they have no effect but the sleep. A task may submit
 //! and join tasks on a pool with any number of workers: a body that waits releases its run slot,
-//! so that another thread can run tasks meanwhile. An untimed join of a task that is still queued
-//! runs that task on the waiting thread. [`blocking`] releases the run slot for a wait that the
+//! so that another thread can run tasks meanwhile. [`join`](TaskHandle::join) may run a task that
+//! is still queued on the waiting thread. [`blocking`] releases the run slot for a wait that the
 //! library does not know of.
 //!
 //! ```
@@ -306,9 +306,9 @@
 //! A cancel settles a queued task at once. It asks a running task to stop, and what the body
 //! returns after that is still its outcome. A body that waits in the library sees the request, too:
 //! a join returns [`TaskError::Interrupted`], and other waits end with [`Stopped`] or their own
-//! error. An outcome that is there is taken all the same. A join without a time limit may itself
-//! run a task that is still queued, and then ends with it; `join_timeout` does not. In the closure
-//! of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can cancel without
+//! error. An outcome that is there is taken all the same. The task that the body waits for runs on,
+//! unless the body runs it itself: [`join`](TaskHandle::join) may do that, and passes the request
+//! on. In the closure of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can cancel without
 //! access to the result: it can be passed on, shared by many tasks, and arranged in a tree.
 //!
 //! ```

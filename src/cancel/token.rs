@@ -286,6 +286,11 @@ impl CancelToken {
         }
     }
 
+    /// Whether both are the same token.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.node, &other.node)
+    }
+
     pub(crate) fn has_hooks(&self) -> bool {
         self.node.inner.lock().hooks > 0
     }
@@ -393,9 +398,8 @@ impl CancelToken {
     /// assert_eq!(late.remaining(), Some(Duration::ZERO));
     /// ```
     pub fn remaining(&self) -> Option<Duration> {
-        self.node
-            .deadline
-            .map(|at| at.saturating_duration_since(self.node.clock.now()))
+        let deadline = self.node.deadline?;
+        Some(deadline.saturating_duration_since(self.node.clock.now()))
     }
 
     /// Waits until it is cancelled. A worker releases its run slot meanwhile.

@@ -165,6 +165,14 @@ impl TaskPool for Core {
         }
     }
 
+    fn joined_on_top_of(&self, task: &Task) -> Vec<TaskRef> {
+        let workers = self.workers();
+        let mut joined = workers
+            .iter()
+            .map(|worker| worker.stack.joined_on_top_of(task));
+        joined.find(|joined| !joined.is_empty()).unwrap_or_default()
+    }
+
     fn attempt_begins(&self, task: &Task) {
         if self.clock().is_simulated() {
             self.note(task, &|| format!("attempt {}", task.attempt()));

@@ -7,7 +7,7 @@ use crate::pool::slot_counts::Wait;
 use crate::pool::spares::RunSlots;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::task::current::Stack;
+use crate::task::stack::Stack;
 use std::mem;
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! The bodies that run on this thread, and what they can ask.
 //!
-//! Layer: task. The bodies on the stack of a worker are one, or several when a body waits for a
-//! queued task and runs it on top of itself. What a body asks about its worker is `Current`, in
-//! `pool/`.
+//! Layer: task. What a body asks about its worker is `Current`, in `pool/`.
 
 use crate::cancel::blocking;
 use crate::clock::{self, current};
@@ -11,293 +9,43 @@ use crate::id::TaskId;
 use crate::panic;
 use crate::process::NO_POOL;
 use crate::reason::CancelReason;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::counters::LocalCount;
-use crate::sync::{AtomicCell, Mutex};
-use crate::task::body::ByHand;
-use crate::task::head::{Head, Site};
-use crate::task::pool::{Level, TaskPool};
-use crate::task::task::{Task, TaskRef};
-use crossbeam_utils::atomic::AtomicCell as LocalCell;
-use parking_lot::Mutex as LocalMutex;
+use crate::task::pool::Level;
+use crate::task::stack::Stack;
+use crate::task::task::TaskRef;
 use std::cell::{Cell, RefCell};
-use std::mem;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The bodies on the stack of one worker. The worker pushes and pops them. A thread that lists or
-/// cancels the running tasks reads them.
-pub(crate) struct Stack {
-    /// The tag of the worker's pool.
-    pub(crate) owner: u32,
-    /// The index of the worker in its pool.
-    pub(crate) index: usize,
-    pub(crate) pool: Arc<dyn TaskPool>,
-    /// Whether the pool takes part in each attempt: it has a hook around bodies, or is part of a
-    /// simulation.
-    pub(crate) is_special: bool,
-    /// Whether a shutdown of the pool cancels what has not ended.
-    is_cancelling: Arc<AtomicBool>,
-    /// The innermost last.
-    bodies: Mutex<Vec<TaskRef>>,
-    /// Whether the last of the bodies has ended, and stays in the list until another one takes its
-    /// place or the worker finds nothing to do. Written by the worker alone, and cleared with
-    /// `bodies` locked. Other threads may see late that it is set, which does no harm: a body that
-    /// has ended is settled.
-    has_ended: AtomicBool,
-    /// The submit site of the running task that only this worker has. `None` if no such task runs,
-    /// or if a stand-in for it is listed.
-    owned: AtomicCell<Option<Site>>,
-    /// The level of the body that runs. Used by the worker alone, as is the next field.
-    // Not the one of the facade: no other thread reads it.
-    level: LocalCell<Level>,
-    /// The task whose body submitted it, if that may still run.
-    parent: Mutex<Option<TaskRef>>,
-    /// A task that its innermost wait is for. Not a lock of the facade: only a thread that asks
-    /// whether the pool stands still reads it, with no other lock held.
-    awaited: LocalMutex<Option<TaskRef>>,
-    /// Tasks that the worker has released, and not added to the pool's count yet.
-    pub(crate) done: LocalCount,
-    /// About where the stack of the thread began.
-    top: OnceLock<usize>,
-    /// How large it is, in bytes.
-    size: usize,
+crate::sync::thread_local! {
+    static STACK: RefCell<Option<Arc<Stack>>> = const { RefCell::new(None) };
 }
 
-impl Stack {
-    pub(crate) fn new(owner: u32, index: usize, pool: Arc<dyn TaskPool>, size: usize) -> Self {
-        Self {
-            owner,
-            index,
-            is_special: pool.is_special(),
-            is_cancelling: pool.cancelling_flag(),
-            pool,
-            // Room for the usual depth, so that no first task allocates.
-            bodies: Mutex::new(Vec::with_capacity(4)),
-            has_ended: AtomicBool::new(false),
-            owned: AtomicCell::new(None),
-            level: LocalCell::new(Level::default()),
-            parent: Mutex::new(None),
-            awaited: LocalMutex::default(),
-            done: LocalCount::default(),
-            top: OnceLock::new(),
-            size,
-        }
-    }
+thread_local! {
+    /// The tag of the pool whose worker this thread is, so that a submission needs one look.
+    static OWNER: Cell<u32> = const { Cell::new(NO_POOL) };
+}
 
-    /// A body is about to run.
-    pub(crate) fn push(&self, task: TaskRef) {
-        self.stand_in();
-        self.forget_ended();
-        self.bodies.lock().push(task);
-    }
+/// Whether this thread is a worker of the pool with this tag.
+#[inline]
+pub(crate) fn is_worker_of(owner: u32) -> bool {
+    OWNER.try_with(|mine| mine.get() == owner).unwrap_or(false)
+}
 
-    /// The innermost body has returned.
-    pub(crate) fn pop(&self) {
-        drop(self.pop_task());
+/// Makes this thread a worker, or an ordinary thread again.
+pub(crate) fn set_stack(stack: Option<Arc<Stack>>) {
+    OWNER.set(stack.as_ref().map_or(NO_POOL, |stack| stack.owner));
+    if let Some(stack) = &stack {
+        stack.begins_here();
     }
+    STACK.with(|mine| *mine.borrow_mut() = stack);
+}
 
-    #[inline(never)]
-    fn pop_task(&self) -> Option<TaskRef> {
-        self.forget_ended();
-        self.bodies.lock().pop()
-    }
-
-    // A task that only this worker has (`Task::run_owned`) is not in the list. Only its location is
-    // published, by a plain store. If its body asks for its task, waits, or runs another task on
-    // top of itself, a task is made that stands for it, and listed.
-
-    /// A task that only this worker has is about to run, with no other body on the stack.
-    #[inline]
-    pub(crate) fn begin_owned(&self, site: Site) {
-        self.owned.store(Some(site));
-    }
-
-    /// It has returned. Returns the task that stood for it, if one was made.
-    #[inline]
-    pub(crate) fn end_owned(&self) -> Option<TaskRef> {
-        if self.owned.load().is_none() {
-            return self.pop_task();
-        }
-        self.owned.store(None);
-        None
-    }
-
-    /// If a task runs that only this worker has, lists a stand-in for it.
-    #[inline]
-    fn stand_in(&self) {
-        if let Some(site) = self.owned.load() {
-            self.list_stand_in(site);
-        }
-    }
-
-    #[cold]
-    fn list_stand_in(&self, site: Site) {
-        let task: TaskRef = Task::new(Head::detached(self.owner, site), ByHand::<()>::new());
-        task.head.try_claim(0);
-        self.forget_ended();
-        self.bodies.lock().push(task);
-        self.owned.store(None);
-        // As in `begin`.
-        if self.is_cancelling() {
-            self.cancel_top();
-        }
-    }
-
-    /// The submit site of the running task that only this worker has. `None` if no such task runs,
-    /// or if a stand-in for it is listed.
-    pub(crate) fn owned_site(&self) -> Option<Site> {
-        self.owned.load()
-    }
-
-    /// A bare body is about to run. It takes the place of one that has ended, if there is one, so
-    /// most tasks take the lock once.
-    ///
-    /// A shutdown first moves the phase and then reads the bodies, under their lock. So either it
-    /// finds the task there and asks it to stop, or this thread sees the new phase.
-    #[inline]
-    pub(crate) fn begin(&self, task: &TaskRef) {
-        self.stand_in();
-        let task = task.clone();
-        let mut bodies = self.bodies.lock();
-        let ended = match bodies.last_mut().filter(|_| self.has_ended()) {
-            Some(last) => {
-                // ORDERING: with the lock held, under which other threads read it.
-                self.has_ended.store(false, Ordering::Relaxed);
-                Some(mem::replace(last, task))
-            }
-            None => {
-                bodies.push(task);
-                None
-            }
-        };
-        // Before the next line, which may take it again.
-        drop(bodies);
-        if self.is_cancelling() {
-            self.cancel_top();
-        }
-        drop(ended);
-    }
-
-    #[inline]
-    pub(crate) fn is_cancelling(&self) -> bool {
-        // ORDERING: pairs with the shutdown, which sets it and then takes the lock of the bodies.
-        self.is_cancelling.load(Ordering::SeqCst)
-    }
-
-    /// The bare body has returned.
-    #[inline]
-    pub(crate) fn end(&self) {
-        // One that ran on top of it.
-        self.forget_ended();
-        self.has_ended.store(true, Ordering::Relaxed);
-    }
-
-    #[inline]
-    fn has_ended(&self) -> bool {
-        self.has_ended.load(Ordering::Relaxed)
-    }
-
-    /// Removes a body that has ended.
-    #[inline]
-    pub(crate) fn forget_ended(&self) {
-        if self.has_ended() {
-            self.pop_ended();
-        }
-    }
-
-    #[inline(never)]
-    fn pop_ended(&self) {
-        let mut bodies = self.bodies.lock();
-        let ended = bodies.pop();
-        // ORDERING: with the lock held, as in `begin`.
-        self.has_ended.store(false, Ordering::Relaxed);
-        drop(bodies);
-        drop(ended);
-    }
-
-    #[cold]
-    fn cancel_top(&self) {
-        if let Some(task) = self.top() {
-            task.cancel(CancelReason::Shutdown);
-        }
-    }
-
-    /// The innermost body. Called by the worker itself.
-    pub(crate) fn top(&self) -> Option<TaskRef> {
-        self.stand_in();
-        let bodies = self.bodies.lock();
-        let running = bodies.len() - usize::from(self.has_ended());
-        bodies[..running].last().cloned()
-    }
-
-    /// The number of the innermost body. Called by the worker itself.
-    pub(crate) fn top_id(&self) -> Option<TaskId> {
-        self.top().map(|task| task.head.id())
-    }
-
-    pub(crate) fn has(&self, task: TaskId) -> bool {
-        self.bodies.lock().iter().any(|body| body.head.id() == task)
-    }
-
-    /// The bodies, the innermost last. Called by the worker itself.
-    pub(crate) fn bodies(&self) -> Vec<TaskRef> {
-        self.stand_in();
-        self.listed()
-    }
-
-    /// The same for another thread, which may see one more that has just ended.
-    pub(crate) fn listed(&self) -> Vec<TaskRef> {
-        let bodies = self.bodies.lock();
-        // ORDERING: with the lock held. The flag was cleared under it, when the last body came or
-        // went, so it is not set for a body that runs.
-        let running = bodies.len() - usize::from(self.has_ended());
-        bodies[..running].to_vec()
-    }
-
-    /// The level of the body that runs. Once the body that submitted it has ended, it has no
-    /// parent: see [`Level::without_parent`].
-    pub(crate) fn level(&self) -> Level {
-        let level = self.level.load();
-        if level.is_outer() {
-            return level;
-        }
-        let ended = |parent: &mut TaskRef| parent.head.is_settled();
-        let ended = self.parent.lock().take_if(ended);
-        if ended.is_none() {
-            return level;
-        }
-        // It may be the last reference, and have hooks of the user.
-        panic::discard(ended);
-        let level = level.without_parent();
-        self.level.store(level);
-        level
-    }
-
-    /// Sets the level of the body that is about to run. Returns the parent of the one before.
-    pub(crate) fn set_level(&self, level: Level, parent: Option<TaskRef>) -> Option<TaskRef> {
-        self.level.store(level);
-        mem::replace(&mut *self.parent.lock(), parent)
-    }
-
-    /// Whether its innermost wait is for a task that will come to the front of the run queue by
-    /// itself: one that a body submitted, and that waits for time, also at rate limiters if these
-    /// count.
-    pub(crate) fn awaits_time(&self, at_gates: bool) -> bool {
-        let awaited = self.awaited.lock().clone();
-        let awaits = awaited
-            .as_ref()
-            .is_some_and(|task| task.comes_by_itself(at_gates));
-        panic::discard(awaited);
-        awaits
-    }
-
-    /// Whether more than half of the thread's stack is in use.
-    pub(crate) fn is_deep(&self) -> bool {
-        let top = self.top.get().copied().unwrap_or_default();
-        top.abs_diff(stack_position()) > self.size / 2
-    }
+/// The stack of the worker that this thread is.
+pub(crate) fn stack() -> Option<Arc<Stack>> {
+    STACK
+        .try_with(|stack| stack.borrow().clone())
+        .unwrap_or(None)
 }
 
 /// The innermost wait of a worker is for this task, until this is dropped.
@@ -320,44 +68,6 @@ impl Drop for Awaited {
             *stack.awaited.lock() = before;
         }
     }
-}
-
-/// About where the stack is now.
-#[inline(never)]
-fn stack_position() -> usize {
-    let here = 0_u8;
-    std::hint::black_box(&raw const here) as usize
-}
-
-crate::sync::thread_local! {
-    static STACK: RefCell<Option<Arc<Stack>>> = const { RefCell::new(None) };
-}
-
-thread_local! {
-    /// The tag of the pool whose worker this thread is, so that a submission needs one look.
-    static OWNER: Cell<u32> = const { Cell::new(NO_POOL) };
-}
-
-/// Whether this thread is a worker of the pool with this tag.
-#[inline]
-pub(crate) fn is_worker_of(owner: u32) -> bool {
-    OWNER.try_with(|mine| mine.get() == owner).unwrap_or(false)
-}
-
-/// Makes this thread a worker, or an ordinary thread again.
-pub(crate) fn set_stack(stack: Option<Arc<Stack>>) {
-    OWNER.set(stack.as_ref().map_or(NO_POOL, |stack| stack.owner));
-    if let Some(stack) = &stack {
-        stack.top.get_or_init(stack_position);
-    }
-    STACK.with(|mine| *mine.borrow_mut() = stack);
-}
-
-/// The stack of the worker that this thread is.
-pub(crate) fn stack() -> Option<Arc<Stack>> {
-    STACK
-        .try_with(|stack| stack.borrow().clone())
-        .unwrap_or(None)
 }
 
 /// The task whose body runs on this thread.

@@ -23,7 +23,7 @@
 
 use crate::error::{Deadlock, Stuck};
 use crate::sync::number_map::NumberMap;
-use crate::task::current::Stack;
+use crate::task::stack::Stack;
 use crate::task::task::{Task, TaskRef};
 use parking_lot::Mutex;
 

@@ -3,7 +3,6 @@
 //! Layer: task.
 
 use crate::cancel::CancelToken;
-use crate::clock;
 use crate::error::{JoinError, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
@@ -11,7 +10,7 @@ use crate::reason::CancelReason;
 use crate::task::Summary;
 use crate::task::options::{Callback, callback};
 use crate::task::task::{CancelOutcome, TaskRef, TaskState, TaskWeak};
-use crate::task::wait::{deadline, wait_for, wait_on};
+use crate::task::wait::{deadline, join, wait_for};
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -29,8 +28,8 @@ use std::time::Duration;
 /// that.
 ///
 /// **Waiting on a worker.** A body may wait for other tasks. It releases its run slot while it
-/// waits. An untimed wait for a task that is still queued in the same pool runs that task on the
-/// waiter's stack. A wait that could never end returns [`TaskError::WouldDeadlock`].
+/// waits. [`join`](Self::join) may run a task that is still queued in the same pool on the waiter's
+/// stack. A wait that could never end returns [`TaskError::WouldDeadlock`].
 ///
 /// A handle is also a [`Future`], for programs that have an executor. millhand has none.
 ///
@@ -75,11 +74,7 @@ impl Held {
     /// Waits for the outcome and takes it. If the wait fails, the task stays, and the drop of the
     /// handle detaches it.
     fn join(&mut self, into: &mut dyn Any) -> Result<(), TaskError> {
-        clock::pause();
-        let task = self.task();
-        if !task.head.is_settled() {
-            wait_on(task, None)?;
-        }
+        join(self.task())?;
         self.take(into)
     }
 
@@ -347,6 +342,11 @@ impl<T> TaskHandle<T> {
 
 impl<T: 'static> TaskHandle<T> {
     /// Waits for the outcome and takes it.
+    ///
+    /// In a body on a worker of the same pool it may run the task right here, if that is still
+    /// queued. Meanwhile a request to stop the body is one to stop the task, too. In a body with a
+    /// time limit or a deadline, and in the closure of a scope of which the task is no part, it
+    /// waits for another thread to run the task. So do all waits that leave the handle.
     ///
     /// # Errors
     /// Either the task's: it panicked, was cancelled, or was not accepted. Or the wait's:

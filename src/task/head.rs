@@ -25,6 +25,7 @@
 // - DETACHED: the last handle is gone, and the settler drops the outcome.
 // - TAKEN: the outcome was taken by polling the handle.
 // - PLANNED: it has options and progress, from its submission on.
+// - JOINED: a join has the only handle, and the body that joins runs the task itself.
 //
 // # Who wins
 //
@@ -60,6 +61,7 @@ pub(super) const LISTENED: u8 = 8;
 pub(super) const DETACHED: u8 = 16;
 pub(super) const TAKEN: u8 = 32;
 pub(super) const PLANNED: u8 = 64;
+const JOINED: u8 = 128;
 
 /// Where a task was submitted.
 pub(crate) type Site = &'static Location<'static>;
@@ -197,7 +199,7 @@ impl Head {
     #[inline]
     pub(crate) fn claim_bare(&self) -> Option<bool> {
         let flags = self.flags.load(Ordering::Relaxed);
-        if flags & !DETACHED != 0 {
+        if flags & !(DETACHED | JOINED) != 0 {
             return None;
         }
         // ORDERING: as in `try_claim`.
@@ -224,6 +226,15 @@ impl Head {
     #[inline]
     pub(crate) fn is_observed(before: u8, has_value: bool) -> bool {
         before & LISTENED != 0 || has_value && before & DETACHED != 0
+    }
+
+    /// A join that has the only handle is about to run the task on the stack of its body.
+    pub(super) fn set_joined(&self) {
+        self.set(JOINED);
+    }
+
+    pub(super) fn is_joined(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & JOINED != 0
     }
 
     pub(crate) fn is_planned(&self) -> bool {

@@ -18,6 +18,7 @@ mod promise;
 mod retry;
 mod run;
 mod shared;
+pub(crate) mod stack;
 mod summary;
 #[allow(clippy::module_inception)] // The folder is about tasks, and this file is the type.
 mod task;
@@ -38,4 +39,4 @@ pub(crate) use promise::settled;
 pub(crate) use retry::Rules;
 pub(crate) use run::RunResult;
 pub(crate) use task::{Task, TaskRef};
-pub(crate) use wait::{deadline, run_here, wait_for, wait_to_the_end};
+pub(crate) use wait::{deadline, join, run_here, wait_for, wait_to_the_end};

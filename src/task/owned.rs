@@ -7,8 +7,8 @@
 
 use crate::task::OutcomeKind;
 use crate::task::body::Ended;
-use crate::task::current::Stack;
 use crate::task::pool::TaskPool;
+use crate::task::stack::Stack;
 use crate::task::task::{Task, TaskRef};
 use std::mem;
 use std::sync::Arc;

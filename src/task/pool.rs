@@ -136,6 +136,9 @@ pub(crate) trait TaskPool: Send + Sync {
     /// The task's time is over, and its body still runs.
     fn hung(&self, task: TaskId);
 
+    /// What this body, which runs, joins and therefore runs itself, and what that joins in turn.
+    fn joined_on_top_of(&self, task: &Task) -> Vec<TaskRef>;
+
     /// An attempt of the innermost task of this worker is about to run. A cancelling pool cancels
     /// the task, which runs the hooks on its token.
     fn attempt_begins(&self, task: &Task);

@@ -367,15 +367,15 @@ impl Task {
         let unrun = match self.settle_unrun(extras, TaskError::stopped(reason)) {
             Ok(unrun) => unrun,
             Err(extras) => {
-                if self.head.is_settled() {
-                    drop(extras);
+                if !self.request_stop(extras, reason) {
                     return CancelOutcome::AlreadyFinished;
                 }
-                self.head.ask_to_stop(&extras, reason);
-                let token = extras.as_ref().and_then(|extras| extras.token.clone());
-                drop(extras);
-                if let Some(token) = token {
-                    token.cancel(reason);
+                // The body cannot leave what it joins and therefore runs itself.
+                let pool = pool::find(self.head.owner);
+                let joined = pool.map(|pool| pool.joined_on_top_of(self));
+                for task in joined.into_iter().flatten() {
+                    task.request_stop(task.head.extras.lock(), reason);
+                    panic::discard(task);
                 }
                 return CancelOutcome::Requested;
             }
@@ -392,6 +392,20 @@ impl Task {
             None => self.entry_died().into_iter().for_each(|pool| pool.sweep()),
         }
         CancelOutcome::Settled
+    }
+
+    /// Asks a running task to stop. Returns whether it runs, and has not settled.
+    fn request_stop(&self, extras: Locked<'_>, reason: CancelReason) -> bool {
+        if self.head.is_settled() {
+            return false;
+        }
+        self.head.ask_to_stop(&extras, reason);
+        let token = extras.as_ref().and_then(|extras| extras.token.clone());
+        drop(extras);
+        if let Some(token) = token {
+            token.cancel(reason);
+        }
+        true
     }
 
     /// Drops the closure of a task that will not run, and cancels what only this task continues.

@@ -2,6 +2,7 @@
 //!
 //! Layer: task.
 
+use crate::cancel::CancelToken;
 use crate::cancel::blocking::{self, Interrupt, Target};
 use crate::clock;
 use crate::error::{Stopped, TaskError};
@@ -9,7 +10,7 @@ use crate::process;
 use crate::task::current::{self, Awaited};
 use crate::task::deadlock;
 use crate::task::head::Head;
-use crate::task::options::{Position, Progress};
+use crate::task::options::{Extras, Position, Progress};
 use crate::task::run::RunResult;
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
@@ -22,8 +23,8 @@ pub(crate) fn deadline(task: &TaskRef, timeout: Duration) -> Option<Instant> {
     process::clock_of(task.head.owner).deadline(timeout)
 }
 
-/// Waits for a task, or runs it here if it is queued in the pool of this worker. Returns whether
-/// it is settled. The wait ends if the body that waits is asked to stop.
+/// Waits for a task. Returns whether it is settled. The wait ends if the body that waits is asked
+/// to stop.
 pub(crate) fn wait_for(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
     clock::pause();
     if task.head.is_settled() {
@@ -32,17 +33,55 @@ pub(crate) fn wait_for(task: &TaskRef, deadline: Option<Instant>) -> Result<bool
     wait_on(task, deadline)
 }
 
+/// The same for the only handle, which the caller gives up. If the task is queued in the pool of
+/// this worker, the body may run it right here.
+pub(crate) fn join(task: &TaskRef) -> Result<(), TaskError> {
+    clock::pause();
+    if task.head.is_settled() {
+        return Ok(());
+    }
+    join_on(task)
+}
+
 /// The same for a task that was not settled just before.
 #[inline(never)]
-pub(crate) fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
+fn join_on(task: &TaskRef) -> Result<(), TaskError> {
+    if task.state() == TaskState::Queued
+        && current::interrupted().is_none()
+        && stops_with_this_body(task)
+    {
+        task.head.set_joined();
+        if run_here(task) {
+            return Ok(());
+        }
+    }
+    wait_on(task, None).map(drop)
+}
+
+#[inline(never)]
+fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
     if let Some(stopped) = current::interrupted() {
         return interrupted(task, stopped);
     }
-    // A timed wait runs no task, which might take longer than the wait may.
-    if deadline.is_none() && task.state() == TaskState::Queued && run_here(task) {
+    // Only this thread can run a task that is pinned to it.
+    if deadline.is_none() && task.pinned().is_some() && run_here(task) {
         return Ok(true);
     }
     task.wait(deadline, true)
+}
+
+/// Whether whatever ends the waits of this body also asks the task to stop, if it runs on top of
+/// the body: then the body need not be able to leave it.
+fn stops_with_this_body(task: &TaskRef) -> bool {
+    match blocking::scope_token_here() {
+        // In the closure of a scope, for a task of that scope.
+        Some(token) => task.is_in_scope_of(&token),
+        // A cancel of the body reaches it: see `Task::cancel`. A time limit does not.
+        None => {
+            let body = current::stack().and_then(|stack| stack.top());
+            body.is_none_or(|body| !body.has_time_limit())
+        }
+    }
 }
 
 /// Waits for a task to settle, whatever the body that waits is asked to do.
@@ -93,6 +132,26 @@ pub(crate) fn run_here(task: &TaskRef) -> bool {
 }
 
 impl Task {
+    /// Whether a time limit may ask the body of this task, which runs, to stop.
+    fn has_time_limit(&self) -> bool {
+        let limit = |extras: &mut Extras| {
+            let of_token = extras.token.as_ref().and_then(CancelToken::deadline);
+            let of_task = extras.progress.as_ref();
+            let of_task = of_task.and_then(|progress| progress.attempt_ends.or(progress.ends));
+            of_token.or(of_task).is_some()
+        };
+        self.head.peek(limit) == Some(true)
+    }
+
+    /// Whether it is a task of the scope that has this token.
+    fn is_in_scope_of(&self, token: &CancelToken) -> bool {
+        let is_in = |extras: &mut Extras| {
+            let above = extras.member.as_ref()?.group.token()?;
+            Some(above.is(token))
+        };
+        self.head.peek(is_in).flatten() == Some(true)
+    }
+
     /// Whether it will come to the front of the run queue by itself: a body submitted it, and it
     /// waits for time, also at rate limiters if these count.
     pub(crate) fn comes_by_itself(&self, at_gates: bool) -> bool {
@@ -114,11 +173,7 @@ impl Task {
     /// Blocks this thread until the task is settled or `deadline` has passed, or, if it `may_end`,
     /// until the body that waits is asked to stop. Returns whether the task is settled. Spins
     /// first. Then releases the run slot of this thread, and parks.
-    pub(crate) fn wait(
-        self: &TaskRef,
-        deadline: Option<Instant>,
-        may_end: bool,
-    ) -> Result<bool, TaskError> {
+    fn wait(self: &TaskRef, deadline: Option<Instant>, may_end: bool) -> Result<bool, TaskError> {
         let head = &self.head;
         let clock = process::clock_of(head.owner);
         if clock.spin(|| head.is_settled()) {

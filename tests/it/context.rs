@@ -360,22 +360,21 @@ fn a_checkpoint_that_the_body_catches_is_the_body_s_affair() {
 }
 
 #[test]
-fn what_waits_on_the_stack_is_asked_by_its_own_cancel_alone() {
+fn a_cancel_of_what_runs_on_the_stack_does_not_reach_the_body_that_joins_it() {
     let pool = ThreadPool::new(1).unwrap();
     let (send, comes) = mpsc::channel();
-    let (tell, told) = mpsc::channel();
+    let (begin, begun) = mpsc::channel();
     let outer = pool.submit(move || {
         let inner = current().unwrap().pool().submit(move || {
-            tell.send(()).unwrap();
+            begin.send(current().unwrap().token()).unwrap();
             must_recv(&comes);
             is_cancelled()
         });
         (inner.join().unwrap(), is_cancelled())
     });
-    must_recv(&told);
-    outer.cancel();
+    must_recv(&begun).cancel(CancelReason::User);
     send.send(()).unwrap();
-    assert_eq!(must_join(outer).unwrap(), (false, true));
+    assert_eq!(must_join(outer).unwrap(), (true, false));
     // And the pool is not kept busy by it.
     drop(keep_busy(&pool));
 }

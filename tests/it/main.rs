@@ -45,6 +45,7 @@ mod gate_matrix;
 mod gates;
 mod handle;
 mod house;
+mod inline_joins;
 mod inner;
 mod interrupted;
 mod jobs;

@@ -741,7 +741,9 @@ fn a_timed_wait_at_the_bound_gets_a_thread_or_ends_by_itself() {
 
 // On the waiter's stack.
 
-fn thread_of_a_part(join: fn(TaskHandle<thread::ThreadId>) -> thread::ThreadId) -> (bool, bool) {
+fn thread_of_a_part(
+    join: impl FnOnce(TaskHandle<thread::ThreadId>) -> thread::ThreadId + Send + 'static,
+) -> (bool, bool) {
     let pool = pool_of(1);
     let body = pool.submit(move || {
         let part = current().unwrap().pool().submit(|| thread::current().id());
@@ -752,28 +754,25 @@ fn thread_of_a_part(join: fn(TaskHandle<thread::ThreadId>) -> thread::ThreadId) 
 }
 
 #[test]
-fn an_untimed_wait_for_a_queued_task_runs_it_on_the_waiter_s_thread() {
+fn a_join_of_a_queued_task_runs_it_on_the_waiter_s_thread() {
     assert!(thread_of_a_part(|part| part.join().unwrap()).0);
-    assert!(
-        thread_of_a_part(|part| {
-            part.wait().unwrap();
-            part.try_join().unwrap().unwrap()
-        })
-        .0
-    );
-    assert!(thread_of_a_part(|part| *part.share().join().as_ref().unwrap()).0);
 }
 
 #[test]
-fn a_timed_wait_runs_nothing_on_the_waiter_s_thread() {
+fn a_timed_wait_and_one_that_borrows_run_nothing_on_the_waiter_s_thread() {
     assert!(!thread_of_a_part(|part| must_join(part).unwrap()).0);
-    assert!(
-        !thread_of_a_part(|part| {
-            assert!(part.wait_timeout(LONG).unwrap());
+    let borrows: [fn(&TaskHandle<_>); 2] = [
+        |part| assert!(part.wait_timeout(LONG).unwrap()),
+        |part| part.wait().unwrap(),
+    ];
+    for borrow in borrows {
+        let part = move |part| {
+            borrow(&part);
             part.join().unwrap()
-        })
-        .0
-    );
+        };
+        assert!(!thread_of_a_part(part).0);
+    }
+    assert!(!thread_of_a_part(|part| *part.share().join().as_ref().unwrap()).0);
 }
 
 #[test]

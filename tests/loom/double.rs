@@ -12,9 +12,9 @@ use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::waiter::ClockWaiter;
-use crate::task::current::Stack;
 use crate::task::options::Position;
 use crate::task::pool::{Rank, TaskPool};
+use crate::task::stack::Stack;
 use crate::task::timed::OnTime;
 use crate::task::{OutcomeKind, RunResult, Task, TaskRef};
 use std::collections::BTreeMap;
@@ -329,6 +329,10 @@ impl TaskPool for Pool {
     }
 
     /// As the real pool's.
+    fn joined_on_top_of(&self, _: &Task) -> Vec<TaskRef> {
+        Vec::new()
+    }
+
     fn attempt_begins(&self, task: &Task) {
         if task.head.is_planned() && task.head.is_settled() {
             self.hung(task.head.id());

@@ -17,7 +17,7 @@ use crate::reason::CancelReason;
 use crate::sealed::Sealed;
 use crate::sync::Mutex;
 use crate::task::body::BoxedError;
-use crate::task::{CancelOutcome, OutcomeKind, TaskRef, TaskState, deadline, face, wait_for};
+use crate::task::{CancelOutcome, OutcomeKind, TaskRef, TaskState, deadline, face, join, wait_for};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
@@ -206,7 +206,7 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn join(mut self) -> Result<T, TaskError> {
-        wait_for(self.task(), None)?;
+        join(self.task())?;
         self.taken()
     }
 
