@@ -173,7 +173,11 @@ impl Task {
     /// Blocks this thread until the task is settled or `deadline` has passed, or, if it `may_end`,
     /// until the body that waits is asked to stop. Returns whether the task is settled. Spins
     /// first. Then releases the run slot of this thread, and parks.
-    fn wait(self: &TaskRef, deadline: Option<Instant>, may_end: bool) -> Result<bool, TaskError> {
+    pub(super) fn wait(
+        self: &TaskRef,
+        deadline: Option<Instant>,
+        may_end: bool,
+    ) -> Result<bool, TaskError> {
         let head = &self.head;
         let clock = process::clock_of(head.owner);
         if clock.spin(|| head.is_settled()) {

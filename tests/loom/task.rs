@@ -18,7 +18,7 @@ use super::*;
 use crate::cancel::blocking;
 use crate::limit::{Capacity, WhenFull};
 use crate::sync::{Condvar, Mutex};
-use crate::task::body::{FallibleBody, PlainBody};
+use crate::task::body::{ByHand, FallibleBody, PlainBody};
 use crate::task::current;
 use crate::task::double::{Captured, Count, Pool, Tally, Value, model, owner};
 use crate::task::options::{Extras, Watcher};
@@ -1051,3 +1051,39 @@ struct Trace(loom::cell::Cell<u32>);
 // SAFETY: loom's cell reports what would be a race.
 #[allow(unsafe_code)]
 unsafe impl Sync for Trace {}
+
+// A join that runs its task itself.
+
+/// The canceller notes the request and then reads the stack. The worker lists the task and then
+/// reads the note.
+#[test]
+fn a_cancel_meets_a_join_that_begins_to_run_its_task() {
+    for with_all in [false, true] {
+        model(2, move || {
+            let stack = Pool::new(false).stack(0);
+            let claimed = || {
+                let head = Head::new(owner(), Location::caller());
+                let task = Task::new(head, ByHand::<()>::new());
+                assert!(task.head.try_claim(0));
+                task
+            };
+            let (body, joined) = (claimed(), claimed());
+            stack.begin(&body);
+            let (asked, theirs) = (body.clone(), stack.clone());
+            let canceller = thread::spawn(move || {
+                let user = CancelReason::User;
+                assert!(asked.request_stop(asked.head.extras.lock(), user));
+                for task in theirs.joined_on_top_of(&asked) {
+                    task.request_stop(task.head.extras.lock(), user);
+                }
+            });
+            joined.head.set_joined();
+            match with_all {
+                true => stack.push(joined.clone()),
+                false => stack.begin(&joined),
+            }
+            canceller.join().unwrap();
+            assert_eq!(joined.head.stop_reason(), Some(CancelReason::User));
+        });
+    }
+}
