@@ -308,8 +308,9 @@
 //! a join returns [`TaskError::Interrupted`], and other waits end with [`Stopped`] or their own
 //! error. An outcome that is there is taken all the same. The task that the body waits for runs on,
 //! unless the body runs it itself: [`join`](TaskHandle::join) may do that, and passes the request
-//! on. In the closure of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can cancel without
-//! access to the result: it can be passed on, shared by many tasks, and arranged in a tree.
+//! on. In the closure of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can
+//! cancel without access to the result: it can be passed on, shared by many tasks, and arranged in
+//! a tree.
 //!
 //! ```
 //! use millhand::{CancelReason, CancelToken, TaskError};

@@ -11,7 +11,7 @@ use crate::pool::queue::{QueueEntry, Tick, Work};
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::process::NO_POOL;
 use crate::reason::CancelReason;
-use crate::sync::{MutexGuard, trampoline};
+use crate::sync::MutexGuard;
 use crate::task::TaskRef;
 use crate::task::options::Position;
 use std::cell::{Cell, RefCell};
@@ -204,13 +204,10 @@ impl Core {
             Some(Duration::ZERO) => Phase::Cancelling,
             _ => Phase::Draining,
         });
-        let ended = {
-            let _blocking = blocking::begin();
-            self.wait_for_the_end(
-                how.cancel_after.and_then(|after| begun.checked_add(after)),
-                how.give_up_after.and_then(|after| begun.checked_add(after)),
-            )
-        };
+        let ended = self.wait_for_the_end(
+            how.cancel_after.and_then(|after| begun.checked_add(after)),
+            how.give_up_after.and_then(|after| begun.checked_add(after)),
+        );
         let still_running = if ended {
             Vec::new()
         } else {
@@ -251,9 +248,9 @@ impl Core {
         let mut swept = false;
         let mut gave_up = false;
         loop {
-            // Drop what was cancelled here before waiting for it: this call may be in a drop
-            // itself.
-            trampoline::run_deferred();
+            // Anew for each wait: the thread that ends one takes the run slot back. This also drops
+            // what was cancelled here before waiting for it: this call may be in a drop itself.
+            let _blocking = blocking::begin();
             let mut shutdowns = self.lifecycle.lock();
             // With the lock held: a thread that moves the phase notifies through the same lock. So
             // the move is either seen here, or it ends the wait below.
@@ -327,6 +324,7 @@ impl Core {
     /// Waits for the end of all threads, or until `give_up_at`. If another shutdown joins them,
     /// waits for that. Returns whether they have ended.
     fn join_threads(&self, give_up_at: Option<Instant>) -> bool {
+        let _blocking = blocking::begin();
         let mut shutdowns = self.lifecycle.lock();
         let ended = self.wait_while(&mut shutdowns, give_up_at, &mut |shutdowns| {
             shutdowns.is_joining || self.lifecycle.has_threads()

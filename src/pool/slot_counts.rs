@@ -36,7 +36,7 @@ pub(crate) struct SlotCounts {
     others: Vec<u8>,
     /// The heights of the bodies that sleep for a moment, the highest first.
     dozing: Vec<u8>,
-    /// Threads whose body runs on though its time is over.
+    /// Threads whose body is on the stack though its time is over.
     hung: usize,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Wait {
     Moment(u8),
     /// Something that comes by itself, and the body is of this height.
     Other(u8),
-    /// Nothing: its time is over, and it runs on.
+    /// Its time is over. It runs on, or waits for anything but a task of this pool.
     Hung,
 }
 
@@ -188,7 +188,8 @@ impl SlotCounts {
             Ready::Inner(height) => self.above_others() <= height,
             Ready::Admitted | Ready::Outer => by_this > 0 && self.waiting() == by_this + self.hung,
         };
-        self.taken() <= running && waits_end_by_this
+        let waits = self.waiting() > self.hung;
+        waits && self.taken() <= running && waits_end_by_this
     }
 }
 
@@ -241,6 +242,10 @@ mod tests {
         counts.remove_wait(Wait::Own);
         counts.add_wait(Wait::Hung);
         assert!(!counts.stands_still_for(Ready::Outer, 0), "nothing waits");
+        assert!(
+            !counts.stands_still_for(Ready::Inner(9), 0),
+            "nothing waits"
+        );
     }
 
     #[test]

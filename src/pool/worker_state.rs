@@ -55,8 +55,12 @@ impl WaitStack {
     /// Counts it anew, after a change. Returns of how many idle threads the caller must nudge one.
     fn count(&mut self, run_slots: &RunSlots) -> usize {
         let mut waits = self.waits.iter().rev().filter(|wait| !wait.is_over);
-        let hung = (!self.revoked.is_empty()).then_some(Wait::Hung);
-        let counted = waits.find_map(|wait| wait.wait).or(hung);
+        let counted = match waits.find_map(|wait| wait.wait) {
+            // What it waits for may never come, unless that is a task.
+            Some(Wait::Own) => Some(Wait::Own),
+            _ if !self.revoked.is_empty() => Some(Wait::Hung),
+            wait => wait,
+        };
         match (mem::replace(&mut self.counted, counted), counted) {
             (None, Some(wait)) => run_slots.release(wait),
             (Some(wait), None) => return run_slots.reacquire(wait),
@@ -146,8 +150,8 @@ impl WorkerState {
         waits.count(run_slots)
     }
 
-    /// If the body of `task` is on this stack, the worker loses its run slot. Returns whether it
-    /// did.
+    /// If the body of `task` is on this stack, the worker loses its run slot, and does not count as
+    /// one that waits for what comes by itself. Returns whether that is new.
     pub(crate) fn revoke(&self, task: TaskId, run_slots: &RunSlots) -> bool {
         let mut waits = self.waits.lock();
         // ORDERING: sequentially consistent, before the stack is read; pairs with `body_left`.
@@ -158,10 +162,10 @@ impl WorkerState {
                 .store(!waits.revoked.is_empty(), Ordering::SeqCst);
             return false;
         }
-        let had_it = waits.counted.is_none();
+        let counted = waits.counted;
         waits.revoked.push(task);
         waits.count(run_slots);
-        had_it
+        waits.counted != counted
     }
 
     /// The body of `task` has left the stack. Takes the run slot back if that body had lost it.

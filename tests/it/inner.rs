@@ -326,33 +326,50 @@ fn a_body_that_polls_for_a_task_from_outside_sees_it_finish_at_the_bound() {
     assert_eq!(must_join(polls).unwrap(), 7);
 }
 
-/// A body that runs on though its time is over may never end. It kept all threads at the bound from
-/// tasks from outside.
+/// A body that is not over though its time is may never end. It kept all threads at the bound from
+/// tasks from outside: where it ran on, and where it waited for what the library does not know.
 #[test]
 fn a_hung_body_stopped_a_task_that_another_body_waits_for_at_the_bound() {
-    let clock = ManualClock::new();
-    let pool = ThreadPool::builder().workers(1).max_spares(1);
-    let pool = pool.clock(&clock.clock()).build().unwrap();
-    let (hold, held) = mpsc::channel::<()>();
-    let (begin, begun) = mpsc::channel();
-    let begins = begin.clone();
-    let hangs = pool.task().total_timeout(LONG).submit(move || {
-        begins.send(()).unwrap();
-        let _ = held.recv();
-    });
-    must_recv(&begun);
-    clock.advance(LONG);
-    assert!(matches!(must_join(hangs), Err(TaskError::TimedOut)));
-    let (send, receive) = mpsc::channel::<TaskHandle<u64>>();
-    let waits = pool.submit(move || {
-        begin.send(()).unwrap();
-        let outer = receive.recv().unwrap();
-        as_completed([outer]).next().unwrap().1.unwrap()
-    });
-    must_recv(&begun);
-    send.send(pool.submit(|| 7)).unwrap();
-    assert_eq!(must_join(waits).unwrap(), 7);
-    drop(hold);
+    let hangs: [fn(&mpsc::Receiver<()>); 2] = [
+        |held| assert!(held.recv().is_err()),
+        |held| millhand::blocking(|| assert!(held.recv().is_err())),
+    ];
+    let [runs, waits] = hangs;
+    for (hang, is_first) in [(runs, false), (waits, false), (waits, true)] {
+        let clock = ManualClock::new();
+        let pool = ThreadPool::builder().workers(1).max_spares(1);
+        let pool = pool.clock(&clock.clock()).build().unwrap();
+        let (hold, held) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        let begins = begin.clone();
+        let hangs = pool.task().total_timeout(LONG).submit(move || {
+            begins.send(()).unwrap();
+            hang(&held);
+        });
+        must_recv(&begun);
+        let time_ends = || {
+            clock.advance(LONG);
+            assert!(matches!(must_join(hangs), Err(TaskError::TimedOut)));
+        };
+        let (send, receive) = mpsc::channel::<TaskHandle<u64>>();
+        let waits = pool.submit(move || {
+            begin.send(()).unwrap();
+            let outer = receive.recv().unwrap();
+            as_completed([outer]).next().unwrap().1.unwrap()
+        });
+        if is_first {
+            // A body that waits in `blocking` has released its run slot before its time is over.
+            must_recv(&begun);
+            send.send(pool.submit(|| 7)).unwrap();
+            time_ends();
+        } else {
+            time_ends();
+            must_recv(&begun);
+            send.send(pool.submit(|| 7)).unwrap();
+        }
+        assert_eq!(must_join(waits).unwrap(), 7);
+        drop(hold);
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::handle::{keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, Deadlock, SharedHandle, TaskError, TaskHandle,
-    ThreadPool, blocking, current, promise,
+    CancelOutcome, CancelReason, CancelToken, Deadlock, SharedHandle, Shutdown, TaskError,
+    TaskHandle, ThreadPool, blocking, current, promise,
 };
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -586,6 +586,34 @@ fn a_body_that_waits_for_another_pool_to_be_idle_frees_its_seat() {
 }
 
 #[test]
+fn a_body_took_its_run_slot_back_while_the_shutdown_of_another_pool_waited_on() {
+    for _ in 0..20 {
+        let pool = pool_of(1);
+        let other = Arc::new(ThreadPool::new(1).unwrap());
+        let (ask, asked) = mpsc::channel();
+        let (hold, held) = mpsc::channel::<()>();
+        let busy = move || {
+            let _hook = current()
+                .unwrap()
+                .token()
+                .on_cancel(move |_| ask.send(()).unwrap());
+            assert!(held.recv().is_err());
+        };
+        other.execute(busy).unwrap();
+        let (drains, cancels) = (other.clone(), other.clone());
+        let drains = pool.submit(move || drains.shutdown(Shutdown::drain()).unwrap());
+        must_join(pool.submit(|| ())).unwrap();
+        // This wakes the wait of the body, which then begins another one.
+        let cancels = thread::spawn(move || cancels.shutdown(Shutdown::cancel()).unwrap());
+        must_recv(&asked);
+        must_join(pool.submit(move || drop(hold))).unwrap();
+        must_join(drains).unwrap();
+        cancels.join().unwrap();
+        assert!(other.is_closed());
+    }
+}
+
+#[test]
 fn waits_within_blocking_free_one_seat_and_give_one_back() {
     let (pool, left) = one_worker_that_tells_of_leaving();
     let nested = pool.submit(move || {
@@ -835,7 +863,7 @@ fn what_runs_on_the_waiter_s_stack_settles_like_any_other() {
     });
     must_join(body).unwrap();
     pool.wait_idle().unwrap();
-    let report = pool.shutdown(millhand::Shutdown::drain()).unwrap();
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!(
         (report.completed(), report.panicked(), report.cancelled()),
         (2, 1, 1)
