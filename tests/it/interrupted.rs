@@ -268,6 +268,49 @@ fn a_task_whose_handle_was_given_up_goes_on() {
     assert!(!must_recv(&finished), "nobody cancelled it");
 }
 
+/// Those that cancel what they do not wait for cancel all that has not finished.
+#[test]
+fn a_wait_for_a_group_left_some_of_its_tasks_running_and_cancelled_the_others() {
+    type Handles = [Never; 3];
+    let waits: [(fn(Handles), CancelReason); 3] = [
+        (
+            |handles| drop(join_all_ok(handles).unwrap_err()),
+            CancelReason::Group,
+        ),
+        (
+            |handles| drop(race(handles).unwrap_err()),
+            CancelReason::Race,
+        ),
+        (
+            |handles| drop(race_ok(handles).unwrap_err()),
+            CancelReason::Race,
+        ),
+    ];
+    for (wait, reason) in waits {
+        let pool = ThreadPool::new(1).unwrap();
+        let (ask, asked) = mpsc::channel();
+        let (begin, begun) = mpsc::channel();
+        let waits = pool.submit(move || {
+            let pool = current().unwrap().pool();
+            let children = [(); 3].map(|()| {
+                let (ask, begin) = (ask.clone(), begin.clone());
+                pool.submit(move || {
+                    begin.send(()).unwrap();
+                    let stopped = millhand::sleep(HOUR).unwrap_err();
+                    ask.send(stopped.reason()).unwrap();
+                    Ok(())
+                })
+            });
+            wait(children);
+        });
+        (0..3).for_each(|_| must_recv(&begun));
+        waits.cancel();
+        must_join(waits).unwrap();
+        let reasons: Vec<_> = (0..3).map(|_| must_recv(&asked)).collect();
+        assert_eq!(reasons, [reason; 3]);
+    }
+}
+
 #[test]
 fn results_in_the_order_of_completion_end_with_an_error_for_each_that_is_left() {
     let pool = ThreadPool::new(1).unwrap();

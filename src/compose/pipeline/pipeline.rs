@@ -83,10 +83,13 @@ use std::sync::Arc;
 /// next, and all that has not come out yet is dropped. With [`collect_all`](Self::collect_all)
 /// the pipeline goes on after a failure. [`Failure::index`] is the number of the item in the
 /// source, from 0, and [`Failure::site`] is where the stage was added. The end of the pool ends
-/// the pipeline, with [`Rejected`] or [`Cancelled`]. A source that panics has no more items.
+/// the pipeline, with [`Rejected`] or [`Cancelled`]. A request to stop the task that waits for its
+/// results ends it, with [`Interrupted`]. Such an end is no item's: its index is 0. A source that
+/// panics has no more items.
 ///
 /// [`Rejected`]: crate::TaskError::Rejected
 /// [`Cancelled`]: crate::TaskError::Cancelled
+/// [`Interrupted`]: crate::TaskError::Interrupted
 ///
 /// **Stopping.** Dropping the iterator drops all waiting items and cancels the tasks with
 /// [`CancelReason::Dropped`]. A running body is asked to stop, and not waited for.

@@ -57,12 +57,20 @@ pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
 /// The failure that came first. Then the other tasks are cancelled with [`CancelReason::Group`],
 /// and not waited for. A task with another [`SharedHandle`](crate::SharedHandle) elsewhere is not
 /// cancelled.
+///
+/// [`TaskError::Interrupted`](crate::TaskError::Interrupted), if the task that waits is asked to
+/// stop. It has the place of some task that has not finished. All that have not are cancelled.
 pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>> {
     let mut queue = CompletionQueue::new(handles.links());
     // Before the handles are dropped: the drop of a handle may cancel its task for another reason.
     let mut cancel = |rest: Vec<Link>| cancel_rest(rest, CancelReason::Group);
     let values = handles.values(&mut || queue.next(None), &mut cancel);
-    values.map_err(|(place, error)| queue.links()[place].failure(place, error))
+    values.map_err(|(place, error)| {
+        let link = &queue.links()[place];
+        // Where the wait was interrupted, its task has not settled.
+        cancel_rest(vec![link.clone()], CancelReason::Group);
+        link.failure(place, error)
+    })
 }
 
 /// Waits until one of several tasks has finished and returns its place. Returns `None` if there are
@@ -164,6 +172,8 @@ pub fn wait_for<S: Handles + ?Sized>(
 /// # Errors
 ///
 /// All failures, in the order in which the tasks ended, if no task ended with a value.
+/// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each task that has not finished, if
+/// the task that waits is asked to stop. They are cancelled, too.
 ///
 /// # Panics
 ///
@@ -190,6 +200,8 @@ pub fn race<H: Handle>(handles: impl IntoIterator<Item = H>) -> Result<H::Output
 /// # Errors
 ///
 /// All failures, in the order in which the tasks ended, if no body returned `Ok`.
+/// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each task that has not finished, if
+/// the task that waits is asked to stop. They are cancelled, too.
 ///
 /// # Panics
 ///
@@ -221,6 +233,8 @@ fn first<H: Handle, T, E>(
             Err(error) => failures.push(queue.links()[place].failure(place, error)),
         }
     }
+    // Where the wait was interrupted, some have not settled.
+    cancel_rest(queue.links().to_vec(), CancelReason::Race);
     match Failures::new(failures) {
         Some(failures) => Err(failures),
         None => panic!("a race needs at least one handle"),
