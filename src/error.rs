@@ -448,7 +448,8 @@ pub enum BuildError {
         /// The values that are allowed.
         allowed: &'static str,
     },
-    /// The operating system refused to start even one thread.
+    /// The operating system refused to start even one thread, with the `stack_size` that is asked
+    /// for.
     Spawn(std::io::Error),
     /// The pool, whose workers were to be changed, belongs to the process that this one was forked
     /// from.
@@ -465,7 +466,9 @@ impl fmt::Display for BuildError {
                 )
             }
             Self::Forked => fmt::Display::fmt(&Rejection::Forked, f),
-            Self::Spawn(_) => f.write_str("the system refused to start even one worker thread"),
+            Self::Spawn(_) => {
+                f.write_str("the system refused even one worker thread of this `stack_size`")
+            }
         }
     }
 }

@@ -53,7 +53,10 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Runs all submitted tasks to their end, however long that takes.
+    /// Runs all submitted tasks to their end, however long that takes. Those that wait for their
+    /// first due time are cancelled, unless the shutdown is
+    /// [`including_delayed`](Self::including_delayed). A body that waits for such a task gets that
+    /// as its outcome.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};

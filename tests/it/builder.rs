@@ -121,7 +121,7 @@ fn a_pool_whose_every_thread_the_system_refuses_is_an_error_with_its_cause() {
     assert!(matches!(error, BuildError::Spawn(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "the system refused to start even one worker thread"
+        "the system refused even one worker thread of this `stack_size`"
     );
     assert!(error.source().is_some());
     assert_eq!(census.started(), 0);

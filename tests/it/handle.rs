@@ -976,7 +976,7 @@ fn what_the_pool_s_errors_say() {
     let refused = BuildError::Spawn(std::io::Error::other("no more"));
     assert_eq!(
         text(&refused),
-        "the system refused to start even one worker thread"
+        "the system refused even one worker thread of this `stack_size`"
     );
     assert_eq!(text(refused.source().unwrap()), "no more");
 
