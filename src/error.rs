@@ -9,6 +9,7 @@ use crate::reason::CancelReason;
 use parking_lot::Mutex;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -52,6 +53,46 @@ impl TaskError {
         match reason {
             CancelReason::Deadline => Self::TimedOut,
             other => Self::Cancelled(other),
+        }
+    }
+
+    /// Whether the body panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+
+    /// Whether the task was cancelled. The end of a wait alone
+    /// ([`Interrupted`](Self::Interrupted)) is none, nor is a time limit.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// Whether a time limit of the task passed: it did not start or did not end in time.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Expired | Self::TimedOut)
+    }
+
+    /// Whether the pool refused the task.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self, Self::Rejected(_))
+    }
+
+    /// Takes the panic out, for example to [resume](TaskPanic::resume) it.
+    ///
+    /// # Errors
+    /// The error itself, if it is no panic.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let broken = pool.submit(|| -> u32 { panic!("no digits") });
+    /// let panic = broken.join().unwrap_err().into_panic().unwrap();
+    /// assert_eq!(panic.message(), "no digits");
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn into_panic(self) -> Result<TaskPanic, Self> {
+        match self {
+            Self::Panicked(panic) => Ok(*panic),
+            other => Err(other),
         }
     }
 
@@ -309,23 +350,58 @@ pub(crate) fn ok_value<T, E>(outcome: Result<Result<T, E>, TaskError>) -> Result
     }
 }
 
-impl<E> fmt::Display for JoinError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<E> JoinError<E> {
+    /// Returns the body's own error.
+    ///
+    /// # Errors
+    /// The task's error, if the body has returned none.
+    ///
+    /// ```
+    /// use millhand::{TaskError, ThreadPool};
+    ///
+    /// /// The number in the text; 0 if it is none.
+    /// fn parse(pool: &ThreadPool, text: &'static str) -> Result<u8, TaskError> {
+    ///     let parsed = pool.submit(|| text.parse::<u8>()).join_ok();
+    ///     parsed.or_else(|error| error.into_failed().map(|_| 0))
+    /// }
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// assert_eq!((parse(&pool, "7")?, parse(&pool, "seven")?), (7, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_failed(self) -> Result<E, TaskError> {
         match self {
-            Self::Failed(_) => f.write_str("task failed"),
-            Self::Task(_) => f.write_str("task has no outcome"),
+            Self::Failed(error) => Ok(error),
+            Self::Task(error) => Err(error),
         }
     }
 }
 
-/// The text names the kind and the source has the cause, so that a report which prints all sources
-/// repeats nothing.
-impl<E: Error + 'static> Error for JoinError<E> {
+impl<E: fmt::Display> fmt::Display for JoinError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "task failed: {error:#}"),
+            Self::Task(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+/// For any `E` that can be printed, also one that is no [`Error`] itself: a text, a box, or an
+/// error of the crate `anyhow`. The text has the cause, in its alternate form (`{:#}`), in which
+/// such errors print the causes of the cause. So the cause is not a source as well.
+impl<E: fmt::Debug + fmt::Display> Error for JoinError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Failed(error) => Some(error),
-            Self::Task(error) => Some(error),
+            Self::Failed(_) => None,
+            Self::Task(error) => error.source(),
         }
+    }
+}
+
+/// See [`Stopped`] for the kind of a task's error. A body's own error stays as it is.
+impl From<JoinError<io::Error>> for io::Error {
+    fn from(error: JoinError<io::Error>) -> Self {
+        error.into_failed().unwrap_or_else(Self::from)
     }
 }
 
@@ -396,6 +472,12 @@ impl Error for Deadlock {}
 
 /// The error of [`check`](crate::check): return it with `?` to leave a body that was asked to stop.
 ///
+/// It becomes an [`io::Error`] where a body returns such errors. So do [`TaskError`] and
+/// [`AcquireError`](crate::AcquireError). The kind is [`TimedOut`](io::ErrorKind::TimedOut) if a
+/// time limit passed, and else [`Other`](io::ErrorKind::Other). It is never `Interrupted`, for
+/// which [`io::copy`] and others of std try again without end. [`io::Error::get_ref`] has the
+/// cause.
+///
 /// ```
 /// fn copy_all() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 ///     loop {
@@ -429,96 +511,35 @@ impl fmt::Display for Stopped {
 
 impl Error for Stopped {}
 
-/// The error of [`build`](crate::PoolBuilder::build) and of
-/// [`ThreadPool::new`](crate::ThreadPool::new): it names the option that was not allowed.
-///
-/// ```
-/// use millhand::{BuildError, ThreadPool};
-///
-/// let error = ThreadPool::new(0).unwrap_err();
-/// assert!(matches!(error, BuildError::Invalid { option: "workers", .. }));
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// An option is out of range. The text names what is allowed.
-    Invalid {
-        /// The option's name on the builder.
-        option: &'static str,
-        /// The values that are allowed.
-        allowed: &'static str,
-    },
-    /// The operating system refused to start even one thread, with the `stack_size` that is asked
-    /// for.
-    Spawn(std::io::Error),
-    /// The pool, whose workers were to be changed, belongs to the process that this one was forked
-    /// from.
-    Forked,
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid { option, allowed } => {
-                write!(
-                    f,
-                    "the pool's `{option}` is not allowed: it must be {allowed}"
-                )
-            }
-            Self::Forked => fmt::Display::fmt(&Rejection::Forked, f),
-            Self::Spawn(_) => {
-                f.write_str("the system refused even one worker thread of this `stack_size`")
-            }
-        }
+/// Never the kind that std retries for ever.
+pub(crate) fn io_kind_if(is_timeout: bool) -> io::ErrorKind {
+    match is_timeout {
+        true => io::ErrorKind::TimedOut,
+        false => io::ErrorKind::Other,
     }
 }
 
-impl Error for BuildError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Invalid { .. } | Self::Forked => None,
-            Self::Spawn(error) => Some(error),
-        }
+pub(crate) fn io_kind(error: &TaskError) -> io::ErrorKind {
+    io_kind_if(match error {
+        // The time of the task that waited.
+        TaskError::Interrupted(stopped) => stopped.reason == CancelReason::Deadline,
+        error => error.is_timeout(),
+    })
+}
+
+/// See [`Stopped`] for the kind.
+impl From<Stopped> for io::Error {
+    fn from(stopped: Stopped) -> Self {
+        Self::new(
+            io_kind_if(stopped.reason == CancelReason::Deadline),
+            stopped,
+        )
     }
 }
 
-/// The error of a wait for a whole pool ([`wait_idle`](crate::ThreadPool::wait_idle),
-/// [`shutdown`](crate::ThreadPool::shutdown)) that could never end.
-///
-/// ```
-/// use millhand::{PoolError, ThreadPool};
-/// use std::sync::Arc;
-///
-/// let pool = Arc::new(ThreadPool::new(1)?);
-/// let inside = pool.clone();
-/// let answer = pool.submit(move || inside.wait_idle()).join().unwrap();
-/// assert_eq!(answer, Err(PoolError::InsideTask));
-/// # Ok::<(), millhand::BuildError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// One of the pool's own threads made the call, in a task, in a hook or in the destructor of a
-    /// thread-local; or a callback or drop that the pool's shutdown runs. It would wait for itself.
-    InsideTask,
-    /// The task that waited for the pool was asked to stop.
-    Interrupted(Stopped),
-    /// The pool belongs to the process that this one was forked from.
-    Forked,
-}
-
-impl fmt::Display for PoolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Interrupted(stopped) => {
-                return write!(f, "the wait for the pool ended before its tasks did: {stopped}");
-            }
-            Self::InsideTask => {
-                "a pool cannot be waited for or shut down from one of its own tasks, which would wait for itself"
-            }
-            Self::Forked => "the pool belongs to the process that this one was forked from: build a pool in the child",
-        })
+/// See [`Stopped`] for the kind.
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> Self {
+        Self::new(io_kind(&error), error)
     }
 }
-
-impl Error for PoolError {}

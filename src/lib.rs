@@ -404,10 +404,7 @@ pub use compose::{
     when_any,
 };
 pub use context_var::{Context, ContextVar};
-pub use error::{
-    BuildError, Deadlock, InvalidTask, JoinError, PoolError, Rejection, Stopped, SubmitError,
-    TaskError,
-};
+pub use error::{Deadlock, InvalidTask, JoinError, Rejection, Stopped, SubmitError, TaskError};
 pub use id::{ParseTaskIdError, TaskId};
 pub use limit::{
     AcquireError, Algorithm, Gate, Keyed, Lane, Lanes, LimitError, Permit, RateLimiter, Semaphore,
@@ -417,8 +414,9 @@ pub use panic::TaskPanic;
 #[cfg(feature = "simulation")]
 pub use pool::Simulation;
 pub use pool::{
-    Current, EndedSchedule, Fallible, OnFull, PendingTask, Plain, Pool, PoolBuilder, PoolRef,
-    Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool, WorkerLocal, current,
+    BuildError, Current, EndedSchedule, Fallible, OnFull, PendingTask, Plain, Pool, PoolBuilder,
+    PoolError, PoolRef, Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool,
+    WorkerLocal, current,
 };
 pub use reason::CancelReason;
 pub use retry::{Jitter, Retry};

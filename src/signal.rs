@@ -9,9 +9,8 @@
 
 use crate::cancel::CancelToken;
 use crate::cancel::blocking;
-use crate::error::PoolError;
 use crate::panic::{self, Level};
-use crate::pool::{Core, Shutdown, ShutdownReport, ThreadPool};
+use crate::pool::{Core, PoolError, Shutdown, ShutdownReport, ThreadPool};
 use crate::reason::CancelReason;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;

@@ -2,13 +2,14 @@
 //!
 //! Layer: compose. Plain data, which the scopes, the pipelines and the waiting functions fill.
 
-use crate::error::{JoinError, TaskError};
+use crate::error::{JoinError, TaskError, io_kind};
 use crate::id::TaskId;
 use crate::task::options::TaskLabel;
 use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::panic::Location;
 use std::slice;
 use std::vec;
@@ -117,7 +118,8 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
         }
         write!(f, "{}: ", self.who)?;
         match &self.error {
-            JoinError::Failed(error) => fmt::Display::fmt(error, f),
+            // With its causes, where it prints them.
+            JoinError::Failed(error) => write!(f, "{error:#}"),
             JoinError::Task(error) => fmt::Display::fmt(error, f),
         }
     }
@@ -136,6 +138,32 @@ impl<E: fmt::Debug> fmt::Debug for Failure<E> {
             .field("site", &site.to_string())
             .field("error", error)
             .finish()
+    }
+}
+
+/// The kind is that of the cause, or, for a task's error, the one that [`Stopped`](crate::Stopped)
+/// documents.
+impl From<Failure<io::Error>> for io::Error {
+    fn from(failure: Failure<io::Error>) -> Self {
+        Self::new(kind_of(&failure), failure)
+    }
+}
+
+/// The kind is that of the first failure, as for a [`Failure`].
+impl From<Failures<io::Error>> for io::Error {
+    fn from(failures: Failures<io::Error>) -> Self {
+        Self::new(kind_of(failures.first()), failures)
+    }
+}
+
+fn kind_of(failure: &Failure<io::Error>) -> io::ErrorKind {
+    match &failure.error {
+        // std would try again, and get the same.
+        JoinError::Failed(error) if error.kind() == io::ErrorKind::Interrupted => {
+            io::ErrorKind::Other
+        }
+        JoinError::Failed(error) => error.kind(),
+        JoinError::Task(error) => io_kind(error),
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Layer: limit.
 
+use crate::error::io_kind_if;
 use crate::reason::CancelReason;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 /// Why a gate could not be built or changed, or can never be passed with a weight.
@@ -135,6 +137,19 @@ impl fmt::Display for AcquireError {
 }
 
 impl Error for AcquireError {}
+
+/// See [`Stopped`](crate::Stopped) for the kind. That something cannot be had before a timeout is a
+/// time limit, too.
+impl From<AcquireError> for io::Error {
+    fn from(error: AcquireError) -> Self {
+        let is_timeout = match error {
+            AcquireError::NotYet { .. } => true,
+            AcquireError::TooHeavy { .. } => false,
+            AcquireError::Stopped(reason) => reason == CancelReason::Deadline,
+        };
+        Self::new(io_kind_if(is_timeout), error)
+    }
+}
 
 fn write_too_heavy(f: &mut fmt::Formatter<'_>, weight: u32, limit: u32) -> fmt::Result {
     write!(

@@ -2,10 +2,10 @@
 
 use crate::clock::Clock;
 use crate::clock::current;
-use crate::error::BuildError;
 use crate::panic::TaskPanic;
 use crate::pool::core::Core;
 use crate::pool::current::Current;
+use crate::pool::error::BuildError;
 use crate::pool::pool::ThreadPool;
 use std::fmt;
 use std::sync::Arc;
@@ -275,12 +275,20 @@ impl PoolBuilder {
     /// Bounds the number of threads that the pool starts beyond its workers, for bodies that wait.
     /// Default: 256.
     ///
-    /// At the bound the pool starts one more thread only where nothing else would end the waits:
-    /// no body runs, and a body has submitted a task; or no body runs, and each waits for a task of
-    /// this pool. Such a thread ends when it has no such task. A wait for a task of another pool
-    /// counts as one that ends by itself. A body that still runs after its
-    /// [`total_timeout`](crate::TaskBuilder::total_timeout) has a thread of these: if all of them
-    /// hang so, the pool runs nothing until one returns.
+    /// At the bound the pool starts one more thread only where no body runs and nothing else would
+    /// end the waits. It does so for a task that a body has submitted, if that body waits, and for
+    /// a task from outside, if every body waits for tasks of this pool. Such a thread ends when it
+    /// has no such task.
+    ///
+    /// A wait for time, for a promise, in [`blocking`](crate::blocking) or for another pool counts
+    /// as one that ends by itself: the pool then does not start a thread beyond the bound for tasks
+    /// from outside, nor for tasks that were submitted by bodies no deeper than the one that waits
+    /// so. Where a promise is kept by another task of the same pool, leave the bound above the
+    /// number of bodies that wait for promises at the same time.
+    ///
+    /// A body that still runs after its [`total_timeout`](crate::TaskBuilder::total_timeout) keeps
+    /// its thread. If such bodies have all threads that the bound allows, the pool runs nothing
+    /// until one of them returns.
     ///
     /// A body that polls without a wait of this library keeps its run slot.
     ///

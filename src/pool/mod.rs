@@ -3,6 +3,7 @@
 mod builder;
 mod core;
 mod current;
+mod error;
 mod lifecycle;
 mod mailbox;
 mod parking;
@@ -12,6 +13,7 @@ mod queue;
 mod registry;
 mod report;
 mod shutdown;
+mod shutdown_options;
 mod side_queues;
 #[cfg(feature = "simulation")]
 mod simulation;
@@ -29,9 +31,10 @@ mod workers;
 
 pub use builder::{OnFull, PoolBuilder};
 pub use current::{Current, current};
+pub use error::{BuildError, PoolError};
 pub use pool::{Pool, PoolRef, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
-pub use shutdown::Shutdown;
+pub use shutdown_options::Shutdown;
 #[cfg(feature = "simulation")]
 pub use simulation::Simulation;
 pub use template::{Fallible, Plain, Retrying, TaskBuilder};

@@ -1,11 +1,12 @@
 //! The pool as users see it: what can be submitted to, its owner, and references to it.
 
 use crate::clock::PoolGuard;
-use crate::error::{BuildError, PoolError, SubmitError};
+use crate::error::SubmitError;
 use crate::pool::builder::check_workers;
 use crate::pool::core::{Core, PLAIN, Spec};
+use crate::pool::error::{BuildError, PoolError};
 use crate::pool::report::ShutdownReport;
-use crate::pool::shutdown::Shutdown;
+use crate::pool::shutdown_options::Shutdown;
 use crate::pool::template::{TaskBuilder, verbs};
 use crate::pool::worker_local::WorkerLocal;
 use crate::task::body::PlainBody;
@@ -160,7 +161,10 @@ impl ThreadPool {
     /// per worker. A busy worker runs it after its present task.
     ///
     /// For what each thread has of its own: caches to be emptied, thread-locals to be read. A
-    /// worker's task that joins another worker's handle waits until that worker is free.
+    /// worker's task that joins another worker's handle waits until that worker is free. If it
+    /// waits for its own worker's handle, it runs `f` right there, since no other worker can: then
+    /// neither a time limit nor a cancelled scope ends the wait before `f` returns. Only
+    /// [`join`](TaskHandle::join) passes a request to stop on to `f`.
     ///
     /// # Errors
     /// Returns the closure if the pool is closed.
@@ -337,12 +341,15 @@ impl ThreadPool {
 
     /// Shuts the pool down, waits for its end, and reports. `how` is a [`Shutdown`].
     ///
+    /// Blocks. In a task of another pool the run slot is released meanwhile.
+    ///
     /// A further call, or one from another thread at the same time, continues the shutdown that
     /// was begun, and reports again. It cancels what is left if either call asks for that.
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked
-    /// child.
+    /// child. [`PoolError::Interrupted`], if the task that waits is asked to stop: the pool stays
+    /// closed and goes on to drain or cancel, and a further call or its drop waits for the end.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;

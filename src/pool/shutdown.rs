@@ -2,13 +2,14 @@
 
 use crate::cancel::blocking::{self, Interrupt};
 use crate::clock::{self, earlier};
-use crate::error::PoolError;
 use crate::id::TaskId;
 use crate::panic::{self, Level};
 use crate::pool::core::Core;
+use crate::pool::error::PoolError;
 use crate::pool::lifecycle::{Phase, Shutdowns};
 use crate::pool::queue::{QueueEntry, Tick, Work};
 use crate::pool::report::{RunningTask, ShutdownReport};
+use crate::pool::shutdown_options::Shutdown;
 use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::sync::MutexGuard;
@@ -21,136 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Chooses how a pool is shut down: whether it runs what is queued, and how long it waits.
-///
-/// **Drain** (the default): the pool takes no more tasks from outside. It runs all tasks that it
-/// has, and those that they submit, to their end. **Cancel**: queued tasks settle as cancelled
-/// ([`CancelReason::Shutdown`]), and their closures are dropped on the thread that shuts the pool
-/// down. Running tasks are asked to stop, and the shutdown waits for them.
-///
-/// ```
-/// use millhand::{Shutdown, ThreadPool};
-/// use std::time::Duration;
-///
-/// let pool = ThreadPool::new(2)?;
-/// pool.execute(|| println!("still printed")).unwrap();
-/// let report = pool.shutdown(
-///     Shutdown::drain()
-///         .cancel_after(Duration::from_secs(10))
-///         .give_up_after(Duration::from_secs(15)),
-/// )?;
-/// assert!(report.is_clean());
-/// assert_eq!(report.completed(), 1);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Shutdown {
-    cancel_after: Option<Duration>,
-    give_up_after: Option<Duration>,
-    including_delayed: bool,
-}
-
-impl Shutdown {
-    /// Runs all submitted tasks to their end, however long that takes. Those that wait for their
-    /// first due time are cancelled, unless the shutdown is
-    /// [`including_delayed`](Self::including_delayed). A body that waits for such a task gets that
-    /// as its outcome.
-    ///
-    /// ```
-    /// # use millhand::{Shutdown, ThreadPool};
-    /// let pool = ThreadPool::new(1)?;
-    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
-    /// assert_eq!(pool.shutdown(Shutdown::drain())?.completed(), 10);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn drain() -> Self {
-        Self {
-            cancel_after: None,
-            give_up_after: None,
-            including_delayed: false,
-        }
-    }
-
-    /// Cancels queued tasks at once, and asks running tasks to stop.
-    ///
-    /// ```
-    /// # use millhand::{Shutdown, ThreadPool};
-    /// let pool = ThreadPool::new(1)?;
-    /// let handle = pool.submit(|| loop { millhand::checkpoint() });
-    /// pool.shutdown(Shutdown::cancel())?;
-    /// assert!(matches!(handle.join(), Err::<(), _>(millhand::TaskError::Cancelled(_))));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn cancel() -> Self {
-        Self::drain().cancel_after(Duration::ZERO)
-    }
-
-    /// Cancels the tasks that are left this long after the call. Default: never.
-    ///
-    /// ```
-    /// # use millhand::{Shutdown, ThreadPool};
-    /// # use std::time::Duration;
-    /// let pool = ThreadPool::new(1)?;
-    /// let long = pool.submit(|| millhand::sleep(Duration::from_secs(3600)));
-    /// pool.shutdown(Shutdown::drain().cancel_after(Duration::from_millis(1)))?;
-    /// assert!(long.is_finished());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn cancel_after(mut self, after: Duration) -> Self {
-        self.cancel_after = Some(after);
-        self
-    }
-
-    /// Stops waiting this long after the call, not after the cancelling. Default: never.
-    ///
-    /// Queued tasks are cancelled then. The report names the tasks that still run, and they go on.
-    /// A later drop of the pool does not wait for them, either. Nor does it wait for a stop hook
-    /// or the drop of a worker's value that still runs. The closures of cancelled tasks are dropped
-    /// by this call in any case.
-    ///
-    /// ```
-    /// # use millhand::{Shutdown, ThreadPool};
-    /// # use std::time::Duration;
-    /// let pool = ThreadPool::new(1)?;
-    /// let (hold, held) = std::sync::mpsc::channel::<()>();
-    /// pool.execute(move || { let _ = held.recv(); })?;
-    /// let report = pool.shutdown(Shutdown::drain().give_up_after(Duration::from_millis(1)))?;
-    /// assert_eq!(report.completed(), 0);
-    /// # drop(hold);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn give_up_after(mut self, after: Duration) -> Self {
-        self.give_up_after = Some(after);
-        self
-    }
-
-    /// Waits also for tasks that are not yet due for the first time.
-    ///
-    /// By default a drain cancels them, and the report names them ([`ShutdownReport::not_due`]). A
-    /// drain waits in any case for tasks that wait for a retry or at a gate.
-    ///
-    /// ```
-    /// # use millhand::{Shutdown, ThreadPool};
-    /// # use std::time::Duration;
-    /// let pool = ThreadPool::new(1)?;
-    /// pool.task().delay(Duration::from_millis(1)).execute(|| ())?;
-    /// let report = pool.shutdown(Shutdown::drain().including_delayed())?;
-    /// assert_eq!(report.completed(), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn including_delayed(mut self) -> Self {
-        self.including_delayed = true;
-        self
-    }
-}
-
-impl Default for Shutdown {
-    fn default() -> Self {
-        Self::drain()
-    }
-}
 
 thread_local! {
     /// The tag of the pool whose worker this thread is or was. It has no destructor, so that the
@@ -187,9 +58,29 @@ impl Core {
         Ok(())
     }
 
-    /// Shuts the pool down and waits, as `how` says. If the pool is shutting down already, that
-    /// goes on, and faster if this call asks for it. If it is over, this call reports again.
+    /// Shuts the pool down and waits, as `how` says, unless the body that waits is asked to stop.
+    /// If the pool is shutting down already, that goes on, and faster if this call asks for it. If
+    /// it is over, this call reports again.
     pub(crate) fn shutdown(&self, how: &Shutdown) -> Result<ShutdownReport, PoolError> {
+        let core = self.me.clone();
+        let interrupt = Interrupt::here(move || {
+            if let Some(core) = core.upgrade() {
+                core.lifecycle.notify_all();
+            }
+        });
+        let report = self.shutdown_unless(how, &|| interrupt.has_come())?;
+        report.ok_or_else(|| match interrupt.stopped() {
+            Some(stopped) => PoolError::Interrupted(stopped),
+            None => unreachable!("only a request to stop ends a shutdown early"),
+        })
+    }
+
+    /// The same. Returns `None` if it ends early because `ends` returns true.
+    fn shutdown_unless(
+        &self,
+        how: &Shutdown,
+        ends: &dyn Fn() -> bool,
+    ) -> Result<Option<ShutdownReport>, PoolError> {
         self.may_wait()?;
         let begun = self.clock().now();
         // First of all: a worker that sees the pool cancelling leaves its tasks to a shutdown only
@@ -210,13 +101,17 @@ impl Core {
         let ended = self.wait_for_the_end(
             how.cancel_after.and_then(|after| begun.checked_add(after)),
             how.give_up_after.and_then(|after| begun.checked_add(after)),
+            ends,
         );
+        if !ended && ends() {
+            return Ok(None);
+        }
         let still_running = if ended {
             Vec::new()
         } else {
             self.still_running()
         };
-        Ok(self.report(still_running))
+        Ok(Some(self.report(still_running)))
     }
 
     /// The tasks that run now.
@@ -245,9 +140,15 @@ impl Core {
         running
     }
 
-    /// Waits until no task is left, and for the threads. Returns false if it gave up before. This
-    /// thread also drops the closures of the tasks that the pool does not run any more.
-    fn wait_for_the_end(&self, cancel_at: Option<Instant>, give_up_at: Option<Instant>) -> bool {
+    /// Waits until no task is left, and for the threads. Returns false if it gave up before, or if
+    /// `ends` returned true. This thread also drops the closures of the tasks that the pool does
+    /// not run any more.
+    fn wait_for_the_end(
+        &self,
+        cancel_at: Option<Instant>,
+        give_up_at: Option<Instant>,
+        ends: &dyn Fn() -> bool,
+    ) -> bool {
         let mut swept = false;
         let mut gave_up = false;
         loop {
@@ -280,11 +181,14 @@ impl Core {
                 self.cancel_continuations();
                 continue;
             }
-            if is_last {
+            if is_last || ends() {
                 shutdowns.waiting -= 1;
                 let left = mem::take(&mut shutdowns.to_cancel);
                 drop(shutdowns);
                 self.cancel_all(left);
+                if !is_last {
+                    return false;
+                }
                 break;
             }
             let next = earlier(cancel_at.filter(|_| !cancels), give_up_at);
@@ -292,6 +196,7 @@ impl Core {
                 shutdowns.to_cancel.is_empty()
                     && !self.lifecycle.is_idle()
                     && cancels == (self.lifecycle.phase() == Phase::Cancelling)
+                    && !ends()
             });
             drop(shutdowns);
             if !woken {
@@ -307,7 +212,10 @@ impl Core {
             return false;
         }
         self.end();
-        if !self.join_threads(give_up_at) {
+        if !self.join_threads(give_up_at, ends) {
+            if ends() {
+                return false;
+            }
             panic::log(
                 Level::Warn,
                 format_args!(
@@ -324,19 +232,23 @@ impl Core {
         true
     }
 
-    /// Waits for the end of all threads, or until `give_up_at`. If another shutdown joins them,
-    /// waits for that. Returns whether they have ended.
-    fn join_threads(&self, give_up_at: Option<Instant>) -> bool {
-        let _blocking = blocking::begin();
+    /// Waits for the end of all threads, or until `give_up_at`, or until `ends` returns true. If
+    /// another shutdown joins them, waits for that. Returns whether they have ended.
+    fn join_threads(&self, give_up_at: Option<Instant>, ends: &dyn Fn() -> bool) -> bool {
+        let blocking = blocking::begin();
         let mut shutdowns = self.lifecycle.lock();
-        let ended = self.wait_while(&mut shutdowns, give_up_at, &mut |shutdowns| {
-            shutdowns.is_joining || self.lifecycle.has_threads()
+        let are_left = |shutdowns: &Shutdowns| shutdowns.is_joining || self.lifecycle.has_threads();
+        self.wait_while(&mut shutdowns, give_up_at, &mut |shutdowns| {
+            are_left(shutdowns) && !ends()
         });
-        if !ended {
+        if are_left(&shutdowns) {
             return false;
         }
         shutdowns.is_joining = true;
         drop(shutdowns);
+        drop(blocking);
+        // Destructors of thread-locals, which are the user's, may wait for the pool of this body.
+        let _blocking = blocking::begin();
         let threads = self.workers.lock().take_threads();
         for thread in threads {
             // A worker's thread ends by a panic only if the library has a fault. The panic hook has
@@ -497,9 +409,12 @@ impl Core {
         } else {
             Shutdown::drain()
         };
-        match self.shutdown(&how) {
-            Ok(report) if report.is_clean() => {}
-            Ok(report) => panic::log(Level::Warn, format_args!("a pool was dropped: {report}")),
+        match self.shutdown_unless(&how, &|| false) {
+            Ok(report) => {
+                for report in report.iter().filter(|report| !report.is_clean()) {
+                    panic::log(Level::Warn, format_args!("a pool was dropped: {report}"));
+                }
+            }
             Err(_) => {
                 self.close(Phase::Draining);
                 self.notify_if_idle();

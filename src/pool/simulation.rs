@@ -3,8 +3,8 @@
 //! The work is done in `sim`.
 
 use crate::clock::{self, Clock};
-use crate::error::BuildError;
 use crate::pool::ThreadPool;
+use crate::pool::error::BuildError;
 use crate::sim::{Simulator, TraceEntry};
 use std::fmt;
 use std::marker::PhantomData;

@@ -12,10 +12,9 @@
 // wait for tasks of this pool or for permits, and none for anything else; for any other, if bodies
 // wait for tasks of this pool, and none for anything else. A wait for a task that itself waits for
 // time does not count in the last two cases, nor in the last one a wait for a task at rate
-// limiters: the pool does not stand still. A body that runs on though its time is over has no run
-// slot. It may never end, so it does not keep the others waiting. Alone it starts no thread beyond
-// the bound, except for an inner task. A body whose time ends while it waits for anything but a
-// task counts by that wait until the wait has ended.
+// limiters: the pool does not stand still. A body whose time is over has no run slot. It may never
+// end, so it does not keep the others waiting, unless it waits for a task of this pool. Hung bodies
+// alone start no thread beyond the bound.
 //
 // While there are more threads than the bound allows, a thread at a task boundary takes such tasks
 // only, and leaves if there is none. It checks again after it has left, for a task that came

@@ -79,28 +79,39 @@ const MOST_BETWEEN: u32 = 8;
 /// How many pauses to spin for: about 5 us. To park and wake a thread takes ten times as long.
 #[cfg(not(loom))]
 fn pauses() -> u32 {
-    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    /// One more than the number; 0 until a thread has measured it. No lock: a process that is
+    /// forked while a thread measures would find it locked for ever.
+    static PAUSES: AtomicU32 = AtomicU32::new(0);
+    let known = PAUSES.load(Ordering::Relaxed).checked_sub(1);
+    known.unwrap_or_else(|| {
+        let pauses = measure();
+        PAUSES.store(pauses + 1, Ordering::Relaxed);
+        pauses
+    })
+}
+
+#[cfg(not(loom))]
+#[cold]
+fn measure() -> u32 {
     use std::time::{Duration, Instant};
     const LONG: Duration = Duration::from_micros(5);
     const SAMPLE: u32 = 64;
-    // A pause takes 5 ns on one machine and 50 ns on another, so it is measured once. The least of
-    // three samples counts, since the thread may be interrupted in one of them.
-    static PAUSES: OnceLock<u32> = OnceLock::new();
-    *PAUSES.get_or_init(|| {
-        // With a single processor no other thread can run while this one spins.
-        if std::thread::available_parallelism().is_ok_and(|n| n.get() == 1) {
-            return 0;
-        }
-        let sample = || {
-            let begun = Instant::now();
-            pause(SAMPLE);
-            begun.elapsed()
-        };
-        let least = [sample(), sample(), sample()].into_iter().min();
-        let least = least.unwrap_or_default().max(Duration::from_nanos(1));
-        let samples = LONG.as_nanos() / least.as_nanos();
-        (SAMPLE * samples.min(1_000) as u32).max(SAMPLE)
-    })
+    // With a single processor no other thread can run while this one spins.
+    if std::thread::available_parallelism().is_ok_and(|n| n.get() == 1) {
+        return 0;
+    }
+    // A pause takes 5 ns on one machine and 50 ns on another. The least of three samples counts,
+    // since the thread may be interrupted in one of them.
+    let sample = || {
+        let begun = Instant::now();
+        pause(SAMPLE);
+        begun.elapsed()
+    };
+    let least = [sample(), sample(), sample()].into_iter().min();
+    let least = least.unwrap_or_default().max(Duration::from_nanos(1));
+    let samples = LONG.as_nanos() / least.as_nanos();
+    (SAMPLE * samples.min(1_000) as u32).max(SAMPLE)
 }
 
 #[cfg(loom)]

@@ -343,16 +343,19 @@ impl<T> TaskHandle<T> {
 impl<T: 'static> TaskHandle<T> {
     /// Waits for the outcome and takes it.
     ///
-    /// In a body on a worker of the same pool it may run the task right here, if that is still
-    /// queued. Meanwhile a request to stop the body is one to stop the task, too. In a body with a
-    /// time limit or a deadline, and in the closure of a scope of which the task is no part, it
-    /// waits for another thread to run the task. So do all waits that leave the handle.
+    /// In a body on a worker of the same pool, the body may run the task itself, if that is still
+    /// queued. Meanwhile a request to stop the body is one to stop the task, too, whose outcome may
+    /// then be [`TaskError::Cancelled`].
+    ///
+    /// A body with a time limit, or whose token has a deadline, waits for another thread to run the
+    /// task. So does the closure of a scope, for a task that is not of this scope. So do all waits
+    /// that keep the handle. [`broadcast`](crate::ThreadPool::broadcast) documents an exception.
     ///
     /// # Errors
     /// Either the task's: it panicked, was cancelled, or was not accepted. Or the wait's:
     /// [`TaskError::WouldDeadlock`] if it could never end, [`TaskError::Interrupted`] when the body
     /// that joins is asked to stop, [`TaskError::Forked`] in a forked child. Then the task runs on
-    /// without the handle.
+    /// without the handle, unless [`cancel_on_drop`](Self::cancel_on_drop) says otherwise.
     ///
     /// # Panics
     /// When the outcome was taken before, by polling the handle as a future.
@@ -451,6 +454,30 @@ impl<T: 'static, E: 'static> TaskHandle<Result<T, E>> {
     /// ```
     pub fn join_ok(self) -> Result<T, JoinError<E>> {
         ok_value(self.join())
+    }
+
+    /// Waits for the outcome of a body that returns a `Result`, with the error of the body, to
+    /// which the task's error is converted: for `?` in a function whose errors are `anyhow::Error`,
+    /// `Box<dyn Error + Send + Sync>`, [`std::io::Error`] or a type of its own.
+    ///
+    /// # Errors
+    /// The body's error, or the task's.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// fn size(pool: &millhand::ThreadPool) -> io::Result<u64> {
+    ///     let metadata = pool.submit(|| std::fs::metadata("Cargo.toml"));
+    ///     Ok(metadata.join_flat()?.len())
+    /// }
+    /// # assert!(size(&millhand::ThreadPool::new(1)?)? > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn join_flat(self) -> Result<T, E>
+    where
+        E: From<TaskError>,
+    {
+        self.join()?
     }
 }
 

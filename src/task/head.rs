@@ -25,7 +25,8 @@
 // - DETACHED: the last handle is gone, and the settler drops the outcome.
 // - TAKEN: the outcome was taken by polling the handle.
 // - PLANNED: it has options and progress, from its submission on.
-// - JOINED: a join has the only handle, and the body that joins runs the task itself.
+// - JOINED: a join, which has given up the handle, runs the task on the stack of its body. Set just
+//   before it begins.
 //
 // # Who wins
 //
@@ -39,6 +40,9 @@
 // - settle and listen: a thread that adds something to the extras, or is about to wait, holds the
 //   lock and sets LISTENED. Either it finds SETTLED (too late: nothing is added), or the settler
 //   finds LISTENED, and takes the lock after the listener has released it.
+// - cancel a body, and run on top of it what it joins: the canceller notes the request and then
+//   reads the stack, under its lock; the worker lists the task under that lock and then reads the
+//   note. The later one asks the task to stop.
 // - settle and time out (tasks with options only): both under the lock; the second one finds
 //   SETTLED.
 //
@@ -233,6 +237,12 @@ impl Head {
         self.set(JOINED);
     }
 
+    /// It could not.
+    pub(super) fn clear_joined(&self) {
+        // ORDERING: as `set`.
+        self.flags.fetch_and(!JOINED, Ordering::AcqRel);
+    }
+
     pub(super) fn is_joined(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & JOINED != 0
     }
@@ -271,12 +281,14 @@ impl Head {
         CancelReason::from_code(self.stop.load(Ordering::Acquire))
     }
 
-    /// Called with the lock held. The first reason stands.
-    pub(super) fn ask_to_stop(&self, _extras: &Locked<'_>, reason: CancelReason) {
-        if self.stop.load(Ordering::Relaxed) == 0 {
+    /// Called with the lock held. The first reason stands. Returns whether this is the first.
+    pub(super) fn ask_to_stop(&self, _extras: &Locked<'_>, reason: CancelReason) -> bool {
+        let is_first = self.stop.load(Ordering::Relaxed) == 0;
+        if is_first {
             // ORDERING: pairs with `stop_reason`.
             self.stop.store(reason as u8, Ordering::Release);
         }
+        is_first
     }
 
     /// What became of it, once it has settled.

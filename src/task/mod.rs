@@ -2,6 +2,7 @@
 
 pub(crate) mod after;
 pub(crate) mod body;
+mod cancel;
 pub(crate) mod current;
 mod deadlock;
 #[cfg(all(test, loom))]
@@ -39,4 +40,4 @@ pub(crate) use promise::settled;
 pub(crate) use retry::Rules;
 pub(crate) use run::RunResult;
 pub(crate) use task::{Task, TaskRef};
-pub(crate) use wait::{deadline, join, run_here, wait_for, wait_to_the_end};
+pub(crate) use wait::{deadline, is_pinned_here, join, run_here, wait_for, wait_to_the_end};

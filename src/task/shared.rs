@@ -3,7 +3,7 @@
 //! Layer: task.
 
 use crate::cancel::CancelToken;
-use crate::error::TaskError;
+use crate::error::{JoinError, TaskError};
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
@@ -163,6 +163,63 @@ impl<T: 'static> SharedHandle<T> {
         match wait_for(self.task(), deadline) {
             Ok(_) => self.try_join(),
             Err(error) => Some(self.refused.get_or_init(|| Err(error))),
+        }
+    }
+}
+
+impl<T: 'static, E: 'static> SharedHandle<Result<T, E>> {
+    /// Waits for the outcome of a body that returns a `Result`, and returns a reference to its
+    /// value or both kinds of failure in one error.
+    ///
+    /// # Errors
+    /// [`JoinError::Failed`] with the body's error, [`JoinError::Task`] with a copy of the task's.
+    /// Of a panic the copy has the message, but not the payload.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// let parsed = pool.submit(|| "12".parse::<u8>()).share();
+    /// assert_eq!(parsed.join_ok().unwrap(), &12);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn join_ok(&self) -> Result<&T, JoinError<&E>> {
+        match self.join() {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(JoinError::Failed(error)),
+            Err(error) => Err(JoinError::Task(error.copy())),
+        }
+    }
+
+    /// Waits for the outcome of a body that returns a `Result`, and returns a clone of it, with the
+    /// task's error converted to the body's.
+    ///
+    /// # Errors
+    /// The body's error, or the task's. Of a panic the copy has the message, but not the payload.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # let pool = millhand::ThreadPool::new(1)?;
+    /// #[derive(Clone)]
+    /// struct Failed(Arc<dyn std::error::Error + Send + Sync>);
+    ///
+    /// impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failed {
+    ///     fn from(error: E) -> Self {
+    ///         Self(Arc::new(error))
+    ///     }
+    /// }
+    ///
+    /// let parsed = pool.submit(|| Ok::<u8, Failed>("1200".parse()?)).share();
+    /// let Failed(error) = parsed.join_flat().unwrap_err();
+    /// assert!(error.is::<std::num::ParseIntError>());
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn join_flat(&self) -> Result<T, E>
+    where
+        T: Clone,
+        E: Clone + From<TaskError>,
+    {
+        match self.join() {
+            Ok(outcome) => outcome.clone(),
+            Err(error) => Err(error.copy().into()),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::task::task::{Task, TaskRef};
 use crossbeam_utils::atomic::AtomicCell as LocalCell;
 use parking_lot::Mutex as LocalMutex;
 use std::mem;
+use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 /// The bodies on the stack of one worker. The worker pushes and pops them. A thread that lists or
@@ -228,12 +229,16 @@ impl Stack {
     /// If this body is on the stack, the tasks on top of it that it joins, each joined by the one
     /// below it.
     pub(crate) fn joined_on_top_of(&self, task: &Task) -> Vec<TaskRef> {
-        let listed = self.listed();
-        let mut above = listed.into_iter();
-        if !above.any(|body| std::ptr::eq(&raw const body.head, &raw const task.head)) {
-            return Vec::new();
-        }
-        above.take_while(|body| body.head.is_joined()).collect()
+        let mut below = self.listed();
+        let at = below
+            .iter()
+            .position(|body| ptr::eq(&raw const body.head, &raw const task.head));
+        let mut above = below.split_off(at.map_or(below.len(), |at| at + 1));
+        let joined = above.iter().take_while(|body| body.head.is_joined());
+        let rest = above.split_off(joined.count());
+        // Their worker may have released them meanwhile.
+        panic::discard((below, rest));
+        above
     }
 
     /// The innermost body. Called by the worker itself.

@@ -2,14 +2,14 @@
 //!
 //! Layer: task. Everything here is compiled once: the closure is the unsized tail, reached through
 //! the three functions of [`Body`]. `head` has the states and the races between them, `run` how a
-//! task runs, `outcome` what follows when it settles, `wait` how threads wait for it, `timed` what
-//! the timer does with it, and `after` how it continues other tasks.
+//! task runs, `cancel` how it is cancelled, `outcome` what follows when it settles, `wait` how
+//! threads wait for it, `timed` what the timer does with it, and `after` how it continues other
+//! tasks.
 
 use crate::cancel::CancelToken;
 use crate::context_var::Context;
 use crate::error::TaskError;
-use crate::limit::{self, QueuePlace};
-use crate::panic;
+use crate::limit::QueuePlace;
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::task::after::After;
 use crate::task::body::{Body, Left, Part};
 use crate::task::head::{CLAIMED, DETACHED, Head, LISTENED, Locked, PLANNED, SETTLED, UNRUN};
 use crate::task::options::{OnSettled, Position, Progress, TaskOptions, Watch};
-use crate::task::pool::{self, TaskPool};
+use crate::task::pool::TaskPool;
 use crate::task::summary::OutcomeKind;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -57,7 +57,7 @@ pub(crate) struct Unrun {
     /// closure, which a worker drops.
     pub(crate) place: Option<QueuePlace>,
     /// Whether it is the task of a broadcast, which has its entry in a mailbox.
-    is_pinned: bool,
+    pub(super) is_pinned: bool,
 }
 
 /// The part of the progress that is needed to clean up after a task with options.
@@ -309,12 +309,13 @@ impl Task {
             return Err(extras);
         }
         // A token that is made from here on reads it.
-        match &error {
-            TaskError::Cancelled(reason) => self.head.ask_to_stop(&extras, *reason),
-            TaskError::Expired | TaskError::TimedOut => {
-                self.head.ask_to_stop(&extras, CancelReason::Deadline);
-            }
-            _ => {}
+        let stop = match &error {
+            TaskError::Cancelled(reason) => Some(*reason),
+            TaskError::Expired | TaskError::TimedOut => Some(CancelReason::Deadline),
+            _ => None,
+        };
+        if let Some(reason) = stop {
+            self.head.ask_to_stop(&extras, reason);
         }
         let (mut place, mut token, mut planned, mut after) = (None, None, None, None);
         let mut is_pinned = false;
@@ -358,101 +359,6 @@ impl Task {
             self.drop_unrun(unrun.after, CancelReason::User);
             self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
         }
-    }
-
-    // Cancelling.
-
-    pub(crate) fn cancel(&self, reason: CancelReason) -> CancelOutcome {
-        let extras = self.head.extras.lock();
-        let unrun = match self.settle_unrun(extras, TaskError::stopped(reason)) {
-            Ok(unrun) => unrun,
-            Err(extras) => {
-                if !self.request_stop(extras, reason) {
-                    return CancelOutcome::AlreadyFinished;
-                }
-                // The body cannot leave what it joins and therefore runs itself.
-                let pool = pool::find(self.head.owner);
-                let joined = pool.map(|pool| pool.joined_on_top_of(self));
-                for task in joined.into_iter().flatten() {
-                    task.request_stop(task.head.extras.lock(), reason);
-                    panic::discard(task);
-                }
-                return CancelOutcome::Requested;
-            }
-        };
-        let uncounted = self.unlink(&unrun);
-        if let Some(token) = &unrun.token {
-            token.cancel(reason);
-        }
-        self.drop_unrun(unrun.after, reason);
-        self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
-        match uncounted {
-            Some(pool) => pool.count_unqueued(unrun.kind),
-            None if unrun.is_pinned => {}
-            None => self.entry_died().into_iter().for_each(|pool| pool.sweep()),
-        }
-        CancelOutcome::Settled
-    }
-
-    /// Asks a running task to stop. Returns whether it runs, and has not settled.
-    fn request_stop(&self, extras: Locked<'_>, reason: CancelReason) -> bool {
-        if self.head.is_settled() {
-            return false;
-        }
-        self.head.ask_to_stop(&extras, reason);
-        let token = extras.as_ref().and_then(|extras| extras.token.clone());
-        drop(extras);
-        if let Some(token) = token {
-            token.cancel(reason);
-        }
-        true
-    }
-
-    /// Drops the closure of a task that will not run, and cancels what only this task continues.
-    fn drop_unrun(&self, after: Option<Box<After>>, reason: CancelReason) {
-        let left = self.body.take(Part::All, None);
-        match after {
-            None => left.into_iter().for_each(panic::discard_deferred),
-            Some(after) => after.abandon(left, reason),
-        }
-    }
-
-    /// Counts the entry in the run queue of a task that will not be run from there. Returns the
-    /// pool, for the caller to sweep the queue.
-    pub(crate) fn entry_died(&self) -> Option<Arc<dyn TaskPool>> {
-        let pool = pool::find(self.head.owner)?;
-        pool.entry_died();
-        Some(pool)
-    }
-
-    /// Cleans up after a task that was settled before it ran: leaves its gates, and marks its
-    /// timer entries dead. Returns the pool if the caller must count the task. Otherwise a queue
-    /// entry is left, whose death the caller must count.
-    pub(crate) fn unlink(&self, unrun: &Unrun) -> Option<Arc<dyn TaskPool>> {
-        let planned = unrun.planned.as_ref()?;
-        let pool = planned.pool.clone();
-        let options = &planned.options;
-        match planned.position {
-            Position::Predecessors => {
-                pool.settled_before_predecessors(planned.order);
-                return Some(pool);
-            }
-            Position::Queue | Position::Timer { .. } | Position::Gate => {}
-        }
-        let is_delayed = matches!(planned.position, Position::Timer { .. });
-        let entries = usize::from(is_delayed)
-            + usize::from(options.expires.is_some() && planned.attempts == 0)
-            + usize::from(options.total_timeout.is_some());
-        if entries > 0 {
-            pool.stale(entries);
-        }
-        if !options.gates.is_empty() {
-            limit::withdraw(&options.gates, planned.order);
-        }
-        if planned.position == Position::Gate {
-            pool.unparked(planned.order);
-        }
-        (planned.position != Position::Queue).then_some(pool)
     }
 }
 

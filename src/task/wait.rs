@@ -46,28 +46,31 @@ pub(crate) fn join(task: &TaskRef) -> Result<(), TaskError> {
 /// The same for a task that was not settled just before.
 #[inline(never)]
 fn join_on(task: &TaskRef) -> Result<(), TaskError> {
-    if task.state() == TaskState::Queued
-        && current::interrupted().is_none()
-        && stops_with_this_body(task)
-    {
+    let may_run = task.state() == TaskState::Queued && current::interrupted().is_none();
+    if may_run && (is_pinned_here(task) || stops_with_this_body(task)) {
         task.head.set_joined();
         if run_here(task) {
             return Ok(());
         }
+        task.head.clear_joined();
     }
     wait_on(task, None).map(drop)
 }
 
-#[inline(never)]
 fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError> {
     if let Some(stopped) = current::interrupted() {
         return interrupted(task, stopped);
     }
-    // Only this thread can run a task that is pinned to it.
-    if deadline.is_none() && task.pinned().is_some() && run_here(task) {
+    if deadline.is_none() && is_pinned_here(task) && run_here(task) {
         return Ok(true);
     }
     task.wait(deadline, true)
+}
+
+/// Whether only this thread can run the task: then the body here must, before it waits.
+pub(crate) fn is_pinned_here(task: &TaskRef) -> bool {
+    let pinned = task.pinned();
+    pinned.is_some() && current::stack().is_some_and(|stack| pinned == Some(stack.index))
 }
 
 /// Whether whatever ends the waits of this body also asks the task to stop, if it runs on top of
@@ -76,7 +79,7 @@ fn stops_with_this_body(task: &TaskRef) -> bool {
     match blocking::scope_token_here() {
         // In the closure of a scope, for a task of that scope.
         Some(token) => task.is_in_scope_of(&token),
-        // A cancel of the body reaches it: see `Task::cancel`. A time limit does not.
+        // A cancel of the body reaches it: see `task/cancel.rs`. A time limit does not.
         None => {
             let body = current::stack().and_then(|stack| stack.top());
             body.is_none_or(|body| !body.has_time_limit())
@@ -136,9 +139,10 @@ impl Task {
     fn has_time_limit(&self) -> bool {
         let limit = |extras: &mut Extras| {
             let of_token = extras.token.as_ref().and_then(CancelToken::deadline);
-            let of_task = extras.progress.as_ref();
-            let of_task = of_task.and_then(|progress| progress.attempt_ends.or(progress.ends));
-            of_token.or(of_task).is_some()
+            let is_limited = |progress: &Progress| {
+                progress.ends.is_some() || progress.options.attempt_timeout.is_some()
+            };
+            of_token.is_some() || extras.progress.as_ref().is_some_and(is_limited)
         };
         self.head.peek(limit) == Some(true)
     }

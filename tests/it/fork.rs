@@ -8,10 +8,11 @@ use crate::submit::hold;
 use crate::support::{self, LONG, SCENARIO, must_recv};
 use millhand::{
     BuildError, CancelOutcome, Every, PoolError, PoolRef, Rejection, Semaphore, SharedHandle,
-    Shutdown, TaskError, TaskHandle, ThreadPool,
+    Shutdown, TaskError, TaskHandle, ThreadPool, join_all_ok, race,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ fn the_copy() {
         Ok("building") => building(),
         Ok("again") => again(),
         Ok("scoping") => scoping(),
+        Ok("racing") => racing(),
         Ok("executing") => executing(),
         Ok("executing at rest") => executing_at_rest(),
         Ok(other) => panic!("no such scenario: {other}"),
@@ -278,6 +280,40 @@ fn scoping() {
             catch_unwind(AssertUnwindSafe(|| pool.map([number], |n| n))).is_err(),
         ])
     });
+}
+
+#[test]
+fn group_waits_in_the_child_dropped_the_closures_of_the_parent_s_tasks() {
+    in_a_copy("racing");
+}
+
+fn racing() {
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    struct Notes;
+    impl Drop for Notes {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, SeqCst);
+        }
+    }
+    let pool = ThreadPool::new(1).unwrap();
+    let held = hold(&pool, 1);
+    let queued = || {
+        [Notes, Notes].map(|notes| {
+            pool.submit(move || {
+                drop(notes);
+                Ok::<_, ()>(())
+            })
+        })
+    };
+    let (races, joins) = (queued(), queued());
+    fork(|| {
+        first_false(&[
+            race(races).is_err(),
+            join_all_ok(joins).is_err(),
+            DROPPED.load(SeqCst) == 0,
+        ])
+    });
+    held.release();
 }
 
 fn is_refused<T, F>(answer: Result<T, millhand::SubmitError<F>>) -> bool {

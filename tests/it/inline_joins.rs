@@ -3,9 +3,10 @@
 use crate::handle::must_join;
 use crate::support::must_recv;
 use millhand::{
-    CancelReason, CancelToken, ScopeOptions, Shutdown, TaskError, TaskHandle, ThreadPool, current,
-    join_all,
+    CancelReason, CancelToken, ScopeOptions, Shutdown, TaskError, TaskHandle, ThreadPool, Until,
+    as_completed, current, join_all, join_all_ok, race, wait_any, wait_for,
 };
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -81,7 +82,7 @@ fn joins_shared(begins: Begins) -> Got {
 fn begun(
     pool: &ThreadPool,
     start: impl FnOnce(&ThreadPool, Box<dyn FnOnce() -> Got + Send>) -> TaskHandle<Got>,
-    wait: Wait,
+    wait: impl FnOnce(Begins) -> Got + Send + 'static,
 ) -> (TaskHandle<Got>, bool) {
     let (begins, begun): (_, Receiver<_>) = mpsc::channel();
     let (here, mine) = mpsc::channel();
@@ -208,5 +209,100 @@ fn no_cancel_is_missed_by_a_join_that_begins_to_run_its_task() {
             [Got::Stopped(user), Got::Interrupted(user)].contains(&got),
             "{got:?}"
         );
+    }
+}
+
+#[test]
+fn a_cancel_was_lost_between_two_joins_that_began_one_after_the_other() {
+    let pool = ThreadPool::new(1).unwrap();
+    for _ in 0..500 {
+        let (begin, begun) = mpsc::channel();
+        let waits = pool.submit(move || {
+            let middle = move || {
+                begin.send(()).unwrap();
+                let sleeps = current().unwrap().pool().submit(|| millhand::sleep(HOUR));
+                of(&sleeps.cancel_on_drop().join())
+            };
+            current().unwrap().pool().submit(middle).join().unwrap()
+        });
+        must_recv(&begun);
+        waits.cancel();
+        let got = must_join(waits).unwrap();
+        let user = CancelReason::User;
+        let expected = [Got::Stopped(user), Got::Interrupted(user)];
+        assert!(expected.contains(&got), "{got:?}");
+    }
+}
+
+/// Each level called the next one, by the hook of its token.
+#[test]
+fn a_cancel_of_many_joins_on_top_of_each_other_ran_out_of_stack() {
+    fn nest(levels: u32, begins: Begins) -> Got {
+        let _token = current().unwrap().token();
+        match levels {
+            0 => joins(begins),
+            _ => {
+                let next = move || nest(levels - 1, begins);
+                current().unwrap().pool().submit(next).join().unwrap()
+            }
+        }
+    }
+    let pool = ThreadPool::builder().workers(1).stack_size(256 << 20);
+    let pool = pool.build().unwrap();
+    let nested = |pool: &ThreadPool, body| pool.submit(body);
+    let (waits, on_top) = begun(&pool, nested, |begins| nest(2_000, begins));
+    assert!(on_top);
+    thread::scope(|s| {
+        let canceller = thread::Builder::new().stack_size(128 << 10);
+        canceller.spawn_scoped(s, || waits.cancel()).unwrap();
+    });
+    assert_eq!(must_join(waits).unwrap(), Got::Stopped(CancelReason::User));
+}
+
+// A task that only this worker can run.
+
+fn own_part(pool: &ThreadPool, begins: Begins) -> TaskHandle<Slept> {
+    let parts = pool.broadcast(move || {
+        begins.send(thread::current().id()).unwrap();
+        millhand::sleep(HOUR)
+    });
+    parts.unwrap().remove(0)
+}
+
+#[test]
+fn a_cancelled_body_waited_for_an_hour_for_its_own_part_of_a_broadcast() {
+    let pool = Arc::new(ThreadPool::new(1).unwrap());
+    type Start = fn(&ThreadPool, Box<dyn FnOnce() -> Got + Send>) -> TaskHandle<Got>;
+    let limited: [Start; 2] = [
+        |pool, body| pool.submit(body),
+        |pool, body| pool.task().attempt_timeout(HOUR).submit(body),
+    ];
+    for start in limited {
+        let mine = Arc::downgrade(&pool);
+        let wait = move |begins| of(&own_part(&mine.upgrade().unwrap(), begins).join());
+        let (waits, on_top) = begun(&pool, start, wait);
+        assert!(on_top);
+        waits.cancel();
+        assert_eq!(must_join(waits).unwrap(), Got::Stopped(CancelReason::User));
+    }
+}
+
+#[test]
+fn waits_for_several_tasks_did_not_run_those_of_their_own_worker() {
+    type Part = TaskHandle<Result<(), ()>>;
+    let waits: [fn(Vec<Part>); 5] = [
+        |parts| assert_eq!(as_completed(parts).count(), 1),
+        |parts| assert!(join_all_ok(parts).is_ok()),
+        |parts| assert!(race(parts).is_ok()),
+        |parts| assert_eq!(wait_any(&parts), Ok(Some(0))),
+        |parts| assert!(wait_for(&parts, Until::All, None).is_ok()),
+    ];
+    for wait in waits {
+        let pool = Arc::new(ThreadPool::new(1).unwrap());
+        let mine = Arc::downgrade(&pool);
+        let body = pool.submit(move || {
+            wait(mine.upgrade().unwrap().broadcast(|| Ok(())).unwrap());
+        });
+        must_join(body).unwrap();
     }
 }

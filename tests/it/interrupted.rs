@@ -37,7 +37,7 @@ fn of_failure<E>(error: &JoinError<E>) -> Got {
 type Never = TaskHandle<Result<(), ()>>;
 type Wait = fn(Never) -> Got;
 
-const WAITS: [(&str, Wait); 16] = [
+const WAITS: [(&str, Wait); 17] = [
     ("join", |never| of(never.join())),
     ("join_timeout", |never| {
         of(never.join_timeout(LONG).expect("it is given up"))
@@ -93,6 +93,13 @@ const WAITS: [(&str, Wait); 16] = [
     ("wait_idle of another pool", |_| {
         let full = Full::new();
         match full.pool.wait_idle() {
+            Err(PoolError::Interrupted(stopped)) => Got::Interrupted(stopped.reason()),
+            _ => Got::Something,
+        }
+    }),
+    ("the shutdown of another pool", |_| {
+        let full = Full::new();
+        match full.pool.shutdown(Shutdown::drain()) {
             Err(PoolError::Interrupted(stopped)) => Got::Interrupted(stopped.reason()),
             _ => Got::Something,
         }
@@ -300,6 +307,8 @@ fn a_wait_for_a_group_left_some_of_its_tasks_running_and_cancelled_the_others() 
                     ask.send(stopped.reason()).unwrap();
                     Ok(())
                 })
+                // For the group's reason, not for this one.
+                .cancel_on_drop()
             });
             wait(children);
         });
@@ -420,23 +429,50 @@ fn the_closure_of_a_scope_hears_of_its_time_limit_and_of_the_scope_around_it() {
 }
 
 #[test]
-fn a_task_on_top_of_the_closure_of_a_scope_does_not_hear_what_is_meant_for_the_closure() {
+fn a_task_that_the_closure_of_a_scope_joins_does_not_hear_what_is_meant_for_the_closure() {
     let pool = ThreadPool::new(1).unwrap();
     let me = pool.downgrade();
+    let (hear, heard) = mpsc::channel();
     let inside = pool.submit(move || {
         let token = millhand::CancelToken::new();
         let options = ScopeOptions::<()>::fail_fast().token(&token);
-        let heard = me.scope_with(options, |_| {
-            // Joined while it is queued, so it runs right here.
+        let joined = me.scope_with(options, |_| {
             let child = me.submit(move || {
                 token.cancel(CancelReason::User);
-                millhand::is_cancelled()
+                hear.send(millhand::is_cancelled()).unwrap();
             });
-            child.join().unwrap()
+            // It is no task of the scope, so another thread runs it.
+            of(child.join())
         });
-        heard.unwrap()
+        joined.unwrap();
     });
-    assert!(!must_join(inside).unwrap());
+    assert!(!must_recv(&heard));
+    must_join(inside).unwrap();
+}
+
+#[test]
+fn a_race_that_was_interrupted_left_a_task_whose_other_handles_were_gone() {
+    let pool = ThreadPool::new(2).unwrap();
+    let (ask, asked) = mpsc::channel();
+    let sleeps = pool.submit(move || {
+        let stopped = millhand::sleep(HOUR).unwrap_err();
+        ask.send(stopped.reason()).unwrap();
+        Ok::<_, ()>(())
+    });
+    let (kept, other) = (sleeps.share(), mpsc::channel());
+    let ours = kept.clone();
+    let (begin, begun) = other;
+    let races = pool.submit(move || {
+        begin.send(()).unwrap();
+        race([ours]).unwrap_err().len()
+    });
+    must_recv(&begun);
+    // The body waits, and then its handle is the only one.
+    must_join(pool.submit(|| ())).unwrap();
+    drop(kept);
+    races.cancel();
+    assert_eq!(must_join(races).unwrap(), 1);
+    assert_eq!(must_recv(&asked), CancelReason::Race);
 }
 
 // Waits that may end early run nothing that they could not leave.

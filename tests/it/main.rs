@@ -28,6 +28,7 @@ mod deadline;
 mod delay;
 mod delay_many;
 mod delay_shutdown;
+mod errors;
 mod every;
 mod expires;
 #[cfg(unix)]

@@ -3,16 +3,17 @@
 use crate::handle::{keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, Deadlock, SharedHandle, Shutdown, TaskError,
+    CancelOutcome, CancelReason, CancelToken, Deadlock, PoolRef, SharedHandle, Shutdown, TaskError,
     TaskHandle, ThreadPool, blocking, current, promise,
 };
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::mem;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -611,6 +612,36 @@ fn a_body_took_its_run_slot_back_while_the_shutdown_of_another_pool_waited_on() 
         cancels.join().unwrap();
         assert!(other.is_closed());
     }
+}
+
+#[test]
+fn a_body_had_its_run_slot_while_a_shutdown_joined_the_threads_of_another_pool() {
+    /// Waits for a task, in the destructor of a thread-local.
+    struct Waits(PoolRef);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            must_join(self.0.submit(|| ())).unwrap();
+        }
+    }
+    thread_local!(static WAITS: RefCell<Option<Waits>> = const { RefCell::new(None) });
+    let pool = pool_of(1);
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let stops = move |_| assert!(gone.lock().unwrap().recv().is_err());
+    let other = ThreadPool::builder().workers(1).on_worker_stop(stops);
+    let other = other.build().unwrap();
+    let me = pool.downgrade();
+    must_join(other.submit(|| WAITS.set(Some(Waits(me))))).unwrap();
+    let (begin, begun) = mpsc::channel();
+    let shuts = pool.submit(move || {
+        begin.send(()).unwrap();
+        other.shutdown(Shutdown::drain()).unwrap();
+    });
+    must_recv(&begun);
+    // The body waits for the threads of the other pool.
+    must_join(pool.submit(|| ())).unwrap();
+    drop(go);
+    must_join(shuts).unwrap();
 }
 
 #[test]

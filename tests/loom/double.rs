@@ -328,11 +328,11 @@ impl TaskPool for Pool {
         }
     }
 
-    /// As the real pool's.
     fn joined_on_top_of(&self, _: &Task) -> Vec<TaskRef> {
         Vec::new()
     }
 
+    /// As the real pool's.
     fn attempt_begins(&self, task: &Task) {
         if task.head.is_planned() && task.head.is_settled() {
             self.hung(task.head.id());

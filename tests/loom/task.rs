@@ -17,8 +17,10 @@
 use super::*;
 use crate::cancel::blocking;
 use crate::limit::{Capacity, WhenFull};
+use crate::panic;
 use crate::sync::{Condvar, Mutex};
 use crate::task::body::{ByHand, FallibleBody, PlainBody};
+use crate::task::cancel::stop_joined;
 use crate::task::current;
 use crate::task::double::{Captured, Count, Pool, Tally, Value, model, owner};
 use crate::task::options::{Extras, Watcher};
@@ -1054,8 +1056,8 @@ unsafe impl Sync for Trace {}
 
 // A join that runs its task itself.
 
-/// The canceller notes the request and then reads the stack. The worker lists the task and then
-/// reads the note.
+/// The canceller notes the request and then reads the stack. The worker lists each task and then
+/// reads the note of the body below.
 #[test]
 fn a_cancel_meets_a_join_that_begins_to_run_its_task() {
     for with_all in [false, true] {
@@ -1067,23 +1069,27 @@ fn a_cancel_meets_a_join_that_begins_to_run_its_task() {
                 assert!(task.head.try_claim(0));
                 task
             };
-            let (body, joined) = (claimed(), claimed());
+            let (body, joined) = (claimed(), [claimed(), claimed()]);
             stack.begin(&body);
             let (asked, theirs) = (body.clone(), stack.clone());
             let canceller = thread::spawn(move || {
                 let user = CancelReason::User;
-                assert!(asked.request_stop(asked.head.extras.lock(), user));
-                for task in theirs.joined_on_top_of(&asked) {
-                    task.request_stop(task.head.extras.lock(), user);
-                }
+                let is_first = asked.request_stop(asked.head.extras.lock(), user);
+                assert_eq!(is_first, Some(true));
+                stop_joined(user, &|| theirs.joined_on_top_of(&asked));
             });
-            joined.head.set_joined();
-            match with_all {
-                true => stack.push(joined.clone()),
-                false => stack.begin(&joined),
+            // The second is joined by the first.
+            for task in &joined {
+                task.head.set_joined();
+                match with_all {
+                    true => stack.push(task.clone()),
+                    false => stack.begin(task),
+                }
             }
             canceller.join().unwrap();
-            assert_eq!(joined.head.stop_reason(), Some(CancelReason::User));
+            for task in &joined {
+                assert_eq!(task.head.stop_reason(), Some(CancelReason::User));
+            }
         });
     }
 }

@@ -77,15 +77,15 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **Failures.** A closure of [`stage_ok`](Self::stage_ok) may return an error, and any closure
-/// may panic. The first failure ends the pipeline. In order, the results are those of a plain
-/// loop: all before the item that failed, and then its failure. Unordered, the failure comes out
-/// next, and all that has not come out yet is dropped. With [`collect_all`](Self::collect_all)
-/// the pipeline goes on after a failure. [`Failure::index`] is the number of the item in the
-/// source, from 0, and [`Failure::site`] is where the stage was added. The end of the pool ends
-/// the pipeline, with [`Rejected`] or [`Cancelled`]. A request to stop the task that waits for its
-/// results ends it, with [`Interrupted`]. Such an end is no item's: its index is 0. A source that
-/// panics has no more items.
+/// **Failures.** A closure of [`stage_ok`](Self::stage_ok) may return an error, and any closure may
+/// panic. The first failure ends the pipeline. In order, the results are those of a plain loop: all
+/// before the item that failed, and then its failure. Unordered, the failure comes out next, and
+/// all that has not come out yet is dropped. With [`collect_all`](Self::collect_all) the pipeline
+/// goes on after a failure. [`Failure::index`] is the number of the item in the source, from 0, and
+/// [`Failure::site`] is where the stage was added. The end of the pool ends the pipeline, with
+/// [`Rejected`] or [`Cancelled`]. A request to stop the task that waits for its results ends it,
+/// with [`Interrupted`]. Such an end belongs to no item, and its index, which is 0, says nothing. A
+/// source that panics has no more items.
 ///
 /// [`Rejected`]: crate::TaskError::Rejected
 /// [`Cancelled`]: crate::TaskError::Cancelled

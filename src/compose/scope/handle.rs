@@ -190,7 +190,8 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     face!();
 
     /// Waits for the outcome and takes it. A panic that is taken here does not make the scope
-    /// panic when it ends.
+    /// panic when it ends. As [`TaskHandle::join`](crate::TaskHandle::join), it may run the task
+    /// itself.
     ///
     /// # Errors
     /// As [`TaskHandle::join`](crate::TaskHandle::join).
@@ -290,6 +291,28 @@ impl<T, E> ScopedHandle<'_, Result<T, E>> {
     /// ```
     pub fn join_ok(self) -> Result<T, JoinError<E>> {
         ok_value(self.join())
+    }
+
+    /// Waits for the value of a body that returns a `Result`, with the error of the body, to which
+    /// the task's error is converted.
+    ///
+    /// # Errors
+    /// The body's error, or the task's.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let path = String::from("Cargo.toml");
+    /// let size = pool.scope(|s| -> std::io::Result<u64> {
+    ///     Ok(s.submit(|| std::fs::metadata(&path)).join_flat()?.len())
+    /// });
+    /// assert!(size? > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn join_flat(self) -> Result<T, E>
+    where
+        E: From<TaskError>,
+    {
+        self.join()?
     }
 }
 

@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Its `next` blocks. On a worker the run slot is released meanwhile. If the task that waits is asked
-/// to stop, the iterator returns the outcomes that are there, and then
-/// [`TaskError::Interrupted`] for each of the other handles. The tasks run on then, and also when
-/// the iterator is dropped.
+/// Its `next` blocks. On a worker the run slot is released meanwhile. If the task that waits is
+/// asked to stop, the iterator returns the outcomes that are there, and then
+/// [`TaskError::Interrupted`] for each of the other handles. Those are dropped then, like the
+/// handles that are left when the iterator is dropped: their tasks run on, if
+/// [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop) says nothing else.
 pub fn as_completed<H: Handle>(handles: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     let handles: Vec<_> = handles.into_iter().map(Some).collect();
     let links = handles.iter().flatten().map(H::link);

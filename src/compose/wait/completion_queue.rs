@@ -10,7 +10,7 @@ use crate::error::Stopped;
 use crate::process;
 use crate::task::current::{self, Awaited};
 use crate::task::options::{Watch, Watcher};
-use crate::task::{self, OutcomeKind};
+use crate::task::{self, OutcomeKind, TaskRef};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
@@ -137,6 +137,10 @@ impl CompletionQueue {
         if let Some(stopped) = current::interrupted() {
             return Err(stopped);
         }
+        // While this worker waits, no other one could run them.
+        if deadline.is_none() {
+            self.run_pinned_here();
+        }
         let waker = self.settled.clone();
         let interrupt = Interrupt::here(move || waker.places.lock_and_notify_all());
         // One that is left of the pool of this worker stands for all.
@@ -156,6 +160,14 @@ impl CompletionQueue {
         match interrupt.stopped() {
             Some(stopped) if place.is_none() => Err(stopped),
             _ => Ok(place),
+        }
+    }
+
+    fn run_pinned_here(&self) {
+        let mut tasks = self.links.iter().map(|link| &link.task);
+        let is_here = |task: &&TaskRef| !task.head.is_claimed() && task::is_pinned_here(task);
+        if let Some(task) = tasks.find(is_here) {
+            task::run_here(task);
         }
     }
 

@@ -4,7 +4,7 @@
 //! handle may be of another kind and type.
 
 use crate::compose::failures::Failure;
-use crate::error::{JoinError, TaskError, ok_value};
+use crate::error::{JoinError, Stopped, TaskError, ok_value};
 use crate::sealed::Sealed;
 use crate::task::{SharedHandle, TaskHandle, TaskRef};
 use std::fmt;
@@ -155,15 +155,27 @@ pub trait OkSet: Handles {
     /// The error type of the bodies.
     type Error;
 
-    /// Takes the outcomes in the order in which `next` returns their places. At the first failure
-    /// it passes the handles that are left to `rest`, before it drops them, and returns the
-    /// failure with its place.
+    /// Takes the outcomes in the order in which `next` returns their places. At the first failure,
+    /// or if the wait is to end, it passes the handles that are left to `rest`, before it drops
+    /// them, and returns the failure with its place.
     #[doc(hidden)]
     fn values(
         self,
-        next: &mut dyn FnMut() -> Option<usize>,
+        next: &mut dyn FnMut() -> Result<Option<usize>, Stopped>,
         rest: &mut dyn FnMut(Vec<Link>),
     ) -> Result<Self::Values, (usize, JoinError<Self::Error>)>;
+}
+
+/// The failure of a wait that was to end, at the place of the first handle that is left.
+fn interrupted<E>(
+    stopped: Stopped,
+    left: &[Option<Link>],
+    rest: &mut dyn FnMut(Vec<Link>),
+) -> (usize, JoinError<E>) {
+    rest(left.iter().flatten().cloned().collect());
+    let place = left.iter().position(Option::is_some);
+    let error = JoinError::Task(TaskError::Interrupted(stopped));
+    (place.unwrap_or_default(), error)
 }
 
 /// Waits for the value of a handle, and adds the place of the handle to its failure.
@@ -205,12 +217,20 @@ impl<H: Handle<Output = Result<T, E>>, T, E> OkSet for Vec<H> {
 
     fn values(
         self,
-        next: &mut dyn FnMut() -> Option<usize>,
+        next: &mut dyn FnMut() -> Result<Option<usize>, Stopped>,
         rest: &mut dyn FnMut(Vec<Link>),
     ) -> Result<Vec<T>, (usize, JoinError<E>)> {
         let mut handles: Vec<_> = self.into_iter().map(Some).collect();
         let mut values: Vec<_> = handles.iter().map(|_| None).collect();
-        while let Some(place) = next() {
+        loop {
+            let place = match next() {
+                Ok(Some(place)) => place,
+                Ok(None) => break,
+                Err(stopped) => {
+                    let left = handles.iter().map(|handle| handle.as_ref().map(H::link));
+                    return Err(interrupted(stopped, &left.collect::<Vec<_>>(), rest));
+                }
+            };
             match value_of(handles[place].take(), place) {
                 Ok(value) => values[place] = Some(value),
                 Err(failure) => {
@@ -245,7 +265,7 @@ impl<H: Handle<Output = Result<T, E>>, T, E, const N: usize> OkSet for [H; N] {
 
     fn values(
         self,
-        next: &mut dyn FnMut() -> Option<usize>,
+        next: &mut dyn FnMut() -> Result<Option<usize>, Stopped>,
         rest: &mut dyn FnMut(Vec<Link>),
     ) -> Result<[T; N], (usize, JoinError<E>)> {
         let values = Vec::from(self).values(next, rest)?;
@@ -281,12 +301,20 @@ macro_rules! tuples {
 
             fn values(
                 self,
-                next: &mut dyn FnMut() -> Option<usize>,
+                next: &mut dyn FnMut() -> Result<Option<usize>, Stopped>,
                 rest: &mut dyn FnMut(Vec<Link>),
             ) -> Result<Self::Values, (usize, JoinError<Er>)> {
                 let mut handles = ($(Some(self.$at),)+);
                 let mut values = ($(None::<$output>,)+);
-                while let Some(place) = next() {
+                loop {
+                    let place = match next() {
+                        Ok(Some(place)) => place,
+                        Ok(None) => break,
+                        Err(stopped) => {
+                            let left = [$(handles.$at.as_ref().map(Handle::link)),+];
+                            return Err(interrupted(stopped, &left, rest));
+                        }
+                    };
                     let taken = match place {
                         $($at => value_of(handles.$at.take(), place).map(|value| values.$at = Some(value)),)+
                         _ => unreachable!("there are as many places as handles"),

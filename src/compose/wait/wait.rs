@@ -8,7 +8,8 @@
 use crate::compose::failures::{Failure, Failures};
 use crate::compose::wait::completion_queue::CompletionQueue;
 use crate::compose::wait::handles::{Handle, HandleSet, Handles, Link, OkSet};
-use crate::error::{JoinError, Stopped, ok_value};
+use crate::error::{JoinError, Stopped, TaskError, ok_value};
+use crate::process;
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use std::time::Duration;
@@ -59,18 +60,14 @@ pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
 /// cancelled.
 ///
 /// [`TaskError::Interrupted`](crate::TaskError::Interrupted), if the task that waits is asked to
-/// stop. It has the place of some task that has not finished. All that have not are cancelled.
+/// stop. It has the place of the first task that has not finished. All that have not are cancelled
+/// then, with the same exception.
 pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>> {
     let mut queue = CompletionQueue::new(handles.links());
     // Before the handles are dropped: the drop of a handle may cancel its task for another reason.
     let mut cancel = |rest: Vec<Link>| cancel_rest(rest, CancelReason::Group);
-    let values = handles.values(&mut || queue.next(None), &mut cancel);
-    values.map_err(|(place, error)| {
-        let link = &queue.links()[place];
-        // Where the wait was interrupted, its task has not settled.
-        cancel_rest(vec![link.clone()], CancelReason::Group);
-        link.failure(place, error)
-    })
+    let values = handles.values(&mut || queue.try_next_until(None), &mut cancel);
+    values.map_err(|(place, error)| queue.links()[place].failure(place, error))
 }
 
 /// Waits until one of several tasks has finished and returns its place. Returns `None` if there are
@@ -172,8 +169,11 @@ pub fn wait_for<S: Handles + ?Sized>(
 /// # Errors
 ///
 /// All failures, in the order in which the tasks ended, if no task ended with a value.
-/// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each task that has not finished, if
-/// the task that waits is asked to stop. They are cancelled, too.
+///
+/// If the task that waits is asked to stop: first those that have ended, and then
+/// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each other handle, in their order.
+/// The tasks are cancelled then, except those with another
+/// [`SharedHandle`](crate::SharedHandle) elsewhere.
 ///
 /// # Panics
 ///
@@ -200,8 +200,11 @@ pub fn race<H: Handle>(handles: impl IntoIterator<Item = H>) -> Result<H::Output
 /// # Errors
 ///
 /// All failures, in the order in which the tasks ended, if no body returned `Ok`.
-/// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each task that has not finished, if
-/// the task that waits is asked to stop. They are cancelled, too.
+///
+/// If the task that waits is asked to stop: first those that have ended, and then
+/// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each other handle, in their order.
+/// The tasks are cancelled then, except those with another
+/// [`SharedHandle`](crate::SharedHandle) elsewhere.
 ///
 /// # Panics
 ///
@@ -222,7 +225,21 @@ fn first<H: Handle, T, E>(
     let links = handles.iter().flatten().map(H::link);
     let mut queue = CompletionQueue::new(links.collect());
     let mut failures = Vec::new();
-    while let Some(place) = queue.next(None) {
+    loop {
+        let place = match queue.try_next_until(None) {
+            Ok(Some(place)) => place,
+            Ok(None) => break,
+            Err(stopped) => {
+                let left = handles.iter().flatten().map(H::link).collect();
+                cancel_rest(left, CancelReason::Race);
+                let left = handles.iter().enumerate();
+                failures.extend(left.filter_map(|(place, handle)| {
+                    let error = JoinError::Task(TaskError::Interrupted(stopped));
+                    Some(handle.as_ref()?.link().failure(place, error))
+                }));
+                break;
+            }
+        };
         let handle = handles[place].take().expect("each place is returned once");
         match value(handle) {
             Ok(value) => {
@@ -233,18 +250,17 @@ fn first<H: Handle, T, E>(
             Err(error) => failures.push(queue.links()[place].failure(place, error)),
         }
     }
-    // Where the wait was interrupted, some have not settled.
-    cancel_rest(queue.links().to_vec(), CancelReason::Race);
     match Failures::new(failures) {
         Some(failures) => Err(failures),
         None => panic!("a race needs at least one handle"),
     }
 }
 
-/// Cancels the tasks that have not finished and have no other handle.
+/// Cancels the tasks that have not finished and have no other handle. Those of the process that
+/// this one was forked from are not here: only copies of them are.
 fn cancel_rest(rest: Vec<Link>, reason: CancelReason) {
     for Link { task, alone } in rest {
-        if alone && !task.head.is_settled() {
+        if alone && !task.head.is_settled() && !process::is_foreign(task.head.owner) {
             task.cancel(reason);
         }
     }
