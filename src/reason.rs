@@ -24,13 +24,14 @@ pub enum CancelReason {
     Shutdown = 2,
     /// The scope of the task ended early.
     Scope = 3,
-    /// Another task of a race was faster.
+    /// Another task of a race was faster, or the wait for the race was interrupted.
     Race = 4,
     /// The task's promise, handle or iterator was dropped.
     Dropped = 5,
     /// A deadline passed.
     Deadline = 6,
-    /// Another task of its group failed ([`join_all_ok`](crate::join_all_ok)).
+    /// Another task of its group failed, or the wait for the group was interrupted
+    /// ([`join_all_ok`](crate::join_all_ok), a [`Pipeline`](crate::Pipeline)).
     Group = 7,
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod blocking;
 mod guard;
 mod token;
+mod wait;
 
 pub use blocking::blocking;
 pub use guard::CancelGuard;

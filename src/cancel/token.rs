@@ -10,7 +10,6 @@
 // With the lock of one node held, no other lock is taken, and no hook of the user runs or is
 // dropped.
 
-use crate::cancel::blocking::{self, Target};
 use crate::cancel::guard::CancelGuard;
 use crate::clock::{self, Clock, Monitor, alarm, current, earlier, hooks};
 use crate::panic;
@@ -29,16 +28,16 @@ type Hook = Box<dyn FnOnce(CancelReason) + Send>;
 
 pub(super) struct Node {
     /// 0 while live, then the code of the reason. Written once, with `inner` locked.
-    reason: AtomicU8,
+    pub(super) reason: AtomicU8,
     /// The clock of the deadline. On a thread that is no worker, it is also the clock of waits for
     /// this token and of the deadlines of its children.
-    clock: Clock,
+    pub(super) clock: Clock,
     /// The earliest deadline of this node and the nodes above it.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// The parent, and the key of this node there.
     parent: Option<(Arc<Node>, u64)>,
     /// Notified when the reason is set.
-    inner: Monitor<Inner>,
+    pub(super) inner: Monitor<Inner>,
 }
 
 /// What a token cancels.
@@ -61,7 +60,7 @@ struct Called {
 
 /// What the cancelling thread takes, once.
 #[derive(Default)]
-struct Inner {
+pub(super) struct Inner {
     next_key: u64,
     /// Whether the deadline is registered with its clock or the alarm: from the first hook on, or
     /// from the first wait by another clock.
@@ -100,20 +99,7 @@ impl Inner {
 /// ```
 #[derive(Clone)]
 pub struct CancelToken {
-    node: Arc<Node>,
-}
-
-/// A wait of this length at most is over before another thread has taken the place of this one.
-const MOMENT: Duration = Duration::from_millis(2);
-
-/// What a body waits for that waits until this instant of this clock. A test's clock may stand
-/// still.
-fn target(clock: &Clock, until: Option<Instant>) -> Target {
-    let is_soon = |until: Instant| until.saturating_duration_since(clock.now()) <= MOMENT;
-    match clock.is(&Clock::system()) && until.is_some_and(is_soon) {
-        true => Target::Moment,
-        false => Target::Other,
-    }
+    pub(super) node: Arc<Node>,
 }
 
 impl CancelToken {
@@ -160,7 +146,7 @@ impl CancelToken {
     /// use std::time::Duration;
     ///
     /// let token = CancelToken::with_timeout(Duration::from_millis(5));
-    /// token.wait();
+    /// token.wait().unwrap();
     /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
     /// ```
     pub fn with_timeout(timeout: Duration) -> Self {
@@ -200,7 +186,7 @@ impl CancelToken {
     /// ```
     /// let all = millhand::CancelToken::new();
     /// let one = all.child_with_timeout(std::time::Duration::from_millis(1));
-    /// one.wait();
+    /// one.wait().unwrap();
     /// assert!(one.is_cancelled() && !all.is_cancelled());
     /// ```
     pub fn child_with_timeout(&self, timeout: Duration) -> Self {
@@ -402,69 +388,6 @@ impl CancelToken {
         Some(deadline.saturating_duration_since(self.node.clock.now()))
     }
 
-    /// Waits until it is cancelled. A worker releases its run slot meanwhile.
-    ///
-    /// ```
-    /// let token = millhand::CancelToken::new();
-    /// let other = token.clone();
-    /// std::thread::spawn(move || other.cancel(millhand::CancelReason::User));
-    /// token.wait();
-    /// assert!(token.is_cancelled());
-    /// ```
-    pub fn wait(&self) {
-        self.wait_by(&self.clock_of_wait(), None);
-    }
-
-    /// Waits until it is cancelled, but no longer than `timeout`. Returns whether it is cancelled.
-    /// A worker releases its run slot meanwhile. The timeout counts from the call; one that
-    /// overflows the clock means for ever.
-    ///
-    /// ```
-    /// use millhand::{CancelReason, CancelToken};
-    /// use std::time::Duration;
-    ///
-    /// let token = CancelToken::new();
-    /// assert!(!token.wait_timeout(Duration::from_millis(1)));
-    /// token.cancel(CancelReason::User);
-    /// assert!(token.wait_timeout(Duration::from_secs(3600)));
-    /// ```
-    pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        let clock = self.clock_of_wait();
-        self.wait_by(&clock, clock.deadline(timeout))
-    }
-
-    /// The clock of a wait by this thread: on a worker, the clock of its pool.
-    fn clock_of_wait(&self) -> Clock {
-        current::clock().or(&self.node.clock)
-    }
-
-    /// Waits until it is cancelled, or until this instant of this clock. Returns whether it is
-    /// cancelled.
-    pub(crate) fn wait_by(&self, clock: &Clock, until: Option<Instant>) -> bool {
-        clock::pause();
-        if self.reason().is_some() {
-            return true;
-        }
-        let _blocking = blocking::begin_for(target(clock, until));
-        let node = &self.node;
-        let mut inner = node.inner.lock();
-        let wake_at = if node.deadline.is_none() || node.clock.is(clock) {
-            earlier(until, node.deadline)
-        } else {
-            // A thread waits by one clock. The clock of the deadline cancels the token on time.
-            node.register_deadline(inner);
-            inner = node.inner.lock();
-            until
-        };
-        let what = "a token to be cancelled";
-        node.inner
-            .wait_while(&mut inner, clock, wake_at, &what, &mut |_| {
-                node.reason.load(Ordering::Relaxed) == 0
-            });
-        drop(inner);
-        self.reason().is_some()
-    }
-
     /// Stops what cannot check a token: the hook may shut a socket or kill a child process.
     ///
     /// The hook is called once, when the token is cancelled, on the thread that cancels it. If the
@@ -566,7 +489,7 @@ impl Node {
 
     /// Registers the deadline, if there is one, so that it cancels the token by itself: for hooks
     /// and waits, which do not check the clock of the deadline.
-    fn register_deadline(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
+    pub(super) fn register_deadline(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
         let is_registered = mem::replace(&mut inner.is_registered, true);
         drop(inner);
         if let Some(deadline) = self.deadline.filter(|_| !is_registered) {

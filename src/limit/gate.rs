@@ -191,6 +191,11 @@ impl GateQueue {
         self.kind != RuleKind::Rate
     }
 
+    /// Whether it would refuse this also if nothing else waited, until something is returned.
+    pub(crate) fn awaits_return(&self, order: u64, weight: u32) -> bool {
+        self.has_returns() && self.lock().rule.ask(self.now(), order, weight).is_err()
+    }
+
     /// Whether tasks enter the order of this gate before they ask it.
     pub(crate) fn is_fifo(&self) -> bool {
         self.kind == RuleKind::Fifo

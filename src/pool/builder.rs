@@ -283,8 +283,9 @@ impl PoolBuilder {
     /// A wait for time, for a promise, in [`blocking`](crate::blocking) or for another pool counts
     /// as one that ends by itself: the pool then does not start a thread beyond the bound for tasks
     /// from outside, nor for tasks that were submitted by bodies no deeper than the one that waits
-    /// so. Where a promise is kept by another task of the same pool, leave the bound above the
-    /// number of bodies that wait for promises at the same time.
+    /// so. Where a promise is kept by another task of the same pool, or where the bodies of two
+    /// pools wait for each other's tasks, leave the bound above the number of bodies that wait so
+    /// at the same time.
     ///
     /// A body that still runs after its [`total_timeout`](crate::TaskBuilder::total_timeout) keeps
     /// its thread. If such bodies have all threads that the bound allows, the pool runs nothing

@@ -167,10 +167,19 @@ impl Task {
 
     /// The tasks that must all settle before this one can begin, for the wait graph.
     pub(crate) fn predecessors(&self) -> Vec<TaskRef> {
+        // If the first of several is enough, the task waits for no particular one.
+        self.predecessors_if(|after| after.first.is_none())
+    }
+
+    /// The tasks, not settled yet, all or one of which must settle before this one can begin.
+    pub(crate) fn all_predecessors(&self) -> Vec<TaskRef> {
+        self.predecessors_if(|_| true)
+    }
+
+    fn predecessors_if(&self, counts: impl Fn(&After) -> bool) -> Vec<TaskRef> {
         let tasks = self.head.progress(|progress, _| {
-            let after = progress.after.as_ref()?;
-            // If the first of several is enough, the task waits for no particular one.
-            after.first.is_none().then(|| after.tasks.clone())
+            let after = progress.after.as_ref().filter(|after| counts(after))?;
+            Some(after.tasks.clone())
         });
         let mut tasks = tasks.flatten().unwrap_or_default();
         tasks.retain(|task| !task.head.is_settled());

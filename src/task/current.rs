@@ -214,7 +214,7 @@ pub fn checkpoint() {
 pub fn sleep(duration: Duration) -> Result<(), Stopped> {
     let token = blocking::token_here().unwrap_or_default();
     let clock = current::clock();
-    token.wait_by(&clock, clock.deadline(duration));
+    token.wait_by(&clock, clock.deadline(duration), &|| false);
     match token.reason() {
         Some(reason) => Err(Stopped::new(reason)),
         None => Ok(()),

@@ -315,6 +315,8 @@ impl<T> TaskHandle<T> {
     /// it, or on this thread if it has finished before. `f` should be short, since a worker waits
     /// for it. A panic in it is logged.
     ///
+    /// Where the time of the task ends, a worker of its pool makes the call as soon as one is free.
+    ///
     /// The callback stays registered when the handle or the returned [`OnFinish`] is dropped.
     /// [`OnFinish::remove`] removes it.
     ///

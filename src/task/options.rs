@@ -342,6 +342,9 @@ pub(crate) trait Watch: Send + Sync {
     /// The task with this number, as the watcher counts them, has settled.
     fn settled(self: Arc<Self>, index: usize, kind: OutcomeKind);
 
+    /// The same where no code of the user may run. A worker calls `settled` later.
+    fn settled_apart(self: Arc<Self>, _index: usize, _kind: OutcomeKind) {}
+
     /// Whether `settled` would do nothing any more.
     fn is_over(&self) -> bool {
         false

@@ -97,8 +97,9 @@ impl<T> SharedHandle<T> {
 impl<T: 'static> SharedHandle<T> {
     /// Waits for the outcome and returns a reference to it.
     ///
-    /// For a wait that could never end, this clone returns [`TaskError::WouldDeadlock`], and in a
-    /// forked child [`TaskError::Forked`]. The outcome of the task is not changed by that.
+    /// For a wait that could never end, this clone returns [`TaskError::WouldDeadlock`], in a
+    /// forked child [`TaskError::Forked`], and [`TaskError::Interrupted`] when the body that waits
+    /// is asked to stop. The outcome of the task is not changed by that: a later call returns it.
     ///
     /// # Panics
     /// When the outcome was taken before the handle was shared, by polling it as a future.

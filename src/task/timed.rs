@@ -12,7 +12,7 @@ use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::Part;
 use crate::task::current;
-use crate::task::options::{OnSettled, Position};
+use crate::task::options::{OnSettled, Position, Watcher};
 use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef, Unrun};
 use std::mem;
@@ -209,11 +209,15 @@ impl Task {
         }
     }
 
-    /// Notifies those that wait for a task which the timer has settled. The waker of an executor
-    /// that polls the handle is called on another thread than a worker's, since all workers may be
-    /// busy. The hook of the task's own on its token would want such a thread, too, for nothing.
+    /// Notifies those that wait for a task which the timer has settled, since all workers of its
+    /// pool may be busy. What may run code of the user gets a thread for hooks: the waker of an
+    /// executor that polls the handle, and a task of another pool that continues this one. The hook
+    /// of the task's own on its token would want such a thread, too, for nothing.
     fn notify_apart(&self, on_settled: &mut OnSettled, kind: OutcomeKind) {
         drop(on_settled.hook.take());
+        if let Some(member) = &on_settled.member {
+            member.group.clone().settled_apart(member.index, kind);
+        }
         let Some(listeners) = &mut on_settled.listeners else {
             return;
         };
@@ -221,11 +225,17 @@ impl Task {
             let what = "the waker of the task submitted at";
             hooks::call_in_background(what, self.head.site, || waker.wake());
         }
-        // A task that continues this one needs a worker anyway; a set of handles does not.
-        let all = mem::take(&mut listeners.watchers).into_iter();
-        let (light, others): (Vec<_>, _) = all.partition(|watcher| watcher.is_light());
-        listeners.watchers = others;
-        light.into_iter().for_each(|watcher| watcher.settled(kind));
+        for watcher in mem::take(&mut listeners.watchers) {
+            match &watcher {
+                _ if watcher.is_light() => watcher.settled(kind),
+                Watcher::Task(task) if task.head.owner != self.head.owner => {
+                    let what = "what continues the task submitted at";
+                    hooks::call_in_background(what, self.head.site, move || watcher.settled(kind));
+                }
+                // It needs a worker anyway.
+                _ => listeners.watchers.push(watcher),
+            }
+        }
     }
 
     /// Whether the timer's call would still do something.

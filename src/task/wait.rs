@@ -6,16 +6,21 @@ use crate::cancel::CancelToken;
 use crate::cancel::blocking::{self, Interrupt, Target};
 use crate::clock;
 use crate::error::{Stopped, TaskError};
+use crate::limit::GateRequest;
+use crate::panic;
 use crate::process;
 use crate::task::current::{self, Awaited};
 use crate::task::deadlock;
 use crate::task::head::Head;
-use crate::task::options::{Extras, Position, Progress};
+use crate::task::options::{Extras, Gates, Position, Progress};
 use crate::task::run::RunResult;
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How many tasks, each continued by the next, are looked at to see whether one waits for time.
+const MOST_LOOKED_AT: usize = 1_000;
 
 /// When a wait for `timeout` ends. A wait for a task uses the clock of its pool, a wait for a
 /// promise that of this thread. `None` if the clock cannot hold it: then it is for ever.
@@ -156,22 +161,43 @@ impl Task {
         self.head.peek(is_in).flatten() == Some(true)
     }
 
-    /// Whether it will come to the front of the run queue by itself: a body submitted it, and it
-    /// waits for time, also at rate limiters if these count.
-    pub(crate) fn comes_by_itself(&self, at_gates: bool) -> bool {
-        let comes = |progress: &mut Progress, is_running: bool| {
-            let is_away = match progress.position {
-                Position::Timer { .. } => true,
-                // A permit comes back when a body returns it, which may wait for a task in turn.
-                Position::Gate => {
-                    let mut gates = progress.options.gates.iter();
-                    at_gates && gates.all(|request| request.gate.is_timed())
-                }
-                _ => false,
-            };
-            is_away && !is_running && !progress.level.is_outer()
+    /// Whether it, or a task that it continues, will come to the front of the run queue by itself:
+    /// a body submitted it, and it waits for time, also at rate limiters if these count.
+    pub(crate) fn comes_by_itself(self: &TaskRef, at_gates: bool) -> bool {
+        let mut left = vec![self.clone()];
+        let mut comes = false;
+        for _ in 0..MOST_LOOKED_AT {
+            let Some(task) = left.pop() else { break };
+            comes = task.is_away(at_gates);
+            left.extend(task.all_predecessors());
+            panic::discard(task);
+            if comes {
+                break;
+            }
+        }
+        panic::discard(left);
+        comes
+    }
+
+    fn is_away(&self, at_gates: bool) -> bool {
+        let away = self.head.progress(|progress, is_running| {
+            if is_running || progress.level.is_outer() {
+                return None;
+            }
+            match progress.position {
+                Position::Timer { .. } => Some((Gates::default(), 0)),
+                Position::Gate if at_gates => Some((Gates::of(&progress.options), progress.order)),
+                _ => None,
+            }
+        });
+        let Some((gates, order)) = away.flatten() else {
+            return false;
         };
-        self.head.progress(comes) == Some(true)
+        let gates = gates.requests();
+        let is_timed = |request: &GateRequest| request.gate.is_timed();
+        // A permit comes back when a body returns it, which may wait for a task in turn.
+        let passes = |request: &GateRequest| !request.gate.awaits_return(order, request.weight);
+        gates.is_empty() || gates.iter().any(is_timed) && gates.iter().all(passes)
     }
 
     /// Blocks this thread until the task is settled or `deadline` has passed, or, if it `may_end`,

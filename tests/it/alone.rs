@@ -259,7 +259,7 @@ fn timed_out_with_hooks(pool: &Manual, hooks: usize, barrier: &Arc<Barrier>) -> 
             token.on_cancel(move |_| barrier.pass())
         });
         tell.send(guards.collect()).unwrap();
-        token.wait();
+        token.wait().unwrap();
     };
     let handle = pool.task().total_timeout(S).submit(body);
     let guards = must_recv(&told);
@@ -276,7 +276,7 @@ fn crowd_of_hooks() {
     until("four threads inside", || barrier.inside.load(SeqCst) == 4);
     // A thread that waits by another clock is woken by the alarm.
     let late = CancelToken::with_timeout(Duration::from_millis(1));
-    must_join(pool.submit(move || late.wait())).unwrap();
+    must_join(pool.submit(move || late.wait().unwrap())).unwrap();
     // One that waits at a gate, with a deadline on its token, too.
     let gate = millhand::Semaphore::new(1).unwrap();
     let held = gate.acquire().unwrap();

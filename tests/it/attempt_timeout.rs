@@ -84,7 +84,7 @@ fn a_body_sees_that_its_time_is_over() {
         late(move || token().child().reason()).unwrap(),
         Some(DEADLINE)
     );
-    late(move || token().wait()).unwrap();
+    late(move || token().wait().unwrap()).unwrap();
     assert!(matches!(
         late(millhand::checkpoint),
         Err(TaskError::TimedOut)
@@ -105,7 +105,7 @@ fn a_body_that_waits_is_woken_when_its_time_is_over() {
         || millhand::sleep(HOUR).unwrap_err().reason(),
         || {
             let token = millhand::current().unwrap().token();
-            token.wait();
+            token.wait().unwrap();
             token.reason().unwrap()
         },
         || {
@@ -253,7 +253,7 @@ fn a_cancel_reaches_the_token_of_the_attempt() {
     let handle = task.submit(move || {
         let token = millhand::current().unwrap().token();
         tell.send(()).unwrap();
-        token.wait();
+        token.wait().unwrap();
         Err::<(), _>(token.reason())
     });
     must_recv(&told);

@@ -641,7 +641,7 @@ fn a_running_task_hears_of_its_template_s_token() {
     let (start, started) = mpsc::channel();
     let running = task.submit(move || {
         start.send(()).unwrap();
-        millhand::current().unwrap().token().wait();
+        millhand::current().unwrap().token().wait().unwrap();
         millhand::check().unwrap_err().reason()
     });
     must_recv(&started);

@@ -249,8 +249,8 @@ fn a_deadline_in_the_past_cancels() {
         assert_eq!(token.reason(), Some(CancelReason::Deadline));
         assert_eq!(token.remaining(), Some(Duration::ZERO));
         assert!(!token.cancel(CancelReason::User), "it was first");
-        token.wait();
-        assert!(token.wait_timeout(Duration::ZERO));
+        token.wait().unwrap();
+        assert!(token.wait_timeout(Duration::ZERO).unwrap());
     }
 }
 
@@ -261,7 +261,7 @@ fn a_deadline_to_come_does_not() {
     assert!(!token.is_cancelled());
     assert_eq!(token.deadline(), Some(at));
     assert!(token.remaining().unwrap() <= LONG);
-    assert!(!token.wait_timeout(Duration::ZERO));
+    assert!(!token.wait_timeout(Duration::ZERO).unwrap());
     assert!(token.cancel(CancelReason::User), "by hand before its time");
     assert_eq!(token.reason(), Some(CancelReason::User));
 }
@@ -305,11 +305,11 @@ fn a_child_s_deadline_cancels_the_child_alone() {
 fn a_wait_ends_at_the_deadline() {
     let token = CancelToken::with_timeout(Duration::from_millis(5));
     let child = token.child();
-    child.wait();
+    child.wait().unwrap();
     assert_eq!(child.reason(), Some(CancelReason::Deadline));
     assert_eq!(token.reason(), Some(CancelReason::Deadline));
     let token = CancelToken::with_timeout(Duration::from_millis(5));
-    assert!(token.wait_timeout(LONG));
+    assert!(token.wait_timeout(LONG).unwrap());
 }
 
 #[test]
@@ -328,11 +328,11 @@ fn the_hooks_of_a_deadline_are_called_once_whoever_sees_it_first() {
 #[test]
 fn a_timed_wait_says_whether_it_was_cancelled() {
     let token = CancelToken::new();
-    assert!(!token.wait_timeout(Duration::ZERO));
-    assert!(!token.wait_timeout(Duration::from_millis(1)));
+    assert!(!token.wait_timeout(Duration::ZERO).unwrap());
+    assert!(!token.wait_timeout(Duration::from_millis(1)).unwrap());
     token.cancel(CancelReason::User);
-    assert!(token.wait_timeout(Duration::ZERO));
-    assert!(token.wait_timeout(Duration::MAX));
+    assert!(token.wait_timeout(Duration::ZERO).unwrap());
+    assert!(token.wait_timeout(Duration::MAX).unwrap());
 }
 
 #[test]
@@ -345,9 +345,9 @@ fn a_cancel_wakes_all_who_wait() {
             s.spawn(move || {
                 tell.send(()).unwrap();
                 match n % 3 {
-                    0 => token.wait(),
-                    1 => assert!(token.wait_timeout(LONG)),
-                    _ => assert!(token.wait_timeout(Duration::MAX)),
+                    0 => token.wait().unwrap(),
+                    1 => assert!(token.wait_timeout(LONG).unwrap()),
+                    _ => assert!(token.wait_timeout(Duration::MAX).unwrap()),
                 }
                 tell.send(()).unwrap();
             });
@@ -449,7 +449,7 @@ fn a_hook_may_use_its_own_token() {
         // None of this is under a lock.
         assert!(inside.is_cancelled() && !inside.cancel(CancelReason::Race));
         assert!(inside.child().is_cancelled());
-        inside.wait();
+        inside.wait().unwrap();
         let also = tell.clone();
         drop(inside.on_cancel(move |reason| also.send(reason).unwrap()));
         tell.send(CancelReason::Race).unwrap();

@@ -102,12 +102,15 @@ fn what_a_body_waits_for_by_itself_goes_by_the_clock_of_its_pool() {
     type Body = Box<dyn FnOnce() -> bool + Send>;
     let bodies: [(&str, Body); 8] = [
         ("sleep", Box::new(|| millhand::sleep(HOUR).is_ok())),
-        ("token", Box::new(|| !CancelToken::new().wait_timeout(HOUR))),
+        (
+            "token",
+            Box::new(|| !CancelToken::new().wait_timeout(HOUR).unwrap()),
+        ),
         (
             "deadline",
             Box::new(|| {
                 let token = CancelToken::with_timeout(HOUR);
-                token.wait();
+                token.wait().unwrap();
                 token.reason() == Some(CancelReason::Deadline)
             }),
         ),
@@ -115,7 +118,10 @@ fn what_a_body_waits_for_by_itself_goes_by_the_clock_of_its_pool() {
             "child",
             Box::new(|| {
                 let token = millhand::current().unwrap().token();
-                token.child_with_timeout(HOUR).wait_timeout(2 * HOUR)
+                token
+                    .child_with_timeout(HOUR)
+                    .wait_timeout(2 * HOUR)
+                    .unwrap()
             }),
         ),
         (
@@ -239,15 +245,17 @@ fn a_queued_task_is_cancelled_at_its_tokens_deadline() {
 fn a_threads_wait_for_a_token_goes_by_the_tokens_clock() {
     let clock = ManualClock::new();
     let token = CancelToken::with_clock(&clock.clock());
-    assert!(!takes_an_hour(&clock, || token.wait_timeout(HOUR)));
+    assert!(!takes_an_hour(&clock, || token.wait_timeout(HOUR).unwrap()));
     let child = token.child_with_timeout(HOUR);
-    takes_an_hour(&clock, || token.child_with_timeout(HOUR).wait());
+    takes_an_hour(&clock, || token.child_with_timeout(HOUR).wait().unwrap());
     assert!(child.is_cancelled());
     // A task's token is its pool's, whoever asks for it.
     let pool = Manual::new(1);
     let (handle, go) = endless(&pool);
     let token = handle.token();
-    assert!(!takes_an_hour(&pool.clock, || token.wait_timeout(HOUR)));
+    assert!(!takes_an_hour(&pool.clock, || token
+        .wait_timeout(HOUR)
+        .unwrap()));
     drop(go);
 }
 
@@ -325,6 +333,10 @@ fn elsewhere_it_is_the_systems() {
         .unwrap();
     let (handle, go) = endless(&pool);
     assert!(!handle.wait_timeout(Duration::from_millis(1)).unwrap());
-    assert!(!CancelToken::new().wait_timeout(Duration::from_millis(1)));
+    assert!(
+        !CancelToken::new()
+            .wait_timeout(Duration::from_millis(1))
+            .unwrap()
+    );
     drop(go);
 }

@@ -41,7 +41,7 @@ impl Want {
             TimedOut => {
                 let limited = pool.task().total_timeout(Duration::from_millis(1));
                 limited.submit(move || {
-                    current().unwrap().token().wait();
+                    current().unwrap().token().wait().unwrap();
                     Ok(place)
                 })
             }

@@ -1,6 +1,6 @@
 //! The example `consumer`: it runs to its end and prints what it measured.
 
-use crate::checksum::example;
+use crate::example::example;
 use std::process::Command;
 
 /// What the example prints under one headline.

@@ -65,7 +65,7 @@ fn lost(pool: &ThreadPool) -> Vec<Lost> {
         }),
         (
             limited.submit(|| {
-                current().unwrap().token().wait();
+                current().unwrap().token().wait().unwrap();
                 1
             }),
             |error| matches!(error, TaskError::TimedOut),

@@ -1,6 +1,6 @@
 //! Errors reach the end of a program by one `?` each, whatever type of errors the program has.
 
-use crate::checksum::{Dir, example};
+use crate::example::{Dir, example};
 use crate::support::{LONG, must_recv};
 use millhand::{
     AcquireError, CancelReason, CancelToken, JoinError, Rejection, Semaphore, Shutdown, TaskError,

@@ -421,7 +421,7 @@ fn the_token_of_a_handle_cancels_its_task_with_the_reason_given() {
     let running = pool.submit(move || {
         let token = millhand::current().unwrap().token();
         tell.send(()).unwrap();
-        token.wait();
+        token.wait().unwrap();
         millhand::check().map_err(|stopped| stopped.reason())
     });
     must_recv(&told);
@@ -435,7 +435,7 @@ fn cancelling_a_running_task_cancels_its_token() {
     let (tell, told) = mpsc::channel();
     let handle = pool.submit(move || {
         tell.send(()).unwrap();
-        millhand::current().unwrap().token().wait();
+        millhand::current().unwrap().token().wait().unwrap();
     });
     must_recv(&told);
     let token = handle.token();
@@ -467,7 +467,7 @@ fn the_token_of_a_handle_is_the_one_that_the_body_sees() {
     let (tell, told) = mpsc::channel();
     let handle = pool.submit(move || {
         tell.send(millhand::current().unwrap().token()).unwrap();
-        millhand::current().unwrap().token().wait();
+        millhand::current().unwrap().token().wait().unwrap();
     });
     let inside = must_recv(&told);
     assert!(handle.token().cancel(CancelReason::User));
@@ -500,7 +500,7 @@ fn dropping_a_cancel_on_drop_handle_asks_a_running_task() {
     let handle = pool
         .submit(move || {
             tell.send(None).unwrap();
-            millhand::current().unwrap().token().wait();
+            millhand::current().unwrap().token().wait().unwrap();
             tell.send(millhand::check().err()).unwrap();
         })
         .cancel_on_drop();

@@ -9,7 +9,7 @@ use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
 use millhand::{
     ManualClock, PoolRef, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool, as_completed,
-    current, join_all,
+    current, join_all, when_all, when_any,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -410,5 +410,51 @@ fn children_that_share_a_limiter_with_tasks_from_outside_finish_at_the_bound() {
     }
     for (n, task) in (0..).zip(all) {
         assert_eq!(must_join(task).unwrap(), n / 2);
+    }
+}
+
+/// What waits for time behind something else was taken for what needs a thread beyond the bound.
+#[test]
+fn bodies_that_wait_for_time_behind_a_continuation_or_a_second_gate_took_a_thread_each() {
+    let rate = RateLimiter::token_bucket(1_000, Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let one = Semaphore::new(1).unwrap();
+    let millis = Duration::from_millis(1);
+    type Wait = Arc<dyn Fn(&PoolRef) + Send + Sync>;
+    let waits: [Wait; 4] = [
+        Arc::new(move |pool| {
+            let delayed = pool.task().delay(millis).submit(|| 1);
+            assert_eq!(delayed.then(|n| n.unwrap() + 1).join().unwrap(), 2);
+        }),
+        Arc::new(move |pool| {
+            let delayed = [1, 2].map(|n| pool.task().delay(millis).submit(move || n));
+            let all = when_all(delayed).then(|all| all.len());
+            assert_eq!(all.join().unwrap(), 2);
+        }),
+        Arc::new(move |pool| {
+            let delayed = [1, 2].map(|n| pool.task().delay(millis).submit(move || n));
+            assert!(when_any(delayed).then(|(_, n)| n.is_ok()).join().unwrap());
+        }),
+        Arc::new(move |pool| {
+            let gated = pool.task().gate(&one).gate(&rate).submit(|| 1);
+            assert_eq!(gated.join().unwrap(), 1);
+        }),
+    ];
+    for (n, wait) in waits.into_iter().enumerate() {
+        let (pool, watched) = Watched::new(1);
+        let outer = (0..100).map(|_| {
+            let (inside, wait) = (watched.clone(), wait.clone());
+            pool.submit(move || {
+                inside.look();
+                wait(&current().unwrap().pool());
+            })
+        });
+        let outer: Vec<_> = outer.collect();
+        outer
+            .into_iter()
+            .for_each(|outer| must_join(outer).unwrap());
+        // The bound, and one more where no body runs.
+        assert!(watched.most() <= 4, "{n}: {} threads", watched.most());
     }
 }

@@ -3,9 +3,9 @@
 use crate::handle::{Busy, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, JoinError, OnFull, PoolError, PoolRef, Rejection, ScopeOptions,
-    Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, Until, as_completed,
-    current, join_all, join_all_ok, promise, race, race_ok, wait_any, wait_for,
+    CancelOutcome, CancelReason, CancelToken, JoinError, OnFull, PoolError, PoolRef, Rejection,
+    ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, Until,
+    as_completed, current, join_all, join_all_ok, promise, race, race_ok, wait_any, wait_for,
 };
 use std::sync::mpsc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn of_failure<E>(error: &JoinError<E>) -> Got {
 type Never = TaskHandle<Result<(), ()>>;
 type Wait = fn(Never) -> Got;
 
-const WAITS: [(&str, Wait); 17] = [
+const WAITS: [(&str, Wait); 19] = [
     ("join", |never| of(never.join())),
     ("join_timeout", |never| {
         of(never.join_timeout(LONG).expect("it is given up"))
@@ -103,6 +103,13 @@ const WAITS: [(&str, Wait); 17] = [
             Err(PoolError::Interrupted(stopped)) => Got::Interrupted(stopped.reason()),
             _ => Got::Something,
         }
+    }),
+    ("another token", |_| {
+        Got::Interrupted(CancelToken::new().wait().unwrap_err().reason())
+    }),
+    ("another token, for a while", |_| {
+        let waited = CancelToken::new().wait_timeout(LONG);
+        Got::Interrupted(waited.unwrap_err().reason())
     }),
     ("a permit", |_| {
         let semaphore = Semaphore::new(1).unwrap();
@@ -434,7 +441,7 @@ fn a_task_that_the_closure_of_a_scope_joins_does_not_hear_what_is_meant_for_the_
     let me = pool.downgrade();
     let (hear, heard) = mpsc::channel();
     let inside = pool.submit(move || {
-        let token = millhand::CancelToken::new();
+        let token = CancelToken::new();
         let options = ScopeOptions::<()>::fail_fast().token(&token);
         let joined = me.scope_with(options, |_| {
             let child = me.submit(move || {

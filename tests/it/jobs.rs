@@ -60,7 +60,7 @@ fn a_shutdown_reaches_its_token_whenever_it_was_asked_for() {
         |begun, _| {
             let token = current().unwrap().token();
             begun.send(()).unwrap();
-            token.wait();
+            token.wait().unwrap();
             token.reason()
         },
         |begun, closed| {

@@ -30,6 +30,7 @@ mod delay_many;
 mod delay_shutdown;
 mod errors;
 mod every;
+mod example;
 mod expires;
 #[cfg(unix)]
 mod fork;

@@ -290,7 +290,7 @@ fn an_attempt_that_fails_while_the_pool_cancels_is_the_last() {
     let report = thread::scope(|s| {
         let shutdown = s.spawn(|| pool.shutdown(Shutdown::cancel()).unwrap());
         let token = handle.token();
-        token.wait();
+        token.wait().unwrap();
         assert_eq!(token.reason(), Some(CancelReason::Shutdown));
         go.send(Err(1)).unwrap();
         shutdown.join().unwrap()

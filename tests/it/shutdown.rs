@@ -130,7 +130,7 @@ fn a_task_hears_of_a_cancelling_shutdown_through_the_token_it_handed_on() {
     let running = pool.submit(move || {
         let token = millhand::current().unwrap().token().child();
         start.send(()).unwrap();
-        token.wait();
+        token.wait().unwrap();
         token.reason()
     });
     must_recv(&started);

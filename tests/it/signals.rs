@@ -128,7 +128,7 @@ fn install_twice() {
     }
     two.wait();
     one.wait();
-    one.token().wait();
+    one.token().wait().unwrap();
     assert!(two.token().is_cancelled());
     eprintln!("counts: {} {}", one.count(), two.count());
 }

@@ -149,8 +149,8 @@ fn timed_waits_of_the_owner_end_at_their_instant() {
     assert_eq!(simulation.elapsed(), 2 * S);
     millhand::sleep(S).unwrap();
     let token = CancelToken::new();
-    assert!(!token.wait_timeout(S));
-    assert!(token.child_with_timeout(S).wait_timeout(HOUR));
+    assert!(!token.wait_timeout(S).unwrap());
+    assert!(token.child_with_timeout(S).wait_timeout(HOUR).unwrap());
     assert_eq!(simulation.elapsed(), 5 * S);
     let semaphore = Semaphore::new(1).unwrap();
     let _permit = semaphore.acquire().unwrap();
@@ -425,7 +425,7 @@ fn a_thread_that_is_no_part_of_it_is_told_so() {
         },
         &|| drop(pool.broadcast(|| ())),
         &|| {
-            token.wait_timeout(S);
+            token.wait_timeout(S).unwrap();
         },
     ];
     for call in foreign {

@@ -5,7 +5,8 @@ use crate::manual::{Drops, HOUR, Manual, NS, S, hang, until};
 use crate::support::must_recv;
 use crate::total_timeout::{hanging, has_threads, runs_at_once, timed_out};
 use millhand::{
-    CancelReason, Lanes, OutcomeKind, Retry, Semaphore, Shutdown, TaskError, TaskState,
+    CancelReason, Lanes, OutcomeKind, Plain, Retry, ScopeOptions, Semaphore, Shutdown, TaskBuilder,
+    TaskError, TaskState, ThreadPool,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -292,4 +293,58 @@ fn a_pool_whose_every_worker_hangs_drains_what_it_has() {
         shutdown.join().unwrap();
     });
     has_threads(&pool, 0);
+}
+
+// News of a task whose time ends while all workers of its pool run other bodies.
+
+fn limited<P>(task: TaskBuilder<Plain, P>, expires: bool) -> TaskBuilder<Plain, P> {
+    match expires {
+        true => task.expires(S),
+        false => task.total_timeout(S),
+    }
+}
+
+#[test]
+fn a_fail_fast_scope_did_not_hear_of_a_member_s_time_while_all_workers_were_busy() {
+    let gate = Semaphore::new(1).unwrap();
+    let held = gate.acquire().unwrap();
+    for (expires, gated) in [(false, false), (false, true), (true, false), (true, true)] {
+        let pool = Manual::new(1);
+        let (begin, begun) = mpsc::channel();
+        let failed = pool.scope_with(ScopeOptions::<()>::fail_fast(), |s| {
+            s.submit(move || {
+                begin.send(()).unwrap();
+                // The only worker is free when the scope is cancelled.
+                while !millhand::is_cancelled() {
+                    thread::yield_now();
+                }
+            });
+            must_recv(&begun);
+            let late = limited(s.task(), expires);
+            let late = match gated {
+                true => late.gate(&gate),
+                false => late,
+            };
+            late.submit(|| ());
+            pool.advance(S);
+        });
+        let failures = failed.unwrap_err();
+        assert_eq!(failures.first().index(), 1);
+    }
+    drop(held);
+}
+
+#[test]
+fn a_task_of_another_pool_waited_for_a_worker_to_continue_one_whose_time_was_over() {
+    for expires in [false, true] {
+        let (pool, other) = (Manual::new(1), ThreadPool::new(1).unwrap());
+        let (busy, hung) = hang();
+        pool.execute(busy).unwrap();
+        hung.started();
+        let late = limited(pool.task(), expires).submit(|| ());
+        let continues = other.task().submit_after([late], |[late]| late.is_err());
+        pool.advance(S);
+        assert!(must_join(continues).unwrap());
+        drop(hung);
+    }
 }

@@ -536,8 +536,8 @@ fn a_body_that_waits_for_a_token_frees_its_seat() {
         let token = CancelToken::new();
         let awaited = token.clone();
         let waiting = pool.submit(move || match timed {
-            true => assert!(awaited.wait_timeout(LONG)),
-            false => awaited.wait(),
+            true => assert!(awaited.wait_timeout(LONG).unwrap()),
+            false => awaited.wait().unwrap(),
         });
         must_join(pool.submit(move || token.cancel(CancelReason::User))).unwrap();
         must_join(waiting).unwrap();

@@ -167,7 +167,7 @@ fn a_wait_while_the_token_is_cancelled() {
     loom::model(|| {
         let token = CancelToken::new();
         let canceller = cancelling(&token, A);
-        token.wait();
+        token.wait().unwrap();
         assert_eq!(token.reason(), Some(A));
         canceller.join().unwrap();
     });
@@ -180,9 +180,9 @@ fn two_waits_while_the_token_is_cancelled() {
         let canceller = cancelling(&token, A);
         let other = thread::spawn({
             let token = token.clone();
-            move || token.wait()
+            move || token.wait().unwrap()
         });
-        token.wait();
+        token.wait().unwrap();
         other.join().unwrap();
         canceller.join().unwrap();
     });
@@ -193,10 +193,10 @@ fn a_wait_that_times_out_while_the_token_is_cancelled() {
     loom::model(|| {
         let token = CancelToken::new();
         let canceller = cancelling(&token, A);
-        let told = token.wait_timeout(Duration::from_secs(1));
+        let told = token.wait_timeout(Duration::from_secs(1)).unwrap();
         assert!(!told || token.reason() == Some(A));
         canceller.join().unwrap();
-        assert!(token.wait_timeout(Duration::from_secs(1)));
+        assert!(token.wait_timeout(Duration::from_secs(1)).unwrap());
     });
 }
 

@@ -998,7 +998,7 @@ fn a_body_that_waits_for_its_cancel_begins_while_a_shutdown_looks_through_the_st
                 let its_task = its_task.clone();
                 move || {
                     let task = its_task.get().and_then(TaskWeak::upgrade).unwrap();
-                    task.token().wait();
+                    task.token().wait().unwrap();
                 }
             };
             let head = Head::new(owner(), Location::caller());

@@ -364,7 +364,7 @@ fn until_it_is_cancelled() -> TaskRef {
     let its_task = Arc::new(OnceLock::<TaskRef>::new());
     let task = bare({
         let its_task = its_task.clone();
-        move || its_task.get().unwrap().token().wait()
+        move || its_task.get().unwrap().token().wait().unwrap()
     });
     its_task.set(task.clone()).ok();
     task
@@ -399,7 +399,7 @@ fn a_body_that_has_run_another_goes_on_while_a_shutdown_looks_through() {
             let (its_task, stack) = (its_task.clone(), stack.clone());
             move || {
                 bare(|| ()).run(&stack);
-                its_task.get().unwrap().token().wait();
+                its_task.get().unwrap().token().wait().unwrap();
             }
         });
         its_task.set(task.clone()).ok();

@@ -550,6 +550,9 @@ impl Pool {
     /// order of their submission. Tasks that the scope itself cancelled for that one are not
     /// among them.
     ///
+    /// A request to stop the task that opened the scope does not end that task here, as it may in
+    /// `scope`: what was cancelled for it is among the failures.
+    ///
     /// # Panics
     /// With the payload of `f` if `f` panics.
     ///

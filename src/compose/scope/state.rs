@@ -96,6 +96,11 @@ impl ScopeState {
         self.first_failure.get().copied()
     }
 
+    fn is_first_failure(&self, index: usize, kind: OutcomeKind) -> bool {
+        let fails = !matches!(kind, OutcomeKind::Completed | OutcomeKind::Cancelled);
+        self.fails_fast && fails && self.first_failure.set(index).is_ok()
+    }
+
     pub(crate) fn fails_fast(&self) -> bool {
         self.fails_fast
     }
@@ -195,9 +200,15 @@ impl ScopeState {
 
 impl Watch for ScopeState {
     fn settled(self: Arc<Self>, index: usize, kind: OutcomeKind) {
-        let fails = !matches!(kind, OutcomeKind::Completed | OutcomeKind::Cancelled);
-        if self.fails_fast && fails && self.first_failure.set(index).is_ok() {
+        if self.is_first_failure(index, kind) {
             self.token.cancel(CancelReason::Scope);
+        }
+    }
+
+    /// All workers may run bodies that only the end of the scope stops.
+    fn settled_apart(self: Arc<Self>, index: usize, kind: OutcomeKind) {
+        if self.is_first_failure(index, kind) {
+            self.token.cancel_in_background(CancelReason::Scope);
         }
     }
 
