@@ -731,17 +731,17 @@ fn join_ok_tells_the_body_s_error_from_the_task_s() {
 
     let failed = pool.submit(|| "x".parse::<u8>()).join_ok().unwrap_err();
     assert!(matches!(failed, JoinError::Failed(_)));
-    assert_eq!(failed.to_string(), "task failed");
-    let source = failed.source().unwrap();
-    assert!(source.is::<std::num::ParseIntError>());
+    assert_eq!(
+        failed.to_string(),
+        "task failed: invalid digit found in string"
+    );
+    assert!(failed.source().is_none());
 
     let panicked = pool.submit(|| -> Result<(), std::fmt::Error> { panic!("no") });
     let panicked = panicked.join_ok().unwrap_err();
     assert!(matches!(panicked, JoinError::Task(TaskError::Panicked(_))));
-    assert_eq!(panicked.to_string(), "task has no outcome");
-    let source = panicked.source().unwrap();
-    assert!(source.to_string().ends_with(") panicked: no"));
-    assert!(source.is::<TaskError>());
+    assert!(panicked.to_string().ends_with(") panicked: no"));
+    assert!(panicked.source().is_none());
 }
 
 // Panics.

@@ -265,10 +265,14 @@ fn a_task_whose_handle_was_given_up_goes_on() {
     let pool = ThreadPool::new(2).unwrap();
     let (hold, held) = mpsc::channel::<()>();
     let (finish, finished) = mpsc::channel();
+    let (run, runs) = mpsc::channel();
     let child = pool.submit(move || {
+        run.send(()).unwrap();
         let _ = held.recv();
         finish.send(millhand::is_cancelled()).unwrap();
     });
+    // Otherwise the join might run it.
+    must_recv(&runs);
     let (begin, begun) = mpsc::channel();
     let parent = pool.submit(move || {
         begin.send(()).unwrap();

@@ -1,5 +1,6 @@
 //! Simulated pools: one thread at a time, and a clock that jumps when nobody can go on.
 
+use crate::support::wait_deafly;
 use millhand::{
     CancelReason, CancelToken, Every, OutcomeKind, RateLimiter, Rejection, Retry, Semaphore,
     Shutdown, Simulation, TaskError, TaskState, ThreadPool, Until, as_completed, promise, wait_for,
@@ -263,9 +264,8 @@ fn an_hour_of_ticks_takes_no_hour() {
 fn shutdown_goes_through_its_phases_in_simulated_time() {
     let (pool, simulation) = simulated(2);
     let deaf = pool.submit(|| while millhand::sleep(S).is_ok() {});
-    // A wait for a token ends with that token alone.
     let gate = CancelToken::new();
-    let hung = pool.task().name("hung").submit(move || gate.wait());
+    let hung = pool.task().name("hung").submit(move || wait_deafly(&gate));
     let later = pool.task().delay(2 * HOUR).submit(|| ());
     simulation.advance(S);
     let how = Shutdown::drain().cancel_after(HOUR).give_up_after(2 * HOUR);

@@ -1,5 +1,6 @@
 //! The same seed gives the same run, and no seed a hang: over a program with some of everything.
 
+use crate::support::wait_deafly;
 use millhand::{
     CancelReason, CancelToken, Every, Jitter, Overlap, RateLimiter, Retry, Semaphore, Shutdown,
     Simulation, TaskError, TaskHandle, ThreadPool, TraceEntry, Until, as_completed, current,
@@ -72,11 +73,10 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     }
     let mut gates = Vec::new();
     for _ in 0..3 {
-        // A wait for a token ends with that token alone.
         let gate = CancelToken::new();
         gates.push(gate.clone());
         let hung = pool.task().name("hung").total_timeout(30 * MS);
-        let hung = hung.submit(move || gate.wait());
+        let hung = hung.submit(move || wait_deafly(&gate));
         handles.push(pool.submit(move || u32::from(hung.join().is_err())));
     }
     let token = CancelToken::with_timeout(50 * MS);
@@ -128,7 +128,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     let deaf = pool.submit(|| while millhand::sleep(S).is_ok() {});
     let gate = CancelToken::new();
     gates.push(gate.clone());
-    let stuck = pool.submit(move || gate.wait());
+    let stuck = pool.submit(move || wait_deafly(&gate));
     simulation.advance(MS);
     gates.remove(0).cancel(CancelReason::User);
     let how = match seed % 3 {

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+use millhand::CancelToken;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -33,4 +35,20 @@ pub(crate) fn in_a_copy(the_copy: &str, scenario: &str) {
         said.contains("1 passed"),
         "the copy ran something else:\n{said}"
     );
+}
+
+/// Waits for the token, whatever the task here is asked to do: a destructor does that while its thread unwinds.
+pub(crate) fn wait_deafly(token: &CancelToken) {
+    struct Waits<'a>(&'a CancelToken);
+    impl Drop for Waits<'_> {
+        fn drop(&mut self) {
+            self.0.wait().unwrap();
+        }
+    }
+    let unwinds = || {
+        let _waits = Waits(token);
+        resume_unwind(Box::new(()))
+    };
+    let unwound: Result<(), _> = catch_unwind(AssertUnwindSafe(unwinds));
+    assert!(unwound.is_err());
 }

@@ -593,7 +593,9 @@ fn a_body_took_its_run_slot_back_while_the_shutdown_of_another_pool_waited_on() 
         let other = Arc::new(ThreadPool::new(1).unwrap());
         let (ask, asked) = mpsc::channel();
         let (hold, held) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
         let busy = move || {
+            begin.send(()).unwrap();
             let _hook = current()
                 .unwrap()
                 .token()
@@ -601,6 +603,7 @@ fn a_body_took_its_run_slot_back_while_the_shutdown_of_another_pool_waited_on() 
             assert!(held.recv().is_err());
         };
         other.execute(busy).unwrap();
+        must_recv(&begun);
         let (drains, cancels) = (other.clone(), other.clone());
         let drains = pool.submit(move || drains.shutdown(Shutdown::drain()).unwrap());
         must_join(pool.submit(|| ())).unwrap();
