@@ -3,9 +3,10 @@
 use crate::handle::{Busy, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, JoinError, OnFull, PoolError, PoolRef, Rejection,
-    ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, Until,
-    as_completed, current, join_all, join_all_ok, promise, race, race_ok, wait_any, wait_for,
+    CancelOutcome, CancelReason, CancelToken, JoinError, ManualClock, OnFull, PoolError, PoolRef,
+    Rejection, ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool,
+    Until, as_completed, current, join_all, join_all_ok, promise, race, race_ok, wait_any,
+    wait_for,
 };
 use std::sync::mpsc;
 use std::time::Duration;
@@ -84,8 +85,9 @@ const WAITS: [(&str, Wait); 19] = [
     ("a full queue", |_| {
         let full = Full::new();
         match full.pool.submit(|| ()).join() {
+            // It has no room for the reason.
             Err(TaskError::Rejected(Rejection::Interrupted)) => {
-                Got::Interrupted(CancelReason::User)
+                Got::Interrupted(current().unwrap().token().reason().unwrap())
             }
             _ => Got::Something,
         }
@@ -145,14 +147,18 @@ impl Full {
 }
 
 /// Runs a wait in the only worker of a pool, and returns its task once it has begun to wait.
-fn begun(pool: &ThreadPool, wait: Wait) -> TaskHandle<Got> {
+fn begun(
+    pool: &ThreadPool,
+    wait: Wait,
+    start: impl FnOnce(Box<dyn FnOnce() -> Got + Send>) -> TaskHandle<Got>,
+) -> TaskHandle<Got> {
     let (kept, never) = promise();
     let (begin, begun) = mpsc::channel();
-    let waits = pool.submit(move || {
+    let waits = start(Box::new(move || {
         let _kept = kept;
         begin.send(()).unwrap();
         wait(never)
-    });
+    }));
     must_recv(&begun);
     // The run slot is free for this once the body waits.
     must_join(pool.submit(|| ())).unwrap();
@@ -163,7 +169,7 @@ fn begun(pool: &ThreadPool, wait: Wait) -> TaskHandle<Got> {
 fn every_wait_ends_when_its_body_is_cancelled() {
     for (kind, wait) in WAITS {
         let pool = ThreadPool::new(1).unwrap();
-        let waits = begun(&pool, wait);
+        let waits = begun(&pool, wait, |body| pool.submit(body));
         assert_eq!(waits.cancel(), CancelOutcome::Requested);
         let got = must_join(waits).unwrap();
         assert_eq!(got, Got::Interrupted(CancelReason::User), "{kind}");
@@ -191,26 +197,29 @@ fn every_wait_of_a_body_that_was_cancelled_before_ends_at_once() {
     }
 }
 
-#[cfg(feature = "simulation")]
 #[test]
-fn waits_end_when_the_time_of_the_attempt_is_over() {
-    let (_, join) = WAITS[0];
-    let (pool, _simulation) = ThreadPool::simulated(7);
-    let (_kept, never) = promise();
-    let late = pool.task().attempt_timeout(Duration::from_secs(5));
-    let late = late.submit(move || join(never));
-    let got = late.join().unwrap();
-    assert_eq!(got, Got::Interrupted(CancelReason::Deadline));
+fn every_wait_ends_when_the_time_of_the_attempt_is_over() {
+    for (kind, wait) in WAITS {
+        let clock = ManualClock::new();
+        let pool = ThreadPool::builder().workers(1).clock(&clock.clock());
+        let pool = pool.build().unwrap();
+        let limited = pool.task().attempt_timeout(LONG / 2);
+        let waits = begun(&pool, wait, |body| limited.submit(body));
+        clock.advance(LONG / 2);
+        let got = must_join(waits).unwrap();
+        assert_eq!(got, Got::Interrupted(CancelReason::Deadline), "{kind}");
+    }
 }
 
 #[test]
-fn waits_end_when_the_pool_cancels() {
-    let (_, join) = WAITS[0];
-    let pool = ThreadPool::new(1).unwrap();
-    let waits = begun(&pool, join);
-    pool.shutdown(Shutdown::cancel()).unwrap();
-    let got = must_join(waits).unwrap();
-    assert_eq!(got, Got::Interrupted(CancelReason::Shutdown));
+fn every_wait_ends_when_the_pool_cancels() {
+    for (kind, wait) in WAITS {
+        let pool = ThreadPool::new(1).unwrap();
+        let waits = begun(&pool, wait, |body| pool.submit(body));
+        pool.shutdown(Shutdown::cancel()).unwrap();
+        let got = must_join(waits).unwrap();
+        assert_eq!(got, Got::Interrupted(CancelReason::Shutdown), "{kind}");
+    }
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! What the tests share.
 
-use millhand::CancelToken;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -38,8 +36,10 @@ pub(crate) fn in_a_copy(the_copy: &str, scenario: &str) {
 }
 
 /// Waits for the token, whatever the task here is asked to do: a destructor does that while its thread unwinds.
-pub(crate) fn wait_deafly(token: &CancelToken) {
-    struct Waits<'a>(&'a CancelToken);
+#[cfg(feature = "simulation")]
+pub(crate) fn wait_deafly(token: &millhand::CancelToken) {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    struct Waits<'a>(&'a millhand::CancelToken);
     impl Drop for Waits<'_> {
         fn drop(&mut self) {
             self.0.wait().unwrap();
