@@ -306,7 +306,7 @@ fn a_chain_of_three_cancelled_at_the_top_and_in_the_middle() {
         let guard = leaf.on_cancel(watch.hook());
         let top = cancelling(&root, A);
         let mid = cancelling(&middle, B);
-        leaf.wait();
+        leaf.wait().unwrap();
         assert!(top.join().unwrap());
         let mid = mid.join().unwrap();
         assert_eq!(middle.reason(), Some(if mid { B } else { A }));
