@@ -177,9 +177,10 @@
 //!
 //! A [`TaskHandle`] joins, waits, queries and cancels. A join returns `Result<T, TaskError>`: the
 //! value of the body, or the reason why there is none. If the body returns a `Result` itself,
-//! [`join_ok`](TaskHandle::join_ok) merges the two. [`share`](TaskHandle::share) makes a handle
-//! for many readers, [`promise`] makes a handle that the program settles, and async code can await
-//! any handle.
+//! [`join_ok`](TaskHandle::join_ok) and [`join_flat`](TaskHandle::join_flat) merge the two, for one
+//! `?`: [`guide::errors`] shows them with each type of errors. [`share`](TaskHandle::share) makes a
+//! handle for many readers, [`promise`] makes a handle that the program settles, and async code can
+//! await any handle.
 //!
 //! ```
 //! use millhand::JoinError;
@@ -310,7 +311,8 @@
 //! unless the body runs it itself: [`join`](TaskHandle::join) may do that, and passes the request
 //! on. In the closure of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can
 //! cancel without access to the result: it can be passed on, shared by many tasks, and arranged in
-//! a tree.
+//! a tree. [`guide::cancelling`] has a table of all waits, and [`recv`] waits for a message of a
+//! channel.
 //!
 //! ```
 //! use millhand::{CancelReason, CancelToken, TaskError};
@@ -395,7 +397,7 @@ mod sim;
 mod sync;
 mod task;
 
-pub use cancel::{CancelGuard, CancelToken, blocking};
+pub use cancel::{CancelGuard, CancelToken, RecvError, blocking, recv};
 pub use clock::{Clock, ManualClock};
 pub use compose::{
     Admits, AnyError, AsCompleted, Failure, Failures, Handle, HandleSet, Handles, MapIter, OkSet,

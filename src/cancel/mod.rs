@@ -2,9 +2,11 @@
 
 pub(crate) mod blocking;
 mod guard;
+mod recv;
 mod token;
 mod wait;
 
 pub use blocking::blocking;
 pub use guard::CancelGuard;
+pub use recv::{RecvError, recv};
 pub use token::CancelToken;

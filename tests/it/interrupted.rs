@@ -4,9 +4,9 @@ use crate::handle::{Busy, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
     CancelOutcome, CancelReason, CancelToken, JoinError, ManualClock, OnFull, PoolError, PoolRef,
-    Rejection, ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool,
-    Until, as_completed, current, join_all, join_all_ok, promise, race, race_ok, wait_any,
-    wait_for,
+    RecvError, Rejection, ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle,
+    ThreadPool, Until, as_completed, current, join_all, join_all_ok, promise, race, race_ok,
+    wait_any, wait_for,
 };
 use std::sync::mpsc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn of_failure<E>(error: &JoinError<E>) -> Got {
 type Never = TaskHandle<Result<(), ()>>;
 type Wait = fn(Never) -> Got;
 
-const WAITS: [(&str, Wait); 19] = [
+const WAITS: [(&str, Wait); 20] = [
     ("join", |never| of(never.join())),
     ("join_timeout", |never| {
         of(never.join_timeout(LONG).expect("it is given up"))
@@ -112,6 +112,13 @@ const WAITS: [(&str, Wait); 19] = [
     ("another token, for a while", |_| {
         let waited = CancelToken::new().wait_timeout(LONG);
         Got::Interrupted(waited.unwrap_err().reason())
+    }),
+    ("recv", |_| {
+        let (_kept, receiver) = crossbeam_channel::unbounded::<()>();
+        match millhand::recv(&receiver) {
+            Err(RecvError::Stopped(stopped)) => Got::Interrupted(stopped.reason()),
+            _ => Got::Something,
+        }
     }),
     ("a permit", |_| {
         let semaphore = Semaphore::new(1).unwrap();

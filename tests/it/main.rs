@@ -65,6 +65,7 @@ mod promise;
 mod rate_limiter;
 mod rate_limiter_in_tasks;
 mod rate_limiter_starts;
+mod recv;
 mod retry;
 mod retry_attempts;
 mod retry_drops;

@@ -1,0 +1,129 @@
+//! Cancelling: what a request to stop reaches, what wakes, and what it returns.
+//!
+//! A cancel asks, and does not force: no thread is killed. It settles a task that has not begun at
+//! once. A body that runs is *asked to stop*, and there are five ways to ask:
+//!
+//! - its handle is cancelled, or dropped with
+//!   [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop);
+//! - its [token](crate::TaskBuilder::token), or one above it, is cancelled or reaches its deadline;
+//! - its [`attempt_timeout`](crate::TaskBuilder::attempt_timeout) or
+//!   [`total_timeout`](crate::TaskBuilder::total_timeout) is over;
+//! - its scope is cancelled: a task of a [fail-fast](crate::ScopeOptions::fail_fast) scope has
+//!   failed, the time of the scope is over, or its closure has panicked;
+//! - its pool [cancels](crate::Shutdown::cancel_after) what has not ended.
+//!
+//! What the body returns after that is still its outcome.
+//!
+//! # A body that computes
+//!
+//! It looks now and then. [`check`](crate::check) returns an error for `?`,
+//! [`checkpoint`](crate::checkpoint) leaves the body by unwinding,
+//! [`is_cancelled`](crate::is_cancelled) only answers.
+//!
+//! ```
+//! use millhand::ThreadPool;
+//! use std::fs::File;
+//! use std::io::{self, Read};
+//!
+//! fn count_zeros(mut file: File) -> io::Result<usize> {
+//!     let (mut zeros, mut buffer) = (0, [0; 8192]);
+//!     loop {
+//!         millhand::check()?; // becomes an `io::Error`
+//!         match file.read(&mut buffer)? {
+//!             0 => return Ok(zeros),
+//!             n => zeros += buffer[..n].iter().filter(|byte| **byte == 0).count(),
+//!         }
+//!     }
+//! }
+//!
+//! let pool = ThreadPool::new(1)?;
+//! let file = File::open("Cargo.toml")?;
+//! assert_eq!(pool.submit(|| count_zeros(file)).join_flat()?, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A body that waits in the library
+//!
+//! Each of these waits ends when its body is asked to stop. An outcome, a permit, a place or a
+//! message that is there is taken all the same, and nothing is taken and lost.
+//!
+//! | wait | what else ends it | what it returns when its body is asked to stop |
+//! | --- | --- | --- |
+//! | `join`, `join_ok`, `join_flat`, `join_all` | the task settles | [`TaskError::Interrupted`]; the handle is given up |
+//! | `join_timeout` | the task settles; the time is over | the same |
+//! | `wait`, `wait_timeout` of a handle | the same | [`TaskError::Interrupted`]; the handle stays |
+//! | `join`, `join_ok`, `join_timeout` of a [`SharedHandle`] | the same | [`TaskError::Interrupted`]; a later call returns the outcome |
+//! | [`wait_any`], [`wait_for`] | the first, or enough of the tasks settle | [`Stopped`]; the handles stay |
+//! | [`as_completed`] | the next task settles | [`TaskError::Interrupted`] for each handle that is left |
+//! | [`join_all_ok`] | all bodies succeed, or one fails | [`TaskError::Interrupted`]; the tasks that are left are cancelled |
+//! | [`race`], [`race_ok`] | one task wins, or all fail | the same, for each handle that is left |
+//! | results of a [`Pipeline`] or of `map_iter` | the next result | [`TaskError::Interrupted`], and no more results; `map_iter` leaves the body as a checkpoint does |
+//! | the end of a [`Scope`] or a `map` | all its tasks are released | it cancels its tasks, waits for them, and then leaves the body as a checkpoint does, if any was cancelled for it |
+//! | [`sleep`] | the time is over | [`Stopped`] |
+//! | `wait`, `wait_timeout` of a [`CancelToken`] | the token is cancelled | [`Stopped`] |
+//! | [`recv`] | a message; the end of the channel | [`RecvError::Stopped`] |
+//! | `acquire`, `acquire_timeout`, `around` of a gate | its turn; the time is over | [`AcquireError::Stopped`] |
+//! | `submit` into a full queue | a place is free; the pool closes | the handle settles as rejected, with [`Rejection::Interrupted`] |
+//! | `execute` and `submit_timeout` into a full queue | the same | the closure, with that reason |
+//! | `wait_idle`, `shutdown` of another pool | that pool is idle, or over | [`PoolError::Interrupted`] |
+//!
+//! A join may run a task that is still queued on the stack of its body. Then a request to stop the
+//! body reaches that task as well; see [`TaskHandle::join`]. A wait in the closure of a scope also
+//! ends when that scope is cancelled. A wait in a destructor that runs while its thread unwinds
+//! does not end early: it may be there to clean up.
+//!
+//! # A body that blocks elsewhere
+//!
+//! The library cannot see a read of a socket, a child process or a foreign lock.
+//!
+//! - **A socket**: [`on_cancel`](crate::CancelToken::on_cancel) can shut it down, which ends the
+//!   read. Or give the socket a time limit, and [`check`](crate::check) between two reads.
+//! - **A channel of std**: use one of `crossbeam_channel` with [`recv`], or `recv_timeout` in a
+//!   loop
+//!   with [`check`](crate::check).
+//! - **A child process**: an [`on_cancel`](crate::CancelToken::on_cancel) hook can kill it.
+//! - **A lock**: keep it for moments only. There is nothing to wake a thread that waits for it.
+//!
+//! In each case [`blocking`](crate::blocking) releases the run slot meanwhile.
+//!
+//! ```
+//! use millhand::{CancelReason, ThreadPool};
+//! use std::io::Read;
+//! use std::net::{Shutdown, TcpListener, TcpStream};
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let mut silent = TcpStream::connect(listener.local_addr()?)?;
+//! let _peer = listener.accept()?;
+//!
+//! let pool = ThreadPool::new(1)?;
+//! let reads = pool.submit(move || {
+//!     let socket = silent.try_clone()?;
+//!     let token = millhand::current().unwrap().token();
+//!     let _hook = token.on_cancel(move |_| drop(socket.shutdown(Shutdown::Both)));
+//!     millhand::blocking(|| silent.read(&mut [0; 16]))
+//! });
+//! reads.token().cancel(CancelReason::User);
+//! // It ends, with the end of the stream or, if it had not begun, as cancelled.
+//! let _ = reads.join_flat();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`AcquireError::Stopped`]: crate::AcquireError::Stopped
+//! [`CancelToken`]: crate::CancelToken
+//! [`Pipeline`]: crate::Pipeline
+//! [`PoolError::Interrupted`]: crate::PoolError::Interrupted
+//! [`RecvError::Stopped`]: crate::RecvError::Stopped
+//! [`Rejection::Interrupted`]: crate::Rejection::Interrupted
+//! [`Scope`]: crate::Scope
+//! [`SharedHandle`]: crate::SharedHandle
+//! [`Stopped`]: crate::Stopped
+//! [`TaskError::Interrupted`]: crate::TaskError::Interrupted
+//! [`TaskHandle::join`]: crate::TaskHandle::join
+//! [`as_completed`]: crate::as_completed
+//! [`join_all_ok`]: crate::join_all_ok
+//! [`race`]: crate::race
+//! [`race_ok`]: crate::race_ok
+//! [`recv`]: crate::recv
+//! [`sleep`]: crate::sleep
+//! [`wait_any`]: crate::wait_any
+//! [`wait_for`]: crate::wait_for
