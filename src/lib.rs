@@ -418,7 +418,7 @@ pub use pool::Simulation;
 pub use pool::{
     BuildError, Current, EndedSchedule, Fallible, OnFull, PendingTask, Plain, Pool, PoolBuilder,
     PoolError, PoolRef, Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool,
-    WorkerLocal, current,
+    WorkerLocal, attempt, current,
 };
 pub use reason::CancelReason;
 pub use retry::{Jitter, Retry};

@@ -90,6 +90,7 @@ struct DelayFn(Arc<dyn Fn(u32) -> Duration + Send + Sync>);
 /// assert!((second / 2..=second).contains(&retry.jitter(Jitter::Equal).delay(0)));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Jitter {
     /// The delay is d.
     #[default]

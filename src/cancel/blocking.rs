@@ -197,6 +197,9 @@ impl Drop for Blocking {
 /// assert_eq!(waiting.join().unwrap(), 5);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
+#[doc(alias = "to_thread")]
+#[doc(alias = "run_in_executor")]
+#[doc(alias = "block_in_place")]
 pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
     let _blocking = begin();
     f()

@@ -49,6 +49,7 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "BoundedSemaphore")]
 pub struct Semaphore {
     gate: Arc<GateQueue>,
 }

@@ -36,6 +36,7 @@ type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnFull {
     /// Submitters wait for a place.
     #[default]

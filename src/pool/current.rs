@@ -30,6 +30,26 @@ pub fn current() -> Option<Current> {
     Some(Current { worker, task, name })
 }
 
+/// Returns the number of the attempt that runs on this thread, from 1. Outside of a task it is 1.
+///
+/// ```
+/// use millhand::Retry;
+/// use std::time::Duration;
+///
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let flaky = pool.task().retry(Retry::fixed(5, Duration::ZERO)).submit(|| {
+///     let attempt = millhand::attempt();
+///     if attempt < 3 { Err("not yet") } else { Ok(attempt) }
+/// });
+/// assert_eq!(flaky.join().unwrap(), Ok(3));
+/// assert_eq!(millhand::attempt(), 1);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn attempt() -> u32 {
+    let task = worker::here().and_then(|worker| worker.state.stack.top());
+    task.map_or(1, |task| task.attempt())
+}
+
 /// Describes the task that runs on this thread. Returned by [`current`].
 ///
 /// ```
@@ -100,20 +120,7 @@ impl Current {
         self.task.attempt_token()
     }
 
-    /// Returns the number of this attempt. The first is 1.
-    ///
-    /// ```
-    /// use millhand::Retry;
-    /// use std::time::Duration;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let flaky = pool.task().retry(Retry::fixed(5, Duration::ZERO)).submit(|| {
-    ///     let attempt = millhand::current().unwrap().attempt();
-    ///     if attempt < 3 { Err("not yet") } else { Ok(attempt) }
-    /// });
-    /// assert_eq!(flaky.join().unwrap(), Ok(3));
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
+    /// Returns the number of this attempt, from 1, as [`attempt`] does.
     pub fn attempt(&self) -> u32 {
         self.task.attempt()
     }

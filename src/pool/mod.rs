@@ -30,7 +30,7 @@ mod worker_state;
 mod workers;
 
 pub use builder::{OnFull, PoolBuilder};
-pub use current::{Current, current};
+pub use current::{Current, attempt, current};
 pub use error::{BuildError, PoolError};
 pub use pool::{Pool, PoolRef, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};

@@ -33,6 +33,7 @@ macro_rules! verbs {
         /// # Ok::<(), millhand::BuildError>(())
         /// ```
         #[track_caller]
+        #[doc(alias = "spawn")]
         pub fn submit<F, $($generic),+>(&self, f: F) -> $crate::task::TaskHandle<$output>
         where
             F: $call() -> $output + Send + 'static,
@@ -556,6 +557,8 @@ impl<K, P> TaskBuilder<K, P> {
     /// assert_eq!(later.join().unwrap(), 7);
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
+    #[doc(alias = "setTimeout")]
+    #[doc(alias = "schedule_once")]
     pub fn delay(self, delay: Duration) -> Self {
         self.with_options(|options| options.delay = Some(delay))
     }

@@ -46,6 +46,7 @@ impl<K> TaskBuilder<K> {
     /// println!("the first backup is due at {:?}", backup.next_run());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "setInterval")]
     pub fn every(self, rule: Every) -> ScheduleBuilder<K> {
         ScheduleBuilder {
             task: self,

@@ -26,6 +26,7 @@ use std::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Overlap {
     /// The run is left out, and counted as one of the [`skips`](crate::ScheduleCounts::skips).
     #[default]
@@ -62,6 +63,7 @@ pub enum Overlap {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Missed {
     /// They are left out, and counted as [`misses`](crate::ScheduleCounts::misses).
     #[default]
@@ -86,6 +88,7 @@ pub enum Missed {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnPanic {
     /// The schedule continues. The panic is logged, counted and reported like that of any task
     /// without a handle.

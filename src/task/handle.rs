@@ -50,6 +50,8 @@ use std::time::Duration;
 /// }
 /// ```
 #[must_use = "dropping the handle lets the task run on unobserved: `execute` says so"]
+#[doc(alias = "Future")]
+#[doc(alias = "JoinHandle")]
 pub struct TaskHandle<T> {
     held: Held,
     /// Invariant, since the value is found by its exact type: a handle whose type could be changed

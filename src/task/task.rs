@@ -79,6 +79,7 @@ pub(crate) struct Planned {
 /// assert_eq!(handle.cancel(), CancelOutcome::AlreadyFinished);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CancelOutcome {
     /// The task was not running. It is settled as cancelled, and the calling thread has dropped its
     /// closure. In the drop of another cancelled task's closure, it drops this one after that one:

@@ -154,6 +154,7 @@ fn waits(Scene { wants, handles, .. }: Scene, until: Until) {
         Until::FirstCompleted => assert_eq!(done.is_empty(), wants.is_empty()),
         Until::FirstError => assert!(done.iter().any(is_bad) || pending.is_empty()),
         Until::All => assert!(pending.is_empty()),
+        other => panic!("a new condition, {other:?}, wants a test"),
     }
     Scene::assert_all(&wants, &join_all(handles));
 }

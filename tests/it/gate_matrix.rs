@@ -140,7 +140,7 @@ const WHILE_HOLDING: [Step; 13] = [
     }),
     ("retries", |scene| {
         let task = scene.task().retry(Retry::fixed(2, Duration::ZERO));
-        let task = task.submit(|| match millhand::current().unwrap().attempt() {
+        let task = task.submit(|| match millhand::attempt() {
             1 => Err("no"),
             2 => Err("no again"),
             _ => Ok(()),

@@ -88,7 +88,7 @@ fn the_key_is_held_between_attempts() {
     let (tell, told) = mpsc::channel();
     let first = tell.clone();
     let retried = task.clone().retry(Retry::fixed(2, HOUR)).submit(move || {
-        let attempt = millhand::current().unwrap().attempt();
+        let attempt = millhand::attempt();
         first.send(attempt).unwrap();
         if attempt < 3 { Err(attempt) } else { Ok(()) }
     });

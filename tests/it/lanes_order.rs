@@ -200,7 +200,7 @@ proptest! {
             let (ran, keys, course) = (ran.clone(), plan.keys.clone(), plan.course);
             let body = move || {
                 let mut held: Vec<_> = keys.iter().map(|key| ran[*key].try_lock().unwrap()).collect();
-                let attempt = millhand::current().unwrap().attempt();
+                let attempt = millhand::attempt();
                 held.iter_mut().for_each(|ran| ran.push(n));
                 drop(held);
                 match course {

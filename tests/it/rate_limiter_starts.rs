@@ -210,7 +210,7 @@ fn every_attempt_is_a_start() {
             .retry(Retry::fixed(2, Duration::ZERO))
             .submit(move || {
                 tell.send(now.now() - begun).unwrap();
-                let attempt = millhand::current().unwrap().attempt();
+                let attempt = millhand::attempt();
                 if attempt < 3 {
                     Err(attempt)
                 } else {

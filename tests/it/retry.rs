@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Fails each time, with the number of the attempt.
 fn failing() -> impl FnMut() -> Result<(), u32> + Send + 'static {
-    || Err(millhand::current().unwrap().attempt())
+    || Err(millhand::attempt())
 }
 
 /// How long each attempt of a task that fails for ever waits, and the number of the last.
@@ -129,7 +129,7 @@ fn elapsed_time_counts_what_the_attempts_took() {
     let policy = Retry::fixed(9, S).max_elapsed(10 * S);
     let handle = pool.task().delay(HOUR).retry(policy).submit(move || {
         clock.advance(5 * S);
-        Err::<(), _>(millhand::current().unwrap().attempt())
+        Err::<(), _>(millhand::attempt())
     });
     // The time before the first attempt does not count.
     pool.advance(HOUR);
@@ -300,7 +300,7 @@ fn panics_are_retried_only_when_asked() {
     let pool = Manual::new(1);
     let task = pool.task().retry(Retry::fixed(2, S));
     let body = || {
-        let attempt = millhand::current().unwrap().attempt();
+        let attempt = millhand::attempt();
         match attempt {
             3 => Ok::<_, u32>(attempt),
             n => panic!("{} attempt {n}", crate::stress::EXPECTED),
@@ -321,11 +321,7 @@ fn panics_are_retried_only_when_asked() {
         .retry_panics(true)
         .retry_if(|_| false)
         .submit(|| -> Result<(), u32> {
-            panic!(
-                "{} {}",
-                crate::stress::EXPECTED,
-                millhand::current().unwrap().attempt()
-            )
+            panic!("{} {}", crate::stress::EXPECTED, millhand::attempt())
         });
     for attempt in [2, 3] {
         due_of(&last, attempt);

@@ -19,14 +19,14 @@ fn an_attempt_knows_its_number() {
         .task()
         .retry(Retry::fixed(2, Duration::ZERO))
         .submit(move || {
-            seen.push(millhand::current().unwrap().attempt());
+            seen.push(millhand::attempt());
             match seen.len() {
                 3 => Ok(std::mem::take(&mut seen)),
                 n => Err(format!("error {n}")),
             }
         });
     assert_eq!(must_join(handle).unwrap(), Ok(vec![1, 2, 3]));
-    let plain = pool.submit(|| millhand::current().unwrap().attempt());
+    let plain = pool.submit(millhand::attempt);
     assert_eq!(must_join(plain).unwrap(), 1);
 }
 

@@ -215,7 +215,7 @@ fn cancels_and_attempts_race_and_each_closure_is_dropped_once() {
                 assert!(matches!(must_join(handle), Err(TaskError::Cancelled(_))));
             }
             CancelOutcome::Requested => assert_eq!(must_join(handle).unwrap(), Err(1)),
-            CancelOutcome::AlreadyFinished => panic!("it goes on for ever"),
+            other => panic!("it goes on for ever, and not {other:?}"),
         }
     }
     pool.wait_idle().unwrap();

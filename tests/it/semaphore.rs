@@ -275,7 +275,7 @@ fn between_two_attempts_a_task_holds_nothing() {
     let semaphore = Semaphore::new(1).unwrap();
     let task = pool.task().gate(&semaphore).retry(Retry::fixed(1, HOUR));
     let task = task.submit(|| {
-        let attempt = millhand::current().unwrap().attempt();
+        let attempt = millhand::attempt();
         if attempt == 1 {
             Err(attempt)
         } else {

@@ -532,6 +532,9 @@ impl Pool {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "nursery")]
+    #[doc(alias = "TaskGroup")]
+    #[doc(alias = "JoinSet")]
     pub fn scope<'env, F, R>(&self, f: F) -> R
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,

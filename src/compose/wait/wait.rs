@@ -32,6 +32,9 @@ use std::time::Duration;
 ///
 /// Blocks. It joins one handle after the other, as [`TaskHandle::join`](crate::TaskHandle::join)
 /// does. Where such a wait would deadlock, the error is the outcome of that task.
+#[doc(alias = "gather")]
+#[doc(alias = "wait_group")]
+#[doc(alias = "WaitGroup")]
 pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
     handles.outcomes()
 }
@@ -96,6 +99,7 @@ pub fn wait_any<S: Handles + ?Sized>(handles: &S) -> Result<Option<usize>, Stopp
 
 /// When [`wait_for`] stops waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Until {
     /// When one task has finished.
     FirstCompleted,
