@@ -311,7 +311,7 @@
 //! unless the body runs it itself: [`join`](TaskHandle::join) may do that, and passes the request
 //! on. In the closure of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can
 //! cancel without access to the result: it can be passed on, shared by many tasks, and arranged in
-//! a tree. [`guide::cancelling`] has a table of all waits, and [`recv`] waits for a message of a
+//! a tree. [`guide::cancelling`] has a table of the waits, and [`recv`] waits for a message of a
 //! channel.
 //!
 //! ```

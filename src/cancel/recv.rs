@@ -84,17 +84,18 @@ pub fn recv<T>(receiver: &Receiver<T>) -> Result<T, RecvError> {
     });
     let _blocking = blocking::begin();
     let mut select = Select::new();
-    select.recv(receiver);
+    let message = select.recv(receiver);
     select.recv(&woken);
-    loop {
-        select.ready();
-        if let Some(received) = try_recv(receiver) {
-            return received;
-        }
-        if let Some(stopped) = interrupt.stopped() {
-            return Err(RecvError::Stopped(stopped));
-        }
+    // A chosen operation is completed here: a sender to a channel without room may wait for that.
+    let chosen = select.select();
+    if chosen.index() == message {
+        return chosen.recv(receiver).map_err(|_| RecvError::Disconnected);
     }
+    let _ = chosen.recv(&woken);
+    try_recv(receiver).unwrap_or_else(|| match interrupt.stopped() {
+        Some(stopped) => Err(RecvError::Stopped(stopped)),
+        None => unreachable!("only a request to stop wakes it"),
+    })
 }
 
 /// `None` if there is no message yet.

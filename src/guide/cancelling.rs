@@ -1,7 +1,7 @@
 //! Cancelling: what a request to stop reaches, what wakes, and what it returns.
 //!
 //! A cancel asks, and does not force: no thread is killed. It settles a task that has not begun at
-//! once. A body that runs is *asked to stop*, and there are five ways to ask:
+//! once. A body that runs is *asked to stop*:
 //!
 //! - its handle is cancelled, or dropped with
 //!   [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop);
@@ -10,6 +10,10 @@
 //!   [`total_timeout`](crate::TaskBuilder::total_timeout) is over;
 //! - its scope is cancelled: a task of a [fail-fast](crate::ScopeOptions::fail_fast) scope has
 //!   failed, the time of the scope is over, or its closure has panicked;
+//! - it has lost a [`race`], its [group](crate::join_all_ok) has failed, or the iterator of its
+//!   pipeline
+//!   or
+//!   lazy map was dropped;
 //! - its pool [cancels](crate::Shutdown::cancel_after) what has not ended.
 //!
 //! What the body returns after that is still its outcome.
@@ -52,20 +56,23 @@
 //! | `join`, `join_ok`, `join_flat`, `join_all` | the task settles | [`TaskError::Interrupted`]; the handle is given up |
 //! | `join_timeout` | the task settles; the time is over | the same |
 //! | `wait`, `wait_timeout` of a handle | the same | [`TaskError::Interrupted`]; the handle stays |
-//! | `join`, `join_ok`, `join_timeout` of a [`SharedHandle`] | the same | [`TaskError::Interrupted`]; a later call returns the outcome |
+//! | `join`, `join_ok`, `join_flat`, `join_timeout` of a [`SharedHandle`] | the same | [`TaskError::Interrupted`]; a later call returns the outcome |
 //! | [`wait_any`], [`wait_for`] | the first, or enough of the tasks settle | [`Stopped`]; the handles stay |
-//! | [`as_completed`] | the next task settles | [`TaskError::Interrupted`] for each handle that is left |
+//! | [`as_completed`] | the next task settles; its time is over | [`TaskError::Interrupted`] for each handle that is left |
 //! | [`join_all_ok`] | all bodies succeed, or one fails | [`TaskError::Interrupted`]; the tasks that are left are cancelled |
 //! | [`race`], [`race_ok`] | one task wins, or all fail | the same, for each handle that is left |
 //! | results of a [`Pipeline`] or of `map_iter` | the next result | [`TaskError::Interrupted`], and no more results; `map_iter` leaves the body as a checkpoint does |
-//! | the end of a [`Scope`] or a `map` | all its tasks are released | it cancels its tasks, waits for them, and then leaves the body as a checkpoint does, if any was cancelled for it |
+//! | the end of a [`Scope`] or a `map` | all its tasks are released | it cancels its tasks, waits for them, and then leaves the body as a checkpoint does, if any was cancelled for it; `scope_with` returns those as failures |
 //! | [`sleep`] | the time is over | [`Stopped`] |
-//! | `wait`, `wait_timeout` of a [`CancelToken`] | the token is cancelled | [`Stopped`] |
+//! | `wait`, `wait_timeout` of a [`CancelToken`] | the token is cancelled; the time is over | [`Stopped`] |
 //! | [`recv`] | a message; the end of the channel | [`RecvError::Stopped`] |
 //! | `acquire`, `acquire_timeout`, `around` of a gate | its turn; the time is over | [`AcquireError::Stopped`] |
 //! | `submit` into a full queue | a place is free; the pool closes | the handle settles as rejected, with [`Rejection::Interrupted`] |
-//! | `execute` and `submit_timeout` into a full queue | the same | the closure, with that reason |
+//! | `execute` and `submit_timeout` into a full queue | the same; the time is over | the closure, with that reason |
 //! | `wait_idle`, `shutdown` of another pool | that pool is idle, or over | [`PoolError::Interrupted`] |
+//!
+//! These go on to their end: the drop of a [`ThreadPool`], and a wait for signals, which belong on
+//! a main thread.
 //!
 //! A join may run a task that is still queued on the stack of its body. Then a request to stop the
 //! body reaches that task as well; see [`TaskHandle::join`]. A wait in the closure of a scope also
@@ -119,6 +126,7 @@
 //! [`Stopped`]: crate::Stopped
 //! [`TaskError::Interrupted`]: crate::TaskError::Interrupted
 //! [`TaskHandle::join`]: crate::TaskHandle::join
+//! [`ThreadPool`]: crate::ThreadPool
 //! [`as_completed`]: crate::as_completed
 //! [`join_all_ok`]: crate::join_all_ok
 //! [`race`]: crate::race

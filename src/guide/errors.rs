@@ -90,8 +90,17 @@
 //!
 //! **`std::io::Error`.** [`Stopped`](crate::Stopped), [`TaskError`],
 //! [`AcquireError`](crate::AcquireError) and the failures of groups of such bodies convert to it,
-//! with the kind `TimedOut` where a time limit passed, and never with `Interrupted`, for which
-//! functions of std try again.
+//! with the kind `TimedOut` where a time limit passed or a permit was not to be had, and never with
+//! `Interrupted`, for which functions of std try again. Other errors, as that of
+//! [`recv`](crate::recv), convert by `map_err(io::Error::other)`.
+//!
+//! # Causes of causes
+//!
+//! [`JoinError`](crate::JoinError), [`Failure`](crate::Failure) and
+//! [`Failures`](crate::Failures) take any error that can be printed, so they cannot ask it for its
+//! `source()`. Their text has what the body's error prints with `{:#}`: for `anyhow` the whole
+//! chain, for most other errors the text of the error alone. Where the chain matters, use
+//! `join_flat`, or take the error out with [`into_failed`](crate::JoinError::into_failed).
 //!
 //! `examples/errors.rs` has a whole program for each of the four.
 //!

@@ -14,6 +14,7 @@ use crate::sync::waiter::ClockWaiter;
 use std::mem;
 use std::slice;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 /// A thread in the line of a gate. It keeps the alarm of the gate itself.
@@ -144,7 +145,9 @@ pub(crate) fn acquire(
         clock: gate.wait_clock(),
         state: Monitor::new(State::default()),
     });
-    let _hook = blocking::token_here().map(|token| {
+    // As in `Interrupt`.
+    let token = blocking::token_here().filter(|_| !thread::panicking());
+    let _hook = token.map(|token| {
         let me = me.clone();
         token.on_cancel_light(move |reason| me.stop(reason))
     });

@@ -76,6 +76,9 @@ pub(crate) struct Shutdowns {
     /// Whether a shutdown is joining the threads. Another one waits for that: when it returns, the
     /// threads are gone.
     pub(crate) is_joining: bool,
+    /// When shutdowns that were interrupted meant to cancel, and to give up: the earliest instants.
+    pub(crate) cancel_at: Option<Instant>,
+    pub(crate) give_up_at: Option<Instant>,
 }
 
 #[derive(Default)]

@@ -349,7 +349,8 @@ impl ThreadPool {
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked
     /// child. [`PoolError::Interrupted`], if the task that waits is asked to stop: the pool stays
-    /// closed and goes on to drain or cancel, and a further call or its drop waits for the end.
+    /// closed and goes on to run its tasks. A further call, or the drop of the pool, waits for the
+    /// end, and cancels or gives up at the latest when this call would have.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;

@@ -98,12 +98,17 @@ impl Core {
             Some(Duration::ZERO) => Phase::Cancelling,
             _ => Phase::Draining,
         });
-        let ended = self.wait_for_the_end(
-            how.cancel_after.and_then(|after| begun.checked_add(after)),
-            how.give_up_after.and_then(|after| begun.checked_add(after)),
-            ends,
-        );
+        let at = |after: Option<Duration>| after.and_then(|after| begun.checked_add(after));
+        let shutdowns = self.lifecycle.lock();
+        let cancel_at = earlier(at(how.cancel_after), shutdowns.cancel_at);
+        let give_up_at = earlier(at(how.give_up_after), shutdowns.give_up_at);
+        drop(shutdowns);
+        let ended = self.wait_for_the_end(cancel_at, give_up_at, ends);
         if !ended && ends() {
+            // The next call keeps to these, which may be the drop of the pool.
+            let mut shutdowns = self.lifecycle.lock();
+            shutdowns.cancel_at = earlier(shutdowns.cancel_at, cancel_at);
+            shutdowns.give_up_at = earlier(shutdowns.give_up_at, give_up_at);
             return Ok(None);
         }
         let still_running = if ended {

@@ -168,18 +168,19 @@ impl Task {
     /// The tasks that must all settle before this one can begin, for the wait graph.
     pub(crate) fn predecessors(&self) -> Vec<TaskRef> {
         // If the first of several is enough, the task waits for no particular one.
-        self.predecessors_if(|after| after.first.is_none())
+        self.predecessors_if(|after| after.first.is_none(), usize::MAX)
     }
 
-    /// The tasks, not settled yet, all or one of which must settle before this one can begin.
-    pub(crate) fn all_predecessors(&self) -> Vec<TaskRef> {
-        self.predecessors_if(|_| true)
+    /// At most so many of the tasks, not settled yet, all or one of which must settle before this
+    /// one can begin.
+    pub(crate) fn some_predecessors(&self, most: usize) -> Vec<TaskRef> {
+        self.predecessors_if(|_| true, most)
     }
 
-    fn predecessors_if(&self, counts: impl Fn(&After) -> bool) -> Vec<TaskRef> {
+    fn predecessors_if(&self, counts: impl Fn(&After) -> bool, most: usize) -> Vec<TaskRef> {
         let tasks = self.head.progress(|progress, _| {
             let after = progress.after.as_ref().filter(|after| counts(after))?;
-            Some(after.tasks.clone())
+            Some(after.tasks.iter().take(most).cloned().collect::<Vec<_>>())
         });
         let mut tasks = tasks.flatten().unwrap_or_default();
         tasks.retain(|task| !task.head.is_settled());

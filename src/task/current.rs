@@ -212,7 +212,9 @@ pub fn checkpoint() {
 /// # Errors
 /// [`Stopped`], with the reason, when the task was asked to stop before or while it slept.
 pub fn sleep(duration: Duration) -> Result<(), Stopped> {
-    let token = blocking::token_here().unwrap_or_default();
+    // As in `Interrupt`.
+    let token = blocking::token_here().filter(|_| !thread::panicking());
+    let token = token.unwrap_or_default();
     let clock = current::clock();
     token.wait_by(&clock, clock.deadline(duration), &|| false);
     match token.reason() {

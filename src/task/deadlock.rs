@@ -71,9 +71,10 @@ impl Task {
 
     /// The worker of its pool that alone may run it.
     pub(crate) fn pinned(&self) -> Option<usize> {
-        self.head
-            .peek(|extras| extras.pinned)?
-            .map(|index| index as usize)
+        // Such a task has had extras from the start.
+        let pinned = self.head.has_extras_or_waiters();
+        let pinned = pinned.then(|| self.head.peek(|extras| extras.pinned))??;
+        pinned.map(|index| index as usize)
     }
 
     fn stuck(&self) -> Stuck {

@@ -251,6 +251,11 @@ impl Head {
         self.flags.load(Ordering::Relaxed) & PLANNED != 0
     }
 
+    /// If not, it has no extras.
+    pub(super) fn has_extras_or_waiters(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & LISTENED != 0
+    }
+
     pub(crate) fn is_settled(&self) -> bool {
         self.flags() & SETTLED != 0
     }

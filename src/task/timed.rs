@@ -228,12 +228,14 @@ impl Task {
         for watcher in mem::take(&mut listeners.watchers) {
             match &watcher {
                 _ if watcher.is_light() => watcher.settled(kind),
-                Watcher::Task(task) if task.head.owner != self.head.owner => {
+                // It needs a worker of this pool anyway.
+                Watcher::Task(task) if task.head.owner == self.head.owner => {
+                    listeners.watchers.push(watcher);
+                }
+                _ => {
                     let what = "what continues the task submitted at";
                     hooks::call_in_background(what, self.head.site, move || watcher.settled(kind));
                 }
-                // It needs a worker anyway.
-                _ => listeners.watchers.push(watcher),
             }
         }
     }

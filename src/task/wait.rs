@@ -75,7 +75,7 @@ fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError>
 /// Whether only this thread can run the task: then the body here must, before it waits.
 pub(crate) fn is_pinned_here(task: &TaskRef) -> bool {
     let pinned = task.pinned();
-    pinned.is_some() && current::stack().is_some_and(|stack| pinned == Some(stack.index))
+    pinned.is_some_and(|index| current::stack().is_some_and(|stack| stack.index == index))
 }
 
 /// Whether whatever ends the waits of this body also asks the task to stop, if it runs on top of
@@ -169,7 +169,7 @@ impl Task {
         for _ in 0..MOST_LOOKED_AT {
             let Some(task) = left.pop() else { break };
             comes = task.is_away(at_gates);
-            left.extend(task.all_predecessors());
+            left.extend(task.some_predecessors(MOST_LOOKED_AT));
             panic::discard(task);
             if comes {
                 break;

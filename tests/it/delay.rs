@@ -316,7 +316,8 @@ fn a_submitter_waits_for_the_place_of_a_delayed_task() {
                 .is_err()
         );
         thread::scope(|s| {
-            let submitter = s.spawn(|| pool.submit_timeout(|| 9, LONG));
+            // The clock that is turned is that of this wait, too.
+            let submitter = s.spawn(|| pool.submit_timeout(|| 9, 2 * HOUR));
             give_up(&pool, delayed);
             let handle = submitter.join().unwrap().expect("there is room");
             assert_eq!(must_join(handle).unwrap(), 9);

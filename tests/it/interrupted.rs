@@ -516,3 +516,67 @@ fn join_all_ok_ran_a_slow_task_on_the_stack_of_the_body_and_did_not_hear_of_a_fa
     });
     assert_eq!(must_join(joined).unwrap(), 1);
 }
+
+#[test]
+fn a_shutdown_that_was_interrupted_forgot_when_it_meant_to_cancel() {
+    let clock = ManualClock::new();
+    let other = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let other = other.build().unwrap();
+    let (begin, begun) = mpsc::channel();
+    let asked = other.submit(move || {
+        begin.send(()).unwrap();
+        millhand::sleep(HOUR).unwrap_err().reason()
+    });
+    must_recv(&begun);
+    let pool = ThreadPool::new(1).unwrap();
+    let (begin, begun) = mpsc::channel();
+    let body = pool.submit(move || {
+        begin.send(()).unwrap();
+        let how = Shutdown::drain().cancel_after(LONG);
+        assert!(matches!(
+            other.shutdown(how),
+            Err(PoolError::Interrupted(_))
+        ));
+        // The drop waits, but not for an hour.
+        drop(other);
+    });
+    must_recv(&begun);
+    body.cancel();
+    while !body.is_finished() {
+        clock.advance(LONG);
+        std::thread::yield_now();
+        if asked.is_finished() {
+            break;
+        }
+    }
+    must_join(body).unwrap();
+    assert_eq!(must_join(asked).unwrap(), CancelReason::Shutdown);
+}
+
+#[test]
+fn waits_in_a_destructor_that_runs_while_its_thread_unwinds_go_on_to_their_end() {
+    struct Waits(mpsc::Sender<(bool, bool)>, Semaphore);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let slept = millhand::sleep(Duration::from_millis(1)).is_ok();
+            self.0.send((slept, self.1.acquire().is_ok())).unwrap();
+        }
+    }
+    let pool = ThreadPool::new(1).unwrap();
+    let one = Semaphore::new(1).unwrap();
+    let held = one.acquire().unwrap();
+    let (wait, waited) = mpsc::channel();
+    let waits = Waits(wait, one);
+    let (begin, begun) = mpsc::channel();
+    let body = pool.submit(move || {
+        let _waits = waits;
+        current().unwrap().token().cancel(CancelReason::User);
+        begin.send(()).unwrap();
+        millhand::checkpoint();
+    });
+    must_recv(&begun);
+    // The worker waits for the permit, or will.
+    must_join(pool.submit(move || drop(held))).unwrap();
+    assert_eq!(must_recv(&waited), (true, true));
+    assert!(must_join(body).is_err());
+}

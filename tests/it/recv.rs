@@ -46,6 +46,18 @@ fn a_thread_that_is_no_worker_waits_for_a_message_and_for_the_end() {
 }
 
 #[test]
+fn a_sender_that_does_not_wait_did_not_meet_a_body_at_a_channel_without_room() {
+    let pool = ThreadPool::new(1).unwrap();
+    let (sender, receiver) = bounded(0);
+    let waits = pool.submit(move || recv(&receiver));
+    while sender.try_send(7).is_err() {
+        assert!(!waits.is_finished());
+        thread::yield_now();
+    }
+    assert_eq!(must_join(waits).unwrap(), Ok(7));
+}
+
+#[test]
 fn a_body_that_was_asked_to_stop_takes_what_is_there() {
     let pool = ThreadPool::new(1).unwrap();
     let (sender, receiver) = unbounded();

@@ -6,7 +6,7 @@ use crate::support::must_recv;
 use crate::total_timeout::{hanging, has_threads, runs_at_once, timed_out};
 use millhand::{
     CancelReason, Lanes, OutcomeKind, Plain, Retry, ScopeOptions, Semaphore, Shutdown, TaskBuilder,
-    TaskError, TaskState, ThreadPool,
+    TaskError, TaskState, ThreadPool, when_any,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -341,10 +341,14 @@ fn a_task_of_another_pool_waited_for_a_worker_to_continue_one_whose_time_was_ove
         let (busy, hung) = hang();
         pool.execute(busy).unwrap();
         hung.started();
-        let late = limited(pool.task(), expires).submit(|| ());
-        let continues = other.task().submit_after([late], |[late]| late.is_err());
+        let late = || limited(pool.task(), expires).submit(|| ());
+        let continues = other.task().submit_after([late()], |[late]| late.is_err());
+        // It goes to the pool of the first handle.
+        let never = other.task().delay(HOUR).submit(|| ());
+        let first = when_any([never, late()]).then(|(n, _)| n);
         pool.advance(S);
         assert!(must_join(continues).unwrap());
+        assert_eq!(must_join(first).unwrap(), 1);
         drop(hung);
     }
 }

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct CompletionQueue {
     settled: Arc<SettledPlaces>,
     links: Vec<Link>,
+    /// Those of the tasks that one worker alone can run. Most sets have none.
+    pinned: Vec<TaskRef>,
     /// Whether `next` has returned the place.
     returned: Vec<bool>,
     /// How many tasks `next` has not returned yet.
@@ -59,6 +61,7 @@ impl CompletionQueue {
                 is_over: AtomicBool::new(false),
             }),
             links: Vec::with_capacity(links.len()),
+            pinned: Vec::new(),
             returned: Vec::with_capacity(links.len()),
             left: 0,
         };
@@ -72,6 +75,9 @@ impl CompletionQueue {
     pub(crate) fn add(&mut self, place: usize, link: Link) {
         let watcher = Watcher::Set(self.settled.clone(), place);
         let Link { task, .. } = &link;
+        if task.pinned().is_some() {
+            self.pinned.push(task.clone());
+        }
         // A task of the parent process of a fork notifies this process of nothing. Its handle
         // returns that as its error at once.
         if process::is_foreign(task.head.owner) || task.watch(watcher).is_err() {
@@ -164,9 +170,8 @@ impl CompletionQueue {
     }
 
     fn run_pinned_here(&self) {
-        let mut tasks = self.links.iter().map(|link| &link.task);
         let is_here = |task: &&TaskRef| !task.head.is_claimed() && task::is_pinned_here(task);
-        if let Some(task) = tasks.find(is_here) {
+        if let Some(task) = self.pinned.iter().find(is_here) {
             task::run_here(task);
         }
     }

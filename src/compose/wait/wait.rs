@@ -176,8 +176,8 @@ pub fn wait_for<S: Handles + ?Sized>(
 ///
 /// If the task that waits is asked to stop: first those that have ended, and then
 /// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each other handle, in their order.
-/// The tasks are cancelled then, except those with another
-/// [`SharedHandle`](crate::SharedHandle) elsewhere.
+/// The tasks are cancelled then, except those with more than one
+/// [`SharedHandle`](crate::SharedHandle).
 ///
 /// # Panics
 ///
@@ -207,8 +207,8 @@ pub fn race<H: Handle>(handles: impl IntoIterator<Item = H>) -> Result<H::Output
 ///
 /// If the task that waits is asked to stop: first those that have ended, and then
 /// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each other handle, in their order.
-/// The tasks are cancelled then, except those with another
-/// [`SharedHandle`](crate::SharedHandle) elsewhere.
+/// The tasks are cancelled then, except those with more than one
+/// [`SharedHandle`](crate::SharedHandle).
 ///
 /// # Panics
 ///
