@@ -14,8 +14,10 @@ use crate::task::deadlock;
 use crate::task::head::Head;
 use crate::task::options::{Extras, Gates, Position, Progress};
 use crate::task::run::RunResult;
+use crate::task::stack::Stack;
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,7 +53,10 @@ pub(crate) fn join(task: &TaskRef) -> Result<(), TaskError> {
 /// The same for a task that was not settled just before.
 #[inline(never)]
 fn join_on(task: &TaskRef) -> Result<(), TaskError> {
-    let may_run = task.state() == TaskState::Queued && current::interrupted().is_none();
+    // A thread that is no worker takes no lock for this.
+    let is_worker = current::is_worker_of(task.head.owner);
+    let may_run = is_worker && task.state() == TaskState::Queued;
+    let may_run = may_run && current::interrupted().is_none();
     if may_run && (is_pinned_here(task) || stops_with_this_body(task)) {
         task.head.set_joined();
         if run_here(task) {
@@ -74,8 +79,8 @@ fn wait_on(task: &TaskRef, deadline: Option<Instant>) -> Result<bool, TaskError>
 
 /// Whether only this thread can run the task: then the body here must, before it waits.
 pub(crate) fn is_pinned_here(task: &TaskRef) -> bool {
-    let pinned = task.pinned();
-    pinned.is_some_and(|index| current::stack().is_some_and(|stack| stack.index == index))
+    let is_here = |stack: Arc<Stack>| task.pinned() == Some(stack.index);
+    current::is_worker_of(task.head.owner) && current::stack().is_some_and(is_here)
 }
 
 /// Whether whatever ends the waits of this body also asks the task to stop, if it runs on top of
