@@ -70,6 +70,12 @@ pub(crate) fn token_here() -> Option<CancelToken> {
     scope_token_here().or_else(|| worker()?.token())
 }
 
+/// The same, except in a destructor that runs while the thread unwinds: what waits there goes on to
+/// its end.
+pub(crate) fn token_unless_unwinding() -> Option<CancelToken> {
+    token_here().filter(|_| !thread::panicking())
+}
+
 /// The token of the scope whose closure runs here, if one does in the innermost body, or outside of
 /// any body.
 pub(crate) fn scope_token_here() -> Option<CancelToken> {
@@ -120,9 +126,7 @@ impl Interrupt {
     /// `wake` takes the lock of the monitor and notifies it. It is called at once if there is a
     /// reason already.
     pub(crate) fn here(wake: impl FnOnce() + Send + 'static) -> Self {
-        // In a destructor that runs while the thread unwinds, a wait goes on to its end.
-        let token = token_here().filter(|_| !thread::panicking());
-        Self(token.map(|token| {
+        Self(token_unless_unwinding().map(|token| {
             let has_come = Arc::new(AtomicBool::new(false));
             let flag = has_come.clone();
             let hook = token.on_cancel(move |_| {

@@ -14,7 +14,6 @@ use crate::sync::waiter::ClockWaiter;
 use std::mem;
 use std::slice;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 /// A thread in the line of a gate. It keeps the alarm of the gate itself.
@@ -145,9 +144,7 @@ pub(crate) fn acquire(
         clock: gate.wait_clock(),
         state: Monitor::new(State::default()),
     });
-    // As in `Interrupt`.
-    let token = blocking::token_here().filter(|_| !thread::panicking());
-    let _hook = token.map(|token| {
+    let _hook = blocking::token_unless_unwinding().map(|token| {
         let me = me.clone();
         token.on_cancel_light(move |reason| me.stop(reason))
     });

@@ -212,9 +212,7 @@ pub fn checkpoint() {
 /// # Errors
 /// [`Stopped`], with the reason, when the task was asked to stop before or while it slept.
 pub fn sleep(duration: Duration) -> Result<(), Stopped> {
-    // As in `Interrupt`.
-    let token = blocking::token_here().filter(|_| !thread::panicking());
-    let token = token.unwrap_or_default();
+    let token = blocking::token_unless_unwinding().unwrap_or_default();
     let clock = current::clock();
     token.wait_by(&clock, clock.deadline(duration), &|| false);
     match token.reason() {

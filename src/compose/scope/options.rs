@@ -2,12 +2,11 @@
 //!
 //! Layer: compose.
 
-use crate::cancel::blocking::token_here;
+use crate::cancel::blocking::{token_here, token_unless_unwinding};
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock::Clock;
 use std::fmt;
 use std::marker::PhantomData;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Sets the options of a scope that returns its failures as one error; for
@@ -187,8 +186,7 @@ impl<E> ScopeOptions<E> {
 /// clock. So also while the thread unwinds: what a destructor opens is not cancelled with the task,
 /// since a cancelled scope would unwind in turn, which aborts the process.
 pub(crate) fn token_below_here(clock: &Clock) -> CancelToken {
-    let above = token_here().filter(|_| !thread::panicking());
-    above.map_or_else(|| CancelToken::with_clock(clock), |token| token.child())
+    token_unless_unwinding().map_or_else(|| CancelToken::with_clock(clock), |token| token.child())
 }
 
 /// A token below `above` that is also cancelled with `other`, as long as the returned hook lives.

@@ -3,7 +3,7 @@
 //!
 //! Layer: compose.
 
-use crate::cancel::blocking::token_here;
+use crate::cancel::blocking::token_unless_unwinding;
 use crate::compose::failures::{Failure, Failures};
 use crate::error::{JoinError, TaskError};
 use crate::panic::{self, Level, Payload, TaskPanic};
@@ -15,7 +15,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::resume_unwind;
-use std::thread;
 
 /// Marks a plain [`Scope`](crate::Scope) in the type of a function's parameter.
 ///
@@ -255,7 +254,7 @@ impl Unfinished {
 /// Why the task that runs on this thread was asked to stop, if it was and the thread does not
 /// unwind already.
 pub(crate) fn reason_here() -> Option<CancelReason> {
-    token_here().filter(|_| !thread::panicking())?.reason()
+    token_unless_unwinding()?.reason()
 }
 
 /// Why a plain scope does not return the value of its closure.
