@@ -39,7 +39,7 @@ fn main() {
             let body = move || {
                 SUM.fetch_add(words[0] + words[2], Ordering::Relaxed);
             };
-            pool.execute(body).unwrap();
+            pool.execute(body);
         }
         // The queue is first in, first out, so this task runs behind all the others.
         let last = pool.submit(|| SUM.load(Ordering::Relaxed));

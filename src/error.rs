@@ -13,6 +13,13 @@ use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 
+/// Any error, for a group whose bodies fail with several types: what a [`GatherScope`] and a
+/// [`Pipeline`] collect. A text becomes one by `into()`.
+///
+/// [`GatherScope`]: crate::GatherScope
+/// [`Pipeline`]: crate::Pipeline
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
 /// The error of a join: match on it to decide whether to retry, report or ignore a task that has
 /// no value. At most 16 bytes, `Send + Sync`.
 ///

@@ -400,13 +400,14 @@ mod task;
 pub use cancel::{CancelGuard, CancelToken, RecvError, blocking, recv};
 pub use clock::{Clock, ManualClock};
 pub use compose::{
-    Admits, AnyError, AsCompleted, Failure, Failures, Handle, HandleSet, Handles, MapIter, OkSet,
-    Only, Pipeline, PipelineIter, PipelineKind, Scope, ScopeOptions, ScopedHandle, Until, WhenAll,
-    WhenAny, as_completed, join_all, join_all_ok, race, race_ok, wait_any, wait_for, when_all,
-    when_any,
+    AsCompleted, Failure, Failures, GatherScope, Handle, HandleSet, Handles, MapIter, OkSet,
+    Pipeline, PipelineIter, Scope, ScopeOptions, ScopedHandle, Until, WhenAll, WhenAny,
+    as_completed, join_all, join_all_ok, race, race_ok, wait_any, wait_for, when_all, when_any,
 };
 pub use context_var::{Context, ContextVar};
-pub use error::{Deadlock, InvalidTask, JoinError, Rejection, Stopped, SubmitError, TaskError};
+pub use error::{
+    BoxError, Deadlock, InvalidTask, JoinError, Rejection, Stopped, SubmitError, TaskError,
+};
 pub use id::{ParseTaskIdError, TaskId};
 pub use limit::{
     AcquireError, Algorithm, Gate, Keyed, Lane, Lanes, LimitError, Permit, RateLimiter, Semaphore,
@@ -433,7 +434,7 @@ pub use signal::Signals;
 pub use sim::TraceEntry;
 pub use task::{
     CancelOutcome, OnFinish, OutcomeKind, Promise, SharedHandle, Summary, TaskHandle, TaskState,
-    check, checkpoint, is_cancelled, promise, sleep,
+    UnreadFailure, check, checkpoint, is_cancelled, promise, sleep,
 };
 
 /// Compiles and runs the examples of the README.

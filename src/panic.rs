@@ -117,9 +117,6 @@ pub(crate) fn checkpoint_of(payload: &Payload) -> Option<CancelReason> {
         .map(|checkpoint| checkpoint.0)
 }
 
-/// What the pool does with a panic that no handle is left to read.
-pub(crate) type OnUnread = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
-
 /// Describes the panic of a task: its message and payload, and the task's name and submit site.
 ///
 /// [`TaskError::Panicked`](crate::TaskError::Panicked) holds it. The payload stays here until it is
@@ -142,7 +139,8 @@ pub struct TaskPanic {
     message: Box<str>,
     // `None` once taken. The mutex makes the error `Sync`, since a payload need only be `Send`.
     payload: Mutex<Option<Payload>>,
-    on_unread: Option<OnUnread>,
+    /// The pool of the task.
+    owner: u32,
 }
 
 impl TaskPanic {
@@ -151,7 +149,7 @@ impl TaskPanic {
         name: Option<Arc<str>>,
         site: &'static Location<'static>,
         payload: Payload,
-        on_unread: Option<OnUnread>,
+        owner: u32,
     ) -> Self {
         Self {
             task,
@@ -159,7 +157,7 @@ impl TaskPanic {
             site,
             message: message(&*payload).into(),
             payload: Mutex::new(Some(payload)),
-            on_unread,
+            owner,
         }
     }
 
@@ -171,7 +169,7 @@ impl TaskPanic {
             site: self.site,
             message: self.message.clone(),
             payload: Mutex::new(None),
-            on_unread: self.on_unread.clone(),
+            owner: self.owner,
         }
     }
 
@@ -263,16 +261,13 @@ impl TaskPanic {
         }
     }
 
-    /// Reports to the log and to the pool that no handle is left to read this panic.
-    #[cold]
-    pub(crate) fn unread(&self) {
-        log(
-            Level::Error,
-            format_args!("{self}, and no handle of the task is left"),
-        );
-        if let Some(on_unread) = &self.on_unread {
-            on_unread(self);
-        }
+    pub(crate) fn shared_name(&self) -> Option<Arc<str>> {
+        self.name.clone()
+    }
+
+    /// The tag of the pool that ran the task.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
     }
 }
 
@@ -300,7 +295,7 @@ impl fmt::Debug for TaskPanic {
             site,
             message,
             payload: _,
-            on_unread: _,
+            owner: _,
         } = self;
         f.debug_struct("TaskPanic")
             .field("task", task)

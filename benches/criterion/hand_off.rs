@@ -83,7 +83,7 @@ fn execute(c: &mut Criterion) {
     let pool = millhand::ThreadPool::new(1).unwrap();
     group.bench_function("millhand", |b| {
         b.iter(|| {
-            (1..BATCH).for_each(|_| pool.execute(move || use_up(words)).unwrap());
+            (1..BATCH).for_each(|_| pool.execute(move || use_up(words)));
             pool.submit(|| ()).join().unwrap();
         });
     });

@@ -299,7 +299,7 @@ impl Client<'_> {
             }
             _ => {
                 let body = soak.plain(rng, Does::Nothing);
-                let sent = self.second.submit_timeout(body, rng.micros(500));
+                let sent = self.second.submit_timeout(rng.micros(500), body);
                 held.extend(sent.ok().map(|handle| soak.watch(handle)));
             }
         }

@@ -197,7 +197,7 @@ impl Drop for Blocking {
 /// let pool = millhand::ThreadPool::new(1)?;
 /// let (send, receive) = std::sync::mpsc::channel();
 /// let waiting = pool.submit(move || millhand::blocking(|| receive.recv().unwrap()));
-/// pool.execute(move || send.send(5).unwrap()).unwrap(); // the only worker is free to run this
+/// pool.execute(move || send.send(5).unwrap()); // the only worker is free to run this
 /// assert_eq!(waiting.join().unwrap(), 5);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```

@@ -2,11 +2,10 @@
 //!
 //! Layer: compose. Plain data, which the scopes, the pipelines and the waiting functions fill.
 
-use crate::error::{JoinError, TaskError, io_kind};
+use crate::error::{BoxError, JoinError, TaskError, io_kind};
 use crate::id::TaskId;
 use crate::task::options::TaskLabel;
 use std::any::Any;
-use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -27,7 +26,7 @@ const LISTED: usize = 10;
 ///     println!("{} ({name}), submitted at {}: {failure}", failure.index(), failure.site());
 /// }
 /// ```
-pub struct Failure<E = Infallible> {
+pub struct Failure<E = BoxError> {
     index: usize,
     who: TaskLabel,
     error: JoinError<E>,
@@ -187,7 +186,7 @@ fn kind_of(failure: &Failure<io::Error>) -> io::ErrorKind {
 ///     }
 /// }
 /// ```
-pub struct Failures<E = Infallible> {
+pub struct Failures<E = BoxError> {
     /// Never empty.
     list: Vec<Failure<E>>,
 }

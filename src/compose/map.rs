@@ -19,10 +19,11 @@
 // (`drive` and `pace`) exist once.
 
 use crate::clock::Clock;
-use crate::compose::scope::{FailureSink, Scope, ScopeState, Unfinished, enter, token_below_here};
+use crate::compose::scope::token_below_here;
+use crate::compose::scope::{FailureSink, GatherScope, ScopeState, Unfinished, enter};
 use crate::panic::{self, Payload};
 use crate::pool::{Core, PLAIN, Pool};
-use crate::task::{self, Site};
+use crate::task::{self, Site, unread};
 use parking_lot::Mutex;
 use std::mem;
 use std::panic::{Location, resume_unwind};
@@ -200,10 +201,10 @@ fn drive(
     threads: usize,
     work: &(dyn Fn() + Sync),
 ) -> Result<Option<Unfinished>, Payload> {
-    let sink = FailureSink::of_plain_scope();
+    let sink = FailureSink::of_plain_scope(core.owner());
     let state = ScopeState::new(token_below_here(core.clock()), false, sink);
     let is_here = core.is_here();
-    let entered = enter(core, &state, &mut |s: &Scope<'_, '_>| {
+    let entered = enter(core, &state, &mut |s: &GatherScope<'_, '_>| {
         // In a destructor that a panic has called, a worker does all of it alone: then nothing can
         // cancel it, and it need not unwind.
         if !(is_here && thread::panicking()) {
@@ -222,7 +223,7 @@ fn drive(
             .take_payload()
             .unwrap_or_else(|| Box::new("a task of a map panicked"))),
         (Err(payload), panic) => {
-            panic.inspect(|panic| panic.unread());
+            panic.inspect(|panic| unread::panicked(panic));
             Err(payload)
         }
     }

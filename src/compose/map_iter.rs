@@ -267,8 +267,8 @@ where
     })
 }
 
-fn in_scope<'scope, T, R, X: 'static>(
-    scope: &'scope Scope<'scope, '_, X>,
+fn in_scope<'scope, T, R>(
+    scope: &'scope Scope<'scope, '_>,
     site: Site,
     f: Arc<dyn Fn(T) -> R + Send + Sync + 'scope>,
 ) -> Submit<'scope, T, ScopedHandle<'scope, R>>
@@ -312,7 +312,7 @@ impl Pool {
     }
 }
 
-impl<'scope, X: 'static> Scope<'scope, '_, X> {
+impl<'scope> Scope<'scope, '_> {
     /// Does what the pool's [`map_iter`](Pool::map_iter) does, with items, results and
     /// closures that may borrow.
     ///

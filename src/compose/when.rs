@@ -13,7 +13,7 @@ use crate::process;
 use crate::task::after::First;
 use crate::task::body::{FallibleBody, PlainBody, RetryBody, boxed_if_large};
 use crate::task::{Site, Task, TaskHandle, TaskRef, settled};
-use std::fmt;
+use std::fmt::{self, Display};
 use std::panic::Location;
 
 fn tasks_of(links: Vec<Link>) -> Vec<TaskRef> {
@@ -81,7 +81,13 @@ impl<S: HandleSet + Send + 'static> WhenAll<S> {
 fn here<U: Send + 'static>(site: Site, f: impl FnOnce() -> U) -> TaskHandle<U> {
     let outcome = panic::catch(f).map_err(|payload| {
         let id = TaskId::next();
-        TaskError::Panicked(Box::new(TaskPanic::new(id, None, site, payload, None)))
+        TaskError::Panicked(Box::new(TaskPanic::new(
+            id,
+            None,
+            site,
+            payload,
+            process::NO_POOL,
+        )))
     });
     settled(process::NO_POOL, site, None, outcome)
 }
@@ -220,7 +226,7 @@ impl TaskBuilder<Fallible> {
         S: HandleSet + Send + 'static,
         F: FnOnce(S::Outcomes) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
-        E: Send + 'static,
+        E: Display + Send + 'static,
     {
         let (core, spec) = self.parts();
         let before = tasks_of(handles.links());
@@ -232,7 +238,7 @@ impl TaskBuilder<Fallible> {
     }
 }
 
-impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
+impl<E: Display + Send + 'static> TaskBuilder<Retrying<E>> {
     /// Does what [`submit_after`](TaskBuilder::submit_after) of a plain template does, for a
     /// closure that runs again when it fails. Each attempt gets the same outcomes.
     ///

@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// let log = Arc::new(Mutex::new(Vec::new()));
 /// for n in 0..10 {
 ///     let log = log.clone();
-///     pool.task().gate(&accounts.key("ann")).execute(move || log.lock().unwrap().push(n))?;
+///     pool.task().gate(&accounts.key("ann")).execute(move || log.lock().unwrap().push(n));
 /// }
 /// pool.wait_idle()?;
 /// assert_eq!(*log.lock().unwrap(), (0..10).collect::<Vec<_>>());

@@ -2,17 +2,17 @@
 
 use crate::clock::Clock;
 use crate::clock::current;
-use crate::panic::TaskPanic;
 use crate::pool::core::Core;
 use crate::pool::current::Current;
 use crate::pool::error::BuildError;
 use crate::pool::pool::ThreadPool;
+use crate::task::UnreadFailure;
 use std::fmt;
 use std::sync::Arc;
 
 pub(crate) type TaskHook = Arc<dyn Fn(&Current, &mut dyn FnMut()) + Send + Sync>;
 pub(crate) type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
-type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
+type UnreadHook = Arc<dyn Fn(&UnreadFailure) + Send + Sync>;
 
 /// Chooses what a full queue does with a submission from outside of the pool.
 ///
@@ -29,7 +29,7 @@ type PanicHook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 ///     # let _ = held.recv();
 /// })?;
 /// # receive.recv()?;
-/// pool.execute(|| println!("takes the place in the queue"))?;
+/// pool.execute(|| println!("takes the place in the queue"));
 /// let refused = pool.execute(|| println!("too many")).unwrap_err();
 /// assert_eq!(refused.reason(), Rejection::Full);
 /// # drop(hold);
@@ -58,7 +58,7 @@ pub(crate) struct Options {
     pub(crate) around_task: Option<TaskHook>,
     pub(crate) on_worker_start: Option<WorkerHook>,
     pub(crate) on_worker_stop: Option<WorkerHook>,
-    pub(crate) on_unread_panic: Option<PanicHook>,
+    pub(crate) on_unread: Option<UnreadHook>,
 }
 
 impl Default for Options {
@@ -74,7 +74,7 @@ impl Default for Options {
             around_task: None,
             on_worker_start: None,
             on_worker_stop: None,
-            on_unread_panic: None,
+            on_unread: None,
         }
     }
 }
@@ -328,7 +328,7 @@ impl PoolBuilder {
     ///     .on_worker_start(move |_| { up.fetch_add(1, Relaxed); })
     ///     .on_worker_stop(move |_| { down.fetch_sub(1, Relaxed); })
     ///     .build()?;
-    /// pool.execute(|| panic!("a worker survives this")).unwrap();
+    /// pool.execute(|| panic!("a worker survives this"));
     /// drop(pool);
     /// assert_eq!(threads.load(Relaxed), 0);
     /// # Ok::<(), millhand::BuildError>(())
@@ -373,23 +373,23 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets a hook for panics that no code can read any more: the task had no handle, or its
-    /// handle was dropped unread.
+    /// Sets a hook for failures that no code can read any more: the task had no handle, or its
+    /// handle was dropped unread. [`UnreadFailure`] says what these are.
     ///
-    /// The hook runs on the thread where that happened. The panic is logged as an error in any
-    /// case.
+    /// The hook runs on the thread where that happened. The failure is logged as an error in any
+    /// case. A panic in the hook is logged.
     ///
     /// ```
     /// let (send, receive) = std::sync::mpsc::channel();
     /// let pool = millhand::ThreadPool::builder()
-    ///     .on_unread_panic(move |panic| send.send(panic.message().to_owned()).unwrap())
+    ///     .on_unread(move |failure| send.send(failure.to_string()).unwrap())
     ///     .build()?;
-    /// pool.execute(|| panic!("into the void")).unwrap();
-    /// assert_eq!(receive.recv()?, "into the void");
+    /// pool.task().name("draft").execute_ok(|| std::fs::remove_file("no such file"));
+    /// assert!(receive.recv()?.contains("`draft`")); // and more: where it was submitted, and why
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn on_unread_panic(mut self, hook: impl Fn(&TaskPanic) + Send + Sync + 'static) -> Self {
-        self.options.on_unread_panic = Some(Arc::new(hook));
+    pub fn on_unread(mut self, hook: impl Fn(&UnreadFailure) + Send + Sync + 'static) -> Self {
+        self.options.on_unread = Some(Arc::new(hook));
         self
     }
 
@@ -427,7 +427,7 @@ impl fmt::Debug for PoolBuilder {
             around_task,
             on_worker_start,
             on_worker_stop,
-            on_unread_panic,
+            on_unread,
         } = &self.options;
         f.debug_struct("PoolBuilder")
             .field("workers", workers)
@@ -440,7 +440,7 @@ impl fmt::Debug for PoolBuilder {
             .field("around_task", &around_task.is_some())
             .field("on_worker_start", &on_worker_start.is_some())
             .field("on_worker_stop", &on_worker_stop.is_some())
-            .field("on_unread_panic", &on_unread_panic.is_some())
+            .field("on_unread", &on_unread.is_some())
             .finish()
     }
 }

@@ -69,6 +69,9 @@ pub(crate) struct Counts {
     pub(crate) failed: Striped,
     pub(crate) panicked: Striped,
     pub(crate) cancelled: Striped,
+    pub(crate) expired: Striped,
+    pub(crate) timed_out: Striped,
+    pub(crate) rejected: Striped,
     pub(crate) cancelled_by_shutdown: Striped,
     pub(crate) unread_panics: Striped,
 }
@@ -188,10 +191,10 @@ impl Core {
             OutcomeKind::Completed => {}
             OutcomeKind::Panicked => self.counts.panicked.add(),
             OutcomeKind::Cancelled => self.counts.cancelled.add(),
-            OutcomeKind::Failed
-            | OutcomeKind::Expired
-            | OutcomeKind::TimedOut
-            | OutcomeKind::Rejected => self.counts.failed.add(),
+            OutcomeKind::Failed => self.counts.failed.add(),
+            OutcomeKind::Expired => self.counts.expired.add(),
+            OutcomeKind::TimedOut => self.counts.timed_out.add(),
+            OutcomeKind::Rejected => self.counts.rejected.add(),
         }
     }
 

@@ -24,6 +24,7 @@ mod sweep;
 mod task_events;
 mod template;
 mod timer;
+mod verbs;
 mod worker;
 mod worker_local;
 mod worker_state;

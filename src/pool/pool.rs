@@ -7,11 +7,12 @@ use crate::pool::core::{Core, PLAIN, Spec};
 use crate::pool::error::{BuildError, PoolError};
 use crate::pool::report::ShutdownReport;
 use crate::pool::shutdown_options::Shutdown;
-use crate::pool::template::{TaskBuilder, verbs};
+use crate::pool::template::TaskBuilder;
+use crate::pool::verbs::{execute, execute_ok, submit_verbs};
 use crate::pool::worker_local::WorkerLocal;
-use crate::task::body::PlainBody;
+use crate::task::body::{FallibleBody, PlainBody};
 use crate::task::{Task, TaskHandle};
-use std::fmt;
+use std::fmt::{self, Display};
 use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
@@ -48,7 +49,9 @@ impl Pool {
         (&self.core, &PLAIN)
     }
 
-    verbs!([T], FnOnce() -> T, |pool, f| PlainBody::new(f));
+    submit_verbs!([T], FnOnce() -> T, |pool, f| PlainBody::new(f));
+    execute!(|pool, f| PlainBody::new(f));
+    execute_ok!([E: Display], FnOnce() -> Result<(), E>, |pool, f| FallibleBody::new(f));
 
     /// Makes a template for tasks with options; see [`TaskBuilder`].
     ///
@@ -273,7 +276,7 @@ impl ThreadPool {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    /// (0..10).for_each(|_| pool.execute(|| ()));
     /// assert!(pool.queued() <= 10);
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
@@ -286,7 +289,7 @@ impl ThreadPool {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.execute(|| panic!("into the void"))?;
+    /// pool.execute(|| panic!("into the void"));
     /// pool.shutdown(millhand::Shutdown::drain())?;
     /// assert_eq!(pool.unread_panics(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -305,7 +308,7 @@ impl ThreadPool {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
-    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    /// (0..10).for_each(|_| pool.execute(|| ()));
     /// pool.wait_idle()?;
     /// assert_eq!(pool.queued(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -327,7 +330,7 @@ impl ThreadPool {
     /// # use std::time::Duration;
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let (hold, held) = std::sync::mpsc::channel::<()>();
-    /// pool.execute(move || { let _ = held.recv(); })?;
+    /// pool.execute(move || { let _ = held.recv(); });
     /// assert!(!pool.wait_idle_timeout(Duration::from_millis(1))?);
     /// drop(hold);
     /// assert!(pool.wait_idle_timeout(Duration::from_secs(60))?);
@@ -354,7 +357,7 @@ impl ThreadPool {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.execute(|| ())?;
+    /// pool.execute(|| ());
     /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// use millhand::{Shutdown, ThreadPool};
 ///
 /// let pool = ThreadPool::new(1)?;
-/// pool.execute(|| ())?;
+/// pool.execute(|| ());
 /// let report = pool.shutdown(Shutdown::drain())?;
 /// assert!(report.to_string().starts_with("1 completed, 0 failed"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -23,6 +23,9 @@ pub struct ShutdownReport {
     pub(crate) failed: u64,
     pub(crate) panicked: u64,
     pub(crate) cancelled: u64,
+    pub(crate) expired: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) rejected: u64,
     pub(crate) cancelled_by_shutdown: u64,
     pub(crate) not_due: Vec<PendingTask>,
     pub(crate) schedules: Vec<EndedSchedule>,
@@ -34,7 +37,7 @@ impl ShutdownReport {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.execute(|| ())?;
+    /// pool.execute(|| ());
     /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -42,12 +45,13 @@ impl ShutdownReport {
         self.completed
     }
 
-    /// Returns how many tasks failed: fallible ones that returned `Err`, and tasks that ran out of
-    /// time.
+    /// Returns how many tasks failed: their bodies returned an `Err` to a verb or a template for
+    /// which that counts ([`execute_ok`](crate::Pool::execute_ok),
+    /// [`fallible`](crate::TaskBuilder::fallible), [`retry`](crate::TaskBuilder::retry)).
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.task().fallible().execute(|| "x".parse::<u8>())?;
+    /// pool.execute_ok(|| "x".parse::<u8>().map(drop));
     /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.failed(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -59,7 +63,7 @@ impl ShutdownReport {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.execute(|| panic!("no"))?;
+    /// pool.execute(|| panic!("no"));
     /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.panicked(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -81,6 +85,30 @@ impl ShutdownReport {
         self.cancelled
     }
 
+    /// Returns how many tasks had not started in time ([`expires`](crate::TaskBuilder::expires)).
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    /// Returns how many tasks ran out of time.
+    pub fn timed_out(&self) -> u64 {
+        self.timed_out
+    }
+
+    /// Returns how many tasks the pool did not take, without those whose closures it gave back.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let invalid = pool.task().expires(Duration::ZERO).submit(|| ());
+    /// assert!(invalid.join().is_err());
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.rejected(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
     /// Returns how many tasks the shutdown cancelled before they ran. This is the work that was
     /// lost.
     ///
@@ -92,7 +120,7 @@ impl ShutdownReport {
     ///     while !millhand::is_cancelled() { std::hint::spin_loop() }
     /// })?;
     /// receive.recv()?; // the worker is busy
-    /// pool.execute(|| ())?;
+    /// pool.execute(|| ());
     /// assert_eq!(pool.shutdown(millhand::Shutdown::cancel())?.cancelled_by_shutdown(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -108,7 +136,7 @@ impl ShutdownReport {
     /// ```
     /// # use std::time::Duration;
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.task().name("report").delay(Duration::from_secs(3600)).execute(|| ())?;
+    /// pool.task().name("report").delay(Duration::from_secs(3600)).execute(|| ());
     /// let report = pool.shutdown(millhand::Shutdown::drain())?;
     /// assert_eq!(report.not_due()[0].name.as_deref(), Some("report"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -151,7 +179,7 @@ impl ShutdownReport {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.execute(|| ())?;
+    /// pool.execute(|| ());
     /// assert!(pool.shutdown(millhand::Shutdown::drain())?.is_clean());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -167,6 +195,9 @@ impl fmt::Display for ShutdownReport {
             failed,
             panicked,
             cancelled,
+            expired,
+            timed_out,
+            rejected,
             cancelled_by_shutdown,
             not_due,
             schedules,
@@ -174,9 +205,18 @@ impl fmt::Display for ShutdownReport {
         } = self;
         write!(
             f,
-            "{completed} completed, {failed} failed, {panicked} panicked, {cancelled} cancelled ({cancelled_by_shutdown} of them by the shutdown), {} still running",
-            still_running.len()
+            "{completed} completed, {failed} failed, {panicked} panicked, {cancelled} cancelled ({cancelled_by_shutdown} of them by the shutdown)"
         )?;
+        for (count, what) in [
+            (expired, "expired"),
+            (timed_out, "timed out"),
+            (rejected, "rejected"),
+        ] {
+            if *count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        write!(f, ", {} still running", still_running.len())?;
         for task in still_running {
             write!(f, "; {task}")?;
         }
@@ -206,7 +246,7 @@ const NAMED: usize = 8;
 /// ```
 /// # use std::time::Duration;
 /// let pool = millhand::ThreadPool::new(1)?;
-/// pool.task().name("report").delay(Duration::from_secs(3600)).execute(|| ())?;
+/// pool.task().name("report").delay(Duration::from_secs(3600)).execute(|| ());
 /// let report = pool.shutdown(millhand::Shutdown::drain())?;
 /// assert!(report.not_due()[0].to_string().contains("`report`"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -13,6 +13,7 @@ use crate::pool::shutdown_options::Shutdown;
 use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::sync::MutexGuard;
+use crate::sync::counters::Striped;
 use crate::task::TaskRef;
 use crate::task::options::Position;
 use std::cell::{Cell, RefCell};
@@ -380,14 +381,24 @@ impl Core {
             .iter()
             .map(|worker| worker.stack.done.get())
             .sum::<u64>();
-        let failed = counts.failed.sum();
-        let panicked = counts.panicked.sum();
-        let cancelled = counts.cancelled.sum();
+        let [failed, panicked, cancelled, expired, timed_out, rejected] = [
+            &counts.failed,
+            &counts.panicked,
+            &counts.cancelled,
+            &counts.expired,
+            &counts.timed_out,
+            &counts.rejected,
+        ]
+        .map(Striped::sum);
+        let others = failed + panicked + cancelled + expired + timed_out + rejected;
         ShutdownReport {
-            completed: (counted + local).saturating_sub(failed + panicked + cancelled),
+            completed: (counted + local).saturating_sub(others),
             failed,
             panicked,
             cancelled,
+            expired,
+            timed_out,
+            rejected,
             cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
             not_due: self.not_due.lock().clone(),
             schedules: self.lifecycle.ended_schedules(),

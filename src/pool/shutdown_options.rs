@@ -15,7 +15,7 @@ use std::time::Duration;
 /// use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(2)?;
-/// pool.execute(|| println!("still printed")).unwrap();
+/// pool.execute(|| println!("still printed"));
 /// let report = pool.shutdown(
 ///     Shutdown::drain()
 ///         .cancel_after(Duration::from_secs(10))
@@ -42,7 +42,7 @@ impl Shutdown {
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
     /// let pool = ThreadPool::new(1)?;
-    /// (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    /// (0..10).for_each(|_| pool.execute(|| ()));
     /// assert_eq!(pool.shutdown(Shutdown::drain())?.completed(), 10);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -96,7 +96,7 @@ impl Shutdown {
     /// # use std::time::Duration;
     /// let pool = ThreadPool::new(1)?;
     /// let (hold, held) = std::sync::mpsc::channel::<()>();
-    /// pool.execute(move || { let _ = held.recv(); })?;
+    /// pool.execute(move || { let _ = held.recv(); });
     /// let report = pool.shutdown(Shutdown::drain().give_up_after(Duration::from_millis(1)))?;
     /// assert_eq!(report.completed(), 0);
     /// # drop(hold);
@@ -117,7 +117,7 @@ impl Shutdown {
     /// # use millhand::{Shutdown, ThreadPool};
     /// # use std::time::Duration;
     /// let pool = ThreadPool::new(1)?;
-    /// pool.task().delay(Duration::from_millis(1)).execute(|| ())?;
+    /// pool.task().delay(Duration::from_millis(1)).execute(|| ());
     /// let report = pool.shutdown(Shutdown::drain().including_delayed())?;
     /// assert_eq!(report.completed(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,10 +1,11 @@
 //! The way into a pool: admission, and the run queue.
 //!
-//! The verbs in `template` put the user's closure into a task. From there on nothing is generic.
+//! The verbs in `verbs` put the user's closure into a task. From there on nothing is generic.
 
 use crate::cancel::CancelToken;
 use crate::context_var;
-use crate::error::{Rejection, TaskError};
+use crate::error::{JoinError, Rejection, TaskError};
+use crate::id::TaskId;
 use crate::limit::{QueuePlace, WhenFull};
 use crate::pool::core::{Core, Spec};
 use crate::pool::lifecycle::Phase;
@@ -16,9 +17,9 @@ use crate::reason::CancelReason;
 use crate::task::after::{After, First};
 use crate::task::body::Body;
 use crate::task::current::{self, Place};
-use crate::task::options::{Callback, Extras, Member, Progress, TaskOptions};
+use crate::task::options::{Callback, Extras, Member, Progress, TaskLabel, TaskOptions};
 use crate::task::pool::Level;
-use crate::task::{CancelOutcome, Head, Site, Task, TaskHandle, TaskRef};
+use crate::task::{CancelOutcome, Head, OutcomeKind, Site, Task, TaskHandle, TaskRef, unread};
 use std::mem;
 use std::sync::{Arc, OnceLock};
 
@@ -233,7 +234,28 @@ impl Core {
         if spec.name.is_some() {
             task.head.set_extras(Extras::new(spec.name.clone(), None));
         }
+        self.count_refused();
         task.refuse(TaskError::Rejected(reason));
+    }
+
+    /// Reports that the pool does not take a task for which there is no handle.
+    #[cold]
+    pub(crate) fn refuse_detached(&self, spec: &Spec, site: Site, reason: Rejection) {
+        self.count_refused();
+        let who = TaskLabel {
+            id: TaskId::next(),
+            name: spec.name.clone(),
+            site,
+        };
+        let error = TaskError::Rejected(reason);
+        unread::report(self.owner(), who, JoinError::Task(error));
+    }
+
+    /// Counts a task that the pool has not taken as one that has ended.
+    fn count_refused(&self) {
+        self.lifecycle.task_added();
+        self.count_finished(OutcomeKind::Rejected);
+        self.notify_if_idle();
     }
 
     /// Submits a member of a group. `cancelled`: why the group was cancelled before. The task is
@@ -266,7 +288,10 @@ impl Core {
                 }
                 self.dispatch(task.clone());
             }
-            Some(reason) => task.refuse(TaskError::Rejected(reason)),
+            Some(reason) => {
+                self.count_refused();
+                task.refuse(TaskError::Rejected(reason));
+            }
         }
     }
 

@@ -4,8 +4,9 @@
 //! `has_idle_worker`, `parked`, `unparked`, `entry_died`, `count_unqueued` and `hung`. These run
 //! and drop no code of the user.
 
+use crate::error::{JoinError, TaskError};
 use crate::id::TaskId;
-use crate::panic::{self, OnUnread};
+use crate::panic;
 use crate::pool::core::Core;
 use crate::pool::current::current;
 use crate::pool::lifecycle::Phase;
@@ -18,7 +19,7 @@ use crate::sync::waiter::ClockWaiter;
 use crate::task::OutcomeKind;
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::timed::{Cleanup, OnTime};
-use crate::task::{Task, TaskRef};
+use crate::task::{Task, TaskRef, UnreadFailure};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -209,18 +210,13 @@ impl TaskPool for Core {
         self.count_outcome(kind);
     }
 
-    fn on_unread_panic(&self) -> OnUnread {
-        // Weakly: an error may outlive the pool.
-        let pool = self.me.clone();
-        Arc::new(move |panic| {
-            let Some(core) = pool.upgrade() else {
-                return;
-            };
-            core.counts.unread_panics.add();
-            if let Some(hook) = &core.options.on_unread_panic {
-                panic::shield("the on_unread_panic hook", || hook(panic));
-            }
-        })
+    fn tell_unread(&self, failure: &UnreadFailure) {
+        if matches!(failure.error(), JoinError::Task(TaskError::Panicked(_))) {
+            self.counts.unread_panics.add();
+        }
+        if let Some(hook) = &self.options.on_unread {
+            panic::shield("the on_unread hook", || hook(failure));
+        }
     }
 
     fn cancelling_flag(&self) -> Arc<AtomicBool> {

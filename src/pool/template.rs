@@ -1,214 +1,16 @@
-//! The submitting verbs, and the builder of tasks with options.
-//!
-//! The verbs are written once, and are methods of the pool and of each kind of builder.
+//! The template: a builder of tasks with options.
 
 use crate::cancel::CancelToken;
 use crate::limit::{Gate, GateRequest};
 use crate::pool::core::{Core, Spec};
+use crate::pool::verbs::{execute, execute_ok, submit_verbs};
 use crate::retry::Retry;
 use crate::task::Rules;
 use crate::task::body::{FallibleBody, PlainBody, RetryBody};
 use crate::task::options::TaskOptions;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// The five verbs, for a type with `fn parts(&self) -> (&Arc<Core>, &Spec)`. `$body` is the body of
-/// a task with the closure `$f`, and may read the builder, `$this`.
-macro_rules! verbs {
-    ([$($generic:ident),+], $call:ident() -> $output:ty, |$this:ident, $f:ident| $body:expr) => {
-        /// Submits a task and returns its handle.
-        ///
-        /// Waits while the queue is full, unless the pool rejects tasks then
-        /// ([`OnFull`](crate::OnFull)) or this thread is one of its own workers. A refusal settles
-        /// the handle as [`TaskError::Rejected`](crate::TaskError::Rejected).
-        ///
-        /// Cost: a plain submit and join takes about 0.15 µs, and half of that with mimalloc, on
-        /// 2 cores of a virtual machine. It makes one allocation. See
-        /// [performance](crate::guide::performance).
-        ///
-        /// ```
-        /// let pool = millhand::ThreadPool::new(1)?;
-        /// assert_eq!(pool.submit(|| 1 + 1).join().unwrap(), 2);
-        /// # Ok::<(), millhand::BuildError>(())
-        /// ```
-        #[track_caller]
-        #[doc(alias = "spawn")]
-        pub fn submit<F, $($generic),+>(&self, f: F) -> $crate::task::TaskHandle<$output>
-        where
-            F: $call() -> $output + Send + 'static,
-            $($generic: Send + 'static),+
-        {
-            let ($this, $f) = (self, f);
-            let (core, spec) = $this.parts();
-            let head = $crate::task::Head::new(core.owner(), std::panic::Location::caller());
-            let task = $crate::task::body::boxed_if_large!(
-                $f: F as dyn $call() -> $output + Send,
-                $crate::task::Task::new(head, $body)
-            );
-            $crate::task::TaskHandle::new(core.submit(spec, task))
-        }
-
-        // A function in the source alone: a build without optimisation pays for each function.
-        #[track_caller]
-        #[inline(always)]
-        fn submit_when<F, $($generic),+>(
-            &self,
-            f: F,
-            when_full: $crate::limit::WhenFull,
-        ) -> Result<$crate::task::TaskHandle<$output>, $crate::error::SubmitError<F>>
-        where
-            F: $call() -> $output + Send + 'static,
-            $($generic: Send + 'static),+
-        {
-            let ($this, $f) = (self, f);
-            let (core, spec) = $this.parts();
-            match core.admit(spec, when_full) {
-                Ok(extras) => {
-                    let head = $crate::task::Head::new(core.owner(), std::panic::Location::caller());
-                    let task = $crate::task::body::boxed_if_large!(
-                        $f: F as dyn $call() -> $output + Send,
-                        $crate::task::Task::new(head, $body)
-                    );
-                    core.send(spec, task.clone(), extras);
-                    Ok($crate::task::TaskHandle::new(task))
-                }
-                Err(reason) => Err($crate::error::SubmitError::new(reason, $f)),
-            }
-        }
-
-        #[track_caller]
-        #[inline(always)]
-        fn execute_when<F, $($generic),+>(
-            &self,
-            f: F,
-            when_full: $crate::limit::WhenFull,
-        ) -> Result<(), $crate::error::SubmitError<F>>
-        where
-            F: $call() -> $output + Send + 'static,
-            $($generic: Send + 'static),+
-        {
-            let ($this, $f) = (self, f);
-            let (core, spec) = $this.parts();
-            match core.admit(spec, when_full) {
-                Ok(extras) => {
-                    let site = std::panic::Location::caller();
-                    let head = $crate::task::Head::detached(core.owner(), site);
-                    let task = $crate::task::body::boxed_if_large!(
-                        $f: F as dyn $call() -> $output + Send,
-                        $crate::task::Task::new(head, $body)
-                    );
-                    core.send(spec, task, extras);
-                    Ok(())
-                }
-                Err(reason) => Err($crate::error::SubmitError::new(reason, $f)),
-            }
-        }
-
-        /// Submits a task and returns its handle, and never waits.
-        ///
-        /// # Errors
-        /// Returns the closure if the pool is closed or its queue is full.
-        ///
-        /// ```
-        /// let pool = millhand::ThreadPool::new(1)?;
-        /// match pool.try_submit(|| 1 + 1) {
-        ///     Ok(handle) => assert_eq!(handle.join().unwrap(), 2),
-        ///     Err(refused) => assert_eq!(refused.into_inner()(), 2),
-        /// }
-        /// # Ok::<(), millhand::BuildError>(())
-        /// ```
-        #[track_caller]
-        pub fn try_submit<F, $($generic),+>(
-            &self,
-            f: F,
-        ) -> Result<$crate::task::TaskHandle<$output>, $crate::error::SubmitError<F>>
-        where
-            F: $call() -> $output + Send + 'static,
-            $($generic: Send + 'static),+
-        {
-            self.submit_when(f, $crate::limit::WhenFull::Refuse)
-        }
-
-        /// Submits a task and returns its handle. Waits `timeout` at most for a place in a full
-        /// queue.
-        ///
-        /// The timeout counts from the call. One that overflows the clock means for ever.
-        ///
-        /// # Errors
-        /// Returns the closure if the pool is closed, or if its queue was full all that time. A
-        /// pool that rejects tasks while its queue is full does so at once.
-        ///
-        /// ```
-        /// use std::time::Duration;
-        ///
-        /// let pool = millhand::ThreadPool::new(1)?;
-        /// let handle = pool.submit_timeout(|| 1 + 1, Duration::from_secs(1))?;
-        /// assert_eq!(handle.join()?, 2);
-        /// # Ok::<(), Box<dyn std::error::Error>>(())
-        /// ```
-        #[track_caller]
-        pub fn submit_timeout<F, $($generic),+>(
-            &self,
-            f: F,
-            timeout: std::time::Duration,
-        ) -> Result<$crate::task::TaskHandle<$output>, $crate::error::SubmitError<F>>
-        where
-            F: $call() -> $output + Send + 'static,
-            $($generic: Send + 'static),+
-        {
-            let deadline = self.parts().0.clock().deadline(timeout);
-            self.submit_when(f, $crate::limit::WhenFull::Wait(deadline))
-        }
-
-        /// Submits a task without a handle. Its value is dropped. Its panic is logged and counted,
-        /// and the pool's hook is called.
-        ///
-        /// Waits as [`submit`](Self::submit) does.
-        ///
-        /// Cost: about 0.15 µs for an empty task, and two thirds of that with mimalloc, on the same
-        /// machine. It makes one allocation.
-        ///
-        /// # Errors
-        /// Returns the closure if the pool is closed, or if it rejects tasks and its queue is full.
-        ///
-        /// ```
-        /// let pool = millhand::ThreadPool::new(1)?;
-        /// pool.execute(|| println!("in the background"))?;
-        /// # Ok::<(), Box<dyn std::error::Error>>(())
-        /// ```
-        #[track_caller]
-        pub fn execute<F, $($generic),+>(&self, f: F) -> Result<(), $crate::error::SubmitError<F>>
-        where
-            F: $call() -> $output + Send + 'static,
-            $($generic: Send + 'static),+
-        {
-            self.execute_when(f, $crate::limit::WhenFull::Wait(None))
-        }
-
-        /// Submits a task without a handle, as [`execute`](Self::execute) does, and never waits.
-        ///
-        /// # Errors
-        /// Returns the closure if the pool is closed or its queue is full.
-        ///
-        /// ```
-        /// let pool = millhand::ThreadPool::new(1)?;
-        /// if let Err(refused) = pool.try_execute(|| println!("in the background")) {
-        ///     eprintln!("{refused}");
-        /// }
-        /// # Ok::<(), millhand::BuildError>(())
-        /// ```
-        #[track_caller]
-        pub fn try_execute<F, $($generic),+>(&self, f: F) -> Result<(), $crate::error::SubmitError<F>>
-        where
-            F: $call() -> $output + Send + 'static,
-            $($generic: Send + 'static),+
-        {
-            self.execute_when(f, $crate::limit::WhenFull::Refuse)
-        }
-    };
-}
-pub(super) use verbs;
 
 /// The kind of a [`TaskBuilder`] whose closures return any value. No value counts as a failure.
 ///
@@ -294,33 +96,14 @@ impl<P> TaskBuilder<Plain, P> {
         }
     }
 
-    /// Makes an `Err` of the closures count as a failure: in statistics, in summaries, and wherever
-    /// else success matters. Without this an `Err` is a value like any other.
-    ///
-    /// ```
-    /// use millhand::{Shutdown, ThreadPool};
-    ///
-    /// let pool = ThreadPool::new(1)?;
-    /// let parsed = pool.task().fallible().submit(|| "x".parse::<i32>());
-    /// assert!(parsed.join_ok().is_err());
-    /// assert_eq!(pool.shutdown(Shutdown::drain())?.failed(), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// A closure that returns something else does not compile:
-    ///
-    /// ```compile_fail,E0271
-    /// let pool = millhand::ThreadPool::new(1).unwrap();
-    /// let handle: millhand::TaskHandle<Result<i32, ()>> = pool.task().fallible().submit(|| 1);
-    /// ```
-    pub fn fallible(self) -> TaskBuilder<Fallible, P> {
+    pub(crate) fn into_fallible(self) -> TaskBuilder<Fallible, P> {
         self.into_kind(Fallible(()))
     }
 
     /// Runs a task again if it fails, as `policy` says. No worker waits between the attempts.
     ///
     /// The closures are `FnMut() -> Result<T, E>` from here on, and an `Err` is a failure as with
-    /// [`fallible`](Self::fallible). The handle gets the outcome of the last attempt.
+    /// [`fallible`](TaskBuilder#method.fallible). The handle gets the outcome of the last attempt.
     ///
     /// A time-out of an attempt is retried unless [`retry_timeouts`](TaskBuilder::retry_timeouts)
     /// is off. A panic is retried only if [`retry_panics`](TaskBuilder::retry_panics) is on. After
@@ -349,7 +132,10 @@ impl<P> TaskBuilder<Plain, P> {
     /// let task = pool.task().retry(millhand::Retry::default());
     /// let handle = task.submit(move || Ok::<_, ()>(text));
     /// ```
-    pub fn retry<E: Send + 'static>(mut self, policy: Retry) -> TaskBuilder<Retrying<E>, P> {
+    pub fn retry<E: Display + Send + 'static>(
+        mut self,
+        policy: Retry,
+    ) -> TaskBuilder<Retrying<E>, P> {
         // A task that may run again has progress.
         self.spec.options.get_or_insert_default();
         self.into_kind(Retrying(Arc::new(Rules::new(policy))))
@@ -357,15 +143,42 @@ impl<P> TaskBuilder<Plain, P> {
 }
 
 impl TaskBuilder {
-    verbs!([T], FnOnce() -> T, |builder, f| PlainBody::new(f));
+    /// Makes an `Err` of the closures count as a failure: in statistics, in summaries, and wherever
+    /// else success matters. Without this an `Err` is a value like any other.
+    ///
+    /// ```
+    /// use millhand::{Shutdown, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let parsed = pool.task().fallible().submit(|| "x".parse::<i32>());
+    /// assert!(parsed.join_ok().is_err());
+    /// assert_eq!(pool.shutdown(Shutdown::drain())?.failed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A closure that returns something else does not compile:
+    ///
+    /// ```compile_fail,E0271
+    /// let pool = millhand::ThreadPool::new(1).unwrap();
+    /// let handle: millhand::TaskHandle<Result<i32, ()>> = pool.task().fallible().submit(|| 1);
+    /// ```
+    pub fn fallible(self) -> TaskBuilder<Fallible> {
+        self.into_fallible()
+    }
+
+    submit_verbs!([T], FnOnce() -> T, |template, f| PlainBody::new(f));
+    execute!(|template, f| PlainBody::new(f));
+    execute_ok!([E: Display], FnOnce() -> Result<(), E>, |template, f| FallibleBody::new(f));
 }
 
 impl TaskBuilder<Fallible> {
-    verbs!([T, E], FnOnce() -> Result<T, E>, |builder, f| FallibleBody::new(f));
+    submit_verbs!([T, E: Display], FnOnce() -> Result<T, E>, |template, f| FallibleBody::new(f));
+    execute_ok!([E: Display], FnOnce() -> Result<(), E>, |template, f| FallibleBody::new(f));
 }
 
-impl<E: Send + 'static> TaskBuilder<Retrying<E>> {
-    verbs!([T], FnMut() -> Result<T, E>, |builder, f| RetryBody::new(f, builder.rules()));
+impl<E: Display + Send + 'static> TaskBuilder<Retrying<E>> {
+    submit_verbs!([T], FnMut() -> Result<T, E>, |template, f| RetryBody::new(f, template.rules()));
+    execute_ok!([], FnMut() -> Result<(), E>, |template, f| RetryBody::new(f, template.rules()));
 }
 
 impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
@@ -529,12 +342,12 @@ impl<K, P> TaskBuilder<K, P> {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// # let (send, receive) = std::sync::mpsc::channel();
     /// # let (hold, held) = std::sync::mpsc::channel::<()>();
-    /// # pool.execute(move || { send.send(()).unwrap(); let _ = held.recv(); }).unwrap();
+    /// # pool.execute(move || { send.send(()).unwrap(); let _ = held.recv(); });
     /// # receive.recv().unwrap();
     /// let (write, read) = std::sync::mpsc::channel();
     /// for priority in [-1, 0, 1] {
     ///     let write = write.clone();
-    ///     pool.task().priority(priority).execute(move || write.send(priority).unwrap()).unwrap();
+    ///     pool.task().priority(priority).execute(move || write.send(priority).unwrap());
     /// }
     /// # drop((hold, write));
     /// assert_eq!(read.iter().take(3).collect::<Vec<_>>(), [1, 0, -1]);

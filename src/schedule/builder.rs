@@ -18,7 +18,7 @@ use crate::schedule::schedule::Schedule;
 use crate::schedule::timeline::Timeline;
 use crate::task::body::{FallibleBody, RetryBody};
 use crate::task::{Rules, Site, Task};
-use std::fmt;
+use std::fmt::{self, Display};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +145,7 @@ impl ScheduleBuilder<Fallible> {
     where
         F: Fn() -> Result<A, E> + Send + Sync + 'static,
         A: Answer + 'static,
-        E: 'static,
+        E: Display + 'static,
     {
         let (core, spec, _) = self.task.into_parts();
         match prepare(&core, &spec, self.rule, A::SETS_DELAY, Location::caller()) {
@@ -155,7 +155,7 @@ impl ScheduleBuilder<Fallible> {
     }
 }
 
-impl<E: Send + 'static> ScheduleBuilder<Retrying<E>> {
+impl<E: Display + Send + 'static> ScheduleBuilder<Retrying<E>> {
     /// Starts the schedule. The body returns a `Result`, and a run that fails is retried.
     ///
     /// # Errors
@@ -189,7 +189,10 @@ impl<E: Send + 'static> ScheduleBuilder<Retrying<E>> {
         let (core, spec, kind) = self.task.into_parts();
         match prepare(&core, &spec, self.rule, A::SETS_DELAY, Location::caller()) {
             Ok(runner) => {
-                let body = Arc::new(move || f().map(A::verdict));
+                const {
+                    assert!(!A::MAY_FAIL, "a retried run returns one `Result`");
+                }
+                let body = Arc::new(move || f().map(|answer| answer.verdict().ok()));
                 Ok(start(runner, spec, retried_runs(body, kind.0)))
             }
             Err(reason) => Err(SubmitError::new(reason, f)),
@@ -198,29 +201,28 @@ impl<E: Send + 'static> ScheduleBuilder<Retrying<E>> {
 }
 
 /// Runs of one attempt each.
-fn runs(body: Arc<dyn Fn() -> Verdict + Send + Sync>) -> NewTask {
+fn runs(body: Arc<dyn Fn() -> Result<Verdict, String> + Send + Sync>) -> NewTask {
     Box::new(move |head, run| {
         let body = body.clone();
-        let attempt = move || {
-            let verdict = body();
-            run.returned(verdict);
-            match verdict {
-                Verdict::Failed => Err(()),
-                _ => Ok(()),
-            }
-        };
+        let attempt = move || body().map(|verdict| run.returned(verdict));
         Task::new(head, FallibleBody::new(attempt))
     })
 }
 
 /// Runs that are retried by these rules.
-fn retried_runs<E: Send + 'static>(
-    body: Arc<dyn Fn() -> Result<Verdict, E> + Send + Sync>,
+fn retried_runs<E: Display + Send + 'static>(
+    body: Arc<dyn Fn() -> Result<Option<Verdict>, E> + Send + Sync>,
     rules: Arc<Rules<E>>,
 ) -> NewTask {
     Box::new(move |head, run| {
         let body = body.clone();
-        let attempt = move || body().map(|verdict| run.returned(verdict));
+        let attempt = move || {
+            body().map(|verdict| {
+                verdict
+                    .into_iter()
+                    .for_each(|verdict| run.returned(verdict))
+            })
+        };
         Task::new(head, RetryBody::new(attempt, rules.clone()))
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! Layer: schedule.
 
+use crate::task::unread::text_of;
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use std::time::Duration;
 /// | type | meaning |
 /// | --- | --- |
 /// | `()` | continue |
-/// | `Result<(), E>` | continue; an `Err` counts as a failure |
+/// | `Result<(), E>` | continue; an `Err` is logged and counts as a failure |
 /// | `ControlFlow<()>` | `Break(())` ends the schedule |
 /// | [`Duration`] | the next run is due that long after the end of this one; if a run returns no duration (because it panicked, for example), the rule decides |
 /// | `Result` of one of these | both |
@@ -52,15 +54,13 @@ pub trait Answer: Sealed {}
 impl Answer for () {}
 impl Answer for ControlFlow<()> {}
 impl Answer for Duration {}
-impl<A: Answer, E> Answer for Result<A, E> {}
+impl<A: Answer, E: Display> Answer for Result<A, E> {}
 
 /// What a body decided about the next run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The rule decides.
     Continue,
-    /// This run failed. The rule decides about the next.
-    Failed,
     /// There is no next run.
     End,
     /// The next run is due this long after the end of this one.
@@ -74,42 +74,47 @@ mod sealed {
         /// Whether the type can say when the next run is due.
         const SETS_DELAY: bool = false;
 
-        fn verdict(self) -> Verdict;
+        /// Whether the type is a `Result`.
+        const MAY_FAIL: bool = false;
+
+        /// The text of the error, if the run failed.
+        fn verdict(self) -> Result<Verdict, String>;
     }
 }
 
 pub(crate) use sealed::Sealed;
 
 impl Sealed for () {
-    fn verdict(self) -> Verdict {
-        Verdict::Continue
+    fn verdict(self) -> Result<Verdict, String> {
+        Ok(Verdict::Continue)
     }
 }
 
 impl Sealed for ControlFlow<()> {
-    fn verdict(self) -> Verdict {
-        match self {
+    fn verdict(self) -> Result<Verdict, String> {
+        Ok(match self {
             Self::Continue(()) => Verdict::Continue,
             Self::Break(()) => Verdict::End,
-        }
+        })
     }
 }
 
 impl Sealed for Duration {
     const SETS_DELAY: bool = true;
 
-    fn verdict(self) -> Verdict {
-        Verdict::After(self)
+    fn verdict(self) -> Result<Verdict, String> {
+        Ok(Verdict::After(self))
     }
 }
 
-impl<A: Answer, E> Sealed for Result<A, E> {
+impl<A: Answer, E: Display> Sealed for Result<A, E> {
     const SETS_DELAY: bool = A::SETS_DELAY;
+    const MAY_FAIL: bool = true;
 
-    fn verdict(self) -> Verdict {
+    fn verdict(self) -> Result<Verdict, String> {
         match self {
             Ok(answer) => answer.verdict(),
-            Err(_) => Verdict::Failed,
+            Err(error) => Err(text_of(&error)),
         }
     }
 }

@@ -87,6 +87,7 @@ pub struct ScheduleCounts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunEnd {
     Returned(Verdict),
+    Failed,
     Panicked,
     Cancelled,
 }
@@ -193,7 +194,7 @@ impl Planner {
             RunEnd::Returned(Verdict::Continue) | RunEnd::Cancelled => {}
             RunEnd::Returned(Verdict::After(delay)) => delay_set = Some(delay),
             RunEnd::Returned(Verdict::End) => self.end(),
-            RunEnd::Returned(Verdict::Failed) => self.counts.failures += 1,
+            RunEnd::Failed => self.counts.failures += 1,
             RunEnd::Panicked => {
                 self.counts.failures += 1;
                 if self.rules.on_panic == OnPanic::Stop {

@@ -274,7 +274,7 @@ impl Run {
             OutcomeKind::Failed
             | OutcomeKind::Expired
             | OutcomeKind::TimedOut
-            | OutcomeKind::Rejected => RunEnd::Returned(Verdict::Failed),
+            | OutcomeKind::Rejected => RunEnd::Failed,
         };
         let event = |planner: &mut Planner, now| planner.finished(now, end);
         self.runner.apply(event);

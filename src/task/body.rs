@@ -10,11 +10,13 @@
 // lock while the closure runs: no other thread wants it until that thread settles the task. The
 // thread that takes or drops the outcome empties the body.
 
-use crate::error::TaskError;
+use crate::error::{BoxError, TaskError};
 use crate::panic::{self, Payload};
 use crate::sync::{Mutex, MutexGuard};
 use crate::task::retry::Rules;
+use crate::task::unread::text_of;
 use std::any::Any;
+use std::fmt::Display;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +78,11 @@ pub(crate) trait Body: Send + Sync {
         None
     }
 
+    /// The text of the error inside, if an `Err` of the body counts as a failure.
+    fn error_text(&self) -> Option<String> {
+        None
+    }
+
     /// Takes a part of what is inside out of the body. A value goes into `into`, if that is an
     /// `Option` of its type. Everything else is returned for the caller to drop, if its drop does
     /// anything.
@@ -86,7 +93,58 @@ pub(crate) trait Body: Send + Sync {
 }
 
 /// The error of a body of a group, without its type.
-pub(crate) type BoxedError = Box<dyn Any + Send>;
+pub(crate) struct BoxedError {
+    error: Box<dyn Any + Send>,
+    into_shown: fn(Box<dyn Any + Send>) -> BoxError,
+}
+
+impl BoxedError {
+    /// `show` makes of the error what the group collects.
+    pub(crate) fn new<E: Send + 'static>(
+        error: E,
+        show: fn(Box<dyn Any + Send>) -> BoxError,
+    ) -> Self {
+        Self {
+            error: Box::new(error),
+            into_shown: show,
+        }
+    }
+
+    pub(crate) fn is_a<E: 'static>(&self) -> Option<&E> {
+        self.error.downcast_ref()
+    }
+
+    /// For the handle, which knows the type.
+    pub(crate) fn into_typed<E: 'static>(self) -> E {
+        match self.error.downcast() {
+            Ok(error) => *error,
+            Err(_) => unreachable!("{OF_ONE_TYPE}"),
+        }
+    }
+
+    /// For the group.
+    pub(crate) fn into_shown(self) -> BoxError {
+        (self.into_shown)(self.error)
+    }
+}
+
+/// Shows an error by its text alone.
+pub(crate) fn by_text<E: Display + 'static>(error: Box<dyn Any + Send>) -> BoxError {
+    match error.downcast_ref::<E>() {
+        Some(error) => text_of(error).into(),
+        None => unreachable!("{OF_ONE_TYPE}"),
+    }
+}
+
+/// Shows an error as the box that it becomes.
+pub(crate) fn by_box<E: Into<BoxError> + 'static>(error: Box<dyn Any + Send>) -> BoxError {
+    match error.downcast::<E>() {
+        Ok(error) => (*error).into(),
+        Err(_) => unreachable!("{OF_ONE_TYPE}"),
+    }
+}
+
+const OF_ONE_TYPE: &str = "a body fails with the error type of its handle";
 
 /// Whether a closure is boxed on its way in. It is moved to the stack of its worker to be called,
 /// several times without optimisation, while a boxed one is called where it is.
@@ -239,7 +297,7 @@ impl<F, T, E> Body for FallibleBody<F, T, E>
 where
     F: FnOnce() -> Result<T, E> + Send + 'static,
     T: Send + 'static,
-    E: Send + 'static,
+    E: Display + Send + 'static,
 {
     fn run(&self, keep: bool) -> Ended {
         let mut state = open(&self.0);
@@ -250,6 +308,13 @@ where
                 if failed { Ended::Failed } else { ended }
             }
             Err(payload) => Ended::Unwound(payload),
+        }
+    }
+
+    fn error_text(&self) -> Option<String> {
+        match &*open(&self.0) {
+            State::Value(Err(error)) => Some(text_of(error)),
+            _ => None,
         }
     }
 
@@ -320,7 +385,7 @@ impl<F, T, E> Body for RetryBody<F, T, E>
 where
     F: FnMut() -> Result<T, E> + Send + 'static,
     T: Send + 'static,
-    E: Send + 'static,
+    E: Display + Send + 'static,
 {
     fn run(&self, _: bool) -> Ended {
         let f = self.0.lock().f.take();
@@ -352,6 +417,13 @@ where
         let delay = rules.decide(failure, error, facts);
         self.0.lock().result = result;
         delay
+    }
+
+    fn error_text(&self) -> Option<String> {
+        match &self.0.lock().result {
+            Some(Err(error)) => Some(text_of(error)),
+            _ => None,
+        }
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {

@@ -24,6 +24,7 @@ mod summary;
 #[allow(clippy::module_inception)] // The folder is about tasks, and this file is the type.
 mod task;
 pub(crate) mod timed;
+pub(crate) mod unread;
 mod wait;
 
 pub use current::{check, checkpoint, is_cancelled, sleep};
@@ -32,6 +33,7 @@ pub use promise::{Promise, promise};
 pub use shared::SharedHandle;
 pub use summary::{OutcomeKind, Summary};
 pub use task::{CancelOutcome, TaskState};
+pub use unread::UnreadFailure;
 
 pub(crate) use current::is_worker_of;
 pub(crate) use handle::face;

@@ -10,11 +10,11 @@ use crate::error::{InvalidTask, JoinError, TaskError};
 use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace, Turns};
 use crate::task::after::After;
+use crate::task::body::BoxedError;
 use crate::task::head::Site;
 use crate::task::pool::{Level, Rank, TaskPool};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::TaskRef;
-use std::any::Any;
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
@@ -415,7 +415,7 @@ impl Drop for Member {
 
 /// A failure that no handle will take: the body's own error without its type, or why there is no
 /// outcome.
-pub(crate) type Unread = JoinError<Box<dyn Any + Send>>;
+pub(crate) type Unread = JoinError<BoxedError>;
 
 /// How texts name a task.
 #[derive(Clone, Debug)]

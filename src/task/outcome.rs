@@ -5,15 +5,16 @@
 use crate::cancel::CancelToken;
 use crate::context_var::{self, Context};
 use crate::error::{JoinError, TaskError};
-use crate::panic::{self, Level};
+use crate::panic;
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::Ordering;
 use crate::task::body::{BoxedError, Part};
 use crate::task::head::{DETACHED, LISTENED, SETTLED, TAKEN};
-use crate::task::options::{Callback, Listeners, Member, OnSettled, TaskLabel, Unread, Watcher};
+use crate::task::options::{Callback, Listeners, Member, OnSettled, Unread, Watcher};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::{GroupRef, Task};
+use crate::task::unread;
 use std::any::Any;
 use std::mem;
 use std::sync::Arc;
@@ -91,7 +92,8 @@ impl Task {
         match (self.take_error(kind), group) {
             (None, None) => {
                 if kind == OutcomeKind::Failed {
-                    failed_unread(&self.head.label());
+                    let text = self.body.error_text().unwrap_or_default();
+                    self.unread(JoinError::Failed(text));
                 }
             }
             (None, Some(group)) => {
@@ -101,9 +103,10 @@ impl Task {
             }
             (Some(error), Some(group)) => self.report(group, JoinError::Task(error)),
             (Some(TaskError::Panicked(panic)), None) => {
-                panic.unread();
+                unread::panicked(&panic);
                 panic::discard_deferred(panic);
             }
+            (Some(error @ TaskError::Rejected(_)), None) => self.unread(JoinError::Task(error)),
             (Some(error), None) => panic::discard(error),
         }
         // Other kinds have no value, and another thread may still have the closure.
@@ -118,6 +121,11 @@ impl Task {
         let mut error: Option<BoxedError> = None;
         self.body.take(Part::Value, Some(&mut error));
         error
+    }
+
+    #[cold]
+    fn unread(&self, error: JoinError<String>) {
+        unread::report(self.head.owner, self.head.label(), error);
     }
 
     fn report(&self, (group, index): GroupRef<'_>, failure: Unread) {
@@ -352,14 +360,6 @@ impl Task {
         }
         token?.reason()
     }
-}
-
-#[cold]
-pub(crate) fn failed_unread(task: &TaskLabel) {
-    panic::log(
-        Level::Warn,
-        format_args!("{task} failed, and no handle is left to take the error"),
-    );
 }
 
 #[cfg(all(test, not(loom)))]

@@ -6,13 +6,13 @@
 //! user. `pool/task_events.rs` lists them.
 
 use crate::id::TaskId;
-use crate::panic::OnUnread;
 use crate::process;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::waiter::ClockWaiter;
 use crate::task::OutcomeKind;
 use crate::task::task::{Task, TaskRef};
 use crate::task::timed::OnTime;
+use crate::task::unread::UnreadFailure;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
@@ -155,8 +155,8 @@ pub(crate) trait TaskPool: Send + Sync {
     /// A task that this pool's worker ran has settled; its callbacks have not run yet.
     fn settled(&self, task: &Task, kind: OutcomeKind);
 
-    /// What the pool does with a panic that no handle will take.
-    fn on_unread_panic(&self) -> OnUnread;
+    /// Counts a failure that no handle will take, and calls the hook.
+    fn tell_unread(&self, failure: &UnreadFailure);
 
     /// Set once a shutdown cancels what has not ended. The workers read it once per task.
     fn cancelling_flag(&self) -> Arc<AtomicBool>;

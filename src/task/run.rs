@@ -24,6 +24,7 @@ use crate::task::pool::TaskPool;
 use crate::task::stack::Stack;
 use crate::task::task::{Started, Task, TaskRef};
 use crate::task::timed::OnTime;
+use crate::task::unread;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -150,8 +151,8 @@ impl Task {
     pub(crate) fn settle_ended(&self, ended: Ended, pool: &dyn TaskPool) {
         let (kind, error) = match ended {
             Ended::Completed | Ended::CompletedEmpty => (OutcomeKind::Completed, None),
-            Ended::Failed => (OutcomeKind::Failed, None),
-            Ended::Unwound(payload) => self.error_of(payload, pool),
+            Ended::Failed => self.failure(),
+            Ended::Unwound(payload) => self.error_of(payload),
             Ended::Error(error) => (OutcomeKind::of_error(&error), Some(error)),
         };
         match self.settle(kind, error) {
@@ -163,7 +164,7 @@ impl Task {
                 let kind = self.head.outcome_kind().unwrap_or(kind);
                 pool.settled(self, kind);
                 if let Some(TaskError::Panicked(panic)) = &late {
-                    panic.unread();
+                    unread::panicked(panic);
                 }
                 let left = self.body.take(Part::Value, None);
                 panic::discard((late, left));
@@ -171,13 +172,22 @@ impl Task {
         }
     }
 
+    /// The outcome of a body that returned an `Err`. One that was asked to stop has ended for that,
+    /// whatever the type of its error.
+    #[cold]
+    fn failure(&self) -> (OutcomeKind, Option<TaskError>) {
+        let Some(reason) = self.stop_reason() else {
+            return (OutcomeKind::Failed, None);
+        };
+        let left = self.body.take(Part::Value, None);
+        left.into_iter().for_each(panic::discard_deferred);
+        let error = TaskError::stopped(reason);
+        (OutcomeKind::of_error(&error), Some(error))
+    }
+
     /// Why there is no value.
     #[cold]
-    fn error_of(
-        &self,
-        payload: panic::Payload,
-        pool: &dyn TaskPool,
-    ) -> (OutcomeKind, Option<TaskError>) {
+    fn error_of(&self, payload: panic::Payload) -> (OutcomeKind, Option<TaskError>) {
         let error = match panic::checkpoint_of(&payload) {
             Some(reason) => TaskError::stopped(reason),
             None => TaskError::Panicked(Box::new(TaskPanic::new(
@@ -185,7 +195,7 @@ impl Task {
                 self.head.name(),
                 self.head.site,
                 payload,
-                Some(pool.on_unread_panic()),
+                self.head.owner,
             ))),
         };
         (OutcomeKind::of_error(&error), Some(error))

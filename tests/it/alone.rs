@@ -97,7 +97,7 @@ fn logger_that_panics() {
         .build()
         .unwrap();
     // A worker: a panic that nobody reads, the attempt after a failed one, a failure that nobody reads.
-    pool.execute(|| panic!("unread")).unwrap();
+    pool.execute(|| panic!("unread"));
     let mut fails = true;
     let retry = pool.task().retry(Retry::fixed(1, Duration::ZERO));
     let handle = retry.submit(move || {
@@ -138,17 +138,17 @@ fn logger_that_panics() {
     assert!(ended.is_err());
     let busy = pool.submit(move || {
         let pool = current().unwrap().pool();
-        pool.execute(|| ()).unwrap();
+        pool.execute(|| ());
         millhand::sleep(Duration::from_millis(1)).unwrap();
     });
     must_join(busy).unwrap();
     // The drop of a pool, and of one while its thread unwinds.
-    pool.task().delay(LONG).execute(|| ()).unwrap();
+    pool.task().delay(LONG).execute(|| ());
     assert_eq!(must_join(pool.submit(|| 7)).unwrap(), 7);
     pool.wait_idle_timeout(Duration::ZERO).unwrap();
     drop(pool);
     let other = ThreadPool::new(1).unwrap();
-    other.task().delay(LONG).execute(|| ()).unwrap();
+    other.task().delay(LONG).execute(|| ());
     let holds = Holds(Some(other));
     let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         let _holds = holds;

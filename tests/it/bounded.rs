@@ -55,8 +55,8 @@ fn never_more_than_the_capacity_is_queued_while_producers_wait() {
                     };
                     match (producer + n) % 3 {
                         0 => drop(pool.submit(body)),
-                        1 => pool.execute(body).unwrap(),
-                        _ => drop(pool.submit_timeout(body, LONG).unwrap()),
+                        1 => pool.execute(body),
+                        _ => drop(pool.submit_timeout(LONG, body).unwrap()),
                     }
                     admitted.fetch_add(1, SeqCst);
                 }
@@ -106,7 +106,7 @@ fn never_more_than_the_capacity_is_queued_while_producers_are_refused() {
                                 // Where it rejects, the verbs that would wait are refused too.
                                 _ if on_full == OnFull::Reject => !pool.submit(|| ()).is_finished(),
                                 _ => pool
-                                    .submit_timeout(|| (), std::time::Duration::ZERO)
+                                    .submit_timeout(std::time::Duration::ZERO, || ())
                                     .is_ok(),
                             };
                             let count = if is_in { admitted } else { refused };
@@ -176,7 +176,7 @@ fn a_place_that_comes_free_by_a_cancel_wakes_a_submitter() {
         let queued = pool.submit(|| ());
         std::thread::scope(|s| {
             let held = held;
-            let submitter = s.spawn(|| pool.submit_timeout(|| 9, LONG));
+            let submitter = s.spawn(|| pool.submit_timeout(LONG, || 9));
             queued.cancel();
             // The worker is held still: only the cancel can have made room.
             let handle = submitter.join().unwrap().expect("there is room");
@@ -259,7 +259,7 @@ fn places_come_back_after_tasks_of_every_end() {
 fn a_refused_submission_after_closing_says_closed_and_not_full() {
     let pool = bounded(1, 1, OnFull::Reject);
     let held = hold(&pool, 1);
-    pool.execute(|| ()).unwrap();
+    pool.execute(|| ());
     let refusals = Mutex::new(Vec::new());
     std::thread::scope(|s| {
         let held = held;

@@ -66,7 +66,7 @@ impl Scene {
                 task.try_submit(twice).map(drop).map_err(|e| e.reason())
             }
             _ => task
-                .submit_timeout(body, Duration::ZERO)
+                .submit_timeout(Duration::ZERO, body)
                 .map(drop)
                 .map_err(|e| e.reason()),
         };
@@ -253,7 +253,7 @@ fn never_above_while_workers_take_and_producers_press() {
                             if kind == 2 {
                                 // A worker's own takes no place, and is never held up.
                                 let start = start.clone();
-                                here.pool().execute(move || say(&start, false)).unwrap();
+                                here.pool().execute(move || say(&start, false));
                             }
                             match here.attempt() {
                                 1 if kind == 3 => Err("once more"),
@@ -265,9 +265,9 @@ fn never_above_while_workers_take_and_producers_press() {
                         let retried = pool.task().retry(Retry::fixed(1, Duration::ZERO));
                         match on_full {
                             OnFull::Block => match kind {
-                                0 => pool.execute(body).unwrap(),
+                                0 => pool.execute(body),
                                 3 => drop(retried.submit(body)),
-                                _ => drop(urgent.submit_timeout(body, Duration::MAX).unwrap()),
+                                _ => drop(urgent.submit_timeout(Duration::MAX, body).unwrap()),
                             },
                             _ => until("a place", || match kind {
                                 0 => pool.try_execute(body.clone()).is_ok(),

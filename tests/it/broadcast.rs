@@ -90,8 +90,7 @@ fn a_busy_worker_comes_to_it_after_its_present_task_and_before_what_is_queued() 
     let (tell, told) = mpsc::channel();
     for _ in 0..20 {
         let tell = tell.clone();
-        pool.execute(move || tell.send((worker(), "queued")).unwrap())
-            .unwrap();
+        pool.execute(move || tell.send((worker(), "queued")).unwrap());
     }
     let handles = pool
         .broadcast(move || tell.send((worker(), "broadcast")).unwrap())

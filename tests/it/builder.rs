@@ -352,7 +352,7 @@ fn the_stop_hook_runs_after_tasks_that_panicked() {
         .build()
         .unwrap();
     for _ in 0..50 {
-        pool.execute(|| panic!("{EXPECTED}")).unwrap();
+        pool.execute(|| panic!("{EXPECTED}"));
     }
     pool.wait_idle().unwrap();
     // A panic takes no worker with it.
@@ -383,7 +383,7 @@ fn panicking_hooks_harm_nothing() {
         .build()
         .unwrap();
     for _ in 0..3 {
-        pool.execute(|| panic!("{EXPECTED}")).unwrap();
+        pool.execute(|| panic!("{EXPECTED}"));
     }
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
     let report = pool.shutdown(Shutdown::drain()).unwrap();
@@ -415,7 +415,7 @@ fn listening() -> (ThreadPool, mpsc::Receiver<Heard>) {
 fn a_panic_without_a_handle_is_told() {
     let (pool, told) = listening();
     let line = line!() + 1;
-    pool.execute(|| panic!("{EXPECTED} one")).unwrap();
+    pool.execute(|| panic!("{EXPECTED} one"));
     let task = pool.task().name("two");
     task.try_execute(|| panic!("{EXPECTED} two")).unwrap();
     assert_eq!(must_recv(&told), (format!("{EXPECTED} one"), None, line));
@@ -520,7 +520,7 @@ fn unread_panics_are_counted_from_many_threads() {
                 for n in 0..100 {
                     let body = || panic!("{EXPECTED}");
                     if n % 2 == 0 {
-                        pool.execute(body).unwrap();
+                        pool.execute(body);
                     } else {
                         drop(pool.submit(body));
                     }
@@ -536,7 +536,7 @@ fn unread_panics_are_counted_from_many_threads() {
 fn a_payload_whose_own_drop_panics_harms_nothing() {
     let (pool, told) = listening();
     let explode = || -> () { std::panic::panic_any(Grenade(3)) };
-    pool.execute(explode).unwrap();
+    pool.execute(explode);
     assert_eq!(must_recv(&told).0, "a payload that is not a string");
     drop(pool.submit(explode));
     must_recv(&told);
@@ -563,7 +563,7 @@ fn closures_and_values_whose_drop_panics_harm_nothing() {
     let unrun = pool.submit(move || std::mem::forget(grenade));
     assert_eq!(unrun.cancel(), CancelOutcome::Settled);
     held.release();
-    pool.execute(|| Grenade(2)).unwrap();
+    pool.execute(|| Grenade(2));
     drop(pool.submit(|| Grenade(2)));
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
     assert_eq!(pool.unread_panics(), 0, "no task panicked");
@@ -656,10 +656,7 @@ fn only_a_fallible_task_s_error_is_a_failure() {
     assert_eq!(plain.join().unwrap(), Err("no"));
     let fallible = pool.task().fallible().submit(|| Err::<(), _>("no"));
     assert_eq!(fallible.join().unwrap(), Err("no"));
-    pool.task()
-        .fallible()
-        .execute(|| Err::<(), _>("no"))
-        .unwrap();
+    pool.task().fallible().execute(|| Err::<(), _>("no"));
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!((report.completed(), report.failed()), (1, 2));
 }

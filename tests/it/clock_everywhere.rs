@@ -86,9 +86,9 @@ fn a_wait_ends_when_the_task_does_whatever_the_clock_shows() {
 fn a_submitter_waits_for_a_place_by_the_clock_of_the_pool() {
     let pool = Manual::with(1, |builder| builder.queue_capacity(1));
     let held = hold(&pool, 1);
-    pool.execute(|| ()).unwrap();
+    pool.execute(|| ());
     let refused = takes_an_hour(&pool.clock, || {
-        pool.submit_timeout(|| (), HOUR).unwrap_err()
+        pool.submit_timeout(HOUR, || ()).unwrap_err()
     });
     assert_eq!(refused.reason(), Rejection::Full);
     held.release();

@@ -311,7 +311,7 @@ fn a_dropped_closure_may_wait_for_what_its_drop_has_settled() {
     // From now on that pool takes nothing, so that what is below is cancelled when what is above settles.
     let ending = {
         let (body, hang) = hang();
-        other.execute(body).unwrap();
+        other.execute(body);
         hang.started();
         let weak = other.downgrade();
         let ending = thread::spawn(move || other.shutdown(Shutdown::drain()).unwrap());

@@ -25,7 +25,7 @@ fn a_delayed_task_runs_when_it_is_due_and_not_a_nanosecond_before() {
             .unwrap(),
         pool.task()
             .delay(10 * S)
-            .submit_timeout(|| 7, LONG)
+            .submit_timeout(LONG, || 7)
             .unwrap(),
     ];
     pool.turn(10 * S - NS);
@@ -84,8 +84,8 @@ fn equal_instants_keep_the_order_of_submission() {
         let tell = tell.clone();
         let body = move || tell.send(n).unwrap();
         match n % 3 {
-            0 => pool.task().delay(5 * S).execute(body).unwrap(),
-            1 => pool.task().delay_until(due).execute(body).unwrap(),
+            0 => pool.task().delay(5 * S).execute(body),
+            1 => pool.task().delay_until(due).execute(body),
             _ => drop(pool.task().name("x").delay(5 * S).submit(body)),
         }
     }
@@ -105,13 +105,9 @@ fn a_task_of_higher_priority_overtakes_when_it_is_due() {
         move || tell.send(word).unwrap()
     };
     let urgent = pool.task().priority(1).delay(S);
-    urgent.execute(write("urgent")).unwrap();
-    pool.task()
-        .priority(-1)
-        .delay(S)
-        .execute(write("idle"))
-        .unwrap();
-    pool.execute(write("normal")).unwrap();
+    urgent.execute(write("urgent"));
+    pool.task().priority(-1).delay(S).execute(write("idle"));
+    pool.execute(write("normal"));
     pool.turn(S);
     drop(busy);
     assert_eq!(
@@ -312,12 +308,12 @@ fn a_submitter_waits_for_the_place_of_a_delayed_task() {
         assert!(
             pool.task()
                 .delay(S)
-                .submit_timeout(|| (), Duration::ZERO)
+                .submit_timeout(Duration::ZERO, || ())
                 .is_err()
         );
         thread::scope(|s| {
             // The clock that is turned is that of this wait, too.
-            let submitter = s.spawn(|| pool.submit_timeout(|| 9, 2 * HOUR));
+            let submitter = s.spawn(|| pool.submit_timeout(2 * HOUR, || 9));
             give_up(&pool, delayed);
             let handle = submitter.join().unwrap().expect("there is room");
             assert_eq!(must_join(handle).unwrap(), 9);

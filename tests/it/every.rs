@@ -312,7 +312,7 @@ fn runs_pass_gates_and_have_a_priority() {
     let gated = pool.task().gate(&limiter).gate(&lanes.key(1));
     let gated = gated.every(Every::new(10 * S)).run(write("gated")).unwrap();
     let (body, busy) = hang();
-    pool.execute(body).unwrap();
+    pool.execute(body);
     busy.started();
     let low = pool.task().priority(-1).every(Every::new(10 * S).times(1));
     low.run(write("low")).unwrap();
@@ -615,7 +615,7 @@ fn a_schedule_that_has_ended_leaves_the_token_nothing() {
 fn a_run_that_could_not_start_in_time_is_a_failure_and_the_next_comes() {
     let pool = Manual::new(1);
     let (body, busy) = hang();
-    pool.execute(body).unwrap();
+    pool.execute(body);
     busy.started();
     let task = pool.task().expires(3 * S);
     let schedule = task.every(Every::new(10 * S)).run(|| ()).unwrap();
@@ -633,9 +633,9 @@ fn runs_are_neither_held_up_nor_refused_by_a_full_queue() {
     for on_full in [OnFull::Block, OnFull::Reject] {
         let pool = Manual::with(1, |pool| pool.queue_capacity(1).on_full(on_full));
         let (body, busy) = hang();
-        pool.execute(body).unwrap();
+        pool.execute(body);
         busy.started();
-        pool.execute(|| ()).unwrap();
+        pool.execute(|| ());
         let rule = Every::new(S).overlap(Overlap::Parallel(3));
         let schedule = pool.task().every(rule).run(|| ()).unwrap();
         for run in 1..=3 {

@@ -131,7 +131,7 @@ fn submitting() {
             is_rejected(weak.submit(|| ())),
             is_rejected(pool.task().name("named").submit(|| ())),
             pool.execute(|| ()).is_err_and(|e| is_so(e.reason())),
-            pool.submit_timeout(|| (), LONG)
+            pool.submit_timeout(LONG, || ())
                 .is_err_and(|e| is_so(e.reason()) && matches!(e.into_inner()(), ())),
             pool.try_submit(|| ()).is_err(),
         ])

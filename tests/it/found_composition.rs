@@ -44,7 +44,7 @@ fn the_tasks_of_a_map_named_a_line_of_the_library_s() {
 fn a_pool_that_was_dropped_in_a_cancelled_closure_waited_for_a_drop_of_this_thread_s() {
     let outer = ThreadPool::new(1).unwrap();
     let (hold, held) = promise::<()>();
-    outer.execute(move || drop(held.join())).unwrap();
+    outer.execute(move || drop(held.join()));
     let inner = ThreadPool::new(2).unwrap();
     let weak = inner.downgrade();
     let (up, is_up) = mpsc::channel();
@@ -54,7 +54,7 @@ fn a_pool_that_was_dropped_in_a_cancelled_closure_waited_for_a_drop_of_this_thre
             up.send(()).unwrap();
         });
     };
-    inner.execute(scope).unwrap();
+    inner.execute(scope);
     must_recv(&is_up);
     let queued = outer.submit(move || drop(inner));
     let (done, is_done) = mpsc::channel();

@@ -29,8 +29,7 @@ pub(crate) fn keep_busy(pool: &ThreadPool) -> Busy {
         tell.send(()).unwrap();
         // Ends when the other side is dropped.
         let _ = released.recv();
-    })
-    .unwrap();
+    });
     must_recv(&told);
     Busy { _release: release }
 }
@@ -306,7 +305,7 @@ fn an_unwanted_value_whose_drop_panics_harms_nothing() {
     let pool = ThreadPool::new(1).unwrap();
     let busy = keep_busy(&pool);
     drop(pool.submit(|| Grenade));
-    pool.execute(|| Grenade).unwrap();
+    pool.execute(|| Grenade);
     drop(busy);
     let settled = pool.submit(|| Grenade);
     settled.wait().unwrap();
@@ -849,7 +848,7 @@ fn a_payload_whose_own_drop_panics_harms_nothing() {
     drop(settled);
     let busy = keep_busy(&pool);
     drop(pool.submit(|| panic_any(Grenade(2))));
-    pool.execute(|| panic_any(Grenade(2))).unwrap();
+    pool.execute(|| panic_any(Grenade(2)));
     drop(busy);
     pool.wait_idle().unwrap();
     assert_eq!(pool.unread_panics(), 3);

@@ -152,19 +152,12 @@ fn what_a_body_submits_runs_before_older_tasks_from_outside() {
         begin.send(()).unwrap();
         let _ = gone.recv();
         let pool = current().unwrap().pool();
-        pool.execute(inside.note("inner")).unwrap();
-        pool.task()
-            .priority(1)
-            .execute(inside.note("inner, above"))
-            .unwrap();
-    })
-    .unwrap();
+        pool.execute(inside.note("inner"));
+        pool.task().priority(1).execute(inside.note("inner, above"));
+    });
     must_recv(&begun);
-    pool.execute(trace.note("outer")).unwrap();
-    pool.task()
-        .priority(9)
-        .execute(trace.note("outer, above"))
-        .unwrap();
+    pool.execute(trace.note("outer"));
+    pool.task().priority(9).execute(trace.note("outer, above"));
     drop(go);
     pool.wait_idle().unwrap();
     let ran = trace.0.lock().unwrap().clone();
@@ -180,7 +173,7 @@ impl Endless {
     fn again(self) {
         if !self.0.load(SeqCst) {
             let pool = current().unwrap().pool();
-            pool.execute(move || self.again()).unwrap();
+            pool.execute(move || self.again());
             thread::yield_now();
         }
     }
@@ -191,7 +184,7 @@ impl Endless {
         if waiting == 0 {
             for _ in 0..4 {
                 let load = self.clone();
-                pool.execute(move || load.again()).unwrap();
+                pool.execute(move || load.again());
             }
             while !self.0.load(SeqCst) {
                 millhand::sleep(AWHILE).unwrap();
@@ -217,7 +210,7 @@ fn a_body_that_submits_itself_starves_nobody() {
     let pool = ThreadPool::new(1).unwrap();
     let load = Endless(Arc::default());
     let endless = load.clone();
-    pool.execute(move || endless.again()).unwrap();
+    pool.execute(move || endless.again());
     let me = pool.downgrade();
     // From outside, and what its body submits in turn.
     let outer = pool.submit(move || chain(&me, 2));
@@ -233,7 +226,7 @@ fn an_endless_load_of_deep_tasks_starves_no_task_that_waits_for_children() {
     let pool = ThreadPool::new(1).unwrap();
     let load = Endless(Arc::default());
     let endless = load.clone();
-    pool.execute(move || endless.again_below(5)).unwrap();
+    pool.execute(move || endless.again_below(5));
     let me = pool.downgrade();
     let outer = (0..20).map(|_| {
         let me = me.clone();

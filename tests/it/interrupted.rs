@@ -148,7 +148,7 @@ impl Full {
         let builder = ThreadPool::builder().workers(1).queue_capacity(1);
         let pool = builder.on_full(OnFull::Block).build().unwrap();
         let busy = keep_busy(&pool);
-        pool.execute(|| ()).unwrap();
+        pool.execute(|| ());
         Self { _busy: busy, pool }
     }
 }

@@ -21,8 +21,7 @@ fn it_is_told_who_it_is_and_the_same_each_time() {
             let here = [current(), current()].map(Option::unwrap);
             assert_eq!((here[0].name(), here[0].attempt()), (None, 1));
             tell.send([here[0].id(), here[1].id()]).unwrap();
-        })
-        .unwrap();
+        });
     }
     let [first, second] = [must_recv(&told), must_recv(&told)];
     assert_eq!(first[0], first[1]);
@@ -47,8 +46,7 @@ fn who_it_is_outlives_what_it_waits_for() {
         blocking(|| ());
         assert_eq!(id(), outer);
         tell.send(()).unwrap();
-    })
-    .unwrap();
+    });
     must_recv(&told);
 }
 
@@ -89,8 +87,7 @@ fn a_shutdown_reaches_its_token_whenever_it_was_asked_for() {
         let (begin, begun) = mpsc::channel();
         let (close, closed) = mpsc::channel();
         let (tell, told) = mpsc::channel();
-        pool.execute(move || tell.send(body(&begin, &closed)).unwrap())
-            .unwrap();
+        pool.execute(move || tell.send(body(&begin, &closed)).unwrap());
         must_recv(&begun);
         let report = std::thread::scope(|s| {
             let shutdown = s.spawn(|| pool.shutdown(Shutdown::cancel()).unwrap());
@@ -115,14 +112,13 @@ fn one_that_hangs_is_named_in_the_report_whether_or_not_it_has_asked_who_it_is()
         // What has been done before is in the report, too, though its worker is not idle since.
         let (mut body, hung) = hang();
         let (tell, told) = mpsc::channel();
-        (0..5).for_each(|_| pool.execute(|| ()).unwrap());
+        (0..5).for_each(|_| pool.execute(|| ()));
         pool.wait_idle().unwrap();
         let line = line!() + 1;
         pool.execute(move || {
             tell.send(asks.then(|| current().unwrap().id())).unwrap();
             body();
-        })
-        .unwrap();
+        });
         hung.started();
         let id = must_recv(&told);
         let how = Shutdown::cancel().give_up_after(HOUR);
@@ -141,9 +137,9 @@ fn what_was_done_by_a_worker_that_hangs_now_is_in_the_report() {
     let pool = Manual::new(1);
     let (body, hung) = hang();
     let (held, hold) = mpsc::channel::<()>();
-    pool.execute(move || hold.recv().unwrap_or(())).unwrap();
-    (0..5).for_each(|_| pool.execute(|| ()).unwrap());
-    pool.execute(body).unwrap();
+    pool.execute(move || hold.recv().unwrap_or(()));
+    (0..5).for_each(|_| pool.execute(|| ()));
+    pool.execute(body);
     drop(held);
     hung.started();
     let how = Shutdown::cancel().give_up_after(HOUR);
@@ -162,12 +158,11 @@ fn it_is_dropped_unrun_by_a_shutdown_that_cancels() {
         while !millhand::is_cancelled() {
             std::thread::yield_now();
         }
-    })
-    .unwrap();
+    });
     must_recv(&started);
     for _ in 0..3 {
         let drop = drops.one();
-        pool.execute(move || drop.keep()).unwrap();
+        pool.execute(move || drop.keep());
     }
     let report = pool.shutdown(Shutdown::cancel()).unwrap();
     assert_eq!(drops.count(), 3);
@@ -197,8 +192,7 @@ fn its_panic_is_told_of_with_the_number_that_it_had() {
         pool.execute(move || {
             tell.send(asks.then(|| current().unwrap().id())).unwrap();
             panic!("{EXPECTED}");
-        })
-        .unwrap();
+        });
         let id = must_recv(&told);
         let report = pool.shutdown(Shutdown::drain()).unwrap();
         let seen = seen.lock().unwrap();
@@ -219,9 +213,8 @@ fn its_failure_counts_as_one() {
         task.execute(move || {
             let _ = asks.then(|| current().unwrap().token());
             Err::<(), _>("no")
-        })
-        .unwrap();
-        task.execute(|| Ok::<_, ()>(1)).unwrap();
+        });
+        task.execute(|| Ok::<_, ()>(1));
         let report = pool.shutdown(Shutdown::drain()).unwrap();
         assert_eq!((report.failed(), report.completed()), (1, 1));
     }
@@ -244,8 +237,7 @@ fn a_circle_on_top_of_it_is_answered_and_it_is_not_part_of_it() {
         send_b.send(b).unwrap();
         send_a.send(a.clone()).unwrap();
         tell.send(*a.join().as_ref().unwrap()).unwrap();
-    })
-    .unwrap();
+    });
     assert_eq!(must_recv(&told), 2);
 }
 
@@ -256,8 +248,7 @@ fn what_each_worker_keeps_is_there_for_it() {
     let (tell, told) = mpsc::channel();
     for _ in 0..2 {
         let (tell, kept) = (tell.clone(), kept.clone());
-        pool.execute(move || tell.send(kept.with(|n| *n)).unwrap())
-            .unwrap();
+        pool.execute(move || tell.send(kept.with(|n| *n)).unwrap());
     }
     assert_eq!([must_recv(&told), must_recv(&told)], [7, 7]);
 }
@@ -278,8 +269,7 @@ fn what_it_returns_is_dropped_when_it_is_over() {
         pool.execute(move || {
             let _ = asks.then(current);
             Asks(tell)
-        })
-        .unwrap();
+        });
         assert!(!must_recv(&told));
     }
 }

@@ -73,7 +73,7 @@ fn different_keys_run_side_by_side() {
                 all.wait();
                 round
             };
-            pool.task().gate(&lanes.key(key)).execute(body).unwrap();
+            pool.task().gate(&lanes.key(key)).execute(body);
         }
     }
     pool.wait_idle().unwrap();
@@ -92,9 +92,7 @@ fn the_key_is_held_between_attempts() {
         first.send(attempt).unwrap();
         if attempt < 3 { Err(attempt) } else { Ok(()) }
     });
-    task.priority(9)
-        .execute(move || tell.send(99).unwrap())
-        .unwrap();
+    task.priority(9).execute(move || tell.send(99).unwrap());
     for attempt in 1..=3 {
         assert_eq!(must_recv(&told), attempt);
         if attempt < 3 {
@@ -199,7 +197,7 @@ const ENDS: [(&str, End); 13] = [
     ("is cancelled by its token", |_, pool, task| {
         let busy = hold(&pool);
         let token = CancelToken::new();
-        task.token(&token).execute(|| ()).unwrap();
+        task.token(&token).execute(|| ());
         Box::new(move || {
             token.cancel(CancelReason::User);
             busy.into_iter().for_each(Busy::end);

@@ -27,7 +27,7 @@ fn eight_producers_have_their_tasks_run_in_the_order_of_each() {
                     let task = pool.task().gate(&lanes.key(key)).priority(-(n as i32));
                     // Whoever comes while another of the key runs finds this locked.
                     let body = move || ran[key].try_lock().unwrap().push((producer, n));
-                    task.execute(body).unwrap();
+                    task.execute(body);
                 }
             });
         }
@@ -77,7 +77,7 @@ fn tasks_with_two_keys_do_not_lock_each_other_out() {
                             ran[places[1]].try_lock().unwrap().push((producer, n));
                         }
                     };
-                    task.execute(body).unwrap();
+                    task.execute(body);
                 }
             });
         }
@@ -136,7 +136,7 @@ fn delayed_tasks_that_are_due_together_keep_the_order_of_submission() {
         let ran = ran.clone();
         let task = pool.task().gate(&lanes.key(1)).priority(n % 5 - 2);
         let body = move || ran.try_lock().unwrap().push(n);
-        task.delay(SECOND).execute(body).unwrap();
+        task.delay(SECOND).execute(body);
     }
     clock.advance(SECOND);
     pool.wait_idle().unwrap();

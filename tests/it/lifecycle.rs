@@ -287,13 +287,13 @@ fn idle_means_that_what_tasks_submitted_has_run_too() {
                 for _ in 0..2 {
                     let ran = ran.clone();
                     let pool = millhand::current().unwrap().pool();
-                    pool.execute(move || spread(ran, depth - 1)).unwrap();
+                    pool.execute(move || spread(ran, depth - 1));
                 }
             }
             ran.fetch_add(1, SeqCst);
         }
         let root = ran.clone();
-        pool.execute(move || spread(root, 4)).unwrap();
+        pool.execute(move || spread(root, 4));
         pool.wait_idle().unwrap();
         assert_eq!(ran.load(SeqCst), 31);
     }
@@ -358,9 +358,8 @@ fn dropping_the_owner_drains_and_joins() {
             let ran = ran.clone();
             pool.execute(move || {
                 let pool = millhand::current().unwrap().pool();
-                pool.execute(move || ran.fetch_add(1, SeqCst)).unwrap();
-            })
-            .unwrap();
+                pool.execute(move || ran.fetch_add(1, SeqCst));
+            });
         }
         drop(pool);
         assert_eq!(ran.load(SeqCst), 100);
@@ -376,7 +375,7 @@ fn dropped_inside(let_go: impl FnOnce(ThreadPool) + Send + 'static) {
     let weak = pool.downgrade();
     let (give, take) = mpsc::channel::<ThreadPool>();
     // The receiver is what the body takes the pool from: it is nobody's while it is on its way.
-    pool.execute(move || let_go(take.recv().unwrap())).unwrap();
+    pool.execute(move || let_go(take.recv().unwrap()));
     let held = hold(&pool, 1);
     let queued: Vec<_> = (0..50)
         .map(|n| {
@@ -446,8 +445,7 @@ fn the_last_arc_dropped_inside_a_task_does_not_hang() {
             pool.execute(move || {
                 ran.fetch_add(1, SeqCst);
                 drop(mine);
-            })
-            .unwrap();
+            });
         }
         drop(pool);
         census.wait_for(2, 0);
@@ -463,7 +461,7 @@ fn the_owner_in_a_closure_that_is_cancelled_is_dropped_there_and_drains() {
     let held = hold(&pool, 2);
     let mine = pool.clone();
     let holder = pool.submit(move || drop(mine));
-    pool.execute(move || tell.send(()).unwrap()).unwrap();
+    pool.execute(move || tell.send(()).unwrap());
     // Only the queued closure has it now, and the cancel drops that.
     let weak = pool.downgrade();
     drop(pool);
@@ -506,7 +504,7 @@ fn pools_that_are_made_and_dropped_leave_nothing_behind() {
     for workers in 1..=50 {
         let builder = census.watch(ThreadPool::builder()).workers(workers % 4 + 1);
         let pool = builder.build().unwrap();
-        pool.execute(|| ()).unwrap();
+        pool.execute(|| ());
     }
     assert_eq!(census.live(), 0);
 }

@@ -85,7 +85,7 @@ fn submit(pool: &ThreadPool, job: Job, body: impl FnMut() + Send + 'static) {
         task = task.delay(Duration::from_millis(millis));
     }
     let Some(millis) = job.retry else {
-        return task.execute(body).unwrap();
+        return task.execute(body);
     };
     let task = task.retry(Retry::fixed(1, Duration::from_millis(millis)));
     let retried = move || {
@@ -95,7 +95,7 @@ fn submit(pool: &ThreadPool, job: Job, body: impl FnMut() + Send + 'static) {
             _ => Ok(()),
         }
     };
-    task.execute(retried).unwrap();
+    task.execute(retried);
 }
 
 /// Runs the jobs on one worker that is held while they come, and compares.
@@ -195,7 +195,7 @@ fn a_template_keeps_its_priority_and_zero_is_as_if_none_was_given() {
     let held = hold(&pool, 1);
     let note = |task: &TaskBuilder, n| {
         let log = log.clone();
-        task.execute(move || log.lock().unwrap().push(n)).unwrap();
+        task.execute(move || log.lock().unwrap().push(n));
     };
     let (normal, urgent) = (pool.task().priority(0), pool.task().priority(1));
     note(&normal, 2);
@@ -239,7 +239,7 @@ fn streams_of_what_comes_first_starve_nobody() {
             for &priority in streams {
                 let (end, runs) = (end.clone(), runs.clone());
                 let first = move || stream(priority, &end, &runs);
-                pool.task().priority(priority).execute(first).unwrap();
+                pool.task().priority(priority).execute(first);
             }
             until("it streams", || runs.load(SeqCst) > 100);
             let last = pool.task().priority(priority).submit(|| ());
@@ -256,13 +256,10 @@ fn a_normal_task_waits_for_63_urgent_ones_and_a_low_one_for_4095_others() {
         let end = Arc::new(AtomicBool::new(false));
         let runs = Arc::new(AtomicUsize::new(0));
         let held = hold(&pool, 1);
-        pool.task()
-            .priority(1)
-            .execute({
-                let (end, runs) = (end.clone(), runs.clone());
-                move || stream(1, &end, &runs)
-            })
-            .unwrap();
+        pool.task().priority(1).execute({
+            let (end, runs) = (end.clone(), runs.clone());
+            move || stream(1, &end, &runs)
+        });
         let last = pool.task().priority(priority).submit({
             let (end, runs) = (end.clone(), runs.clone());
             move || {
@@ -317,7 +314,7 @@ fn what_a_gate_has_called_goes_in_front_in_its_original_order() {
         for (n, priority) in [(5, 0), (4, i32::MAX)] {
             let log = log.clone();
             let task = pool.task().priority(priority);
-            task.execute(move || log.lock().unwrap().push(n)).unwrap();
+            task.execute(move || log.lock().unwrap().push(n));
         }
         gate.resize(permits).unwrap();
         drop(permit);
@@ -355,7 +352,7 @@ fn a_long_line_at_a_gate_does_not_starve_the_urgent_ones() {
     for (n, priority) in [(1000, 0), (1001, 1), (1002, -1)] {
         let log = log.clone();
         let task = pool.task().priority(priority);
-        task.execute(move || log.lock().unwrap().push(n)).unwrap();
+        task.execute(move || log.lock().unwrap().push(n));
     }
     // Each that ends calls the next, so that there is always one in front.
     drop(permit);
@@ -376,7 +373,7 @@ fn a_keyed_lane_keeps_its_order_whatever_the_priorities() {
         let task = pool.task().gate(&lanes.key("one"));
         let log = log.clone();
         let task = task.priority([0, 7, -7, i32::MAX, i32::MIN][n % 5]);
-        task.execute(move || log.lock().unwrap().push(n)).unwrap();
+        task.execute(move || log.lock().unwrap().push(n));
     }
     pool.wait_idle().unwrap();
     assert_eq!(*log.lock().unwrap(), (0..200).collect::<Vec<_>>());

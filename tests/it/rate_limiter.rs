@@ -292,7 +292,7 @@ fn those_who_wait_pass_first_in_first_out_whether_threads_or_tasks() {
                     })),
                     _ => {
                         let body = move || tell.send(n).unwrap();
-                        pool.task().gate(&limiter).execute(body).unwrap();
+                        pool.task().gate(&limiter).execute(body);
                     }
                 }
             },

@@ -50,7 +50,7 @@ fn no_more_than_so_many_are_inside_at_once() {
             for n in 0..600 {
                 let gauge = gauge.clone();
                 let task = pools[n % 2].task().gate(&semaphore);
-                task.execute(move || gauge.visit()).unwrap();
+                task.execute(move || gauge.visit());
             }
         });
         pools.iter().for_each(|pool| pool.wait_idle().unwrap());
@@ -154,7 +154,7 @@ fn more_permits_let_as_many_more_through_at_once() {
             if n % 2 == 0 {
                 drop(apart(pass));
             } else {
-                pool.execute(pass).unwrap();
+                pool.execute(pass);
             }
         },
     );
@@ -212,8 +212,7 @@ fn those_who_wait_pass_first_in_first_out_whether_threads_or_tasks() {
                     .task()
                     .priority(n as i32)
                     .gate(&semaphore)
-                    .execute(body)
-                    .unwrap(),
+                    .execute(body),
             }
         },
     );

@@ -75,11 +75,11 @@ fn what_tasks_submit_during_a_drain_runs_and_what_others_submit_is_refused() {
         ran.fetch_add(1, SeqCst);
         if left > 0 {
             let pool = millhand::current().unwrap().pool();
-            pool.execute(move || chain(ran, left - 1)).unwrap();
+            pool.execute(move || chain(ran, left - 1));
         }
     }
     let (held, first) = (hold(&pool, 1), ran.clone());
-    pool.execute(move || chain(first, 99)).unwrap();
+    pool.execute(move || chain(first, 99));
     std::thread::scope(|s| {
         let held = held;
         let drain = s.spawn(|| pool.shutdown(Shutdown::drain()).unwrap());
@@ -150,7 +150,7 @@ fn what_tasks_submit_while_the_pool_cancels_is_refused() {
         let pool = millhand::current().unwrap().pool();
         let refusals = [
             pool.try_submit(|| ()).unwrap_err().reason(),
-            pool.submit_timeout(|| (), LONG).unwrap_err().reason(),
+            pool.submit_timeout(LONG, || ()).unwrap_err().reason(),
             pool.execute(|| ()).unwrap_err().reason(),
             pool.try_execute(|| ()).unwrap_err().reason(),
         ];
@@ -189,7 +189,7 @@ fn a_drain_becomes_a_cancel_after_the_time_given() {
 #[test]
 fn a_drain_that_ends_in_time_cancels_nothing() {
     let pool = ThreadPool::new(2).unwrap();
-    (0..100).for_each(|_| pool.execute(|| ()).unwrap());
+    (0..100).for_each(|_| pool.execute(|| ()));
     for how in [
         Shutdown::drain().cancel_after(LONG).give_up_after(LONG),
         Shutdown::drain().cancel_after(Duration::MAX),
@@ -278,7 +278,7 @@ fn a_pool_that_was_given_up_is_dropped_once_its_body_returns() {
 #[test]
 fn a_second_shutdown_reports_the_same() {
     let pool = ThreadPool::new(2).unwrap();
-    (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+    (0..10).for_each(|_| pool.execute(|| ()));
     for how in [Shutdown::drain(), Shutdown::drain(), Shutdown::cancel()] {
         let report = pool.shutdown(how).unwrap();
         assert_eq!(counts(&report), (10, 0, 0, 0, 0));
@@ -422,8 +422,7 @@ fn queued_closures_of_a_cancelled_shutdown_are_dropped_on_the_caller_s_thread() 
             pool.execute(move || {
                 spy.run();
                 ran.fetch_add(1, SeqCst);
-            })
-            .unwrap();
+            });
         }
         // The workers come free at the moment of the shutdown.
         let barrier = Barrier::new(2);
@@ -460,7 +459,7 @@ fn a_closure_that_is_dropped_by_a_shutdown_may_use_the_pool() {
     let held = hold(&pool, 1);
     let (tell, told) = mpsc::channel();
     let last = Last(pool.downgrade(), tell);
-    pool.execute(move || drop(last)).unwrap();
+    pool.execute(move || drop(last));
     std::thread::scope(|s| {
         let held = held;
         s.spawn(|| pool.shutdown(Shutdown::cancel()).unwrap());
@@ -511,7 +510,7 @@ fn a_closure_whose_drop_waits_for_the_pool_that_shuts_down_is_answered() {
     }
     a_wait_within_the_shutdown(|pool, wait| {
         let waits = Waits(Some(wait));
-        pool.execute(move || drop(waits)).unwrap();
+        pool.execute(move || drop(waits));
     });
 }
 
@@ -626,7 +625,7 @@ fn an_idle_wait_beside_a_shutdown_comes_back() {
         for _ in 0..50 {
             let pool = ThreadPool::new(2).unwrap();
             let held: Held = hold(&pool, 1);
-            (0..10).for_each(|_| pool.execute(|| ()).unwrap());
+            (0..10).for_each(|_| pool.execute(|| ()));
             std::thread::scope(|s| {
                 let held = held;
                 let idle = s.spawn(|| pool.wait_idle_timeout(LONG));
@@ -652,7 +651,7 @@ fn a_resize_beside_or_after_a_shutdown_leaves_no_thread() {
                     pool.set_workers(1).unwrap();
                 }
             });
-            (0..20).for_each(|_| pool.execute(|| ()).unwrap());
+            (0..20).for_each(|_| pool.execute(|| ()));
             let report = pool.shutdown(Shutdown::drain()).unwrap();
             stop.store(true, SeqCst);
             assert_eq!(report.completed(), 20);

@@ -33,16 +33,16 @@ fn all_run_once_on_many_workers() {
                     let count = move || runs[n].fetch_add(1, SeqCst);
                     let task = pool.task().priority(any_priority(&mut random));
                     match n % 4 {
-                        0 => task.delay(Duration::from_millis(1)).execute(count).unwrap(),
+                        0 => task.delay(Duration::from_millis(1)).execute(count),
                         1 => {
                             let task = task.retry(Retry::fixed(1, Duration::ZERO));
                             let tried = move || match current().unwrap().attempt() {
                                 1 => Err(()),
                                 _ => Ok(count()),
                             };
-                            task.execute(tried).unwrap();
+                            task.execute(tried);
                         }
-                        _ => task.execute(count).unwrap(),
+                        _ => task.execute(count),
                     }
                 }
             });
@@ -66,8 +66,7 @@ fn a_broadcast_reaches_every_worker_among_urgent_tasks() {
             let task = pool.task().priority(any_priority(random));
             task.execute(move || {
                 ran.fetch_add(1, SeqCst);
-            })
-            .unwrap();
+            });
         };
         (0..20).for_each(|_| submit(&mut random));
         let mail = pool.broadcast(|| current().unwrap().worker()).unwrap();
@@ -92,8 +91,7 @@ fn workers_come_and_go_while_the_lanes_are_full() {
             let task = pool.task().priority(any_priority(&mut random));
             task.execute(move || {
                 ran.fetch_add(1, SeqCst);
-            })
-            .unwrap();
+            });
         }
         assert_eq!(pool.queued(), 50, "tasks, and no looks");
         let workers = 1 + (round + 1) % 4;
@@ -245,7 +243,7 @@ fn an_idle_pool_has_nothing_queued_however_many_looks_were_sent() {
     let pool = ThreadPool::new(2).unwrap();
     for n in 0..2000 {
         let task = pool.task().priority(if n % 2 == 0 { 1 } else { -1 });
-        (0..3).for_each(|_| task.execute(|| ()).unwrap());
+        (0..3).for_each(|_| task.execute(|| ()));
         pool.wait_idle().unwrap();
         assert_eq!(pool.queued(), 0);
     }

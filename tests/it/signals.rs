@@ -204,8 +204,7 @@ fn deaf() {
         loop {
             std::thread::park();
         }
-    })
-    .unwrap();
+    });
     let _ = pool.run_until(&signals, Shutdown::drain());
     unreachable!("the task does not end");
 }

@@ -181,7 +181,7 @@ fn a_full_queue_holds_its_submitter_until_there_is_a_place_or_the_time_is_over()
     drop(task.submit(sleeper));
     simulation.run_until_idle();
     drop(task.submit(sleeper));
-    let refused = task.submit_timeout(sleeper, S).unwrap_err();
+    let refused = task.submit_timeout(S, sleeper).unwrap_err();
     assert_eq!(refused.reason(), Rejection::Full);
     assert_eq!(simulation.elapsed(), S);
     drop(task.submit(sleeper));

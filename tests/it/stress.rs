@@ -181,7 +181,7 @@ fn produce(pool: &ThreadPool, ledger: &Arc<Ledger>, producer: usize, half: &dyn 
                 Ok(handle) => drop(handle),
                 Err(_) => seen.refused += 1,
             },
-            5 => match pool.submit_timeout(body, LONG) {
+            5 => match pool.submit_timeout(LONG, body) {
                 Ok(handle) => drop(handle.cancel_on_drop()),
                 Err(_) => seen.refused += 1,
             },

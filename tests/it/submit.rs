@@ -181,7 +181,7 @@ macro_rules! table {
             fn submit_timeout_to_a_closed_pool_gives_the_closure_back() {
                 let (token, pool) = (Arc::new(()), closed());
                 let $pool = &pool;
-                let refused = $get.submit_timeout(work(&token), LONG).unwrap_err();
+                let refused = $get.submit_timeout(LONG, work(&token)).unwrap_err();
                 is_given_back(refused, Rejection::Closed, &token);
             }
 
@@ -191,7 +191,7 @@ macro_rules! table {
                 let $pool = &full.pool;
                 let timeout = Duration::from_millis(10);
                 let begun = Instant::now();
-                let refused = $get.submit_timeout(work(&token), timeout).unwrap_err();
+                let refused = $get.submit_timeout(timeout, work(&token)).unwrap_err();
                 assert!(begun.elapsed() >= timeout);
                 is_given_back(refused, Rejection::Full, &token);
             }
@@ -199,7 +199,7 @@ macro_rules! table {
             #[test]
             fn submit_timeout_to_a_full_pool_takes_a_place_that_comes_in_time() {
                 waits_for_a_place(full(OnFull::Block), |$pool| {
-                    let handle = $get.submit_timeout(work(&Arc::new(())), LONG).unwrap();
+                    let handle = $get.submit_timeout(LONG, work(&Arc::new(()))).unwrap();
                     assert_eq!(handle.join().unwrap(), Ok(42));
                 });
             }
@@ -209,7 +209,7 @@ macro_rules! table {
                 let (token, full) = (Arc::new(()), full(OnFull::Reject));
                 let $pool = &full.pool;
                 let refused = $get
-                    .submit_timeout(work(&token), Duration::MAX)
+                    .submit_timeout(Duration::MAX, work(&token))
                     .unwrap_err();
                 is_given_back(refused, Rejection::Full, &token);
             }
@@ -225,7 +225,7 @@ macro_rules! table {
             #[test]
             fn execute_on_a_full_pool_waits() {
                 waits_for_a_place(full(OnFull::Block), |$pool| {
-                    $get.execute(work(&Arc::new(()))).unwrap();
+                    $get.execute(work(&Arc::new(())));
                 });
             }
 
@@ -268,12 +268,12 @@ macro_rules! table {
                 let handles = [
                     $get.submit(work(&token)),
                     $get.try_submit(work(&token)).unwrap(),
-                    $get.submit_timeout(work(&token), Duration::ZERO).unwrap(),
+                    $get.submit_timeout(Duration::ZERO, work(&token)).unwrap(),
                 ];
                 for handle in handles {
                     assert_eq!(handle.join().unwrap(), Ok(42));
                 }
-                $get.execute(work(&token)).unwrap();
+                $get.execute(work(&token));
                 $get.try_execute(work(&token)).unwrap();
                 assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().completed(), 5);
                 assert_eq!(Arc::strong_count(&token), 1);
@@ -297,8 +297,8 @@ macro_rules! table {
                 let sites = [
                     (line!(), of($get.submit(explode))),
                     (line!(), of($get.try_submit(explode).unwrap())),
-                    (line!(), of($get.submit_timeout(explode, LONG).unwrap())),
-                    (line!(), unread($get.execute(explode).unwrap())),
+                    (line!(), of($get.submit_timeout(LONG, explode).unwrap())),
+                    (line!(), unread($get.execute(explode))),
                     (line!(), unread($get.try_execute(explode).unwrap())),
                 ];
                 for (line, site) in sites {
@@ -336,7 +336,7 @@ fn a_panic_names_the_very_line_of_its_submission() {
     let before = line!();
     let first = pool.submit(explode);
     let second = pool.try_submit(explode).unwrap();
-    let third = pool.submit_timeout(explode, LONG).unwrap();
+    let third = pool.submit_timeout(LONG, explode).unwrap();
     for (n, handle) in (1..).zip([first, second, third]) {
         let Err(TaskError::Panicked(panic)) = handle.join() else {
             panic!("it panics")
@@ -345,7 +345,7 @@ fn a_panic_names_the_very_line_of_its_submission() {
         assert_eq!(panic.site().line(), before + n);
     }
     let before = line!();
-    pool.execute(explode).unwrap();
+    pool.execute(explode);
     pool.try_execute(explode).unwrap();
     for n in [1, 2] {
         assert_eq!(must_recv(&told).line(), before + n);
@@ -371,8 +371,8 @@ fn a_worker_s_own_submissions_are_not_held_up_nor_refused_for_fullness() {
             for _ in 0..20 {
                 handles.push(pool.submit(|| 1));
                 handles.push(pool.try_submit(|| 1).unwrap());
-                handles.push(pool.submit_timeout(|| 1, Duration::ZERO).unwrap());
-                pool.execute(|| ()).unwrap();
+                handles.push(pool.submit_timeout(Duration::ZERO, || 1).unwrap());
+                pool.execute(|| ());
                 pool.try_execute(|| ()).unwrap();
                 handles.push(pool.task().name("child").submit(|| 1));
             }
@@ -420,7 +420,7 @@ fn closing_wakes_the_submitters_that_wait() {
                             other => panic!("not rejected: {other:?}"),
                         },
                         1 => pool.execute(|| ()).unwrap_err().reason(),
-                        _ => pool.submit_timeout(|| (), LONG).unwrap_err().reason(),
+                        _ => pool.submit_timeout(LONG, || ()).unwrap_err().reason(),
                     };
                     tell.send(why).unwrap();
                 });
@@ -447,7 +447,7 @@ fn tasks_of_one_submitter_on_one_worker_run_in_their_order() {
     let (tell, told) = mpsc::channel();
     for n in 0..1000 {
         let tell = tell.clone();
-        pool.execute(move || tell.send(n).unwrap()).unwrap();
+        pool.execute(move || tell.send(n).unwrap());
     }
     held.release();
     drop((pool, tell));

@@ -46,7 +46,7 @@ macro_rules! refuse {
         is_rejected(task.submit(body(&token)), why, &token);
         is_given_back(task.try_submit(body(&token)).unwrap_err(), why, &token);
         is_given_back(
-            task.submit_timeout(body(&token), LONG).unwrap_err(),
+            task.submit_timeout(LONG, body(&token)).unwrap_err(),
             why,
             &token,
         );
@@ -154,7 +154,7 @@ fn contradictions_are_refused_and_the_error_names_both_options() {
 fn a_refusal_takes_no_place_and_waits_for_none() {
     let pool = Manual::with(1, |builder| builder.queue_capacity(1));
     let (hold, held) = hang();
-    pool.execute(hold).unwrap();
+    pool.execute(hold);
     held.started();
     let place = pool.try_submit(|| 7).unwrap();
     // The queue is full, and stays so.

@@ -339,7 +339,7 @@ fn a_task_of_another_pool_waited_for_a_worker_to_continue_one_whose_time_was_ove
     for expires in [false, true] {
         let (pool, other) = (Manual::new(1), ThreadPool::new(1).unwrap());
         let (busy, hung) = hang();
-        pool.execute(busy).unwrap();
+        pool.execute(busy);
         hung.started();
         let late = || limited(pool.task(), expires).submit(|| ());
         let continues = other.task().submit_after([late()], |[late]| late.is_err());

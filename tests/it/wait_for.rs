@@ -184,7 +184,7 @@ fn who_waits_on_a_worker_gives_up_the_seat() {
         })
         .collect();
     // Queued behind all of them.
-    pool.execute(move || promise.complete(()).unwrap()).unwrap();
+    pool.execute(move || promise.complete(()).unwrap());
     must_join(handle).unwrap();
     for (mine, handle) in waits {
         mine.complete(()).unwrap();

@@ -6,8 +6,8 @@
 // while loom can change threads: all of its threads run on one of the system's.
 
 use crate::clock;
+use crate::error::{JoinError, TaskError};
 use crate::id::TaskId;
-use crate::panic::OnUnread;
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,8 @@ use crate::task::options::Position;
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::stack::Stack;
 use crate::task::timed::OnTime;
-use crate::task::{OutcomeKind, RunResult, Task, TaskRef};
+use crate::task::{OutcomeKind, RunResult, Task, TaskRef, UnreadFailure};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -126,6 +127,16 @@ pub(crate) struct Pool {
     pub(crate) panics_unread: Count,
 }
 
+thread_local! {
+    /// The pool of the model that runs on this thread.
+    static POOL: RefCell<Weak<Pool>> = const { RefCell::new(Weak::new()) };
+}
+
+/// The pool that hears of unread failures.
+pub(crate) fn find() -> Option<Arc<dyn TaskPool>> {
+    POOL.with(|pool| Some(pool.borrow().upgrade()? as _))
+}
+
 impl Pool {
     pub(crate) fn new(has_hook: bool) -> Arc<Self> {
         let pool = Arc::new_cyclic(|me| Self {
@@ -147,6 +158,7 @@ impl Pool {
         });
         // What an atomic is made with may be read by loom after a newer value was stored.
         pool.is_cancelling.store(false, Ordering::SeqCst);
+        POOL.with(|here| here.replace(Arc::downgrade(&pool)));
         pool
     }
 
@@ -358,13 +370,10 @@ impl TaskPool for Pool {
         assert_eq!(task.head.outcome_kind(), Some(kind));
     }
 
-    fn on_unread_panic(&self) -> OnUnread {
-        let pool = self.me.clone();
-        Arc::new(move |_| {
-            if let Some(pool) = pool.upgrade() {
-                pool.panics_unread.add();
-            }
-        })
+    fn tell_unread(&self, failure: &UnreadFailure) {
+        if matches!(failure.error(), JoinError::Task(TaskError::Panicked(_))) {
+            self.panics_unread.add();
+        }
     }
 
     fn cancelling_flag(&self) -> Arc<AtomicBool> {

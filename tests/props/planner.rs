@@ -107,7 +107,7 @@ impl Driven {
         self.ended += 1;
         let end = match how {
             Ending::Well => RunEnd::Returned(Verdict::Continue),
-            Ending::Failed => RunEnd::Returned(Verdict::Failed),
+            Ending::Failed => RunEnd::Failed,
             Ending::Panicked => RunEnd::Panicked,
             Ending::Cancelled => RunEnd::Cancelled,
             Ending::After(delay) => RunEnd::Returned(Verdict::After(ms(delay))),

@@ -16,7 +16,7 @@ use crate::cancel::blocking::{self, Interrupt, Target};
 use crate::clock::{self, Monitor};
 use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
 use crate::context_var::Context;
-use crate::error::{JoinError, Rejection, TaskError, ok_value};
+use crate::error::{BoxError, JoinError, Rejection, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::pool::{Core, Spec};
@@ -32,9 +32,9 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 /// What a task returns; `Ok(None)`: the source was exhausted.
-type TaskEnd = Result<Option<Item>, Item>;
+type TaskEnd = Result<Option<Item>, BoxError>;
 /// The closure of a stage, around the user's.
-pub(crate) type StageBody = Arc<dyn Fn(Item) -> Result<Item, Item> + Send + Sync>;
+pub(crate) type StageBody = Arc<dyn Fn(Item) -> Result<Item, BoxError> + Send + Sync>;
 
 /// A stage as it was asked for.
 pub(crate) struct StageSpec {
@@ -297,7 +297,7 @@ impl Driver {
 }
 
 /// Whether the error is that the pool accepts or runs no more tasks, and not a failure of the item.
-fn is_of_pool(error: &JoinError<Item>) -> bool {
+fn is_of_pool(error: &JoinError<BoxError>) -> bool {
     use TaskError::{Cancelled, Forked, Interrupted, Rejected};
     let of_task = match error {
         JoinError::Failed(_) => return false,

@@ -5,4 +5,4 @@ mod driver;
 mod pipeline;
 mod state;
 
-pub use pipeline::{Pipeline, PipelineIter, PipelineKind};
+pub use pipeline::{Pipeline, PipelineIter};

@@ -9,14 +9,11 @@
 use crate::compose::failures::{Failure, Failures};
 use crate::compose::pipeline::driver::{Driver, Mode, PipelineSpec, StageBody};
 use crate::compose::pipeline::state::{Failed, Item};
-use crate::compose::scope::{Admits, Only};
-use crate::error::JoinError;
-use crate::pool::{Core, Plain, Pool};
+use crate::error::BoxError;
+use crate::pool::{Core, Pool};
 use crate::reason::CancelReason;
-use crate::sealed::Sealed;
 use crate::task::Site;
 use std::any::Any;
-use std::convert::Infallible;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
@@ -94,44 +91,10 @@ use std::sync::Arc;
 /// **Stopping.** Dropping the iterator drops all waiting items and cancels the tasks with
 /// [`CancelReason::Dropped`]. A running body is asked to stop, and not waited for.
 #[must_use = "a pipeline does nothing until it is run or iterated over"]
-pub struct Pipeline<T, K = Plain> {
+pub struct Pipeline<T> {
     spec: PipelineSpec,
-    kind: PhantomData<fn() -> (T, K)>,
+    item: PhantomData<fn() -> T>,
 }
-
-/// The kind of a [`Pipeline`], for functions that take or return one.
-///
-/// A [`Plain`] pipeline fails by a panic only. A pipeline with a [`stage_ok`](Pipeline::stage_ok)
-/// fails with errors of [`Only`] one type.
-///
-/// ```
-/// use millhand::{Only, Pipeline, ThreadPool};
-/// use std::num::ParseIntError;
-///
-/// fn parse(pool: &ThreadPool, texts: Vec<String>) -> Pipeline<u32, Only<ParseIntError>> {
-///     pool.pipeline(texts).stage_ok(2, |text| text.parse())
-/// }
-///
-/// let pool = ThreadPool::new(2)?;
-/// assert!(parse(&pool, vec!["1".into(), "x".into()]).run(drop).is_err());
-/// # Ok::<(), millhand::BuildError>(())
-/// ```
-pub trait PipelineKind: Sealed {
-    /// The error type of the closures.
-    type Error: 'static;
-}
-
-impl PipelineKind for Plain {
-    type Error = Infallible;
-}
-
-impl<E: 'static> PipelineKind for Only<E> {
-    type Error = E;
-}
-
-impl Sealed for Plain {}
-
-impl<E> Admits<E> for Plain {}
 
 fn boxed(value: impl Send + 'static) -> Item {
     Box::new(value)
@@ -164,12 +127,12 @@ impl<T: Send + 'static> Pipeline<T> {
                     collects_all: false,
                 },
             },
-            kind: PhantomData,
+            item: PhantomData,
         }
     }
 }
 
-impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
+impl<T: Send + 'static> Pipeline<T> {
     /// Adds a stage that runs `f` for each item, on at most `width` items at once.
     ///
     /// # Panics
@@ -186,7 +149,7 @@ impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     #[track_caller]
-    pub fn stage<U, F>(self, width: usize, f: F) -> Pipeline<U, K>
+    pub fn stage<U, F>(self, width: usize, f: F) -> Pipeline<U>
     where
         F: Fn(T) -> U + Send + Sync + 'static,
         U: Send + 'static,
@@ -196,7 +159,8 @@ impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
     }
 
     /// Adds a stage whose closure may fail: an `Err` is a [failure](Failure), and the value of an
-    /// `Ok` goes on to the next stage. All stages of a pipeline have the same error type.
+    /// `Ok` goes on to the next stage. Each stage may have an error type of its own: one that
+    /// becomes a [`BoxError`], as all errors and texts do.
     ///
     /// # Panics
     /// If `width` is 0.
@@ -210,25 +174,24 @@ impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     #[track_caller]
-    pub fn stage_ok<U, E, F>(self, width: usize, f: F) -> Pipeline<U, Only<E>>
+    pub fn stage_ok<U, E, F>(self, width: usize, f: F) -> Pipeline<U>
     where
         F: Fn(T) -> Result<U, E> + Send + Sync + 'static,
         U: Send + 'static,
-        E: Send + 'static,
-        K: Admits<E>,
+        E: Into<BoxError>,
     {
         let body = move |item| match f(unboxed(item)) {
             Ok(value) => Ok(boxed(value)),
-            Err(error) => Err(boxed(error)),
+            Err(error) => Err(error.into()),
         };
         self.and(width, Location::caller(), Arc::new(body))
     }
 
-    fn and<U, L>(mut self, width: usize, site: Site, body: StageBody) -> Pipeline<U, L> {
+    fn and<U>(mut self, width: usize, site: Site, body: StageBody) -> Pipeline<U> {
         self.spec.add_stage(width, site, body);
         Pipeline {
             spec: self.spec,
-            kind: PhantomData,
+            item: PhantomData,
         }
     }
 
@@ -302,7 +265,7 @@ impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
     /// assert_eq!(text, "ABCDE");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn run(self, mut sink: impl FnMut(T)) -> Result<(), Failures<K::Error>> {
+    pub fn run(self, mut sink: impl FnMut(T)) -> Result<(), Failures> {
         let mut failures = Vec::new();
         for end in self {
             match end {
@@ -316,21 +279,21 @@ impl<T: Send + 'static, K: PipelineKind> Pipeline<T, K> {
 
 /// Begins the pipeline. The iterator's `next` blocks. On a worker the run slot is released
 /// meanwhile.
-impl<T: Send + 'static, K: PipelineKind> IntoIterator for Pipeline<T, K> {
-    type Item = Result<T, Failure<K::Error>>;
-    type IntoIter = PipelineIter<T, K>;
+impl<T: Send + 'static> IntoIterator for Pipeline<T> {
+    type Item = Result<T, Failure>;
+    type IntoIter = PipelineIter<T>;
 
-    fn into_iter(self) -> PipelineIter<T, K> {
+    fn into_iter(self) -> PipelineIter<T> {
         PipelineIter {
             driver: Driver::start(self.spec),
-            kind: PhantomData,
+            item: PhantomData,
         }
     }
 }
 
-impl<T, K> fmt::Debug for Pipeline<T, K> {
+impl<T> fmt::Debug for Pipeline<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { spec, kind: _ } = self;
+        let Self { spec, item: _ } = self;
         let stages = spec.stages.iter();
         let sizes: Vec<_> = stages.map(|stage| (stage.width, stage.buffer)).collect();
         f.debug_struct("Pipeline")
@@ -353,40 +316,34 @@ impl<T, K> fmt::Debug for Pipeline<T, K> {
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 #[must_use = "dropping it stops the pipeline"]
-pub struct PipelineIter<T, K: PipelineKind = Plain> {
+pub struct PipelineIter<T> {
     driver: Arc<Driver>,
-    kind: PhantomData<fn() -> (T, K)>,
+    item: PhantomData<fn() -> T>,
 }
 
-impl<T: 'static, K: PipelineKind> Iterator for PipelineIter<T, K> {
-    type Item = Result<T, Failure<K::Error>>;
+impl<T: 'static> Iterator for PipelineIter<T> {
+    type Item = Result<T, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (index, end) = self.driver.next()?;
         Some(match end {
             Ok(item) => Ok(unboxed(item)),
-            Err(Failed { who, error }) => {
-                let error = match error {
-                    JoinError::Failed(error) => JoinError::Failed(unboxed(error)),
-                    JoinError::Task(error) => JoinError::Task(error),
-                };
-                Err(Failure::new(index, who, error))
-            }
+            Err(Failed { who, error }) => Err(Failure::new(index, who, error)),
         })
     }
 }
 
-impl<T: 'static, K: PipelineKind> FusedIterator for PipelineIter<T, K> {}
+impl<T: 'static> FusedIterator for PipelineIter<T> {}
 
-impl<T, K: PipelineKind> Drop for PipelineIter<T, K> {
+impl<T> Drop for PipelineIter<T> {
     fn drop(&mut self) {
         self.driver.close(CancelReason::Dropped);
     }
 }
 
-impl<T, K: PipelineKind> fmt::Debug for PipelineIter<T, K> {
+impl<T> fmt::Debug for PipelineIter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { driver: _, kind: _ } = self;
+        let Self { driver: _, item: _ } = self;
         f.debug_struct("PipelineIter").finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@
 // its place in the order: it is moved along behind the remaining stages without running in them.
 
 use crate::compose::pipeline::driver::Mode;
-use crate::error::JoinError;
+use crate::error::{BoxError, JoinError};
 use crate::task::options::TaskLabel;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(crate) type Source = Box<dyn Iterator<Item = Item> + Send>;
 /// An item that failed.
 pub(crate) struct Failed {
     pub(crate) who: TaskLabel,
-    pub(crate) error: JoinError<Item>,
+    pub(crate) error: JoinError<BoxError>,
 }
 
 /// Finished items by their index in the source.
@@ -295,7 +295,7 @@ mod tests {
             name: None,
             site: Location::caller(),
         };
-        let error = JoinError::Failed(boxed(0));
+        let error = JoinError::Failed("no".into());
         Failed { who, error }
     }
 

@@ -4,6 +4,7 @@
 
 use crate::compose::scope::handle::Packet;
 use crate::compose::scope::latch::Hold;
+use crate::error::BoxError;
 use crate::panic;
 use crate::sync::Mutex;
 use crate::task::Rules;
@@ -79,21 +80,30 @@ pub(crate) struct FallibleScoped<F, T, E> {
 struct Rest<E> {
     /// The error of the last attempt.
     error: Option<BoxedError>,
+    /// What the scope collects if no handle takes the error.
+    show: Show,
     /// Gone when there will be no other attempt.
     rules: Option<Arc<Rules<E>>>,
 }
+
+type Show = fn(Box<dyn Any + Send>) -> BoxError;
 
 impl<F, T, E> FallibleScoped<F, T, E> {
     pub(crate) fn new(
         f: F,
         packet: &Arc<Packet<Result<T, E>>>,
         hold: Hold,
+        show: Show,
         rules: Option<Arc<Rules<E>>>,
     ) -> Self {
         let packet = packet.clone();
         Self {
             carried: Mutex::new(Some(Carried { f, packet, hold })),
-            rest: Mutex::new(Rest { error: None, rules }),
+            rest: Mutex::new(Rest {
+                error: None,
+                show,
+                rules,
+            }),
         }
     }
 }
@@ -114,7 +124,8 @@ where
                 Ended::Completed
             }
             Ok(Err(error)) => {
-                self.rest.lock().error = Some(Box::new(error));
+                let mut rest = self.rest.lock();
+                rest.error = Some(BoxedError::new(error, rest.show));
                 Ended::Failed
             }
             Err(payload) => Ended::Unwound(payload),
@@ -133,7 +144,7 @@ where
         let rules = rest.rules.clone()?;
         let error = rest.error.take();
         drop(rest);
-        let seen = error.as_ref().and_then(|error| error.downcast_ref());
+        let seen = error.as_ref().and_then(BoxedError::is_a);
         let delay = rules.decide(failure, seen, facts);
         self.rest.lock().error = error;
         delay
@@ -152,7 +163,7 @@ where
             *into = Some(error);
             return None;
         }
-        Some(Box::new(error))
+        Some(Box::new(error.into_shown()))
     }
 }
 

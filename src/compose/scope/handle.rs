@@ -158,10 +158,7 @@ impl<T> Packet<T> {
 
 impl<T, E: 'static> Packet<Result<T, E>> {
     pub(crate) fn fallible() -> Arc<Self> {
-        Self::with(|error| match error.downcast() {
-            Ok(error) => Err(*error),
-            Err(_) => unreachable!("a body fails with the error type of its handle"),
-        })
+        Self::with(|error| Err(error.into_typed()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scopes: tasks that may borrow, in a block that waits for all of them.
 
 mod body;
+mod gather;
 mod handle;
 mod latch;
 mod options;
@@ -8,12 +9,13 @@ mod options;
 mod scope;
 mod sink;
 mod state;
+mod template;
 
+pub use gather::GatherScope;
 pub use handle::ScopedHandle;
 pub use options::ScopeOptions;
 pub(crate) use options::token_below_here;
 pub use scope::Scope;
 pub(crate) use scope::enter;
-pub use sink::{Admits, AnyError, Only};
 pub(crate) use sink::{FailureSink, Unfinished};
 pub(crate) use state::ScopeState;

@@ -5,15 +5,10 @@
 use crate::cancel::blocking::{token_here, token_unless_unwinding};
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock::Clock;
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 /// Sets the options of a scope that returns its failures as one error; for
 /// [`Pool::scope_with`](crate::Pool::scope_with).
-///
-/// `E` is the error type of the fallible bodies. The compiler infers it from them. Where there are
-/// none, write it: `ScopeOptions::<Infallible>::fail_fast()`.
 ///
 /// ```
 /// use millhand::ScopeOptions;
@@ -25,7 +20,7 @@ use std::time::{Duration, Instant};
 /// let failures = pool
 ///     .scope_with(options, |s| {
 ///         for file in &files {
-///             s.task().name(file.as_str()).fallible().submit(move || std::fs::read(file));
+///             s.task().name(file.as_str()).submit(move || std::fs::read(file));
 ///         }
 ///     })
 ///     .unwrap_err();
@@ -33,29 +28,28 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 #[must_use]
-pub struct ScopeOptions<E> {
+#[derive(Clone, Debug)]
+pub struct ScopeOptions {
     fails_fast: bool,
     token: Option<CancelToken>,
     timeout: Option<Duration>,
     deadline: Option<Instant>,
-    errors: PhantomData<fn() -> E>,
 }
 
-impl<E> ScopeOptions<E> {
+impl ScopeOptions {
     fn new(fails_fast: bool) -> Self {
         Self {
             fails_fast,
             token: None,
             timeout: None,
             deadline: None,
-            errors: PhantomData,
         }
     }
 
     /// Stops at the first failure: it cancels the other tasks, with
     /// [`CancelReason::Scope`](crate::CancelReason::Scope).
     ///
-    /// A failure is an `Err` of a fallible body, a panic, an exceeded time limit, or a task that
+    /// A failure is an `Err` of a body, a panic, an exceeded time limit, or a task that
     /// the pool refused. A panic of the scope's own closure cancels the tasks too. A task that is
     /// cancelled by itself cancels no other task.
     ///
@@ -66,7 +60,7 @@ impl<E> ScopeOptions<E> {
     /// let failures = pool
     ///     .scope_with(ScopeOptions::fail_fast(), |s| {
     ///         s.submit(|| millhand::sleep(Duration::from_secs(3600)));
-    ///         s.task().fallible().submit(|| "x".parse::<u8>());
+    ///         s.submit(|| "x".parse::<u8>());
     ///     })
     ///     .unwrap_err();
     /// assert_eq!(failures.len(), 1); // and that was at once
@@ -85,7 +79,7 @@ impl<E> ScopeOptions<E> {
     /// let failures = pool
     ///     .scope_with(ScopeOptions::collect_all(), |s| {
     ///         for text in texts {
-    ///             s.task().fallible().submit(move || text.parse::<u8>());
+    ///             s.submit(move || text.parse::<u8>());
     ///         }
     ///     })
     ///     .unwrap_err();
@@ -106,7 +100,7 @@ impl<E> ScopeOptions<E> {
     /// # let pool = millhand::ThreadPool::new(2)?;
     /// let batch = CancelToken::new();
     /// let stopped = pool.scope_with(ScopeOptions::fail_fast().token(&batch), |s| {
-    ///     s.task().fallible().submit(|| millhand::sleep(Duration::from_secs(3600)));
+    ///     s.submit(|| millhand::sleep(Duration::from_secs(3600)));
     ///     batch.cancel(CancelReason::User);
     /// });
     /// assert!(stopped.is_err());
@@ -130,8 +124,8 @@ impl<E> ScopeOptions<E> {
     /// let options = ScopeOptions::collect_all().timeout(Duration::from_millis(1));
     /// let failures = pool
     ///     .scope_with(options, |s| {
-    ///         s.task().fallible().submit(|| millhand::sleep(Duration::from_secs(3600)));
-    ///         s.submit(|| ()); // queued behind it
+    ///         s.submit(|| millhand::sleep(Duration::from_secs(3600)));
+    ///         s.submit_value(|| ()); // queued behind it
     ///     })
     ///     .unwrap_err();
     /// assert!(failures.pick::<TaskError>().all(|(_, error)| matches!(error, TaskError::TimedOut)));
@@ -151,7 +145,7 @@ impl<E> ScopeOptions<E> {
     /// # let pool = millhand::ThreadPool::new(1)?;
     /// let options = ScopeOptions::fail_fast().deadline(Instant::now());
     /// let late = pool.scope_with(options, |s| {
-    ///     s.task().fallible().submit(|| millhand::sleep(Duration::from_secs(3600)));
+    ///     s.submit(|| millhand::sleep(Duration::from_secs(3600)));
     /// });
     /// assert!(late.is_err());
     /// # Ok::<(), millhand::BuildError>(())
@@ -206,31 +200,4 @@ pub(crate) fn below_both(
         cancelled.cancel(reason);
     });
     (token, Some(hook))
-}
-
-impl<E> Clone for ScopeOptions<E> {
-    fn clone(&self) -> Self {
-        Self {
-            token: self.token.clone(),
-            ..*self
-        }
-    }
-}
-
-impl<E> fmt::Debug for ScopeOptions<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            fails_fast,
-            token,
-            timeout,
-            deadline,
-            errors: PhantomData,
-        } = self;
-        f.debug_struct("ScopeOptions")
-            .field("fails_fast", fails_fast)
-            .field("token", token)
-            .field("timeout", timeout)
-            .field("deadline", deadline)
-            .finish()
-    }
 }

@@ -41,24 +41,23 @@
 
 use crate::cancel::CancelToken;
 use crate::cancel::blocking::InScope;
-use crate::compose::failures::Failures;
-use crate::compose::scope::body::{FallibleScoped, PlainScoped, once};
+use crate::compose::scope::body::{FallibleScoped, PlainScoped};
+use crate::compose::scope::gather::GatherScope;
 use crate::compose::scope::handle::{Packet, ScopedHandle};
-use crate::compose::scope::options::{ScopeOptions, token_below_here};
-use crate::compose::scope::sink::{
-    Admits, AnyError, FailureSink, Only, PlainStop, Unfinished, reason_here,
-};
+use crate::compose::scope::options::token_below_here;
+use crate::compose::scope::sink::{FailureSink, PlainStop, Unfinished, reason_here};
 use crate::compose::scope::state::ScopeState;
-use crate::error::{JoinError, TaskError};
+use crate::error::BoxError;
 use crate::panic::{self, Level, Payload};
-use crate::pool::{Core, Fallible, PLAIN, Plain, Pool, Retrying, Spec, TaskBuilder};
+use crate::pool::{Core, PLAIN, Plain, Pool, Spec, TaskBuilder};
 use crate::reason::CancelReason;
 use crate::task::body::{Body, boxed_if_large};
-use crate::task::{Head, Rules, Site, Task, TaskRef};
+use crate::task::{Head, Rules, Site, Task, TaskRef, unread};
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
-use std::panic::{Location, resume_unwind};
+use std::panic::Location;
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -82,8 +81,10 @@ unsafe fn erase<'scope>(task: Arc<Task<dyn Body + 'scope>>) -> TaskRef {
 /// its worker while it waits, and runs tasks there that are still queued. Scopes nest, and one
 /// worker is enough.
 ///
-/// `X` is the kind of errors with which the bodies may fail: [`AnyError`], or [`Only`] one type,
-/// whose failures the scope returns.
+/// Failures are in the handles. What no handle takes: a panic goes on in the thread that opened the
+/// scope, and an `Err` of a [`fallible`](TaskBuilder::fallible) or retried body is logged. A value
+/// is dropped, also one that is a `Result`. [`Pool::scope_with`] opens a scope that returns the
+/// failures.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(2)?;
@@ -123,16 +124,26 @@ unsafe fn erase<'scope>(task: Arc<Task<dyn Body + 'scope>>) -> TaskRef {
 /// let mut kept = None;
 /// pool.scope(|s| kept = Some(s));
 /// ```
-// `X: 'static` is not for the fields. Without it a lifetime in `X`, as in an error of type
-// `&'static str`, would be one more lifetime that the compiler puts above `'scope` in the
-// closure, and each borrow would have to outlive it.
-pub struct Scope<'scope, 'env: 'scope, X: 'static = AnyError> {
-    untyped: UntypedScope<'scope, 'env>,
-    errors: PhantomData<fn() -> X>,
-}
-
-/// A scope without the kind of its errors: the part that is compiled once.
-struct UntypedScope<'scope, 'env: 'scope> {
+///
+/// A function that submits to a scope names both lifetimes, and `'scope` twice:
+///
+/// ```
+/// use millhand::Scope;
+///
+/// fn fill<'scope>(s: &'scope Scope<'scope, '_>, half: &'scope mut [u8]) {
+///     s.execute(|| half.fill(1));
+/// }
+/// let pool = millhand::ThreadPool::new(2)?;
+/// let mut bytes = [0; 4];
+/// let (left, right) = bytes.split_at_mut(2);
+/// pool.scope(|s| {
+///     fill(s, left);
+///     fill(s, right);
+/// });
+/// assert_eq!(bytes, [1; 4]);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub struct Scope<'scope, 'env: 'scope> {
     core: Arc<Core>,
     state: Arc<ScopeState>,
     /// Invariant in both lifetimes, as std's scope is. Otherwise a scope could be used as one
@@ -141,7 +152,7 @@ struct UntypedScope<'scope, 'env: 'scope> {
     env: PhantomData<&'env mut &'env ()>,
 }
 
-impl<'scope, X: 'static> Scope<'scope, '_, X> {
+impl<'scope> Scope<'scope, '_> {
     /// Submits a task that may borrow, and returns its handle.
     ///
     /// Waits while the queue is full, as the pool's [`submit`](Pool::submit) does. If the
@@ -166,6 +177,27 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         self.submit_plain(Location::caller(), &PLAIN, f)
     }
 
+    /// Submits a task that may borrow, without a handle.
+    ///
+    /// The closure returns nothing. Of a template, [`execute_ok`](TaskBuilder::execute_ok) takes
+    /// one that may fail.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let mut rows = [[1, 2], [3, 4]];
+    /// pool.scope(|s| {
+    ///     for row in &mut rows {
+    ///         s.execute(|| row.reverse());
+    ///     }
+    /// });
+    /// assert_eq!(rows, [[2, 1], [4, 3]]);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn execute<F: FnOnce() + Send + 'scope>(&'scope self, f: F) {
+        self.submit_plain(Location::caller(), &PLAIN, f);
+    }
+
     /// Begins a template for tasks of this scope with options, the same as those of the pool's
     /// [`task`](Pool::task). A [`token`](TaskBuilder::token) cancels the tasks in addition
     /// to the scope's own token.
@@ -184,7 +216,7 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn task(&'scope self) -> TaskBuilder<Plain, &'scope Self> {
-        TaskBuilder::new(self.untyped.core.clone(), self)
+        TaskBuilder::new(self.core.clone(), self)
     }
 
     /// Returns the token that cancels all tasks of the scope. In a task it is below the token of
@@ -202,11 +234,11 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn token(&self) -> CancelToken {
-        self.untyped.state.token().clone()
+        self.state.token().clone()
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.untyped.core
+        &self.core
     }
 
     pub(crate) fn submit_plain<F, T>(
@@ -219,25 +251,25 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let untyped = &self.untyped;
         let packet = Packet::new();
-        let head = Head::new(untyped.core.owner(), site);
-        let hold = untyped.state.hold();
+        let head = Head::new(self.core.owner(), site);
+        let hold = self.state.hold();
         let (task, index) = boxed_if_large!(
             f: F as dyn FnOnce() -> T + Send + 'scope,
             {
                 let body = PlainScoped::new(f, &packet, hold);
-                untyped.start(spec, Arc::new(Task { head, body }))
+                self.start(spec, Arc::new(Task { head, body }))
             }
         );
-        ScopedHandle::new(packet, task, untyped.state.clone(), index)
+        ScopedHandle::new(packet, task, self.state.clone(), index)
     }
 
-    fn submit_fallible<F, T, E>(
+    pub(super) fn submit_fallible<F, T, E>(
         &'scope self,
         site: Site,
         spec: &Spec,
         f: F,
+        show: fn(Box<dyn Any + Send>) -> BoxError,
         rules: Option<Arc<Rules<E>>>,
     ) -> ScopedHandle<'scope, Result<T, E>>
     where
@@ -245,22 +277,19 @@ impl<'scope, X: 'static> Scope<'scope, '_, X> {
         T: Send + 'scope,
         E: Send + 'static,
     {
-        let untyped = &self.untyped;
         let packet = Packet::fallible();
-        let head = Head::new(untyped.core.owner(), site);
-        let hold = untyped.state.hold();
+        let head = Head::new(self.core.owner(), site);
+        let hold = self.state.hold();
         let (task, index) = boxed_if_large!(
             f: F as dyn FnMut() -> Result<T, E> + Send + 'scope,
             {
-                let body = FallibleScoped::new(f, &packet, hold, rules);
-                untyped.start(spec, Arc::new(Task { head, body }))
+                let body = FallibleScoped::new(f, &packet, hold, show, rules);
+                self.start(spec, Arc::new(Task { head, body }))
             }
         );
-        ScopedHandle::new(packet, task, untyped.state.clone(), index)
+        ScopedHandle::new(packet, task, self.state.clone(), index)
     }
-}
 
-impl<'scope> UntypedScope<'scope, '_> {
     /// Submits a task with a scoped body. Returns it with its index in the scope.
     fn start(&'scope self, spec: &Spec, task: Arc<Task<dyn Body + 'scope>>) -> (TaskRef, usize) {
         // SAFETY: `enter` waits for the latch of this body's hold before it lets `'scope` end.
@@ -284,91 +313,11 @@ impl<'scope> UntypedScope<'scope, '_> {
     }
 }
 
-impl<X: 'static> fmt::Debug for Scope<'_, '_, X> {
+impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")
-            .field("token", self.untyped.state.token())
+            .field("token", self.state.token())
             .finish_non_exhaustive()
-    }
-}
-
-impl<'scope, X: 'static> TaskBuilder<Plain, &'scope Scope<'scope, '_, X>> {
-    /// Submits a task that may borrow; see [`Scope::submit`].
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let text = String::from("7");
-    /// pool.scope(|s| {
-    ///     let urgent = s.task().priority(1).submit(|| text.parse::<u8>());
-    ///     assert_eq!(urgent.join().unwrap(), Ok(7));
-    /// });
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    #[track_caller]
-    pub fn submit<F, T>(&self, f: F) -> ScopedHandle<'scope, T>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        let (_, spec) = self.parts();
-        self.place().submit_plain(Location::caller(), spec, f)
-    }
-}
-
-impl<'scope, X: 'static> TaskBuilder<Fallible, &'scope Scope<'scope, '_, X>> {
-    /// Submits a task that may borrow, and whose `Err` is a failure; see [`Scope::submit`].
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let text = String::from("7");
-    /// pool.scope(|s| {
-    ///     let parsed = s.task().fallible().submit(|| text.parse::<u8>());
-    ///     assert_eq!(parsed.join_ok().unwrap(), 7);
-    /// });
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    #[track_caller]
-    pub fn submit<F, T, E>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>
-    where
-        F: FnOnce() -> Result<T, E> + Send + 'scope,
-        T: Send + 'scope,
-        E: Send + 'static,
-        X: Admits<E>,
-    {
-        let (_, spec) = self.parts();
-        self.place()
-            .submit_fallible(Location::caller(), spec, once(f), None)
-    }
-}
-
-impl<'scope, E: Send + 'static, X: 'static> TaskBuilder<Retrying<E>, &'scope Scope<'scope, '_, X>> {
-    /// Submits a task that may borrow, and that runs again when it fails; see [`Scope::submit`].
-    ///
-    /// ```
-    /// use millhand::Retry;
-    /// use std::time::Duration;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let mut attempts = 0;
-    /// pool.scope(|s| {
-    ///     s.task().retry(Retry::fixed(2, Duration::ZERO)).submit(|| {
-    ///         attempts += 1;
-    ///         if attempts < 3 { Err("busy") } else { Ok(()) }
-    ///     });
-    /// });
-    /// assert_eq!(attempts, 3);
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    #[track_caller]
-    pub fn submit<F, T>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>
-    where
-        F: FnMut() -> Result<T, E> + Send + 'scope,
-        T: Send + 'scope,
-        X: Admits<E>,
-    {
-        let (_, spec) = self.parts();
-        self.place()
-            .submit_fallible(Location::caller(), spec, f, Some(self.rules()))
     }
 }
 
@@ -386,20 +335,17 @@ impl Drop for NoWayOut {
 }
 
 /// Runs `f`, once, and does not return before all tasks of the scope are released.
-pub(crate) fn enter<'env, X: 'static>(
+pub(crate) fn enter<'env>(
     core: &Arc<Core>,
     state: &Arc<ScopeState>,
-    f: &mut dyn for<'scope> FnMut(&'scope Scope<'scope, 'env, X>),
+    f: &mut dyn for<'scope> FnMut(&'scope GatherScope<'scope, 'env>),
 ) -> Result<(), Payload> {
-    let scope = Scope {
-        untyped: UntypedScope {
-            core: core.clone(),
-            state: state.clone(),
-            scope: PhantomData,
-            env: PhantomData,
-        },
-        errors: PhantomData,
-    };
+    let scope = GatherScope::new(Scope {
+        core: core.clone(),
+        state: state.clone(),
+        scope: PhantomData,
+        env: PhantomData,
+    });
     let in_scope = InScope::begin(state.token());
     let result = panic::catch(|| f(&scope));
     drop(in_scope);
@@ -421,7 +367,7 @@ fn run_plain<'env>(
     core: &Arc<Core>,
     f: &mut dyn for<'scope> FnMut(Option<&'scope Scope<'scope, 'env>>),
 ) {
-    let sink = FailureSink::of_plain_scope();
+    let sink = FailureSink::of_plain_scope(core.owner());
     let state = ScopeState::new(token_below_here(core.clock()), false, sink);
     let result = enter(core, &state, &mut |scope| f(Some(scope)));
     let found = state.found();
@@ -430,7 +376,7 @@ fn run_plain<'env>(
     let ends = |task: &Unfinished| task.is_refused() || reason_here().is_some();
     let stop = match (result, found.panic, found.unfinished) {
         (Err(payload), panic, _) => {
-            panic.inspect(|panic| panic.unread());
+            panic.inspect(|panic| unread::panicked(panic));
             PlainStop::Closure(payload)
         }
         (Ok(()), Some(panic), _) => PlainStop::Panicked(panic),
@@ -444,7 +390,7 @@ fn run_plain<'env>(
     stop.log();
 }
 
-const RETURNED: &str = "the closure of a scope runs once, and it has returned";
+pub(super) const RETURNED: &str = "the closure of a scope runs once, and it has returned";
 
 /// Runs a plain scope. What depends on the types of `f` and its value is kept small.
 #[track_caller]
@@ -459,51 +405,6 @@ fn plain<'env, R>(
     value.expect(RETURNED)
 }
 
-/// Runs a scope that returns its failures.
-fn gathering<'env, E, R>(
-    core: &Arc<Core>,
-    options: &ScopeOptions<E>,
-    f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env, Only<E>>) -> R,
-) -> Result<R, Failures<E>>
-where
-    E: Send + 'static,
-{
-    let (mut f, mut value) = (Some(f), None);
-    let failures = run_gathering(core, options, &mut |scope| {
-        if let Some(f) = f.take() {
-            value = Some(f(scope));
-        }
-    });
-    match (failures, value) {
-        (None, Some(value)) => Ok(value),
-        (Some(failures), _) => Err(failures),
-        (None, None) => unreachable!("{RETURNED}"),
-    }
-}
-
-fn run_gathering<'env, E: Send + 'static>(
-    core: &Arc<Core>,
-    options: &ScopeOptions<E>,
-    f: &mut dyn for<'scope> FnMut(&'scope Scope<'scope, 'env, Only<E>>),
-) -> Option<Failures<E>> {
-    let sink = FailureSink::of_all_failures();
-    let (token, _hook) = options.build_token(core.clock());
-    let state = ScopeState::new(token, options.fails_fast(), sink);
-    let result = enter(core, &state, f);
-    let failures = state.found().into_failures(state.first_failure());
-    if let Err(payload) = result {
-        for failure in failures.into_iter().flatten() {
-            match failure.into_error() {
-                JoinError::Task(TaskError::Panicked(panicked)) => panicked.unread(),
-                other => panic::discard(other),
-            }
-        }
-        resume_unwind(payload)
-    }
-    failures
-}
-
-/// The methods that open a scope.
 impl Pool {
     /// Runs tasks that may borrow local variables: calls `f` with a [`Scope`], to which it
     /// submits them.
@@ -540,51 +441,6 @@ impl Pool {
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
         plain(self.core(), f)
-    }
-
-    /// Runs tasks that may borrow local variables, with options, and returns their failures
-    /// as an error. Otherwise as [`scope`](Self::scope).
-    ///
-    /// A failure is a task that failed, panicked, or ended without a value, and whose outcome
-    /// no handle took.
-    ///
-    /// # Errors
-    /// [`Failures`]: first the task for which the others were cancelled, then the others in the
-    /// order of their submission. Tasks that the scope itself cancelled for that one are not
-    /// among them.
-    ///
-    /// A request to stop the task that opened the scope does not end that task here, as it may in
-    /// `scope`: what was cancelled for it is among the failures.
-    ///
-    /// # Panics
-    /// With the payload of `f` if `f` panics.
-    ///
-    /// ```
-    /// use millhand::{JoinError, ScopeOptions};
-    ///
-    /// let pool = millhand::ThreadPool::new(2)?;
-    /// let texts = ["1", "2", "x"];
-    /// let mut numbers = [0; 3];
-    /// let done = pool.scope_with(ScopeOptions::fail_fast(), |s| {
-    ///     for (text, number) in texts.iter().zip(&mut numbers) {
-    ///         s.task().fallible().submit(move || text.parse::<u8>().map(|n| *number = n));
-    ///     }
-    /// });
-    /// let failure = done.unwrap_err().into_first();
-    /// assert_eq!(failure.index(), 2);
-    /// assert!(matches!(failure.into_error(), JoinError::Failed(_)));
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    pub fn scope_with<'env, E, F, R>(
-        &self,
-        options: ScopeOptions<E>,
-        f: F,
-    ) -> Result<R, Failures<E>>
-    where
-        E: Send + 'static,
-        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env, Only<E>>) -> R,
-    {
-        gathering(self.core(), &options, f)
     }
 }
 

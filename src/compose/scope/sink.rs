@@ -1,5 +1,4 @@
-//! Where a scope collects the failures that no handle takes, and with which errors its tasks may
-//! fail.
+//! Where a scope collects the failures that no handle takes.
 //!
 //! Layer: compose.
 
@@ -8,101 +7,17 @@ use crate::compose::failures::{Failure, Failures};
 use crate::error::{JoinError, TaskError};
 use crate::panic::{self, Level, Payload, TaskPanic};
 use crate::reason::CancelReason;
-use crate::sealed::Sealed;
 use crate::sync::Mutex;
 use crate::task::options::{TaskLabel, Unread};
-use std::fmt;
-use std::marker::PhantomData;
+use crate::task::unread::{self, text_of};
 use std::mem;
 use std::panic::resume_unwind;
-
-/// Marks a plain [`Scope`](crate::Scope) in the type of a function's parameter.
-///
-/// Its bodies may fail with errors of any types. The scope does not return them: join the handles.
-///
-/// ```
-/// use millhand::{AnyError, Scope};
-///
-/// fn fill<'scope>(s: &'scope Scope<'scope, '_, AnyError>, half: &'scope mut [u8]) {
-///     s.submit(|| half.fill(1));
-/// }
-/// let pool = millhand::ThreadPool::new(2)?;
-/// let mut bytes = [0; 4];
-/// let (left, right) = bytes.split_at_mut(2);
-/// pool.scope(|s| {
-///     fill(s, left);
-///     fill(s, right);
-/// });
-/// assert_eq!(bytes, [1; 4]);
-/// # Ok::<(), millhand::BuildError>(())
-/// ```
-#[derive(Debug)]
-pub struct AnyError(());
-
-/// Marks a [`Scope`](crate::Scope) or a [`Pipeline`](crate::Pipeline) whose closures all fail
-/// with the same error type.
-///
-/// A scope of this kind returns the failures that no handle takes. A pipeline of this kind has a
-/// [`stage_ok`](crate::Pipeline::stage_ok).
-///
-/// ```
-/// use millhand::{Only, Scope, ScopeOptions};
-/// use std::num::ParseIntError;
-///
-/// fn check<'scope>(s: &'scope Scope<'scope, '_, Only<ParseIntError>>, text: &'scope str) {
-///     s.task().fallible().submit(|| text.parse::<u8>());
-/// }
-/// let pool = millhand::ThreadPool::new(2)?;
-/// let texts = ["1".to_owned(), "x".to_owned()];
-/// let failures = pool
-///     .scope_with(ScopeOptions::collect_all(), |s| texts.iter().for_each(|text| check(s, text)))
-///     .unwrap_err();
-/// assert_eq!(failures.first().index(), 1);
-/// # Ok::<(), millhand::BuildError>(())
-/// ```
-pub struct Only<E>(PhantomData<fn() -> E>);
-
-impl<E> fmt::Debug for Only<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Only")
-    }
-}
-
-/// Bounds the parameter of a function that submits closures with the error type `E` to any kind of
-/// [`Scope`](crate::Scope), or adds them to any kind of [`Pipeline`](crate::Pipeline).
-///
-/// A plain scope admits errors of any type, and so does a plain pipeline, whose first
-/// [`stage_ok`](crate::Pipeline::stage_ok) decides its error type. [`Only<E>`](Only) admits `E`.
-///
-/// ```
-/// use millhand::{Admits, Scope};
-///
-/// fn parse<'scope, X>(s: &'scope Scope<'scope, '_, X>, text: &'scope str)
-/// where
-///     X: Admits<std::num::ParseIntError>,
-/// {
-///     s.task().fallible().submit(|| text.parse::<u8>());
-/// }
-/// let pool = millhand::ThreadPool::new(1)?;
-/// pool.scope(|s| parse(s, "7"));
-/// pool.scope_with(millhand::ScopeOptions::fail_fast(), |s| parse(s, "7"))?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "errors of one type alone are gathered here, and this body fails with another: `{E}`",
-    label = "a body that fails with `{E}`",
-    note = "`map_err` the error in the body, or take `Box<dyn Error + Send + Sync>` for all"
-)]
-pub trait Admits<E>: Sealed + 'static {}
-
-impl Sealed for AnyError {}
-impl<E> Sealed for Only<E> {}
-impl<E> Admits<E> for AnyError {}
-impl<E: 'static> Admits<E> for Only<E> {}
 
 /// Collects the failures of a scope that no handle takes.
 pub(crate) struct FailureSink {
     keeps_all: bool,
+    /// The tag of the pool.
+    owner: u32,
     found: Mutex<Found>,
 }
 
@@ -119,17 +34,19 @@ pub(crate) struct Found {
 
 impl FailureSink {
     /// For a scope that panics with the first panic of a task, and returns no failures.
-    pub(crate) fn of_plain_scope() -> Self {
+    pub(crate) fn of_plain_scope(owner: u32) -> Self {
         Self {
             keeps_all: false,
+            owner,
             found: Mutex::new(Found::default()),
         }
     }
 
     /// For a scope that returns all failures.
-    pub(crate) fn of_all_failures() -> Self {
+    pub(crate) fn of_all_failures(owner: u32) -> Self {
         Self {
             keeps_all: true,
+            owner,
             found: Mutex::new(Found::default()),
         }
     }
@@ -143,11 +60,8 @@ impl FailureSink {
         match failure {
             _ if self.keeps_all => self.found.lock().all.push((index, who, failure)),
             JoinError::Failed(error) => {
-                panic::log(
-                    Level::Warn,
-                    format_args!("{who} failed, and no handle is left that could take its error"),
-                );
-                panic::discard(error);
+                let text = text_of(&error.into_shown());
+                unread::report(self.owner, who, JoinError::Failed(text));
             }
             JoinError::Task(TaskError::Panicked(panic)) => {
                 let mut found = self.found.lock();
@@ -156,7 +70,7 @@ impl FailureSink {
                     return;
                 }
                 drop(found);
-                panic.unread();
+                unread::panicked(&panic);
             }
             JoinError::Task(error) => {
                 let unfinished = Unfinished::new(who, error);
@@ -174,18 +88,12 @@ impl Found {
     /// All failures: first the one for which the scope cancelled the other tasks, then the others
     /// in the order of submission. Without the tasks that the scope cancelled for another
     /// failure.
-    pub(crate) fn into_failures<E: 'static>(
-        self,
-        first_failure: Option<usize>,
-    ) -> Option<Failures<E>> {
+    pub(crate) fn into_failures(self, first_failure: Option<usize>) -> Option<Failures> {
         let list = sorted(self.all, first_failure).into_iter();
         let typed = list.map(|(index, who, failure)| {
             let error = match failure {
                 JoinError::Task(error) => JoinError::Task(error),
-                JoinError::Failed(error) => match error.downcast() {
-                    Ok(error) => JoinError::Failed(*error),
-                    Err(_) => unreachable!("a scope admits bodies that fail with one type"),
-                },
+                JoinError::Failed(error) => JoinError::Failed(error.into_shown()),
             };
             Failure::new(index, who, error)
         });
@@ -284,7 +192,7 @@ impl PlainStop {
     pub(crate) fn log(self) {
         match self {
             Self::Closure(payload) => panic::discard(payload),
-            Self::Panicked(panicked) => panicked.unread(),
+            Self::Panicked(panicked) => unread::panicked(&panicked),
             Self::Unfinished(unfinished) => unfinished.log("scope"),
         }
     }

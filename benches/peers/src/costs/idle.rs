@@ -23,7 +23,7 @@ pub const IDLE: Cost = Cost {
 fn idle(workers: usize) -> f64 {
     let pool = ThreadPool::new(workers).unwrap();
     let hour = Duration::from_secs(3600);
-    pool.task().delay(hour).execute(|| ()).unwrap();
+    pool.task().delay(hour).execute(|| ());
     pool.submit(|| ()).join().unwrap();
     // Until the last worker has gone to sleep.
     sleep(Duration::from_millis(500));

@@ -76,7 +76,7 @@ impl Life for ThreadPool {
     }
 
     fn send(&self, task: impl FnOnce() + Send + 'static) {
-        self.execute(task).unwrap();
+        self.execute(task);
     }
 
     fn stop(self) {

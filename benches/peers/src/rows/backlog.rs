@@ -37,7 +37,7 @@ fn backlog(contender: &str) -> (Duration, usize) {
             let pool = millhand::ThreadPool::new(cores()).unwrap();
             Box::new(move |tasks| {
                 for _ in 0..tasks {
-                    pool.execute(move || by_millhand(steps)).unwrap();
+                    pool.execute(move || by_millhand(steps));
                 }
             })
         }

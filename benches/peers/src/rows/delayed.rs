@@ -50,7 +50,7 @@ trait Timed {
 
 impl Timed for millhand::ThreadPool {
     fn after(&self, delay: Duration, task: impl FnOnce() + Send + 'static) {
-        self.task().delay(delay).execute(task).unwrap();
+        self.task().delay(delay).execute(task);
     }
 }
 

@@ -53,7 +53,7 @@ fn execute(template: &TaskBuilder) -> f64 {
                     use_up(words);
                     Ran::one();
                 };
-                template.execute(task).unwrap();
+                template.execute(task);
             }
         })
     };
