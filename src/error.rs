@@ -147,7 +147,7 @@ impl Error for TaskError {}
 ///
 /// let pool = ThreadPool::new(1)?;
 /// pool.shutdown(Shutdown::drain())?;
-/// let refused = pool.execute(|| ()).unwrap_err();
+/// let refused = pool.try_execute(|| ()).unwrap_err();
 /// assert_eq!(refused.reason(), Rejection::Closed);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -188,81 +188,82 @@ impl fmt::Display for Rejection {
 
 /// The mistake in a task's options: print it to see which option it is and what is allowed.
 ///
+/// [`TaskBuilder::check`](crate::TaskBuilder::check) returns it when a program starts. A submission
+/// with such options is refused.
+///
 /// ```
-/// use millhand::{InvalidTask, Rejection, ThreadPool};
 /// use std::time::Duration;
 ///
-/// let pool = ThreadPool::new(1)?;
-/// let refused = pool.task().expires(Duration::ZERO).execute(|| ()).unwrap_err();
-/// assert_eq!(refused.reason(), Rejection::Invalid(InvalidTask::ZeroExpires));
-/// assert_eq!(InvalidTask::ZeroExpires.to_string(), "`expires` must be longer than zero");
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let mistake = pool.task().expires(Duration::ZERO).check().unwrap_err();
+/// assert_eq!(mistake.option(), "expires");
+/// assert_eq!(mistake.to_string(), "`expires` must be longer than zero");
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum InvalidTask {
-    /// `expires(0)`: the task could never start in time.
-    ZeroExpires,
-    /// `attempt_timeout(0)`: no attempt could end in time.
-    ZeroAttemptTimeout,
-    /// `total_timeout(0)`: the task could never end in time.
-    ZeroTotalTimeout,
-    /// Both `delay` and `delay_until` were given.
-    TwoDelays,
-    /// `attempt_timeout` is longer than `total_timeout`, so it would never be reached.
-    AttemptBeyondTotal,
-    /// `expires` is longer than `total_timeout`, so it would never be reached.
-    ExpiresBeyondTotal,
-    /// A rate limiter uses another clock than the pool.
-    ForeignClock,
-    /// [`when_any`](crate::when_any) without any handle.
-    FirstOfNone,
-    /// The template of a schedule has a `delay` or `delay_until`.
-    DelayedSchedule,
-    /// `Every::new(0)`: the schedule would always be due.
-    ZeroPeriod,
-    /// `times(0)`: the schedule would never run.
-    ZeroTimes,
-    /// `Overlap::Parallel(0)`: the schedule could never run.
-    ZeroParallel,
-    /// `Missed::CatchUp(0)`: no missed run would be made up for.
-    ZeroCatchUp,
-    /// `jitter` is longer than the period, so runs would overtake each other.
-    JitterBeyondPeriod,
-    /// `Missed::CatchUp` with a fixed delay, which misses no run.
-    CatchUpAfterDelay,
-    /// Every time of the cron expression is in the past.
-    CronIsOver,
+pub struct InvalidTask {
+    option: &'static str,
+    text: &'static str,
+}
+
+impl InvalidTask {
+    pub(crate) const ZERO_EXPIRES: Self =
+        Self::new("expires", "`expires` must be longer than zero");
+    pub(crate) const ZERO_ATTEMPT_TIMEOUT: Self = Self::new(
+        "attempt_timeout",
+        "`attempt_timeout` must be longer than zero",
+    );
+    pub(crate) const ZERO_TOTAL_TIMEOUT: Self =
+        Self::new("total_timeout", "`total_timeout` must be longer than zero");
+    pub(crate) const TWO_DELAYS: Self = Self::new(
+        "delay_until",
+        "`delay` and `delay_until` contradict each other: one of them is allowed",
+    );
+    pub(crate) const FOREIGN_CLOCK: Self = Self::new(
+        "gate",
+        "a rate limiter in `gate` must use the pool's `clock`",
+    );
+    pub(crate) const FIRST_OF_NONE: Self =
+        Self::new("when_any", "`when_any` must be given at least one handle");
+    pub(crate) const DELAYED_SCHEDULE: Self = Self::new(
+        "delay",
+        "`delay` and `delay_until` are not for schedules: `start_in` sets when the first run is due",
+    );
+    pub(crate) const ZERO_PERIOD: Self =
+        Self::new("every", "the period of `every` must be longer than zero");
+    pub(crate) const ZERO_TIMES: Self = Self::new(
+        "times",
+        "`times` must be at least 1 (leave it out for no end)",
+    );
+    pub(crate) const ZERO_PARALLEL: Self =
+        Self::new("overlap", "`Overlap::Parallel` must be at least 1");
+    pub(crate) const ZERO_CATCH_UP: Self = Self::new(
+        "missed",
+        "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for no run)",
+    );
+    pub(crate) const CATCH_UP_AFTER_DELAY: Self = Self::new(
+        "missed",
+        "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses no run",
+    );
+    #[cfg(feature = "cron")]
+    pub(crate) const CRON_IS_OVER: Self = Self::new(
+        "cron",
+        "every time of the cron expression is in the past: one of its years must be to come",
+    );
+
+    const fn new(option: &'static str, text: &'static str) -> Self {
+        Self { option, text }
+    }
+
+    /// Returns the name of the option.
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
 }
 
 impl fmt::Display for InvalidTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ZeroExpires => "`expires` must be longer than zero",
-            Self::ZeroAttemptTimeout => "`attempt_timeout` must be longer than zero",
-            Self::ZeroTotalTimeout => "`total_timeout` must be longer than zero",
-            Self::TwoDelays => {
-                "`delay` and `delay_until` contradict each other: one of them is allowed"
-            }
-            Self::AttemptBeyondTotal => "`attempt_timeout` must not be longer than `total_timeout`",
-            Self::ExpiresBeyondTotal => "`expires` must not be longer than `total_timeout`",
-            Self::ForeignClock => "a rate limiter in `gate` must use the pool's `clock`",
-            Self::FirstOfNone => "`when_any` must be given at least one handle",
-            Self::DelayedSchedule => {
-                "`delay` and `delay_until` are not for schedules: `start_in` sets when the first run is due"
-            }
-            Self::ZeroPeriod => "the period of `every` must be longer than zero",
-            Self::ZeroTimes => "`times` must be at least 1 (leave it out for no end)",
-            Self::ZeroParallel => "`Overlap::Parallel` must be at least 1",
-            Self::ZeroCatchUp => "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for no run)",
-            Self::JitterBeyondPeriod => "`jitter` must not be longer than the period of `every`",
-            Self::CatchUpAfterDelay => {
-                "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses no run"
-            }
-            Self::CronIsOver => {
-                "every time of the cron expression is in the past: one of its years must be to come"
-            }
-        })
+        f.write_str(self.text)
     }
 }
 

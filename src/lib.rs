@@ -30,17 +30,17 @@
 //!
 //! # Submitting
 //!
-//! `submit` returns a handle, `execute` is fire-and-forget. Both wait while the queue is full. The
-//! `try_` forms never wait, and [`submit_timeout`](Pool::submit_timeout) waits for a limited
-//! time. A pool that refuses a closure returns it in the error. `submit` has no error; its handle
-//! settles as rejected instead:
+//! `submit` returns a handle. `execute` is fire-and-forget, for a closure that returns nothing, and
+//! `execute_ok` for one that may fail. They wait while the queue is full. The `try_` forms never
+//! wait, and [`submit_timeout`](Pool::submit_timeout) waits for a limited time; these return a
+//! closure that the pool refuses in the error. The others have no error:
 //!
 //! | | closed pool | full, `OnFull::Block` | full, `OnFull::Reject` |
 //! | --- | --- | --- | --- |
 //! | `submit` | handle settles as [`Rejected`](TaskError::Rejected) | waits | handle settles as `Rejected` |
-//! | `try_submit`, `try_execute` | returns the closure | returns it | returns it |
-//! | `submit_timeout` | returns it | waits until the timeout, then returns it | returns it |
-//! | `execute` | returns it | waits | returns it |
+//! | `execute`, `execute_ok` | logged, counted, told to a hook | waits | logged, counted, told |
+//! | `submit_timeout` | returns the closure | waits until the timeout, then returns it | returns it |
+//! | `try_submit`, `try_execute`, `try_execute_ok` | returns the closure | returns it | returns it |
 //!
 //! A worker of the pool never waits for the queue: its own submissions are always taken.
 //! [`Pool::task`] builds a template with options, which serves many submissions:
@@ -50,6 +50,7 @@
 //! let resize = pool.task().name("resize");
 //! let handles: Vec<_> = (0..10).map(|n| resize.submit(move || n)).collect();
 //! # for handle in handles { handle.join().unwrap(); }
+//! pool.task().name("clean up").execute_ok(|| std::fs::remove_file("no such file")); // logged
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!
@@ -61,6 +62,7 @@
 //! [`total_timeout`](TaskBuilder::total_timeout), [`gate`](TaskBuilder::gate),
 //! [`retry`](TaskBuilder::retry). A task that waits for one of these occupies no worker. The pool
 //! refuses options that contradict each other, and the error names them: [`InvalidTask`].
+//! [`check`](TaskBuilder::check) finds that out when the program starts.
 //!
 //! ```
 //! use millhand::{Retry, TaskState};
@@ -226,7 +228,7 @@
 //! Tasks of a [`scope`](Pool::scope) may borrow local variables: the scope returns after all
 //! of its tasks have ended. [`scope_with`](Pool::scope_with) adds
 //! [fail-fast](ScopeOptions::fail_fast), [all failures](ScopeOptions::collect_all) and a time
-//! limit. [`map`](Pool::map) and [`for_each`](Pool::for_each) run a closure over a
+//! limit, and returns the errors of the bodies. [`map`](Pool::map) and [`for_each`](Pool::for_each) run a closure over a
 //! collection, and [`map_iter`](Pool::map_iter) does so lazily.
 //!
 //! ```
@@ -329,11 +331,13 @@
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
 //!
-//! # Panics
+//! # Failures that nobody reads
 //!
 //! A panic settles the handle as [`TaskError::Panicked`], with message, payload, task name and
-//! submit site. The worker continues. A panic that no handle is left to read is logged and
-//! counted, and a [hook](PoolBuilder::on_unread_panic) is called.
+//! submit site. The worker continues. A panic, an `Err` of [`execute_ok`](Pool::execute_ok) or a
+//! refusal that no handle is left to read is logged as an error and counted, and the hook
+//! [`on_unread`](PoolBuilder::on_unread) is called. [`guide::errors`] says what counts as a failure,
+//! and where each one goes.
 //!
 //! # Shutdown
 //!
@@ -353,7 +357,7 @@
 //!
 //! # Logging
 //!
-//! The library logs through the [`log`] crate: as errors the panics that no handle is left to
+//! The library logs through the [`log`] crate: as errors the failures that no handle is left to
 //! read, as warnings what the system or a bound refuses. Any logger shows them; the examples use
 //! env_logger.
 //

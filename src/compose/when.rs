@@ -140,7 +140,7 @@ impl<H: Handle + Send + 'static> WhenAny<H> {
     {
         let site = Location::caller();
         if self.handles.is_empty() {
-            let nothing = Rejection::Invalid(InvalidTask::FirstOfNone);
+            let nothing = Rejection::Invalid(InvalidTask::FIRST_OF_NONE);
             return settled(
                 process::NO_POOL,
                 site,

@@ -113,12 +113,63 @@
 //! [`Failures`](crate::Failures), each with its index, the name of its task and where that was
 //! submitted; [`pick`](crate::Failures::pick) finds those of one type.
 //!
+//! # What counts as a failure
+//!
+//! One rule holds for scopes, for [`Until::FirstError`](crate::Until::FirstError), for groups, for
+//! schedules, for statistics and for the log. A task has failed if
+//!
+//! - its body returned an `Err` to a verb or a template that asks for a `Result`:
+//!   [`execute_ok`](crate::Pool::execute_ok), [`fallible`](crate::TaskBuilder::fallible),
+//!   [`retry`](crate::TaskBuilder::retry), [`GatherScope::submit`](crate::GatherScope::submit),
+//!   [`stage_ok`](crate::Pipeline::stage_ok), a schedule, a wait whose name ends in `_ok`;
+//! - it panicked;
+//! - a time limit of its own passed;
+//! - the pool did not take it.
+//!
+//! To `submit`, a `Result` is a value like any other: its handle is there to be looked into. A task
+//! that was cancelled has not failed. Nor has one that returned an `Err` after it was asked to stop:
+//! it has ended for that, whatever the type of its error, and settles as cancelled (or as timed
+//! out, if a time limit asked). An `Ok` stands.
+//!
+//! ```
+//! use millhand::{Retry, Shutdown, TaskError, ThreadPool};
+//!
+//! let pool = ThreadPool::new(1)?;
+//! let copy = pool.task().retry(Retry::default()).submit(|| {
+//!     while millhand::check().is_ok() {}
+//!     Err::<(), _>("half a file") // `retry` would try again, but the task was asked to stop
+//! });
+//! copy.cancel();
+//! assert!(matches!(copy.join(), Err(TaskError::Cancelled(_))));
+//! assert_eq!(pool.shutdown(Shutdown::drain())?.failed(), 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Nothing is lost in silence
+//!
+//! | the task | its failure is in | and if nobody reads that |
+//! | --- | --- | --- |
+//! | `submit` | the handle | a panic or a refusal is logged and told to the hook; a value is dropped, also an `Err` |
+//! | `submit` of a `fallible` or `retry` template | the handle | an `Err` is logged and told, too |
+//! | `execute` | | a panic or a refusal is logged and told; there is no other failure |
+//! | `execute_ok` | | an `Err`, a panic or a refusal is logged and told |
+//! | `try_submit`, `submit_timeout`, `try_execute`, `try_execute_ok` | a refusal: in the error, which gives the closure back | the compiler warns |
+//! | in a [`Scope`](crate::Scope) | the handle | a panic goes on in the thread that opened the scope; a refusal panics there |
+//! | in a [`GatherScope`](crate::GatherScope) | the handle | the scope returns it |
+//! | a run of a schedule | | an `Err` or a panic is logged, told, and counted by the schedule |
+//!
+//! The record in the log is an error, with the name and the submit site of the task. The hook is
+//! [`on_unread`](crate::PoolBuilder::on_unread), which can count, alert, or end the program. The
+//! [report](crate::ShutdownReport) of a shutdown has one count for each kind of end.
+//!
 //! # Bad input
 //!
-//! Values that may come from a configuration (numbers of workers, rates, time limits) are checked
-//! where they are used, and the error names the option and what is allowed. Contradicting options
-//! of a task make its submission a rejected one. Only what is a mistake in the program itself
-//! panics, and its docs say so.
+//! Values that may come from a configuration (numbers of workers, rates, time limits) give a
+//! `Result`: they are checked where they are used, and the error names the option and what is
+//! allowed. Options of a task that contradict each other make its submission a rejected one, and
+//! [`check`](crate::TaskBuilder::check) finds them when the program starts. Two time limits of
+//! which one always comes first do not contradict each other: the earlier one counts. The rest is a
+//! mistake in the program itself. It panics, at the line of the caller, and the docs say so.
 //!
 //! [`TaskError`]: crate::TaskError
 //! [`TaskError::Interrupted`]: crate::TaskError::Interrupted

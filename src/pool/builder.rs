@@ -27,10 +27,10 @@ type UnreadHook = Arc<dyn Fn(&UnreadFailure) + Send + Sync>;
 ///     // busy for a while
 ///     # send.send(()).unwrap();
 ///     # let _ = held.recv();
-/// })?;
+/// });
 /// # receive.recv()?;
 /// pool.execute(|| println!("takes the place in the queue"));
-/// let refused = pool.execute(|| println!("too many")).unwrap_err();
+/// let refused = pool.try_execute(|| println!("too many")).unwrap_err();
 /// assert_eq!(refused.reason(), Rejection::Full);
 /// # drop(hold);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

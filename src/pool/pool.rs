@@ -11,7 +11,7 @@ use crate::pool::template::TaskBuilder;
 use crate::pool::verbs::{execute, execute_ok, submit_verbs};
 use crate::pool::worker_local::WorkerLocal;
 use crate::task::body::{FallibleBody, PlainBody};
-use crate::task::{Task, TaskHandle};
+use crate::task::{Promise, Task, TaskHandle, promise_of};
 use std::fmt::{self, Display};
 use std::ops::Deref;
 use std::panic::Location;
@@ -64,6 +64,27 @@ impl Pool {
     /// ```
     pub fn task(&self) -> TaskBuilder {
         TaskBuilder::new(self.core.clone(), ())
+    }
+
+    /// Makes a handle for a result that comes from elsewhere, such as a callback, and the promise
+    /// that settles it; see [`promise`](crate::promise()).
+    ///
+    /// This one belongs to the pool: `then`, `map` and their like continue it there, its waits go by
+    /// the clock of the pool, and a body of the pool that waits for it counts as one that waits for
+    /// another body. So let the bodies of the same pool keep it, or code that waits for none of
+    /// them. The pool does not wait for it when it shuts down.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (promise, handle) = pool.promise::<u32>();
+    /// let double = handle.map(|n| 2 * n);
+    /// std::thread::spawn(move || promise.complete(21));
+    /// assert_eq!(double.join().unwrap(), 42);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn promise<T: Send + 'static>(&self) -> (Promise<T>, TaskHandle<T>) {
+        promise_of(self.core.owner(), Location::caller())
     }
 
     /// Returns whether the pool takes no more tasks from outside.
@@ -371,7 +392,7 @@ impl ThreadPool {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let weak = pool.downgrade();
     /// drop(pool);
-    /// assert!(weak.execute(|| ()).is_err());
+    /// assert!(weak.try_execute(|| ()).is_err());
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn downgrade(&self) -> PoolRef {

@@ -118,7 +118,7 @@ impl ShutdownReport {
     /// pool.execute(move || {
     ///     send.send(()).unwrap();
     ///     while !millhand::is_cancelled() { std::hint::spin_loop() }
-    /// })?;
+    /// });
     /// receive.recv()?; // the worker is busy
     /// pool.execute(|| ());
     /// assert_eq!(pool.shutdown(millhand::Shutdown::cancel())?.cancelled_by_shutdown(), 1);
@@ -319,7 +319,7 @@ impl fmt::Display for EndedSchedule {
 /// pool.task().name("stuck").execute(move || {
 ///     send.send(()).unwrap();
 ///     let _ = held.recv();
-/// })?;
+/// });
 /// receive.recv()?;
 /// let report = pool.shutdown(Shutdown::cancel().give_up_after(Duration::from_millis(1)))?;
 /// assert_eq!(report.still_running()[0].name.as_deref(), Some("stuck"));

@@ -1,6 +1,7 @@
 //! The template: a builder of tasks with options.
 
 use crate::cancel::CancelToken;
+use crate::error::InvalidTask;
 use crate::limit::{Gate, GateRequest};
 use crate::pool::core::{Core, Spec};
 use crate::pool::verbs::{execute, execute_ok, submit_verbs};
@@ -62,7 +63,9 @@ impl<E> Clone for Retrying<E> {
 /// Returned by [`Pool::task`](crate::Pool::task).
 ///
 /// Options that contradict each other are refused at a submission, as
-/// [`Rejection::Invalid`](crate::Rejection::Invalid).
+/// [`Rejection::Invalid`](crate::Rejection::Invalid). [`check`](Self::check) finds them when the
+/// program starts. A limit that another one always comes before, as it may where both are read from
+/// a file, is allowed: the earlier one counts.
 ///
 /// ```
 /// use millhand::CancelToken;
@@ -225,7 +228,11 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     /// use millhand::{Retry, ThreadPool};
     /// use std::time::Duration;
     ///
+    /// #[derive(Debug)]
     /// struct Busy { retry_after: Option<Duration> }
+    /// # impl std::fmt::Display for Busy {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("busy") }
+    /// # }
     ///
     /// let pool = ThreadPool::new(1)?;
     /// let mut attempts = 0;
@@ -277,7 +284,7 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     /// let shaky = pool.task().retry(Retry::fixed(1, Duration::ZERO)).retry_panics(true).submit(move || {
     ///     attempts += 1;
     ///     assert!(attempts > 1, "the first attempt panics");
-    ///     Ok::<_, ()>(attempts)
+    ///     Ok::<_, String>(attempts)
     /// });
     /// assert_eq!(shaky.join().unwrap(), Ok(2));
     /// # Ok::<(), millhand::BuildError>(())
@@ -407,7 +414,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// pool.execute(move || {
     ///     # send.send(()).unwrap();
     ///     let _ = held.recv(); // the only worker is busy
-    /// }).unwrap();
+    /// });
     /// # receive.recv().unwrap();
     /// let stale = pool.task().expires(Duration::from_millis(5)).submit(|| "news");
     /// assert!(matches!(stale.join(), Err(TaskError::Expired)));
@@ -497,6 +504,26 @@ impl<K, P> TaskBuilder<K, P> {
     pub fn gate(self, gate: &impl Gate) -> Self {
         let request = GateRequest::new(gate);
         self.with_options(|options| options.add_gate(request))
+    }
+
+    /// Checks the options, so that a program whose options come from a file finds a mistake in them
+    /// when it starts, and not at the first submission.
+    ///
+    /// # Errors
+    /// [`InvalidTask`] names the option and what is allowed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let limit = "0".parse().map(Duration::from_secs)?; // as the file has it
+    /// let upload = pool.task().name("upload").attempt_timeout(limit);
+    /// assert_eq!(upload.check().unwrap_err().option(), "attempt_timeout");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check(&self) -> Result<(), InvalidTask> {
+        let options = self.spec.options.as_ref();
+        options.map_or(Ok(()), |options| options.check(self.core.clock()))
     }
 
     pub(crate) fn place(&self) -> &P {

@@ -38,7 +38,7 @@ pub use unread::UnreadFailure;
 pub(crate) use current::is_worker_of;
 pub(crate) use handle::face;
 pub(crate) use head::{Head, Site};
-pub(crate) use promise::settled;
+pub(crate) use promise::{promise_of, settled};
 pub(crate) use retry::Rules;
 pub(crate) use run::RunResult;
 pub(crate) use task::{Task, TaskRef};

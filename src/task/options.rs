@@ -42,21 +42,16 @@ impl TaskOptions {
     /// Whether a pool with this clock can do what is asked for.
     pub(crate) fn check(&self, clock: &Clock) -> Result<(), InvalidTask> {
         let is_zero = |limit: Option<Duration>| limit.is_some_and(|limit| limit.is_zero());
-        let exceeds = |limit: Option<Duration>, total: Option<Duration>| match (limit, total) {
-            (Some(limit), Some(total)) => limit > total,
-            _ => false,
-        };
         let is_foreign =
             |request: &GateRequest| request.gate.is_timed() && !request.gate.clock().is(clock);
-        let total = self.total_timeout;
         match () {
-            () if is_zero(self.expires) => Err(InvalidTask::ZeroExpires),
-            () if is_zero(self.attempt_timeout) => Err(InvalidTask::ZeroAttemptTimeout),
-            () if is_zero(total) => Err(InvalidTask::ZeroTotalTimeout),
-            () if self.delay.is_some() && self.delay_until.is_some() => Err(InvalidTask::TwoDelays),
-            () if exceeds(self.attempt_timeout, total) => Err(InvalidTask::AttemptBeyondTotal),
-            () if exceeds(self.expires, total) => Err(InvalidTask::ExpiresBeyondTotal),
-            () if self.gates.iter().any(is_foreign) => Err(InvalidTask::ForeignClock),
+            () if is_zero(self.expires) => Err(InvalidTask::ZERO_EXPIRES),
+            () if is_zero(self.attempt_timeout) => Err(InvalidTask::ZERO_ATTEMPT_TIMEOUT),
+            () if is_zero(self.total_timeout) => Err(InvalidTask::ZERO_TOTAL_TIMEOUT),
+            () if self.delay.is_some() && self.delay_until.is_some() => {
+                Err(InvalidTask::TWO_DELAYS)
+            }
+            () if self.gates.iter().any(is_foreign) => Err(InvalidTask::FOREIGN_CLOCK),
             () => Ok(()),
         }
     }
@@ -226,11 +221,14 @@ impl Progress {
     }
 }
 
+/// In place of the index of a worker: code of the user settles the task, and no worker may run it.
+pub(crate) const NO_WORKER: u32 = u32::MAX;
+
 /// What few tasks need, behind one pointer. Kept small: each task with options has it.
 #[derive(Default)]
 pub(crate) struct Extras {
     pub(crate) name: Option<Arc<str>>,
-    /// The index of the worker that alone may run it.
+    /// The index of the worker that alone may run it, or [`NO_WORKER`].
     pub(crate) pinned: Option<u32>,
     /// The context variables of the place where it was submitted. Gone when it has settled.
     pub(crate) context: Context,

@@ -9,7 +9,7 @@ use crate::task::OutcomeKind;
 use crate::task::body::ByHand;
 use crate::task::handle::TaskHandle;
 use crate::task::head::{Head, Site};
-use crate::task::options::Extras;
+use crate::task::options::{Extras, NO_WORKER};
 use crate::task::task::{Task, TaskRef, TaskState};
 use std::fmt;
 use std::panic::Location;
@@ -53,6 +53,12 @@ impl Task {
 /// A join of the handle waits until the promise is kept or dropped. Dropping the promise settles
 /// the handle as cancelled ([`CancelReason::Dropped`]).
 ///
+/// The promise belongs to no pool. Its handle can be joined, awaited and shared. To continue it,
+/// name the pool: [`submit_after`](crate::TaskBuilder::submit_after). On a worker `then`, `map` and
+/// their like continue it on the pool of that worker; elsewhere they are
+/// [rejected](crate::Rejection::NoPool). [`Pool::promise`](crate::Pool::promise) makes one that
+/// belongs to a pool.
+///
 /// ```
 /// let (promise, handle) = millhand::promise::<String>();
 /// std::thread::spawn(move || promise.complete("done".to_owned()));
@@ -60,14 +66,24 @@ impl Task {
 /// ```
 #[track_caller]
 pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
-    let task = Arc::new(Task {
-        head: Head::new(process::NO_POOL, Location::caller()),
-        body: ByHand::new(),
-    });
+    by_hand(Head::new(process::NO_POOL, Location::caller()))
+}
+
+/// The same for the pool with the tag `owner`.
+pub(crate) fn promise_of<T: Send + 'static>(owner: u32, site: Site) -> (Promise<T>, TaskHandle<T>) {
+    let mut extras = Extras::new(None, None);
+    extras.pinned = Some(NO_WORKER);
+    by_hand(Head::new(owner, site).with(Some(extras)))
+}
+
+fn by_hand<T: Send + 'static>(head: Head) -> (Promise<T>, TaskHandle<T>) {
+    let body = ByHand::new();
+    let task = Arc::new(Task { head, body });
     (Promise { task: task.clone() }, TaskHandle::new(task))
 }
 
-/// Settles a handle with a value or an error. Returned by [`promise`].
+/// Settles a handle with a value or an error. Returned by [`promise`] and
+/// [`Pool::promise`](crate::Pool::promise).
 ///
 /// ```
 /// use millhand::{CancelReason, Promise, TaskError};

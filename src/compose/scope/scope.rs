@@ -156,7 +156,7 @@ impl<'scope> Scope<'scope, '_> {
     /// Submits a task that may borrow, and returns its handle.
     ///
     /// Waits while the queue is full, as the pool's [`submit`](Pool::submit) does. If the
-    /// pool refuses the task, its outcome is [`TaskError::Rejected`].
+    /// pool refuses the task, its outcome is [`TaskError::Rejected`](crate::TaskError::Rejected).
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;

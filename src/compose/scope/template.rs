@@ -48,7 +48,7 @@ impl<'scope> TaskBuilder<Plain, &'scope Scope<'scope, '_>> {
     /// let drafts = vec![String::from("no such file")];
     /// pool.scope(|s| {
     ///     for draft in &drafts {
-    ///         s.task().name("clean up").execute_ok(|| std::fs::remove_file(draft));
+    ///         s.task().name("clean up").execute_ok(move || std::fs::remove_file(draft));
     ///     }
     /// });
     /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.failed(), 1);
