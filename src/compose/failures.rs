@@ -95,6 +95,10 @@ impl<E> Failure<E> {
         &self.error
     }
 
+    pub(crate) fn into_parts(self) -> (TaskLabel, JoinError<E>) {
+        (self.who, self.error)
+    }
+
     /// Takes the [`error`](Self::error) out.
     ///
     /// ```
@@ -148,6 +152,21 @@ impl From<Failure<io::Error>> for io::Error {
     }
 }
 
+/// The kind is that of the cause, if that is an [`io::Error`], or, for a task's error, the one that
+/// [`Stopped`](crate::Stopped) documents.
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        Self::new(kind_in(&failure), failure)
+    }
+}
+
+/// The kind is that of the first failure, as for a [`Failure`].
+impl From<Failures> for io::Error {
+    fn from(failures: Failures) -> Self {
+        Self::new(kind_in(failures.first()), failures)
+    }
+}
+
 /// The kind is that of the first failure, as for a [`Failure`].
 impl From<Failures<io::Error>> for io::Error {
     fn from(failures: Failures<io::Error>) -> Self {
@@ -157,12 +176,25 @@ impl From<Failures<io::Error>> for io::Error {
 
 fn kind_of(failure: &Failure<io::Error>) -> io::ErrorKind {
     match &failure.error {
-        // std would try again, and get the same.
-        JoinError::Failed(error) if error.kind() == io::ErrorKind::Interrupted => {
-            io::ErrorKind::Other
-        }
-        JoinError::Failed(error) => error.kind(),
+        JoinError::Failed(error) => not_interrupted(error.kind()),
         JoinError::Task(error) => io_kind(error),
+    }
+}
+
+fn kind_in(failure: &Failure) -> io::ErrorKind {
+    match &failure.error {
+        JoinError::Failed(error) => error
+            .downcast_ref::<io::Error>()
+            .map_or(io::ErrorKind::Other, |error| not_interrupted(error.kind())),
+        JoinError::Task(error) => io_kind(error),
+    }
+}
+
+/// std would try again, and get the same.
+fn not_interrupted(kind: io::ErrorKind) -> io::ErrorKind {
+    match kind {
+        io::ErrorKind::Interrupted => io::ErrorKind::Other,
+        kind => kind,
     }
 }
 

@@ -1,41 +1,37 @@
-//! `map_iter`: one closure over items that come one by one, perhaps without end. Lazy: a window of
-//! them is at work at a time.
+//! `map_iter`, and the collections of a template: one closure over items that come one by one, each
+//! item a task. Lazy: a window of them is at work at a time.
 //!
-//! Layer: compose.
-//
-// A program can forget an iterator, and then nothing waits for its tasks. So they may borrow only
-// in a scope, which waits for them in any case. Outside of a scope items, results and closure are
-// `'static`.
+//! Layer: compose. It is a pipeline of one stage, whose width is the window.
 
-use crate::compose::scope::{Scope, ScopedHandle, Unfinished};
-use crate::compose::wait::{CompletionQueue, Handle, Link};
-use crate::error::TaskError;
-use crate::pool::{Core, PLAIN, Pool};
-use crate::reason::CancelReason;
-use crate::task::body::PlainBody;
-use crate::task::{Site, TaskHandle};
-use std::collections::VecDeque;
+use crate::compose::failures::{Failure, Failures};
+use crate::compose::pipeline::{Pipeline, PipelineIter};
+use crate::compose::scope::Unfinished;
+use crate::error::{BoxError, JoinError, TaskError};
+use crate::pool::{Core, Fallible, Pool, Retrying, TaskBuilder};
 use std::fmt;
-use std::iter::{Fuse, FusedIterator};
+use std::iter::FusedIterator;
 use std::mem;
 use std::panic::Location;
-use std::sync::Arc;
 
 /// Iterates over the results of a closure that runs on the pool for each item of another iterator;
-/// returned by [`Pool::map_iter`] and [`Scope::map_iter`].
+/// returned by [`Pool::map_iter`] and [`TaskBuilder::map_iter`].
 ///
-/// Each item is a task. At most a [window](Self::window) of items is submitted ahead of the
-/// consumer: the items are taken from their iterator, on the consumer's thread, when results are
-/// asked for. Results come in the order of the items, or in the order in which the tasks finish
-/// ([`unordered`](Self::unordered)).
+/// Each item is a task. At most a [window](Self::window) of items is ahead of the consumer: it is at
+/// work, or its result waits. The tasks read the items from their iterator, on the pool, as far as
+/// the window allows. So a source that waits holds no result back. Results come in the order of the
+/// items, or in the order in which the tasks finish ([`unordered`](Self::unordered)).
 ///
-/// Dropping it cancels its tasks with [`CancelReason::Dropped`], and waits for none of them. Queued
-/// tasks are dropped, and running ones are asked to stop.
+/// It is lazy: nothing is read before the first result is asked for.
+///
+/// Dropping it cancels its tasks with [`CancelReason::Dropped`](crate::CancelReason::Dropped), and
+/// waits for none of them. Queued tasks are dropped, and running ones are asked to stop.
 ///
 /// # Panics
-/// [`next`](Iterator::next) panics with the payload of a closure that panicked. It also panics
-/// when the pool did not run a task to its end, because it is closed, full or shut down. In a
-/// task that is cancelled it ends the task, as [`checkpoint`](crate::checkpoint) does.
+/// [`next`](Iterator::next) of the pool's `map_iter` panics with the payload of a closure or a
+/// source that panicked. It also panics when the pool did not run a task to its end, because it is
+/// closed, full or shut down. In a task that is cancelled it ends the task, as
+/// [`checkpoint`](crate::checkpoint) does. That of a template panics for none of these: they are
+/// outcomes.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(2)?;
@@ -44,7 +40,7 @@ use std::sync::Arc;
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 ///
-/// What is borrowed needs a scope:
+/// A program can forget an iterator, and then nothing waits for its tasks. So they cannot borrow:
 ///
 /// ```compile_fail,E0597
 /// let pool = millhand::ThreadPool::new(2).unwrap();
@@ -59,90 +55,46 @@ use std::sync::Arc;
 /// std::mem::forget(lengths);
 /// ```
 #[must_use = "an iterator does nothing until it is asked"]
-pub struct MapIter<'a, I: Iterator, H: Handle> {
-    items: Fuse<I>,
-    submit: Submit<'a, I::Item, H>,
-    window: usize,
-    /// The handles whose results were not returned yet, each at its place.
-    handles: Vec<Option<H>>,
-    places: Places,
+pub struct MapIter<R, O = R> {
+    state: State<R>,
+    /// Makes of a result what comes out. Leaves by a panic if nothing can.
+    give: fn(Result<R, Failure>) -> O,
 }
 
-type Submit<'a, T, H> = Box<dyn Fn(T) -> H + 'a>;
+/// A result of a template: a value, or why there is none.
+type Outcome<R> = Result<R, Failure>;
 
-/// Which places have a handle, and whose result is returned next.
-struct Places {
-    /// How many places there are.
-    count: usize,
-    free: Vec<usize>,
-    order: Order,
+enum State<R> {
+    /// The last stage is that of the closure.
+    Begins(Pipeline<R>),
+    Runs(PipelineIter<R>),
+    /// The source has panicked while the first task was submitted.
+    Gone,
 }
 
-enum Order {
-    /// That of the items: the places in it.
-    OfItems(VecDeque<usize>),
-    /// That in which the tasks finish.
-    OfCompletion(CompletionQueue),
-}
-
-impl Places {
-    fn new(order: Order) -> Self {
+impl<R: Send + 'static, O> MapIter<R, O> {
+    /// `stage` adds the stage of the closure.
+    fn new<T: Send + 'static>(
+        items: Pipeline<T>,
+        give: fn(Result<R, Failure>) -> O,
+        stage: impl FnOnce(Pipeline<T>) -> Pipeline<R>,
+    ) -> Self {
+        let pipeline = stage(items.buffer(0).collect_all()).at_site_of_pipeline();
         Self {
-            count: 0,
-            free: Vec::new(),
-            order,
+            state: State::Begins(pipeline),
+            give,
         }
     }
 
-    fn in_use(&self) -> usize {
-        self.count - self.free.len()
-    }
-
-    /// Returns the place for a handle of this task.
-    fn add(&mut self, link: Link) -> usize {
-        let place = self.free.pop().unwrap_or(self.count);
-        self.count = self.count.max(place + 1);
-        match &mut self.order {
-            Order::OfItems(places) => places.push_back(place),
-            Order::OfCompletion(queue) => queue.add(place, link),
+    fn with(mut self, change: impl FnOnce(Pipeline<R>) -> Pipeline<R>) -> Self {
+        if let State::Begins(pipeline) = mem::replace(&mut self.state, State::Gone) {
+            self.state = State::Begins(change(pipeline));
         }
-        place
+        self
     }
 
-    /// Frees the place of the handle whose result is next and returns it. Waits until that is
-    /// known.
-    fn next(&mut self) -> Option<usize> {
-        let place = match &mut self.order {
-            Order::OfItems(places) => places.pop_front()?,
-            Order::OfCompletion(queue) => queue.next(None)?,
-        };
-        self.free.push(place);
-        Some(place)
-    }
-}
-
-impl<'a, I: Iterator, H: Handle> MapIter<'a, I, H> {
-    fn new(core: &Core, items: I, submit: Submit<'a, I::Item, H>) -> Self {
-        Self {
-            items: items.fuse(),
-            submit,
-            window: 2 * core.run_slots.count(),
-            handles: Vec::new(),
-            places: Places::new(Order::OfItems(VecDeque::new())),
-        }
-    }
-
-    fn add(&mut self, handle: H) {
-        let place = self.places.add(handle.link());
-        if place == self.handles.len() {
-            self.handles.push(Some(handle));
-        } else {
-            self.handles[place] = Some(handle);
-        }
-    }
-
-    /// Sets how many items may be submitted whose results were not returned yet. Default: twice the
-    /// number of the pool's workers.
+    /// Sets how many items may be ahead of the consumer. Default: twice the number of the pool's
+    /// workers. Set it before the first result is asked for.
     ///
     /// # Panics
     /// If it is 0.
@@ -153,17 +105,18 @@ impl<'a, I: Iterator, H: Handle> MapIter<'a, I, H> {
     /// assert_eq!(lengths.sum::<usize>(), 3);
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
-    pub fn window(mut self, items: usize) -> Self {
+    #[track_caller]
+    pub fn window(self, items: usize) -> Self {
         assert!(
             items > 0,
             "the window of a `map_iter` must be at least 1 item"
         );
-        self.window = items;
-        self
+        self.with(|pipeline| pipeline.last_width(items))
     }
 
     /// Returns the results in the order in which the tasks finish, so that a slow item delays no
-    /// other result. Default: in the order of the items.
+    /// other result. Default: in the order of the items. Set it before the first result is asked
+    /// for.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -172,114 +125,48 @@ impl<'a, I: Iterator, H: Handle> MapIter<'a, I, H> {
     /// assert_eq!(squares[99], 99 * 99);
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
-    pub fn unordered(mut self) -> Self {
-        let Order::OfItems(order) = &mut self.places.order else {
-            return self;
-        };
-        let order = mem::take(order);
-        let mut handles = mem::take(&mut self.handles);
-        self.places = Places::new(Order::OfCompletion(CompletionQueue::new(Vec::new())));
-        for place in order {
-            if let Some(handle) = handles[place].take() {
-                self.add(handle);
+    pub fn unordered(self) -> Self {
+        self.with(Pipeline::unordered)
+    }
+}
+
+/// The value of an item, in a map whose closure cannot fail.
+fn value<R>(result: Result<R, Failure>) -> R {
+    let (who, error) = match result {
+        Ok(value) => return value,
+        Err(failure) => failure.into_parts(),
+    };
+    match error {
+        JoinError::Task(TaskError::Panicked(panicked)) => panicked.resume(),
+        JoinError::Task(error) => Unfinished::new(who, error).propagate("map"),
+        JoinError::Failed(_) => unreachable!("the closure returns no error"),
+    }
+}
+
+impl<R: Send + 'static, O> Iterator for MapIter<R, O> {
+    type Item = O;
+
+    fn next(&mut self) -> Option<O> {
+        if let State::Begins(_) = self.state {
+            if let State::Begins(pipeline) = mem::replace(&mut self.state, State::Gone) {
+                self.state = State::Runs(pipeline.into_iter());
             }
         }
-        self
-    }
-}
-
-impl<I: Iterator, H: Handle> Iterator for MapIter<'_, I, H> {
-    type Item = H::Output;
-
-    #[track_caller]
-    fn next(&mut self) -> Option<H::Output> {
-        while self.places.in_use() < self.window {
-            let Some(item) = self.items.next() else {
-                break;
-            };
-            let handle = (self.submit)(item);
-            self.add(handle);
-        }
-        let place = self.places.next()?;
-        let handle = self.handles[place].take()?;
-        let task = handle.link().task;
-        match handle.outcome() {
-            Ok(result) => Some(result),
-            Err(TaskError::Panicked(panicked)) => panicked.resume(),
-            Err(error) => {
-                // The wait may have ended, and the task not.
-                task.cancel(CancelReason::Dropped);
-                Unfinished::new(task.head.label(), error).propagate("map")
-            }
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let ahead = self.places.in_use();
-        let (least, most) = self.items.size_hint();
-        let most = most.and_then(|most| most.checked_add(ahead));
-        (least.saturating_add(ahead), most)
-    }
-}
-
-impl<I: Iterator, H: Handle> FusedIterator for MapIter<'_, I, H> {}
-
-impl<I: Iterator, H: Handle> Drop for MapIter<'_, I, H> {
-    fn drop(&mut self) {
-        for handle in self.handles.iter().flatten() {
-            handle.link().task.cancel(CancelReason::Dropped);
+        match &mut self.state {
+            State::Runs(results) => results.next().map(self.give),
+            _ => None,
         }
     }
 }
 
-impl<I: Iterator, H: Handle> fmt::Debug for MapIter<'_, I, H> {
+impl<R: Send + 'static, O> FusedIterator for MapIter<R, O> {}
+
+impl<R, O> fmt::Debug for MapIter<R, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            items: _,
-            submit: _,
-            window,
-            handles: _,
-            places,
-        } = self;
         f.debug_struct("MapIter")
-            .field("window", window)
-            .field("ahead", &places.in_use())
-            .field("unordered", &matches!(places.order, Order::OfCompletion(_)))
+            .field("begun", &matches!(self.state, State::Runs(_)))
             .finish_non_exhaustive()
     }
-}
-
-// The task of an item depends on the types of item and result and not on the closure, so that a
-// closure does not have the compiler build another type of task.
-
-fn on_pool<T, R>(
-    core: Arc<Core>,
-    site: Site,
-    f: Arc<dyn Fn(T) -> R + Send + Sync>,
-) -> Submit<'static, T, TaskHandle<R>>
-where
-    T: Send + 'static,
-    R: Send + 'static,
-{
-    Box::new(move |item| {
-        let f = f.clone();
-        core.submit_body(site, &PLAIN, PlainBody::new(move || f(item)))
-    })
-}
-
-fn in_scope<'scope, T, R>(
-    scope: &'scope Scope<'scope, '_>,
-    site: Site,
-    f: Arc<dyn Fn(T) -> R + Send + Sync + 'scope>,
-) -> Submit<'scope, T, ScopedHandle<'scope, R>>
-where
-    T: Send + 'scope,
-    R: Send + 'scope,
-{
-    Box::new(move |item| {
-        let f = f.clone();
-        scope.submit_plain(site, &PLAIN, move || f(item))
-    })
 }
 
 impl Pool {
@@ -290,6 +177,7 @@ impl Pool {
     /// [window](MapIter::window) of items at a time. The results come in the order of the
     /// items, or in that [in which the tasks finish](MapIter::unordered). Each item is a task
     /// of its own: for many small items that are there already, [`map`](Self::map) is faster.
+    /// [`TaskBuilder::map_iter`] has options, and gives failures as outcomes.
     ///
     /// ```
     /// use std::io::{BufRead, BufReader};
@@ -301,43 +189,162 @@ impl Pool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn map_iter<I, R, F>(&self, items: I, f: F) -> MapIter<'static, I::IntoIter, TaskHandle<R>>
+    pub fn map_iter<I, R, F>(&self, items: I, f: F) -> MapIter<R>
     where
-        I: IntoIterator<Item: Send + 'static>,
+        I: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
-        let submit = on_pool(self.core().clone(), Location::caller(), Arc::new(f));
-        MapIter::new(self.core(), items.into_iter(), submit)
+        let window = window_of(self.core());
+        MapIter::new(self.pipeline(items), value, |items| items.stage(window, f))
     }
 }
 
-impl<'scope> Scope<'scope, '_> {
-    /// Does what the pool's [`map_iter`](Pool::map_iter) does, with items, results and
-    /// closures that may borrow.
+/// Twice the number of workers.
+fn window_of(core: &Core) -> usize {
+    2 * core.run_slots.count()
+}
+
+/// The verbs of a template for whole collections. `$stage` adds the stage of the closure `$f`.
+macro_rules! collections {
+    (
+        [$($generic:ident $(: $bound:path)?),+], ($($arg:ty),+) -> $output:ty,
+        |$items:ident, $template:ident, $window:ident, $f:ident| $stage:expr
+    ) => {
+        /// Runs a closure for each item of an iterator, each as a task with the options of this
+        /// template, and iterates over the outcomes: a value, or why there is none.
+        ///
+        /// Lazy, and in the order of the items, as the pool's [`map_iter`](Pool::map_iter). One
+        /// failure stops no other item. [`Failure::index`] is the number of the item. The closure of
+        /// a template with [`retry`](TaskBuilder::retry) gets a reference to its item, which is kept
+        /// until the last attempt.
+        ///
+        /// The items are not borrowed, and neither is the closure. In a scope, submit the items one
+        /// by one.
+        ///
+        /// ```
+        /// use millhand::{RateLimiter, Retry};
+        /// use std::time::Duration;
+        ///
+        /// let pool = millhand::ThreadPool::new(4)?;
+        /// let api = RateLimiter::token_bucket(1000, Duration::from_secs(1)).build()?;
+        /// let fetch = pool.task().name("fetch").gate(&api).retry(Retry::fixed(3, Duration::ZERO));
+        /// let pages = fetch.map_iter(["a", "", "c"], |url| match url.is_empty() {
+        ///     false => Ok(format!("page {url}")),
+        ///     true => Err("no such page"),
+        /// });
+        /// let failed: Vec<_> = pages.window(100).filter_map(Result::err).collect();
+        /// assert_eq!((failed.len(), failed[0].index(), failed[0].name()), (1, 1, Some("fetch")));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[track_caller]
+        pub fn map_iter<I, F, $($generic),+>(&self, items: I, f: F) -> MapIter<R, Outcome<R>>
+        where
+            I: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
+            F: Fn($($arg),+) -> $output + Send + Sync + 'static,
+            $($generic: Send + 'static $(+ $bound)?),+
+        {
+            let ($template, $f) = (self, f);
+            let core = self.parts().0;
+            let $window = window_of(core);
+            let items = Pipeline::new(core.clone(), Location::caller(), items);
+            MapIter::new(items, |outcome| outcome, |$items| $stage)
+        }
+
+        /// Runs a closure for each item, each as a task with the options of this template, and
+        /// returns the outcomes in the order of the items. Blocks until all are there.
+        ///
+        /// All items are submitted at once, so that all may wait at gates and for another attempt.
+        /// Otherwise as [`map_iter`](Self::map_iter).
+        ///
+        /// ```
+        /// let pool = millhand::ThreadPool::new(2)?;
+        /// let outcomes = pool.task().name("square").map(1..=3, |n| n * n);
+        /// let squares: Result<Vec<_>, _> = outcomes.into_iter().collect();
+        /// assert_eq!(squares.unwrap(), [1, 4, 9]);
+        /// # Ok::<(), millhand::BuildError>(())
+        /// ```
+        #[track_caller]
+        pub fn map<I, F, $($generic),+>(&self, items: I, f: F) -> Vec<Outcome<R>>
+        where
+            I: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
+            F: Fn($($arg),+) -> $output + Send + Sync + 'static,
+            $($generic: Send + 'static $(+ $bound)?),+
+        {
+            self.map_iter(items, f).window(usize::MAX).collect()
+        }
+    };
+}
+
+impl TaskBuilder {
+    collections!([R], (I::Item) -> R, |items, template, window, f| {
+        items.stage_with(template, window, f)
+    });
+
+    /// Runs a closure for each item, each as a task with the options of this template. Blocks until
+    /// all have ended. All items are submitted at once.
+    ///
+    /// # Errors
+    /// The tasks that have not ended well, in the order of the items.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
-    /// let words = ["mill".to_owned(), "hand".to_owned()];
-    /// let suffix = String::from("s");
-    /// pool.scope(|s| {
-    ///     let mut plurals = s.map_iter(&words, |word| format!("{word}{suffix}"));
-    ///     assert_eq!(plurals.next().as_deref(), Some("mills"));
-    /// });
-    /// # Ok::<(), millhand::BuildError>(())
+    /// pool.task().name("print").for_each(1..=3, |n| println!("{n}"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn map_iter<I, R, F>(
-        &'scope self,
-        items: I,
-        f: F,
-    ) -> MapIter<'scope, I::IntoIter, ScopedHandle<'scope, R>>
+    pub fn for_each<I, F>(&self, items: I, f: F) -> Result<(), Failures>
     where
-        I: IntoIterator<Item: Send + 'scope>,
-        R: Send + 'scope,
-        F: Fn(I::Item) -> R + Send + Sync + 'scope,
+        I: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
+        F: Fn(I::Item) + Send + Sync + 'static,
     {
-        let submit = in_scope(self, Location::caller(), Arc::new(f));
-        MapIter::new(self.core(), items.into_iter(), submit)
+        failures_of(self.map_iter(items, f))
     }
+}
+
+impl TaskBuilder<Fallible> {
+    collections!(
+        [R, E: Into<BoxError>], (I::Item) -> Result<R, E>,
+        |items, template, window, f| items.stage_ok_with(template, window, f)
+    );
+
+    /// Runs a closure that may fail for each item, each as a task with the options of this template.
+    /// Blocks until all have ended. All items are submitted at once.
+    ///
+    /// # Errors
+    /// The tasks that have failed, in the order of the items.
+    #[track_caller]
+    pub fn for_each<I, F, E>(&self, items: I, f: F) -> Result<(), Failures>
+    where
+        I: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
+        F: Fn(I::Item) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<BoxError> + Send + 'static,
+    {
+        failures_of(self.map_iter(items, f))
+    }
+}
+
+impl<E: Into<BoxError> + Send + 'static> TaskBuilder<Retrying<E>> {
+    collections!([R], (&I::Item) -> Result<R, E>, |items, template, window, f| {
+        items.stage_retry(template, window, f)
+    });
+
+    /// Runs a closure for each item, each as a task with the options of this template, and again if
+    /// it fails. Blocks until all have ended. All items are submitted at once.
+    ///
+    /// # Errors
+    /// The tasks whose last attempt has failed, in the order of the items.
+    #[track_caller]
+    pub fn for_each<I, F>(&self, items: I, f: F) -> Result<(), Failures>
+    where
+        I: IntoIterator<Item: Send + 'static, IntoIter: Send + 'static>,
+        F: Fn(&I::Item) -> Result<(), E> + Send + Sync + 'static,
+    {
+        failures_of(self.map_iter(items, f))
+    }
+}
+
+fn failures_of(outcomes: MapIter<(), Outcome<()>>) -> Result<(), Failures> {
+    let failures = outcomes.window(usize::MAX).filter_map(Result::err);
+    Failures::new(failures.collect()).map_or(Ok(()), Err)
 }

@@ -187,18 +187,7 @@ impl Core {
         task
     }
 
-    /// The same for a body that the library has made.
-    pub(crate) fn submit_body<T: 'static>(
-        self: &Arc<Self>,
-        site: Site,
-        spec: &Spec,
-        body: impl Body + 'static,
-    ) -> TaskHandle<T> {
-        TaskHandle::new(self.submit(spec, Task::new(Head::new(self.owner(), site), body)))
-    }
-
-    /// The same for a task of a group, without options, that is to stand at this place, whichever
-    /// worker submits it.
+    /// The same for a body of a group that is to stand at this place, whichever worker submits it.
     pub(crate) fn submit_body_at<T: 'static>(
         self: &Arc<Self>,
         place: &Place,
@@ -215,14 +204,22 @@ impl Core {
             return self.submit(spec, task);
         }
         match self.admit(spec, WhenFull::Wait(None)) {
-            Ok(extras) => {
-                self.equip(spec, &task, extras);
+            Ok(mut extras) => {
                 let level = match place.level.is_outer() {
                     true => Level::default().child(),
                     false => place.level,
                 };
-                let parent = place.parent.clone();
-                self.enqueue_at(Place { level, parent }, task.clone());
+                let progress = extras.as_mut().and_then(|extras| extras.progress.as_mut());
+                if let Some(progress) = progress {
+                    progress.level = level;
+                }
+                self.equip(spec, &task, extras);
+                if task.head.is_planned() {
+                    task.clone().schedule(&**self);
+                } else {
+                    let parent = place.parent.clone();
+                    self.enqueue_at(Place { level, parent }, task.clone());
+                }
             }
             Err(reason) => self.refuse(spec, &task, reason),
         }

@@ -10,13 +10,13 @@
 // lock while the closure runs: no other thread wants it until that thread settles the task. The
 // thread that takes or drops the outcome empties the body.
 
-use crate::error::{BoxError, TaskError};
+use crate::error::{BoxError, JoinError, TaskError};
 use crate::panic::{self, Payload};
 use crate::sync::{Mutex, MutexGuard};
 use crate::task::retry::Rules;
 use crate::task::unread::text_of;
 use std::any::Any;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +125,21 @@ impl BoxedError {
     /// For the group.
     pub(crate) fn into_shown(self) -> BoxError {
         (self.into_shown)(self.error)
+    }
+}
+
+/// A failure of a body of a group, for the group.
+pub(crate) fn shown(failure: JoinError<BoxedError>) -> JoinError<BoxError> {
+    match failure {
+        JoinError::Failed(error) => JoinError::Failed(error.into_shown()),
+        JoinError::Task(error) => JoinError::Task(error),
+    }
+}
+
+/// No code reads it: the group takes the error.
+impl Display for BoxedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a task of a group failed")
     }
 }
 

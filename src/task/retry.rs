@@ -5,7 +5,7 @@
 use crate::clock;
 use crate::panic;
 use crate::retry::Retry;
-use crate::task::body::{Facts, FailedAttempt};
+use crate::task::body::{BoxedError, Facts, FailedAttempt};
 use crate::task::current;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,23 @@ impl<E: 'static> Rules<E> {
             retry_after: None,
             timeouts: true,
             panics: false,
+        }
+    }
+
+    /// The same rules for the errors of this type in boxes.
+    pub(crate) fn of_boxed(&self) -> Rules<BoxedError> {
+        let retry_if = self.retry_if.clone().map(|wanted| -> Classify<BoxedError> {
+            Arc::new(move |error: &BoxedError| error.is_a().is_none_or(|error| wanted(error)))
+        });
+        let retry_after = self.retry_after.clone().map(|hint| -> Hint<BoxedError> {
+            Arc::new(move |error: &BoxedError| hint(error.is_a()?))
+        });
+        Rules {
+            policy: self.policy.clone(),
+            retry_if,
+            retry_after,
+            timeouts: self.timeouts,
+            panics: self.panics,
         }
     }
 

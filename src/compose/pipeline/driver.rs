@@ -11,19 +11,21 @@
 // The lock is held for the decisions of the state only: items, sources and closures are moved out,
 // and run or dropped after it is released.
 
-use crate::cancel::CancelToken;
 use crate::cancel::blocking::{self, Interrupt, Target};
+use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock::{self, Monitor};
 use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
+use crate::compose::scope::below_both;
 use crate::context_var::Context;
 use crate::error::{BoxError, JoinError, Rejection, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
-use crate::pool::{Core, Spec};
+use crate::pool::{Core, PLAIN, Spec};
 use crate::reason::CancelReason;
 use crate::sync::Mutex;
 use crate::sync::trampoline;
-use crate::task::body::FallibleBody;
+use crate::task::Rules;
+use crate::task::body::{BoxedError, FallibleBody, RetryBody, shown};
 use crate::task::current::{self, Place};
 use crate::task::options::{TaskLabel, Watch, Watcher};
 use crate::task::{OutcomeKind, Site, TaskHandle};
@@ -32,9 +34,15 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 /// What a task returns; `Ok(None)`: the source was exhausted.
-type TaskEnd = Result<Option<Item>, BoxError>;
+type TaskEnd = Result<Option<Item>, BoxedError>;
 /// The closure of a stage, around the user's.
-pub(crate) type StageBody = Arc<dyn Fn(Item) -> Result<Item, BoxError> + Send + Sync>;
+pub(crate) enum StageBody {
+    Once(Arc<dyn Fn(Item) -> Result<Item, BoxedError> + Send + Sync>),
+    /// It may run again, so the item is kept until its last attempt.
+    Retried(Arc<KeepingBody>, Arc<Rules<BoxedError>>),
+}
+
+type KeepingBody = dyn Fn(&Item) -> Result<Item, BoxedError> + Send + Sync;
 
 /// A stage as it was asked for.
 pub(crate) struct StageSpec {
@@ -42,6 +50,10 @@ pub(crate) struct StageSpec {
     pub(crate) buffer: usize,
     pub(crate) site: Site,
     pub(crate) body: StageBody,
+    /// The options of its tasks. The token is that of the pipeline, or below it.
+    spec: Spec,
+    /// Cancels the token of a template with the pipeline.
+    _hook: Option<CancelGuard>,
 }
 
 /// How a pipeline goes on.
@@ -65,18 +77,31 @@ pub(crate) struct PipelineSpec {
 }
 
 impl PipelineSpec {
-    pub(crate) fn add_stage(&mut self, width: usize, site: Site, body: StageBody) {
+    #[track_caller]
+    pub(crate) fn add_stage(&mut self, width: usize, site: Site, body: StageBody, spec: &Spec) {
         assert!(
             width > 0,
             "a stage's width is not allowed: it must be at least 1"
         );
+        if self.stages.is_empty() && !spec.is_plain() {
+            // A task of a first stage reads its item. With options it would read it at a gate, or
+            // again at each attempt.
+            self.add_stage(1, self.site, pass_on(), &PLAIN);
+        }
         self.stages.push(StageSpec {
             width,
             buffer: self.buffer.unwrap_or(width),
             site,
             body,
+            spec: spec.clone(),
+            _hook: None,
         });
     }
+}
+
+/// The body of a stage that only reads.
+fn pass_on() -> StageBody {
+    StageBody::Once(Arc::new(Ok))
 }
 
 pub(crate) struct Driver {
@@ -100,22 +125,32 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn start(mut spec: PipelineSpec) -> Arc<Self> {
         if spec.stages.is_empty() {
-            spec.add_stage(1, spec.site, Arc::new(Ok));
+            spec.add_stage(1, spec.site, pass_on(), &PLAIN);
         }
         let PipelineSpec {
             core,
             source,
-            stages,
+            mut stages,
             mode,
             site,
             ..
         } = spec;
+        let token = CancelToken::new();
+        for stage in &mut stages {
+            let own = stage.spec.token.as_ref();
+            let (below, hook) = match own {
+                Some(own) => below_both(own, Some(&token)),
+                None => (token.clone(), None),
+            };
+            stage.spec.token = Some(below);
+            stage._hook = hook;
+        }
         let sizes = stages.iter().map(|stage| (stage.width, stage.buffer));
         let driver = Arc::new(Self {
             is_inside: core.is_here(),
             place: current::place_here(core.owner()),
             state: Monitor::new(PipelineState::new(source, sizes, mode)),
-            token: CancelToken::new(),
+            token,
             context: Context::capture(),
             core,
             mode,
@@ -213,22 +248,29 @@ impl Driver {
         let Some(stages) = self.stages.lock().clone() else {
             return panic::discard(step);
         };
-        let site = stages[stage].site;
-        let driver = self.clone();
-        let body = move || match step {
-            Step::Read(_, source) => driver
-                .read(source)
-                .map(|item| (stages[0].body)(item))
-                .transpose(),
-            Step::Run { stage, item, .. } => (stages[stage].body)(item).map(Some),
+        let StageSpec {
+            site, body, spec, ..
+        } = &stages[stage];
+        let (core, place) = (&self.core, &self.place);
+        let submit: Box<dyn FnOnce() -> TaskHandle<TaskEnd> + '_> = match (body, step) {
+            (StageBody::Once(f), Step::Read(_, source)) => {
+                let (driver, f) = (self.clone(), f.clone());
+                let body = move || driver.read(source).map(|item| f(item)).transpose();
+                Box::new(|| core.submit_body_at(place, site, spec, FallibleBody::new(body)))
+            }
+            (StageBody::Once(f), Step::Run { item, .. }) => {
+                let f = f.clone();
+                let body = move || f(item).map(Some);
+                Box::new(|| core.submit_body_at(place, site, spec, FallibleBody::new(body)))
+            }
+            (StageBody::Retried(f, rules), Step::Run { item, .. }) => {
+                let (f, rules) = (f.clone(), rules.clone());
+                let body = move || f(&item).map(Some);
+                Box::new(|| core.submit_body_at(place, site, spec, RetryBody::new(body, rules)))
+            }
+            (StageBody::Retried(..), Step::Read(..)) => unreachable!("see `add_stage`"),
         };
-        let spec = Spec {
-            token: Some(self.token.clone()),
-            ..Spec::default()
-        };
-        let body = FallibleBody::new(body);
-        let submit = || self.core.submit_body_at(&self.place, site, &spec, body);
-        let handle: TaskHandle<TaskEnd> = self.context.run(submit);
+        let handle = self.context.run(submit);
         let task = handle.task().clone();
         let watch = Arc::new(TaskWatch {
             driver: self.clone(),
@@ -340,7 +382,10 @@ impl Watch for TaskWatch {
                 return;
             };
             let who = handle.task().head.label();
-            let end = ok_value(handle.join()).map_err(|error| Failed { who, error });
+            let end = ok_value(handle.join()).map_err(|error| Failed {
+                who,
+                error: shown(error),
+            });
             self.driver.settled(self.stage, index, end);
         });
     }

@@ -10,9 +10,10 @@ use crate::compose::failures::{Failure, Failures};
 use crate::compose::pipeline::driver::{Driver, Mode, PipelineSpec, StageBody};
 use crate::compose::pipeline::state::{Failed, Item};
 use crate::error::BoxError;
-use crate::pool::{Core, Pool};
+use crate::pool::{Core, Fallible, PLAIN, Pool, Retrying, Spec, TaskBuilder};
 use crate::reason::CancelReason;
-use crate::task::Site;
+use crate::task::body::{BoxedError, by_box};
+use crate::task::{Rules, Site};
 use std::any::Any;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -105,12 +106,50 @@ fn unboxed<T: 'static>(item: Item) -> T {
     let item: Box<dyn Any> = item;
     match item.downcast() {
         Ok(value) => *value,
-        Err(_) => unreachable!("a stage takes what the stage before returns"),
+        Err(_) => unreachable!("{OF_ITS_TYPE}"),
     }
 }
 
+fn value_of<T, U>(f: impl Fn(T) -> U + Send + Sync + 'static) -> StageBody
+where
+    T: 'static,
+    U: Send + 'static,
+{
+    StageBody::Once(Arc::new(move |item| Ok(boxed(f(unboxed(item))))))
+}
+
+fn result_of<T, U, E>(f: impl Fn(T) -> Result<U, E> + Send + Sync + 'static) -> StageBody
+where
+    T: 'static,
+    U: Send + 'static,
+    E: Into<BoxError> + Send + 'static,
+{
+    StageBody::Once(Arc::new(move |item| match f(unboxed(item)) {
+        Ok(value) => Ok(boxed(value)),
+        Err(error) => Err(BoxedError::new(error, by_box::<E>)),
+    }))
+}
+
+fn retried<T, U, E>(
+    f: impl Fn(&T) -> Result<U, E> + Send + Sync + 'static,
+    rules: Rules<BoxedError>,
+) -> StageBody
+where
+    T: 'static,
+    U: Send + 'static,
+    E: Into<BoxError> + Send + 'static,
+{
+    let body = move |item: &Item| match f(item.downcast_ref().expect(OF_ITS_TYPE)) {
+        Ok(value) => Ok(boxed(value)),
+        Err(error) => Err(BoxedError::new(error, by_box::<E>)),
+    };
+    StageBody::Retried(Arc::new(body), Arc::new(rules))
+}
+
+const OF_ITS_TYPE: &str = "a stage takes what the stage before returns";
+
 impl<T: Send + 'static> Pipeline<T> {
-    fn new<I>(core: Arc<Core>, site: Site, source: I) -> Self
+    pub(crate) fn new<I>(core: Arc<Core>, site: Site, source: I) -> Self
     where
         I: IntoIterator<Item = T>,
         I::IntoIter: Send + 'static,
@@ -154,8 +193,7 @@ impl<T: Send + 'static> Pipeline<T> {
         F: Fn(T) -> U + Send + Sync + 'static,
         U: Send + 'static,
     {
-        let body = move |item| Ok(boxed(f(unboxed(item))));
-        self.and(width, Location::caller(), Arc::new(body))
+        self.and(width, Location::caller(), value_of(f), &PLAIN)
     }
 
     /// Adds a stage whose closure may fail: an `Err` is a [failure](Failure), and the value of an
@@ -178,17 +216,119 @@ impl<T: Send + 'static> Pipeline<T> {
     where
         F: Fn(T) -> Result<U, E> + Send + Sync + 'static,
         U: Send + 'static,
-        E: Into<BoxError>,
+        E: Into<BoxError> + Send + 'static,
     {
-        let body = move |item| match f(unboxed(item)) {
-            Ok(value) => Ok(boxed(value)),
-            Err(error) => Err(error.into()),
-        };
-        self.and(width, Location::caller(), Arc::new(body))
+        self.and(width, Location::caller(), result_of(f), &PLAIN)
     }
 
-    fn and<U>(mut self, width: usize, site: Site, body: StageBody) -> Pipeline<U> {
-        self.spec.add_stage(width, site, body);
+    /// Adds a stage whose tasks have the options of a template: name, priority, gates, time limits,
+    /// a token. Otherwise as [`stage`](Self::stage). The pool of the pipeline runs them.
+    ///
+    /// # Panics
+    /// If `width` is 0.
+    ///
+    /// ```
+    /// use millhand::RateLimiter;
+    /// use std::time::Duration;
+    ///
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let api = RateLimiter::token_bucket(1000, Duration::from_secs(1)).build()?;
+    /// let call = pool.task().name("call").gate(&api);
+    /// let answers = pool.pipeline(1..=3).stage_with(&call, 2, |n| n * 10);
+    /// let answers: Result<Vec<_>, _> = answers.into_iter().collect();
+    /// assert_eq!(answers.unwrap(), [10, 20, 30]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn stage_with<U, F>(self, template: &TaskBuilder, width: usize, f: F) -> Pipeline<U>
+    where
+        F: Fn(T) -> U + Send + Sync + 'static,
+        U: Send + 'static,
+    {
+        let (_, spec) = template.parts();
+        self.and(width, Location::caller(), value_of(f), spec)
+    }
+
+    /// Adds a stage whose closure may fail, with the options of a template:
+    /// [`stage_ok`](Self::stage_ok) and [`stage_with`](Self::stage_with) in one.
+    ///
+    /// # Panics
+    /// If `width` is 0.
+    #[track_caller]
+    pub fn stage_ok_with<U, E, F>(
+        self,
+        template: &TaskBuilder<Fallible>,
+        width: usize,
+        f: F,
+    ) -> Pipeline<U>
+    where
+        F: Fn(T) -> Result<U, E> + Send + Sync + 'static,
+        U: Send + 'static,
+        E: Into<BoxError> + Send + 'static,
+    {
+        let (_, spec) = template.parts();
+        self.and(width, Location::caller(), result_of(f), spec)
+    }
+
+    /// Adds a stage whose closure runs again for an item for which it fails, as the template says.
+    /// The stage keeps the item until its last attempt, so the closure gets a reference. An item
+    /// that waits for its next attempt counts as one of the stage's `width`.
+    ///
+    /// # Panics
+    /// If `width` is 0.
+    ///
+    /// ```
+    /// use millhand::{Retry, attempt};
+    /// use std::time::Duration;
+    ///
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let fetch = pool.task().name("fetch").retry(Retry::fixed(2, Duration::ZERO));
+    /// let pages = pool.pipeline(["a", "b"]).stage_retry(&fetch, 4, |url| match attempt() {
+    ///     1 => Err("no connection"),
+    ///     _ => Ok(format!("page {url}")),
+    /// });
+    /// let pages: Result<Vec<_>, _> = pages.into_iter().collect();
+    /// assert_eq!(pages.unwrap(), ["page a", "page b"]);
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    #[track_caller]
+    pub fn stage_retry<U, E, F>(
+        self,
+        template: &TaskBuilder<Retrying<E>>,
+        width: usize,
+        f: F,
+    ) -> Pipeline<U>
+    where
+        F: Fn(&T) -> Result<U, E> + Send + Sync + 'static,
+        U: Send + 'static,
+        E: Into<BoxError> + Send + 'static,
+    {
+        let (_, spec) = template.parts();
+        let rules = template.rules().of_boxed();
+        self.and(width, Location::caller(), retried(f, rules), spec)
+    }
+
+    /// Gives the last stage the site of the whole pipeline.
+    pub(crate) fn at_site_of_pipeline(mut self) -> Self {
+        let site = self.spec.site;
+        self.spec
+            .stages
+            .iter_mut()
+            .for_each(|stage| stage.site = site);
+        self
+    }
+
+    /// Sets the width of the last stage.
+    pub(crate) fn last_width(mut self, width: usize) -> Self {
+        if let Some(stage) = self.spec.stages.last_mut() {
+            stage.width = width;
+        }
+        self
+    }
+
+    #[track_caller]
+    fn and<U>(mut self, width: usize, site: Site, body: StageBody, spec: &Spec) -> Pipeline<U> {
+        self.spec.add_stage(width, site, body, spec);
         Pipeline {
             spec: self.spec,
             item: PhantomData,

@@ -14,7 +14,7 @@ mod template;
 pub use gather::GatherScope;
 pub use handle::ScopedHandle;
 pub use options::ScopeOptions;
-pub(crate) use options::token_below_here;
+pub(crate) use options::{below_both, token_below_here};
 pub use scope::Scope;
 pub(crate) use scope::enter;
 pub(crate) use sink::{FailureSink, Unfinished};

@@ -8,6 +8,7 @@ use crate::error::{JoinError, TaskError};
 use crate::panic::{self, Level, Payload, TaskPanic};
 use crate::reason::CancelReason;
 use crate::sync::Mutex;
+use crate::task::body::shown;
 use crate::task::options::{TaskLabel, Unread};
 use crate::task::unread::{self, text_of};
 use std::mem;
@@ -90,13 +91,7 @@ impl Found {
     /// failure.
     pub(crate) fn into_failures(self, first_failure: Option<usize>) -> Option<Failures> {
         let list = sorted(self.all, first_failure).into_iter();
-        let typed = list.map(|(index, who, failure)| {
-            let error = match failure {
-                JoinError::Task(error) => JoinError::Task(error),
-                JoinError::Failed(error) => JoinError::Failed(error.into_shown()),
-            };
-            Failure::new(index, who, error)
-        });
+        let typed = list.map(|(index, who, failure)| Failure::new(index, who, shown(failure)));
         Failures::new(typed.collect())
     }
 }

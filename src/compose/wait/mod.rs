@@ -10,5 +10,4 @@ pub use completed::{AsCompleted, as_completed};
 pub use handles::{Handle, HandleSet, Handles, OkSet};
 pub use wait::{Until, join_all, join_all_ok, race, race_ok, wait_any, wait_for};
 
-pub(crate) use completion_queue::CompletionQueue;
 pub(crate) use handles::Link;
