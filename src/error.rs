@@ -5,7 +5,7 @@
 
 use crate::id::TaskId;
 use crate::panic::TaskPanic;
-use crate::reason::CancelReason;
+use crate::reason::{CancelReason, WaitedFor};
 use parking_lot::Mutex;
 use std::error::Error;
 use std::fmt;
@@ -37,11 +37,13 @@ pub enum TaskError {
     Panicked(Box<TaskPanic>),
     /// The task was cancelled before it ran, or its body left at a checkpoint after the cancel.
     Cancelled(CancelReason),
-    /// The task did not start in time ([`expires`](crate::TaskBuilder::expires)).
-    Expired,
-    /// A time limit passed: the task's [total](crate::TaskBuilder::total_timeout) one, that of an
-    /// [attempt](crate::TaskBuilder::attempt_timeout) which had no value by then, or the deadline
-    /// of the task's token.
+    /// The task did not start in time, by its [`expires`](crate::TaskBuilder::expires), its
+    /// [`deadline`](crate::TaskBuilder::deadline) or the deadline of its token.
+    Expired(WaitedFor),
+    /// A time limit passed after the task had started: its
+    /// [total](crate::TaskBuilder::total_timeout) one, that of an
+    /// [attempt](crate::TaskBuilder::attempt_timeout) which had no value by then, its
+    /// [`deadline`](crate::TaskBuilder::deadline) or that of its token.
     TimedOut,
     /// The pool refused the task.
     Rejected(Rejection),
@@ -76,7 +78,7 @@ impl TaskError {
 
     /// Whether a time limit of the task passed: it did not start or did not end in time.
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Expired | Self::TimedOut)
+        matches!(self, Self::Expired(_) | Self::TimedOut)
     }
 
     /// Whether the pool refused the task.
@@ -108,7 +110,7 @@ impl TaskError {
         match self {
             Self::Panicked(panic) => Self::Panicked(Box::new(panic.copy())),
             Self::Cancelled(reason) => Self::Cancelled(*reason),
-            Self::Expired => Self::Expired,
+            Self::Expired(waited) => Self::Expired(*waited),
             Self::TimedOut => Self::TimedOut,
             Self::Rejected(rejection) => Self::Rejected(*rejection),
             Self::WouldDeadlock(deadlock) => Self::WouldDeadlock(deadlock.clone()),
@@ -123,7 +125,9 @@ impl fmt::Display for TaskError {
         match self {
             Self::Panicked(panic) => fmt::Display::fmt(panic, f),
             Self::Cancelled(reason) => write!(f, "task cancelled: {reason}"),
-            Self::Expired => f.write_str("task expired before it started"),
+            Self::Expired(waited) => {
+                write!(f, "task expired before it started: it waited for {waited}")
+            }
             Self::TimedOut => f.write_str("task timed out"),
             Self::Rejected(rejection) => write!(f, "task rejected: {rejection}"),
             Self::WouldDeadlock(deadlock) => fmt::Display::fmt(deadlock, f),
@@ -215,6 +219,8 @@ impl InvalidTask {
     );
     pub(crate) const ZERO_TOTAL_TIMEOUT: Self =
         Self::new("total_timeout", "`total_timeout` must be longer than zero");
+    pub(crate) const ZERO_DEADLINE: Self =
+        Self::new("deadline", "`deadline` must be longer than zero");
     pub(crate) const TWO_DELAYS: Self = Self::new(
         "delay_until",
         "`delay` and `delay_until` contradict each other: one of them is allowed",

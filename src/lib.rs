@@ -425,7 +425,7 @@ pub use pool::{
     PoolError, PoolRef, Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool,
     WorkerLocal, attempt, current,
 };
-pub use reason::CancelReason;
+pub use reason::{CancelReason, WaitedFor};
 pub use retry::{Jitter, Retry};
 pub use schedule::{
     Answer, Every, Missed, OnPanic, Overlap, Schedule, ScheduleBuilder, ScheduleCounts,

@@ -1,4 +1,4 @@
-//! Why a task or a token is cancelled.
+//! Why a task or a token is cancelled, and for what a task waited when it was too late.
 //!
 //! Ground layer.
 
@@ -61,6 +61,57 @@ impl fmt::Display for CancelReason {
             Self::Dropped => "its promise, handle or iterator was dropped",
             Self::Deadline => "its deadline passed",
             Self::Group => "another task of its group failed",
+        })
+    }
+}
+
+/// For what a task waited when its time was over before it had started.
+///
+/// ```
+/// use millhand::{Semaphore, TaskError, ThreadPool, WaitedFor};
+/// use std::time::Duration;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let one = Semaphore::new(1)?;
+/// let taken = one.acquire()?;
+/// let late = pool.task().gate(&one).deadline(Duration::from_millis(5)).submit(|| ());
+/// assert!(matches!(late.join(), Err(TaskError::Expired(WaitedFor::Gate))));
+/// # drop(taken);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum WaitedFor {
+    /// It was ready, and all workers were busy.
+    Worker = 0,
+    /// It stood in the line of a gate.
+    Gate = 1,
+    /// Its delay had not passed.
+    Delay = 2,
+    /// The tasks that it continues had not settled.
+    Tasks = 3,
+}
+
+impl WaitedFor {
+    /// The variant with this code, as atomics hold it.
+    pub(crate) fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Gate,
+            2 => Self::Delay,
+            3 => Self::Tasks,
+            _ => Self::Worker,
+        }
+    }
+}
+
+impl fmt::Display for WaitedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Worker => "a worker",
+            Self::Gate => "its gates",
+            Self::Delay => "the end of its delay",
+            Self::Tasks => "the tasks that it continues",
         })
     }
 }

@@ -449,13 +449,16 @@ impl<K, P> TaskBuilder<K, P> {
         self.with_options(|options| options.attempt_timeout = Some(limit))
     }
 
-    /// Settles a task as [`TaskError::TimedOut`](crate::TaskError::TimedOut) this long after it was
-    /// due, whatever it does then. More than zero.
+    /// Limits the time from the start of the first attempt to the end of the task, over all attempts
+    /// and the pauses and gates between them. More than zero.
     ///
-    /// All attempts and all waiting count. A body that still runs is asked to stop, and loses its
-    /// run slot, so that the pool goes on with its full number of workers, up to
-    /// [`max_spares`](crate::PoolBuilder::max_spares) such bodies. The body keeps its permits until
-    /// it returns, and its value is dropped.
+    /// A task that exceeds it settles as [`TaskError::TimedOut`](crate::TaskError::TimedOut),
+    /// whatever it does then. What it waits for before its first attempt does not count: for that,
+    /// there are [`deadline`](Self::deadline) and [`expires`](Self::expires).
+    ///
+    /// A body that still runs is asked to stop, and loses its run slot, so that the pool goes on
+    /// with its full number of workers, up to [`max_spares`](crate::PoolBuilder::max_spares) such
+    /// bodies. The body keeps its permits until it returns, and its value is dropped.
     ///
     /// ```
     /// use millhand::{TaskError, ThreadPool};
@@ -471,6 +474,33 @@ impl<K, P> TaskBuilder<K, P> {
     /// ```
     pub fn total_timeout(self, limit: Duration) -> Self {
         self.with_options(|options| options.total_timeout = Some(limit))
+    }
+
+    /// Settles a task this long after it was due, whatever it does then: a result that comes later
+    /// is of no use to anybody. More than zero.
+    ///
+    /// All attempts and all waiting count: in the queue, at gates, between attempts. A task is due
+    /// at its submission, after its delay, or when the tasks that it continues have settled. One
+    /// that has not started by then settles as [`TaskError::Expired`](crate::TaskError::Expired),
+    /// which says for what it waited, else as [`TaskError::TimedOut`](crate::TaskError::TimedOut),
+    /// as with [`total_timeout`](Self::total_timeout).
+    ///
+    /// ```
+    /// use millhand::{RateLimiter, TaskError, ThreadPool, WaitedFor};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let hourly = RateLimiter::token_bucket(1, Duration::from_secs(3600)).build()?;
+    /// let call = pool.task().gate(&hourly).deadline(Duration::from_millis(20));
+    /// let calls = [call.submit(|| ()), call.submit(|| ())];
+    /// let outcomes = calls.map(|call| call.join());
+    /// assert!(outcomes[0].is_ok());
+    /// assert!(matches!(outcomes[1], Err(TaskError::Expired(WaitedFor::Gate))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "timeout")]
+    pub fn deadline(self, limit: Duration) -> Self {
+        self.with_options(|options| options.deadline = Some(limit))
     }
 
     /// Adds a gate: what the tasks must pass before they run. A task that waits at a gate needs no

@@ -153,6 +153,7 @@ impl Task {
             progress.order = start.order;
             progress.expires = start.expires;
             progress.ends = start.ends;
+            progress.ends_filed = u8::from(start.ends.is_some());
             progress.position = start.position;
             Some(())
         });

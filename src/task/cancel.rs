@@ -92,7 +92,7 @@ impl Task {
         let is_delayed = matches!(planned.position, Position::Timer { .. });
         let entries = usize::from(is_delayed)
             + usize::from(options.expires.is_some() && planned.attempts == 0)
-            + usize::from(options.total_timeout.is_some());
+            + usize::from(planned.ends_filed);
         if entries > 0 {
             pool.stale(entries);
         }

@@ -9,6 +9,7 @@ use crate::context_var::Context;
 use crate::error::{InvalidTask, JoinError, TaskError};
 use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace, Turns};
+use crate::reason::WaitedFor;
 use crate::task::after::After;
 use crate::task::body::BoxedError;
 use crate::task::head::Site;
@@ -33,6 +34,7 @@ pub(crate) struct TaskOptions {
     pub(crate) delay_until: Option<Instant>,
     pub(crate) expires: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
     pub(crate) total_timeout: Option<Duration>,
     /// Sorted by the ids of the gates; no gate is in it twice.
     pub(crate) gates: Vec<GateRequest>,
@@ -47,6 +49,7 @@ impl TaskOptions {
         match () {
             () if is_zero(self.expires) => Err(InvalidTask::ZERO_EXPIRES),
             () if is_zero(self.attempt_timeout) => Err(InvalidTask::ZERO_ATTEMPT_TIMEOUT),
+            () if is_zero(self.deadline) => Err(InvalidTask::ZERO_DEADLINE),
             () if is_zero(self.total_timeout) => Err(InvalidTask::ZERO_TOTAL_TIMEOUT),
             () if self.delay.is_some() && self.delay_until.is_some() => {
                 Err(InvalidTask::TWO_DELAYS)
@@ -80,7 +83,7 @@ impl TaskOptions {
             },
             position: due.map_or(Position::Queue, |due| Position::Timer { due }),
             expires: within(self.expires),
-            ends: within(self.total_timeout),
+            ends: within(self.deadline),
         }
     }
 
@@ -89,7 +92,7 @@ impl TaskOptions {
         self.delay.is_some()
             || self.delay_until.is_some()
             || self.expires.is_some()
-            || self.total_timeout.is_some()
+            || self.deadline.is_some()
     }
 
     /// Whether a task with these options may wait elsewhere than in the run queue before it runs.
@@ -164,6 +167,8 @@ pub(crate) struct Progress {
     pub(crate) expires: Option<Instant>,
     /// When the whole task must end.
     pub(crate) ends: Option<Instant>,
+    /// How many entries of the timer wait for such an end.
+    pub(crate) ends_filed: u8,
     /// Whether the present attempt has exceeded its time limit.
     pub(crate) late: bool,
     /// The level at which it was submitted.
@@ -173,6 +178,18 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// The first attempt begins now: from here on the total time counts. Returns when it ends, to be
+    /// filed with the timer, unless the deadline comes before.
+    pub(crate) fn limit_from(&mut self, now: Instant) -> Option<Instant> {
+        let end = now.checked_add(self.options.total_timeout?)?;
+        if self.ends.is_some_and(|ends| ends <= end) {
+            return None;
+        }
+        self.ends = Some(end);
+        self.ends_filed += 1;
+        self.ends
+    }
+
     /// Its place in the run queue, unless a gate has admitted it.
     pub(crate) fn rank(&self) -> Rank {
         Rank::new(self.level, self.options.priority)
@@ -196,6 +213,7 @@ impl Progress {
             attempt_ends: None,
             expires: start.expires,
             ends: start.ends,
+            ends_filed: u8::from(start.ends.is_some()),
             late: false,
             attempt_token: None,
         }
@@ -273,6 +291,20 @@ pub(crate) struct OnSettled {
 }
 
 impl Extras {
+    /// The error of a task whose time is over while it waits.
+    pub(crate) fn too_late(&self) -> TaskError {
+        let progress = self.progress.as_ref();
+        TaskError::Expired(match progress.map(|progress| progress.position) {
+            _ if progress.is_some_and(|progress| progress.attempts > 0) => {
+                return TaskError::TimedOut;
+            }
+            None | Some(Position::Queue) => WaitedFor::Worker,
+            Some(Position::Gate) => WaitedFor::Gate,
+            Some(Position::Timer { .. }) => WaitedFor::Delay,
+            Some(Position::Predecessors) => WaitedFor::Tasks,
+        })
+    }
+
     /// For a task that is submitted on this thread, now.
     pub(crate) fn new(name: Option<Arc<str>>, place: Option<QueuePlace>) -> Box<Self> {
         Box::new(Self {

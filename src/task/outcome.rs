@@ -7,7 +7,7 @@ use crate::context_var::{self, Context};
 use crate::error::{JoinError, TaskError};
 use crate::panic;
 use crate::process;
-use crate::reason::CancelReason;
+use crate::reason::{CancelReason, WaitedFor};
 use crate::sync::atomic::Ordering;
 use crate::task::body::{BoxedError, Part};
 use crate::task::head::{DETACHED, LISTENED, SETTLED, TAKEN};
@@ -140,7 +140,10 @@ impl Task {
         };
         match kind {
             OutcomeKind::Completed | OutcomeKind::Failed => None,
-            OutcomeKind::Expired => Some(TaskError::Expired),
+            OutcomeKind::Expired => {
+                let why = self.head.why.load(Ordering::Relaxed);
+                Some(TaskError::Expired(WaitedFor::from_code(why)))
+            }
             OutcomeKind::TimedOut => Some(TaskError::TimedOut),
             OutcomeKind::Cancelled => {
                 let why = CancelReason::from_code(self.head.why.load(Ordering::Relaxed));

@@ -225,6 +225,7 @@ impl Task {
         let mut claimed = None;
         let mut first = false;
         let mut attempt_ends = None;
+        let mut total_ends = None;
         let mut claim = || {
             claimed = self.claim_with(now, &mut |progress| {
                 first = progress.attempts == 1;
@@ -232,6 +233,11 @@ impl Task {
                 let limit = progress.options.attempt_timeout;
                 progress.attempt_ends = limit.and_then(|limit| now.checked_add(limit));
                 attempt_ends = progress.attempt_ends.map(|at| (at, progress.attempts));
+                total_ends = if first {
+                    progress.limit_from(now)
+                } else {
+                    None
+                };
             });
             claimed.is_some()
         };
@@ -264,6 +270,9 @@ impl Task {
         }
         if let Some((at, attempt)) = attempt_ends {
             pool.at(at, self.clone(), OnTime::AttemptEnds(attempt));
+        }
+        if let Some(at) = total_ends {
+            pool.at(at, self.clone(), OnTime::End);
         }
         Ok((claimed, gates))
     }
@@ -310,9 +319,10 @@ impl Task {
             let late = self.head.is_running() && (progress.late || is_past);
             let rank = progress.rank();
             let ends = progress.ends.zip(now);
-            Some((facts, rank, late, timed, ends, attempt_token))
+            let filed = progress.ends_filed;
+            Some((facts, rank, late, timed, (ends, filed), attempt_token))
         });
-        let Some((facts, rank, late, timed, ends, attempt_token)) = seen.flatten() else {
+        let Some((facts, rank, late, timed, (ends, filed), attempt_token)) = seen.flatten() else {
             unreachable!("a task with options has its progress from the start")
         };
         // It may be the last reference, and the user's hooks on it are dropped with it.
@@ -352,7 +362,7 @@ impl Task {
         if let Some(left) = self.body.take(Part::Closure, None) {
             panic::discard_deferred(left);
         }
-        Some((ended, usize::from(timed) + usize::from(ends.is_some())))
+        Some((ended, usize::from(timed) + usize::from(filed)))
     }
 
     /// The end of an attempt that may be late. A late success counts. A late failure becomes a

@@ -56,7 +56,7 @@ impl OutcomeKind {
         match error {
             TaskError::Panicked(_) => Self::Panicked,
             TaskError::Cancelled(_) => Self::Cancelled,
-            TaskError::Expired => Self::Expired,
+            TaskError::Expired(_) => Self::Expired,
             TaskError::TimedOut => Self::TimedOut,
             // The last three are a waiter's answers and no task's outcome, unless a promise was
             // settled with one.

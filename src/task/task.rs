@@ -11,7 +11,7 @@ use crate::context_var::Context;
 use crate::error::TaskError;
 use crate::limit::QueuePlace;
 use crate::process;
-use crate::reason::CancelReason;
+use crate::reason::{CancelReason, WaitedFor};
 use crate::sync::atomic::Ordering;
 use crate::task::after::After;
 use crate::task::body::{Body, Left, Part};
@@ -66,6 +66,7 @@ pub(crate) struct Planned {
     pub(crate) pool: Arc<dyn TaskPool>,
     pub(crate) order: u64,
     pub(crate) attempts: u32,
+    pub(crate) ends_filed: u8,
     pub(crate) position: Position,
 }
 
@@ -289,7 +290,8 @@ impl Task {
         let head = &self.head;
         match error {
             Some(TaskError::Cancelled(reason)) => head.why.store(reason as u8, Ordering::Relaxed),
-            None | Some(TaskError::Expired | TaskError::TimedOut) => {}
+            Some(TaskError::Expired(waited)) => head.why.store(waited as u8, Ordering::Relaxed),
+            None | Some(TaskError::TimedOut) => {}
             Some(other) => extras.get_or_insert_default().error = Some(Box::new(other)),
         }
         head.kind.store(kind as u8, Ordering::Relaxed);
@@ -309,10 +311,19 @@ impl Task {
         if !self.head.try_claim(UNRUN) {
             return Err(extras);
         }
+        let error = match error {
+            // Its time was over before it began: the error says for what it waited.
+            TaskError::TimedOut => extras
+                .as_ref()
+                .map_or(TaskError::Expired(WaitedFor::Worker), |extras| {
+                    extras.too_late()
+                }),
+            other => other,
+        };
         // A token that is made from here on reads it.
         let stop = match &error {
             TaskError::Cancelled(reason) => Some(*reason),
-            TaskError::Expired | TaskError::TimedOut => Some(CancelReason::Deadline),
+            TaskError::Expired(_) | TaskError::TimedOut => Some(CancelReason::Deadline),
             _ => None,
         };
         if let Some(reason) = stop {
@@ -331,13 +342,14 @@ impl Task {
                     pool: progress.pool.clone(),
                     order: progress.order,
                     attempts: progress.attempts,
+                    ends_filed: progress.ends_filed,
                     position: progress.position,
                 });
             }
         }
         // Before any waiter wakes: a thread that finds the task cancelled finds its place free. No
         // thread that holds the lock of the places wants this one.
-        let is_late = matches!(error, TaskError::Expired | TaskError::TimedOut);
+        let is_late = matches!(error, TaskError::Expired(_) | TaskError::TimedOut);
         let place = place.filter(|_| is_late);
         let kind = OutcomeKind::of_error(&error);
         let (on_settled, drops) = self.finish(extras, kind, Some(error));

@@ -50,7 +50,7 @@ impl Task {
         if progress.attempts > 0 {
             return None;
         }
-        self.settle_unrun(extras, TaskError::Expired).ok()
+        self.settle_unrun(extras, TaskError::TimedOut).ok()
     }
 
     /// Settles a task whose time is over, whatever its body does.
