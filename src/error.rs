@@ -229,8 +229,6 @@ impl InvalidTask {
         "gate",
         "a rate limiter in `gate` must use the pool's `clock`",
     );
-    pub(crate) const FIRST_OF_NONE: Self =
-        Self::new("when_any", "`when_any` must be given at least one handle");
     pub(crate) const DELAYED_SCHEDULE: Self = Self::new(
         "delay",
         "`delay` and `delay_until` are not for schedules: `start_in` sets when the first run is due",

@@ -405,8 +405,9 @@ pub use cancel::{CancelGuard, CancelToken, RecvError, blocking, recv};
 pub use clock::{Clock, ManualClock};
 pub use compose::{
     AsCompleted, Failure, Failures, GatherScope, Handle, HandleSet, Handles, MapIter, OkSet,
-    Pipeline, PipelineIter, Scope, ScopeOptions, ScopedHandle, Until, WhenAll, WhenAny,
-    as_completed, join_all, join_all_ok, race, race_ok, wait_any, wait_for, when_all, when_any,
+    Pipeline, PipelineIter, Scope, ScopeOptions, ScopedHandle, Until, WhenAll, WithKey,
+    as_completed, join_all, join_all_ok, join_each, join_each_ok, race, wait_any, wait_until,
+    wait_until_timeout, when_all, when_each,
 };
 pub use context_var::{Context, ContextVar};
 pub use error::{

@@ -7,7 +7,6 @@
 use crate::error::{Rejection, TaskError};
 use crate::pool::{Core, Spec};
 use crate::process;
-use crate::task::after::First;
 use crate::task::body::Body;
 use crate::task::{Head, Site, Task, TaskHandle, TaskRef};
 use std::sync::Arc;
@@ -51,11 +50,11 @@ impl Continuation {
         Head::new(owner, site)
     }
 
-    /// Submits `task`, which continues all of the tasks, or the first of them to settle. If there
-    /// is no pool or the pool refuses it, it settles as rejected.
-    pub(crate) fn submit(self, spec: &Spec, task: &TaskRef, first: Option<Arc<First>>) {
+    /// Submits `task`, which continues all of the tasks. If there is no pool or the pool refuses it,
+    /// it settles as rejected.
+    fn submit(self, spec: &Spec, task: &TaskRef) {
         match self.pool {
-            Ok(core) => core.submit_after(spec, task, self.tasks, first),
+            Ok(core) => core.submit_after(spec, task, self.tasks),
             Err(reason) => task.refuse(TaskError::Rejected(reason)),
         }
     }
@@ -68,7 +67,7 @@ impl Continuation {
         body: impl Body + 'static,
     ) -> TaskHandle<T> {
         let task = Task::new(self.head(site), body);
-        self.submit(spec, &task, None);
+        self.submit(spec, &task);
         TaskHandle::new(task)
     }
 }

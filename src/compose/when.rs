@@ -1,18 +1,16 @@
-//! `when_all`, `when_any` and `submit_after`: what runs when all of several tasks have settled,
-//! or the first of them.
+//! `when_all` and `submit_after`: what runs when all of several tasks have settled.
 //!
 //! Layer: compose.
 
 use crate::compose::after::Continuation;
 use crate::compose::wait::{Handle, HandleSet, Link};
-use crate::error::{InvalidTask, Rejection, TaskError};
+use crate::error::TaskError;
 use crate::id::TaskId;
 use crate::panic::{self, TaskPanic};
 use crate::pool::{Fallible, PLAIN, Retrying, TaskBuilder};
 use crate::process;
-use crate::task::after::First;
 use crate::task::body::{FallibleBody, PlainBody, RetryBody, boxed_if_large};
-use crate::task::{Site, Task, TaskHandle, TaskRef, settled};
+use crate::task::{Site, TaskHandle, TaskRef, settled};
 use std::fmt::{self, Display};
 use std::panic::Location;
 
@@ -27,16 +25,34 @@ fn tasks_of(links: Vec<Link>) -> Vec<TaskRef> {
 /// use millhand::{ThreadPool, when_all};
 ///
 /// let pool = ThreadPool::new(2)?;
-/// let parts: Vec<_> = (1..=4).map(|n| pool.submit(move || n * n)).collect();
+/// let parts = (1..=4).map(|n| pool.submit(move || n * n));
 /// let total = when_all(parts).then(|outcomes| outcomes.into_iter().flatten().sum::<u32>());
 /// assert_eq!(total.join().unwrap(), 30);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
-pub fn when_all<S: HandleSet + Send + 'static>(handles: S) -> WhenAll<S> {
+pub fn when_all<H: Handle + Send + 'static>(
+    handles: impl IntoIterator<Item = H>,
+) -> WhenAll<Vec<H>> {
+    let handles = handles.into_iter().collect();
     WhenAll { handles }
 }
 
-/// Several tasks to be continued when all have settled. Returned by [`when_all`].
+/// Continues several tasks when all of them have settled, as [`when_all`] does, with their outcomes
+/// in the shape of the handles.
+///
+/// ```
+/// use millhand::{ThreadPool, when_each};
+///
+/// let pool = ThreadPool::new(2)?;
+/// let sum = when_each((pool.submit(|| 1), pool.submit(|| 2.5))).then(|(a, b)| f64::from(a.unwrap()) + b.unwrap());
+/// assert_eq!(sum.join().unwrap(), 3.5);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn when_each<S: HandleSet + Send + 'static>(handles: S) -> WhenAll<S> {
+    WhenAll { handles }
+}
+
+/// Several tasks to be continued when all have settled. Returned by [`when_all`] and [`when_each`].
 #[must_use = "it does nothing without `then`"]
 pub struct WhenAll<S> {
     handles: S,
@@ -54,8 +70,8 @@ impl<S: HandleSet + Send + 'static> WhenAll<S> {
     /// use millhand::{ThreadPool, when_all};
     ///
     /// let pool = ThreadPool::new(2)?;
-    /// let sum = when_all((pool.submit(|| 1), pool.submit(|| 2.5))).then(|(a, b)| f64::from(a.unwrap()) + b.unwrap());
-    /// assert_eq!(sum.join().unwrap(), 3.5);
+    /// let sum = when_all([1, 2].map(|n| pool.submit(move || n))).then(|all| all.into_iter().flatten().sum::<u32>());
+    /// assert_eq!(sum.join().unwrap(), 3);
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     #[track_caller]
@@ -90,84 +106,6 @@ fn here<U: Send + 'static>(site: Site, f: impl FnOnce() -> U) -> TaskHandle<U> {
         )))
     });
     settled(process::NO_POOL, site, None, outcome)
-}
-
-/// Continues several tasks when the first of them has settled, whether with a value or an error,
-/// with [`then`](WhenAny::then). The others run on; [`race`](crate::race) cancels them.
-///
-/// ```
-/// use millhand::{ThreadPool, promise, when_any};
-///
-/// let pool = ThreadPool::new(2)?;
-/// let (_kept, never) = promise::<&str>();
-/// let first = when_any([never, pool.submit(|| "here")]).then(|(place, outcome)| (place, outcome.unwrap()));
-/// assert_eq!(first.join().unwrap(), (1, "here"));
-/// # Ok::<(), millhand::BuildError>(())
-/// ```
-pub fn when_any<H: Handle + Send + 'static>(handles: impl IntoIterator<Item = H>) -> WhenAny<H> {
-    WhenAny {
-        handles: handles.into_iter().collect(),
-    }
-}
-
-/// Several tasks to be continued when the first has settled. Returned by [`when_any`].
-#[must_use = "it does nothing without `then`"]
-pub struct WhenAny<H> {
-    handles: Vec<H>,
-}
-
-impl<H: Handle + Send + 'static> WhenAny<H> {
-    /// Continues with the place of the first task to settle and its outcome, in a new task of the
-    /// pool of the first handle. Otherwise as [`TaskHandle::then`].
-    ///
-    /// Cancelling the new task before it has begun cancels all of the tasks. If there are no
-    /// handles, the new task settles as [`Rejected`](TaskError::Rejected).
-    ///
-    /// ```
-    /// use millhand::{ThreadPool, when_any};
-    ///
-    /// let pool = ThreadPool::new(2)?;
-    /// let mirrors = (0..3).map(|n| pool.submit(move || format!("mirror {n}")));
-    /// let text = when_any(mirrors).then(|(_, outcome)| outcome.unwrap());
-    /// assert!(text.join().unwrap().starts_with("mirror"));
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    #[track_caller]
-    pub fn then<U, F>(self, f: F) -> TaskHandle<U>
-    where
-        F: FnOnce((usize, Result<H::Output, TaskError>)) -> U + Send + 'static,
-        U: Send + 'static,
-    {
-        let site = Location::caller();
-        if self.handles.is_empty() {
-            let nothing = Rejection::Invalid(InvalidTask::FIRST_OF_NONE);
-            return settled(
-                process::NO_POOL,
-                site,
-                None,
-                Err(TaskError::Rejected(nothing)),
-            );
-        }
-        let mut handles = self.handles;
-        let before: Vec<_> = handles.iter().map(|handle| handle.link().task).collect();
-        let first = First::new();
-        let next = Continuation::of(before);
-        let watcher = first.clone();
-        let mut outcome = move || {
-            let index = watcher.index();
-            let handle = handles.swap_remove(index);
-            // The other tasks may settle much later. They need not keep the watcher until then.
-            let others = handles.iter().map(|handle| handle.link().task);
-            others.for_each(|task| task.unwatch());
-            (index, handle.outcome())
-        };
-        let task = boxed_if_large!(
-            f: F as dyn FnOnce((usize, Result<H::Output, TaskError>)) -> U + Send,
-            Task::new(next.head(site), PlainBody::new(move || f(outcome())))
-        );
-        next.submit(&PLAIN, &task, Some(first));
-        TaskHandle::new(task)
-    }
 }
 
 impl TaskBuilder {
@@ -287,13 +225,5 @@ impl<E: Display + Send + 'static> TaskBuilder<Retrying<E>> {
 impl<S> fmt::Debug for WhenAll<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WhenAll").finish_non_exhaustive()
-    }
-}
-
-impl<H> fmt::Debug for WhenAny<H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WhenAny")
-            .field("handles", &self.handles.len())
-            .finish()
     }
 }

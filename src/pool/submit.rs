@@ -14,7 +14,7 @@ use crate::pool::registry;
 use crate::pool::worker;
 use crate::pool::worker_state::WorkerState;
 use crate::reason::CancelReason;
-use crate::task::after::{After, First};
+use crate::task::after::After;
 use crate::task::body::Body;
 use crate::task::current::{self, Place};
 use crate::task::options::{Callback, Extras, Member, Progress, TaskLabel, TaskOptions};
@@ -378,20 +378,13 @@ impl Core {
         }
     }
 
-    /// Submits a task that continues others: all of `tasks`, or the first of them to settle. If the
-    /// pool does not take it, it settles as rejected.
-    pub(crate) fn submit_after(
-        self: &Arc<Self>,
-        spec: &Spec,
-        task: &TaskRef,
-        tasks: Vec<TaskRef>,
-        first: Option<Arc<First>>,
-    ) {
+    /// Submits a task that continues others. If the pool does not take it, it settles as rejected.
+    pub(crate) fn submit_after(self: &Arc<Self>, spec: &Spec, task: &TaskRef, tasks: Vec<TaskRef>) {
         let options = spec.options.clone().unwrap_or_else(no_options);
         if let Err(reason) = self.admit_after(&options) {
             return self.refuse(spec, task, reason);
         }
-        let after = After::new(tasks.clone(), first.clone());
+        let after = After::new(tasks.clone());
         let mut extras = Extras::new(spec.name.clone(), None);
         let level = current::level_here(self.owner());
         let progress = Progress::after(&options, self.clone(), after, level);
@@ -413,7 +406,7 @@ impl Core {
         if !is_open {
             self.cancel_continuation(task);
         }
-        task.watch_predecessors(&tasks, first.as_ref());
+        task.watch_predecessors(&tasks);
     }
 
     fn admit_after(&self, options: &TaskOptions) -> Result<(), Rejection> {

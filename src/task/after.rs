@@ -6,40 +6,29 @@
 use crate::limit;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::trampoline;
 use crate::task::OutcomeKind;
 use crate::task::body::Left;
-use crate::task::options::{Watch, Watcher};
-use crate::task::task::{Task, TaskRef, TaskWeak};
-use std::sync::{Arc, OnceLock};
+use crate::task::options::Watcher;
+use crate::task::task::{Task, TaskRef};
 
 /// What a task continues, until it is ready.
 pub(crate) struct After {
     pub(crate) tasks: Vec<TaskRef>,
-    /// How many times it is still to be notified: once for each of the tasks, or for the first of
-    /// them; and once by the submitter, when all of them are watched.
+    /// How many times it is still to be notified: once for each of the tasks, and once by the
+    /// submitter, when all of them are watched.
     pub(crate) awaits: usize,
-    /// The watcher, where the first of the tasks is enough.
-    pub(crate) first: Option<Arc<First>>,
 }
 
 impl After {
-    pub(crate) fn new(tasks: Vec<TaskRef>, first: Option<Arc<First>>) -> Self {
-        let awaits = 1 + if first.is_some() { 1 } else { tasks.len() };
-        Self {
-            tasks,
-            awaits,
-            first,
-        }
+    pub(crate) fn new(tasks: Vec<TaskRef>) -> Self {
+        let awaits = 1 + tasks.len();
+        Self { tasks, awaits }
     }
 
     /// The task that continued these has settled unrun: drops its body, and cancels each task that
     /// only this one continued. That may be a chain, so it is done by the trampoline.
     pub(crate) fn abandon(self: Box<Self>, left: Option<Left>, reason: CancelReason) {
-        if let Some(first) = &self.first {
-            first.is_over.store(true, Ordering::Relaxed);
-        }
         trampoline::run(move || {
             self.tasks.iter().for_each(|above| above.unwatch());
             // With the body go the handles that it captured.
@@ -53,65 +42,12 @@ impl After {
     }
 }
 
-/// Watches several tasks for one that continues the first of them to settle.
-pub(crate) struct First {
-    index: AtomicUsize,
-    task: OnceLock<TaskWeak>,
-    /// Whether its task has settled unrun.
-    is_over: AtomicBool,
-}
-
-const NONE: usize = usize::MAX;
-
-impl First {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            index: AtomicUsize::new(NONE),
-            task: OnceLock::new(),
-            is_over: AtomicBool::new(false),
-        })
-    }
-
-    /// Which of the tasks was the first to settle.
-    pub(crate) fn index(&self) -> usize {
-        self.index.load(Ordering::Relaxed)
-    }
-}
-
-impl Watch for First {
-    fn settled(self: Arc<Self>, index: usize, _: OutcomeKind) {
-        // Relaxed: the lock of the continuing task, taken next, orders this before its body reads.
-        let won = self
-            .index
-            .compare_exchange(NONE, index, Ordering::Relaxed, Ordering::Relaxed);
-        let task = self.task.get().and_then(TaskWeak::upgrade);
-        if let (Ok(_), Some(task)) = (won, task) {
-            task.predecessor_settled();
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.index() != NONE || self.is_over.load(Ordering::Relaxed)
-    }
-}
-
 impl Task {
     /// Registers `self` with the tasks that it continues, to be notified when they settle. It is
     /// ready when they have settled and this function has returned.
-    pub(crate) fn watch_predecessors(
-        self: &TaskRef,
-        tasks: &[TaskRef],
-        first: Option<&Arc<First>>,
-    ) {
-        if let Some(first) = first {
-            first.task.get_or_init(|| Arc::downgrade(self));
-        }
-        for (index, task) in tasks.iter().enumerate() {
-            let watcher = match first {
-                Some(first) => Watcher::Set(first.clone(), index),
-                None => Watcher::Task(self.clone()),
-            };
-            if let Err(watcher) = task.watch(watcher) {
+    pub(crate) fn watch_predecessors(self: &TaskRef, tasks: &[TaskRef]) {
+        for task in tasks {
+            if let Err(watcher) = task.watch(Watcher::Task(self.clone())) {
                 let kind = task.head.outcome_kind().unwrap_or(OutcomeKind::Completed);
                 watcher.settled(kind);
             }
@@ -166,21 +102,10 @@ impl Task {
         true
     }
 
-    /// The tasks that must all settle before this one can begin, for the wait graph.
-    pub(crate) fn predecessors(&self) -> Vec<TaskRef> {
-        // If the first of several is enough, the task waits for no particular one.
-        self.predecessors_if(|after| after.first.is_none(), usize::MAX)
-    }
-
-    /// At most so many of the tasks, not settled yet, all or one of which must settle before this
-    /// one can begin.
-    pub(crate) fn some_predecessors(&self, most: usize) -> Vec<TaskRef> {
-        self.predecessors_if(|_| true, most)
-    }
-
-    fn predecessors_if(&self, counts: impl Fn(&After) -> bool, most: usize) -> Vec<TaskRef> {
+    /// The tasks that must settle before this one can begin, and have not: at most so many.
+    pub(crate) fn predecessors(&self, most: usize) -> Vec<TaskRef> {
         let tasks = self.head.progress(|progress, _| {
-            let after = progress.after.as_ref().filter(|after| counts(after))?;
+            let after = progress.after.as_ref()?;
             Some(after.tasks.iter().take(most).cloned().collect::<Vec<_>>())
         });
         let mut tasks = tasks.flatten().unwrap_or_default();

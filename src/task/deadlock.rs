@@ -56,7 +56,7 @@ impl Graph {
         match task.pinned_to() {
             Some(worker) if worker == here => vec![top.clone()],
             Some(worker) => self.waiting.get(key(worker)).cloned().into_iter().collect(),
-            None => task.predecessors(),
+            None => task.predecessors(usize::MAX),
         }
     }
 }

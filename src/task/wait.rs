@@ -174,7 +174,7 @@ impl Task {
         for _ in 0..MOST_LOOKED_AT {
             let Some(task) = left.pop() else { break };
             comes = task.is_away(at_gates);
-            left.extend(task.some_predecessors(MOST_LOOKED_AT));
+            left.extend(task.predecessors(MOST_LOOKED_AT));
             panic::discard(task);
             if comes {
                 break;

@@ -340,6 +340,7 @@ impl<T> Sealed for ScopedHandle<'_, T> {}
 // continued: a continuation demands `'static`.
 impl<T> Handle for ScopedHandle<'_, T> {
     type Output = T;
+    type Key = usize;
 
     fn link(&self) -> Link {
         Link {
@@ -352,7 +353,7 @@ impl<T> Handle for ScopedHandle<'_, T> {
         self.join()
     }
 
-    fn boxed_outcome(self: Box<Self>) -> Result<T, TaskError> {
-        self.join()
+    fn keyed_outcome(self, place: usize) -> (usize, Result<T, TaskError>) {
+        (place, self.outcome())
     }
 }

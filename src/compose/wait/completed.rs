@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Goes through the outcomes of many tasks in the order in which the tasks finish: an iterator over
-/// pairs of a handle's place and its outcome.
+/// pairs of a handle's place, or its [key](crate::WithKey), and its outcome.
 ///
 /// ```
 /// use millhand::{ThreadPool, as_completed};
@@ -78,12 +78,12 @@ impl<H: Handle> AsCompleted<H> {
 }
 
 impl<H: Handle> Iterator for AsCompleted<H> {
-    type Item = (usize, Result<H::Output, TaskError>);
+    type Item = (H::Key, Result<H::Output, TaskError>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let place = self.queue.next(self.deadline)?;
         let handle = self.handles[place].take()?;
-        Some((place, handle.outcome()))
+        Some(handle.keyed_outcome(place))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

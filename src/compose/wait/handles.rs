@@ -11,22 +11,28 @@ use std::fmt;
 
 /// Any handle, for functions that wait for tasks and for your own that are generic over handles.
 ///
-/// It is a [`TaskHandle`], a [`SharedHandle`], a [`ScopedHandle`](crate::ScopedHandle), or a box of
-/// any of them. The value of a shared handle is cloned; a clone of a panic has its message and not
-/// its payload.
+/// It is a [`TaskHandle`], a [`SharedHandle`], a [`ScopedHandle`](crate::ScopedHandle), or one of
+/// them with a [key](WithKey). The value of a shared handle is cloned; a clone of a panic has its
+/// message and not its payload. Where handles of several kinds are to be in one vector,
+/// [`share`](TaskHandle::share) them all.
 ///
 /// ```
-/// use millhand::{Handle, ThreadPool, race};
+/// use millhand::{Handle, JoinError, ThreadPool, as_completed};
+///
+/// fn first<H: Handle>(handles: Vec<H>) -> Option<H::Output> {
+///     as_completed(handles).find_map(|(_, outcome)| outcome.ok())
+/// }
 ///
 /// let pool = ThreadPool::new(2)?;
-/// let shared = pool.submit(|| 1).share();
-/// let mixed: Vec<Box<dyn Handle<Output = i32>>> = vec![Box::new(shared.clone()), Box::new(pool.submit(|| 2))];
-/// assert!([1, 2].contains(&race(mixed).unwrap()));
+/// assert_eq!(first(vec![pool.submit(|| 7)]), Some(7));
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 pub trait Handle: Sealed {
     /// What the task's body returns.
     type Output;
+    /// By what [`as_completed`](crate::as_completed) names the task: its place among the handles, or
+    /// the key that it was given.
+    type Key;
 
     #[doc(hidden)]
     fn link(&self) -> Link;
@@ -37,8 +43,11 @@ pub trait Handle: Sealed {
     where
         Self: Sized;
 
+    /// The same, with the key of the handle, which is at this place.
     #[doc(hidden)]
-    fn boxed_outcome(self: Box<Self>) -> Result<Self::Output, TaskError>;
+    fn keyed_outcome(self, place: usize) -> (Self::Key, Result<Self::Output, TaskError>)
+    where
+        Self: Sized;
 }
 
 /// The task of a handle.
@@ -71,6 +80,7 @@ impl<T: 'static> Sealed for TaskHandle<T> {}
 
 impl<T: 'static> Handle for TaskHandle<T> {
     type Output = T;
+    type Key = usize;
 
     fn link(&self) -> Link {
         Link {
@@ -83,8 +93,8 @@ impl<T: 'static> Handle for TaskHandle<T> {
         self.join()
     }
 
-    fn boxed_outcome(self: Box<Self>) -> Result<T, TaskError> {
-        self.join()
+    fn keyed_outcome(self, place: usize) -> (usize, Result<T, TaskError>) {
+        (place, self.outcome())
     }
 }
 
@@ -92,6 +102,7 @@ impl<T: 'static> Sealed for SharedHandle<T> {}
 
 impl<T: Clone + 'static> Handle for SharedHandle<T> {
     type Output = T;
+    type Key = usize;
 
     fn link(&self) -> Link {
         Link {
@@ -107,26 +118,8 @@ impl<T: Clone + 'static> Handle for SharedHandle<T> {
         }
     }
 
-    fn boxed_outcome(self: Box<Self>) -> Result<T, TaskError> {
-        (*self).outcome()
-    }
-}
-
-impl<H: ?Sized> Sealed for Box<H> {}
-
-impl<H: Handle + ?Sized> Handle for Box<H> {
-    type Output = H::Output;
-
-    fn link(&self) -> Link {
-        (**self).link()
-    }
-
-    fn outcome(self) -> Result<H::Output, TaskError> {
-        self.boxed_outcome()
-    }
-
-    fn boxed_outcome(self: Box<Self>) -> Result<H::Output, TaskError> {
-        (*self).boxed_outcome()
+    fn keyed_outcome(self, place: usize) -> (usize, Result<T, TaskError>) {
+        (place, self.outcome())
     }
 }
 

@@ -14,33 +14,50 @@ use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use std::time::Duration;
 
-/// Waits for several tasks and returns all outcomes, in the order and shape of the handles. A
-/// failure does not keep the other tasks from running.
+/// Waits for several tasks and returns all outcomes, in the order of the handles. A failure does not
+/// keep the other tasks from running.
 ///
 /// ```
 /// use millhand::{ThreadPool, join_all};
 ///
 /// let pool = ThreadPool::new(2)?;
-/// let squares: Vec<_> = (0..10).map(|n| pool.submit(move || n * n)).collect();
-/// let sum: u32 = join_all(squares).into_iter().map(Result::unwrap).sum();
-/// assert_eq!(sum, 285);
-///
-/// let (number, text) = join_all((pool.submit(|| 7), pool.submit(|| "seven")));
-/// assert_eq!((number.unwrap(), text.unwrap()), (7, "seven"));
+/// let squares = join_all((0..10).map(|n| pool.submit(move || n * n)));
+/// assert_eq!(squares.into_iter().map(Result::unwrap).sum::<u32>(), 285);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 ///
-/// Blocks. It joins one handle after the other, as [`TaskHandle::join`](crate::TaskHandle::join)
-/// does. Where such a wait would deadlock, the error is the outcome of that task.
+/// It takes all handles first, and then joins one after the other, as
+/// [`TaskHandle::join`](crate::TaskHandle::join) does. Where such a wait would deadlock, the error
+/// is the outcome of that task. Blocks. [`join_each`] keeps the shape of an array or a tuple.
 #[doc(alias = "gather")]
 #[doc(alias = "wait_group")]
 #[doc(alias = "WaitGroup")]
-pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
+pub fn join_all<H: Handle>(
+    handles: impl IntoIterator<Item = H>,
+) -> Vec<Result<H::Output, TaskError>> {
+    let handles: Vec<_> = handles.into_iter().collect();
     handles.outcomes()
 }
 
-/// Waits until all bodies have succeeded and returns their values, in the order and shape of the
-/// handles; stops waiting at the first failure.
+/// Waits for several tasks, as [`join_all`] does, and returns their outcomes in the shape of the
+/// handles. In a tuple each may be of another type.
+///
+/// ```
+/// use millhand::{ThreadPool, join_each};
+///
+/// let pool = ThreadPool::new(2)?;
+/// let (number, text) = join_each((pool.submit(|| 7), pool.submit(|| "seven")));
+/// assert_eq!((number.unwrap(), text.unwrap()), (7, "seven"));
+/// let [one, two] = join_each([1, 2].map(|n| pool.submit(move || n)));
+/// assert_eq!(one.unwrap() + two.unwrap(), 3);
+/// # Ok::<(), millhand::BuildError>(())
+/// ```
+pub fn join_each<S: HandleSet>(handles: S) -> S::Outcomes {
+    handles.outcomes()
+}
+
+/// Waits until all bodies have succeeded and returns their values, in the order of the handles;
+/// stops waiting at the first failure.
 ///
 /// A failure is an `Err` that a body returned, or a task that ended without a value.
 ///
@@ -49,9 +66,9 @@ pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
 ///
 /// let pool = ThreadPool::new(2)?;
 /// let parse = |text: &'static str| pool.submit(move || text.parse::<i32>());
-/// assert_eq!(join_all_ok([parse("1"), parse("2")])?, [1, 2]);
+/// assert_eq!(join_all_ok(["1", "2"].map(parse))?, [1, 2]);
 ///
-/// let failure = join_all_ok(vec![parse("1"), parse("two")]).unwrap_err();
+/// let failure = join_all_ok(["1", "two"].map(parse)).unwrap_err();
 /// assert_eq!(failure.index(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -65,7 +82,33 @@ pub fn join_all<S: HandleSet>(handles: S) -> S::Outcomes {
 /// [`TaskError::Interrupted`](crate::TaskError::Interrupted), if the task that waits is asked to
 /// stop. It has the place of the first task that has not finished. All that have not are cancelled
 /// then, with the same exception.
-pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>> {
+pub fn join_all_ok<H, T, E>(handles: impl IntoIterator<Item = H>) -> Result<Vec<T>, Failure<E>>
+where
+    H: Handle<Output = Result<T, E>>,
+{
+    let handles: Vec<_> = handles.into_iter().collect();
+    join_each_ok(handles)
+}
+
+/// Waits until all bodies have succeeded, as [`join_all_ok`] does, and returns their values in the
+/// shape of the handles.
+///
+/// # Errors
+///
+/// As [`join_all_ok`].
+///
+/// ```
+/// use millhand::{ThreadPool, join_each_ok};
+/// use std::fs;
+///
+/// let pool = ThreadPool::new(2)?;
+/// let text = pool.submit(|| fs::read_to_string("Cargo.toml"));
+/// let size = pool.submit(|| fs::metadata("README.md").map(|about| about.len()));
+/// let (text, size) = join_each_ok((text, size))?;
+/// assert!(text.len() > 0 && size > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn join_each_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>> {
     let mut queue = CompletionQueue::new(handles.links());
     // Before the handles are dropped: the drop of a handle may cancel its task for another reason.
     let mut cancel = |rest: Vec<Link>| cancel_rest(rest, CancelReason::Group);
@@ -88,7 +131,7 @@ pub fn join_all_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>>
 /// ```
 ///
 /// Blocks. On a worker the run slot is released meanwhile. A task that waits for itself is not
-/// detected: [`wait_for`] has a time limit.
+/// detected: [`wait_until_timeout`] has a time limit.
 ///
 /// # Errors
 ///
@@ -97,33 +140,29 @@ pub fn wait_any<S: Handles + ?Sized>(handles: &S) -> Result<Option<usize>, Stopp
     CompletionQueue::new(handles.links()).try_next_until(None)
 }
 
-/// When [`wait_for`] stops waiting.
+/// When [`wait_until`] stops waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Until {
     /// When one task has finished.
     FirstCompleted,
-    /// When one task has ended without a value, or has failed as a
-    /// [`fallible`](crate::TaskBuilder::fallible) task can; also when all have finished.
+    /// When one task has not ended well: it [has failed](crate::guide::errors), or was cancelled.
+    /// Also when all have finished.
     FirstError,
     /// When all tasks have finished.
     All,
 }
 
-/// Waits for several tasks with a condition and a time limit, and returns two lists of places:
-/// those of the tasks that have finished, and those of the others. Each is in the order of the
-/// handles.
-///
-/// A `timeout` of `None` means no limit.
+/// Waits for several tasks until a condition holds, and returns two lists of places: those of the
+/// tasks that have finished, and those of the others. Each is in the order of the handles.
 ///
 /// ```
-/// use millhand::{ThreadPool, Until, promise, wait_for};
-/// use std::time::Duration;
+/// use millhand::{ThreadPool, Until, promise, wait_until};
 ///
 /// let pool = ThreadPool::new(1)?;
 /// let (_kept, never) = promise::<()>();
 /// let handles = (pool.submit(|| 7), never);
-/// let (done, pending) = wait_for(&handles, Until::FirstCompleted, Some(Duration::from_secs(60)))?;
+/// let (done, pending) = wait_until(&handles, Until::FirstCompleted)?;
 /// assert_eq!((done, pending), (vec![0], vec![1]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -133,12 +172,43 @@ pub enum Until {
 /// # Errors
 ///
 /// [`Stopped`], if the task that waits is asked to stop.
-pub fn wait_for<S: Handles + ?Sized>(
+pub fn wait_until<S: Handles + ?Sized>(
     handles: &S,
+    until: Until,
+) -> Result<(Vec<usize>, Vec<usize>), Stopped> {
+    until_deadline(handles.links(), until, None)
+}
+
+/// Waits for several tasks, as [`wait_until`] does, for at most `timeout` from the call. One that
+/// overflows the clock means no limit.
+///
+/// ```
+/// use millhand::{Until, promise, wait_until_timeout};
+/// use std::time::Duration;
+///
+/// let (_kept, never) = promise::<()>();
+/// let (done, pending) = wait_until_timeout(&[never], Until::All, Duration::from_millis(1))?;
+/// assert_eq!((done, pending), (vec![], vec![0]));
+/// # Ok::<(), millhand::Stopped>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Stopped`], if the task that waits is asked to stop.
+pub fn wait_until_timeout<S: Handles + ?Sized>(
+    handles: &S,
+    until: Until,
+    timeout: Duration,
+) -> Result<(Vec<usize>, Vec<usize>), Stopped> {
+    until_deadline(handles.links(), until, Some(timeout))
+}
+
+fn until_deadline(
+    links: Vec<Link>,
     until: Until,
     timeout: Option<Duration>,
 ) -> Result<(Vec<usize>, Vec<usize>), Stopped> {
-    let mut queue = CompletionQueue::new(handles.links());
+    let mut queue = CompletionQueue::new(links);
     let deadline = timeout.and_then(|timeout| queue.deadline(timeout));
     while let Some(place) = queue.try_next_until(deadline)? {
         let kind = queue.links()[place].task.head.outcome_kind();
@@ -155,49 +225,19 @@ pub fn wait_for<S: Handles + ?Sized>(
     Ok((0..links.len()).partition(|place| links[*place].task.head.outcome_kind().is_some()))
 }
 
-/// Waits for the fastest of several tasks and returns its value. The other tasks are cancelled with
-/// [`CancelReason::Race`], and not waited for.
+/// Waits for the first of several bodies to return `Ok`, and returns its value. The other tasks are
+/// cancelled with [`CancelReason::Race`], and not waited for.
 ///
-/// The first task that ends with a value wins, even if that value is an `Err`. [`race_ok`] waits
-/// for the first body that returns `Ok`.
+/// To take the first outcome, whatever it is, use
+/// [`as_completed(handles).next()`](crate::as_completed); [`wait_any`] takes and cancels nothing.
 ///
 /// ```
 /// use millhand::{ThreadPool, race};
 ///
 /// let pool = ThreadPool::new(2)?;
-/// let slow = || { while millhand::check().is_ok() { std::hint::spin_loop() } "slow" };
-/// assert_eq!(race([pool.submit(slow), pool.submit(|| "fast")])?, "fast");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// # Errors
-///
-/// All failures, in the order in which the tasks ended, if no task ended with a value.
-///
-/// If the task that waits is asked to stop: first those that have ended, and then
-/// [`TaskError::Interrupted`](crate::TaskError::Interrupted) for each other handle, in their order.
-/// The tasks are cancelled then, except those with more than one
-/// [`SharedHandle`](crate::SharedHandle).
-///
-/// # Panics
-///
-/// If there are no handles.
-pub fn race<H: Handle>(handles: impl IntoIterator<Item = H>) -> Result<H::Output, Failures> {
-    let handles = handles.into_iter().map(Some).collect();
-    first(handles, |handle| handle.outcome().map_err(JoinError::Task))
-}
-
-/// Waits for the fastest of several tasks to succeed, that is, for the first body that returns
-/// `Ok`, and returns its value. The other tasks are cancelled with [`CancelReason::Race`], and
-/// not waited for.
-///
-/// ```
-/// use millhand::{ThreadPool, race_ok};
-///
-/// let pool = ThreadPool::new(2)?;
 /// let parse = |text: &'static str| pool.submit(move || text.parse::<i32>());
-/// assert_eq!(race_ok([parse("one"), parse("2")])?, 2);
-/// assert_eq!(race_ok([parse("one"), parse("two")]).unwrap_err().len(), 2);
+/// assert_eq!(race([parse("one"), parse("2")])?, 2);
+/// assert_eq!(race([parse("one"), parse("two")]).unwrap_err().len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -213,19 +253,15 @@ pub fn race<H: Handle>(handles: impl IntoIterator<Item = H>) -> Result<H::Output
 /// # Panics
 ///
 /// If there are no handles.
-pub fn race_ok<H, T, E>(handles: impl IntoIterator<Item = H>) -> Result<T, Failures<E>>
+#[doc(alias = "first_ok")]
+#[doc(alias = "select_ok")]
+#[doc(alias = "any")]
+#[track_caller]
+pub fn race<H, T, E>(handles: impl IntoIterator<Item = H>) -> Result<T, Failures<E>>
 where
     H: Handle<Output = Result<T, E>>,
 {
-    let handles = handles.into_iter().map(Some).collect();
-    first(handles, |handle| ok_value(handle.outcome()))
-}
-
-/// Waits for the first handle from which `value` takes a value, and cancels the others.
-fn first<H: Handle, T, E>(
-    mut handles: Vec<Option<H>>,
-    value: fn(H) -> Result<T, JoinError<E>>,
-) -> Result<T, Failures<E>> {
+    let mut handles: Vec<_> = handles.into_iter().map(Some).collect();
     let links = handles.iter().flatten().map(H::link);
     let mut queue = CompletionQueue::new(links.collect());
     let mut failures = Vec::new();
@@ -245,7 +281,7 @@ fn first<H: Handle, T, E>(
             }
         };
         let handle = handles[place].take().expect("each place is returned once");
-        match value(handle) {
+        match ok_value(handle.outcome()) {
             Ok(value) => {
                 let rest = handles.iter().flatten().map(H::link).collect();
                 cancel_rest(rest, CancelReason::Race);

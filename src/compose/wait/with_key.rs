@@ -1,0 +1,84 @@
+//! Handles with a key, by which the program knows the task.
+//!
+//! Layer: compose.
+
+use crate::compose::scope::ScopedHandle;
+use crate::compose::wait::handles::{Handle, Link};
+use crate::error::TaskError;
+use crate::sealed::Sealed;
+use crate::task::{SharedHandle, TaskHandle};
+
+/// A handle with a key: a path, a number, whatever the program knows the task by.
+/// [`as_completed`](crate::as_completed) returns it with the outcome. Made by
+/// [`TaskHandle::with_key`] and its like.
+///
+/// ```
+/// use millhand::{ThreadPool, as_completed};
+/// use std::fs;
+///
+/// let pool = ThreadPool::new(2)?;
+/// let paths = ["Cargo.toml", "README.md"];
+/// let reads = paths.map(|path| pool.submit(move || fs::read(path)).with_key(path));
+/// for (path, text) in as_completed(reads) {
+///     println!("{path}: {} bytes", text??.len());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "dropping it drops the handle"]
+pub struct WithKey<K, H> {
+    key: K,
+    handle: H,
+}
+
+impl<K, H> WithKey<K, H> {
+    /// Returns the key.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// Returns the handle, for all that needs no key.
+    pub fn handle(&self) -> &H {
+        &self.handle
+    }
+
+    /// Takes both apart.
+    pub fn into_parts(self) -> (K, H) {
+        (self.key, self.handle)
+    }
+}
+
+impl<K, H> Sealed for WithKey<K, H> {}
+
+impl<K, H: Handle> Handle for WithKey<K, H> {
+    type Output = H::Output;
+    type Key = K;
+
+    fn link(&self) -> Link {
+        self.handle.link()
+    }
+
+    fn outcome(self) -> Result<H::Output, TaskError> {
+        self.handle.outcome()
+    }
+
+    fn keyed_outcome(self, _: usize) -> (K, Result<H::Output, TaskError>) {
+        (self.key, self.handle.outcome())
+    }
+}
+
+macro_rules! with_key {
+    ([$($generics:tt)*] $handle:ty) => {
+        impl<$($generics)*> $handle {
+            /// Gives the handle a key, which [`as_completed`](crate::as_completed) returns with the
+            /// outcome; see [`WithKey`].
+            pub fn with_key<K>(self, key: K) -> WithKey<K, Self> {
+                WithKey { key, handle: self }
+            }
+        }
+    };
+}
+
+with_key!([T] TaskHandle<T>);
+with_key!([T] SharedHandle<T>);
+with_key!(['scope, T] ScopedHandle<'scope, T>);
