@@ -15,7 +15,7 @@
 //! A [`ThreadPool`] is n OS threads, the workers, which read tasks from one channel, first in,
 //! first out. What a body submits comes before that. The pool owns the workers: dropping it runs
 //! all tasks to their end and joins the threads. [`ThreadPool::builder`] has the options.
-//! [`PoolRef`] is a weak reference to a pool.
+//! [`PoolHandle`] is a weak reference to a pool.
 //!
 //! ```
 //! use millhand::{OnFull, ThreadPool};
@@ -152,7 +152,7 @@
 //! use std::time::Duration;
 //!
 //! let clock = ManualClock::new();
-//! let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+//! let pool = ThreadPool::builder().workers(1).clock(&clock).build()?;
 //! let handle = pool.task().delay(Duration::from_secs(3600)).submit(|| "an hour later");
 //! clock.advance(Duration::from_secs(3600));
 //! assert_eq!(handle.join().unwrap(), "an hour later");
@@ -326,7 +326,7 @@
 //!     millhand::checkpoint(); // leaves the body here once it is cancelled
 //!     std::hint::spin_loop();
 //! });
-//! batch.cancel(CancelReason::User);
+//! batch.cancel();
 //! assert!(matches!(handle.join(), Err::<(), _>(TaskError::Cancelled(CancelReason::User))));
 //! # Ok::<(), millhand::BuildError>(())
 //! ```
@@ -423,8 +423,8 @@ pub use panic::TaskPanic;
 pub use pool::Simulation;
 pub use pool::{
     BuildError, Current, EndedSchedule, Fallible, OnFull, PendingTask, Plain, Pool, PoolBuilder,
-    PoolError, PoolRef, Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool,
-    WorkerLocal, attempt, current,
+    PoolError, PoolHandle, Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder,
+    ThreadPool, WorkerLocal, attempt, current,
 };
 pub use reason::{CancelReason, WaitedFor};
 pub use retry::{Jitter, Retry};

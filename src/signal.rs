@@ -179,7 +179,7 @@ impl Shared {
         // A logger may panic, or hang if its output is not read. So may the hooks of a token.
         let token = self.token.clone();
         spawn("token", move || {
-            token.cancel(CancelReason::Shutdown);
+            token.cancel_with(CancelReason::Shutdown);
         });
         spawn("log", move || match count {
             1 => panic::log(

@@ -14,7 +14,7 @@ use std::sync::Weak;
 /// let token = CancelToken::new();
 /// let guard = token.on_cancel(move |reason| sender.send(reason).unwrap());
 /// drop(guard);
-/// token.cancel(CancelReason::User);
+/// token.cancel();
 /// assert!(receiver.recv().is_err()); // nothing was sent
 /// ```
 #[must_use = "dropping the guard removes the hook"]

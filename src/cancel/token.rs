@@ -90,11 +90,11 @@ impl Inner {
 ///
 /// let all = CancelToken::new();
 /// let one = all.child();
-/// one.cancel(CancelReason::User);
+/// one.cancel();
 /// assert!(one.is_cancelled() && !all.is_cancelled());
 ///
 /// let other = all.child();
-/// all.cancel(CancelReason::Shutdown);
+/// all.cancel_with(CancelReason::Shutdown);
 /// assert_eq!(other.reason(), Some(CancelReason::Shutdown));
 /// ```
 #[derive(Clone)]
@@ -130,8 +130,8 @@ impl CancelToken {
     /// clock.advance(Duration::from_secs(60));
     /// assert!(token.is_cancelled());
     /// ```
-    pub fn with_clock(clock: &Clock) -> Self {
-        Self::build(clock.clone(), None, None, None)
+    pub fn with_clock(clock: impl Into<Clock>) -> Self {
+        Self::build(clock.into(), None, None, None)
     }
 
     /// Makes a token that is cancelled `timeout` from now. A timeout that the clock cannot hold
@@ -174,7 +174,7 @@ impl CancelToken {
     ///
     /// let all = CancelToken::new();
     /// let one = all.child();
-    /// all.cancel(CancelReason::User);
+    /// all.cancel();
     /// assert!(one.is_cancelled());
     /// ```
     pub fn child(&self) -> Self {
@@ -247,17 +247,34 @@ impl CancelToken {
     }
 
     /// Cancels this token and all tokens below it, and runs their hooks on this thread. Returns
-    /// whether this call cancelled it: a token that is cancelled already keeps its reason.
+    /// whether this call cancelled it: a token that is cancelled already keeps its reason. The
+    /// reason is [`CancelReason::User`].
     ///
     /// ```
     /// use millhand::{CancelReason, CancelToken};
     ///
     /// let token = CancelToken::new();
-    /// assert!(token.cancel(CancelReason::User));
-    /// assert!(!token.cancel(CancelReason::Shutdown));
+    /// assert!(token.cancel());
+    /// assert!(!token.cancel_with(CancelReason::Shutdown));
     /// assert_eq!(token.reason(), Some(CancelReason::User));
     /// ```
-    pub fn cancel(&self, reason: CancelReason) -> bool {
+    pub fn cancel(&self) -> bool {
+        self.cancel_with(CancelReason::User)
+    }
+
+    /// Does what [`cancel`](Self::cancel) does, for another reason.
+    ///
+    /// ```
+    /// use millhand::{CancelReason, CancelToken, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let leaving = CancelToken::new();
+    /// leaving.cancel_with(CancelReason::Shutdown);
+    /// let error = pool.task().token(&leaving).submit(|| ()).join().unwrap_err();
+    /// assert_eq!(error.to_string(), "task cancelled: shutdown");
+    /// # Ok::<(), millhand::BuildError>(())
+    /// ```
+    pub fn cancel_with(&self, reason: CancelReason) -> bool {
         let (is_first, hooks) = self.mark(reason);
         hooks.into_iter().for_each(Called::run);
         is_first
@@ -335,7 +352,7 @@ impl CancelToken {
     ///
     /// ```
     /// let token = millhand::CancelToken::new();
-    /// token.cancel(millhand::CancelReason::User);
+    /// token.cancel();
     /// assert!(token.is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
@@ -350,7 +367,7 @@ impl CancelToken {
     ///
     /// let token = CancelToken::new();
     /// assert_eq!(token.reason(), None);
-    /// token.cancel(CancelReason::User);
+    /// token.cancel();
     /// assert_eq!(token.reason(), Some(CancelReason::User));
     /// ```
     pub fn reason(&self) -> Option<CancelReason> {
@@ -405,7 +422,7 @@ impl CancelToken {
     /// let (sender, receiver) = mpsc::channel();
     /// let token = CancelToken::new();
     /// let _guard = token.on_cancel(move |reason| sender.send(reason).unwrap());
-    /// token.cancel(CancelReason::User);
+    /// token.cancel();
     /// assert_eq!(receiver.recv().unwrap(), CancelReason::User);
     /// ```
     #[track_caller]
@@ -471,7 +488,7 @@ impl ClockWaiter for Node {
         }
         let token = CancelToken { node: self };
         if token.node.clock.is_manual() {
-            token.cancel(CancelReason::Deadline);
+            token.cancel_with(CancelReason::Deadline);
             return;
         }
         token.cancel_in_background(CancelReason::Deadline);

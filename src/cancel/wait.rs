@@ -29,7 +29,7 @@ impl CancelToken {
     /// ```
     /// let token = millhand::CancelToken::new();
     /// let other = token.clone();
-    /// std::thread::spawn(move || other.cancel(millhand::CancelReason::User));
+    /// std::thread::spawn(move || other.cancel());
     /// token.wait().unwrap();
     /// assert!(token.is_cancelled());
     /// ```
@@ -50,7 +50,7 @@ impl CancelToken {
     ///
     /// let token = CancelToken::new();
     /// assert_eq!(token.wait_timeout(Duration::from_millis(1)), Ok(false));
-    /// token.cancel(CancelReason::User);
+    /// token.cancel();
     /// assert_eq!(token.wait_timeout(Duration::from_secs(3600)), Ok(true));
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool, Stopped> {

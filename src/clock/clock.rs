@@ -326,6 +326,13 @@ impl WeakClock {
     }
 }
 
+/// Another handle of the same clock.
+impl From<&Clock> for Clock {
+    fn from(clock: &Clock) -> Self {
+        clock.clone()
+    }
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {

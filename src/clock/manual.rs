@@ -54,7 +54,7 @@ impl Shared {
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::new();
-/// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+/// let pool = ThreadPool::builder().workers(1).clock(&clock).build()?;
 /// let tomorrow = pool.task().delay(Duration::from_secs(24 * 3600)).submit(|| "it is tomorrow");
 /// assert!(!tomorrow.is_finished());
 /// clock.advance(Duration::from_secs(24 * 3600));
@@ -63,6 +63,12 @@ impl Shared {
 /// ```
 #[derive(Clone)]
 pub struct ManualClock(Arc<Shared>);
+
+impl From<&ManualClock> for Clock {
+    fn from(manual: &ManualClock) -> Self {
+        manual.clock()
+    }
+}
 
 impl ManualClock {
     /// Makes a clock that shows the present instant, and stands still.
@@ -128,7 +134,7 @@ impl ManualClock {
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&clock.clock()).build()?;
+    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&clock).build()?;
     /// assert!(limiter.try_acquire(1).is_ok());
     /// assert!(limiter.try_acquire(1).is_err());
     /// clock.advance(Duration::from_secs(60));

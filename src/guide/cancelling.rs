@@ -109,7 +109,7 @@
 //!     let _hook = token.on_cancel(move |_| drop(socket.shutdown(Shutdown::Both)));
 //!     millhand::blocking(|| silent.read(&mut [0; 16]))
 //! });
-//! reads.token().cancel(CancelReason::User);
+//! reads.token().cancel();
 //! // It ends, with the end of the stream or, if it had not begun, as cancelled.
 //! let _ = reads.join_flat();
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -182,7 +182,7 @@ impl RateLimiter {
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::token_bucket(10, Duration::from_secs(1)).clock(&clock.clock()).build()?;
+    /// let limiter = RateLimiter::token_bucket(10, Duration::from_secs(1)).clock(&clock).build()?;
     /// assert_eq!(limiter.try_acquire(1), Ok(()));
     /// let wait = Some(Duration::from_millis(100));
     /// assert_eq!(limiter.try_acquire(1), Err(AcquireError::NotYet { wait }));
@@ -254,10 +254,11 @@ impl RateLimiter {
     /// use std::time::Duration;
     ///
     /// let limiter = RateLimiter::token_bucket(1000, Duration::from_secs(1)).build()?;
-    /// assert_eq!(limiter.around(|| 6 * 7), Ok(42));
+    /// assert_eq!(limiter.run(|| 6 * 7), Ok(42));
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
-    pub fn around<T>(&self, f: impl FnOnce() -> T) -> Result<T, AcquireError> {
+    #[doc(alias = "around")]
+    pub fn run<T>(&self, f: impl FnOnce() -> T) -> Result<T, AcquireError> {
         self.acquire(1)?;
         Ok(f())
     }
@@ -274,7 +275,7 @@ impl RateLimiter {
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&clock.clock()).build()?;
+    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&clock).build()?;
     /// limiter.try_acquire(1).unwrap();
     /// limiter.set_rate(1, Duration::from_secs(1))?;
     /// clock.advance(Duration::from_secs(1));
@@ -454,11 +455,11 @@ impl TokenBucket {
     /// # use millhand::{ManualClock, RateLimiter};
     /// # use std::time::Duration;
     /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(1)).clock(&clock.clock()).build()?;
+    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(1)).clock(&clock).build()?;
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
-    pub fn clock(mut self, clock: &Clock) -> Self {
-        self.clock = clock.clone();
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -535,11 +536,11 @@ impl SlidingWindow {
     /// # use millhand::{ManualClock, RateLimiter};
     /// # use std::time::Duration;
     /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::sliding_window(1, Duration::from_secs(1)).clock(&clock.clock()).build()?;
+    /// let limiter = RateLimiter::sliding_window(1, Duration::from_secs(1)).clock(&clock).build()?;
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
-    pub fn clock(mut self, clock: &Clock) -> Self {
-        self.clock = clock.clone();
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 

@@ -211,6 +211,21 @@ impl Semaphore {
         Ok(Permit { request, order })
     }
 
+    /// Waits for a permit, runs `f`, and returns the permit, also if `f` panics.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire). Then `f` is not run.
+    ///
+    /// ```
+    /// let connections = millhand::Semaphore::new(2)?;
+    /// assert_eq!(connections.run(|| connections.available()), Ok(1));
+    /// # Ok::<(), millhand::LimitError>(())
+    /// ```
+    pub fn run<T>(&self, f: impl FnOnce() -> T) -> Result<T, AcquireError> {
+        let _permit = self.acquire()?;
+        Ok(f())
+    }
+
     /// Changes the number of permits, 1 or more. Permits that are held stay valid, even if there
     /// are more of them than the new number. Then none is free until enough of them have come
     /// back.
@@ -220,12 +235,13 @@ impl Semaphore {
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(1)?;
-    /// semaphore.resize(3)?;
+    /// semaphore.set_permits(3)?;
     /// assert_eq!(semaphore.available(), 3);
-    /// assert!(semaphore.resize(0).is_err());
+    /// assert!(semaphore.set_permits(0).is_err());
     /// # Ok::<(), millhand::LimitError>(())
     /// ```
-    pub fn resize(&self, permits: u32) -> Result<(), LimitError> {
+    #[doc(alias = "resize")]
+    pub fn set_permits(&self, permits: u32) -> Result<(), LimitError> {
         self.gate.set_permits(checked(permits)?);
         Ok(())
     }

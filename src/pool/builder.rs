@@ -194,14 +194,14 @@ impl PoolBuilder {
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
-    /// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+    /// let pool = ThreadPool::builder().workers(1).clock(&clock).build()?;
     /// let later = pool.task().delay(Duration::from_secs(3600)).submit(|| 7);
     /// clock.advance(Duration::from_secs(3600));
     /// assert_eq!(later.join().unwrap(), 7);
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
-    pub fn clock(mut self, clock: &Clock) -> Self {
-        self.options.clock = clock.clone();
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.options.clock = clock.into();
         self
     }
 

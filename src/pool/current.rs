@@ -3,7 +3,7 @@
 use crate::cancel::CancelToken;
 use crate::clock::earlier;
 use crate::id::TaskId;
-use crate::pool::pool::PoolRef;
+use crate::pool::pool::PoolHandle;
 use crate::pool::worker::{self, Worker};
 use crate::task::TaskRef;
 use std::fmt;
@@ -157,8 +157,8 @@ impl Current {
     /// assert_eq!(handle.join().unwrap(), 21);
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
-    pub fn pool(&self) -> PoolRef {
-        PoolRef::new(self.worker.core.clone())
+    pub fn pool(&self) -> PoolHandle {
+        PoolHandle::new(self.worker.core.clone())
     }
 }
 

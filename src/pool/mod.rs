@@ -33,7 +33,7 @@ mod workers;
 pub use builder::{OnFull, PoolBuilder};
 pub use current::{Current, attempt, current};
 pub use error::{BuildError, PoolError};
-pub use pool::{Pool, PoolRef, ThreadPool};
+pub use pool::{Pool, PoolHandle, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
 pub use shutdown_options::Shutdown;
 #[cfg(feature = "simulation")]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Submits tasks to a pool: the methods that the owner of a pool, [`ThreadPool`], and a reference
-/// to it, [`PoolRef`], have in common.
+/// to it, [`PoolHandle`], have in common.
 ///
 /// Both dereference to it, so a function that takes a `&Pool` works with either. A program cannot
 /// make or clone a `Pool`.
@@ -33,7 +33,7 @@ use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(1)?;
 /// assert_eq!(double(&pool, 4), 8);
-/// assert_eq!(double(&pool.downgrade(), 4), 8);
+/// assert_eq!(double(&pool.handle(), 4), 8);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
 pub struct Pool {
@@ -91,10 +91,10 @@ impl Pool {
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// let reference = pool.downgrade();
+    /// let handle = pool.handle();
     /// assert!(!pool.is_closed());
     /// pool.shutdown(millhand::Shutdown::drain())?;
-    /// assert!(pool.is_closed() && reference.is_closed());
+    /// assert!(pool.is_closed() && handle.is_closed());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_closed(&self) -> bool {
@@ -116,7 +116,7 @@ impl fmt::Debug for Pool {
 /// there, the pool closes, and the threads exit once all is done.
 ///
 /// It submits by the methods of [`Pool`], to which it dereferences. Other threads use a reference
-/// (`&ThreadPool` is `Send` and `Sync`), an `Arc`, or a [`PoolRef`]. Tasks reach their pool through
+/// (`&ThreadPool` is `Send` and `Sync`), an `Arc`, or a [`PoolHandle`]. Tasks reach their pool through
 /// [`current`](crate::current).
 ///
 /// A child process made by `fork` has no workers. Calls that would wait for them return an error
@@ -386,17 +386,19 @@ impl ThreadPool {
         self.core.shutdown(&how)
     }
 
-    /// Returns a reference that does not keep the pool open.
+    /// Returns a handle of the pool, to submit from elsewhere: it can be cloned and sent, and does
+    /// not keep the pool open.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
-    /// let weak = pool.downgrade();
+    /// let handle = pool.handle();
     /// drop(pool);
-    /// assert!(weak.try_execute(|| ()).is_err());
+    /// assert!(handle.try_execute(|| ()).is_err());
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
-    pub fn downgrade(&self) -> PoolRef {
-        PoolRef::new(self.core.clone())
+    #[doc(alias = "downgrade")]
+    pub fn handle(&self) -> PoolHandle {
+        PoolHandle::new(self.core.clone())
     }
 }
 
@@ -416,9 +418,10 @@ impl fmt::Debug for ThreadPool {
     }
 }
 
-/// Submits to a pool without keeping it open.
+/// Submits to a pool without keeping it open. Returned by [`ThreadPool::handle`], and in a task by
+/// [`Current::pool`](crate::Current::pool).
 ///
-/// It submits by the methods of [`Pool`], to which it dereferences. Once the owner has shut the
+/// It submits by the methods of [`Pool`], to which it dereferences. Clones are cheap. Once the owner has shut the
 /// pool down or dropped it, submissions are refused as
 /// [`Rejection::Closed`](crate::Rejection::Closed). After that the reference keeps a few kilobytes
 /// of memory alive, and no thread.
@@ -427,17 +430,17 @@ impl fmt::Debug for ThreadPool {
 /// use millhand::{Rejection, ThreadPool};
 ///
 /// let pool = ThreadPool::new(1)?;
-/// let weak = pool.downgrade();
-/// assert_eq!(weak.submit(|| 7).join().unwrap(), 7);
+/// let handle = pool.handle();
+/// assert_eq!(handle.submit(|| 7).join().unwrap(), 7);
 /// drop(pool);
-/// assert_eq!(weak.try_submit(|| 7).unwrap_err().reason(), Rejection::Closed);
+/// assert_eq!(handle.try_submit(|| 7).unwrap_err().reason(), Rejection::Closed);
 /// # Ok::<(), millhand::BuildError>(())
 /// ```
-pub struct PoolRef {
+pub struct PoolHandle {
     pool: Pool,
 }
 
-impl PoolRef {
+impl PoolHandle {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self {
             pool: Pool { core },
@@ -445,7 +448,7 @@ impl PoolRef {
     }
 }
 
-impl Deref for PoolRef {
+impl Deref for PoolHandle {
     type Target = Pool;
 
     fn deref(&self) -> &Pool {
@@ -453,15 +456,15 @@ impl Deref for PoolRef {
     }
 }
 
-impl Clone for PoolRef {
+impl Clone for PoolHandle {
     fn clone(&self) -> Self {
         Self::new(self.core.clone())
     }
 }
 
-impl fmt::Debug for PoolRef {
+impl fmt::Debug for PoolHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pool } = self;
-        pool.core.fmt_as("PoolRef", f)
+        pool.core.fmt_as("PoolHandle", f)
     }
 }

@@ -81,7 +81,7 @@ impl ThreadPool {
     /// ```
     pub fn simulated(seed: u64) -> (Self, Simulation) {
         let simulation = Simulation::new(seed);
-        let pool = Self::builder().workers(4).clock(&simulation.clock());
+        let pool = Self::builder().workers(4).clock(&simulation);
         match pool.build() {
             Ok(pool) => (pool, simulation),
             Err(error) => panic!("{}", refusal(&error)),
@@ -91,6 +91,12 @@ impl ThreadPool {
 
 fn refusal(error: &BuildError) -> String {
     format!("no pool for a simulation: {error}")
+}
+
+impl From<&Simulation> for Clock {
+    fn from(simulation: &Simulation) -> Self {
+        simulation.clock()
+    }
 }
 
 impl Simulation {
@@ -128,7 +134,7 @@ impl Simulation {
     /// use std::time::Duration;
     ///
     /// let (pool, simulation) = ThreadPool::simulated(1);
-    /// let limit = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&simulation.clock()).build()?;
+    /// let limit = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&simulation).build()?;
     /// let handles = [(); 61].map(|()| pool.task().gate(&limit).submit(|| ()));
     /// handles.map(|handle| handle.join().unwrap());
     /// assert_eq!(simulation.elapsed(), Duration::from_secs(3600));

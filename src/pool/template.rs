@@ -329,7 +329,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let batch = millhand::CancelToken::new();
-    /// batch.cancel(millhand::CancelReason::User);
+    /// batch.cancel();
     /// assert!(pool.task().token(&batch).submit(|| 7).join().is_err());
     /// # Ok::<(), millhand::BuildError>(())
     /// ```

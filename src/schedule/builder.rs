@@ -47,10 +47,10 @@ impl<K> TaskBuilder<K> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[doc(alias = "setInterval")]
-    pub fn every(self, rule: Every) -> ScheduleBuilder<K> {
+    pub fn every(self, rule: impl Into<Every>) -> ScheduleBuilder<K> {
         ScheduleBuilder {
             task: self,
-            rule: Rule::Every(rule),
+            rule: Rule::Every(rule.into()),
         }
     }
 

@@ -48,7 +48,7 @@ pub enum Overlap {
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::new();
-/// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+/// let pool = ThreadPool::builder().workers(1).clock(&clock).build()?;
 /// let hour = Duration::from_secs(3600);
 /// let rule = Every::new(hour).missed(Missed::CatchUp(24));
 /// let ledger = pool.task().every(rule).run(|| println!("one line per hour"))?;
@@ -239,6 +239,13 @@ pub struct Every {
     pub(crate) fixed_delay: bool,
     pub(crate) start_in: Option<Duration>,
     pub(crate) rules: Rules,
+}
+
+/// Once per period.
+impl From<Duration> for Every {
+    fn from(period: Duration) -> Self {
+        Self::new(period)
+    }
 }
 
 impl Every {

@@ -151,7 +151,7 @@ impl Schedule {
     /// # use std::time::{Duration, SystemTime};
     /// let clock = ManualClock::new();
     /// clock.set_wall(SystemTime::UNIX_EPOCH);
-    /// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+    /// let pool = ThreadPool::builder().workers(1).clock(&clock).build()?;
     /// let minute = Duration::from_secs(60);
     /// let schedule = pool.task().every(Every::new(minute)).run(|| ())?;
     /// assert_eq!(schedule.next_run(), Some(SystemTime::UNIX_EPOCH + minute));
@@ -168,7 +168,7 @@ impl Schedule {
     /// # use std::time::{Duration, SystemTime};
     /// let clock = ManualClock::new();
     /// clock.set_wall(SystemTime::UNIX_EPOCH);
-    /// let pool = ThreadPool::builder().workers(1).clock(&clock.clock()).build()?;
+    /// let pool = ThreadPool::builder().workers(1).clock(&clock).build()?;
     /// let schedule = pool.task().every(Every::new(Duration::from_secs(60))).run(|| ())?;
     /// assert_eq!(schedule.last_run(), None);
     /// schedule.trigger_now();

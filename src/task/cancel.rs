@@ -31,7 +31,7 @@ impl Task {
         };
         let uncounted = self.unlink(&unrun);
         if let Some(token) = &unrun.token {
-            token.cancel(reason);
+            token.cancel_with(reason);
         }
         self.drop_unrun(unrun.after, reason);
         self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
@@ -53,7 +53,7 @@ impl Task {
         let token = extras.as_ref().and_then(|extras| extras.token.clone());
         drop(extras);
         if let Some(token) = token {
-            token.cancel(reason);
+            token.cancel_with(reason);
         }
         Some(is_first)
     }

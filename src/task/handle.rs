@@ -216,7 +216,7 @@ macro_rules! face {
         /// ```
         /// # let pool = millhand::ThreadPool::new(1)?;
         /// let handle = pool.submit(|| while !millhand::is_cancelled() { std::hint::spin_loop() });
-        /// handle.token().cancel(millhand::CancelReason::User);
+        /// handle.token().cancel();
         /// handle.wait().unwrap();
         /// assert!(handle.is_finished());
         /// # Ok::<(), millhand::BuildError>(())

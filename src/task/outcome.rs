@@ -315,7 +315,7 @@ impl Task {
         if made {
             // A request to stop that came before is passed on to the token. A later one finds it.
             if let Some(reason) = self.head.stop_reason() {
-                token.cancel(reason);
+                token.cancel_with(reason);
             }
             self.obey(token.clone());
         }
@@ -340,7 +340,7 @@ impl Task {
             return whole;
         };
         if late {
-            token.cancel(CancelReason::Deadline);
+            token.cancel_with(CancelReason::Deadline);
         }
         token
     }

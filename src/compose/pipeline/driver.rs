@@ -212,7 +212,7 @@ impl Driver {
         let leftovers = self.state.lock().close(None);
         self.state.notify_all();
         discard(leftovers);
-        self.token.cancel(reason);
+        self.token.cancel_with(reason);
         let stages = self.stages.lock().take();
         panic::discard(stages);
     }
@@ -312,7 +312,7 @@ impl Driver {
         drop(state);
         discard(leftovers);
         if closes {
-            self.token.cancel(CancelReason::Group);
+            self.token.cancel_with(CancelReason::Group);
         }
         self.drive();
     }

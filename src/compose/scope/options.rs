@@ -101,7 +101,7 @@ impl ScopeOptions {
     /// let batch = CancelToken::new();
     /// let stopped = pool.scope_with(ScopeOptions::fail_fast().token(&batch), |s| {
     ///     s.submit(|| millhand::sleep(Duration::from_secs(3600)));
-    ///     batch.cancel(CancelReason::User);
+    ///     batch.cancel();
     /// });
     /// assert!(stopped.is_err());
     /// # Ok::<(), millhand::BuildError>(())
@@ -197,7 +197,7 @@ pub(crate) fn below_both(
     };
     let cancelled = token.clone();
     let hook = other.on_cancel(move |reason| {
-        cancelled.cancel(reason);
+        cancelled.cancel_with(reason);
     });
     (token, Some(hook))
 }

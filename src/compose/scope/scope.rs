@@ -229,7 +229,7 @@ impl<'scope> Scope<'scope, '_> {
     /// let pool = millhand::ThreadPool::new(2)?;
     /// pool.scope(|s| {
     ///     s.submit(|| millhand::sleep(Duration::from_secs(3600)));
-    ///     s.token().cancel(CancelReason::User); // it need not last for an hour
+    ///     s.token().cancel(); // it need not last for an hour
     /// });
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
@@ -351,7 +351,7 @@ pub(crate) fn enter<'env>(
     drop(in_scope);
     let no_way_out = NoWayOut;
     if result.is_err() && state.fails_fast() {
-        state.token().cancel(CancelReason::Scope);
+        state.token().cancel_with(CancelReason::Scope);
     }
     state.wait(core.owner());
     if state.all_released() {

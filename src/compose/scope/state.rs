@@ -201,7 +201,7 @@ impl ScopeState {
 impl Watch for ScopeState {
     fn settled(self: Arc<Self>, index: usize, kind: OutcomeKind) {
         if self.is_first_failure(index, kind) {
-            self.token.cancel(CancelReason::Scope);
+            self.token.cancel_with(CancelReason::Scope);
         }
     }
 
