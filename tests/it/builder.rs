@@ -5,12 +5,13 @@ use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
 use crate::support::must_recv;
 use millhand::{
-    BuildError, CancelOutcome, CancelReason, CancelToken, OnFull, PoolBuilder, Shutdown, TaskError,
-    ThreadPool,
+    BuildError, CancelOutcome, CancelReason, CancelToken, JoinError, OnFull, PoolBuilder, Shutdown,
+    TaskError, ThreadPool,
 };
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 
@@ -22,6 +23,12 @@ impl Drop for Grenade {
         if self.0 > 0 {
             std::panic::panic_any(Grenade(self.0 - 1));
         }
+    }
+}
+
+impl fmt::Display for Grenade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a grenade")
     }
 }
 
@@ -376,7 +383,7 @@ fn panicking_hooks_harm_nothing() {
             stop.fetch_add(100, SeqCst);
             std::panic::panic_any(Grenade(3))
         })
-        .on_unread_panic(move |_| {
+        .on_unread(move |_| {
             unread.fetch_add(10_000, SeqCst);
             panic!("{EXPECTED} on a panic")
         })
@@ -401,9 +408,13 @@ fn listening() -> (ThreadPool, mpsc::Receiver<Heard>) {
     let (tell, told) = mpsc::channel();
     let pool = ThreadPool::builder()
         .workers(1)
-        .on_unread_panic(move |panic| {
-            let name = panic.name().map(String::from);
-            let heard = (panic.message().to_owned(), name, panic.site().line());
+        .on_unread(move |failure| {
+            let JoinError::Task(TaskError::Panicked(panic)) = failure.error() else {
+                panic!("{failure}")
+            };
+            assert_eq!(panic.task(), failure.id());
+            let name = failure.name().map(String::from);
+            let heard = (panic.message().to_owned(), name, failure.site().line());
             tell.send(heard).unwrap();
         })
         .build()
@@ -445,7 +456,7 @@ fn a_panic_is_told_whose_handle_is_dropped_after_it_on_the_dropping_thread() {
     silence();
     let pool = ThreadPool::builder()
         .workers(1)
-        .on_unread_panic(move |_| tell.send(std::thread::current().id()).unwrap())
+        .on_unread(move |_| tell.send(std::thread::current().id()).unwrap())
         .build()
         .unwrap();
     let handle = pool.submit(|| panic!("{EXPECTED}"));
@@ -563,12 +574,13 @@ fn closures_and_values_whose_drop_panics_harm_nothing() {
     let unrun = pool.submit(move || std::mem::forget(grenade));
     assert_eq!(unrun.cancel(), CancelOutcome::Settled);
     held.release();
-    pool.execute(|| Grenade(2));
+    pool.execute_ok(|| Err::<(), _>(Grenade(2)));
     drop(pool.submit(|| Grenade(2)));
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
     assert_eq!(pool.unread_panics(), 0, "no task panicked");
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.panicked()), (4, 0));
+    assert_eq!((report.completed(), report.panicked()), (3, 0));
+    assert_eq!(report.failed(), 1);
     let grenade = Grenade(2);
     let refused = pool.submit(move || std::mem::forget(grenade));
     assert!(matches!(refused.join(), Err(TaskError::Rejected(_))));
@@ -585,7 +597,7 @@ fn a_template_names_all_its_tasks() {
         assert_eq!(handle.join().unwrap().as_deref(), Some("thumbnail"));
     }
     let fallible = task.clone().fallible().name("other");
-    let handle = fallible.submit(|| -> Result<(), ()> { panic!("{EXPECTED}") });
+    let handle = fallible.submit(|| -> Result<(), &str> { panic!("{EXPECTED}") });
     let Err(TaskError::Panicked(panic)) = handle.join() else {
         panic!("it panics")
     };
@@ -604,7 +616,7 @@ fn a_template_puts_all_its_tasks_under_its_token() {
     let task = pool.task().token(&token);
     let first = task.submit(|| 1);
     let second = task.submit(|| 2);
-    let third = task.clone().fallible().submit(|| Ok::<_, ()>(3));
+    let third = task.clone().fallible().submit(|| Ok::<_, &str>(3));
     let other = pool.task().submit(|| 4);
     assert_eq!(first.cancel(), CancelOutcome::Settled);
     assert!(!token.is_cancelled(), "a task's cancel stays with the task");
@@ -656,7 +668,7 @@ fn only_a_fallible_task_s_error_is_a_failure() {
     assert_eq!(plain.join().unwrap(), Err("no"));
     let fallible = pool.task().fallible().submit(|| Err::<(), _>("no"));
     assert_eq!(fallible.join().unwrap(), Err("no"));
-    pool.task().fallible().execute(|| Err::<(), _>("no"));
+    pool.task().fallible().execute_ok(|| Err::<(), _>("no"));
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!((report.completed(), report.failed()), (1, 2));
 }

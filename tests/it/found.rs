@@ -195,7 +195,7 @@ fn what_a_start_hook_submits_while_the_pool_drains_is_not_lost() {
             .workers(1)
             .on_worker_start(move |_| {
                 let pool = theirs.lock().unwrap().clone();
-                let taken = pool.is_some_and(|pool| pool.execute(|| ()).is_ok());
+                let taken = pool.is_some_and(|pool| pool.try_execute(|| ()).is_ok());
                 tell.send(taken).unwrap();
             })
             .build()
