@@ -175,7 +175,7 @@ fn a_pool_that_has_shut_down_starts_no_workers() {
 fn a_refused_closure_is_an_error_that_can_be_shared_whatever_it_holds() {
     fn boxed(pool: &ThreadPool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let (_send, receive) = mpsc::channel::<()>(); // `Send`, not `Sync`
-        pool.execute(move || drop(receive));
+        pool.try_execute(move || drop(receive))?;
         Ok(())
     }
     let pool = pool_of(1);

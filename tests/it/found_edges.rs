@@ -248,7 +248,7 @@ fn what_tasks_were_given_is_dropped_when_the_pool_is_idle_or_over() {
             move || given.fetch_add(1, SeqCst)
         };
         let f = task();
-        pool.execute(move || drop(f()));
+        pool.execute(move || _ = f());
         drop(pool.submit(task()));
         let retry = pool
             .task()
