@@ -5,8 +5,8 @@ use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
 use crate::support::must_recv;
 use millhand::{
-    BuildError, CancelOutcome, CancelReason, CancelToken, JoinError, OnFull, PoolBuilder, Shutdown,
-    TaskError, ThreadPool,
+    BuildError, CancelOutcome, CancelReason, CancelToken, JoinError, OnFull, PoolBuilder, Retry,
+    Shutdown, TaskError, ThreadPool,
 };
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -14,6 +14,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// A panic's payload whose own drop panics, with another one.
 pub(crate) struct Grenade(pub(crate) u32);
@@ -496,6 +497,73 @@ fn a_panic_is_told_once_whose_shared_handles_are_all_dropped_unread() {
     assert_eq!(pool.unread_panics(), 1);
     drop(pool);
     assert_eq!(told.iter().count(), 1);
+}
+
+#[test]
+fn an_error_or_a_refusal_is_told_once_if_no_handle_is_left_to_take_it() {
+    let (tell, told) = mpsc::channel();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .on_unread(move |failure| {
+            let why = match failure.error() {
+                JoinError::Failed(text) => text.clone(),
+                JoinError::Task(TaskError::Rejected(why)) => format!("{why:?}"),
+                JoinError::Task(other) => panic!("{other}"),
+            };
+            assert!(failure.to_string().starts_with("task "), "{failure}");
+            tell.send((why, failure.name().map(String::from))).unwrap();
+        })
+        .build()
+        .unwrap();
+    let hears = |why: &str, name: Option<&str>| {
+        let wanted = (why.to_owned(), name.map(String::from));
+        assert_eq!(must_recv(&told), wanted);
+    };
+    let named = pool.task().name("named");
+    let fallible = named.clone().fallible();
+    pool.execute_ok(|| Err::<(), _>("one"));
+    hears("one", None);
+    fallible.try_execute_ok(|| Err::<(), _>("two")).unwrap();
+    hears("two", Some("named"));
+    let retried = named.retry(Retry::fixed(2, Duration::ZERO));
+    let mut attempts = 0;
+    retried.execute_ok(move || {
+        attempts += 1;
+        Err::<(), _>(format!("{attempts} attempts"))
+    });
+    hears("3 attempts", Some("named"));
+    let held = hold(&pool, 1);
+    drop(fallible.submit(|| Err::<(), _>("dropped before")));
+    held.release();
+    hears("dropped before", Some("named"));
+    let dropped = fallible.submit(|| Err::<(), _>("dropped after")).share();
+    let second = dropped.clone();
+    dropped.wait().unwrap();
+    drop(dropped);
+    assert!(told.try_recv().is_err(), "it can be read still");
+    drop(second);
+    hears("dropped after", Some("named"));
+    // What somebody has taken, and what is a value.
+    let taken = fallible.submit(|| Err::<(), _>("taken"));
+    assert_eq!(taken.join().unwrap(), Err("taken"));
+    drop(pool.submit(|| Err::<(), _>("a value")));
+
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.failed(), report.completed()), (6, 2), "{report}");
+    assert!(told.try_recv().is_err());
+    pool.execute(|| ());
+    hears("Closed", None);
+    fallible.execute_ok(|| Ok::<_, &str>(()));
+    hears("Closed", Some("named"));
+    drop(pool.submit(|| ()));
+    hears("Closed", None);
+    // The caller has these.
+    pool.try_execute(|| ()).unwrap_err();
+    assert!(pool.submit(|| ()).join().unwrap_err().is_rejected());
+    assert!(told.try_recv().is_err());
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.rejected(), report.failed()), (4, 6), "{report}");
+    assert_eq!(pool.unread_panics(), 0);
 }
 
 #[test]
