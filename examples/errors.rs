@@ -79,8 +79,8 @@ mod with_boxes {
         let all = join_all_ok(paths.iter().map(count).collect::<Vec<_>>())?;
         // The scope ends at the first failure, and returns it.
         let mut again = 0;
-        pool.scope_with(ScopeOptions::<Boxed>::fail_fast(), |s| {
-            s.task().fallible().submit(|| -> Result<(), Boxed> {
+        pool.scope_with(ScopeOptions::fail_fast(), |s| {
+            s.submit(|| -> Result<(), Boxed> {
                 again = words(&paths[0])?;
                 Ok(())
             });
@@ -188,8 +188,8 @@ mod with_io_errors {
         let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "no file is named");
         count(paths.first().ok_or_else(no_file)?).join_flat()?;
         let all = join_all_ok(paths.iter().map(count).collect::<Vec<_>>())?;
-        pool.scope_with(ScopeOptions::<io::Error>::fail_fast(), |s| {
-            s.task().fallible().submit(|| words(&paths[0]));
+        pool.scope_with(ScopeOptions::fail_fast(), |s| {
+            s.submit(|| words(&paths[0]));
         })?;
         let permit = two.acquire()?;
         drop(permit);

@@ -104,12 +104,12 @@ pub(crate) const WAITS: [(&str, Wait); 14] = [
         sum([n, n + 1].map(|n| tasks.submit(move || n).join().unwrap()))
     }),
     ("retry that succeeds", |pool, n| {
-        let tasks = pool.task().retry::<()>(Retry::fixed(1, Duration::ZERO));
+        let tasks = pool.task().retry::<&str>(Retry::fixed(1, Duration::ZERO));
         sum([n, n + 1].map(|n| {
             let mut attempts = 0;
             let child = tasks.submit(move || {
                 attempts += 1;
-                if attempts == 2 { Ok(n) } else { Err(()) }
+                if attempts == 2 { Ok(n) } else { Err("again") }
             });
             child.join().unwrap().unwrap()
         }))

@@ -292,9 +292,9 @@ impl Soak {
         let mut attempts = Rng::new(seed);
         let retried = retried.submit(move || match body() {
             n if attempts.once_in(2) => Ok(n),
-            _ => Err(()),
+            _ => Err("again"),
         });
-        let value = self.counted(|outcome: Result<u64, ()>| outcome.unwrap_or(0));
+        let value = self.counted(|outcome: Result<u64, &str>| outcome.unwrap_or(0));
         self.watch(self.watch(retried).map(value))
     }
 
@@ -379,7 +379,7 @@ impl Soak {
     pub(crate) fn execute(self: &Arc<Self>, rng: &mut Rng, does: Does) {
         let body = self.plain(rng, does);
         // Refused only where the pool is over.
-        drop(self.pool.execute(move || _ = body()));
+        self.pool.execute(move || _ = body());
     }
 
     /// Waits for a place in the queue.
@@ -418,7 +418,7 @@ impl Soak {
             // The drop of the handle cancels the task, in the line or before it is there.
             drop(self.watch(task.submit(body)).cancel_on_drop());
         } else {
-            drop(task.execute(move || _ = body()));
+            task.execute(move || _ = body());
         }
     }
 
@@ -463,7 +463,7 @@ impl Soak {
             7 => self.sum(join_all(children())),
             8 => {
                 let fallible = children().into_iter().map(|child| {
-                    let odd = self.counted(|n: u64| if n % 2 == 1 { Ok(n) } else { Err(()) });
+                    let odd = self.counted(|n: u64| if n % 2 == 1 { Ok(n) } else { Err("even") });
                     self.watch(child.map(odd))
                 });
                 join_all_ok(fallible.collect::<Vec<_>>()).map_or(0, |values| values.iter().sum())
@@ -492,9 +492,9 @@ impl Soak {
                     for body in &bodies {
                         let odd = || match body() % 2 {
                             1 => Ok(()),
-                            _ => Err(()),
+                            _ => Err("even"),
                         };
-                        s.task().priority(1).fallible().submit(odd);
+                        s.task().priority(1).submit(odd);
                     }
                     n
                 });

@@ -148,53 +148,41 @@ impl<E: fmt::Debug> fmt::Debug for Failure<E> {
 /// documents.
 impl From<Failure<io::Error>> for io::Error {
     fn from(failure: Failure<io::Error>) -> Self {
-        Self::new(kind_of(&failure), failure)
+        Self::new(kind_of(&failure, |error| Some(error)), failure)
     }
 }
 
-/// The kind is that of the cause, if that is an [`io::Error`], or, for a task's error, the one that
-/// [`Stopped`](crate::Stopped) documents.
+/// The kind is that of the cause if it is an [`io::Error`], and otherwise `Other`. For a task's
+/// error it is the one that [`Stopped`](crate::Stopped) documents.
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
-        Self::new(kind_in(&failure), failure)
-    }
-}
-
-/// The kind is that of the first failure, as for a [`Failure`].
-impl From<Failures> for io::Error {
-    fn from(failures: Failures) -> Self {
-        Self::new(kind_in(failures.first()), failures)
+        Self::new(kind_of(&failure, |error| error.downcast_ref()), failure)
     }
 }
 
 /// The kind is that of the first failure, as for a [`Failure`].
 impl From<Failures<io::Error>> for io::Error {
     fn from(failures: Failures<io::Error>) -> Self {
-        Self::new(kind_of(failures.first()), failures)
+        Self::new(kind_of(failures.first(), |error| Some(error)), failures)
     }
 }
 
-fn kind_of(failure: &Failure<io::Error>) -> io::ErrorKind {
+/// The kind is that of the first failure, as for a [`Failure`].
+impl From<Failures> for io::Error {
+    fn from(failures: Failures) -> Self {
+        let kind = kind_of(failures.first(), |error| error.downcast_ref());
+        Self::new(kind, failures)
+    }
+}
+
+fn kind_of<E>(failure: &Failure<E>, cause: impl FnOnce(&E) -> Option<&io::Error>) -> io::ErrorKind {
     match &failure.error {
-        JoinError::Failed(error) => not_interrupted(error.kind()),
+        JoinError::Failed(error) => match cause(error).map(io::Error::kind) {
+            // std would try again, and get the same.
+            None | Some(io::ErrorKind::Interrupted) => io::ErrorKind::Other,
+            Some(kind) => kind,
+        },
         JoinError::Task(error) => io_kind(error),
-    }
-}
-
-fn kind_in(failure: &Failure) -> io::ErrorKind {
-    match &failure.error {
-        JoinError::Failed(error) => error
-            .downcast_ref::<io::Error>()
-            .map_or(io::ErrorKind::Other, |error| not_interrupted(error.kind())),
-        JoinError::Task(error) => io_kind(error),
-    }
-}
-
-/// std would try again, and get the same.
-fn not_interrupted(kind: io::ErrorKind) -> io::ErrorKind {
-    match kind {
-        io::ErrorKind::Interrupted => io::ErrorKind::Other,
-        kind => kind,
     }
 }
 

@@ -102,7 +102,7 @@ fn logger_that_panics() {
     let retry = pool.task().retry(Retry::fixed(1, Duration::ZERO));
     let handle = retry.submit(move || {
         if std::mem::take(&mut fails) {
-            Err(())
+            Err("the first time")
         } else {
             Ok(())
         }
@@ -131,9 +131,9 @@ fn logger_that_panics() {
     let _second = token.on_cancel(move |_| tell.send(()).unwrap());
     must_recv(&told);
     // A scope, and a body that waits at the bound of threads.
-    let options = ScopeOptions::<()>::collect_all();
+    let options = ScopeOptions::collect_all();
     let ended = pool.scope_with(options, |s| {
-        drop(s.task().fallible().submit(|| Err::<(), _>(())));
+        drop(s.submit(|| Err::<(), _>("no")));
     });
     assert!(ended.is_err());
     let busy = pool.submit(move || {
@@ -160,7 +160,7 @@ fn logger_that_panics() {
         (Level::Error, "unread, too, and no handle"),
         (Level::Error, "on_worker_start"),
         (Level::Error, "on_cancel hook"),
-        (Level::Warn, "failed, and no handle"),
+        (Level::Error, "failed: unread, and no handle"),
         (Level::Warn, "a pool was dropped"),
         (Level::Debug, "goes for attempt 2"),
     ] {

@@ -174,7 +174,8 @@ fn what_comes_late_is_a_time_out_only_if_it_is_no_success() {
                 Err(other) => panic!("{other}"),
             }
             let report = pool.shutdown(Shutdown::drain()).unwrap();
-            assert_eq!(report.failed(), u64::from(returned.is_err()), "{report}");
+            let counts = (report.failed(), report.timed_out());
+            assert_eq!(counts, (0, u64::from(returned.is_err())), "{report}");
         }
     }
 }
@@ -249,16 +250,23 @@ fn each_attempt_has_its_time_and_a_token_of_its_own() {
 fn a_cancel_reaches_the_token_of_the_attempt() {
     let pool = Manual::new(1);
     let (tell, told) = mpsc::channel();
+    let (hear, heard) = mpsc::channel();
     let task = pool.task().attempt_timeout(S).retry(Retry::fixed(3, S));
     let handle = task.submit(move || {
         let token = millhand::current().unwrap().token();
         tell.send(()).unwrap();
         token.wait().unwrap();
-        Err::<(), _>(token.reason())
+        hear.send(token.reason()).unwrap();
+        Err::<(), _>("stopped")
     });
     must_recv(&told);
     handle.cancel();
-    assert_eq!(must_join(handle).unwrap(), Err(Some(CancelReason::User)));
+    assert_eq!(must_recv(&heard), Some(CancelReason::User));
+    let outcome = must_join(handle);
+    let Err(TaskError::Cancelled(CancelReason::User)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(heard.recv().is_err(), "there was no other attempt");
 }
 
 #[test]

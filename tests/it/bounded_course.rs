@@ -265,13 +265,13 @@ fn never_above_while_workers_take_and_producers_press() {
                         let retried = pool.task().retry(Retry::fixed(1, Duration::ZERO));
                         match on_full {
                             OnFull::Block => match kind {
-                                0 => pool.execute(body),
+                                0 => pool.execute_ok(body),
                                 3 => drop(retried.submit(body)),
                                 _ => drop(urgent.submit_timeout(Duration::MAX, body).unwrap()),
                             },
                             _ => until("a place", || match kind {
-                                0 => pool.try_execute(body.clone()).is_ok(),
-                                3 => retried.try_execute(body.clone()).is_ok(),
+                                0 => pool.try_execute_ok(body.clone()).is_ok(),
+                                3 => retried.try_execute_ok(body.clone()).is_ok(),
                                 _ => urgent.try_submit(body.clone()).is_ok(),
                             }),
                         }

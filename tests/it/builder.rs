@@ -5,14 +5,16 @@ use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
 use crate::support::must_recv;
 use millhand::{
-    BuildError, CancelOutcome, CancelReason, CancelToken, OnFull, PoolBuilder, Shutdown, TaskError,
-    ThreadPool,
+    BuildError, CancelOutcome, CancelReason, CancelToken, JoinError, OnFull, PoolBuilder, Retry,
+    Shutdown, TaskError, ThreadPool,
 };
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 /// A panic's payload whose own drop panics, with another one.
 pub(crate) struct Grenade(pub(crate) u32);
@@ -22,6 +24,12 @@ impl Drop for Grenade {
         if self.0 > 0 {
             std::panic::panic_any(Grenade(self.0 - 1));
         }
+    }
+}
+
+impl fmt::Display for Grenade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a grenade")
     }
 }
 
@@ -376,7 +384,7 @@ fn panicking_hooks_harm_nothing() {
             stop.fetch_add(100, SeqCst);
             std::panic::panic_any(Grenade(3))
         })
-        .on_unread_panic(move |_| {
+        .on_unread(move |_| {
             unread.fetch_add(10_000, SeqCst);
             panic!("{EXPECTED} on a panic")
         })
@@ -401,9 +409,13 @@ fn listening() -> (ThreadPool, mpsc::Receiver<Heard>) {
     let (tell, told) = mpsc::channel();
     let pool = ThreadPool::builder()
         .workers(1)
-        .on_unread_panic(move |panic| {
-            let name = panic.name().map(String::from);
-            let heard = (panic.message().to_owned(), name, panic.site().line());
+        .on_unread(move |failure| {
+            let JoinError::Task(TaskError::Panicked(panic)) = failure.error() else {
+                panic!("{failure}")
+            };
+            assert_eq!(panic.task(), failure.id());
+            let name = failure.name().map(String::from);
+            let heard = (panic.message().to_owned(), name, failure.site().line());
             tell.send(heard).unwrap();
         })
         .build()
@@ -445,7 +457,7 @@ fn a_panic_is_told_whose_handle_is_dropped_after_it_on_the_dropping_thread() {
     silence();
     let pool = ThreadPool::builder()
         .workers(1)
-        .on_unread_panic(move |_| tell.send(std::thread::current().id()).unwrap())
+        .on_unread(move |_| tell.send(std::thread::current().id()).unwrap())
         .build()
         .unwrap();
     let handle = pool.submit(|| panic!("{EXPECTED}"));
@@ -485,6 +497,73 @@ fn a_panic_is_told_once_whose_shared_handles_are_all_dropped_unread() {
     assert_eq!(pool.unread_panics(), 1);
     drop(pool);
     assert_eq!(told.iter().count(), 1);
+}
+
+#[test]
+fn an_error_or_a_refusal_is_told_once_if_no_handle_is_left_to_take_it() {
+    let (tell, told) = mpsc::channel();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .on_unread(move |failure| {
+            let why = match failure.error() {
+                JoinError::Failed(text) => text.clone(),
+                JoinError::Task(TaskError::Rejected(why)) => format!("{why:?}"),
+                JoinError::Task(other) => panic!("{other}"),
+            };
+            assert!(failure.to_string().starts_with("task "), "{failure}");
+            tell.send((why, failure.name().map(String::from))).unwrap();
+        })
+        .build()
+        .unwrap();
+    let hears = |why: &str, name: Option<&str>| {
+        let wanted = (why.to_owned(), name.map(String::from));
+        assert_eq!(must_recv(&told), wanted);
+    };
+    let named = pool.task().name("named");
+    let fallible = named.clone().fallible();
+    pool.execute_ok(|| Err::<(), _>("one"));
+    hears("one", None);
+    fallible.try_execute_ok(|| Err::<(), _>("two")).unwrap();
+    hears("two", Some("named"));
+    let retried = named.retry(Retry::fixed(2, Duration::ZERO));
+    let mut attempts = 0;
+    retried.execute_ok(move || {
+        attempts += 1;
+        Err::<(), _>(format!("{attempts} attempts"))
+    });
+    hears("3 attempts", Some("named"));
+    let held = hold(&pool, 1);
+    drop(fallible.submit(|| Err::<(), _>("dropped before")));
+    held.release();
+    hears("dropped before", Some("named"));
+    let dropped = fallible.submit(|| Err::<(), _>("dropped after")).share();
+    let second = dropped.clone();
+    dropped.wait().unwrap();
+    drop(dropped);
+    assert!(told.try_recv().is_err(), "it can be read still");
+    drop(second);
+    hears("dropped after", Some("named"));
+    // What somebody has taken, and what is a value.
+    let taken = fallible.submit(|| Err::<(), _>("taken"));
+    assert_eq!(taken.join().unwrap(), Err("taken"));
+    drop(pool.submit(|| Err::<(), _>("a value")));
+
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.failed(), report.completed()), (6, 2), "{report}");
+    assert!(told.try_recv().is_err());
+    pool.execute(|| ());
+    hears("Closed", None);
+    fallible.execute_ok(|| Ok::<_, &str>(()));
+    hears("Closed", Some("named"));
+    drop(pool.submit(|| ()));
+    hears("Closed", None);
+    // The caller has these.
+    pool.try_execute(|| ()).unwrap_err();
+    assert!(pool.submit(|| ()).join().unwrap_err().is_rejected());
+    assert!(told.try_recv().is_err());
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.rejected(), report.failed()), (4, 6), "{report}");
+    assert_eq!(pool.unread_panics(), 0);
 }
 
 #[test]
@@ -563,12 +642,13 @@ fn closures_and_values_whose_drop_panics_harm_nothing() {
     let unrun = pool.submit(move || std::mem::forget(grenade));
     assert_eq!(unrun.cancel(), CancelOutcome::Settled);
     held.release();
-    pool.execute(|| Grenade(2));
+    pool.execute_ok(|| Err::<(), _>(Grenade(2)));
     drop(pool.submit(|| Grenade(2)));
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
     assert_eq!(pool.unread_panics(), 0, "no task panicked");
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.panicked()), (4, 0));
+    assert_eq!((report.completed(), report.panicked()), (3, 0));
+    assert_eq!(report.failed(), 1);
     let grenade = Grenade(2);
     let refused = pool.submit(move || std::mem::forget(grenade));
     assert!(matches!(refused.join(), Err(TaskError::Rejected(_))));
@@ -585,7 +665,7 @@ fn a_template_names_all_its_tasks() {
         assert_eq!(handle.join().unwrap().as_deref(), Some("thumbnail"));
     }
     let fallible = task.clone().fallible().name("other");
-    let handle = fallible.submit(|| -> Result<(), ()> { panic!("{EXPECTED}") });
+    let handle = fallible.submit(|| -> Result<(), &str> { panic!("{EXPECTED}") });
     let Err(TaskError::Panicked(panic)) = handle.join() else {
         panic!("it panics")
     };
@@ -604,7 +684,7 @@ fn a_template_puts_all_its_tasks_under_its_token() {
     let task = pool.task().token(&token);
     let first = task.submit(|| 1);
     let second = task.submit(|| 2);
-    let third = task.clone().fallible().submit(|| Ok::<_, ()>(3));
+    let third = task.clone().fallible().submit(|| Ok::<_, &str>(3));
     let other = pool.task().submit(|| 4);
     assert_eq!(first.cancel(), CancelOutcome::Settled);
     assert!(!token.is_cancelled(), "a task's cancel stays with the task");
@@ -656,7 +736,7 @@ fn only_a_fallible_task_s_error_is_a_failure() {
     assert_eq!(plain.join().unwrap(), Err("no"));
     let fallible = pool.task().fallible().submit(|| Err::<(), _>("no"));
     assert_eq!(fallible.join().unwrap(), Err("no"));
-    pool.task().fallible().execute(|| Err::<(), _>("no"));
+    pool.task().fallible().execute_ok(|| Err::<(), _>("no"));
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!((report.completed(), report.failed()), (1, 2));
 }

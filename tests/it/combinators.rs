@@ -252,8 +252,12 @@ fn by_submit_after_fallible(
     }: Scene,
 ) {
     let after = pool.task().fallible();
-    let after = after.submit_after(handles, Err::<(), _>);
-    Scene::assert_all(&wants, &must_join(after).unwrap().unwrap_err());
+    let all = wants.clone();
+    let after = after.submit_after(handles, move |outcomes| {
+        Scene::assert_all(&all, &outcomes);
+        Err::<(), _>(outcomes.len())
+    });
+    assert_eq!(must_join(after).unwrap(), Err(wants.len()));
 }
 
 fn by_submit_after_with_retries(

@@ -331,7 +331,7 @@ fn a_checkpoint_is_no_panic() {
     let pool = ThreadPool::builder()
         .workers(1)
         .name_prefix(WATCHED)
-        .on_unread_panic(move |panic| tell.send(panic.message().to_owned()).unwrap())
+        .on_unread(move |failure| tell.send(failure.to_string()).unwrap())
         .build()
         .unwrap();
     let leave = || {
@@ -345,7 +345,8 @@ fn a_checkpoint_is_no_panic() {
     assert_eq!(HOOK_CALLS.load(SeqCst), 0);
     // The watch works: a panic is seen.
     pool.execute(|| panic!("seen"));
-    assert_eq!(must_recv(&told), "seen");
+    let told = must_recv(&told);
+    assert!(told.ends_with(" panicked: seen"), "{told}");
     assert_eq!(HOOK_CALLS.load(SeqCst), 1);
 }
 

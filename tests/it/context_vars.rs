@@ -97,7 +97,7 @@ fn a_task_inherits_from_where_it_was_submitted_however_it_comes_to_run() {
             pool.task().gate(&Lanes::new().key(1)).submit(seen)
         }),
         ("fallible", |pool, _| {
-            let parts = pool.task().fallible().submit(|| Ok::<_, ()>(seen()));
+            let parts = pool.task().fallible().submit(|| Ok::<_, &str>(seen()));
             let relay = pool.task().name("relay");
             Context::default().run(|| relay.submit(|| parts.join().unwrap().unwrap()))
         }),
@@ -172,7 +172,7 @@ fn every_attempt_and_the_classifier_are_in_the_task_s_context() {
     let task = pool
         .task()
         .retry(Retry::fixed(2, HOUR))
-        .retry_if(move |_: &()| {
+        .retry_if(move |_: &&str| {
             tell_too
                 .lock()
                 .unwrap()
@@ -184,7 +184,7 @@ fn every_attempt_and_the_classifier_are_in_the_task_s_context() {
         task.submit(move || {
             tell.send(("attempt", NUMBER.get())).unwrap();
             // It is its own: the next attempt begins as this one did.
-            NUMBER.with(8, || Err::<(), _>(()))
+            NUMBER.with(8, || Err::<(), _>("no"))
         })
     });
     for _ in 0..2 {
@@ -196,7 +196,7 @@ fn every_attempt_and_the_classifier_are_in_the_task_s_context() {
         clock.advance(HOUR);
     }
     assert_eq!(must_recv(&told), ("attempt", 7));
-    assert_eq!(must_join(handle).unwrap(), Err(()));
+    assert_eq!(must_join(handle).unwrap(), Err("no"));
 }
 
 #[test]

@@ -986,7 +986,7 @@ fn a_body_may_put_the_next_time_off() {
     let schedule = pool
         .task()
         .cron(rule)
-        .run(|| Ok::<_, ()>(90 * MINUTE))
+        .run(|| Ok::<_, &str>(90 * MINUTE))
         .unwrap();
     turn_to(&pool, "2024-01-01T01:00:00Z");
     assert_eq!(schedule.next_run(), Some(at("2024-01-01T02:30:00Z")));

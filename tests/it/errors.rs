@@ -3,8 +3,8 @@
 use crate::example::{Dir, example};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    AcquireError, CancelReason, CancelToken, JoinError, Rejection, Semaphore, Shutdown, TaskError,
-    ThreadPool, current, join_all_ok,
+    AcquireError, CancelReason, CancelToken, JoinError, Rejection, ScopeOptions, Semaphore,
+    Shutdown, TaskError, ThreadPool, current, join_all_ok,
 };
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -237,4 +237,34 @@ fn failures_of_io_keep_their_kind() {
     let kind = |kind| all(&pool, kind).unwrap_err().kind();
     assert_eq!(kind(io::ErrorKind::NotFound), io::ErrorKind::NotFound);
     assert_eq!(kind(io::ErrorKind::Interrupted), io::ErrorKind::Other);
+}
+
+#[test]
+fn the_failures_of_a_scope_and_of_a_pipeline_keep_the_kind_of_io_errors() {
+    fn in_a_scope(pool: &ThreadPool, error: Boxed) -> io::Result<()> {
+        pool.scope_with(ScopeOptions::collect_all(), |s| {
+            s.submit(move || Err::<(), _>(error));
+        })?;
+        Ok(())
+    }
+    fn in_a_pipeline(pool: &ThreadPool, kind: io::ErrorKind) -> io::Result<()> {
+        let fails = move |()| Err::<(), _>(io::Error::from(kind));
+        for end in pool.pipeline([()]).stage_ok(1, fails) {
+            end?;
+        }
+        Ok(())
+    }
+    let pool = ThreadPool::new(1).unwrap();
+    for (kind, wants) in [
+        (io::ErrorKind::NotFound, io::ErrorKind::NotFound),
+        (io::ErrorKind::Interrupted, io::ErrorKind::Other),
+    ] {
+        let scoped = in_a_scope(&pool, io::Error::from(kind).into());
+        assert_eq!(scoped.unwrap_err().kind(), wants);
+        let piped = in_a_pipeline(&pool, kind);
+        assert_eq!(piped.unwrap_err().kind(), wants);
+    }
+    let other = in_a_scope(&pool, "no disk".into()).unwrap_err();
+    assert_eq!(other.kind(), io::ErrorKind::Other);
+    assert!(other.to_string().ends_with(": no disk"), "{other}");
 }

@@ -199,10 +199,10 @@ fn a_body_ends_the_schedule() {
         pool.task()
             .fallible()
             .every(rule())
-            .run(move || Ok::<_, ()>(next(&b)))
+            .run(move || Ok::<_, &str>(next(&b)))
             .unwrap(),
         pool.task()
-            .retry::<()>(Retry::default())
+            .retry::<&str>(Retry::default())
             .every(rule())
             .run(move || Ok(next(&c)))
             .unwrap(),

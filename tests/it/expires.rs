@@ -222,7 +222,7 @@ fn a_task_whose_time_is_over_never_starts_however_late_the_timer_is() {
 }
 
 #[test]
-fn an_expired_task_counts_as_failed_once() {
+fn an_expired_task_counts_as_expired_once_and_not_as_failed() {
     let pool = Manual::new(1);
     let held = hold(&pool, 1);
     for _ in 0..10 {
@@ -234,10 +234,12 @@ fn an_expired_task_counts_as_failed_once() {
     held.release();
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!(
-        (report.failed(), report.completed(), report.cancelled()),
+        (report.expired(), report.completed(), report.cancelled()),
         (11, 1, 0),
         "{report}"
     );
+    assert_eq!((report.failed(), report.timed_out()), (0, 0));
+    assert!(report.to_string().contains(", 11 expired, "), "{report}");
     assert!(report.is_clean());
 }
 

@@ -13,7 +13,7 @@ use millhand::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// Runs one of the scenarios in a copy of this program.
@@ -130,7 +130,8 @@ fn submitting() {
             is_rejected(pool.submit(|| ())),
             is_rejected(weak.submit(|| ())),
             is_rejected(pool.task().name("named").submit(|| ())),
-            pool.execute(|| ()).is_err_and(|e| is_so(e.reason())),
+            is_dropped_unrun(|f| pool.execute(f)),
+            is_refused(pool.task().name("named").submit_timeout(LONG, || ())),
             pool.submit_timeout(LONG, || ())
                 .is_err_and(|e| is_so(e.reason()) && matches!(e.into_inner()(), ())),
             pool.try_submit(|| ()).is_err(),
@@ -320,6 +321,16 @@ fn is_refused<T, F>(answer: Result<T, millhand::SubmitError<F>>) -> bool {
     answer.is_err_and(|e| e.reason() == Rejection::Forked)
 }
 
+/// Whether a submission that tells the caller nothing took no time and no task.
+fn is_dropped_unrun(execute: impl FnOnce(Box<dyn FnOnce() + Send>)) -> bool {
+    let held = Arc::new(AtomicUsize::new(0));
+    let theirs = held.clone();
+    execute(Box::new(move || {
+        theirs.fetch_add(1, SeqCst);
+    }));
+    Arc::into_inner(held).is_some_and(|runs| runs.into_inner() == 0)
+}
+
 #[test]
 fn what_would_wait_elsewhere_than_in_the_queue_is_refused_in_the_child() {
     in_a_copy("executing");
@@ -332,11 +343,13 @@ fn executing() {
     fork(|| {
         let task = || pool.task();
         first_false(&[
-            is_refused(task().delay(LONG).execute(|| ())),
+            is_dropped_unrun(|f| task().delay(LONG).execute(f)),
             is_refused(task().delay(LONG).try_execute(|| ())),
             is_refused(task().expires(LONG).try_submit(|| ())),
-            is_refused(task().total_timeout(LONG).execute(|| ())),
-            is_refused(task().gate(&gate).execute(|| ())),
+            is_dropped_unrun(|f| task().total_timeout(LONG).execute(f)),
+            is_refused(task().total_timeout(LONG).try_execute(|| ())),
+            is_dropped_unrun(|f| task().gate(&gate).execute(f)),
+            is_refused(task().gate(&gate).try_execute(|| ())),
             is_refused(task().every(Every::new(LONG)).run(|| ())),
             is_refused(pool.broadcast(|| ())),
             matches!(pool.set_workers(3), Err(BuildError::Forked)),
@@ -377,10 +390,12 @@ fn executing_at_rest() {
     }
     fork(|| {
         first_false(&[
-            is_refused(pool.execute(|| ())),
+            is_dropped_unrun(|f| pool.execute(f)),
             is_refused(pool.try_execute(|| ())),
-            is_refused(pool.task().name("named").execute(|| ())),
-            is_refused(pool.task().priority(1).execute(|| ())),
+            is_dropped_unrun(|f| pool.task().name("named").execute(f)),
+            is_refused(pool.task().name("named").try_execute(|| ())),
+            is_dropped_unrun(|f| pool.task().priority(1).execute(f)),
+            is_refused(pool.task().priority(1).try_execute(|| ())),
             is_refused(pool.try_submit(|| ())),
             matches!(
                 pool.submit(|| ()).join(),

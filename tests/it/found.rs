@@ -175,7 +175,7 @@ fn a_pool_that_has_shut_down_starts_no_workers() {
 fn a_refused_closure_is_an_error_that_can_be_shared_whatever_it_holds() {
     fn boxed(pool: &ThreadPool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let (_send, receive) = mpsc::channel::<()>(); // `Send`, not `Sync`
-        pool.execute(move || drop(receive));
+        pool.try_execute(move || drop(receive))?;
         Ok(())
     }
     let pool = pool_of(1);
@@ -195,7 +195,7 @@ fn what_a_start_hook_submits_while_the_pool_drains_is_not_lost() {
             .workers(1)
             .on_worker_start(move |_| {
                 let pool = theirs.lock().unwrap().clone();
-                let taken = pool.is_some_and(|pool| pool.execute(|| ()).is_ok());
+                let taken = pool.is_some_and(|pool| pool.try_execute(|| ()).is_ok());
                 tell.send(taken).unwrap();
             })
             .build()

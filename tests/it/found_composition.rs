@@ -154,13 +154,13 @@ fn a_cancelled_scope_missed_a_task_while_its_own_thread_ran_another() {
         let pool = current().unwrap().pool();
         let (run, runs) = mpsc::channel();
         let failures = pool.scope_with(ScopeOptions::fail_fast(), |s| {
-            s.submit(move || {
+            s.submit_value(move || {
                 run.send(()).unwrap();
                 until("the scope is cancelled", is_cancelled);
             });
             // It runs on the other worker, so this thread runs the next task while it waits.
             must_recv(&runs);
-            s.task().fallible().submit(|| Err::<(), _>("failed"));
+            s.submit(|| Err::<(), _>("failed"));
         });
         failures.unwrap_err().len()
     });

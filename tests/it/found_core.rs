@@ -53,7 +53,7 @@ fn the_payload_of_a_retried_panic_may_panic_when_it_is_dropped() {
         attempts += 1;
         match attempts {
             1 => panic_any(Grenade(3)),
-            _ => Ok::<_, ()>(attempts),
+            _ => Ok::<_, &str>(attempts),
         }
     });
     assert_eq!(must_join(handle).unwrap(), Ok(2));
@@ -66,7 +66,7 @@ fn a_classifier_may_panic_when_it_is_dropped() {
     let pool = pool_of(1);
     let grenade = Mutex::new(Grenade(3));
     let retried = pool.task().retry(Retry::fixed(1, AT_ONCE));
-    let retried = retried.retry_if(move |_: &()| {
+    let retried = retried.retry_if(move |_: &&str| {
         let _ = &grenade;
         true
     });
@@ -74,9 +74,9 @@ fn a_classifier_may_panic_when_it_is_dropped() {
     let gone = Mutex::new(gone);
     let failing = move || {
         let _ = gone.lock().unwrap().recv();
-        Err::<(), _>(())
+        Err::<(), _>("no")
     };
-    retried.execute(failing);
+    retried.execute_ok(failing);
     // From here on the task has the last reference to the classifier.
     drop(retried);
     drop(go);
@@ -93,13 +93,13 @@ fn a_classifier_is_dropped_when_its_task_ends_and_not_by_the_timer() {
     let retried = pool.task().total_timeout(HOUR);
     let retried = retried
         .retry(Retry::fixed(1, AT_ONCE))
-        .retry_if(move |_: &()| {
+        .retry_if(move |_: &&str| {
             guard.lock().unwrap().keep();
             true
         });
     let handle = retried.submit(move || {
         let _ = gone.lock().unwrap().recv();
-        Ok::<_, ()>(1)
+        Ok::<_, &str>(1)
     });
     drop(retried);
     drop(go);
@@ -117,10 +117,7 @@ fn a_failed_scoped_task_with_options_and_without_retries_has_its_error() {
     });
     assert_eq!(joined.unwrap(), Err("no"));
     let unread = pool.scope_with(ScopeOptions::collect_all(), |s| {
-        s.task()
-            .fallible()
-            .priority(1)
-            .submit(|| Err::<(), _>("no"));
+        s.task().priority(1).submit(|| Err::<(), _>("no"));
     });
     assert_eq!(unread.unwrap_err().into_first().index(), 0);
 }
@@ -156,7 +153,11 @@ fn a_hook_on_the_token_of_an_attempt_may_return_a_permit_of_its_gate() {
         let permit = gate.try_acquire().unwrap();
         let token = current().unwrap().token();
         hooks.push(token.on_cancel(move |_| drop(permit)));
-        if hooks.len() == 1 { Err(()) } else { Ok(()) }
+        if hooks.len() == 1 {
+            Err("again")
+        } else {
+            Ok(())
+        }
     });
     assert_eq!(must_join(handle).unwrap(), Ok(()));
 }

@@ -5,6 +5,8 @@ use crate::submit::hold;
 use crate::support::must_recv;
 use millhand::{CancelOutcome, PoolError, Shutdown, TaskError, ThreadPool, checkpoint, current};
 use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -175,6 +177,18 @@ fn leaves_nothing(what: &str, mut run: impl FnMut(Arc<AtomicUsize>)) {
     }
 }
 
+/// An error that has what it was given.
+#[derive(Debug)]
+struct Holds(#[allow(dead_code)] Arc<AtomicUsize>);
+
+impl fmt::Display for Holds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no")
+    }
+}
+
+impl Error for Holds {}
+
 #[test]
 fn what_a_pipeline_was_given_is_dropped_when_it_has_run() {
     let pool = ThreadPool::new(2).unwrap();
@@ -192,7 +206,14 @@ fn what_a_pipeline_was_given_is_dropped_when_it_has_run() {
     });
     leaves_nothing("one that fails", |given| {
         let numbers = pool.pipeline(0..3);
-        let stages = numbers.stage_ok(1, move |n| if n == 1 { Err(given.clone()) } else { Ok(n) });
+        let fails = move |n| {
+            if n == 1 {
+                Err(Holds(given.clone()))
+            } else {
+                Ok(n)
+            }
+        };
+        let stages = numbers.stage_ok(1, fails);
         drop(stages.run(drop).unwrap_err());
     });
 }
@@ -226,13 +247,14 @@ fn what_tasks_were_given_is_dropped_when_the_pool_is_idle_or_over() {
             let given = given.clone();
             move || given.fetch_add(1, SeqCst)
         };
-        pool.execute(task());
+        let f = task();
+        pool.execute(move || _ = f());
         drop(pool.submit(task()));
         let retry = pool
             .task()
             .retry(millhand::Retry::fixed(1, std::time::Duration::ZERO));
         let f = task();
-        drop(retry.submit(move || if f() > 0 { Ok(()) } else { Err(()) }));
+        drop(retry.submit(move || if f() > 0 { Ok(()) } else { Err("no") }));
         drop(pool.broadcast(task()).unwrap());
         drop(pool.submit(task()).then(|n| n));
         let cancelled = pool.submit(task());

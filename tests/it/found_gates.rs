@@ -243,9 +243,9 @@ fn tasks_whose_gates_overlap_do_not_block_each_other() {
             let mut fails = rng.below(6) == 0;
             let task = task.retry(Retry::fixed(1, millis(rng.below(5))));
             let handle = task.submit(move || {
-                millhand::sleep(time).map_err(drop)?;
+                millhand::sleep(time).map_err(|_| "stopped")?;
                 match std::mem::take(&mut fails) {
-                    true => Err(()),
+                    true => Err("fails"),
                     false => Ok(()),
                 }
             });

@@ -50,9 +50,9 @@ fn crowd(kind: Kind) {
                         3 => {
                             let mut left = 2;
                             let task = task.retry(Retry::fixed(3, Duration::ZERO));
-                            task.execute(move || {
+                            task.execute_ok(move || {
                                 left -= 1;
-                                if left > 0 { Err(()) } else { Ok(()) }
+                                if left > 0 { Err("again") } else { Ok(()) }
                             });
                         }
                         _ => task.execute(|| ()),

@@ -158,14 +158,14 @@ const WHILE_HOLDING: [Step; 13] = [
             .task()
             .retry(Retry::fixed(1, SECOND))
             .retry_panics(true);
-        let task = task.submit(|| -> Result<(), ()> { panic!("{EXPECTED}") });
+        let task = task.submit(|| -> Result<(), &str> { panic!("{EXPECTED}") });
         until("it waits", || is_retrying(&task));
         scene.clock.advance(SECOND);
         assert!(matches!(task.join(), Err(TaskError::Panicked(_))));
     }),
     ("cancel between two attempts", |scene| {
         let task = scene.task().retry(Retry::fixed(1, HOUR));
-        let task = task.submit(|| Err::<(), _>(()));
+        let task = task.submit(|| Err::<(), _>("no"));
         until("it waits", || is_retrying(&task));
         task.cancel();
         assert!(is_cancelled(task));
@@ -328,12 +328,12 @@ const WHILE_WAITING: [Wait; 11] = [
                 SECOND
             };
             let task = scene.task().retry(Retry::fixed(1, delay));
-            let task = task.submit(|| Err::<(), _>(()));
+            let task = task.submit(|| Err::<(), _>("no"));
             until("it waits for that", || is_retrying(&task));
             if matches!(scene.gate, AnyGate::Lane(_)) {
                 // Its key is its own to the end: it never waits again.
                 scene.clock.advance(delay);
-                assert_eq!(task.join().unwrap(), Err(()));
+                assert_eq!(task.join().unwrap(), Err("no"));
                 return;
             }
             let closed = match scene.gate.is_timed() {

@@ -8,7 +8,7 @@ use millhand::{
 };
 use std::collections::HashSet;
 use std::error::Error;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -302,10 +302,15 @@ fn an_unwanted_value_whose_drop_panics_harms_nothing() {
             panic!("in the drop of a value");
         }
     }
+    impl Display for Grenade {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a grenade")
+        }
+    }
     let pool = ThreadPool::new(1).unwrap();
     let busy = keep_busy(&pool);
     drop(pool.submit(|| Grenade));
-    pool.execute(|| Grenade);
+    pool.execute_ok(|| Err::<(), _>(Grenade));
     drop(busy);
     let settled = pool.submit(|| Grenade);
     settled.wait().unwrap();
@@ -600,14 +605,14 @@ fn a_callback_hears_of_a_panic() {
 #[test]
 fn a_callback_hears_of_a_failure_only_where_an_error_is_one() {
     let pool = ThreadPool::new(1).unwrap();
-    let outcome = |handle: TaskHandle<Result<(), ()>>| {
+    let outcome = |handle: TaskHandle<Result<(), &'static str>>| {
         let (callback, summaries) = listener();
         handle.on_finish(callback);
         must_recv(&summaries).0.outcome
     };
-    assert_eq!(outcome(pool.submit(|| Err(()))), OutcomeKind::Completed);
+    assert_eq!(outcome(pool.submit(|| Err("no"))), OutcomeKind::Completed);
     let task = pool.task().fallible();
-    assert_eq!(outcome(task.submit(|| Err(()))), OutcomeKind::Failed);
+    assert_eq!(outcome(task.submit(|| Err("no"))), OutcomeKind::Failed);
     assert_eq!(outcome(task.submit(|| Ok(()))), OutcomeKind::Completed);
 }
 
@@ -736,7 +741,7 @@ fn join_ok_tells_the_body_s_error_from_the_task_s() {
     );
     assert!(failed.source().is_none());
 
-    let panicked = pool.submit(|| -> Result<(), std::fmt::Error> { panic!("no") });
+    let panicked = pool.submit(|| -> Result<(), fmt::Error> { panic!("no") });
     let panicked = panicked.join_ok().unwrap_err();
     assert!(matches!(panicked, JoinError::Task(TaskError::Panicked(_))));
     assert!(panicked.to_string().ends_with(") panicked: no"));
@@ -879,7 +884,7 @@ fn errors_are_errors_that_cross_threads() {
     fn is_error<E: Error + Send + Sync + 'static>() {}
     is_error::<TaskError>();
     is_error::<JoinError<std::io::Error>>();
-    is_error::<JoinError<std::fmt::Error>>();
+    is_error::<JoinError<fmt::Error>>();
     is_error::<Stopped>();
     is_error::<BuildError>();
     is_error::<PoolError>();

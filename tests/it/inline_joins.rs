@@ -134,8 +134,8 @@ fn the_token_or_scope_of_a_body_reaches_what_its_join_runs_itself() {
 
     let mut got = Got::Else;
     let (begins, begun) = mpsc::channel();
-    let left = pool.scope_with(ScopeOptions::<()>::fail_fast(), |s| {
-        s.submit(|| got = joins(begins));
+    let left = pool.scope_with(ScopeOptions::fail_fast(), |s| {
+        s.submit_value(|| got = joins(begins));
         must_recv(&begun);
         s.token().cancel(CancelReason::Group);
     });
@@ -149,7 +149,7 @@ fn the_closure_of_a_scope_waited_for_an_hour_for_what_its_join_ran_itself() {
     let me = pool.downgrade();
     let (begins, begun) = mpsc::channel();
     let scope = CancelToken::new();
-    let options = ScopeOptions::<()>::fail_fast().token(&scope);
+    let options = ScopeOptions::fail_fast().token(&scope);
     // Not a task of the scope, which asks its closure and its tasks to stop.
     let waits = pool.submit(move || me.scope_with(options, |_| joins(begins)).unwrap());
     must_recv(&begun);

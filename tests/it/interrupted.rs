@@ -400,12 +400,12 @@ fn a_lazy_map_leaves_the_body_as_a_checkpoint_does() {
 /// What the closure of a fail-fast scope gets whose only task fails once it is told to.
 fn in_a_failing_scope(pool: &PoolRef, wait: fn(Never) -> Got) -> Got {
     let mut got = Got::Something;
-    let failed = pool.scope_with(ScopeOptions::<()>::fail_fast(), |s| {
+    let failed = pool.scope_with(ScopeOptions::fail_fast(), |s| {
         let (_kept, never) = promise();
         let (fail, fails) = mpsc::channel::<()>();
-        s.task().fallible().submit(move || {
+        s.submit(move || {
             let _ = fails.recv();
-            Err::<(), ()>(())
+            Err::<(), _>("told to")
         });
         drop(fail);
         got = wait(never);
@@ -448,7 +448,7 @@ fn the_closure_of_a_scope_was_not_told_that_its_scope_had_failed() {
 #[test]
 fn the_closure_of_a_scope_hears_of_its_time_limit_and_of_the_scope_around_it() {
     let pool = ThreadPool::new(2).unwrap();
-    let limited = ScopeOptions::<()>::fail_fast().timeout(Duration::from_millis(20));
+    let limited = ScopeOptions::fail_fast().timeout(Duration::from_millis(20));
     let outer = pool.scope_with(limited, |_| {
         pool.scope(|_| millhand::sleep(HOUR).unwrap_err().reason())
     });
@@ -462,7 +462,7 @@ fn a_task_that_the_closure_of_a_scope_joins_does_not_hear_what_is_meant_for_the_
     let (hear, heard) = mpsc::channel();
     let inside = pool.submit(move || {
         let token = CancelToken::new();
-        let options = ScopeOptions::<()>::fail_fast().token(&token);
+        let options = ScopeOptions::fail_fast().token(&token);
         let joined = me.scope_with(options, |_| {
             let child = me.submit(move || {
                 token.cancel(CancelReason::User);

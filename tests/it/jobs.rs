@@ -3,8 +3,10 @@
 use crate::manual::{Drops, HOUR, Manual, hang, until};
 use crate::support::must_recv;
 use millhand::{
-    CancelReason, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, blocking, current,
+    CancelReason, JoinError, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, blocking,
+    current,
 };
+use std::fmt;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
@@ -177,7 +179,11 @@ fn its_panic_is_told_of_with_the_number_that_it_had() {
         let note = seen.clone();
         let pool = ThreadPool::builder()
             .workers(1)
-            .on_unread_panic(move |panic| {
+            .on_unread(move |failure| {
+                let JoinError::Task(TaskError::Panicked(panic)) = failure.error() else {
+                    panic!("{failure}");
+                };
+                assert_eq!((failure.id(), failure.site()), (panic.task(), panic.site()));
                 let entry = (
                     panic.task(),
                     panic.site().line(),
@@ -210,11 +216,11 @@ fn its_failure_counts_as_one() {
     for asks in [false, true] {
         let pool = ThreadPool::new(1).unwrap();
         let task = pool.task().fallible();
-        task.execute(move || {
+        task.execute_ok(move || {
             let _ = asks.then(|| current().unwrap().token());
-            Err::<(), _>("no")
+            Err("no")
         });
-        task.execute(|| Ok::<_, ()>(1));
+        task.execute_ok(|| Ok::<_, &str>(()));
         let report = pool.shutdown(Shutdown::drain()).unwrap();
         assert_eq!((report.failed(), report.completed()), (1, 1));
     }
@@ -254,9 +260,14 @@ fn what_each_worker_keeps_is_there_for_it() {
 }
 
 #[test]
-fn what_it_returns_is_dropped_when_it_is_over() {
+fn the_error_that_it_returns_is_dropped_when_it_is_over() {
     /// Says, when it is dropped, whether that is within a task.
     struct Asks(mpsc::Sender<bool>);
+    impl fmt::Display for Asks {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("no")
+        }
+    }
     impl Drop for Asks {
         fn drop(&mut self) {
             self.0.send(current().is_some()).unwrap();
@@ -266,9 +277,9 @@ fn what_it_returns_is_dropped_when_it_is_over() {
     let (tell, told) = mpsc::channel();
     for asks in [false, true] {
         let tell = tell.clone();
-        pool.execute(move || {
+        pool.execute_ok(move || {
             let _ = asks.then(current);
-            Asks(tell)
+            Err(Asks(tell))
         });
         assert!(!must_recv(&told));
     }

@@ -65,13 +65,12 @@ fn different_keys_run_side_by_side() {
     let pool = ThreadPool::new(KEYS).unwrap();
     let lanes = Lanes::new();
     let all = Arc::new(Barrier::new(KEYS));
-    for round in 0..20 {
+    for _ in 0..20 {
         for key in 0..KEYS {
             let all = all.clone();
             // All of a round must meet, and none of the next round is there before that.
             let body = move || {
                 all.wait();
-                round
             };
             pool.task().gate(&lanes.key(key)).execute(body);
         }
@@ -154,7 +153,7 @@ const ENDS: [(&str, End); 13] = [
         let (body, told, go) = held_body();
         let handle = task.fallible().submit(move || {
             let _: () = body();
-            Err::<(), _>(())
+            Err::<(), _>("no")
         });
         must_recv(&told);
         Box::new(|| {
@@ -206,7 +205,7 @@ const ENDS: [(&str, End); 13] = [
     ("is cancelled between two attempts", |_, _, task| {
         let handle = task
             .retry(Retry::fixed(1, HOUR))
-            .submit(|| Err::<(), _>(()));
+            .submit(|| Err::<(), _>("no"));
         until("it waits", || is_retrying(&handle));
         Box::new(move || drop(handle.cancel_on_drop()))
     }),
@@ -259,7 +258,7 @@ const ENDS: [(&str, End); 13] = [
     }),
     ("is out of time between two attempts", |clock, _, task| {
         let task = task.total_timeout(SECOND).retry(Retry::fixed(1, HOUR));
-        let handle = task.submit(|| Err::<(), _>(()));
+        let handle = task.submit(|| Err::<(), _>("no"));
         until("it waits", || is_retrying(&handle));
         let clock = clock.clone();
         Box::new(move || {

@@ -188,7 +188,7 @@ proptest! {
         let pool = pool_on(&clock, 3);
         let lanes = Lanes::new();
         let ran: Arc<[Mutex<Vec<usize>>; 4]> = Arc::default();
-        let mut handles: Vec<TaskHandle<Result<(), ()>>> = Vec::new();
+        let mut handles: Vec<TaskHandle<Result<(), &str>>> = Vec::new();
         for (n, plan) in plans.iter().enumerate() {
             let mut task = pool.task().priority(plan.priority);
             for key in &plan.keys {
@@ -205,7 +205,7 @@ proptest! {
                 drop(held);
                 match course {
                     Course::Panics => panic!("{EXPECTED}"),
-                    Course::Retries(times) if attempt <= times => Err(()),
+                    Course::Retries(times) if attempt <= times => Err("once more"),
                     _ => Ok(()),
                 }
             };

@@ -16,11 +16,12 @@ fn every_way<const N: usize>() {
     let big = [1_u8; N];
     // Reads both ends.
     let sum = move || usize::from(big[0]) + usize::from(big[N - 1]);
-    let ok = move || Ok::<_, ()>(sum());
+    let ok = move || Ok::<_, &str>(sum());
     assert_eq!(must_join(pool.submit(sum)).unwrap(), 2);
     assert_eq!(must_join(pool.try_submit(sum).unwrap()).unwrap(), 2);
     pool.execute(move || assert_eq!(sum(), 2));
     pool.try_execute(move || assert_eq!(sum(), 2)).unwrap();
+    pool.execute_ok(move || ok().map(|sum| assert_eq!(sum, 2)));
     let task = pool.task().name("large").priority(1);
     assert_eq!(must_join(task.submit(sum)).unwrap(), 2);
     assert_eq!(
@@ -31,7 +32,7 @@ fn every_way<const N: usize>() {
     let mut attempts = 0;
     let handle = retried.submit(move || {
         attempts += 1;
-        if attempts < 2 { Err(()) } else { ok() }
+        if attempts < 2 { Err("once more") } else { ok() }
     });
     assert_eq!(must_join(handle).unwrap(), Ok(2));
     pool.scope(|s| {

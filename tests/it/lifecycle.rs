@@ -358,7 +358,9 @@ fn dropping_the_owner_drains_and_joins() {
             let ran = ran.clone();
             pool.execute(move || {
                 let pool = millhand::current().unwrap().pool();
-                pool.execute(move || ran.fetch_add(1, SeqCst));
+                pool.execute(move || {
+                    ran.fetch_add(1, SeqCst);
+                });
             });
         }
         drop(pool);
@@ -488,9 +490,10 @@ fn a_weak_reference_outlives_its_pool() {
     assert!(weak.is_closed());
     let why = |refused: Option<Rejection>| assert_eq!(refused, Some(Rejection::Closed));
     why(weak.try_submit(|| ()).err().map(|e| e.reason()));
-    why(weak.execute(|| ()).err().map(|e| e.reason()));
+    why(weak.try_execute(|| ()).err().map(|e| e.reason()));
+    weak.execute(|| ()); // The refusal is logged.
     why(task.try_submit(|| ()).err().map(|e| e.reason()));
-    let refused = task.clone().fallible().submit(|| Ok::<(), ()>(()));
+    let refused = task.clone().fallible().submit(|| Ok::<_, &str>(()));
     assert!(matches!(
         refused.join(),
         Err(TaskError::Rejected(Rejection::Closed))

@@ -4,6 +4,7 @@ use crate::support::{LONG, must_recv};
 use millhand::{
     ManualClock, PoolBuilder, Shutdown, ShutdownReport, TaskHandle, TaskState, ThreadPool,
 };
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -132,6 +133,13 @@ pub(crate) struct Dropped(Arc<AtomicUsize>);
 impl Dropped {
     /// For a closure that is to own it and has nothing else to do with it.
     pub(crate) fn keep(&self) {}
+}
+
+/// So that a body can fail with it.
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one that counts its drop")
+    }
 }
 
 impl Drop for Dropped {

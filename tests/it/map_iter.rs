@@ -184,7 +184,7 @@ fn in_a_scope_what_is_left_over_is_gone_at_its_end_and_no_failure() {
         std::mem::forget(s.map_iter([1, 2, 3], |n: usize| n)); // never asked
     });
     let dropped = ran.load(SeqCst);
-    let gathered = pool.scope_with(ScopeOptions::<std::convert::Infallible>::fail_fast(), |s| {
+    let gathered = pool.scope_with(ScopeOptions::fail_fast(), |s| {
         s.map_iter(0.., |n: usize| {
             ran.fetch_add(1, SeqCst);
             n

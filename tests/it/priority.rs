@@ -95,7 +95,7 @@ fn submit(pool: &ThreadPool, job: Job, body: impl FnMut() + Send + 'static) {
             _ => Ok(()),
         }
     };
-    task.execute(retried);
+    task.execute_ok(retried);
 }
 
 /// Runs the jobs on one worker that is held while they come, and compares.

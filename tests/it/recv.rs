@@ -73,9 +73,9 @@ fn a_body_that_was_asked_to_stop_takes_what_is_there() {
 #[test]
 fn the_closure_of_a_scope_leaves_it_when_the_scope_fails() {
     let pool = ThreadPool::new(1).unwrap();
-    let failed = pool.scope_with(ScopeOptions::<()>::fail_fast(), |s| {
+    let failed = pool.scope_with(ScopeOptions::fail_fast(), |s| {
         let (_sender, receiver) = unbounded::<()>();
-        s.task().fallible().submit(|| Err::<(), ()>(()));
+        s.submit(|| Err::<(), _>("no"));
         assert!(is_stopped(recv(&receiver), CancelReason::Scope));
     });
     failed.unwrap_err();

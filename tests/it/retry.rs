@@ -192,7 +192,7 @@ fn a_retry_keeps_its_priority() {
         .retry(Retry::fixed(1, S))
         .submit(move || {
             again.send("urgent").unwrap();
-            Err::<(), _>(())
+            Err::<(), _>("no")
         });
     due_of(&urgent, 2);
     must_recv(&told);
@@ -206,7 +206,7 @@ fn a_retry_keeps_its_priority() {
 // Who decides.
 
 /// Runs a task that always fails so, with `options`, whatever it waits for; says how often it ran.
-fn attempts<E: Send + fmt::Debug + 'static>(
+fn attempts<E: Send + fmt::Debug + fmt::Display + 'static>(
     error: impl Fn(u32) -> E + Send + 'static,
     options: impl FnOnce(TaskBuilder<millhand::Retrying<E>>) -> TaskBuilder<millhand::Retrying<E>>,
 ) -> u32 {
@@ -266,6 +266,15 @@ fn a_function_of_delays_that_panics_ends_the_attempts() {
 
 #[test]
 fn a_server_s_hint_stands_in_for_the_delay() {
+    #[derive(Debug, PartialEq)]
+    struct Busy {
+        hint: Option<Duration>,
+    }
+    impl fmt::Display for Busy {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "busy; {:?}", self.hint)
+        }
+    }
     let pool = Manual::new(1);
     let policy = Retry::fixed(3, HOUR)
         .max_delay(2 * HOUR)
@@ -275,10 +284,10 @@ fn a_server_s_hint_stands_in_for_the_delay() {
     let task = pool
         .task()
         .retry(policy)
-        .retry_after(|error: &Option<Duration>| *error);
+        .retry_after(|error: &Busy| error.hint);
     let mut hints = [Some(5 * S), None, Some(24 * HOUR)].into_iter();
     let handle = task.submit(move || match hints.next() {
-        Some(hint) => Err(hint),
+        Some(hint) => Err(Busy { hint }),
         None => Ok("done"),
     });
     for (attempt, delay) in [(2, 5 * S), (3, own), (4, 24 * HOUR)] {

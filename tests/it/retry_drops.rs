@@ -4,7 +4,7 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, Manual, S, due_of};
 use crate::retry_ends::{Outcome, led};
 use crate::support::{LONG, must_recv};
-use millhand::{Rejection, Retry, Shutdown, TaskError, TaskHandle};
+use millhand::{CancelReason, Rejection, Retry, Shutdown, TaskError, TaskHandle};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
@@ -49,7 +49,10 @@ fn the_closure_is_dropped_once_however_it_ends() {
             must_recv(told);
             handle.cancel();
             go.send(Err(1)).unwrap();
-            must_join(handle).unwrap().unwrap_err();
+            assert!(matches!(
+                must_join(handle),
+                Err(TaskError::Cancelled(CancelReason::User))
+            ));
         }),
         ("cancelled between", |_, handle, told, go| {
             must_recv(told);
@@ -121,7 +124,7 @@ fn a_closure_that_never_ran_is_dropped_once_too() {
         let one = drops.one();
         move || {
             one.keep();
-            Err::<(), _>(())
+            Err::<(), _>("no")
         }
     };
     let busy = keep_busy(&pool);

@@ -255,7 +255,7 @@ fn nothing_of_the_users_is_dropped_by_the_timer() {
                 .every(quick())
                 .run(move || {
                     body();
-                    Ok::<_, ()>(())
+                    Ok::<_, &str>(())
                 })
                 .unwrap(),
             _ => task.every(quick().times(3)).run(body).unwrap(),

@@ -4,11 +4,10 @@ use crate::handle::keep_busy;
 use crate::manual::{Manual, S, until};
 use crate::support::LONG;
 use millhand::{
-    AnyError, CancelReason, CancelToken, Failures, JoinError, Only, Rejection, Retry, Scope,
+    BoxError, CancelReason, CancelToken, Failures, GatherScope, JoinError, Rejection, Retry, Scope,
     ScopeOptions, ScopedHandle, Shutdown, TaskError, TaskPanic, TaskState, ThreadPool, current,
 };
 use std::convert::Infallible;
-use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -33,7 +32,7 @@ fn a_scope_in_which_nothing_fails_gives_its_value() {
         let mut lengths = [0; 2];
         let done = pool.scope_with(options, |s| {
             for (text, length) in ["a", "bc"].iter().zip(&mut lengths) {
-                s.task().fallible().submit(move || {
+                s.submit(move || {
                     *length = text.len();
                     Ok::<_, Infallible>(())
                 });
@@ -45,23 +44,23 @@ fn a_scope_in_which_nothing_fails_gives_its_value() {
     }
 }
 
-fn fail<'scope>(what: &str, pool: &Manual, s: &'scope Scope<'scope, '_, Only<&'static str>>) {
+fn fail<'scope>(what: &str, pool: &Manual, s: &'scope GatherScope<'scope, '_>) {
     match what {
-        "an error" => drop(s.task().fallible().submit(|| Err::<(), _>("no"))),
-        "a panic" => drop(s.submit(|| panic_any("no"))),
+        "an error" => drop(s.submit(|| Err::<(), _>("no"))),
+        "a panic" => drop(s.submit_value(|| panic_any("no"))),
         "the last attempt" => {
             let retried = s.task().retry(Retry::fixed(2, Duration::ZERO));
             retried.submit(|| Err::<(), _>("no"));
         }
         "a time limit" => {
-            let gone = s.task().delay(S).submit(|| ());
+            let gone = s.task().delay(S).submit_value(|| ());
             gone.cancel(); // which by itself cancels nobody
             assert!(gone.join().is_err());
             assert!(!s.token().is_cancelled());
             let hung = s
                 .task()
                 .total_timeout(S)
-                .submit(|| while !millhand::is_cancelled() {});
+                .submit_value(|| while !millhand::is_cancelled() {});
             until("it runs", || hung.state() == TaskState::Running);
             pool.advance(S);
         }
@@ -77,8 +76,10 @@ fn whatever_fails_cancels_the_others_and_is_the_failure() {
         let failures = pool
             .scope_with(ScopeOptions::fail_fast(), |s| {
                 // Goes on until it is asked to stop.
-                s.submit(|| millhand::sleep(LONG).unwrap_err());
-                s.task().delay(1000 * S).submit(|| ran.fetch_add(1, SeqCst));
+                s.submit_value(|| millhand::sleep(LONG).unwrap_err());
+                s.task()
+                    .delay(1000 * S)
+                    .submit_value(|| ran.fetch_add(1, SeqCst));
                 fail(what, &pool, s);
             })
             .expect_err(what);
@@ -97,12 +98,9 @@ fn the_culprit_is_first_and_what_failed_beside_it_follows() {
         .scope_with(ScopeOptions::fail_fast(), |s| {
             let _busy = keep_busy(&pool);
             // After the others, for which it is cancelled.
-            s.task()
-                .priority(-1)
-                .fallible()
-                .submit(|| Err::<(), _>("after it"));
-            s.task().token(&own).delay(LONG).submit(|| ());
-            s.task().fallible().submit(|| {
+            s.task().priority(-1).submit(|| Err::<(), _>("after it"));
+            s.task().token(&own).delay(LONG).submit_value(|| ());
+            s.submit(|| {
                 own.cancel(CancelReason::Race);
                 Err::<(), _>("the culprit")
             });
@@ -112,7 +110,7 @@ fn the_culprit_is_first_and_what_failed_beside_it_follows() {
     assert_eq!(indices(&failures), [2, 1]);
     assert!(matches!(
         failures.into_first().into_error(),
-        JoinError::Failed("the culprit")
+        JoinError::Failed(error) if error.to_string() == "the culprit"
     ));
 }
 
@@ -121,8 +119,8 @@ fn a_culprit_that_is_read_leaves_those_that_were_cancelled_for_it() {
     let pool = ThreadPool::new(1).unwrap();
     let failures = pool
         .scope_with(ScopeOptions::fail_fast(), |s| {
-            let culprit = s.task().fallible().submit(|| Err::<(), _>("read"));
-            s.task().delay(LONG).submit(|| ());
+            let culprit = s.submit(|| Err::<(), _>("read"));
+            s.task().delay(LONG).submit_value(|| ());
             assert!(matches!(culprit.join_ok(), Err(JoinError::Failed("read"))));
         })
         .unwrap_err();
@@ -134,7 +132,7 @@ fn a_culprit_that_is_read_leaves_those_that_were_cancelled_for_it() {
 fn a_failure_that_is_read_and_cost_nobody_anything_is_none() {
     let pool = ThreadPool::new(1).unwrap();
     let done = pool.scope_with(ScopeOptions::fail_fast(), |s| {
-        let failed = s.task().fallible().submit(|| Err::<(), _>("read"));
+        let failed = s.submit(|| Err::<(), _>("read"));
         assert!(failed.join_ok().is_err());
         "done"
     });
@@ -145,10 +143,10 @@ fn a_failure_that_is_read_and_cost_nobody_anything_is_none() {
 fn a_panic_of_the_closure_cancels_the_tasks_of_a_scope_that_fails_fast() {
     let pool = ThreadPool::new(1).unwrap();
     let payload = catch_unwind(AssertUnwindSafe(|| {
-        let options = ScopeOptions::<Infallible>::fail_fast();
+        let options = ScopeOptions::fail_fast();
         pool.scope_with(options, |s| {
-            s.submit(|| millhand::sleep(LONG).is_ok());
-            s.submit(|| panic!("lost beside it"));
+            s.submit_value(|| millhand::sleep(LONG).is_ok());
+            s.submit_value(|| panic!("lost beside it"));
             panic_any("the closure's")
         })
     }));
@@ -160,24 +158,25 @@ fn a_panic_of_the_closure_cancels_the_tasks_of_a_scope_that_fails_fast() {
 #[test]
 fn failures_tell_what_went_wrong_where() {
     let pool = ThreadPool::new(2).unwrap();
-    type Boxed = Box<dyn Error + Send + Sync>;
     let line = line!() + 5;
     let failures = pool
         .scope_with(ScopeOptions::collect_all(), |s| {
-            s.submit(|| "fine");
-            let named = s.task().name("parse").fallible();
-            named.submit(|| Ok::<_, Boxed>("x".parse::<u8>()?));
-            named.submit(|| Err::<(), Boxed>(io::Error::other("disk").into()));
-            s.submit(|| panic!("no digits"));
-            let id = s.task().delay(LONG).submit(|| ()).token();
+            s.submit_value(|| "fine");
+            let named = s.task().name("parse");
+            named.submit(|| "x".parse::<u8>()); // Each has an error type of its own,
+            named.submit(|| Err::<(), _>(io::Error::other("disk")));
+            s.submit_value(|| panic!("no digits"));
+            let id = s.task().delay(LONG).submit_value(|| ()).token();
             id.cancel(CancelReason::User);
+            s.submit(|| Ok::<_, BoxError>("x".parse::<f32>()?)); // or the box itself.
         })
         .unwrap_err();
-    assert_eq!(indices(&failures), [1, 2, 3, 4]);
+    assert_eq!(indices(&failures), [1, 2, 3, 4, 5]);
     let first = failures.first();
     assert_eq!((first.name(), first.site().line()), (Some("parse"), line));
     assert_eq!(failures.pick::<std::num::ParseIntError>().count(), 1);
     assert_eq!(failures.pick::<io::Error>().count(), 1);
+    assert_eq!(failures.pick::<std::num::ParseFloatError>().count(), 1);
     assert_eq!(
         failures.pick::<TaskPanic>().next().unwrap().1.message(),
         "no digits"
@@ -185,7 +184,7 @@ fn failures_tell_what_went_wrong_where() {
     assert_eq!(failures.pick::<TaskError>().count(), 2);
     let text = failures.to_string();
     assert!(
-        text.starts_with("4 tasks failed: task ") && text.contains("`parse`"),
+        text.starts_with("5 tasks failed: task ") && text.contains("`parse`"),
         "{text}"
     );
     assert_eq!(pool.unread_panics(), 0);
@@ -199,14 +198,14 @@ fn it_makes_no_difference_when_a_handle_is_dropped() {
     for let_go in ways {
         let failures = pool
             .scope_with(ScopeOptions::collect_all(), |s| {
-                let_go(s.task().fallible().submit(|| Err("no")));
-                let_go(s.task().fallible().submit(|| panic!("no")));
+                let_go(s.submit(|| Err("no")));
+                let_go(s.submit(|| panic!("no")));
                 let_go(
                     s.task()
                         .retry(Retry::fixed(1, Duration::ZERO))
                         .submit(|| Err("no")),
                 );
-                let_go(s.task().fallible().submit(|| Ok(())));
+                let_go(s.submit(|| Ok(())));
             })
             .unwrap_err();
         assert_eq!(indices(&failures), [0, 1, 2]);
@@ -217,10 +216,10 @@ fn it_makes_no_difference_when_a_handle_is_dropped() {
 fn what_a_reader_has_is_not_listed() {
     let pool = ThreadPool::new(1).unwrap();
     let done = pool.scope_with(ScopeOptions::collect_all(), |s| {
-        let failed = s.task().fallible().submit(|| Err::<(), _>("read"));
+        let failed = s.submit(|| Err::<(), _>("read"));
         assert!(failed.join_ok().is_err());
         assert!(matches!(
-            s.submit(|| panic!("read")).join(),
+            s.submit_value(|| panic!("read")).join(),
             Err::<(), _>(TaskError::Panicked(_))
         ));
     });
@@ -228,10 +227,16 @@ fn what_a_reader_has_is_not_listed() {
 }
 
 #[test]
-fn an_err_of_a_body_that_is_not_fallible_is_a_value() {
-    let pool = ThreadPool::new(1).unwrap();
-    let done = pool.scope_with(ScopeOptions::<Infallible>::fail_fast(), |s| {
+fn an_err_of_a_body_that_cannot_fail_is_a_value() {
+    fn plain<'scope>(s: &'scope Scope<'scope, '_>) {
         s.submit(|| Err::<(), _>("just a value"));
+        s.task().submit(|| Err::<(), _>("just a value"));
+    }
+    let pool = ThreadPool::new(1).unwrap();
+    let done = pool.scope_with(ScopeOptions::fail_fast(), |s| {
+        s.submit_value(|| Err::<(), _>("just a value"));
+        s.task().submit_value(|| Err::<(), _>("just a value"));
+        plain(s);
     });
     assert!(done.is_ok());
 }
@@ -241,8 +246,8 @@ fn tasks_that_the_pool_does_not_take_are_failures() {
     let pool = ThreadPool::new(1).unwrap();
     pool.shutdown(Shutdown::drain()).unwrap();
     let failures = pool
-        .scope_with(ScopeOptions::<Infallible>::fail_fast(), |s| {
-            s.submit(|| ());
+        .scope_with(ScopeOptions::fail_fast(), |s| {
+            s.submit_value(|| ());
             assert_eq!(s.token().reason(), Some(CancelReason::Scope));
         })
         .unwrap_err();
@@ -252,20 +257,13 @@ fn tasks_that_the_pool_does_not_take_are_failures() {
 
 #[test]
 fn a_function_may_work_for_any_scope() {
-    fn count<'scope, X: 'static>(
-        s: &'scope Scope<'scope, '_, X>,
-        text: &'scope str,
-        into: &'scope AtomicUsize,
-    ) {
+    fn count<'scope>(s: &'scope Scope<'scope, '_>, text: &'scope str, into: &'scope AtomicUsize) {
         s.submit(|| into.fetch_add(text.len(), SeqCst));
-    }
-    fn count_plain<'scope>(s: &'scope Scope<'scope, '_, AnyError>, into: &'scope AtomicUsize) {
-        count(s, "abc", into);
     }
     let pool = ThreadPool::new(1).unwrap();
     let total = AtomicUsize::new(0);
-    pool.scope(|s| count_plain(s, &total));
-    pool.scope_with(ScopeOptions::<Infallible>::fail_fast(), |s| {
+    pool.scope(|s| count(s, "abc", &total));
+    pool.scope_with(ScopeOptions::fail_fast(), |s| {
         count(s, "ab", &total);
     })
     .unwrap();
@@ -286,9 +284,9 @@ fn a_deadline_ends_what_is_queued_and_asks_what_runs() {
     ] {
         let failures = pool
             .scope_with(options, |s| {
-                s.task().fallible().submit(|| millhand::sleep(LONG));
-                s.task().delay(LONG).submit(|| ());
-                s.submit(|| assert!(current().unwrap().remaining().is_some()));
+                s.submit(|| millhand::sleep(LONG));
+                s.task().delay(LONG).submit_value(|| ());
+                s.submit_value(|| assert!(current().unwrap().remaining().is_some()));
             })
             .unwrap_err();
         assert!(indices(&failures).starts_with(&[0, 1]), "{failures}");
@@ -301,11 +299,12 @@ fn a_deadline_ends_what_is_queued_and_asks_what_runs() {
 fn a_deadline_that_nothing_misses_does_nothing() {
     let pool = ThreadPool::new(1).unwrap();
     for options in [
-        ScopeOptions::<Infallible>::fail_fast().timeout(LONG),
+        ScopeOptions::fail_fast().timeout(LONG),
         ScopeOptions::fail_fast().timeout(Duration::MAX),
     ] {
         let remaining = pool.scope_with(options.clone(), |s| {
-            s.submit(|| current().unwrap().remaining()).join().unwrap()
+            let remaining = s.submit_value(|| current().unwrap().remaining());
+            remaining.join().unwrap()
         });
         let bounded = format!("{options:?}").contains("120s");
         assert_eq!(remaining.unwrap().is_some(), bounded);
@@ -318,20 +317,16 @@ fn a_token_from_outside_cancels_the_scope() {
     let batch = CancelToken::new();
     let failures = pool
         .scope_with(ScopeOptions::fail_fast().token(&batch), |s| {
-            s.task().fallible().submit(|| millhand::sleep(LONG));
-            s.submit(|| ());
+            s.submit(|| millhand::sleep(LONG));
+            s.submit_value(|| ());
             batch.cancel(CancelReason::Race);
             assert_eq!(s.token().reason(), Some(CancelReason::Race));
         })
         .unwrap_err();
-    assert!(
-        !failures
-            .pick::<TaskError>()
-            .any(|(_, error)| { !matches!(error, TaskError::Cancelled(CancelReason::Race)) })
-    );
+    assert!(is_cancelled(&failures, CancelReason::Race), "{failures}");
     let other = CancelToken::new();
     let cancelled = pool.scope_with(ScopeOptions::fail_fast().token(&other), |s| {
-        s.task().fallible().submit(|| Err::<(), _>("no"));
+        s.submit(|| Err::<(), _>("no"));
     });
     assert!(cancelled.is_err());
     assert!(!other.is_cancelled(), "a scope cancels nothing above it");
@@ -349,7 +344,7 @@ fn a_scope_in_a_task_is_below_that_with_a_token_of_its_own_as_well() {
             let options = ScopeOptions::fail_fast().token(&inner);
             let pool = current().unwrap().pool();
             let stopped = pool.scope_with(options, |s| {
-                s.task().fallible().submit(|| {
+                s.submit(|| {
                     begin.send(text.len()).unwrap();
                     millhand::sleep(LONG)
                 });
@@ -374,9 +369,9 @@ fn siblings_are_cancelled_while_they_wait_in_the_queue() {
     let failures = pool
         .scope_with(ScopeOptions::fail_fast(), |s| {
             let busy = keep_busy(&pool);
-            s.task().fallible().submit(|| Err::<(), _>("first"));
+            s.submit(|| Err::<(), _>("first"));
             for _ in 0..1000 {
-                s.submit(|| ran.fetch_add(1, SeqCst));
+                s.submit_value(|| ran.fetch_add(1, SeqCst));
             }
             drop(busy);
         })

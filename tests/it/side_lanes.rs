@@ -30,17 +30,19 @@ fn all_run_once_on_many_workers() {
                 let mut random = Rng(7 + producer as u64);
                 for n in producer * EACH..(producer + 1) * EACH {
                     let runs = runs.clone();
-                    let count = move || runs[n].fetch_add(1, SeqCst);
+                    let count = move || {
+                        runs[n].fetch_add(1, SeqCst);
+                    };
                     let task = pool.task().priority(any_priority(&mut random));
                     match n % 4 {
                         0 => task.delay(Duration::from_millis(1)).execute(count),
                         1 => {
                             let task = task.retry(Retry::fixed(1, Duration::ZERO));
                             let tried = move || match current().unwrap().attempt() {
-                                1 => Err(()),
+                                1 => Err("once more"),
                                 _ => Ok(count()),
                             };
-                            task.execute(tried);
+                            task.execute_ok(tried);
                         }
                         _ => task.execute(count),
                     }
@@ -199,7 +201,7 @@ fn a_shutdown_in_the_middle_counts_each_once() {
                     s.spawn(move || {
                         let submit = |_: &u64| {
                             let task = pool.task().priority(any_priority(&mut random));
-                            task.execute(|| ()).is_ok()
+                            task.try_execute(|| ()).is_ok()
                         };
                         (0..400).take_while(submit).count() as u64
                     })

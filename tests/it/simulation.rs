@@ -251,7 +251,7 @@ fn an_hour_of_ticks_takes_no_hour() {
     let count = ticks.clone();
     let ticking = pool.task().retry(Retry::fixed(3_600, S)).submit(move || {
         count.fetch_add(1, SeqCst);
-        Err::<(), _>(())
+        Err::<(), _>("no")
     });
     simulation.advance(HOUR - NS);
     assert_eq!(ticks.load(SeqCst), 3_600);
@@ -468,7 +468,7 @@ fn the_trace_tells_of_threads_attempts_outcomes_and_time() {
     let task = pool.task().name("x").retry(Retry::fixed(1, S));
     let handle = task.submit(move || {
         if std::mem::take(&mut fails) {
-            Err(())
+            Err("once more")
         } else {
             Ok(())
         }

@@ -41,7 +41,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
         let retried = flaky.submit(move || {
             if left > 0 {
                 left -= 1;
-                return Err(());
+                return Err("once more");
             }
             Ok(n)
         });

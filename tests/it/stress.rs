@@ -4,10 +4,10 @@ use crate::builder::Grenade;
 use crate::lifecycle::Census;
 use crate::support::LONG;
 use millhand::{
-    CancelOutcome, CancelReason, OnFull, Rejection, Shutdown, ShutdownReport, TaskError,
+    CancelOutcome, CancelReason, JoinError, OnFull, Rejection, Shutdown, ShutdownReport, TaskError,
     TaskHandle, ThreadPool,
 };
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Once, mpsc};
 
 /// How the text of a panic begins that a test wants: such a panic prints nothing.
@@ -124,7 +124,9 @@ struct Seen {
     ok: u64,
     panicked: u64,
     cancelled: u64,
-    refused: u64,
+    /// Handles that came back rejected.
+    rejected: u64,
+    given_back: u64,
     settled_by_cancel: u64,
 }
 
@@ -148,7 +150,7 @@ impl Seen {
             }
             Err(TaskError::Rejected(Rejection::Closed | Rejection::Full)) => {
                 assert_eq!(ledger.fate(at), UNRUN);
-                self.refused += 1;
+                self.rejected += 1;
             }
             Err(other) => panic!("task {at} came out as {other}"),
         }
@@ -179,14 +181,17 @@ fn produce(pool: &ThreadPool, ledger: &Arc<Ledger>, producer: usize, half: &dyn 
             }
             4 => match pool.try_submit(body) {
                 Ok(handle) => drop(handle),
-                Err(_) => seen.refused += 1,
+                Err(_) => seen.given_back += 1,
             },
             5 => match pool.submit_timeout(LONG, body) {
                 Ok(handle) => drop(handle.cancel_on_drop()),
-                Err(_) => seen.refused += 1,
+                Err(_) => seen.given_back += 1,
             },
-            6 => seen.refused += u64::from(pool.try_execute(body).is_err()),
-            _ => seen.refused += u64::from(pool.execute(body).is_err()),
+            6 => {
+                let given_back = pool.try_execute(move || assert_eq!(body(), at)).is_err();
+                seen.given_back += u64::from(given_back);
+            }
+            _ => pool.execute(move || assert_eq!(body(), at)),
         }
         if held.len() == BATCH {
             for (at, handle) in held.drain(..) {
@@ -204,8 +209,15 @@ fn produce(pool: &ThreadPool, ledger: &Arc<Ledger>, producer: usize, half: &dyn 
 fn storm(prefix: &str, capacity: Option<(usize, OnFull)>, how: Shutdown) {
     silence();
     let census = Census::new();
+    let refusals = Arc::new(AtomicU64::new(0));
+    let hook = refusals.clone();
     let mut builder = census
         .watch(ThreadPool::builder())
+        .on_unread(move |failure| {
+            if let JoinError::Task(TaskError::Rejected(_)) = failure.error() {
+                hook.fetch_add(1, SeqCst);
+            }
+        })
         .workers(4)
         .name_prefix(prefix);
     if let Some((capacity, on_full)) = capacity {
@@ -229,20 +241,25 @@ fn storm(prefix: &str, capacity: Option<(usize, OnFull)>, how: Shutdown) {
         producers.into_iter().map(|p| p.join().unwrap()).collect()
     });
     let report = pool.shutdown(how).unwrap();
-    check(&pool, &report, &ledger, &all);
+    check(&pool, &report, &ledger, &all, refusals.load(SeqCst));
     drop(pool);
     assert_eq!(census.live(), 0, "no thread is left over");
     no_thread_named(prefix);
 }
 
-fn check(pool: &ThreadPool, report: &ShutdownReport, ledger: &Ledger, all: &[Seen]) {
+/// `told`: how many refusals the hook was told of, which are those of `execute`.
+fn check(pool: &ThreadPool, report: &ShutdownReport, ledger: &Ledger, all: &[Seen], told: u64) {
     let sum = |of: fn(&Seen) -> u64| all.iter().map(of).sum::<u64>();
-    let refused = sum(|seen| seen.refused);
+    assert_eq!(report.rejected(), sum(|seen| seen.rejected) + told);
+    let refused = report.rejected() + sum(|seen| seen.given_back);
     assert_eq!(ledger.count(NOTHING), 0, "no closure is forgotten");
     assert_eq!(report.completed(), ledger.count(RETURNED));
     assert_eq!(report.panicked(), ledger.count(PANICKED));
     assert_eq!(report.cancelled(), ledger.count(UNRUN) - refused);
-    assert_eq!(report.failed(), 0);
+    assert_eq!(
+        (report.failed(), report.expired(), report.timed_out()),
+        (0, 0, 0)
+    );
     assert!(report.still_running().is_empty());
     assert!(sum(|seen| seen.ok) <= report.completed());
     assert!(sum(|seen| seen.cancelled) <= report.cancelled());

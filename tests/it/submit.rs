@@ -2,9 +2,14 @@
 
 use crate::stress::{EXPECTED, silence};
 use crate::support::{LONG, must_recv};
-use millhand::{OnFull, Rejection, Shutdown, SubmitError, TaskError, TaskHandle, ThreadPool};
+use millhand::{
+    JoinError, OnFull, PoolBuilder, Rejection, Shutdown, SubmitError, TaskError, TaskHandle,
+    ThreadPool, UnreadFailure,
+};
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// Bodies that hold their workers until they are let go, at the latest when this is dropped.
@@ -51,24 +56,42 @@ struct Full {
     held: Held,
     queued: TaskHandle<()>,
     pool: ThreadPool,
+    refusals: Receiver<Rejection>,
+}
+
+/// The refusals that the pool's hook is told of.
+fn heard_by(builder: PoolBuilder) -> (PoolBuilder, Receiver<Rejection>) {
+    let (tell, refusals) = mpsc::channel();
+    let hook = move |failure: &UnreadFailure| match failure.error() {
+        JoinError::Task(TaskError::Rejected(why)) => tell.send(*why).unwrap(),
+        _ => panic!("{failure}"),
+    };
+    (builder.on_unread(hook), refusals)
 }
 
 fn full(on_full: OnFull) -> Full {
-    let pool = ThreadPool::builder()
-        .workers(1)
-        .queue_capacity(1)
-        .on_full(on_full)
-        .build()
-        .unwrap();
+    let builder = ThreadPool::builder().workers(1).queue_capacity(1);
+    let (builder, refusals) = heard_by(builder.on_full(on_full));
+    let pool = builder.build().unwrap();
     let held = hold(&pool, 1);
     let queued = pool.submit(|| ());
-    Full { held, queued, pool }
+    Full {
+        held,
+        queued,
+        pool,
+        refusals,
+    }
+}
+
+fn closed_and_heard() -> (ThreadPool, Receiver<Rejection>) {
+    let (builder, refusals) = heard_by(ThreadPool::builder().workers(1));
+    let pool = builder.build().unwrap();
+    pool.shutdown(Shutdown::drain()).unwrap();
+    (pool, refusals)
 }
 
 fn closed() -> ThreadPool {
-    let pool = ThreadPool::new(1).unwrap();
-    pool.shutdown(Shutdown::drain()).unwrap();
-    pool
+    closed_and_heard().0
 }
 
 type Answer = Result<u32, String>;
@@ -82,12 +105,43 @@ fn work(token: &Arc<()>) -> impl FnOnce() -> Answer + Send + 'static {
     }
 }
 
+/// What the verbs without a handle take in place of it: one that returns what they allow.
+fn effect<T: 'static>(
+    token: &Arc<()>,
+    end: fn(Answer) -> T,
+) -> impl FnOnce() -> T + Send + 'static {
+    let work = work(token);
+    move || end(work())
+}
+
+fn nothing(answer: Answer) {
+    drop(answer);
+}
+
+fn no_value(answer: Answer) -> Result<(), String> {
+    answer.map(drop)
+}
+
 /// The refusal has the closure, whole, and it can be called.
-fn is_given_back(refused: SubmitError<impl FnOnce() -> Answer>, why: Rejection, token: &Arc<()>) {
+fn is_given_back<T: fmt::Debug + PartialEq>(
+    refused: SubmitError<impl FnOnce() -> T>,
+    returns: T,
+    why: Rejection,
+    token: &Arc<()>,
+) {
     assert_eq!(refused.reason(), why);
     assert_eq!(Arc::strong_count(token), 2, "it was not dropped");
-    assert_eq!(refused.into_inner()(), Ok(42));
+    assert_eq!(refused.into_inner()(), returns);
     assert_eq!(Arc::strong_count(token), 1, "it was the only one");
+}
+
+/// The closure is gone, the hook was told why, and the report counts it.
+fn is_told_of(pool: &ThreadPool, refusals: &Receiver<Rejection>, why: Rejection, token: &Arc<()>) {
+    assert_eq!(Arc::strong_count(token), 1, "it was dropped");
+    assert_eq!(refusals.try_recv(), Ok(why));
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!((report.rejected(), report.failed()), (1, 0), "{report}");
+    assert!(refusals.try_recv().is_err(), "once");
 }
 
 /// The handle says it, at once, and the closure is gone.
@@ -102,7 +156,12 @@ fn is_rejected(handle: TaskHandle<Answer>, why: Rejection, token: &Arc<()>) {
 
 /// `submit` does not come back before there is a place, and what it submitted then runs.
 fn waits_for_a_place(full: Full, submit: impl FnOnce(&ThreadPool) + Send) {
-    let Full { held, queued, pool } = full;
+    let Full {
+        held,
+        queued,
+        pool,
+        refusals,
+    } = full;
     let released = AtomicBool::new(false);
     let (call, called) = mpsc::channel();
     std::thread::scope(|s| {
@@ -123,11 +182,12 @@ fn waits_for_a_place(full: Full, submit: impl FnOnce(&ThreadPool) + Send) {
     });
     queued.join().unwrap();
     assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().completed(), 3);
+    assert!(refusals.try_recv().is_err());
 }
 
-/// The whole table, on one face of a pool.
+/// The whole table, on one face of a pool. `$end` makes what `$execute` and `$try_execute` let a closure return.
 macro_rules! table {
-    ($face:ident, |$pool:ident| $get:expr) => {
+    ($face:ident, [$execute:ident, $try_execute:ident, $end:expr], |$pool:ident| $get:expr) => {
         mod $face {
             use super::*;
 
@@ -158,7 +218,7 @@ macro_rules! table {
                 let (token, pool) = (Arc::new(()), closed());
                 let $pool = &pool;
                 let refused = $get.try_submit(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Closed, &token);
+                is_given_back(refused, Ok(42), Rejection::Closed, &token);
             }
 
             #[test]
@@ -166,7 +226,7 @@ macro_rules! table {
                 let (token, full) = (Arc::new(()), full(OnFull::Block));
                 let $pool = &full.pool;
                 let refused = $get.try_submit(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Full, &token);
+                is_given_back(refused, Ok(42), Rejection::Full, &token);
             }
 
             #[test]
@@ -174,7 +234,7 @@ macro_rules! table {
                 let (token, full) = (Arc::new(()), full(OnFull::Reject));
                 let $pool = &full.pool;
                 let refused = $get.try_submit(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Full, &token);
+                is_given_back(refused, Ok(42), Rejection::Full, &token);
             }
 
             #[test]
@@ -182,7 +242,7 @@ macro_rules! table {
                 let (token, pool) = (Arc::new(()), closed());
                 let $pool = &pool;
                 let refused = $get.submit_timeout(LONG, work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Closed, &token);
+                is_given_back(refused, Ok(42), Rejection::Closed, &token);
             }
 
             #[test]
@@ -193,7 +253,7 @@ macro_rules! table {
                 let begun = Instant::now();
                 let refused = $get.submit_timeout(timeout, work(&token)).unwrap_err();
                 assert!(begun.elapsed() >= timeout);
-                is_given_back(refused, Rejection::Full, &token);
+                is_given_back(refused, Ok(42), Rejection::Full, &token);
             }
 
             #[test]
@@ -211,54 +271,55 @@ macro_rules! table {
                 let refused = $get
                     .submit_timeout(Duration::MAX, work(&token))
                     .unwrap_err();
-                is_given_back(refused, Rejection::Full, &token);
+                is_given_back(refused, Ok(42), Rejection::Full, &token);
             }
 
             #[test]
-            fn execute_on_a_closed_pool_gives_the_closure_back() {
-                let (token, pool) = (Arc::new(()), closed());
+            fn execute_on_a_closed_pool_is_told_of_and_counted() {
+                let (token, (pool, refusals)) = (Arc::new(()), closed_and_heard());
                 let $pool = &pool;
-                let refused = $get.execute(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Closed, &token);
+                $get.$execute(effect(&token, $end));
+                is_told_of($pool, &refusals, Rejection::Closed, &token);
             }
 
             #[test]
             fn execute_on_a_full_pool_waits() {
                 waits_for_a_place(full(OnFull::Block), |$pool| {
-                    $get.execute(work(&Arc::new(())));
+                    $get.$execute(effect(&Arc::new(()), $end));
                 });
             }
 
             #[test]
-            fn execute_on_a_full_pool_that_rejects_gives_the_closure_back() {
+            fn execute_on_a_full_pool_that_rejects_is_told_of_and_counted() {
                 let (token, full) = (Arc::new(()), full(OnFull::Reject));
                 let $pool = &full.pool;
-                let refused = $get.execute(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Full, &token);
+                $get.$execute(effect(&token, $end));
+                full.held.release();
+                is_told_of($pool, &full.refusals, Rejection::Full, &token);
             }
 
             #[test]
             fn try_execute_on_a_closed_pool_gives_the_closure_back() {
                 let (token, pool) = (Arc::new(()), closed());
                 let $pool = &pool;
-                let refused = $get.try_execute(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Closed, &token);
+                let refused = $get.$try_execute(effect(&token, $end)).unwrap_err();
+                is_given_back(refused, $end(Ok(42)), Rejection::Closed, &token);
             }
 
             #[test]
             fn try_execute_on_a_full_pool_gives_the_closure_back() {
                 let (token, full) = (Arc::new(()), full(OnFull::Block));
                 let $pool = &full.pool;
-                let refused = $get.try_execute(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Full, &token);
+                let refused = $get.$try_execute(effect(&token, $end)).unwrap_err();
+                is_given_back(refused, $end(Ok(42)), Rejection::Full, &token);
             }
 
             #[test]
             fn try_execute_on_a_full_pool_that_rejects_gives_the_closure_back() {
                 let (token, full) = (Arc::new(()), full(OnFull::Reject));
                 let $pool = &full.pool;
-                let refused = $get.try_execute(work(&token)).unwrap_err();
-                is_given_back(refused, Rejection::Full, &token);
+                let refused = $get.$try_execute(effect(&token, $end)).unwrap_err();
+                is_given_back(refused, $end(Ok(42)), Rejection::Full, &token);
             }
 
             #[test]
@@ -273,8 +334,8 @@ macro_rules! table {
                 for handle in handles {
                     assert_eq!(handle.join().unwrap(), Ok(42));
                 }
-                $get.execute(work(&token));
-                $get.try_execute(work(&token)).unwrap();
+                $get.$execute(effect(&token, $end));
+                $get.$try_execute(effect(&token, $end)).unwrap();
                 assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().completed(), 5);
                 assert_eq!(Arc::strong_count(&token), 1);
             }
@@ -285,7 +346,7 @@ macro_rules! table {
                 let (tell, told) = mpsc::channel();
                 let pool = ThreadPool::builder()
                     .workers(1)
-                    .on_unread_panic(move |panic| tell.send(panic.site()).unwrap())
+                    .on_unread(move |failure| tell.send(failure.site()).unwrap())
                     .build()
                     .unwrap();
                 let $pool = &pool;
@@ -298,8 +359,11 @@ macro_rules! table {
                     (line!(), of($get.submit(explode))),
                     (line!(), of($get.try_submit(explode).unwrap())),
                     (line!(), of($get.submit_timeout(LONG, explode).unwrap())),
-                    (line!(), unread($get.execute(explode))),
-                    (line!(), unread($get.try_execute(explode).unwrap())),
+                    (line!(), unread($get.$execute(|| $end(explode())))),
+                    (
+                        line!(),
+                        unread($get.$try_execute(|| $end(explode())).unwrap()),
+                    ),
                 ];
                 for (line, site) in sites {
                     assert_eq!(site.file(), file!());
@@ -315,13 +379,30 @@ fn explode() -> Answer {
     panic!("{EXPECTED}")
 }
 
-table!(on_the_pool, |pool| pool);
-table!(on_a_weak_reference, |pool| pool.downgrade());
-table!(on_a_builder, |pool| pool.task().name("named"));
-table!(on_a_fallible_builder, |pool| pool.task().fallible());
-table!(on_a_builder_of_a_weak_reference, |pool| {
-    pool.downgrade().task()
-});
+table!(on_the_pool, [execute, try_execute, nothing], |pool| pool);
+table!(
+    on_the_pool_what_may_fail,
+    [execute_ok, try_execute_ok, no_value],
+    |pool| pool
+);
+table!(
+    on_a_weak_reference,
+    [execute, try_execute, nothing],
+    |pool| { pool.downgrade() }
+);
+table!(on_a_builder, [execute, try_execute, nothing], |pool| pool
+    .task()
+    .name("named"));
+table!(
+    on_a_fallible_builder,
+    [execute_ok, try_execute_ok, no_value],
+    |pool| pool.task().fallible()
+);
+table!(
+    on_a_builder_of_a_weak_reference,
+    [execute, try_execute, nothing],
+    |pool| pool.downgrade().task()
+);
 
 /// Without a macro between: each verb's own line.
 #[test]
@@ -330,7 +411,7 @@ fn a_panic_names_the_very_line_of_its_submission() {
     let (tell, told) = mpsc::channel();
     let pool = ThreadPool::builder()
         .workers(1)
-        .on_unread_panic(move |panic| tell.send(panic.site()).unwrap())
+        .on_unread(move |failure| tell.send(failure.site()).unwrap())
         .build()
         .unwrap();
     let before = line!();
@@ -345,9 +426,11 @@ fn a_panic_names_the_very_line_of_its_submission() {
         assert_eq!(panic.site().line(), before + n);
     }
     let before = line!();
-    pool.execute(explode);
-    pool.try_execute(explode).unwrap();
-    for n in [1, 2] {
+    pool.execute(|| nothing(explode()));
+    pool.try_execute(|| nothing(explode())).unwrap();
+    pool.execute_ok(|| no_value(explode()));
+    pool.try_execute_ok(|| no_value(explode())).unwrap();
+    for n in 1..=4 {
         assert_eq!(must_recv(&told).line(), before + n);
     }
 }
@@ -404,7 +487,12 @@ fn a_submission_from_another_pool_s_worker_does_wait() {
 #[test]
 fn closing_wakes_the_submitters_that_wait() {
     for how in [Shutdown::drain(), Shutdown::cancel()] {
-        let Full { held, queued, pool } = full(OnFull::Block);
+        let Full {
+            held,
+            queued,
+            pool,
+            refusals,
+        } = full(OnFull::Block);
         let pool = &pool;
         let (tell, told) = mpsc::channel();
         let (call, called) = mpsc::channel();
@@ -419,7 +507,10 @@ fn closing_wakes_the_submitters_that_wait() {
                             Err(TaskError::Rejected(why)) => why,
                             other => panic!("not rejected: {other:?}"),
                         },
-                        1 => pool.execute(|| ()).unwrap_err().reason(),
+                        1 => {
+                            pool.execute(|| ());
+                            return;
+                        }
                         _ => pool.submit_timeout(LONG, || ()).unwrap_err().reason(),
                     };
                     tell.send(why).unwrap();
@@ -428,8 +519,8 @@ fn closing_wakes_the_submitters_that_wait() {
             (0..9).for_each(|_| must_recv(&called));
             s.spawn(|| pool.shutdown(how.clone()).unwrap());
             // The worker is held all the while: no place comes free by running.
-            for _ in 0..9 {
-                assert_eq!(must_recv(&told), Rejection::Closed);
+            for told in [[&told; 6].as_slice(), &[&refusals; 3]].concat() {
+                assert_eq!(must_recv(told), Rejection::Closed);
             }
             held.release();
         });

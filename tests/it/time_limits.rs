@@ -4,10 +4,13 @@ use crate::handle::must_join;
 use crate::manual::{HOUR, Manual, NS, S, hang};
 use crate::support::LONG;
 use millhand::{
-    InvalidTask, ManualClock, RateLimiter, Rejection, Retry, SubmitError, TaskBuilder, TaskError,
-    TaskHandle,
+    InvalidTask, JoinError, ManualClock, PoolBuilder, RateLimiter, Rejection, Retry, SubmitError,
+    TaskBuilder, TaskError, TaskHandle,
 };
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 const ZERO: Duration = Duration::ZERO;
@@ -23,11 +26,33 @@ fn body(token: &Arc<()>) -> impl FnMut() -> Answer + Send + Clone + 'static {
     }
 }
 
-fn is_given_back<F: FnMut() -> Answer>(refused: SubmitError<F>, why: InvalidTask, token: &Arc<()>) {
+/// What the verbs without a handle take in place of it: a body that ends with `end` of its answer.
+fn effect<T: 'static>(
+    token: &Arc<()>,
+    end: fn(Answer) -> T,
+) -> impl FnMut() -> T + Send + Clone + 'static {
+    let mut body = body(token);
+    move || end(body())
+}
+
+fn nothing(answer: Answer) {
+    drop(answer);
+}
+
+fn no_value(answer: Answer) -> Result<(), String> {
+    answer.map(drop)
+}
+
+fn is_given_back<T: fmt::Debug + PartialEq>(
+    refused: SubmitError<impl FnMut() -> T>,
+    returns: T,
+    why: InvalidTask,
+    token: &Arc<()>,
+) {
     assert_eq!(refused.reason(), Rejection::Invalid(why));
     assert_eq!(refused.to_string(), format!("task not submitted: {why}"));
     assert_eq!(Arc::strong_count(token), 2, "it was not dropped");
-    assert_eq!(refused.into_inner()(), Ok(42));
+    assert_eq!(refused.into_inner()(), returns);
     assert_eq!(Arc::strong_count(token), 1, "it was the only one");
 }
 
@@ -39,35 +64,90 @@ fn is_rejected(handle: TaskHandle<Answer>, why: InvalidTask, token: &Arc<()>) {
     }
 }
 
+/// A pool, and what its hook is told of.
+struct Hearing {
+    pool: Manual,
+    told: Receiver<Rejection>,
+}
+
+impl Hearing {
+    fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    fn with(options: impl FnOnce(PoolBuilder) -> PoolBuilder) -> Self {
+        let (tell, told) = mpsc::channel();
+        let pool = Manual::with(1, |builder| {
+            options(builder).on_unread(move |failure| match failure.error() {
+                JoinError::Task(TaskError::Rejected(why)) => tell.send(*why).unwrap(),
+                _ => panic!("{failure}"),
+            })
+        });
+        Self { pool, told }
+    }
+
+    /// A refusal that the submitter does not see.
+    fn is_told_of(&self, why: InvalidTask, token: &Arc<()>) {
+        assert_eq!(Arc::strong_count(token), 1, "the closure is gone");
+        assert_eq!(self.told.try_recv(), Ok(Rejection::Invalid(why)));
+        assert!(self.told.try_recv().is_err(), "once");
+    }
+}
+
+impl Deref for Hearing {
+    type Target = Manual;
+
+    fn deref(&self) -> &Manual {
+        &self.pool
+    }
+}
+
 /// All verbs of one template refuse for this reason.
 macro_rules! refuse {
-    ($task:expr, $why:expr) => {{
+    ($pool:expr, $task:expr, $why:expr, [$($execute:ident, $try_execute:ident, $end:expr);+]) => {{
         let (task, why, token) = ($task, $why, Arc::new(()));
         is_rejected(task.submit(body(&token)), why, &token);
-        is_given_back(task.try_submit(body(&token)).unwrap_err(), why, &token);
-        is_given_back(
-            task.submit_timeout(LONG, body(&token)).unwrap_err(),
-            why,
-            &token,
-        );
-        is_given_back(task.execute(body(&token)).unwrap_err(), why, &token);
-        is_given_back(task.try_execute(body(&token)).unwrap_err(), why, &token);
+        let refused = task.try_submit(body(&token)).unwrap_err();
+        is_given_back(refused, Ok(42), why, &token);
+        let refused = task.submit_timeout(LONG, body(&token)).unwrap_err();
+        is_given_back(refused, Ok(42), why, &token);
+        $(
+            task.$execute(effect(&token, $end));
+            $pool.is_told_of(why, &token);
+            let refused = task.$try_execute(effect(&token, $end)).unwrap_err();
+            is_given_back(refused, $end(Ok(42)), why, &token);
+        )+
     }};
 }
 
 /// So does every kind of template, on every face of the pool.
-fn is_refused(pool: &Manual, options: impl Fn(TaskBuilder) -> TaskBuilder, why: InvalidTask) {
+fn is_refused(pool: &Hearing, options: impl Fn(TaskBuilder) -> TaskBuilder, why: InvalidTask) {
     let weak = pool.downgrade();
     for plain in [options(pool.task()), options(weak.task())] {
-        refuse!(plain.clone(), why);
-        refuse!(plain.clone().fallible(), why);
-        refuse!(plain.retry::<String>(Retry::default()), why);
+        refuse!(
+            pool,
+            plain.clone(),
+            why,
+            [execute, try_execute, nothing; execute_ok, try_execute_ok, no_value]
+        );
+        refuse!(
+            pool,
+            plain.clone().fallible(),
+            why,
+            [execute_ok, try_execute_ok, no_value]
+        );
+        refuse!(
+            pool,
+            plain.retry::<String>(Retry::default()),
+            why,
+            [execute_ok, try_execute_ok, no_value]
+        );
     }
 }
 
 #[test]
 fn no_time_at_all_is_refused() {
-    let pool = Manual::new(1);
+    let pool = Hearing::new();
     is_refused(&pool, |task| task.expires(ZERO), InvalidTask::ZeroExpires);
     is_refused(
         &pool,
@@ -88,7 +168,7 @@ fn no_time_at_all_is_refused() {
 
 #[test]
 fn contradictions_are_refused_and_the_error_names_both_options() {
-    let pool = Manual::new(1);
+    let pool = Hearing::new();
     let at = pool.now() + S;
     is_refused(
         &pool,
@@ -152,7 +232,7 @@ fn contradictions_are_refused_and_the_error_names_both_options() {
 
 #[test]
 fn a_refusal_takes_no_place_and_waits_for_none() {
-    let pool = Manual::with(1, |builder| builder.queue_capacity(1));
+    let pool = Hearing::with(|builder| builder.queue_capacity(1));
     let (hold, held) = hang();
     pool.execute(hold);
     held.started();
@@ -193,7 +273,7 @@ fn what_a_later_call_mends_is_allowed() {
         // The clock stands: there is always time enough.
         assert_eq!(must_join(task.submit(|| 7)).unwrap(), 7);
         assert_eq!(
-            must_join(task.fallible().submit(|| Ok::<_, ()>(7))).unwrap(),
+            must_join(task.fallible().submit(|| Ok::<_, &str>(7))).unwrap(),
             Ok(7)
         );
     }

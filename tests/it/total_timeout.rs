@@ -120,7 +120,7 @@ fn a_retrying_task_is_settled_on_time() {
             .retry(Retry::fixed(9, delay));
         let handle = task.submit(move || {
             one.keep();
-            Err::<(), _>(())
+            Err::<(), _>("no")
         });
         // Two attempts more fit in where the delay is short.
         for attempt in 2..=if delay < total { 4 } else { 2 } {

@@ -5,8 +5,8 @@ use crate::manual::{Drops, HOUR, Manual, NS, S, hang, until};
 use crate::support::must_recv;
 use crate::total_timeout::{hanging, has_threads, runs_at_once, timed_out};
 use millhand::{
-    CancelReason, Lanes, OutcomeKind, Plain, Retry, ScopeOptions, Semaphore, Shutdown, TaskBuilder,
-    TaskError, TaskState, ThreadPool, when_any,
+    CancelReason, JoinError, Lanes, OutcomeKind, Plain, Retry, ScopeOptions, Semaphore, Shutdown,
+    TaskBuilder, TaskError, TaskState, ThreadPool, when_any,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -54,8 +54,11 @@ fn a_panic_that_comes_too_late_is_told_since_nobody_can_read_it() {
     let told = Arc::new(AtomicUsize::new(0));
     let hook = told.clone();
     let pool = Manual::with(1, move |builder| {
-        builder.on_unread_panic(move |panic| {
-            assert!(panic.message().ends_with("too late"));
+        builder.on_unread(move |failure| {
+            assert!(matches!(
+                failure.error(),
+                JoinError::Task(TaskError::Panicked(panic)) if panic.message().ends_with("too late")
+            ));
             hook.fetch_add(1, SeqCst);
         })
     });
@@ -65,7 +68,7 @@ fn a_panic_that_comes_too_late_is_told_since_nobody_can_read_it() {
         .total_timeout(S)
         .retry(Retry::fixed(9, NS))
         .retry_panics(true);
-    let handle = task.submit(move || -> Result<(), ()> {
+    let handle = task.submit(move || -> Result<(), &str> {
         body();
         panic!("{} too late", crate::stress::EXPECTED)
     });
@@ -77,7 +80,11 @@ fn a_panic_that_comes_too_late_is_told_since_nobody_can_read_it() {
     assert_eq!((pool.unread_panics(), told.load(SeqCst)), (1, 1));
     timed_out(handle);
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.failed(), report.panicked()), (1, 0), "{report}");
+    assert_eq!(
+        (report.timed_out(), report.failed(), report.panicked()),
+        (1, 0, 0),
+        "{report}"
+    );
 }
 
 #[test]
@@ -185,11 +192,11 @@ fn permits_are_kept_until_the_body_returns() {
         let handle = match retried {
             false => timed.fallible().submit(move || {
                 body();
-                Err::<(), _>(())
+                Err::<(), _>("no")
             }),
             true => timed.retry(Retry::default()).submit(move || {
                 body();
-                Err::<(), _>(())
+                Err::<(), _>("no")
             }),
         };
         hung.started();
@@ -220,7 +227,7 @@ fn there_is_no_attempt_after_the_end() {
         let handle = task.retry(Retry::fixed(9, delay)).submit(move || {
             body();
             millhand::checkpoint();
-            Err::<(), _>(())
+            Err::<(), _>("no")
         });
         hung.started();
         pool.turn(S);
@@ -230,7 +237,7 @@ fn there_is_no_attempt_after_the_end() {
         pool.turn(HOUR);
     }
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!(report.failed(), 2, "{report}");
+    assert_eq!((report.timed_out(), report.failed()), (2, 0), "{report}");
 }
 
 // Shutting down.
@@ -273,7 +280,11 @@ fn a_drain_waits_for_its_body_and_counts_it_once() {
         drop(hung);
         shutdown.join().unwrap()
     });
-    assert_eq!((report.failed(), report.panicked()), (1, 0), "{report}");
+    assert_eq!(
+        (report.timed_out(), report.failed(), report.panicked()),
+        (1, 0, 0),
+        "{report}"
+    );
     assert!(report.is_clean());
 }
 
@@ -311,8 +322,8 @@ fn a_fail_fast_scope_did_not_hear_of_a_member_s_time_while_all_workers_were_busy
     for (expires, gated) in [(false, false), (false, true), (true, false), (true, true)] {
         let pool = Manual::new(1);
         let (begin, begun) = mpsc::channel();
-        let failed = pool.scope_with(ScopeOptions::<()>::fail_fast(), |s| {
-            s.submit(move || {
+        let failed = pool.scope_with(ScopeOptions::fail_fast(), |s| {
+            s.submit_value(move || {
                 begin.send(()).unwrap();
                 // The only worker is free when the scope is cancelled.
                 while !millhand::is_cancelled() {
@@ -325,7 +336,7 @@ fn a_fail_fast_scope_did_not_hear_of_a_member_s_time_while_all_workers_were_busy
                 true => late.gate(&gate),
                 false => late,
             };
-            late.submit(|| ());
+            late.submit_value(|| ());
             pool.advance(S);
         });
         let failures = failed.unwrap_err();

@@ -52,7 +52,7 @@ fn an_error_is_what_the_task_calls_one() {
     let waits = |limit| wait_for(&handles, Until::FirstError, Some(limit)).unwrap();
     assert_eq!(waits(Duration::ZERO), (vec![0], vec![1]));
     let (_kept, never) = promise::<()>();
-    let fallible = pool.task().fallible().submit(|| Err::<(), _>(()));
+    let fallible = pool.task().fallible().submit(|| Err::<(), _>("no"));
     // However long it may take: the failure ends it.
     let (done, pending) = wait_for(&(never, fallible), Until::FirstError, Some(LONG)).unwrap();
     assert_eq!((done, pending), (vec![1], vec![0]));

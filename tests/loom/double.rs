@@ -19,6 +19,7 @@ use crate::task::timed::OnTime;
 use crate::task::{OutcomeKind, RunResult, Task, TaskRef, UnreadFailure};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -82,6 +83,12 @@ impl Value {
     pub(crate) fn new(tally: &Arc<Tally>) -> Self {
         tally.values_made.add();
         Self(tally.clone())
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of a model")
     }
 }
 
@@ -370,7 +377,7 @@ impl TaskPool for Pool {
         assert_eq!(task.head.outcome_kind(), Some(kind));
     }
 
-    fn tell_unread(&self, failure: &UnreadFailure) {
+    fn notify_unread(&self, failure: &UnreadFailure) {
         if matches!(failure.error(), JoinError::Task(TaskError::Panicked(_))) {
             self.panics_unread.add();
         }

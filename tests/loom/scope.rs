@@ -12,7 +12,7 @@ use crate::compose::scope::latch::{Hold, Latch};
 use crate::compose::scope::sink::Found;
 use crate::retry::Retry;
 use crate::task::OutcomeKind;
-use crate::task::body::PlainBody;
+use crate::task::body::{PlainBody, by_text};
 use crate::task::double::{Pool, model, owner};
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::pool::Level;
@@ -20,6 +20,7 @@ use crate::task::stack::Stack;
 use crate::task::timed::OnTime;
 use loom::cell::UnsafeCell;
 use loom::thread;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 /// What is outside of the scope.
@@ -134,7 +135,7 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
     model(3, move || {
         let borrowed = [(); 2].map(|()| Borrowed(UnsafeCell::new(0)));
         let [by_body, by_value] = &borrowed;
-        let sink = FailureSink::of_plain_scope();
+        let sink = FailureSink::of_plain_scope(owner());
         let state = ScopeState::new(CancelToken::new(), false, sink);
         let pool = Pool::new(false);
         let head = Head::new(owner(), Location::caller());
@@ -151,7 +152,8 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
                 }
             };
             let rules = Arc::new(Rules::new(Retry::fixed(1, Duration::ZERO)));
-            let body = FallibleScoped::new(body, &packet, state.hold(), Some(rules));
+            let body =
+                FallibleScoped::new(body, &packet, state.hold(), by_text::<&str>, Some(rules));
             // SAFETY: `borrowed` lives until after the wait below.
             let task = unsafe { erase(Arc::new(Task { head, body })) };
             (task, None, Some(packet))
@@ -295,7 +297,7 @@ others! {
 #[test]
 fn a_task_is_listed_while_the_scope_is_cancelled() {
     loom::model(|| {
-        let sink = FailureSink::of_plain_scope();
+        let sink = FailureSink::of_plain_scope(owner());
         let state = ScopeState::new(CancelToken::new(), false, sink);
         let canceller = thread::spawn({
             let token = state.token().clone();

@@ -59,14 +59,6 @@ const DOWNCASTS: &[(&str, &str)] = &[
         "the error of a scoped body is of the user's type",
     ),
     (
-        "compose/scope/handle",
-        "the error of a scoped body is of the user's type",
-    ),
-    (
-        "compose/scope/sink",
-        "a gathered error is of the user's type",
-    ),
-    (
         "context_var",
         "a context holds the values of all variables, each of a user's type",
     ),
