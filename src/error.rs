@@ -249,7 +249,6 @@ impl InvalidTask {
         "missed",
         "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses no run",
     );
-    #[cfg(feature = "cron")]
     pub(crate) const CRON_IS_OVER: Self = Self::new(
         "cron",
         "every time of the cron expression is in the past: one of its years must be to come",

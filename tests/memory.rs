@@ -141,7 +141,7 @@ fn assert_flat_behind_a_busy_worker(pool: &ThreadPool, mut step: impl FnMut(usiz
     });
 }
 
-fn here() -> millhand::PoolRef {
+fn here() -> millhand::PoolHandle {
     current().unwrap().pool()
 }
 
@@ -215,13 +215,13 @@ fn what_is_cancelled_behind_a_busy_worker() {
     let _alone = alone();
     let pool = one_worker();
     let token = CancelToken::new();
-    token.cancel(millhand::CancelReason::User);
+    token.cancel();
     let tasks = [
         pool.task(),
         pool.task().name("named"),
         pool.task().priority(1),
         pool.task().priority(-1),
-        pool.task().expires(HOUR).total_timeout(HOUR),
+        pool.task().expires(HOUR).deadline(HOUR),
         pool.task().token(&token),
     ];
     // One lives, as long as the worker is held.
@@ -243,7 +243,7 @@ fn what_is_cancelled_or_expires_in_a_full_queue() {
     let clock = ManualClock::new();
     let pool = ThreadPool::builder()
         .workers(1)
-        .clock(&clock.clock())
+        .clock(&clock)
         .queue_capacity(100)
         .on_full(OnFull::Reject)
         .build()
@@ -282,7 +282,7 @@ fn delayed_tasks_that_are_cancelled_at_once() {
 fn entries_of_tasks_with_time_limits() {
     let _alone = alone();
     let pool = ThreadPool::new(2).unwrap();
-    let limited = pool.task().total_timeout(HOUR);
+    let limited = pool.task().deadline(HOUR);
     let expiring = limited.clone().expires(HOUR / 2);
     limited.submit(|| ()).join().unwrap();
     let before = live();
@@ -397,7 +397,7 @@ fn what_has_left_the_line_of_a_slow_limiter_leaves_nothing() {
         ),
         (
             "with `total_timeout`",
-            Box::new(|| one_by_one(&task.clone().total_timeout(HOUR))),
+            Box::new(|| one_by_one(&task.clone().deadline(HOUR))),
         ),
         ("many", Box::new(|| from_the_front(&task))),
         (

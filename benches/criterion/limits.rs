@@ -98,7 +98,7 @@ fn a_task_with(c: &mut Criterion) {
         ("a name", task().name("named")),
         ("a priority", task().priority(1)),
         ("expires", task().expires(HOUR)),
-        ("total_timeout", task().total_timeout(HOUR)),
+        ("total_timeout", task().deadline(HOUR)),
         ("attempt_timeout", task().attempt_timeout(HOUR)),
         ("a semaphore", task().gate(&semaphore)),
         ("a token bucket", task().gate(&limiter)),
@@ -198,7 +198,7 @@ fn claimed_by_tasks(time: Duration) {
         task.execute(count);
     }
     std::thread::sleep(end.saturating_duration_since(Instant::now()));
-    rest.cancel(CancelReason::User);
+    rest.cancel();
     pool.wait_idle().unwrap();
     let started = started.load(Ordering::Relaxed) as usize;
     print("tasks on a pool of four", started, time, "");

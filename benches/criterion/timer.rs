@@ -45,7 +45,7 @@ struct Timed {
 impl Timed {
     fn new() -> Self {
         let clock = ManualClock::new();
-        let pool = ThreadPool::builder().workers(1).clock(&clock.clock());
+        let pool = ThreadPool::builder().workers(1).clock(&clock);
         Self {
             pool: pool.build().unwrap(),
             clock,

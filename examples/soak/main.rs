@@ -354,7 +354,7 @@ impl Client<'_> {
             drop(soak.watch(tasks.submit(soak.plain(rng, does))));
         }
         thread::sleep(rng.micros(500));
-        batch.cancel(CancelReason::User);
+        batch.cancel();
         drop(hook);
     }
 

@@ -4,7 +4,7 @@
 // The tests in `tests/it/inner.rs` include this file, and run them in small.
 
 use millhand::{
-    PoolRef, Retry, TaskHandle, ThreadPool, as_completed, current, join_all, race, wait_any,
+    PoolHandle, Retry, TaskHandle, ThreadPool, as_completed, current, join_all, race, wait_any,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
@@ -18,11 +18,11 @@ const LONG: Duration = Duration::from_secs(600);
 pub(crate) const FEW: usize = 32;
 
 /// What a body does to wait for two children, and their sum.
-pub(crate) type Wait = fn(&PoolRef, u64) -> u64;
+pub(crate) type Wait = fn(&PoolHandle, u64) -> u64;
 
 pub(crate) const AWHILE: Duration = Duration::from_micros(100);
 
-fn children(pool: &PoolRef, n: u64) -> [TaskHandle<u64>; 2] {
+fn children(pool: &PoolHandle, n: u64) -> [TaskHandle<u64>; 2] {
     [n, n + 1].map(|n| pool.submit(move || n))
 }
 
@@ -100,7 +100,7 @@ pub(crate) const WAITS: [(&str, Wait); 14] = [
         sum([n, n + 1].map(|n| tasks.submit(move || n).join_timeout(LONG).unwrap().unwrap()))
     }),
     ("time limit", |pool, n| {
-        let tasks = pool.task().total_timeout(LONG);
+        let tasks = pool.task().deadline(LONG);
         sum([n, n + 1].map(|n| tasks.submit(move || n).join().unwrap()))
     }),
     ("retry that succeeds", |pool, n| {
@@ -149,7 +149,7 @@ impl Watched {
 /// were at most.
 pub(crate) fn backlog(wait: Wait, outer: u64, max_spares: usize) -> usize {
     let (pool, watched) = Watched::new(max_spares);
-    let me = pool.downgrade();
+    let me = pool.handle();
     let tasks = (0..outer).map(|n| {
         let (me, watched) = (me.clone(), watched.clone());
         pool.submit(move || {
@@ -171,9 +171,9 @@ pub(crate) fn backlog(wait: Wait, outer: u64, max_spares: usize) -> usize {
 type Node = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Submits ten nodes, waits for them, and returns the sum of what they return.
-pub(crate) type WaitForNodes = fn(&PoolRef, &Node) -> u64;
+pub(crate) type WaitForNodes = fn(&PoolHandle, &Node) -> u64;
 
-fn nodes(pool: &PoolRef, node: &Node) -> Vec<TaskHandle<u64>> {
+fn nodes(pool: &PoolHandle, node: &Node) -> Vec<TaskHandle<u64>> {
     let nodes = (0..10).map(|_| {
         let node = node.clone();
         pool.submit(move || node())

@@ -11,7 +11,7 @@
 
 use crate::books::{AtOnce, Books, Closure, Inside, Rng, Starts, check};
 use millhand::{
-    CancelToken, ContextVar, Jitter, Keyed, Lanes, LimitError, OnFull, PoolRef, RateLimiter, Retry,
+    CancelToken, ContextVar, Jitter, Keyed, Lanes, LimitError, OnFull, PoolHandle, RateLimiter, Retry,
     ScopeOptions, Semaphore, TaskBuilder, TaskError, TaskHandle, ThreadPool, Until, as_completed,
     join_all, join_all_ok, promise, race, wait_any, wait_for, when_all, when_any,
 };
@@ -147,9 +147,9 @@ impl Gates {
 
 pub(crate) struct Soak {
     pub(crate) books: Arc<Books>,
-    pool: PoolRef,
+    pool: PoolHandle,
     /// Its queue is bounded.
-    second: PoolRef,
+    second: PoolHandle,
     /// The line of each is tens of thousands long.
     pub(crate) bucket: Rate,
     pub(crate) window: Rate,
@@ -175,8 +175,8 @@ impl Soak {
             .build()?;
         let soak = Self {
             books: books.clone(),
-            pool: pool.downgrade(),
-            second: second.downgrade(),
+            pool: pool.handle(),
+            second: second.handle(),
             bucket: Rate::bucket(books, "bucket", 10_000, 50)?,
             window: Rate { gate, starts },
             gates: Gates::new(books)?,
@@ -321,7 +321,7 @@ impl Soak {
             task = task.attempt_timeout(rng.micros(10_000));
         }
         if rng.once_in(12) {
-            task = task.total_timeout(rng.micros(200_000) + Duration::from_millis(40));
+            task = task.deadline(rng.micros(200_000) + Duration::from_millis(40));
         }
         if rng.once_in(12) {
             task = task.token(&CancelToken::with_timeout(rng.micros(20_000)));

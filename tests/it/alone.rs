@@ -124,7 +124,7 @@ fn logger_that_panics() {
     // A canceller, with a hook that panics.
     let token = CancelToken::new();
     let _guard = token.on_cancel(|_| panic!("a hook"));
-    token.cancel(millhand::CancelReason::User);
+    token.cancel();
     // A thread that calls hooks for a deadline.
     let token = CancelToken::with_timeout(Duration::from_millis(1));
     let _first = token.on_cancel(|_| panic!("a hook"));
@@ -261,7 +261,7 @@ fn timed_out_with_hooks(pool: &Manual, hooks: usize, barrier: &Arc<Barrier>) -> 
         tell.send(guards.collect()).unwrap();
         token.wait().unwrap();
     };
-    let handle = pool.task().total_timeout(S).submit(body);
+    let handle = pool.task().deadline(S).submit(body);
     let guards = must_recv(&told);
     pool.advance(S);
     assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));

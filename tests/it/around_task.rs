@@ -138,7 +138,7 @@ fn whatever_the_hook_does_the_body_runs_once_and_its_outcome_stands() {
             std::panic::panic_any(7);
         }),
         ("leaves as a cancelled body does", |task, body| {
-            task.token().cancel(CancelReason::User);
+            task.token().cancel();
             body();
             checkpoint();
         }),
@@ -188,7 +188,7 @@ fn the_body_never_panics_in_the_hook() {
     assert!(must_join(pool.submit(|| -> () { panic!("out") })).is_err());
     assert_eq!(must_recv(&told), "after");
     let handle = pool.submit(|| {
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         checkpoint();
     });
     assert!(matches!(

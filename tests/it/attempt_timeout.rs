@@ -327,11 +327,11 @@ fn the_time_runs_from_the_start_of_the_attempt_and_is_handed_on() {
     let clock = pool.clock.clone();
     let table = [
         (
-            task.clone().total_timeout(20 * S),
+            task.clone().deadline(20 * S),
             Some(10 * S),
             Some(7 * S),
         ),
-        (pool.task().total_timeout(10 * S), Some(10 * S), Some(7 * S)),
+        (pool.task().deadline(10 * S), Some(10 * S), Some(7 * S)),
         (task.token(&CancelToken::with_timeout(LONG_AGO)), None, None),
         (pool.task(), None, None),
     ];
@@ -356,7 +356,7 @@ const LONG_AGO: Duration = Duration::ZERO;
 fn a_queue_takes_nothing_of_what_is_left_in_all() {
     let pool = Manual::new(1);
     let busy = keep_busy(&pool);
-    let task = pool.task().attempt_timeout(10 * S).total_timeout(30 * S);
+    let task = pool.task().attempt_timeout(10 * S).deadline(30 * S);
     let handle = task.submit(|| millhand::current().unwrap().remaining());
     pool.turn(25 * S);
     drop(busy);

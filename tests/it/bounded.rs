@@ -138,7 +138,7 @@ fn cancelling_a_queued_task_gives_its_place_back() {
     assert!(full(&pool));
     assert_eq!(first.cancel(), CancelOutcome::AlreadyFinished);
     assert!(full(&pool), "a place is given back once");
-    token.cancel(CancelReason::User);
+    token.cancel();
     let fourth = pool.try_submit(|| 4).expect("through its token too");
     assert!(full(&pool));
     drop(fourth.cancel_on_drop());
@@ -156,7 +156,7 @@ fn a_task_under_a_token_that_is_cancelled_already_takes_no_place() {
     let pool = bounded(1, 1, OnFull::Reject);
     let held = hold(&pool, 1);
     let token = CancelToken::new();
-    token.cancel(CancelReason::User);
+    token.cancel();
     let task = pool.task().token(&token);
     for _ in 0..10 {
         let handle = task.try_submit(|| ()).unwrap();

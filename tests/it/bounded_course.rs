@@ -21,7 +21,7 @@ struct Scene {
 impl Scene {
     fn new(workers: usize, capacity: usize, on_full: OnFull) -> Self {
         let clock = ManualClock::new();
-        let build = ThreadPool::builder().workers(workers).clock(&clock.clock());
+        let build = ThreadPool::builder().workers(workers).clock(&clock);
         let build = build.queue_capacity(capacity).on_full(on_full);
         Self {
             pool: build.build().unwrap(),
@@ -151,7 +151,7 @@ fn each_way_to_wait_keeps_a_place_and_each_way_out_gives_it_back() {
     assert!(expired.join().is_err());
     // A worker drops its closure, and then the place is free.
     pool.wait_idle().unwrap();
-    let limited = task.total_timeout(MINUTE / 2).gate(&scene.gate);
+    let limited = task.deadline(MINUTE / 2).gate(&scene.gate);
     let late = limited.try_submit(|| ()).unwrap();
     scene.clock.advance(MINUTE);
     assert!(is_full());

@@ -230,7 +230,7 @@ fn a_spare_that_was_refused_is_started_later(pool: &ThreadPool) {
         }
         all_memory.push(block);
     }
-    let me = pool.downgrade();
+    let me = pool.handle();
     let waits = pool.submit(move || {
         let child = me.submit(|| 7);
         millhand::as_completed([child]).next().unwrap().1.unwrap()

@@ -22,7 +22,7 @@ fn a_token_is_live_until_it_is_cancelled() {
         assert_eq!(token.reason(), None);
         assert_eq!(token.deadline(), None);
         assert_eq!(token.remaining(), None);
-        assert!(token.cancel(CancelReason::User));
+        assert!(token.cancel());
         assert!(token.is_cancelled());
         assert_eq!(token.reason(), Some(CancelReason::User));
     }
@@ -40,7 +40,7 @@ fn clones_are_the_same_token() {
 fn the_first_reason_stays() {
     let token = CancelToken::new();
     assert!(token.cancel(CancelReason::Scope));
-    assert!(!token.cancel(CancelReason::User));
+    assert!(!token.cancel());
     assert_eq!(token.reason(), Some(CancelReason::Scope));
 
     // In the tree too: what was cancelled alone keeps its own reason.
@@ -57,7 +57,7 @@ fn cancelling_reaches_all_below_and_none_above_or_beside() {
     let root = CancelToken::new();
     let (left, right) = (root.child(), root.child());
     let (below_left, below_right) = (left.child(), right.child());
-    left.cancel(CancelReason::User);
+    left.cancel();
     assert_eq!(below_left.reason(), Some(CancelReason::User));
     assert!(!root.is_cancelled() && !right.is_cancelled() && !below_right.is_cancelled());
     root.cancel(CancelReason::Shutdown);
@@ -69,7 +69,7 @@ fn cancelling_reaches_all_below_and_none_above_or_beside() {
 fn a_link_that_nobody_holds_still_passes_the_cancel_on() {
     let root = CancelToken::new();
     let leaf = root.child().child().child();
-    root.cancel(CancelReason::User);
+    root.cancel();
     assert!(leaf.is_cancelled());
 }
 
@@ -77,7 +77,7 @@ fn a_link_that_nobody_holds_still_passes_the_cancel_on() {
 fn a_child_outlives_its_parent_s_handle() {
     let child = CancelToken::new().child();
     assert!(!child.is_cancelled());
-    assert!(child.cancel(CancelReason::User));
+    assert!(child.cancel());
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn no_child_slips_through_a_cancel_at_the_same_time() {
                     .collect::<Vec<_>>()
             });
             start.wait();
-            root.cancel(CancelReason::User);
+            root.cancel();
             grower.join().unwrap()
         });
         assert!(
@@ -157,7 +157,7 @@ fn a_million_children_of_a_long_lived_parent_leave_nothing_behind() {
         few();
         assert_eq!(meter.bytes(), before, "after {n} rounds");
     }
-    assert!(root.cancel(CancelReason::User));
+    assert!(root.cancel());
 }
 
 #[test]
@@ -174,9 +174,9 @@ fn a_crowd_of_children_gives_back_what_it_needed() {
     // The same for those that were cancelled, alone or together.
     let crowd: Vec<_> = (0..1_000).map(|_| root.child()).collect();
     for child in crowd.iter().step_by(2) {
-        child.cancel(CancelReason::User);
+        child.cancel();
     }
-    root.cancel(CancelReason::User);
+    root.cancel();
     drop(crowd);
     let left = meter.bytes() - before;
     assert!(left < 8_192, "{left} bytes are left");
@@ -235,7 +235,7 @@ fn a_long_chain_is_dropped_from_either_end() {
         let mut long = chain(100_000);
         let (root, leaf) = (long[0].clone(), long.pop().unwrap());
         drop(long);
-        root.cancel(CancelReason::User);
+        root.cancel();
         assert!(leaf.is_cancelled());
     });
 }
@@ -248,7 +248,7 @@ fn a_deadline_in_the_past_cancels() {
         assert!(token.is_cancelled());
         assert_eq!(token.reason(), Some(CancelReason::Deadline));
         assert_eq!(token.remaining(), Some(Duration::ZERO));
-        assert!(!token.cancel(CancelReason::User), "it was first");
+        assert!(!token.cancel(), "it was first");
         token.wait().unwrap();
         assert!(token.wait_timeout(Duration::ZERO).unwrap());
     }
@@ -262,7 +262,7 @@ fn a_deadline_to_come_does_not() {
     assert_eq!(token.deadline(), Some(at));
     assert!(token.remaining().unwrap() <= LONG);
     assert!(!token.wait_timeout(Duration::ZERO).unwrap());
-    assert!(token.cancel(CancelReason::User), "by hand before its time");
+    assert!(token.cancel(), "by hand before its time");
     assert_eq!(token.reason(), Some(CancelReason::User));
 }
 
@@ -330,7 +330,7 @@ fn a_timed_wait_says_whether_it_was_cancelled() {
     let token = CancelToken::new();
     assert!(!token.wait_timeout(Duration::ZERO).unwrap());
     assert!(!token.wait_timeout(Duration::from_millis(1)).unwrap());
-    token.cancel(CancelReason::User);
+    token.cancel();
     assert!(token.wait_timeout(Duration::ZERO).unwrap());
     assert!(token.wait_timeout(Duration::MAX).unwrap());
 }
@@ -353,7 +353,7 @@ fn a_cancel_wakes_all_who_wait() {
             });
         }
         (0..4).for_each(|_| must_recv(&told));
-        root.cancel(CancelReason::User);
+        root.cancel();
         (0..4).for_each(|_| must_recv(&told));
     });
 }
@@ -372,8 +372,8 @@ fn a_hook_is_called_once_on_the_thread_that_cancels() {
         child.on_cancel(move |reason| tell.send((reason, thread::current().id())).unwrap());
     assert!(told.try_recv().is_err());
     token.cancel(CancelReason::Scope);
-    token.cancel(CancelReason::User);
-    child.cancel(CancelReason::User);
+    token.cancel();
+    child.cancel();
     let called: Vec<_> = told.into_iter().collect();
     assert_eq!(called, [(CancelReason::Scope, thread::current().id())]);
 }
@@ -400,7 +400,7 @@ fn dropping_the_guard_takes_the_hook_out_and_drops_it() {
     assert!(format!("{guard:?}").contains("registered: true"));
     drop(guard);
     assert_eq!(told.try_recv(), Ok(thread::current().id()));
-    token.cancel(CancelReason::User);
+    token.cancel();
 }
 
 #[test]
@@ -425,7 +425,7 @@ fn hooks_are_called_in_the_order_in_which_they_came() {
         })
         .collect();
     drop(guards.remove(2));
-    token.cancel(CancelReason::User);
+    token.cancel();
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1, 3, 4]);
 }
 
@@ -435,7 +435,7 @@ fn a_hook_that_panics_harms_neither_the_others_nor_who_cancels() {
     let (tell, told) = mpsc::channel();
     let _first = token.on_cancel(|_| panic!("in a hook"));
     let _second = token.on_cancel(move |_| tell.send(()).unwrap());
-    assert!(token.cancel(CancelReason::User));
+    assert!(token.cancel());
     must_recv(&told);
     let _late = token.on_cancel(|_| panic!("in a late hook"));
 }
@@ -454,7 +454,7 @@ fn a_hook_may_use_its_own_token() {
         drop(inside.on_cancel(move |reason| also.send(reason).unwrap()));
         tell.send(CancelReason::Race).unwrap();
     });
-    token.cancel(CancelReason::User);
+    token.cancel();
     drop(guard);
     assert_eq!(
         told.into_iter().collect::<Vec<_>>(),
@@ -475,7 +475,7 @@ fn all_are_marked_before_the_first_hook_runs() {
                 .unwrap();
         })
     });
-    root.cancel(CancelReason::User);
+    root.cancel();
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [true; 3]);
     drop(guards);
 }
@@ -492,7 +492,7 @@ fn a_hook_that_comes_while_another_thread_cancels_is_called_once() {
                 token.on_cancel(move |_| _ = calls.fetch_add(1, SeqCst))
             });
             start.wait();
-            token.cancel(CancelReason::User);
+            token.cancel();
             hooker.join().unwrap()
         });
         assert_eq!(calls.load(SeqCst), 1);

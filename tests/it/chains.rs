@@ -106,7 +106,7 @@ fn a_failure_flows_through_it() {
                 n
             });
         }
-        kept.fail(TaskError::Expired).unwrap();
+        kept.fail(TaskError::Expired(_)).unwrap();
         let Err(TaskError::Panicked(panic)) = must_join(last) else {
             panic!("`unwrap` of the failure panicked");
         };

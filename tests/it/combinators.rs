@@ -3,8 +3,8 @@
 
 use crate::handle::must_join;
 use millhand::{
-    CancelReason, Failures, InvalidTask, JoinError, PoolRef, Rejection, Retry, TaskError,
-    TaskHandle, ThreadPool, Until, as_completed, current, join_all, join_all_ok, race, race_ok,
+    CancelReason, Failures, InvalidTask, JoinError, PoolHandle, Rejection, Retry, TaskError,
+    TaskHandle, ThreadPool, Until, as_completed, current, join_all, join_all_ok, race, race,
     wait_any, wait_for, when_all, when_any,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +27,7 @@ use Want::{Cancelled, Error, Panic, TimedOut, Value};
 
 impl Want {
     /// The task at `place`: on its way, or through already.
-    fn task(self, pool: &PoolRef, place: usize) -> TaskHandle<Body> {
+    fn task(self, pool: &PoolHandle, place: usize) -> TaskHandle<Body> {
         match self {
             Value => pool.submit(move || Ok(place)),
             Error => pool.submit(move || Err(format!("error {place}"))),
@@ -39,7 +39,7 @@ impl Want {
                 handle
             }
             TimedOut => {
-                let limited = pool.task().total_timeout(Duration::from_millis(1));
+                let limited = pool.task().deadline(Duration::from_millis(1));
                 limited.submit(move || {
                     current().unwrap().token().wait().unwrap();
                     Ok(place)
@@ -76,13 +76,13 @@ impl Want {
 
 /// Handles, and what is to become of each.
 struct Scene {
-    pool: PoolRef,
+    pool: PoolHandle,
     wants: Vec<Want>,
     handles: Vec<TaskHandle<Body>>,
 }
 
 impl Scene {
-    fn of(pool: &PoolRef, wants: &[Want], finished: bool) -> Self {
+    fn of(pool: &PoolHandle, wants: &[Want], finished: bool) -> Self {
         let tasks = wants.iter().enumerate();
         let handles: Vec<_> = tasks.map(|(n, want)| want.task(pool, n)).collect();
         if finished {
@@ -194,9 +194,9 @@ fn by_race(Scene { wants, handles, .. }: Scene) {
 
 fn by_race_ok(Scene { wants, handles, .. }: Scene) {
     if wants.is_empty() {
-        return is_refused(|| race_ok(handles));
+        return is_refused(|| race(handles));
     }
-    match race_ok(handles) {
+    match race(handles) {
         Ok(place) => assert_eq!(wants[place], Value),
         Err(failures) => {
             assert!(!wants.contains(&Value));
@@ -302,7 +302,7 @@ fn situation(name: &str) -> (Vec<Want>, bool) {
 fn from_outside(name: &str, check: fn(Scene)) {
     let (wants, finished) = situation(name);
     let pool = ThreadPool::new(2).unwrap();
-    check(Scene::of(&pool.downgrade(), &wants, finished));
+    check(Scene::of(&pool.handle(), &wants, finished));
 }
 
 fn from_the_only_worker(name: &str, check: fn(Scene)) {

@@ -5,7 +5,7 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
 use millhand::{
     CancelOutcome, CancelReason, Handle, JoinError, TaskError, TaskHandle, TaskState, ThreadPool,
-    as_completed, join_all, join_all_ok, promise, race, race_ok, wait_any, wait_for, when_all,
+    as_completed, join_all, join_all_ok, promise, race, race, wait_any, wait_for, when_all,
     when_any,
 };
 use std::thread;
@@ -184,7 +184,7 @@ fn the_rest_is_cancelled_for_its_reason_and_not_waited_for() {
     let first_ok = |mut set: Set| {
         set.insert(2, lose(Ok(())));
         set.insert(0, lose(Err(())));
-        assert_eq!(race_ok(set).ok(), Some(()));
+        assert_eq!(race(set).ok(), Some(()));
     };
     let ways: [(CancelReason, &dyn Fn(Set)); 3] = [
         (CancelReason::Group, &group),

@@ -70,7 +70,7 @@ fn a_task_run_on_its_waiter_s_stack_is_current_until_it_ends() {
         let inner = me.pool().task().name("inner").submit(|| {
             let me = current().unwrap();
             // It is asked to stop; the one that waits for it is not.
-            me.token().cancel(CancelReason::User);
+            me.token().cancel();
             assert!(is_cancelled());
             (me.id(), me.name().map(String::from), me.worker())
         });
@@ -186,7 +186,7 @@ fn current_may_outlive_its_task() {
     must_join(handle).unwrap();
     // A token of a task that is over cancels nothing, and harms nothing.
     let token = must_recv(&comes);
-    assert!(token.cancel(CancelReason::User));
+    assert!(token.cancel());
     assert_eq!(must_join(pool.submit(|| 1)).unwrap(), 1);
 }
 
@@ -299,7 +299,7 @@ fn a_checkpoint_unwinds_so_that_what_the_body_holds_is_dropped() {
     let (tell, told) = mpsc::channel::<()>();
     let body = pool.submit(move || {
         let _held = tell;
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         checkpoint();
     });
     assert!(must_join(body).is_err());
@@ -335,7 +335,7 @@ fn a_checkpoint_is_no_panic() {
         .build()
         .unwrap();
     let leave = || {
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         checkpoint();
     };
     assert!(must_join(pool.submit(leave)).is_err());
@@ -354,7 +354,7 @@ fn a_checkpoint_is_no_panic() {
 fn a_checkpoint_that_the_body_catches_is_the_body_s_affair() {
     let pool = ThreadPool::new(1).unwrap();
     let body = pool.submit(|| {
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         catch_unwind(AssertUnwindSafe(checkpoint)).is_err()
     });
     assert!(must_join(body).unwrap());
@@ -373,7 +373,7 @@ fn a_cancel_of_what_runs_on_the_stack_does_not_reach_the_body_that_joins_it() {
         });
         (inner.join().unwrap(), is_cancelled())
     });
-    must_recv(&begun).cancel(CancelReason::User);
+    must_recv(&begun).cancel();
     send.send(()).unwrap();
     assert_eq!(must_join(outer).unwrap(), (true, false));
     // And the pool is not kept busy by it.

@@ -77,7 +77,7 @@ fn a_task_inherits_from_where_it_was_submitted_however_it_comes_to_run() {
         ("submit_timeout", |pool, _| {
             pool.submit_timeout(HOUR, seen).unwrap()
         }),
-        ("weak", |pool, _| pool.downgrade().submit(seen)),
+        ("weak", |pool, _| pool.handle().submit(seen)),
         ("named", |pool, _| pool.task().name("it").submit(seen)),
         ("with a token", |pool, _| {
             pool.task().token(&CancelToken::new()).submit(seen)
@@ -86,7 +86,7 @@ fn a_task_inherits_from_where_it_was_submitted_however_it_comes_to_run() {
         ("delayed", |pool, _| pool.task().delay(HOUR).submit(seen)),
         ("expiring", |pool, _| pool.task().expires(HOUR).submit(seen)),
         ("limited", |pool, _| {
-            let limited = pool.task().attempt_timeout(HOUR / 2).total_timeout(HOUR);
+            let limited = pool.task().attempt_timeout(HOUR / 2).deadline(HOUR);
             limited.submit(seen)
         }),
         ("gated", |pool, _| {
@@ -110,7 +110,7 @@ fn a_task_inherits_from_where_it_was_submitted_however_it_comes_to_run() {
         }),
     ];
     let clock = ManualClock::new();
-    let builder = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let builder = ThreadPool::builder().workers(1).clock(&clock);
     let pool = builder.queue_capacity(100).build().unwrap();
     let busy = keep_busy(&pool);
     let handles: Vec<_> = (1..)
@@ -165,7 +165,7 @@ fn a_task_that_waits_at_a_gate_keeps_its_context() {
 #[test]
 fn every_attempt_and_the_classifier_are_in_the_task_s_context() {
     let clock = ManualClock::new();
-    let builder = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let builder = ThreadPool::builder().workers(1).clock(&clock);
     let pool = builder.build().unwrap();
     let (tell, told) = mpsc::channel();
     let tell_too = Mutex::new(tell.clone());
@@ -224,7 +224,7 @@ fn what_continues_a_task_inherits_from_where_that_was_asked_for() {
 #[test]
 fn the_runs_of_a_schedule_inherit_from_where_it_was_started() {
     let clock = ManualClock::new();
-    let builder = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let builder = ThreadPool::builder().workers(1).clock(&clock);
     let pool = builder.build().unwrap();
     let (tell, told) = mpsc::channel();
     let hourly = || pool.task().every(Every::new(HOUR));
@@ -395,13 +395,13 @@ fn a_value_goes_when_the_last_task_that_has_it_has_retired_handles_or_not() {
 #[test]
 fn the_value_of_a_task_that_is_never_run_goes_with_it_and_not_on_the_timer_s_thread() {
     let clock = ManualClock::new();
-    let builder = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let builder = ThreadPool::builder().workers(1).clock(&clock);
     let pool = builder.name_prefix("own").build().unwrap();
     let cases: [fn(&ThreadPool) -> TaskHandle<()>; 3] = [
         |pool| {
             pool.task()
                 .delay(HOUR * 2)
-                .total_timeout(HOUR)
+                .deadline(HOUR)
                 .submit(|| ())
         },
         |pool| {
@@ -413,7 +413,7 @@ fn the_value_of_a_task_that_is_never_run_goes_with_it_and_not_on_the_timer_s_thr
             handle
         },
         |pool| {
-            let limited = pool.task().total_timeout(HOUR);
+            let limited = pool.task().deadline(HOUR);
             limited.submit(|| assert!(millhand::sleep(HOUR * 100).is_err()))
         },
     ];
@@ -438,7 +438,7 @@ fn the_value_of_a_task_that_is_never_run_goes_with_it_and_not_on_the_timer_s_thr
 #[test]
 fn a_refused_task_leaves_no_value_behind() {
     let pool = ThreadPool::new(1).unwrap();
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     drop(pool);
     let (value, dropped) = told();
     let handle = TOLD.with(value, || weak.task().name("too late").submit(|| ()));
@@ -555,7 +555,7 @@ fn a_token_s_hooks_and_a_worker_s_hooks_inherit_nothing() {
     let _hook = NUMBER.with(5, || {
         token.on_cancel(move |_| also.send(NUMBER.get()).unwrap())
     });
-    token.cancel(CancelReason::User);
+    token.cancel();
     assert_eq!(must_recv(&told), 0);
     drop(pool);
 }

@@ -46,10 +46,10 @@ fn lost(pool: &ThreadPool) -> Vec<Lost> {
     cancelled.cancel();
     let raced = pool.task().delay(HOUR).submit(|| 1);
     raced.token().cancel(CancelReason::Race);
-    let limited = pool.task().total_timeout(Duration::from_millis(1));
+    let limited = pool.task().deadline(Duration::from_millis(1));
     let expired = {
         let (promise, handle) = promise();
-        promise.fail(TaskError::Expired).unwrap();
+        promise.fail(TaskError::Expired(_)).unwrap();
         handle
     };
     vec![
@@ -70,7 +70,7 @@ fn lost(pool: &ThreadPool) -> Vec<Lost> {
             }),
             |error| matches!(error, TaskError::TimedOut),
         ),
-        (expired, |error| matches!(error, TaskError::Expired)),
+        (expired, |error| matches!(error, TaskError::Expired(_))),
     ]
 }
 
@@ -390,7 +390,7 @@ fn a_dropped_closure_may_use_the_library() {
         millhand::SharedHandle<u32>,
         mpsc::Sender<TaskState>,
     );
-    type ThreadPoolRef = millhand::PoolRef;
+    type ThreadPoolRef = millhand::PoolHandle;
     impl Drop for Curious {
         fn drop(&mut self) {
             let Self(pool, above, tell) = self;
@@ -406,7 +406,7 @@ fn a_dropped_closure_may_use_the_library() {
     let (_kept, never) = promise::<u32>();
     let above = pool.task().submit_after([never], |_| 1).share();
     let (tell, told) = mpsc::channel();
-    let curious = Curious(pool.downgrade(), above.clone(), tell);
+    let curious = Curious(pool.handle(), above.clone(), tell);
     let last = above.then(move |_| drop(curious)).map(|()| ());
     last.cancel();
     assert_eq!(must_recv(&told), TaskState::Finished);

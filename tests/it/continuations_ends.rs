@@ -4,7 +4,7 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
 use crate::support::must_recv;
 use millhand::{
-    CancelReason, PoolError, PoolRef, Promise, Rejection, SharedHandle, Shutdown, ShutdownReport,
+    CancelReason, PoolError, PoolHandle, Promise, Rejection, SharedHandle, Shutdown, ShutdownReport,
     TaskError, TaskHandle, TaskState, ThreadPool, current, promise, when_all,
 };
 use std::sync::mpsc::{self, Sender};
@@ -37,7 +37,7 @@ fn counted(report: &ShutdownReport) -> [u64; 5] {
 #[test]
 fn a_closed_pool_continues_nothing() {
     let pool = ThreadPool::new(1).unwrap();
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     let (a, b) = (pool.submit(|| 1), pool.submit(|| 1));
     pool.shutdown(Shutdown::drain()).unwrap();
     let is_refused = |handle: TaskHandle<u32>, why| match must_join(handle) {
@@ -74,7 +74,7 @@ fn a_drain_runs_what_continues_its_tasks() {
         let pool = current().unwrap().pool();
         pool.submit(move || n.unwrap()).map(|n| n + 1)
     });
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     let draining = thread::spawn(move || pool.shutdown(Shutdown::drain()).unwrap());
     until("it is closed", || weak.is_closed());
     drop(hang);
@@ -262,7 +262,7 @@ fn hang_is_over<T>(thread: &thread::JoinHandle<T>) -> bool {
 }
 
 /// Asks the pool, when it is dropped, what would wait for ever if it were not refused.
-struct Asks(PoolRef, Arc<ThreadPool>, Sender<[bool; 2]>);
+struct Asks(PoolHandle, Arc<ThreadPool>, Sender<[bool; 2]>);
 
 impl Drop for Asks {
     fn drop(&mut self) {
@@ -280,7 +280,7 @@ fn a_closure_that_a_shutdown_drops_cannot_wait_for_its_pool() {
         let pool = Arc::new(ThreadPool::new(1).unwrap());
         let (_kept, never) = promise::<()>();
         let (tell, told) = mpsc::channel();
-        let asks = Asks(pool.downgrade(), pool.clone(), tell);
+        let asks = Asks(pool.handle(), pool.clone(), tell);
         let handle = pool.task().submit_after([never], move |_| drop(asks));
         pool.shutdown(how).unwrap();
         assert_eq!(must_recv(&told), [true, true]);
@@ -313,7 +313,7 @@ fn a_dropped_closure_may_wait_for_what_its_drop_has_settled() {
         let (body, hang) = hang();
         other.execute(body);
         hang.started();
-        let weak = other.downgrade();
+        let weak = other.handle();
         let ending = thread::spawn(move || other.shutdown(Shutdown::drain()).unwrap());
         until("it is closed", || weak.is_closed());
         last.cancel();
@@ -336,7 +336,7 @@ fn all_ends_are_counted_once_whoever_comes_first() {
         thread::scope(|s| {
             s.spawn(|| {
                 barrier.wait();
-                token.cancel(CancelReason::User);
+                token.cancel();
             });
             s.spawn(|| {
                 barrier.wait();
@@ -357,7 +357,7 @@ fn all_ends_are_counted_once_whoever_comes_first() {
 fn what_is_submitted_while_the_pool_ends_ends_too() {
     for round in 0..100 {
         let pool = ThreadPool::new(1).unwrap();
-        let weak = pool.downgrade();
+        let weak = pool.handle();
         let barrier = Barrier::new(2);
         let (handles, kept) = thread::scope(|s| {
             let submitting = s.spawn(|| {

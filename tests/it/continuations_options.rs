@@ -84,7 +84,7 @@ fn it_expires_so_long_after_it_is_ready() {
     pool.turn(S - NS);
     assert_eq!(handle.state(), TaskState::Queued);
     pool.turn(NS);
-    assert!(matches!(must_join(handle), Err(TaskError::Expired)));
+    assert!(matches!(must_join(handle), Err(TaskError::Expired(_))));
     drop(busy);
     pool.wait_idle().unwrap();
 }
@@ -96,7 +96,7 @@ fn its_whole_time_counts_from_when_it_is_ready() {
     let (mut body, hang) = hang();
     let handle = pool
         .task()
-        .total_timeout(S)
+        .deadline(S)
         .submit_after([above], move |_| body());
     pool.advance(HOUR);
     assert_eq!(handle.state(), TaskState::Waiting);
@@ -197,7 +197,7 @@ fn options_that_make_no_sense_are_refused_and_what_is_above_runs_on() {
     let refused = pool
         .task()
         .expires(2 * S)
-        .total_timeout(S)
+        .deadline(S)
         .submit_after([above], |_| ());
     let Err(TaskError::Rejected(reason)) = must_join(refused) else {
         panic!("it contradicts itself");

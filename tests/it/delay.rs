@@ -123,7 +123,7 @@ fn a_delay_that_the_clock_cannot_hold_is_for_ever() {
     let handles = [
         far.submit(|| ()),
         far.clone().expires(Duration::MAX).submit(|| ()),
-        far.total_timeout(Duration::MAX).submit(|| ()),
+        far.deadline(Duration::MAX).submit(|| ()),
     ];
     // Half a life.
     pool.turn(50 * 365 * 24 * HOUR);
@@ -285,7 +285,7 @@ fn a_delayed_task_has_its_place_until_it_is_claimed_cancelled_or_expired() {
     until("it is due", || third.state() == TaskState::Queued);
     assert!(full());
     pool.advance(S);
-    assert!(matches!(must_join(third), Err(TaskError::Expired)));
+    assert!(matches!(must_join(third), Err(TaskError::Expired(_))));
     assert!(full(), "until a worker has dropped its closure");
     held.release();
     assert_eq!(must_join(second).unwrap(), 2);

@@ -27,7 +27,7 @@ fn a_million_wait_and_what_is_cancelled_is_gone() {
         }
     }
     assert_eq!(drops.count(), 0);
-    batch.cancel(CancelReason::User);
+    batch.cancel();
     assert_eq!(
         drops.count(),
         900_000,
@@ -51,7 +51,7 @@ fn a_pool_that_is_gone_leaves_nothing_behind() {
         let task = pool
             .task()
             .expires(HOUR)
-            .total_timeout(HOUR)
+            .deadline(HOUR)
             .attempt_timeout(HOUR);
         for _ in 0..500 * round {
             task.execute(|| ());

@@ -137,7 +137,7 @@ fn a_time_limit_is_one_in_io_errors_too_and_nothing_is_interrupted() {
     let pool = ThreadPool::new(1).unwrap();
     let kind = |error: TaskError| io::Error::from(error).kind();
     assert_eq!(kind(TaskError::TimedOut), io::ErrorKind::TimedOut);
-    assert_eq!(kind(TaskError::Expired), io::ErrorKind::TimedOut);
+    assert_eq!(kind(TaskError::Expired(_)), io::ErrorKind::TimedOut);
     assert_eq!(
         kind(TaskError::Cancelled(CancelReason::User)),
         io::ErrorKind::Other

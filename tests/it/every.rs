@@ -85,7 +85,7 @@ fn after_an_hour_of_tenths_of_a_second_the_36_000th_run_is_due_at_exactly_3_600_
     clock.set_wall(SystemTime::UNIX_EPOCH);
     let pool = ThreadPool::builder()
         .workers(1)
-        .clock(&clock.clock())
+        .clock(&clock)
         .build()
         .unwrap();
     let (tell, told) = mpsc::channel();
@@ -301,7 +301,7 @@ fn a_run_inherits_from_where_the_schedule_was_made_whoever_begins_it() {
 #[test]
 fn runs_pass_gates_and_have_a_priority() {
     let pool = Manual::new(1);
-    let limiter = RateLimiter::token_bucket(1, 100 * S).clock(&pool.clock.clock());
+    let limiter = RateLimiter::token_bucket(1, 100 * S).clock(&pool.clock);
     let limiter = limiter.build().unwrap();
     let lanes = Lanes::new();
     let (tell, told) = mpsc::channel();
@@ -338,7 +338,7 @@ fn a_run_over_its_total_time_is_over_though_its_body_hangs() {
     let hung = Arc::new(Semaphore::new(1).unwrap());
     let permit = hung.acquire().unwrap();
     let theirs = hung;
-    let task = pool.task().total_timeout(5 * S);
+    let task = pool.task().deadline(5 * S);
     let body = move || drop(theirs.acquire());
     let schedule = task.every(Every::new(10 * S).times(2)).run(body).unwrap();
     for run in 1..=2 {
@@ -577,7 +577,7 @@ fn the_templates_token_ends_both_the_schedule_and_its_run() {
     let schedule = task.every(Every::new(S)).run::<_, ()>(body).unwrap();
     pool.turn(S);
     must_recv(&told);
-    token.cancel(CancelReason::User);
+    token.cancel();
     assert!(schedule.is_ended());
     pool.wait_idle().unwrap();
     let counts = schedule.counts();
@@ -589,7 +589,7 @@ fn the_templates_token_ends_both_the_schedule_and_its_run() {
 fn a_token_that_was_cancelled_before_leaves_nothing_to_run() {
     let pool = Manual::new(1);
     let token = CancelToken::new();
-    token.cancel(CancelReason::User);
+    token.cancel();
     let drops = Drops::default();
     let dropped = drops.one();
     let task = pool.task().token(&token);
@@ -607,7 +607,7 @@ fn a_schedule_that_has_ended_leaves_the_token_nothing() {
     let task = pool.task().token(&token);
     let schedule = task.every(Every::new(S)).run(|| ()).unwrap();
     schedule.cancel();
-    token.cancel(CancelReason::User);
+    token.cancel();
     assert!(!schedule.cancel());
 }
 

@@ -30,7 +30,7 @@ fn a_task_that_has_not_started_in_time_is_settled_on_time() {
     for handle in handles {
         assert!(matches!(
             handle.try_join().unwrap(),
-            Err(TaskError::Expired)
+            Err(TaskError::Expired(_))
         ));
     }
     held.release();
@@ -101,7 +101,7 @@ fn it_is_counted_from_when_the_task_is_due() {
     }
     pool.turn(NS);
     for handle in handles {
-        assert!(matches!(must_join(handle), Err(TaskError::Expired)));
+        assert!(matches!(must_join(handle), Err(TaskError::Expired(_))));
     }
     drop(busy);
 }
@@ -111,7 +111,7 @@ fn it_is_counted_through_the_lines_of_gates() {
     let pool = Manual::new(1);
     let semaphore = Semaphore::new(1).unwrap();
     let limiter = RateLimiter::token_bucket(1, HOUR)
-        .clock(&pool.clock.clock())
+        .clock(&pool.clock)
         .build()
         .unwrap();
     limiter.try_acquire(1).unwrap();
@@ -156,7 +156,7 @@ fn it_is_counted_through_the_lines_of_gates() {
     );
     pool.turn(NS);
     for handle in handles {
-        assert!(matches!(must_join(handle), Err(TaskError::Expired)));
+        assert!(matches!(must_join(handle), Err(TaskError::Expired(_))));
     }
     // A worker is free: it buries them at once.
     crate::manual::until("they are buried", || drops.count() == 5);
@@ -197,7 +197,7 @@ fn a_retried_task_expires_only_before_its_first_attempt() {
     assert_eq!(handle.state(), TaskState::Queued);
     let second = task.submit(|| Err::<u32, _>("never"));
     pool.turn(S);
-    assert!(matches!(must_join(second), Err(TaskError::Expired)));
+    assert!(matches!(must_join(second), Err(TaskError::Expired(_))));
     drop(busy);
     assert_eq!(must_join(handle).unwrap(), Ok(2));
 }
@@ -216,7 +216,7 @@ fn a_task_whose_time_is_over_never_starts_however_late_the_timer_is() {
         pool.advance(S);
         // The worker and the timer are off together.
         held.release();
-        assert!(matches!(must_join::<()>(handle), Err(TaskError::Expired)));
+        assert!(matches!(must_join::<()>(handle), Err(TaskError::Expired(_))));
     }
     crate::manual::until("they are buried", || drops.count() == 300);
 }
@@ -230,7 +230,7 @@ fn an_expired_task_counts_as_expired_once_and_not_as_failed() {
     }
     let last = pool.task().expires(S).submit(|| ());
     pool.advance(S);
-    assert!(matches!(must_join(last), Err(TaskError::Expired)));
+    assert!(matches!(must_join(last), Err(TaskError::Expired(_))));
     held.release();
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!(
@@ -251,7 +251,7 @@ fn the_others_under_its_token_go_on() {
     let task = pool.task().token(&batch);
     let (stale, fresh) = (task.clone().expires(S).submit(|| 1), task.submit(|| 2));
     pool.advance(S);
-    assert!(matches!(must_join(stale), Err(TaskError::Expired)));
+    assert!(matches!(must_join(stale), Err(TaskError::Expired(_))));
     assert!(!batch.is_cancelled());
     drop(busy);
     assert_eq!(must_join(fresh).unwrap(), 2);

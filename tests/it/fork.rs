@@ -7,7 +7,7 @@
 use crate::submit::hold;
 use crate::support::{self, LONG, SCENARIO, must_recv};
 use millhand::{
-    BuildError, CancelOutcome, Every, PoolError, PoolRef, Rejection, Semaphore, SharedHandle,
+    BuildError, CancelOutcome, Every, PoolError, PoolHandle, Rejection, Semaphore, SharedHandle,
     Shutdown, TaskError, TaskHandle, ThreadPool, join_all_ok, race,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -123,7 +123,7 @@ fn submitting() {
     let held = hold(&pool, 1);
     let queued = pool.submit(|| 3);
     fork(|| {
-        let weak: PoolRef = pool.downgrade();
+        let weak: PoolHandle = pool.handle();
         let is_so = |rejection| rejection == Rejection::Forked;
         let is_rejected = |handle: TaskHandle<()>| matches!(handle.join(), Err(TaskError::Rejected(r)) if is_so(r));
         first_false(&[
@@ -346,8 +346,8 @@ fn executing() {
             is_dropped_unrun(|f| task().delay(LONG).execute(f)),
             is_refused(task().delay(LONG).try_execute(|| ())),
             is_refused(task().expires(LONG).try_submit(|| ())),
-            is_dropped_unrun(|f| task().total_timeout(LONG).execute(f)),
-            is_refused(task().total_timeout(LONG).try_execute(|| ())),
+            is_dropped_unrun(|f| task().deadline(LONG).execute(f)),
+            is_refused(task().deadline(LONG).try_execute(|| ())),
             is_dropped_unrun(|f| task().gate(&gate).execute(f)),
             is_refused(task().gate(&gate).try_execute(|| ())),
             is_refused(task().every(Every::new(LONG)).run(|| ())),

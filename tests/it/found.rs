@@ -189,7 +189,7 @@ fn a_refused_closure_is_an_error_that_can_be_shared_whatever_it_holds() {
 fn what_a_start_hook_submits_while_the_pool_drains_is_not_lost() {
     for _ in 0..50 {
         let (tell, told) = mpsc::channel();
-        let weak = Arc::new(Mutex::new(None::<millhand::PoolRef>));
+        let weak = Arc::new(Mutex::new(None::<millhand::PoolHandle>));
         let theirs = weak.clone();
         let pool = ThreadPool::builder()
             .workers(1)
@@ -200,7 +200,7 @@ fn what_a_start_hook_submits_while_the_pool_drains_is_not_lost() {
             })
             .build()
             .unwrap();
-        *weak.lock().unwrap() = Some(pool.downgrade());
+        *weak.lock().unwrap() = Some(pool.handle());
         pool.set_workers(2).unwrap();
         let report = pool.shutdown(Shutdown::drain()).unwrap();
         let taken = told.try_iter().filter(|taken| *taken).count();

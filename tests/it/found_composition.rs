@@ -46,7 +46,7 @@ fn a_pool_that_was_dropped_in_a_cancelled_closure_waited_for_a_drop_of_this_thre
     let (hold, held) = promise::<()>();
     outer.execute(move || drop(held.join()));
     let inner = ThreadPool::new(2).unwrap();
-    let weak = inner.downgrade();
+    let weak = inner.handle();
     let (up, is_up) = mpsc::channel();
     let scope = move || {
         weak.scope(|s| {

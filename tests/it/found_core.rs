@@ -90,7 +90,7 @@ fn a_classifier_is_dropped_when_its_task_ends_and_not_by_the_timer() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
     let guard = Mutex::new(guard);
-    let retried = pool.task().total_timeout(HOUR);
+    let retried = pool.task().deadline(HOUR);
     let retried = retried
         .retry(Retry::fixed(1, AT_ONCE))
         .retry_if(move |_: &&str| {
@@ -167,7 +167,7 @@ fn a_hook_on_the_token_of_a_finished_task_is_not_dropped_by_the_timer() {
     let pool = pool_of(1);
     let (guard, dropped) = OnDrop::new();
     let (go, gone) = mpsc::channel::<()>();
-    let timed = pool.task().total_timeout(HOUR);
+    let timed = pool.task().deadline(HOUR);
     let handle = timed.submit(move || {
         let _ = gone.recv();
     });

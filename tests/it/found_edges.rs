@@ -80,7 +80,7 @@ fn a_join_in_such_a_destructor_leaves_the_checkpoints_of_the_other_body_as_they_
         });
         // Cancelled by its own token, once it runs.
         let canceller =
-            thread::spawn(move || must_recv(&told).cancel(millhand::CancelReason::User));
+            thread::spawn(move || must_recv(&told).cancel());
         assert!(matches!(
             endless.join(),
             Err::<(), _>(TaskError::Cancelled(_))
@@ -130,7 +130,7 @@ fn at_the_end(f: impl FnMut() + 'static) {
 fn a_pool_that_a_thread_local_of_its_own_worker_drops_does_not_join_that_worker() {
     let pool = ThreadPool::new(2).unwrap();
     let held = hold(&pool, 1);
-    let door = pool.downgrade();
+    let door = pool.handle();
     let owner = Arc::new(Mutex::new(Some(pool)));
     let (tell, told) = mpsc::channel();
     let body = door.submit(move || {

@@ -6,7 +6,7 @@ use crate::gate_kit::{Busy, HOUR, SECOND, millis, until};
 use crate::stress::Rng;
 use crate::support::must_recv;
 use millhand::{
-    Lanes, PoolRef, RateLimiter, Retry, Semaphore, TaskBuilder, TaskHandle, TaskState, ThreadPool,
+    Lanes, PoolHandle, RateLimiter, Retry, Semaphore, TaskBuilder, TaskHandle, TaskState, ThreadPool,
 };
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -79,7 +79,7 @@ fn no_call_looks_at_all_keys() {
 #[derive(Clone)]
 struct Churn {
     task: TaskBuilder,
-    pool: PoolRef,
+    pool: PoolHandle,
     is_over: Arc<AtomicBool>,
     passed: Arc<AtomicUsize>,
 }
@@ -88,7 +88,7 @@ impl Churn {
     fn new(pool: &ThreadPool, task: TaskBuilder) -> Self {
         Self {
             task,
-            pool: pool.downgrade(),
+            pool: pool.handle(),
             is_over: Arc::default(),
             passed: Arc::default(),
         }

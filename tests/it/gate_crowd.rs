@@ -18,8 +18,8 @@ fn crowd(kind: Kind) {
     // Wide enough to pass thousands at each turn of the clock.
     let bucket = RateLimiter::token_bucket(1_000, SECOND)
         .burst(1_000)
-        .clock(&clock.clock());
-    let window = RateLimiter::sliding_window(1_000, SECOND).clock(&clock.clock());
+        .clock(&clock);
+    let window = RateLimiter::sliding_window(1_000, SECOND).clock(&clock);
     let (bucket, window) = (bucket.build().unwrap(), window.build().unwrap());
     let retired = AtomicUsize::new(0);
     std::thread::scope(|s| {

@@ -109,7 +109,7 @@ const WHILE_HOLDING: [Step; 13] = [
         let token = CancelToken::new();
         let task = scene.task().token(&token).submit(body);
         must_recv(&told);
-        token.cancel(CancelReason::User);
+        token.cancel();
         assert!(is_cancelled(task));
     }),
     ("the attempt's time-out", |scene| {
@@ -121,7 +121,7 @@ const WHILE_HOLDING: [Step; 13] = [
     }),
     ("the total time-out", |scene| {
         let (body, told) = watchful();
-        let task = scene.task().total_timeout(SECOND).submit(body);
+        let task = scene.task().deadline(SECOND).submit(body);
         must_recv(&told);
         scene.clock.advance(SECOND);
         assert!(matches!(task.join(), Err(TaskError::TimedOut)));
@@ -129,7 +129,7 @@ const WHILE_HOLDING: [Step; 13] = [
     ("a deaf body past its total time-out", |scene| {
         let (tell, told) = mpsc::channel();
         let (go, wait) = mpsc::channel::<()>();
-        let task = scene.task().total_timeout(SECOND).submit(move || {
+        let task = scene.task().deadline(SECOND).submit(move || {
             tell.send(()).unwrap();
             let _ = wait.recv();
         });
@@ -229,7 +229,7 @@ fn who_waits_behind_passes_whatever_ends_the_one_who_holds_it() {
             };
             let task = match name {
                 "the attempt's time-out" => scene.task().attempt_timeout(SECOND),
-                "the total time-out" => scene.task().total_timeout(SECOND),
+                "the total time-out" => scene.task().deadline(SECOND),
                 _ => scene.task(),
             };
             let holder = task.submit(body);
@@ -278,7 +278,7 @@ const WHILE_WAITING: [Wait; 11] = [
         let token = CancelToken::new();
         let task = scene.task().token(&token).submit(|| ());
         scene.await_line(1);
-        token.cancel(CancelReason::User);
+        token.cancel();
         assert_eq!(scene.gate.waiting(), 0, "it is out at once");
         assert!(is_cancelled(task));
         opened(scene, closed);
@@ -306,12 +306,12 @@ const WHILE_WAITING: [Wait; 11] = [
         let task = scene.task().expires(SECOND / 2).submit(|| ());
         scene.await_line(1);
         scene.clock.advance(SECOND / 2);
-        assert!(matches!(task.join(), Err(TaskError::Expired)));
+        assert!(matches!(task.join(), Err(TaskError::Expired(_))));
         scene.await_line(0);
         opened(scene, closed);
     }),
     ("the total time-out", |scene, closed| {
-        let task = scene.task().total_timeout(SECOND / 2).submit(|| ());
+        let task = scene.task().deadline(SECOND / 2).submit(|| ());
         scene.await_line(1);
         scene.clock.advance(SECOND / 2);
         assert!(matches!(task.join(), Err(TaskError::TimedOut)));
@@ -375,7 +375,7 @@ const WHILE_WAITING: [Wait; 11] = [
         let task = scene.task().submit(|| 7);
         scene.await_line(1);
         let pool = std::mem::replace(&mut scene.pool, pool_on(&scene.clock, 1));
-        let weak = pool.downgrade();
+        let weak = pool.handle();
         let dropped = std::thread::spawn(move || drop(pool));
         until("it closes", || weak.is_closed());
         closed.open();

@@ -46,7 +46,7 @@ fn tokens_and_permits_are_taken_together() {
     let clock = ManualClock::new();
     let pool = pool_on(&clock, 2);
     let limiter = RateLimiter::token_bucket(2, SECOND).burst(2);
-    let limiter = limiter.clock(&clock.clock()).build().unwrap();
+    let limiter = limiter.clock(&clock).build().unwrap();
     let semaphore = Semaphore::new(1).unwrap();
     let task = pool
         .task()
@@ -79,7 +79,7 @@ fn tasks_with_the_same_gates_start_in_the_order_of_submission() {
     const N: usize = 200;
     let clock = ManualClock::new();
     let pool = pool_on(&clock, 4);
-    let limiter = RateLimiter::sliding_window(3, SECOND).clock(&clock.clock());
+    let limiter = RateLimiter::sliding_window(3, SECOND).clock(&clock);
     let limiter = limiter.build().unwrap();
     let (one, three) = (Semaphore::new(1).unwrap(), Semaphore::new(3).unwrap());
     let lane = Lanes::new().key(0);
@@ -152,7 +152,7 @@ fn a_template_serves_many_and_its_clones_go_their_own_way() {
 fn a_gate_that_is_given_twice_is_asked_for_what_was_given_last() {
     let clock = ManualClock::new();
     let pool = pool_on(&clock, 1);
-    let limiter = RateLimiter::sliding_window(5, SECOND).clock(&clock.clock());
+    let limiter = RateLimiter::sliding_window(5, SECOND).clock(&clock);
     let limiter = limiter.build().unwrap();
     let semaphore = Semaphore::new(1).unwrap();
     let lane = Lanes::new().key(0);
@@ -313,7 +313,7 @@ fn a_shutdown_that_cancels_ends_while_the_line_moves() {
 fn a_gated_task_keeps_its_place_in_a_bounded_queue_until_it_is_claimed() {
     for kind in KINDS {
         let clock = ManualClock::new();
-        let builder = ThreadPool::builder().workers(1).clock(&clock.clock());
+        let builder = ThreadPool::builder().workers(1).clock(&clock);
         let pool = builder
             .queue_capacity(2)
             .on_full(OnFull::Reject)

@@ -146,7 +146,7 @@ fn the_token_or_scope_of_a_body_reaches_what_its_join_runs_itself() {
 #[test]
 fn the_closure_of_a_scope_waited_for_an_hour_for_what_its_join_ran_itself() {
     let pool = ThreadPool::new(1).unwrap();
-    let me = pool.downgrade();
+    let me = pool.handle();
     let (begins, begun) = mpsc::channel();
     let scope = CancelToken::new();
     let options = ScopeOptions::fail_fast().token(&scope);

@@ -8,7 +8,7 @@ mod waits;
 use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
 use millhand::{
-    ManualClock, PoolRef, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool, as_completed,
+    ManualClock, PoolHandle, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool, as_completed,
     current, join_all, when_all, when_any,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -70,7 +70,7 @@ fn tasks_whose_children_wait_for_time_or_a_gate_use_threads_up_to_the_bound_and_
     let limiter = limiter.build().unwrap();
     let pause = Duration::from_millis(1);
     let (pool, watched) = Watched::new(SPARES);
-    let me = pool.downgrade();
+    let me = pool.handle();
     let children = [
         me.task().delay(pause),
         me.task().gate(&limiter),
@@ -197,7 +197,7 @@ impl Endless {
 }
 
 /// A task that waits for a child, which waits for a child, and so on.
-fn chain(pool: &PoolRef, length: u32) -> u32 {
+fn chain(pool: &PoolHandle, length: u32) -> u32 {
     let below = pool.clone();
     match length {
         0 => 0,
@@ -211,7 +211,7 @@ fn a_body_that_submits_itself_starves_nobody() {
     let load = Endless(Arc::default());
     let endless = load.clone();
     pool.execute(move || endless.again());
-    let me = pool.downgrade();
+    let me = pool.handle();
     // From outside, and what its body submits in turn.
     let outer = pool.submit(move || chain(&me, 2));
     assert_eq!(must_join(outer).unwrap(), 2);
@@ -227,7 +227,7 @@ fn an_endless_load_of_deep_tasks_starves_no_task_that_waits_for_children() {
     let load = Endless(Arc::default());
     let endless = load.clone();
     pool.execute(move || endless.again_below(5));
-    let me = pool.downgrade();
+    let me = pool.handle();
     let outer = (0..20).map(|_| {
         let me = me.clone();
         pool.submit(move || chain(&me, 3))
@@ -251,10 +251,10 @@ fn a_body_that_polls_for_a_task_from_outside_sees_it_finish() {
 
 // At the bound of threads.
 
-fn smallest() -> (ThreadPool, PoolRef) {
+fn smallest() -> (ThreadPool, PoolHandle) {
     let pool = ThreadPool::builder().workers(1).max_spares(0);
     let pool = pool.build().unwrap();
-    let me = pool.downgrade();
+    let me = pool.handle();
     (pool, me)
 }
 
@@ -331,11 +331,11 @@ fn a_hung_body_stopped_a_task_that_another_body_waits_for_at_the_bound() {
     for (hang, is_first) in [(runs, false), (waits, false), (waits, true)] {
         let clock = ManualClock::new();
         let pool = ThreadPool::builder().workers(1).max_spares(1);
-        let pool = pool.clock(&clock.clock()).build().unwrap();
+        let pool = pool.clock(&clock).build().unwrap();
         let (hold, held) = mpsc::channel::<()>();
         let (begin, begun) = mpsc::channel();
         let begins = begin.clone();
-        let hangs = pool.task().total_timeout(LONG).submit(move || {
+        let hangs = pool.task().deadline(LONG).submit(move || {
             begins.send(()).unwrap();
             hang(&held);
         });
@@ -394,7 +394,7 @@ fn children_that_share_a_limiter_with_tasks_from_outside_finish_at_the_bound() {
     let limiter = RateLimiter::token_bucket(2_000, Duration::from_secs(1));
     let limiter = limiter.burst(1).build().unwrap();
     let fetch = pool.task().gate(&limiter);
-    let me = pool.downgrade();
+    let me = pool.handle();
     let mut all = Vec::new();
     for n in 0..100_u32 {
         let child = me.task().gate(&limiter);
@@ -414,7 +414,7 @@ fn bodies_that_wait_for_time_behind_a_continuation_or_a_second_gate_took_a_threa
         .unwrap();
     let one = Semaphore::new(1).unwrap();
     let millis = Duration::from_millis(1);
-    type Wait = Arc<dyn Fn(&PoolRef) + Send + Sync>;
+    type Wait = Arc<dyn Fn(&PoolHandle) + Send + Sync>;
     let waits: [Wait; 4] = [
         Arc::new(move |pool| {
             let delayed = pool.task().delay(millis).submit(|| 1);

@@ -3,9 +3,9 @@
 use crate::handle::{Busy, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, JoinError, ManualClock, OnFull, PoolError, PoolRef,
+    CancelOutcome, CancelReason, CancelToken, JoinError, ManualClock, OnFull, PoolError, PoolHandle,
     RecvError, Rejection, ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle,
-    ThreadPool, Until, as_completed, current, join_all, join_all_ok, promise, race, race_ok,
+    ThreadPool, Until, as_completed, current, join_all, join_all_ok, promise, race, race,
     wait_any, wait_for,
 };
 use std::sync::mpsc;
@@ -63,8 +63,8 @@ const WAITS: [(&str, Wait); 20] = [
     ("race", |never| {
         of_failure(race([never]).unwrap_err().first().error())
     }),
-    ("race_ok", |never| {
-        of_failure(race_ok([never]).unwrap_err().first().error())
+    ("race", |never| {
+        of_failure(race([never]).unwrap_err().first().error())
     }),
     ("wait_any", |never| {
         Got::Interrupted(wait_any(&[never]).unwrap_err().reason())
@@ -208,7 +208,7 @@ fn every_wait_of_a_body_that_was_cancelled_before_ends_at_once() {
 fn every_wait_ends_when_the_time_of_the_attempt_is_over() {
     for (kind, wait) in WAITS {
         let clock = ManualClock::new();
-        let pool = ThreadPool::builder().workers(1).clock(&clock.clock());
+        let pool = ThreadPool::builder().workers(1).clock(&clock);
         let pool = pool.build().unwrap();
         let limited = pool.task().attempt_timeout(LONG / 2);
         let waits = begun(&pool, wait, |body| limited.submit(body));
@@ -233,7 +233,7 @@ fn every_wait_ends_when_the_pool_cancels() {
 fn what_has_settled_is_taken_though_the_body_is_asked_to_stop() {
     let pool = ThreadPool::new(1).unwrap();
     let got = pool.submit(|| {
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         let three = || {
             [1, 2, 3].map(|n| {
                 let (promise, handle) = promise();
@@ -316,7 +316,7 @@ fn a_wait_for_a_group_left_some_of_its_tasks_running_and_cancelled_the_others() 
             CancelReason::Race,
         ),
         (
-            |handles| drop(race_ok(handles).unwrap_err()),
+            |handles| drop(race(handles).unwrap_err()),
             CancelReason::Race,
         ),
     ];
@@ -398,7 +398,7 @@ fn a_lazy_map_leaves_the_body_as_a_checkpoint_does() {
 // The closure of a scope.
 
 /// What the closure of a fail-fast scope gets whose only task fails once it is told to.
-fn in_a_failing_scope(pool: &PoolRef, wait: fn(Never) -> Got) -> Got {
+fn in_a_failing_scope(pool: &PoolHandle, wait: fn(Never) -> Got) -> Got {
     let mut got = Got::Something;
     let failed = pool.scope_with(ScopeOptions::fail_fast(), |s| {
         let (_kept, never) = promise();
@@ -433,7 +433,7 @@ const IN_A_SCOPE: [Wait; 4] = [
 fn the_closure_of_a_scope_was_not_told_that_its_scope_had_failed() {
     for wait in IN_A_SCOPE {
         let pool = ThreadPool::new(2).unwrap();
-        let me = pool.downgrade();
+        let me = pool.handle();
         let expected = Got::Interrupted(CancelReason::Scope);
         assert_eq!(in_a_failing_scope(&me, wait), expected, "outside of tasks");
         let inside = pool.submit(move || {
@@ -458,14 +458,14 @@ fn the_closure_of_a_scope_hears_of_its_time_limit_and_of_the_scope_around_it() {
 #[test]
 fn a_task_that_the_closure_of_a_scope_joins_does_not_hear_what_is_meant_for_the_closure() {
     let pool = ThreadPool::new(1).unwrap();
-    let me = pool.downgrade();
+    let me = pool.handle();
     let (hear, heard) = mpsc::channel();
     let inside = pool.submit(move || {
         let token = CancelToken::new();
         let options = ScopeOptions::fail_fast().token(&token);
         let joined = me.scope_with(options, |_| {
             let child = me.submit(move || {
-                token.cancel(CancelReason::User);
+                token.cancel();
                 hear.send(millhand::is_cancelled()).unwrap();
             });
             // It is no task of the scope, so another thread runs it.
@@ -520,7 +520,7 @@ fn join_all_ok_ran_a_slow_task_on_the_stack_of_the_body_and_did_not_hear_of_a_fa
 #[test]
 fn a_shutdown_that_was_interrupted_forgot_when_it_meant_to_cancel() {
     let clock = ManualClock::new();
-    let other = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let other = ThreadPool::builder().workers(1).clock(&clock);
     let other = other.build().unwrap();
     let (begin, begun) = mpsc::channel();
     let asked = other.submit(move || {
@@ -570,7 +570,7 @@ fn waits_in_a_destructor_that_runs_while_its_thread_unwinds_go_on_to_their_end()
     let (begin, begun) = mpsc::channel();
     let body = pool.submit(move || {
         let _waits = waits;
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         begin.send(()).unwrap();
         millhand::checkpoint();
     });

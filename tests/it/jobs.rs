@@ -35,7 +35,7 @@ fn it_is_told_who_it_is_and_the_same_each_time() {
 fn who_it_is_outlives_what_it_waits_for() {
     let pool = ThreadPool::new(1).unwrap();
     let (tell, told) = mpsc::channel();
-    let core = pool.downgrade();
+    let core = pool.handle();
     pool.execute(move || {
         let id = || current().unwrap().id();
         // Queued behind this body on the only worker, so it runs on this stack; and a wait before anybody has asked.
@@ -230,7 +230,7 @@ fn its_failure_counts_as_one() {
 fn a_circle_on_top_of_it_is_answered_and_it_is_not_part_of_it() {
     let pool = ThreadPool::new(1).unwrap();
     let (tell, told) = mpsc::channel();
-    let core = pool.downgrade();
+    let core = pool.handle();
     pool.execute(move || {
         let (send_b, b_comes) = mpsc::channel::<TaskHandle<usize>>();
         let (send_a, a_comes) = mpsc::channel::<SharedHandle<usize>>();

@@ -14,7 +14,7 @@ fn limits(clock: &ManualClock) -> Keyed<u32, RateLimiter> {
     RateLimiter::keyed(
         RateLimiter::token_bucket(1, SECOND)
             .burst(2)
-            .clock(&clock.clock()),
+            .clock(&clock),
     )
     .unwrap()
 }
@@ -22,7 +22,7 @@ fn limits(clock: &ManualClock) -> Keyed<u32, RateLimiter> {
 #[test]
 fn a_key_is_limited_by_itself_and_always_by_the_same_gate() {
     let clock = ManualClock::new();
-    let windows = RateLimiter::sliding_window(2, SECOND).clock(&clock.clock());
+    let windows = RateLimiter::sliding_window(2, SECOND).clock(&clock);
     for limits in [limits(&clock), RateLimiter::keyed(windows).unwrap()] {
         let clone = limits.clone();
         let kept = limits.key(1);
@@ -350,7 +350,7 @@ fn many_threads_find_one_gate_a_key_while_others_are_forgotten() {
 #[test]
 fn a_key_that_was_changed_is_kept_as_it_is() {
     let locks = Semaphore::keyed(5).unwrap();
-    locks.key("ann").resize(1).unwrap();
+    locks.key("ann").set_permits(1).unwrap();
     locks.evict();
     assert_eq!(locks.key("ann").available(), 1);
     let hour = Duration::from_secs(3600);

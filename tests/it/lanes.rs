@@ -198,7 +198,7 @@ const ENDS: [(&str, End); 13] = [
         let token = CancelToken::new();
         task.token(&token).execute(|| ());
         Box::new(move || {
-            token.cancel(CancelReason::User);
+            token.cancel();
             busy.into_iter().for_each(Busy::end);
         })
     }),
@@ -231,13 +231,13 @@ const ENDS: [(&str, End); 13] = [
         let clock = clock.clone();
         Box::new(move || {
             clock.advance(SECOND);
-            assert!(matches!(handle.join(), Err(TaskError::Expired)));
+            assert!(matches!(handle.join(), Err(TaskError::Expired(_))));
             busy.into_iter().for_each(Busy::end);
         })
     }),
     ("is out of time before it begins", |clock, pool, task| {
         let busy = hold(&pool);
-        let handle = task.total_timeout(SECOND).submit(|| ());
+        let handle = task.deadline(SECOND).submit(|| ());
         let clock = clock.clone();
         Box::new(move || {
             clock.advance(SECOND);
@@ -247,7 +247,7 @@ const ENDS: [(&str, End); 13] = [
     }),
     ("is out of time while it runs", |clock, _, task| {
         let (body, told, go) = held_body();
-        let handle = task.total_timeout(SECOND).submit(body);
+        let handle = task.deadline(SECOND).submit(body);
         must_recv(&told);
         let clock = clock.clone();
         Box::new(move || {
@@ -257,7 +257,7 @@ const ENDS: [(&str, End); 13] = [
         })
     }),
     ("is out of time between two attempts", |clock, _, task| {
-        let task = task.total_timeout(SECOND).retry(Retry::fixed(1, HOUR));
+        let task = task.deadline(SECOND).retry(Retry::fixed(1, HOUR));
         let handle = task.submit(|| Err::<(), _>("no"));
         until("it waits", || is_retrying(&handle));
         let clock = clock.clone();
@@ -302,7 +302,7 @@ fn a_hung_task_holds_its_key_until_its_body_returns() {
     let lanes = Lanes::new();
     let task = pool.task().gate(&lanes.key(1));
     let (body, told, go) = held_body();
-    let hung = task.clone().total_timeout(SECOND).submit(body);
+    let hung = task.clone().deadline(SECOND).submit(body);
     must_recv(&told);
     let behind = task.submit(|| 7);
     clock.advance(SECOND);

@@ -6,7 +6,7 @@ use crate::support::{LONG, must_recv};
 use millhand::{
     BuildError, CancelGuard, CancelOutcome, CancelReason, CancelToken, Current, Deadlock, Fallible,
     JoinError, OnFinish, OnFull, OutcomeKind, ParseTaskIdError, Plain, PoolBuilder, PoolError,
-    PoolRef, Promise, Rejection, RunningTask, SharedHandle, Shutdown, ShutdownReport, Stopped,
+    PoolHandle, Promise, Rejection, RunningTask, SharedHandle, Shutdown, ShutdownReport, Stopped,
     SubmitError, Summary, TaskBuilder, TaskError, TaskHandle, TaskId, TaskPanic, TaskState,
     ThreadPool,
 };
@@ -374,7 +374,7 @@ fn dropping_the_owner_drains_and_joins() {
 fn dropped_inside(let_go: impl FnOnce(ThreadPool) + Send + 'static) {
     silence();
     let (pool, census) = watched(2);
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     let (give, take) = mpsc::channel::<ThreadPool>();
     // The receiver is what the body takes the pool from: it is nobody's while it is on its way.
     pool.execute(move || let_go(take.recv().unwrap()));
@@ -421,7 +421,7 @@ fn the_owner_dropped_on_its_own_worker_where_the_seat_is_given_up_does_not_hang(
 #[test]
 fn the_owner_dropped_in_a_task_that_runs_on_its_waiter_s_stack_does_not_hang() {
     dropped_inside(|pool| {
-        let inner = pool.downgrade().submit(move || drop(pool));
+        let inner = pool.handle().submit(move || drop(pool));
         inner.join().unwrap();
     });
 }
@@ -465,7 +465,7 @@ fn the_owner_in_a_closure_that_is_cancelled_is_dropped_there_and_drains() {
     let holder = pool.submit(move || drop(mine));
     pool.execute(move || tell.send(()).unwrap());
     // Only the queued closure has it now, and the cancel drops that.
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     drop(pool);
     std::thread::scope(|s| {
         let held = held;
@@ -483,7 +483,7 @@ fn the_owner_in_a_closure_that_is_cancelled_is_dropped_there_and_drains() {
 #[test]
 fn a_weak_reference_outlives_its_pool() {
     let pool = ThreadPool::new(1).unwrap();
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     let task = weak.task().name("late");
     assert!(!weak.is_closed());
     drop(pool);
@@ -534,7 +534,7 @@ fn all_can_be_printed_at_any_time() {
         let (pool, task) = (pool.clone(), task.clone());
         move || {
             shows(&pool);
-            shows(&pool.downgrade());
+            shows(&pool.handle());
             shows(&task);
             shows(&task.clone().fallible());
         }
@@ -592,7 +592,7 @@ fn both<T: Send + Sync>() {}
 #[test]
 fn what_crosses_threads_may() {
     both::<ThreadPool>();
-    both::<PoolRef>();
+    both::<PoolHandle>();
     both::<millhand::Pool>();
     both::<PoolBuilder>();
     both::<TaskBuilder<Plain>>();

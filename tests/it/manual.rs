@@ -37,7 +37,7 @@ impl Manual {
 
     pub(crate) fn with(workers: usize, options: impl FnOnce(PoolBuilder) -> PoolBuilder) -> Self {
         let clock = ManualClock::new();
-        let builder = ThreadPool::builder().workers(workers).clock(&clock.clock());
+        let builder = ThreadPool::builder().workers(workers).clock(&clock);
         let pool = options(builder).build().unwrap();
         Self { pool, clock }
     }

@@ -127,7 +127,7 @@ fn a_map_goes_on_where_all_other_workers_are_busy() {
 #[test]
 fn a_task_of_one_pool_maps_in_another() {
     let (one, other) = (ThreadPool::new(1).unwrap(), ThreadPool::new(2).unwrap());
-    let there = other.downgrade();
+    let there = other.handle();
     let mapped = one.submit(move || there.map(0..100, |n| n + 1));
     assert_eq!(mapped.join_timeout(LONG).unwrap().unwrap()[99], 100);
 }

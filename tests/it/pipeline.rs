@@ -716,7 +716,7 @@ fn a_pipeline_of_a_task_is_finished_by_a_drain() {
             sum
         });
         must_recv(&told);
-        let weak = pool.downgrade();
+        let weak = pool.handle();
         let drain = thread::spawn(move || drop(pool));
         while !weak.is_closed() {
             thread::yield_now();

@@ -101,7 +101,7 @@ fn submit(pool: &ThreadPool, job: Job, body: impl FnMut() + Send + 'static) {
 /// Runs the jobs on one worker that is held while they come, and compares.
 fn follows_the_model(jobs: &[Job]) {
     let clock = ManualClock::new();
-    let build = ThreadPool::builder().workers(1).clock(&clock.clock());
+    let build = ThreadPool::builder().workers(1).clock(&clock);
     let pool = build.build().unwrap();
     let log = Log::default();
     let mut model = Model::default();
@@ -316,7 +316,7 @@ fn what_a_gate_has_called_goes_in_front_in_its_original_order() {
             let task = pool.task().priority(priority);
             task.execute(move || log.lock().unwrap().push(n));
         }
-        gate.resize(permits).unwrap();
+        gate.set_permits(permits).unwrap();
         drop(permit);
         held.release();
         pool.wait_idle().unwrap();
@@ -333,7 +333,7 @@ fn called_by_two_gates_the_earlier_submission_is_first() {
     in_line(&pool, &pool.task().gate(&gates[1]), &[0, 0], 0, &log);
     in_line(&pool, &pool.task().gate(&gates[0]), &[9], 2, &log);
     let held = hold(&pool, 1);
-    gates[1].resize(2).unwrap();
+    gates[1].set_permits(2).unwrap();
     drop(first);
     drop(second);
     held.release();

@@ -39,8 +39,8 @@ fn a_promise_can_fail_with_any_error() {
     let (promise, handle) = promise::<()>();
     let (tell, told) = mpsc::channel();
     handle.on_finish(move |summary| tell.send(summary.outcome).unwrap());
-    promise.fail(TaskError::Expired).unwrap();
-    assert!(matches!(handle.join(), Err(TaskError::Expired)));
+    promise.fail(TaskError::Expired(_)).unwrap();
+    assert!(matches!(handle.join(), Err(TaskError::Expired(_))));
     assert_eq!(told.try_recv(), Ok(OutcomeKind::Expired));
 }
 
@@ -90,8 +90,8 @@ fn a_promise_whose_handle_was_cancelled_gives_the_error_back() {
     let (promise, handle) = promise::<()>();
     handle.token().cancel(CancelReason::Race);
     assert!(matches!(
-        promise.fail(TaskError::Expired),
-        Err(TaskError::Expired)
+        promise.fail(TaskError::Expired(_)),
+        Err(TaskError::Expired(_))
     ));
     assert!(matches!(
         handle.join(),

@@ -14,12 +14,12 @@ fn not_yet(wait: Duration) -> Acquired {
 
 fn bucket(clock: &ManualClock, rate: u32, per: Duration) -> RateLimiter {
     let bucket = RateLimiter::token_bucket(rate, per);
-    bucket.clock(&clock.clock()).build().unwrap()
+    bucket.clock(&clock).build().unwrap()
 }
 
 fn window(clock: &ManualClock, limit: u32, per: Duration) -> RateLimiter {
     let window = RateLimiter::sliding_window(limit, per);
-    window.clock(&clock.clock()).build().unwrap()
+    window.clock(&clock).build().unwrap()
 }
 
 /// One a second, of either algorithm.
@@ -31,7 +31,7 @@ fn both(clock: &ManualClock) -> [RateLimiter; 2] {
 fn what_is_asked_without_waiting_is_answered_exactly_and_leaves_no_trace() {
     let clock = ManualClock::new();
     let bucket = RateLimiter::token_bucket(10, SECOND).burst(5);
-    let bucket = bucket.clock(&clock.clock()).build().unwrap();
+    let bucket = bucket.clock(&clock).build().unwrap();
     let window = window(&clock, 5, SECOND);
     // Milliseconds to wait before, weight, the answers of both, what is left of both.
     let steps = [
@@ -70,7 +70,7 @@ fn what_never_passes_is_an_error_at_once_even_behind_a_line() {
         window(&clock, 3, SECOND),
         RateLimiter::token_bucket(100, SECOND)
             .burst(3)
-            .clock(&clock.clock())
+            .clock(&clock)
             .build()
             .unwrap(),
     ] {
@@ -229,7 +229,7 @@ fn whose_turn_comes_at_the_deadline_passes_also_behind_another() {
 fn a_heavy_head_is_not_overtaken_by_light_ones() {
     let clock = ManualClock::new();
     let slow = RateLimiter::token_bucket(1, SECOND).burst(4);
-    let slow = slow.clock(&clock.clock()).build().unwrap();
+    let slow = slow.clock(&clock).build().unwrap();
     // How many wait after each second, the heavy one and two light ones.
     let tables = [
         (window(&clock, 4, SECOND), vec![2, 0]),

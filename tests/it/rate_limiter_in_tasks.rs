@@ -43,7 +43,7 @@ fn a_body_that_waits_gives_its_seat_up() {
             let waits = pool.submit(move || match how {
                 0 => inside.acquire(1),
                 1 => inside.acquire_timeout(1, 2 * HOUR),
-                _ => inside.around(|| ()),
+                _ => inside.run(|| ()),
             });
             until("it waits", || limiter.waiting() == 1);
             for n in 0..10 {
@@ -80,7 +80,7 @@ fn a_body_that_waits_stops_when_asked_to_and_leaves_the_line() {
             ),
             (
                 "total",
-                pool.task().total_timeout(SECOND),
+                pool.task().deadline(SECOND),
                 turn,
                 CancelReason::Deadline,
             ),
@@ -123,7 +123,7 @@ fn a_body_that_was_asked_to_stop_before_does_not_wait() {
                 std::hint::spin_loop();
             }
             let ran = AtomicBool::new(false);
-            let around = inside.around(|| ran.store(true, SeqCst));
+            let around = inside.run(|| ran.store(true, SeqCst));
             assert!(!ran.load(SeqCst));
             (inside.acquire(1), around)
         });
@@ -164,7 +164,7 @@ fn a_new_rate_reschedules_whoever_waits() {
             if is_task {
                 pool.task().gate(&limiter).execute(body);
             } else {
-                apart(move || limiter.around(body).unwrap());
+                apart(move || limiter.run(body).unwrap());
             }
             told
         };

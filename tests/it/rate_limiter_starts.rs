@@ -104,7 +104,7 @@ fn a_thread_passes_by_hand_at_the_exact_instants() {
                     match k % 3 {
                         0 => limiter.acquire(1).map(|()| note()),
                         1 => limiter.acquire_timeout(1, 10 * SECOND).map(|()| note()),
-                        _ => limiter.around(note),
+                        _ => limiter.run(note),
                     }
                     .unwrap();
                 }
@@ -270,9 +270,9 @@ fn four_claimants_get_what_the_arithmetic_says_and_none_is_ahead() {
     const CLAIMANTS: usize = 4;
     const STEPS: usize = 2_000;
     let clock = ManualClock::new();
-    let per_milli = RateLimiter::token_bucket(1_000, SECOND).clock(&clock.clock());
+    let per_milli = RateLimiter::token_bucket(1_000, SECOND).clock(&clock);
     let window = RateLimiter::sliding_window(1, millis(1)).and(1_000, SECOND);
-    let window = window.clock(&clock.clock()).build().unwrap();
+    let window = window.clock(&clock).build().unwrap();
     for limiter in [per_milli.build().unwrap(), window] {
         limiter.acquire(1).unwrap();
         let accepted = Arc::new([const { AtomicUsize::new(0) }; CLAIMANTS]);

@@ -62,7 +62,7 @@ fn a_body_that_was_asked_to_stop_takes_what_is_there() {
     let pool = ThreadPool::new(1).unwrap();
     let (sender, receiver) = unbounded();
     let body = pool.submit(move || {
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         sender.send(7).unwrap();
         let first = recv(&receiver);
         (first, is_stopped(recv(&receiver), CancelReason::User))

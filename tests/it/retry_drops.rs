@@ -103,7 +103,7 @@ fn the_closure_is_dropped_once_however_it_ends() {
         let one = drops.one();
         let (mut body, told, go) = led();
         let task = pool.task().retry(Retry::fixed(1, S)).clone();
-        let handle = task.total_timeout(HOUR).submit(move || {
+        let handle = task.deadline(HOUR).submit(move || {
             one.keep();
             let outcome = body();
             assert_ne!(outcome, Ok(0), "{}", crate::stress::EXPECTED);
@@ -134,7 +134,7 @@ fn a_closure_that_never_ran_is_dropped_once_too() {
     assert_eq!(drops.count(), 2);
     let expired = task.clone().expires(S).submit(body());
     pool.advance(S);
-    assert!(matches!(must_join(expired), Err(TaskError::Expired)));
+    assert!(matches!(must_join(expired), Err(TaskError::Expired(_))));
     drop(busy);
     pool.wait_idle().unwrap();
     assert_eq!(drops.count(), 3);

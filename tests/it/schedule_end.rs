@@ -264,7 +264,7 @@ fn nothing_of_the_users_is_dropped_by_the_timer() {
             std::hint::spin_loop();
         }
         match round % 3 {
-            0 => drop(token.cancel(CancelReason::User)),
+            0 => drop(token.cancel()),
             1 => drop(schedule.cancel()),
             _ => {
                 until("it ran", || schedule.counts().runs > 0);

@@ -192,7 +192,7 @@ fn gates_and_limits_are_for_scoped_tasks_too() {
             .task()
             .gate(&one)
             .gate(&lanes.key("k"))
-            .total_timeout(LONG);
+            .deadline(LONG);
         for n in 0..20 {
             let (inside, most, order) = (&inside, &most, &order);
             gated.submit(move || {
@@ -297,7 +297,7 @@ fn closures_and_results_are_dropped_before_the_scope_ends() {
             handle.cancel();
         }),
         ("cancelled by its token", |_, token, handle| {
-            token.cancel(CancelReason::User);
+            token.cancel();
             drop(handle);
         }),
         ("out of time", |pool, _, handle| {
@@ -324,7 +324,7 @@ fn closures_and_results_are_dropped_before_the_scope_ends() {
                     drop(hold);
                 }
                 let capture = Counted(&captured);
-                let task = s.task().token(&token).total_timeout(S);
+                let task = s.task().token(&token).deadline(S);
                 let handle = task.submit(|| {
                     let _capture = capture;
                     begun.store(true, SeqCst);
@@ -360,7 +360,7 @@ fn a_scope_waits_for_a_body_that_is_out_of_time() {
         let returned = &mut returned;
         threads.spawn(move || {
             pool.scope(|s| {
-                let handle = s.task().total_timeout(S).submit(move || {
+                let handle = s.task().deadline(S).submit(move || {
                     hung();
                     *returned = true;
                 });
@@ -387,9 +387,9 @@ fn tasks_that_expire_or_run_out_of_time_in_the_queue_are_dropped_before_the_scop
         held.begun();
         let (one, two) = (Counted(&dropped), Counted(&dropped));
         let expires = s.task().expires(S).submit(move || drop(one));
-        let ends = s.task().total_timeout(S).submit(move || drop(two));
+        let ends = s.task().deadline(S).submit(move || drop(two));
         pool.advance(S);
-        assert!(matches!(expires.join(), Err(TaskError::Expired)));
+        assert!(matches!(expires.join(), Err(TaskError::Expired(_))));
         assert!(matches!(ends.join(), Err(TaskError::TimedOut)));
         held.go();
     });
@@ -507,7 +507,7 @@ fn a_panic_of_a_body_that_was_out_of_time_is_nobodys() {
     let pool = Manual::new(1);
     let (mut hung, hang) = hang();
     pool.scope(|s| {
-        let handle = s.task().total_timeout(S).submit(move || {
+        let handle = s.task().deadline(S).submit(move || {
             hung();
             panic!("too late for anybody");
         });
@@ -522,7 +522,7 @@ fn a_panic_of_a_body_that_was_out_of_time_is_nobodys() {
 
 // Nesting.
 
-fn sum(pool: &millhand::PoolRef, numbers: &[u64]) -> u64 {
+fn sum(pool: &millhand::PoolHandle, numbers: &[u64]) -> u64 {
     if numbers.len() < 3 {
         return numbers.iter().sum();
     }
@@ -544,7 +544,7 @@ fn scopes_nest_in_tasks_whatever_the_number_of_workers() {
             .build()
             .unwrap();
         let numbers: Vec<_> = (0..1000).collect();
-        let there = pool.downgrade();
+        let there = pool.handle();
         assert_eq!(sum(&there, &numbers), 499_500);
         let inside = pool.submit(move || sum(&current().unwrap().pool(), &numbers));
         assert_eq!(inside.join_timeout(LONG).unwrap().unwrap(), 499_500);
@@ -676,7 +676,7 @@ fn the_scopes_token_is_above_all_its_tasks() {
             .token(&own)
             .submit(|| millhand::sleep(LONG).is_err());
         let queued = s.task().token(&own).delay(LONG).submit(|| ());
-        s.token().cancel(CancelReason::User);
+        s.token().cancel();
         // A wait of this closure would end before they do, since its scope is cancelled.
         for task in [running, with_own] {
             while !task.is_finished() {
@@ -748,7 +748,7 @@ fn cancelling_a_task_cancels_the_scope_in_it_and_the_task_ends_there() {
 fn a_cancelled_task_whose_scope_lost_nothing_goes_on() {
     let pool = ThreadPool::new(1).unwrap();
     let handle = pool.submit(|| {
-        current().unwrap().token().cancel(CancelReason::User);
+        current().unwrap().token().cancel();
         let text = String::from("borrowed");
         current().unwrap().pool().scope(|s| {
             let outcome = s.submit(|| text.len()).join();

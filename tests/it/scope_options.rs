@@ -59,7 +59,7 @@ fn fail<'scope>(what: &str, pool: &Manual, s: &'scope GatherScope<'scope, '_>) {
             assert!(!s.token().is_cancelled());
             let hung = s
                 .task()
-                .total_timeout(S)
+                .deadline(S)
                 .submit_value(|| while !millhand::is_cancelled() {});
             until("it runs", || hung.state() == TaskState::Running);
             pool.advance(S);
@@ -167,7 +167,7 @@ fn failures_tell_what_went_wrong_where() {
             named.submit(|| Err::<(), _>(io::Error::other("disk")));
             s.submit_value(|| panic!("no digits"));
             let id = s.task().delay(LONG).submit_value(|| ()).token();
-            id.cancel(CancelReason::User);
+            id.cancel();
             s.submit(|| Ok::<_, BoxError>("x".parse::<f32>()?)); // or the box itself.
         })
         .unwrap_err();
@@ -355,7 +355,7 @@ fn a_scope_in_a_task_is_below_that_with_a_token_of_its_own_as_well() {
         if cancels_task {
             around.cancel();
         } else {
-            batch.cancel(CancelReason::User);
+            batch.cancel();
         }
         assert_eq!(around.join_timeout(LONG).unwrap().unwrap(), 1);
         assert_eq!(batch.is_cancelled(), !cancels_task);

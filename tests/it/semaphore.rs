@@ -94,7 +94,7 @@ fn none_is_no_number_of_permits() {
     refused(Semaphore::keyed::<u32>(0).unwrap_err());
     let semaphore = Semaphore::new(2).unwrap();
     let permit = semaphore.acquire().unwrap();
-    refused(semaphore.resize(0).unwrap_err());
+    refused(semaphore.set_permits(0).unwrap_err());
     assert_eq!(semaphore.available(), 1);
     drop(permit);
     assert_eq!(semaphore.available(), 2);
@@ -158,14 +158,14 @@ fn more_permits_let_as_many_more_through_at_once() {
             }
         },
     );
-    semaphore.resize(4).unwrap();
+    semaphore.set_permits(4).unwrap();
     let mut passed: Vec<_> = (0..3).map(|_| must_recv(&told)).collect();
     passed.sort_by_key(|(n, _)| *n);
     let first: Vec<_> = passed.iter().map(|(n, _)| *n).collect();
     assert_eq!(first, [0, 1, 2]);
     assert_eq!((semaphore.waiting(), semaphore.available()), (2, 0));
     // Fewer: what is out stays out, and comes back to fewer.
-    semaphore.resize(2).unwrap();
+    semaphore.set_permits(2).unwrap();
     passed.truncate(2);
     assert_eq!((semaphore.waiting(), semaphore.available()), (2, 0));
     passed.pop();
@@ -183,7 +183,7 @@ fn more_permits_let_as_many_more_through_at_once() {
     assert_eq!((n, semaphore.available()), (4, 0));
     drop((fourth, fifth));
     assert_eq!(semaphore.available(), 2);
-    semaphore.resize(1).unwrap();
+    semaphore.set_permits(1).unwrap();
     assert_eq!(semaphore.available(), 1);
 }
 
@@ -235,7 +235,7 @@ fn a_free_permit_goes_to_who_waits_and_not_to_who_tries() {
     assert_eq!(semaphore.try_acquire().unwrap_err(), NONE);
     assert_eq!(semaphore.acquire_timeout(Duration::ZERO).unwrap_err(), NONE);
     // A second permit is for whoever comes.
-    semaphore.resize(2).unwrap();
+    semaphore.set_permits(2).unwrap();
     drop(semaphore.acquire().unwrap());
     busy.end();
     waits.join().unwrap();
@@ -305,7 +305,7 @@ fn a_hung_task_keeps_its_permit_until_its_body_returns() {
     let hung = pool
         .task()
         .gate(&semaphore)
-        .total_timeout(SECOND)
+        .deadline(SECOND)
         .submit(move || {
             tell.send(()).unwrap();
             let _ = wait.recv();

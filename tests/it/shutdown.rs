@@ -450,7 +450,7 @@ fn queued_closures_of_a_cancelled_shutdown_are_dropped_on_the_caller_s_thread() 
 
 #[test]
 fn a_closure_that_is_dropped_by_a_shutdown_may_use_the_pool() {
-    struct Last(millhand::PoolRef, mpsc::Sender<Rejection>);
+    struct Last(millhand::PoolHandle, mpsc::Sender<Rejection>);
     impl Drop for Last {
         fn drop(&mut self) {
             let refused = self.0.try_submit(|| ()).unwrap_err();
@@ -461,7 +461,7 @@ fn a_closure_that_is_dropped_by_a_shutdown_may_use_the_pool() {
     let pool = ThreadPool::new(1).unwrap();
     let held = hold(&pool, 1);
     let (tell, told) = mpsc::channel();
-    let last = Last(pool.downgrade(), tell);
+    let last = Last(pool.handle(), tell);
     pool.execute(move || drop(last));
     std::thread::scope(|s| {
         let held = held;

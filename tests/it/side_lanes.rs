@@ -20,7 +20,7 @@ fn all_run_once_on_many_workers() {
     const PRODUCERS: usize = 8;
     const EACH: usize = 300;
     let clock = ManualClock::new();
-    let build = ThreadPool::builder().workers(4).clock(&clock.clock());
+    let build = ThreadPool::builder().workers(4).clock(&clock);
     let pool = build.build().unwrap();
     let runs: Arc<Vec<_>> = Arc::new((0..PRODUCERS * EACH).map(|_| AtomicUsize::new(0)).collect());
     std::thread::scope(|s| {

@@ -136,7 +136,7 @@ fn install_twice() {
 fn run_until() {
     let signals = Signals::install();
     let pool = ThreadPool::new(1).unwrap();
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     let handles = [
         pool.submit(|| {
             eprintln!("running");

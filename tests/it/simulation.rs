@@ -201,7 +201,7 @@ fn deadlines_and_limits_act_on_time() {
     let (go, gate) = promise::<()>();
     let hung = pool
         .task()
-        .total_timeout(S)
+        .deadline(S)
         .submit(move || drop(gate.join()));
     let next = pool.submit(|| 7);
     assert!(matches!(hung.join(), Err(TaskError::TimedOut)));
@@ -211,7 +211,7 @@ fn deadlines_and_limits_act_on_time() {
     let gated = Semaphore::new(1).unwrap();
     let permit = gated.acquire().unwrap();
     let expired = expired.gate(&gated).submit(|| ());
-    assert!(matches!(expired.join(), Err(TaskError::Expired)));
+    assert!(matches!(expired.join(), Err(TaskError::Expired(_))));
     assert_eq!(simulation.elapsed(), 3 * S);
     drop((permit, go));
     // A hook of a token's deadline has a thread of its own, in its turn.
@@ -329,7 +329,7 @@ fn a_body_that_only_asks_is_taken_to_wait() {
     let token = CancelToken::new();
     let other = token.clone();
     let asks = pool.submit(move || while !other.is_cancelled() {});
-    let tells = pool.submit(move || token.cancel(CancelReason::User));
+    let tells = pool.submit(move || token.cancel());
     asks.join().unwrap();
     assert!(tells.join().unwrap());
 }
@@ -355,7 +355,7 @@ fn several_pools_can_be_part_of_one_simulation() {
     let (outer, simulation) = simulated(1);
     let inner = outer.submit(|| ThreadPool::new(2).unwrap()).join().unwrap();
     let handle = outer.submit({
-        let inner = inner.downgrade();
+        let inner = inner.handle();
         move || inner.submit(|| millhand::sleep(HOUR)).join().unwrap()
     });
     assert_eq!(handle.join().unwrap(), Ok(()));

@@ -75,7 +75,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     for _ in 0..3 {
         let gate = CancelToken::new();
         gates.push(gate.clone());
-        let hung = pool.task().name("hung").total_timeout(30 * MS);
+        let hung = pool.task().name("hung").deadline(30 * MS);
         let hung = hung.submit(move || wait_deafly(&gate));
         handles.push(pool.submit(move || u32::from(hung.join().is_err())));
     }
@@ -130,7 +130,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     gates.push(gate.clone());
     let stuck = pool.submit(move || wait_deafly(&gate));
     simulation.advance(MS);
-    gates.remove(0).cancel(CancelReason::User);
+    gates.remove(0).cancel();
     let how = match seed % 3 {
         0 => Shutdown::cancel().give_up_after(S),
         1 => Shutdown::drain().cancel_after(S).give_up_after(2 * S),
@@ -204,7 +204,7 @@ fn cancelling_reaches_the_children_of_a_token_in_the_same_order() {
         let handles: Vec<_> = (0..50)
             .map(|_| tasks.clone().delay(S).submit(|| ()))
             .collect();
-        token.cancel(CancelReason::User);
+        token.cancel();
         assert!(handles.iter().all(|handle| handle.is_finished()));
         pool.wait_idle().unwrap();
         drop(pool);
@@ -250,9 +250,9 @@ fn nested(shared: &Shared, mut dice: Dice, depth: u32) -> u32 {
             0 => task = task.gate(&shared.limit),
             1 => task = task.gate(&shared.permits),
             2 => task = task.gate(&shared.permits).gate(&shared.limit).priority(1),
-            3 => task = task.total_timeout(50 * MS).gate(&shared.permits),
+            3 => task = task.deadline(50 * MS).gate(&shared.permits),
             4 => task = task.delay(3 * MS).token(&shared.token),
-            5 => task = task.gate(&shared.limit).total_timeout(50 * MS),
+            5 => task = task.gate(&shared.limit).deadline(50 * MS),
             _ => {}
         }
         let shared = shared.clone();
@@ -299,7 +299,7 @@ fn nested_waits_with_gates_and_cancels(seed: u64) {
     });
     let outer: Vec<_> = outer.collect();
     simulation.advance(MS * dice.below(8) as u32);
-    shared.token.cancel(CancelReason::User);
+    shared.token.cancel();
     outer[dice.below(6) as usize].cancel();
     for task in &outer {
         task.wait()
@@ -333,7 +333,7 @@ fn cancelled_by_a_shutdown(seed: u64, ids: usize) -> (Vec<(usize, usize)>, Vec<T
     let never = never.share();
     let order = Arc::new(Mutex::new(Vec::new()));
     let wait = |who: usize| {
-        let (pool, never, order) = (pool.downgrade(), never.clone(), order.clone());
+        let (pool, never, order) = (pool.handle(), never.clone(), order.clone());
         move || {
             for n in 0..3 {
                 let task = pool.task().submit_after((never.clone(),), |_| ());

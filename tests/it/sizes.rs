@@ -2,7 +2,7 @@
 
 use millhand::{
     BuildError, CancelGuard, CancelReason, CancelToken, Context, ContextVar, Current, Deadlock,
-    Every, JoinError, OnFinish, PoolError, PoolRef, Promise, Rejection, Schedule, ScheduleBuilder,
+    Every, JoinError, OnFinish, PoolError, PoolHandle, Promise, Rejection, Schedule, ScheduleBuilder,
     ScheduleCounts, SharedHandle, ShutdownReport, Stopped, SubmitError, Summary, TaskBuilder,
     TaskError, TaskHandle, TaskId, TaskPanic, ThreadPool, WorkerLocal,
 };
@@ -42,7 +42,7 @@ fn what_is_promised_crosses_threads() {
     send::<Promise<Single>>();
     both::<Promise<u32>>();
     both::<ThreadPool>();
-    both::<PoolRef>();
+    both::<PoolHandle>();
     both::<millhand::Pool>();
     both::<TaskBuilder>();
     both::<TaskBuilder<millhand::Fallible>>();

@@ -388,7 +388,7 @@ table!(
 table!(
     on_a_weak_reference,
     [execute, try_execute, nothing],
-    |pool| { pool.downgrade() }
+    |pool| { pool.handle() }
 );
 table!(on_a_builder, [execute, try_execute, nothing], |pool| pool
     .task()
@@ -401,7 +401,7 @@ table!(
 table!(
     on_a_builder_of_a_weak_reference,
     [execute, try_execute, nothing],
-    |pool| pool.downgrade().task()
+    |pool| pool.handle().task()
 );
 
 /// Without a macro between: each verb's own line.
@@ -478,7 +478,7 @@ fn a_worker_s_own_submissions_are_not_held_up_nor_refused_for_fullness() {
 fn a_submission_from_another_pool_s_worker_does_wait() {
     let other = ThreadPool::new(1).unwrap();
     waits_for_a_place(full(OnFull::Block), |pool| {
-        let weak = pool.downgrade();
+        let weak = pool.handle();
         let handle = other.submit(move || weak.submit(|| 7).join().unwrap());
         assert_eq!(handle.join().unwrap(), 7);
     });

@@ -122,7 +122,7 @@ macro_rules! refuse {
 
 /// So does every kind of template, on every face of the pool.
 fn is_refused(pool: &Hearing, options: impl Fn(TaskBuilder) -> TaskBuilder, why: InvalidTask) {
-    let weak = pool.downgrade();
+    let weak = pool.handle();
     for plain in [options(pool.task()), options(weak.task())] {
         refuse!(
             pool,
@@ -156,7 +156,7 @@ fn no_time_at_all_is_refused() {
     );
     is_refused(
         &pool,
-        |task| task.total_timeout(ZERO),
+        |task| task.deadline(ZERO),
         InvalidTask::ZeroTotalTimeout,
     );
     is_refused(
@@ -180,9 +180,9 @@ fn contradictions_are_refused_and_the_error_names_both_options() {
         |task| task.delay_until(at).delay(ZERO),
         InvalidTask::TwoDelays,
     );
-    let beyond = |task: TaskBuilder| task.total_timeout(S).attempt_timeout(S + NS);
+    let beyond = |task: TaskBuilder| task.deadline(S).attempt_timeout(S + NS);
     is_refused(&pool, beyond, InvalidTask::AttemptBeyondTotal);
-    let beyond = |task: TaskBuilder| task.expires(Duration::MAX).total_timeout(HOUR);
+    let beyond = |task: TaskBuilder| task.expires(Duration::MAX).deadline(HOUR);
     is_refused(&pool, beyond, InvalidTask::ExpiresBeyondTotal);
     let foreign = ManualClock::new().clock();
     let limiter = RateLimiter::token_bucket(1, S)
@@ -255,19 +255,19 @@ fn what_a_later_call_mends_is_allowed() {
         pool.task().expires(ZERO).expires(S),
         pool.task()
             .attempt_timeout(HOUR)
-            .total_timeout(S)
-            .total_timeout(HOUR),
-        pool.task().attempt_timeout(S).total_timeout(S).expires(S),
+            .deadline(S)
+            .deadline(HOUR),
+        pool.task().attempt_timeout(S).deadline(S).expires(S),
         pool.task()
             .attempt_timeout(Duration::MAX)
-            .total_timeout(Duration::MAX)
+            .deadline(Duration::MAX)
             .expires(Duration::MAX),
         pool.task()
             .delay(ZERO)
             .expires(NS)
-            .total_timeout(NS)
+            .deadline(NS)
             .attempt_timeout(NS),
-        pool.task().delay_until(pool.now()).total_timeout(NS),
+        pool.task().delay_until(pool.now()).deadline(NS),
     ];
     for task in tasks {
         // The clock stands: there is always time enough.

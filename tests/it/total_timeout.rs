@@ -18,7 +18,7 @@ pub(crate) fn timed_out<T: std::fmt::Debug + 'static>(handle: TaskHandle<T>) {
 /// A task whose body has begun, and hangs.
 pub(crate) fn hanging(pool: &Manual) -> (TaskHandle<()>, Hang) {
     let (body, hung) = hang();
-    let handle = pool.task().name("deaf").total_timeout(S).submit(body);
+    let handle = pool.task().name("deaf").deadline(S).submit(body);
     hung.started();
     (handle, hung)
 }
@@ -62,7 +62,7 @@ fn a_queued_task_is_settled_on_time() {
     let busy = keep_busy(&pool);
     let drops = Drops::default();
     let one = drops.one();
-    let handle = pool.task().total_timeout(S).submit(move || one.keep());
+    let handle = pool.task().deadline(S).submit(move || one.keep());
     let token = handle.token();
     pool.turn(S - NS);
     assert_eq!(handle.state(), TaskState::Queued);
@@ -80,7 +80,7 @@ fn a_queued_task_is_settled_on_time() {
 fn it_is_counted_from_when_the_task_is_due() {
     let pool = Manual::new(1);
     let busy = keep_busy(&pool);
-    let handle = pool.task().delay(HOUR).total_timeout(S).submit(|| ());
+    let handle = pool.task().delay(HOUR).deadline(S).submit(|| ());
     pool.turn(HOUR);
     pool.turn(S - NS);
     assert_eq!(handle.state(), TaskState::Queued);
@@ -96,7 +96,7 @@ fn a_task_in_a_gate_s_line_is_settled_on_time_and_leaves_it() {
     let permit = semaphore.try_acquire().unwrap();
     let task = pool.task().gate(&semaphore);
     let (first, second) = (
-        task.clone().total_timeout(S).submit(|| 1),
+        task.clone().deadline(S).submit(|| 1),
         task.submit(|| 2),
     );
     until("both are in the line", || semaphore.waiting() == 2);
@@ -116,7 +116,7 @@ fn a_retrying_task_is_settled_on_time() {
         let one = drops.one();
         let task = pool
             .task()
-            .total_timeout(total)
+            .deadline(total)
             .retry(Retry::fixed(9, delay));
         let handle = task.submit(move || {
             one.keep();
@@ -244,7 +244,7 @@ fn a_body_whose_time_is_over_when_it_begins_takes_no_seat_for_good() {
     for round in 0..3000_u64 {
         let (body, hung) = hang();
         let limit = Duration::from_nanos(500 * (1 + round % 40));
-        let handle = pool.task().total_timeout(limit).submit(body);
+        let handle = pool.task().deadline(limit).submit(body);
         assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
         assert_eq!(must_join(pool.submit(|| 7)).unwrap(), 7, "{limit:?}");
         drop(hung);
@@ -284,7 +284,7 @@ fn a_body_that_waits_when_its_time_is_over_keeps_the_seats_right() {
             let (give, take) = mpsc::channel();
             give.send(foreign.submit(awaited)).unwrap();
             let asks = semaphore.clone();
-            let handle = pool.task().total_timeout(S).submit(move || {
+            let handle = pool.task().deadline(S).submit(move || {
                 tell.send(()).unwrap();
                 body(take, asks);
             });
@@ -308,7 +308,7 @@ fn a_body_goes_on_to_wait_after_its_time_is_over() {
     let pool = Manual::new(1);
     let (go, wait) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
-    let handle = pool.task().total_timeout(S).submit(move || {
+    let handle = pool.task().deadline(S).submit(move || {
         tell.send(0).unwrap();
         let _ = wait.recv();
         let me = millhand::current().unwrap().pool();
@@ -337,7 +337,7 @@ fn a_body_goes_on_to_wait_after_its_time_is_over() {
 fn a_body_on_another_one_s_stack_may_hang_and_the_whole_stack_loses_its_seat() {
     let pool = Manual::new(1);
     let (inner, hung) = hang();
-    let outer = pool.task().total_timeout(S).submit(move || {
+    let outer = pool.task().deadline(S).submit(move || {
         let me = millhand::current().unwrap().pool();
         // The end of the scope runs it right here, on this stack.
         me.scope(|s| drop(s.submit(inner)));
@@ -359,7 +359,7 @@ fn a_body_that_joins_one_that_hangs_goes_on_when_that_is_settled() {
     let outer = pool.submit(move || {
         let me = millhand::current().unwrap().pool();
         matches!(
-            me.task().total_timeout(S).submit(body).join(),
+            me.task().deadline(S).submit(body).join(),
             Err(TaskError::TimedOut)
         )
     });
@@ -375,9 +375,9 @@ fn a_body_that_joins_one_that_hangs_goes_on_when_that_is_settled() {
 fn both_bodies_of_a_wait_may_time_out() {
     let pool = Manual::new(1);
     let ((inner, first), (mut rest, second)) = (hang(), hang());
-    let outer = pool.task().total_timeout(2 * S).submit(move || {
+    let outer = pool.task().deadline(2 * S).submit(move || {
         let me = millhand::current().unwrap().pool();
-        assert!(me.task().total_timeout(S).submit(inner).join().is_err());
+        assert!(me.task().deadline(S).submit(inner).join().is_err());
         rest();
     });
     first.started();

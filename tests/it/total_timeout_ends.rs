@@ -25,7 +25,7 @@ fn what_it_returns_too_late_is_dropped() {
             let before = drops.count();
             let value = drops.one();
             let (mut body, hung) = hang();
-            let task = pool.task().total_timeout(S);
+            let task = pool.task().deadline(S);
             let mut value = Some(value);
             let body = move || {
                 body();
@@ -65,7 +65,7 @@ fn a_panic_that_comes_too_late_is_told_since_nobody_can_read_it() {
     let (mut body, hung) = hang();
     let task = pool
         .task()
-        .total_timeout(S)
+        .deadline(S)
         .retry(Retry::fixed(9, NS))
         .retry_panics(true);
     let handle = task.submit(move || -> Result<(), &str> {
@@ -92,7 +92,7 @@ fn a_body_sees_that_its_time_is_over() {
     let pool = Manual::new(1);
     let (tell, told) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
-    let handle = pool.task().total_timeout(S).submit(move || {
+    let handle = pool.task().deadline(S).submit(move || {
         let token = millhand::current().unwrap().token();
         let hook = tell.clone();
         let _guard = token.on_cancel(move |why| hook.send((why, thread::current().id())).unwrap());
@@ -123,7 +123,7 @@ fn a_hook_that_hangs_does_not_stop_the_timer() {
     let pool = Manual::new(1);
     let (mut hook, hung) = hang();
     let (mut body, busy) = hang();
-    let first = pool.task().total_timeout(S).submit(move || {
+    let first = pool.task().deadline(S).submit(move || {
         let _guard = millhand::current()
             .unwrap()
             .token()
@@ -147,7 +147,7 @@ fn the_callback_is_called_once_and_at_once() {
     let (body, hung) = hang();
     let (tell, told) = mpsc::channel();
     let dropped = TellDrop(mpsc::channel().0);
-    let handle = pool.task().name("deaf").total_timeout(S).submit(body);
+    let handle = pool.task().name("deaf").deadline(S).submit(body);
     handle.on_finish(move |summary| {
         drop(dropped);
         tell.send((summary.clone(), thread::current().id()))
@@ -188,7 +188,7 @@ fn permits_are_kept_until_the_body_returns() {
     let task = pool.task().gate(&semaphore).gate(&lane);
     for retried in [false, true] {
         let (mut body, hung) = hang();
-        let timed = task.clone().total_timeout(S);
+        let timed = task.clone().deadline(S);
         let handle = match retried {
             false => timed.fallible().submit(move || {
                 body();
@@ -223,7 +223,7 @@ fn there_is_no_attempt_after_the_end() {
     let pool = Manual::new(1);
     for delay in [Duration::ZERO, NS] {
         let (mut body, hung) = hang();
-        let task = pool.task().attempt_timeout(S).total_timeout(S);
+        let task = pool.task().attempt_timeout(S).deadline(S);
         let handle = task.retry(Retry::fixed(9, delay)).submit(move || {
             body();
             millhand::checkpoint();
@@ -311,7 +311,7 @@ fn a_pool_whose_every_worker_hangs_drains_what_it_has() {
 fn limited<P>(task: TaskBuilder<Plain, P>, expires: bool) -> TaskBuilder<Plain, P> {
     match expires {
         true => task.expires(S),
-        false => task.total_timeout(S),
+        false => task.deadline(S),
     }
 }
 

@@ -74,7 +74,7 @@ fn log_of_what_nobody_reads() {
     log::set_logger(&ERRORS).unwrap();
     log::set_max_level(LevelFilter::Trace);
     let pool = ThreadPool::new(1).unwrap();
-    let reference = pool.downgrade();
+    let reference = pool.handle();
     pool.task()
         .name("one")
         .execute_ok(|| Err::<(), _>("no disk"));
@@ -142,7 +142,7 @@ fn an_err_of_execute_ok_was_dropped() {
 #[test]
 fn a_refused_execute_was_lost() {
     let (pool, told) = listening(ThreadPool::builder());
-    let handle = pool.downgrade();
+    let handle = pool.handle();
     pool.shutdown(Shutdown::drain()).unwrap();
     handle.execute(|| ());
     let line = line!() - 1;

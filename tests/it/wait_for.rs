@@ -6,7 +6,7 @@ use crate::manual::{HOUR, Manual, NS, S, hang};
 use crate::support::{LONG, must_recv};
 use millhand::{
     JoinError, Promise, TaskError, TaskHandle, ThreadPool, Until, as_completed, join_all, promise,
-    race_ok, wait_any, wait_for,
+    race, wait_any, wait_for,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -108,7 +108,7 @@ fn outcomes_come_in_the_order_in_which_the_tasks_end() {
 #[test]
 fn a_race_that_all_lose_tells_of_each() {
     let (mut promises, handles) = promises::<Result<(), usize>>(3);
-    let racing = thread::spawn(move || race_ok(handles).unwrap_err());
+    let racing = thread::spawn(move || race(handles).unwrap_err());
     for place in [2, 0] {
         let promise = promises[place].take().unwrap();
         promise.complete(Err(place)).unwrap();
@@ -196,13 +196,13 @@ fn who_waits_on_a_worker_gives_up_the_seat() {
 fn a_task_that_ends_by_the_clock_is_heard_of_while_all_workers_are_busy() {
     let pool = Manual::with(1, |builder| builder.max_spares(0));
     let (body, hang) = hang();
-    let hung = pool.task().total_timeout(S).submit(body);
+    let hung = pool.task().deadline(S).submit(body);
     hang.started();
     let limited = pool.task().expires(S).submit(|| ());
     let ends = pool
         .task()
         .delay(HOUR)
-        .total_timeout(2 * HOUR)
+        .deadline(2 * HOUR)
         .submit(|| ());
     let late = pool.task().delay(NS).expires(S).submit(|| ());
     pool.advance(2 * S);

@@ -3,7 +3,7 @@
 use crate::handle::{keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, Deadlock, PoolRef, SharedHandle, Shutdown, TaskError,
+    CancelOutcome, CancelReason, CancelToken, Deadlock, PoolHandle, SharedHandle, Shutdown, TaskError,
     TaskHandle, ThreadPool, blocking, current, promise,
 };
 use std::cell::RefCell;
@@ -539,7 +539,7 @@ fn a_body_that_waits_for_a_token_frees_its_seat() {
             true => assert!(awaited.wait_timeout(LONG).unwrap()),
             false => awaited.wait().unwrap(),
         });
-        must_join(pool.submit(move || token.cancel(CancelReason::User))).unwrap();
+        must_join(pool.submit(move || token.cancel())).unwrap();
         must_join(waiting).unwrap();
         spares_leave(&pool, &left);
     }
@@ -557,7 +557,7 @@ fn a_body_that_waits_for_a_place_in_a_queue_frees_its_seat() {
     );
     let busy = keep_busy(&narrow);
     narrow.execute(|| ());
-    let door = narrow.downgrade();
+    let door = narrow.handle();
     let (tell, told) = mpsc::channel();
     let waiting = pool.submit(move || {
         tell.send(()).unwrap();
@@ -620,7 +620,7 @@ fn a_body_took_its_run_slot_back_while_the_shutdown_of_another_pool_waited_on() 
 #[test]
 fn a_body_had_its_run_slot_while_a_shutdown_joined_the_threads_of_another_pool() {
     /// Waits for a task, in the destructor of a thread-local.
-    struct Waits(PoolRef);
+    struct Waits(PoolHandle);
     impl Drop for Waits {
         fn drop(&mut self) {
             must_join(self.0.submit(|| ())).unwrap();
@@ -633,7 +633,7 @@ fn a_body_had_its_run_slot_while_a_shutdown_joined_the_threads_of_another_pool()
     let stops = move |_| assert!(gone.lock().unwrap().recv().is_err());
     let other = ThreadPool::builder().workers(1).on_worker_stop(stops);
     let other = other.build().unwrap();
-    let me = pool.downgrade();
+    let me = pool.handle();
     must_join(other.submit(|| WAITS.set(Some(Waits(me))))).unwrap();
     let (begin, begun) = mpsc::channel();
     let shuts = pool.submit(move || {
@@ -729,7 +729,7 @@ fn a_wait_within_blocking_at_the_bound_of_spares_that_could_never_end_is_answere
     let outcome = waiting.join_timeout(LONG);
     if outcome.is_err() {
         // So that the pool can be dropped.
-        part.cancel(CancelReason::User);
+        part.cancel();
     }
     let outcome = outcome.expect("it must be answered");
     // Answered, or run right there: but not hung.
@@ -910,7 +910,7 @@ fn what_runs_on_the_waiter_s_stack_settles_like_any_other() {
 fn a_callback_on_a_worker_may_submit_and_join() {
     let pool = pool_of(1);
     let busy = keep_busy(&pool);
-    let door = pool.downgrade();
+    let door = pool.handle();
     let (tell, told) = mpsc::channel();
     let handle = pool.submit(|| 5);
     handle.on_finish(move |_| {
@@ -957,7 +957,7 @@ fn a_callback_that_joins_the_body_whose_stack_it_is_on_is_answered() {
 #[test]
 fn tasks_of_two_pools_that_join_each_other_s_get_through_under_load() {
     let pools = [pool_of(1), pool_of(2)];
-    let doors = [pools[0].downgrade(), pools[1].downgrade()];
+    let doors = [pools[0].handle(), pools[1].handle()];
     let handles: Vec<_> = (0..60)
         .map(|n| {
             let (near, far) = (doors[n % 2].clone(), doors[1 - n % 2].clone());

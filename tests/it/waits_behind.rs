@@ -152,7 +152,7 @@ fn a_body_whose_time_ends_may_wait_for_what_goes_on_then() {
     let (send, comes) = mpsc::channel::<TaskHandle<u32>>();
     let (tell, told) = mpsc::channel();
     let (begin, begun) = mpsc::channel();
-    let limited = pool.task().total_timeout(HOUR).submit(move || {
+    let limited = pool.task().deadline(HOUR).submit(move || {
         begin.send(()).unwrap();
         let next = blocking(|| must_recv(&comes));
         tell.send(next.join()).unwrap();

@@ -73,7 +73,7 @@ impl Scene {
             delay: is_delayed.then_some(HOUR),
             expires: Some(HOUR),
             attempt_timeout: Some(HOUR),
-            total_timeout: Some(2 * HOUR),
+            deadline: Some(2 * HOUR),
             gates: gate.iter().map(GateRequest::new).collect(),
             ..TaskOptions::default()
         });

@@ -109,7 +109,7 @@ fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool
     extras.member = Some(member);
     if plans {
         let options = Arc::new(TaskOptions {
-            total_timeout: Some(Duration::from_secs(3600)),
+            deadline: Some(Duration::from_secs(3600)),
             ..TaskOptions::default()
         });
         let start = options.start(&**pool);

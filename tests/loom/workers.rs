@@ -135,7 +135,7 @@ impl ClockWaiter for Worker {
 /// A task whose time may end while its body runs.
 fn with_an_end(pool: &Arc<Pool>, body: impl FnOnce() + Send + 'static) -> TaskRef {
     let options = Arc::new(TaskOptions {
-        total_timeout: Some(HOUR),
+        deadline: Some(HOUR),
         ..TaskOptions::default()
     });
     let mut extras = Extras::new(None, None);
