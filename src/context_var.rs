@@ -62,7 +62,7 @@ thread_local! {
 /// let lines = [7, 8].map(|number| REQUEST.with(number, || pool.submit(|| log("saved"))));
 /// assert_eq!(lines.map(|line| line.join().unwrap()), ["[request 7] saved", "[request 8] saved"]);
 /// assert_eq!(log("idle"), "[request 0] idle");
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct ContextVar<T> {
     /// Identifies the variable in a context. Drawn when the variable is first set; 0 before.
@@ -141,7 +141,8 @@ impl<T> fmt::Debug for ContextVar<T> {
 /// set.
 ///
 /// ```
-/// use millhand::{Context, ContextVar};
+/// use millhand::task::Context;
+/// use millhand::ContextVar;
 ///
 /// static REQUEST: ContextVar<u32> = ContextVar::new(0);
 ///
@@ -158,7 +159,8 @@ impl Context {
     /// Returns the current context.
     ///
     /// ```
-    /// # use millhand::{Context, ContextVar};
+    /// # use millhand::task::Context;
+    /// # use millhand::ContextVar;
     /// # static REQUEST: ContextVar<u32> = ContextVar::new(0);
     /// let before = Context::capture();
     /// REQUEST.with(7, || before.run(|| assert_eq!(REQUEST.get(), 0)));
@@ -174,7 +176,8 @@ impl Context {
     /// captured. Restores the thread's own context when `f` returns or panics.
     ///
     /// ```
-    /// # use millhand::{Context, ContextVar};
+    /// # use millhand::task::Context;
+    /// # use millhand::ContextVar;
     /// # static REQUEST: ContextVar<u32> = ContextVar::new(0);
     /// let context = REQUEST.with(7, Context::capture);
     /// assert_eq!(context.run(|| REQUEST.get()), 7);

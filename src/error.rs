@@ -1,11 +1,14 @@
-//! The errors that users see.
+//! The errors of tasks, of waits for them, and of submissions.
 //!
-//! Ground layer. An error that refuses a closure carries it back to the caller. The texts are
-//! lower-case, without a full stop, and name what is allowed.
+//! [`guide::errors`](crate::guide::errors) says what counts as a failure, and where it goes.
+//
+// Ground layer. An error that refuses a closure carries it back to the caller. The texts are
+// lower-case, without a full stop, and name what is allowed.
 
 use crate::id::TaskId;
-use crate::panic::TaskPanic;
-use crate::reason::{CancelReason, WaitedFor};
+pub use crate::panic::TaskPanic;
+use crate::reason::CancelReason;
+pub use crate::reason::WaitedFor;
 use parking_lot::Mutex;
 use std::error::Error;
 use std::fmt;
@@ -16,15 +19,16 @@ use std::sync::Arc;
 /// Any error, for a group whose bodies fail with several types: what a [`GatherScope`] and a
 /// [`Pipeline`] collect. A text becomes one by `into()`.
 ///
-/// [`GatherScope`]: crate::GatherScope
-/// [`Pipeline`]: crate::Pipeline
+/// [`GatherScope`]: crate::compose::GatherScope
+/// [`Pipeline`]: crate::compose::Pipeline
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The error of a join: match on it to decide whether to retry, report or ignore a task that has
 /// no value. At most 16 bytes, `Send + Sync`.
 ///
 /// ```
-/// use millhand::{CancelReason, TaskError, promise};
+/// use millhand::cancel::CancelReason;
+/// use millhand::{TaskError, promise};
 ///
 /// let (promise, handle) = promise::<u32>();
 /// drop(promise);
@@ -96,7 +100,7 @@ impl TaskError {
     /// let broken = pool.submit(|| -> u32 { panic!("no digits") });
     /// let panic = broken.join().unwrap_err().into_panic().unwrap();
     /// assert_eq!(panic.message(), "no digits");
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn into_panic(self) -> Result<TaskPanic, Self> {
         match self {
@@ -147,7 +151,8 @@ impl Error for TaskError {}
 /// pool.
 ///
 /// ```
-/// use millhand::{Rejection, Shutdown, ThreadPool};
+/// use millhand::error::Rejection;
+/// use millhand::{Shutdown, ThreadPool};
 ///
 /// let pool = ThreadPool::new(1)?;
 /// pool.shutdown(Shutdown::drain())?;
@@ -202,7 +207,7 @@ impl fmt::Display for Rejection {
 /// let mistake = pool.task().expires(Duration::ZERO).check().unwrap_err();
 /// assert_eq!(mistake.option(), "expires");
 /// assert_eq!(mistake.to_string(), "`expires` must be longer than zero");
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InvalidTask {
@@ -276,7 +281,8 @@ impl Error for InvalidTask {}
 /// again.
 ///
 /// ```
-/// use millhand::{Rejection, Shutdown, ThreadPool};
+/// use millhand::error::Rejection;
+/// use millhand::{Shutdown, ThreadPool};
 ///
 /// let pool = ThreadPool::new(1)?;
 /// pool.shutdown(Shutdown::drain())?;
@@ -433,7 +439,7 @@ impl From<JoinError<io::Error>> for io::Error {
 /// let own = own.share();
 /// sender.send(own.clone()).unwrap();
 /// assert_eq!(*own.join().as_ref().unwrap(), 1); // a circle of one: the task waited for itself
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Deadlock {
@@ -484,8 +490,8 @@ impl Error for Deadlock {}
 /// The error of [`check`](crate::check): return it with `?` to leave a body that was asked to stop.
 ///
 /// It becomes an [`io::Error`] where a body returns such errors. So do [`TaskError`] and
-/// [`AcquireError`](crate::AcquireError). The kind is [`TimedOut`](io::ErrorKind::TimedOut) if a
-/// time limit passed, and else [`Other`](io::ErrorKind::Other). It is never `Interrupted`, for
+/// [`AcquireError`](crate::limit::AcquireError). The kind is [`TimedOut`](io::ErrorKind::TimedOut)
+/// if a time limit passed, and else [`Other`](io::ErrorKind::Other). It is never `Interrupted`, for
 /// which [`io::copy`] and others of std try again without end. [`io::Error::get_ref`] has the
 /// cause.
 ///

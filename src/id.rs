@@ -25,7 +25,7 @@ thread_local! {
 /// parsed from one.
 ///
 /// ```
-/// use millhand::TaskId;
+/// use millhand::task::TaskId;
 ///
 /// let pool = millhand::ThreadPool::new(1)?;
 /// let first = pool.submit(|| ()).id();
@@ -90,7 +90,7 @@ impl FromStr for TaskId {
 /// The error of parsing a [`TaskId`]: it names the text that is none.
 ///
 /// ```
-/// let error = "x7".parse::<millhand::TaskId>().unwrap_err();
+/// let error = "x7".parse::<millhand::task::TaskId>().unwrap_err();
 /// assert!(error.to_string().starts_with("\"x7\" is not a task id"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! let pool = millhand::ThreadPool::new(4)?;
 //! let handle = pool.submit(|| 6 * 7);
 //! assert_eq!(handle.join().unwrap(), 42);
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # The pool
@@ -25,7 +25,7 @@
 //!     .queue_capacity(100) // default: unbounded
 //!     .on_full(OnFull::Reject) // default: submitters wait
 //!     .build()?;
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # Submitting
@@ -51,7 +51,7 @@
 //! let handles: Vec<_> = (0..10).map(|n| resize.submit(move || n)).collect();
 //! # for handle in handles { handle.join().unwrap(); }
 //! pool.task().name("clean up").execute_ok(|| std::fs::remove_file("no such file")); // logged
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # When a task runs, and how often
@@ -61,11 +61,13 @@
 //! [`expires`](TaskBuilder::expires), [`attempt_timeout`](TaskBuilder::attempt_timeout),
 //! [`total_timeout`](TaskBuilder::total_timeout), [`gate`](TaskBuilder::gate),
 //! [`retry`](TaskBuilder::retry). A task that waits for one of these occupies no worker. The pool
-//! refuses options that contradict each other, and the error names them: [`InvalidTask`].
-//! [`check`](TaskBuilder::check) finds that out when the program starts.
+//! refuses options that contradict each other, and the error names them:
+//! [`InvalidTask`](error::InvalidTask). [`check`](TaskBuilder::check) finds that out when the
+//! program starts.
 //!
 //! ```
-//! use millhand::{Retry, TaskState};
+//! use millhand::task::TaskState;
+//! use millhand::Retry;
 //! use std::time::Duration;
 //!
 //! # let pool = millhand::ThreadPool::new(2)?;
@@ -81,21 +83,22 @@
 //!     println!("attempt {attempt} is due at {due:?}");
 //! }
 //! assert!(handle.join_ok().is_ok());
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # Gates
 //!
 //! A gate limits how many tasks run, or how many start per second. A gate is a [`RateLimiter`] (a
 //! token bucket, or a sliding window with one or several rates), a [`Semaphore`], or one key of
-//! [`Lanes`], which run one task per key at a time. Threads can acquire from the first two by
-//! hand, and both have a form with a limit per key: [`RateLimiter::keyed`], [`Semaphore::keyed`]. A
-//! gate serves any number of pools. Tasks and threads wait in one line per gate, first come, first
-//! served, and a task that waits there occupies no worker. A task with several gates passes them
-//! all at once or waits.
+//! [`Lanes`](limit::Lanes), which run one task per key at a time. Threads can acquire from the
+//! first two by hand, and both have a form with a limit per key: [`RateLimiter::keyed`],
+//! [`Semaphore::keyed`]. A gate serves any number of pools. Tasks and threads wait in one line per
+//! gate, first come, first served, and a task that waits there occupies no worker. A task with
+//! several gates passes them all at once or waits.
 //!
 //! ```
-//! use millhand::{Lanes, RateLimiter, Semaphore};
+//! use millhand::limit::Lanes;
+//! use millhand::{RateLimiter, Semaphore};
 //! use std::time::Duration;
 //!
 //! # let pool = millhand::ThreadPool::new(2)?;
@@ -116,13 +119,14 @@
 //!
 //! [`every`](TaskBuilder::every) submits a template again and again. Each run is a task with the
 //! name, gates, retries and limits of the template. [`Every`] is the rule: a fixed rate or a fixed
-//! delay, jitter, the number of runs, and what happens when runs [overlap](Overlap), are
-//! [missed](Missed) or [panic](OnPanic). Each instant is planned from the one planned before, so a
-//! schedule does not drift. [`Schedule`] pauses, triggers, counts and cancels. Dropping it does
-//! not end the schedule, which runs until the pool shuts down.
+//! delay, jitter, the number of runs, and what happens when runs [overlap](schedule::Overlap), are
+//! [missed](schedule::Missed) or [panic](schedule::OnPanic). Each instant is planned from the one
+//! planned before, so a schedule does not drift. [`Schedule`](schedule::Schedule) pauses, triggers,
+//! counts and cancels. Dropping it does not end the schedule, which runs until the pool shuts down.
 //!
 //! ```
-//! use millhand::{Every, Overlap, Retry, ThreadPool};
+//! use millhand::schedule::Overlap;
+//! use millhand::{Every, Retry, ThreadPool};
 //! use std::time::Duration;
 //!
 //! let pool = ThreadPool::new(2)?;
@@ -144,11 +148,12 @@
 //!
 //! # Time
 //!
-//! Everything timed in a pool uses the pool's [`Clock`]. With a [`ManualClock`], a test advances
-//! the time itself and waits for nothing.
+//! Everything timed in a pool uses the pool's [`Clock`](testing::Clock). With a
+//! [`ManualClock`](testing::ManualClock), a test advances the time itself and waits for nothing.
 //!
 //! ```
-//! use millhand::{ManualClock, ThreadPool};
+//! use millhand::testing::ManualClock;
+//! use millhand::ThreadPool;
 //! use std::time::Duration;
 //!
 //! let clock = ManualClock::new();
@@ -156,7 +161,7 @@
 //! let handle = pool.task().delay(Duration::from_secs(3600)).submit(|| "an hour later");
 //! clock.advance(Duration::from_secs(3600));
 //! assert_eq!(handle.join().unwrap(), "an hour later");
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! In a `Simulation` (default feature `simulation`) the threads run one at a time, in an order
@@ -193,34 +198,36 @@
 //!     Err(JoinError::Failed(error)) => println!("the body returned: {error}"),
 //!     Err(JoinError::Task(error)) => println!("no outcome: {error}"), // a panic, a cancellation
 //! }
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # One after the other, and many at once
 //!
 //! Continuations start a task when another one has settled: [`then`](TaskHandle::then) (with the
 //! whole outcome), [`map`](TaskHandle::map), [`and_then`](TaskHandle::and_then) and
-//! [`or_else`](TaskHandle::or_else) for one handle, [`when_all`] and [`when_any`] for several, and
+//! [`or_else`](TaskHandle::or_else) for one handle, [`when_all`] for several, and
 //! [`submit_after`](TaskBuilder::submit_after) with options. Each step is a task of the pool, and
 //! no thread waits in between. Failures, panics and cancellations pass from each step to the next.
 //! Cancelling the last step also cancels the steps before it that have not run.
 //!
 //! To wait for several tasks there are [`join_all`], [`join_all_ok`] (which stops at the first
-//! failure), [`wait_any`], [`wait_for`], [`race`], [`race_ok`] and [`as_completed`], over vectors,
-//! arrays and tuples of any [handles](Handle). The errors of several tasks are collected in one,
-//! [`Failures`].
+//! failure), [`race`] (which stops at the first success), [`as_completed`], [`wait_any`] and
+//! [`wait_until`](compose::wait_until), over any [handles](compose::Handle).
+//! [`join_each`](compose::join_each) keeps the shape of a tuple. The errors of several tasks are
+//! collected in one, [`Failures`](compose::Failures).
 //!
 //! ```
-//! use millhand::{join_all, when_all};
+//! use millhand::compose::join_each;
+//! use millhand::when_all;
 //!
 //! # let pool = millhand::ThreadPool::new(2)?;
 //! let parse = |text: &'static str| pool.submit(move || text.parse::<u32>());
 //! let double = parse("21").and_then(|n| Ok(2 * n));
 //! let both = when_all([parse("1"), parse("2")]);
 //! let sum = both.then(|all| all.into_iter().flatten().flatten().sum::<u32>());
-//! let (double, sum) = join_all((double, sum));
+//! let (double, sum) = join_each((double, sum));
 //! assert_eq!((double.unwrap(), sum.unwrap()), (Ok(42), 3));
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # Scopes and collections
@@ -228,8 +235,8 @@
 //! Tasks of a [`scope`](Pool::scope) may borrow local variables: the scope returns after all
 //! of its tasks have ended. [`scope_with`](Pool::scope_with) adds
 //! [fail-fast](ScopeOptions::fail_fast), [all failures](ScopeOptions::collect_all) and a time
-//! limit, and returns the errors of the bodies. [`map`](Pool::map) and [`for_each`](Pool::for_each) run a closure over a
-//! collection, and [`map_iter`](Pool::map_iter) does so lazily.
+//! limit, and returns the errors of the bodies. [`map`](Pool::map) and [`for_each`](Pool::for_each)
+//! run a closure over a collection, and [`map_iter`](Pool::map_iter) does so lazily.
 //!
 //! ```
 //! # let pool = millhand::ThreadPool::new(2)?;
@@ -239,7 +246,7 @@
 //!     lengths.into_iter().map(|length| length.join().unwrap()).sum::<usize>()
 //! });
 //! assert_eq!((total, pool.map(&words, |word| word.len())), (8, vec![4, 4]));
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # Inside a task
@@ -258,7 +265,7 @@
 //!     if n == 0 { 0 } else { 1 + pool.submit(move || depth(n - 1)).join().unwrap() }
 //! }
 //! assert_eq!(pool.submit(|| depth(100)).join().unwrap(), 100); // one worker is enough
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # Pipelines
@@ -282,9 +289,9 @@
 //!
 //! # Values per task and per worker
 //!
-//! A task inherits every [`ContextVar`] from the code that submitted it. [`Context`] carries the
-//! variables to a thread that belongs to no pool. The hook
-//! [`around_task`](PoolBuilder::around_task) of a pool runs around every attempt. A
+//! A task inherits every [`ContextVar`] from the code that submitted it. [`Context`](task::Context)
+//! carries the variables to a thread that belongs to no pool. The hook
+//! [`around_task`](pool::PoolBuilder::around_task) of a pool runs around every attempt. A
 //! [`WorkerLocal`] has one value per worker, which is created and dropped on that worker.
 //!
 //! ```
@@ -301,23 +308,24 @@
 //! });
 //! let handle = USER.with("ann", || pool.submit(note));
 //! assert_eq!(handle.join().unwrap(), "ann");
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # Cancelling
 //!
 //! A cancel settles a queued task at once. It asks a running task to stop, and what the body
 //! returns after that is still its outcome. A body that waits in the library sees the request, too:
-//! a join returns [`TaskError::Interrupted`], and other waits end with [`Stopped`] or their own
-//! error. An outcome that is there is taken all the same. The task that the body waits for runs on,
-//! unless the body runs it itself: [`join`](TaskHandle::join) may do that, and passes the request
-//! on. In the closure of a scope, waits also end when the scope is cancelled. A [`CancelToken`] can
-//! cancel without access to the result: it can be passed on, shared by many tasks, and arranged in
-//! a tree. [`guide::cancelling`] has a table of the waits, and [`recv`] waits for a message of a
-//! channel.
+//! a join returns [`TaskError::Interrupted`], and other waits end with [`Stopped`](error::Stopped)
+//! or their own error. An outcome that is there is taken all the same. The task that the body waits
+//! for runs on, unless the body runs it itself: [`join`](TaskHandle::join) may do that, and passes
+//! the request on. In the closure of a scope, waits also end when the scope is cancelled. A
+//! [`CancelToken`] can cancel without access to the result: it can be passed on, shared by many
+//! tasks, and arranged in a tree. [`guide::cancelling`] has a table of the waits, and [`recv`]
+//! waits for a message of a channel.
 //!
 //! ```
-//! use millhand::{CancelReason, CancelToken, TaskError};
+//! use millhand::cancel::CancelReason;
+//! use millhand::{CancelToken, TaskError};
 //!
 //! # let pool = millhand::ThreadPool::new(2)?;
 //! let batch = CancelToken::new();
@@ -328,7 +336,7 @@
 //! });
 //! batch.cancel();
 //! assert!(matches!(handle.join(), Err::<(), _>(TaskError::Cancelled(CancelReason::User))));
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # Failures that nobody reads
@@ -336,13 +344,13 @@
 //! A panic settles the handle as [`TaskError::Panicked`], with message, payload, task name and
 //! submit site. The worker continues. A panic, an `Err` of [`execute_ok`](Pool::execute_ok) or a
 //! refusal that no handle is left to read is logged as an error and counted, and the hook
-//! [`on_unread`](PoolBuilder::on_unread) is called. [`guide::errors`] says what counts as a failure,
-//! and where each one goes.
+//! [`on_unread`](pool::PoolBuilder::on_unread) is called. [`guide::errors`] says what counts as a
+//! failure, and where each one goes.
 //!
 //! # Shutdown
 //!
 //! [`ThreadPool::shutdown`] stops the intake, drains the pool, cancels the rest after a time,
-//! gives up after another, and returns a [report](ShutdownReport). With the default feature
+//! gives up after another, and returns a [report](pool::ShutdownReport). With the default feature
 //! `signals`, `Signals` shuts any number of pools down on Ctrl-C, SIGTERM and SIGHUP.
 //!
 //! ```
@@ -365,7 +373,7 @@
 // These are the layers, top to bottom. A folder imports only from those above it
 // (`tests/it/house/` checks that); inside a folder files name each other.
 //
-//   ground       sync/ random id reason sealed sim/ clock/ panic error process context_var
+//   ground       sync/ random id reason sim/ clock/ panic error process context_var
 //   hand-off     cancel/ retry
 //   limits       limit/
 //   task         task/
@@ -375,22 +383,21 @@
 //   signals      signal
 //   guides       guide/
 
-mod cancel;
+pub mod cancel;
 mod clock;
-mod compose;
+pub mod compose;
 mod context_var;
-mod error;
+pub mod error;
 pub mod guide;
 mod id;
-mod limit;
+pub mod limit;
 mod panic;
-mod pool;
+pub mod pool;
 mod process;
 mod random;
 mod reason;
 mod retry;
-mod schedule;
-mod sealed;
+pub mod schedule;
 #[cfg(feature = "signals")]
 mod signal;
 #[cfg(feature = "simulation")]
@@ -399,48 +406,45 @@ mod sim;
 #[path = "sim/disabled.rs"]
 mod sim;
 mod sync;
-mod task;
+pub mod task;
 
-pub use cancel::{CancelGuard, CancelToken, RecvError, blocking, recv};
-pub use clock::{Clock, ManualClock};
-pub use compose::{
-    AsCompleted, Failure, Failures, GatherScope, Handle, HandleSet, Handles, MapIter, OkSet,
-    Pipeline, PipelineIter, Scope, ScopeOptions, ScopedHandle, Until, WhenAll, WithKey,
-    as_completed, join_all, join_all_ok, join_each, join_each_ok, race, wait_any, wait_until,
-    wait_until_timeout, when_all, when_each,
-};
-pub use context_var::{Context, ContextVar};
-pub use error::{
-    BoxError, Deadlock, InvalidTask, JoinError, Rejection, Stopped, SubmitError, TaskError,
-};
-pub use id::{ParseTaskIdError, TaskId};
-pub use limit::{
-    AcquireError, Algorithm, Gate, Keyed, Lane, Lanes, LimitError, Permit, RateLimiter, Semaphore,
-    SlidingWindow, TokenBucket, Weighted,
-};
-pub use panic::TaskPanic;
-#[cfg(feature = "simulation")]
-pub use pool::Simulation;
-pub use pool::{
-    BuildError, Current, EndedSchedule, Fallible, OnFull, PendingTask, Plain, Pool, PoolBuilder,
-    PoolError, PoolHandle, Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder,
-    ThreadPool, WorkerLocal, attempt, current,
-};
-pub use reason::{CancelReason, WaitedFor};
-pub use retry::{Jitter, Retry};
-pub use schedule::{
-    Answer, Every, Missed, OnPanic, Overlap, Schedule, ScheduleBuilder, ScheduleCounts,
-};
+/// Clocks that a test advances, and simulations.
+///
+/// `Simulation` needs the feature `simulation`, which is a default one.
+pub mod testing {
+    pub use crate::clock::{Clock, ManualClock};
+    #[cfg(feature = "simulation")]
+    pub use crate::pool::Simulation;
+    #[cfg(feature = "simulation")]
+    pub use crate::sim::TraceEntry;
+}
+
+// What most programs name. The rest is in the modules.
+#[doc(inline)]
+pub use cancel::{CancelToken, blocking, recv};
+#[doc(inline)]
+pub use compose::{Scope, ScopeOptions, as_completed, join_all, join_all_ok, race};
+#[doc(inline)]
+pub use compose::{wait_any, when_all};
+pub use context_var::ContextVar;
+#[doc(inline)]
+pub use error::{JoinError, TaskError};
+#[doc(inline)]
+pub use limit::{RateLimiter, Semaphore};
+#[doc(inline)]
+pub use pool::{OnFull, Pool, PoolHandle, Shutdown, TaskBuilder, ThreadPool};
+#[doc(inline)]
+pub use pool::{WorkerLocal, attempt, current};
+pub use retry::Retry;
 #[cfg(feature = "cron")]
-pub use schedule::{Cron, CronError};
+#[doc(inline)]
+pub use schedule::Cron;
+#[doc(inline)]
+pub use schedule::Every;
 #[cfg(feature = "signals")]
 pub use signal::Signals;
-#[cfg(feature = "simulation")]
-pub use sim::TraceEntry;
-pub use task::{
-    CancelOutcome, OnFinish, OutcomeKind, Promise, SharedHandle, Summary, TaskHandle, TaskState,
-    UnreadFailure, check, checkpoint, is_cancelled, promise, sleep,
-};
+#[doc(inline)]
+pub use task::{SharedHandle, TaskHandle, check, checkpoint, is_cancelled, promise, sleep};
 
 /// Compiles and runs the examples of the README.
 #[cfg(all(doctest, feature = "simulation"))]

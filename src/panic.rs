@@ -130,7 +130,7 @@ pub(crate) fn checkpoint_of(payload: &Payload) -> Option<CancelReason> {
 /// let Err(TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
 /// assert_eq!(panic.message(), "no digits");
 /// assert_eq!(panic.name(), Some("parse"));
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct TaskPanic {
     task: TaskId,
@@ -181,7 +181,7 @@ impl TaskPanic {
     /// let id = handle.id();
     /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
     /// assert_eq!(panic.task(), id);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn task(&self) -> TaskId {
         self.task
@@ -194,7 +194,7 @@ impl TaskPanic {
     /// let handle = pool.task().name("parse").submit(|| -> u32 { panic!("no digits") });
     /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
     /// assert_eq!(panic.name(), Some("parse"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -207,7 +207,7 @@ impl TaskPanic {
     /// let handle = pool.submit(|| -> u32 { panic!("no digits") }); let line = line!();
     /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
     /// assert_eq!(panic.site().line(), line);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn site(&self) -> &'static Location<'static> {
         self.site
@@ -220,23 +220,14 @@ impl TaskPanic {
     /// let handle = pool.submit(|| -> u32 { panic!("no digits") });
     /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
     /// assert_eq!(panic.message(), "no digits");
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// Takes the payload; `None` if it was taken before.
-    ///
-    /// ```
-    /// # let pool = millhand::ThreadPool::new(1)?;
-    /// let handle = pool.submit(|| -> u32 { std::panic::panic_any(7) });
-    /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
-    /// assert_eq!(panic.take_payload().unwrap().downcast_ref(), Some(&7));
-    /// assert!(panic.take_payload().is_none());
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
+    pub(crate) fn take_payload(&self) -> Option<Payload> {
         self.payload.lock().take()
     }
 
@@ -252,7 +243,7 @@ impl TaskPanic {
     /// let Err(millhand::TaskError::Panicked(panic)) = handle.join() else { unreachable!() };
     /// let again = std::thread::spawn(move || -> u32 { panic.resume() }).join().unwrap_err();
     /// assert_eq!(again.downcast_ref(), Some(&"no digits"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn resume(&self) -> ! {
         match self.take_payload() {

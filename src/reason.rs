@@ -8,7 +8,8 @@ use std::fmt;
 /// deadline.
 ///
 /// ```
-/// use millhand::{CancelReason, TaskError, promise};
+/// use millhand::cancel::CancelReason;
+/// use millhand::{TaskError, promise};
 ///
 /// let (_promise, handle) = promise::<u32>();
 /// handle.cancel();
@@ -31,7 +32,7 @@ pub enum CancelReason {
     /// A deadline passed.
     Deadline = 6,
     /// Another task of its group failed, or the wait for the group was interrupted
-    /// ([`join_all_ok`](crate::join_all_ok), a [`Pipeline`](crate::Pipeline)).
+    /// ([`join_all_ok`](crate::join_all_ok), a [`Pipeline`](crate::compose::Pipeline)).
     Group = 7,
 }
 
@@ -68,7 +69,8 @@ impl fmt::Display for CancelReason {
 /// For what a task waited when its time was over before it had started.
 ///
 /// ```
-/// use millhand::{Semaphore, TaskError, ThreadPool, WaitedFor};
+/// use millhand::error::WaitedFor;
+/// use millhand::{Semaphore, TaskError, ThreadPool};
 /// use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(1)?;

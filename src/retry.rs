@@ -4,7 +4,8 @@
 //
 // Delays are computed in nanoseconds as u128, so that sums and products of whole numbers are
 // exact, and saturate instead of overflowing. The random number of a jitter depends on the seed
-// and the number of the retry only, so the same question has the same answer.
+// of the process and on the numbers of the task and of the retry only, so the same question has the
+// same answer.
 
 use crate::clock::{current, from_nanos};
 use crate::random;
@@ -29,23 +30,27 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 /// | [`exponential`](Self::exponential) | `base * factor^k` | 60 s |
 /// | [`from_fn`](Self::from_fn) | `f(k)` | none |
 ///
-/// The default is 3 retries with exponential delays that begin with 1 s. A delay is never above
-/// `max_delay`, with or without [`jitter`](Self::jitter). A delay that no [`Duration`] can hold is
-/// [`Duration::MAX`].
+/// The default is 3 retries with exponential delays that begin with 1 s. Exponential delays have
+/// [equal jitter](Jitter::Equal), since what failed together comes back together; the others have
+/// none. A delay is never above `max_delay`, with or without [`jitter`](Self::jitter). A delay that
+/// no [`Duration`] can hold is [`Duration::MAX`].
 ///
 /// ```
-/// use millhand::{Jitter, Retry};
+/// use millhand::task::Jitter;
+/// use millhand::Retry;
 /// use std::time::Duration;
 ///
 /// let retry = Retry::exponential(5, Duration::from_millis(100))
+///     .jitter(Jitter::None)
 ///     .max_delay(Duration::from_secs(1))
 ///     .max_elapsed(Duration::from_secs(30));
 /// let delays: Vec<_> = (0..5).map(|k| retry.delay(k).as_millis()).collect();
 /// assert_eq!(delays, [100, 200, 400, 800, 1000]);
 ///
 /// // So that tasks that failed together are not tried again together:
-/// let spread = retry.jitter(Jitter::Full);
-/// assert!(spread.delay(2) <= Duration::from_millis(400));
+/// let spread = Retry::exponential(5, Duration::from_millis(100));
+/// let third = spread.delay(2).as_millis();
+/// assert!((200..=400).contains(&third));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
@@ -55,8 +60,6 @@ pub struct Retry {
     /// `None`: no cap.
     max_delay: Option<Duration>,
     jitter: Jitter,
-    /// `None`: derived from the seed of the process, different for each task.
-    seed: Option<u64>,
     max_elapsed: Option<Duration>,
 }
 
@@ -80,7 +83,8 @@ struct DelayFn(Arc<dyn Fn(u32) -> Duration + Send + Sync>);
 /// Neither makes a delay longer. In the list below, d is the delay without jitter.
 ///
 /// ```
-/// use millhand::{Jitter, Retry};
+/// use millhand::task::Jitter;
+/// use millhand::Retry;
 /// use std::time::Duration;
 ///
 /// let second = Duration::from_secs(1);
@@ -133,16 +137,17 @@ impl Retry {
     /// [`factor`](Self::factor).
     ///
     /// ```
+    /// # use millhand::task::Jitter;
     /// # use millhand::Retry;
     /// # use std::time::Duration;
-    /// let retry = Retry::exponential(10, Duration::from_secs(1));
+    /// let retry = Retry::exponential(10, Duration::from_secs(1)).jitter(Jitter::None);
     /// assert_eq!(retry.delay(0), Duration::from_secs(1));
     /// assert_eq!(retry.delay(5), Duration::from_secs(32));
     /// assert_eq!(retry.delay(6), Duration::from_secs(60)); // the cap
     /// ```
     pub fn exponential(max_retries: u32, base: Duration) -> Self {
         let backoff = Backoff::Exponential { base, factor: 2.0 };
-        Self::new(max_retries, backoff, Some(MAX_DELAY))
+        Self::new(max_retries, backoff, Some(MAX_DELAY)).jitter(Jitter::Equal)
     }
 
     /// Retries after delays that a function returns for the number of the retry, from 0.
@@ -171,7 +176,6 @@ impl Retry {
             backoff,
             max_delay,
             jitter: Jitter::None,
-            seed: None,
             max_elapsed: None,
         }
     }
@@ -183,9 +187,10 @@ impl Retry {
     /// If the factor is not above 0, or not finite.
     ///
     /// ```
+    /// # use millhand::task::Jitter;
     /// # use millhand::Retry;
     /// # use std::time::Duration;
-    /// let retry = Retry::exponential(3, Duration::from_millis(100)).factor(1.5);
+    /// let retry = Retry::exponential(3, Duration::from_millis(100)).factor(1.5).jitter(Jitter::None);
     /// assert_eq!(retry.delay(2), Duration::from_millis(225));
     /// ```
     #[track_caller]
@@ -218,28 +223,14 @@ impl Retry {
     /// Sets how the delays are made random. Default: [`Jitter::None`].
     ///
     /// ```
-    /// # use millhand::{Jitter, Retry};
+    /// # use millhand::task::Jitter;
+    /// # use millhand::Retry;
     /// # use std::time::Duration;
-    /// let retry = Retry::exponential(8, Duration::from_secs(2)).jitter(Jitter::Equal);
+    /// let retry = Retry::fixed(8, Duration::from_secs(2)).jitter(Jitter::Equal);
     /// assert!((2..=4).contains(&retry.delay(1).as_secs()));
     /// ```
     pub fn jitter(mut self, jitter: Jitter) -> Self {
         self.jitter = jitter;
-        self
-    }
-
-    /// Makes the jitter the same in each run and for each task. This is for tests: tasks with the
-    /// same seed are tried again together. Default: a random seed for each task.
-    ///
-    /// ```
-    /// # use millhand::{Jitter, Retry};
-    /// # use std::time::Duration;
-    /// let retry = Retry::fixed(3, Duration::from_secs(10)).jitter(Jitter::Full);
-    /// assert_eq!(retry.clone().seed(7).delay(0), retry.clone().seed(7).delay(0));
-    /// assert_ne!(retry.clone().seed(7).delay(0), retry.seed(8).delay(0));
-    /// ```
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
         self
     }
 
@@ -270,20 +261,21 @@ impl Retry {
 
     /// Returns the delay before a retry, counted from 0, even beyond `max_retries`.
     ///
-    /// The same call returns the same delay, even with jitter. Without a [`seed`](Self::seed),
-    /// that is a delay that some task may get, and another one in the next process.
+    /// The same call returns the same delay, even with jitter. Then it is a delay that some task
+    /// may get, and another one in the next process, or under another seed of a simulation.
     ///
     /// ```
+    /// # use millhand::Retry;
     /// # use std::time::Duration;
-    /// let delays: Vec<_> = (0..3).map(|k| millhand::Retry::default().delay(k).as_secs()).collect();
-    /// assert_eq!(delays, [1, 2, 4]);
+    /// let retry = Retry::linear(3, Duration::from_secs(1));
+    /// let delays: Vec<_> = (0..3).map(|k| retry.delay(k).as_secs()).collect();
+    /// assert_eq!(delays, [1, 2, 3]);
     /// ```
     pub fn delay(&self, retry: u32) -> Duration {
         self.delay_for(retry, 0)
     }
 
-    /// The delay before a retry of a task. `salt` makes it different from those of other tasks. A
-    /// policy with a seed ignores it.
+    /// The delay before a retry of a task. `salt` makes it different from those of other tasks.
     pub(crate) fn delay_for(&self, retry: u32, salt: u64) -> Duration {
         let nanos = match &self.backoff {
             Backoff::Fixed(delay) => delay.as_nanos(),
@@ -325,8 +317,7 @@ impl Retry {
 
     /// A random number from 0 to `most`.
     fn random(&self, retry: u32, salt: u64, most: u128) -> u128 {
-        let seed = self.seed.unwrap_or_else(|| current::seed(salt));
-        random::up_to(most, seed, u64::from(retry))
+        random::up_to(most, current::seed(salt), u64::from(retry))
     }
 }
 
@@ -385,7 +376,7 @@ mod tests {
     const MAX: Duration = Duration::MAX;
 
     fn exp(base: Duration) -> Retry {
-        Retry::exponential(3, base)
+        Retry::exponential(3, base).jitter(Jitter::None)
     }
 
     #[test]
@@ -396,10 +387,10 @@ mod tests {
             };
         }
         table! {
-            Retry::default(), 0 => S;
-            Retry::default(), 5 => 32 * S;
-            Retry::default(), 6 => 60 * S;
-            Retry::default(), u32::MAX => 60 * S;
+            exp(S), 0 => S;
+            exp(S), 5 => 32 * S;
+            exp(S), 6 => 60 * S;
+            exp(S), u32::MAX => 60 * S;
             Retry::fixed(3, 90 * S), 7 => 90 * S;
             Retry::fixed(3, MAX), 7 => MAX;
             Retry::fixed(3, S).max_delay(MS), 0 => MS;
@@ -468,20 +459,20 @@ mod tests {
         assert_eq!(shared, shared.clone());
         assert_ne!(shared, Retry::from_fn(1, |_| S));
         assert!(format!("{shared:?}").contains("from_fn"));
-        assert_eq!(Retry::default(), exp(S).factor(2.0));
-        assert_ne!(Retry::default(), exp(S).seed(0));
+        assert_eq!(Retry::default(), exp(S).factor(2.0).jitter(Jitter::Equal));
+        assert_ne!(Retry::default(), exp(S));
     }
 
     #[test]
     fn jitter_reaches_all_of_its_range_evenly() {
         for (jitter, range) in [(Jitter::Full, 0..=9), (Jitter::Equal, 4..=9)] {
-            let policy = Retry::fixed(1, 9 * NS).jitter(jitter).seed(1);
+            let policy = Retry::fixed(1, 9 * NS).jitter(jitter);
             let mut seen = [0_u32; 10];
             (0..60_000).for_each(|k| seen[policy.delay(k).as_nanos() as usize] += 1);
             for (nanos, times) in seen.into_iter().enumerate() {
                 let fair = 60_000 / range.clone().count() as u32;
                 let expected = if range.contains(&nanos) { fair } else { 0 };
-                // More than eight standard deviations. With the seed each run has the same numbers.
+                // More than eight standard deviations.
                 let even = times.abs_diff(expected) <= expected / 10;
                 assert!(even, "{jitter:?}: {nanos} ns, {times} times");
             }
@@ -489,14 +480,11 @@ mod tests {
     }
 
     #[test]
-    fn tasks_differ_unless_seeded() {
+    fn tasks_differ() {
         let policy = Retry::fixed(1, MAX).jitter(Jitter::Full);
         assert_ne!(policy.delay_for(0, 1), policy.delay_for(0, 2));
         assert_ne!(policy.delay_for(0, 1), policy.delay_for(1, 1));
         assert_eq!(policy.delay_for(0, 1), policy.delay_for(0, 1));
-        let seeded = policy.seed(3);
-        assert_eq!(seeded.delay_for(0, 1), seeded.delay_for(0, 2));
-        assert_ne!(seeded.delay(0), seeded.delay(1));
     }
 }
 

@@ -267,7 +267,7 @@ impl ThreadPool {
     /// let pool = ThreadPool::new(4)?;
     /// pool.shutdown_on(&signals, Shutdown::drain());
     /// while signals.count() == 0 { /* the work of this thread */ }
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn shutdown_on(&self, signals: &Signals, how: Shutdown) {
         let core = self.core();

@@ -11,9 +11,9 @@
 
 use crate::books::{AtOnce, Books, Closure, Inside, Rng, Starts, check};
 use millhand::{
-    CancelToken, ContextVar, Jitter, Keyed, Lanes, LimitError, OnFull, PoolHandle, RateLimiter, Retry,
-    ScopeOptions, Semaphore, TaskBuilder, TaskError, TaskHandle, ThreadPool, Until, as_completed,
-    join_all, join_all_ok, promise, race, wait_any, wait_for, when_all, when_any,
+    CancelToken, ContextVar, Jitter, Keyed, Lanes, LimitError, OnFull, PoolHandle, RateLimiter,
+    Retry, ScopeOptions, Semaphore, TaskBuilder, TaskError, TaskHandle, ThreadPool, Until,
+    as_completed, join_all, join_all_ok, promise, race, wait_any, wait_for, when_all, when_any,
 };
 use std::error::Error;
 use std::panic::resume_unwind;

@@ -199,7 +199,7 @@ impl Drop for Blocking {
 /// let waiting = pool.submit(move || millhand::blocking(|| receive.recv().unwrap()));
 /// pool.execute(move || send.send(5).unwrap()); // the only worker is free to run this
 /// assert_eq!(waiting.join().unwrap(), 5);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[doc(alias = "to_thread")]
 #[doc(alias = "run_in_executor")]

@@ -8,7 +8,8 @@ use std::sync::Weak;
 /// Keeps a hook on its token: dropping the guard removes the hook.
 ///
 /// ```
-/// use millhand::{CancelReason, CancelToken};
+/// use millhand::cancel::CancelReason;
+/// use millhand::CancelToken;
 ///
 /// let (sender, receiver) = std::sync::mpsc::channel();
 /// let token = CancelToken::new();

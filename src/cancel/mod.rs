@@ -1,4 +1,6 @@
-//! Cancelling, and waits that release the run slot.
+//! Tokens that cancel tasks, the reasons, and waits that hear of a cancel.
+//!
+//! [`guide::cancelling`](crate::guide::cancelling) has the whole picture.
 
 pub(crate) mod blocking;
 mod guard;
@@ -6,6 +8,7 @@ mod recv;
 mod token;
 mod wait;
 
+pub use crate::reason::CancelReason;
 pub use blocking::blocking;
 pub use guard::CancelGuard;
 pub use recv::{RecvError, recv};

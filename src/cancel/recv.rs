@@ -10,7 +10,7 @@ use std::fmt;
 /// Why [`recv`] returned no message.
 ///
 /// ```
-/// use millhand::RecvError;
+/// use millhand::cancel::RecvError;
 ///
 /// let (sender, receiver) = crossbeam_channel::unbounded::<u32>();
 /// drop(sender);
@@ -51,7 +51,9 @@ impl Error for RecvError {}
 /// is asked to stop: cancelled, timed out, or its pool cancels.
 ///
 /// ```
-/// use millhand::{CancelOutcome, RecvError, ThreadPool};
+/// use millhand::cancel::RecvError;
+/// use millhand::task::CancelOutcome;
+/// use millhand::ThreadPool;
 ///
 /// let pool = ThreadPool::new(1)?;
 /// let (sender, receiver) = crossbeam_channel::unbounded();

@@ -86,7 +86,8 @@ impl Inner {
 /// deadline is a cancellation with [`CancelReason::Deadline`] that comes by itself.
 ///
 /// ```
-/// use millhand::{CancelReason, CancelToken};
+/// use millhand::cancel::CancelReason;
+/// use millhand::CancelToken;
 ///
 /// let all = CancelToken::new();
 /// let one = all.child();
@@ -121,7 +122,8 @@ impl CancelToken {
     /// made in a task's body has the clock of the pool. Otherwise it is the system's clock.
     ///
     /// ```
-    /// use millhand::{CancelToken, ManualClock};
+    /// use millhand::testing::ManualClock;
+    /// use millhand::CancelToken;
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
@@ -142,7 +144,8 @@ impl CancelToken {
     /// of the library.
     ///
     /// ```
-    /// use millhand::{CancelReason, CancelToken};
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::CancelToken;
     /// use std::time::Duration;
     ///
     /// let token = CancelToken::with_timeout(Duration::from_millis(5));
@@ -155,22 +158,11 @@ impl CancelToken {
         Self::build(clock, None, None, deadline)
     }
 
-    /// Makes a token that is cancelled at `deadline`; see [`with_timeout`](Self::with_timeout).
-    ///
-    /// ```
-    /// use millhand::{CancelReason, CancelToken};
-    ///
-    /// let token = CancelToken::with_deadline(std::time::Instant::now());
-    /// assert_eq!(token.reason(), Some(CancelReason::Deadline));
-    /// ```
-    pub fn with_deadline(deadline: Instant) -> Self {
-        Self::build(current::clock(), None, None, Some(deadline))
-    }
-
     /// Makes a token that is cancelled with this one, and that can be cancelled alone.
     ///
     /// ```
-    /// use millhand::{CancelReason, CancelToken};
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::CancelToken;
     ///
     /// let all = CancelToken::new();
     /// let one = all.child();
@@ -195,14 +187,8 @@ impl CancelToken {
         self.new_child(clock, deadline)
     }
 
-    /// Makes a token below this one that is cancelled at `deadline` at the latest.
-    ///
-    /// ```
-    /// let all = millhand::CancelToken::new();
-    /// let one = all.child_with_deadline(std::time::Instant::now());
-    /// assert!(one.is_cancelled() && !all.is_cancelled());
-    /// ```
-    pub fn child_with_deadline(&self, deadline: Instant) -> Self {
+    /// A token below this one that is cancelled at `deadline` at the latest.
+    pub(crate) fn child_with_deadline(&self, deadline: Instant) -> Self {
         self.new_child(self.clock_of_child(), Some(deadline))
     }
 
@@ -251,7 +237,8 @@ impl CancelToken {
     /// reason is [`CancelReason::User`].
     ///
     /// ```
-    /// use millhand::{CancelReason, CancelToken};
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::CancelToken;
     ///
     /// let token = CancelToken::new();
     /// assert!(token.cancel());
@@ -265,14 +252,15 @@ impl CancelToken {
     /// Does what [`cancel`](Self::cancel) does, for another reason.
     ///
     /// ```
-    /// use millhand::{CancelReason, CancelToken, ThreadPool};
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::{CancelToken, ThreadPool};
     ///
     /// let pool = ThreadPool::new(1)?;
     /// let leaving = CancelToken::new();
     /// leaving.cancel_with(CancelReason::Shutdown);
     /// let error = pool.task().token(&leaving).submit(|| ()).join().unwrap_err();
     /// assert_eq!(error.to_string(), "task cancelled: shutdown");
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn cancel_with(&self, reason: CancelReason) -> bool {
         let (is_first, hooks) = self.mark(reason);
@@ -363,7 +351,8 @@ impl CancelToken {
     /// Returns why the token is cancelled. `None` while it is not.
     ///
     /// ```
-    /// use millhand::{CancelReason, CancelToken};
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::CancelToken;
     ///
     /// let token = CancelToken::new();
     /// assert_eq!(token.reason(), None);
@@ -382,10 +371,10 @@ impl CancelToken {
     /// Returns the earliest deadline of this token and of the tokens above it.
     ///
     /// ```
-    /// # use std::time::{Duration, Instant};
-    /// let soon = Instant::now() + Duration::from_secs(60);
-    /// let token = millhand::CancelToken::with_deadline(soon);
-    /// assert_eq!(token.child().deadline(), Some(soon));
+    /// # use std::time::Duration;
+    /// let token = millhand::CancelToken::with_timeout(Duration::from_secs(60));
+    /// assert!(token.deadline().is_some());
+    /// assert_eq!(token.child().deadline(), token.deadline());
     /// ```
     pub fn deadline(&self) -> Option<Instant> {
         self.node.deadline
@@ -395,9 +384,9 @@ impl CancelToken {
     ///
     /// ```
     /// # use millhand::CancelToken;
-    /// # use std::time::{Duration, Instant};
+    /// # use std::time::Duration;
     /// assert_eq!(CancelToken::new().remaining(), None);
-    /// let late = CancelToken::with_deadline(Instant::now());
+    /// let late = CancelToken::with_timeout(Duration::ZERO);
     /// assert_eq!(late.remaining(), Some(Duration::ZERO));
     /// ```
     pub fn remaining(&self) -> Option<Duration> {
@@ -416,7 +405,8 @@ impl CancelToken {
     /// Dropping the guard removes the hook. A hook that runs at that moment runs to its end.
     ///
     /// ```
-    /// use millhand::{CancelReason, CancelToken};
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::CancelToken;
     /// use std::sync::mpsc;
     ///
     /// let (sender, receiver) = mpsc::channel();

@@ -45,7 +45,8 @@ impl CancelToken {
     /// As [`wait`](Self::wait).
     ///
     /// ```
-    /// use millhand::{CancelReason, CancelToken};
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::CancelToken;
     /// use std::time::Duration;
     ///
     /// let token = CancelToken::new();

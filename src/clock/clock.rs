@@ -44,13 +44,14 @@ pub(crate) fn wait<T>(
 /// Sets the time that a pool and its gates use: the system's, or a [`ManualClock`]'s in tests.
 /// Clones are the same clock.
 ///
-/// [`ManualClock`]: crate::ManualClock
+/// [`ManualClock`]: crate::testing::ManualClock
 ///
 /// ```
-/// use millhand::{Clock, ThreadPool};
+/// use millhand::testing::Clock;
+/// use millhand::ThreadPool;
 ///
 /// let pool = ThreadPool::builder().workers(1).clock(&Clock::system()).build()?; // the default
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Clock(Kind);
@@ -67,7 +68,7 @@ impl Clock {
     /// Returns the system's monotonic clock.
     ///
     /// ```
-    /// let clock = millhand::Clock::system();
+    /// let clock = millhand::testing::Clock::system();
     /// assert!(clock.now() <= std::time::Instant::now());
     /// ```
     pub const fn system() -> Self {
@@ -85,7 +86,7 @@ impl Clock {
     /// Returns the present instant.
     ///
     /// ```
-    /// let clock = millhand::ManualClock::new().clock();
+    /// let clock = millhand::testing::ManualClock::new().clock();
     /// assert_eq!(clock.now(), clock.now());
     /// ```
     pub fn now(&self) -> Instant {
@@ -103,7 +104,7 @@ impl Clock {
     /// ```
     /// use std::time::{Duration, SystemTime};
     ///
-    /// let manual = millhand::ManualClock::new();
+    /// let manual = millhand::testing::ManualClock::new();
     /// let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(12 * 3600);
     /// manual.set_wall(noon);
     /// assert_eq!(manual.clock().wall(), noon);

@@ -39,9 +39,9 @@ impl Shared {
 /// this clock ([`now`](Self::now)), not from the system's.
 ///
 /// These use a manual clock:
-/// - everything timed of a pool that was [built](crate::PoolBuilder::clock) with it: the delays and
-///   time limits of its tasks, [`sleep`](crate::sleep)s in them, the waits for them, and the time
-///   limits of its shutdown;
+/// - everything timed of a pool that was [built](crate::pool::PoolBuilder::clock) with it: the
+///   delays and time limits of its tasks, [`sleep`](crate::sleep)s in them, the waits for them, and
+///   the time limits of its shutdown;
 /// - gates that were given it;
 /// - the deadlines of tokens that were [made](crate::CancelToken::with_clock) on it, or by tasks of
 ///   such a pool.
@@ -50,7 +50,8 @@ impl Shared {
 /// the system's clock.
 ///
 /// ```
-/// use millhand::{ManualClock, ThreadPool};
+/// use millhand::testing::ManualClock;
+/// use millhand::ThreadPool;
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::new();
@@ -59,7 +60,7 @@ impl Shared {
 /// assert!(!tomorrow.is_finished());
 /// clock.advance(Duration::from_secs(24 * 3600));
 /// assert_eq!(tomorrow.join().unwrap(), "it is tomorrow");
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone)]
 pub struct ManualClock(Arc<Shared>);
@@ -74,7 +75,7 @@ impl ManualClock {
     /// Makes a clock that shows the present instant, and stands still.
     ///
     /// ```
-    /// let clock = millhand::ManualClock::new();
+    /// let clock = millhand::testing::ManualClock::new();
     /// assert_eq!(clock.now(), clock.now());
     /// ```
     pub fn new() -> Self {
@@ -85,7 +86,7 @@ impl ManualClock {
     /// Returns the clock to build pools and gates with.
     ///
     /// ```
-    /// let manual = millhand::ManualClock::new();
+    /// let manual = millhand::testing::ManualClock::new();
     /// assert_eq!(manual.clock().now(), manual.now());
     /// ```
     pub fn clock(&self) -> Clock {
@@ -96,7 +97,7 @@ impl ManualClock {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// let clock = millhand::ManualClock::new();
+    /// let clock = millhand::testing::ManualClock::new();
     /// let before = clock.now();
     /// clock.advance(Duration::from_secs(60));
     /// assert_eq!(clock.now() - before, Duration::from_secs(60));
@@ -113,7 +114,7 @@ impl ManualClock {
     /// ```
     /// use std::time::{Duration, SystemTime};
     ///
-    /// let clock = millhand::ManualClock::new();
+    /// let clock = millhand::testing::ManualClock::new();
     /// clock.set_wall(SystemTime::UNIX_EPOCH);
     /// clock.advance(Duration::from_secs(60));
     /// assert_eq!(clock.clock().wall(), SystemTime::UNIX_EPOCH + Duration::from_secs(60));
@@ -130,7 +131,8 @@ impl ManualClock {
     /// If the clock cannot hold the instant, after some hundred years.
     ///
     /// ```
-    /// use millhand::{ManualClock, RateLimiter};
+    /// use millhand::testing::ManualClock;
+    /// use millhand::RateLimiter;
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
@@ -139,7 +141,7 @@ impl ManualClock {
     /// assert!(limiter.try_acquire(1).is_err());
     /// clock.advance(Duration::from_secs(60));
     /// assert!(limiter.try_acquire(1).is_ok());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn advance(&self, time: Duration) {
         let mut shared = self.0.0.lock();

@@ -50,8 +50,8 @@ impl Continuation {
         Head::new(owner, site)
     }
 
-    /// Submits `task`, which continues all of the tasks. If there is no pool or the pool refuses it,
-    /// it settles as rejected.
+    /// Submits `task`, which continues all of the tasks. If there is no pool or the pool refuses
+    /// it, it settles as rejected.
     fn submit(self, spec: &Spec, task: &TaskRef) {
         match self.pool {
             Ok(core) => core.submit_after(spec, task, self.tasks),

@@ -19,7 +19,7 @@ const LISTED: usize = 10;
 /// Names one failed task of several, and why it failed; see [`Failures`].
 ///
 /// ```
-/// use millhand::Failure;
+/// use millhand::compose::Failure;
 ///
 /// fn print(failure: &Failure<std::io::Error>) {
 ///     let name = failure.name().unwrap_or("unnamed");
@@ -41,7 +41,7 @@ impl<E> Failure<E> {
     /// were passed, or its number in the order of submission.
     ///
     /// ```
-    /// fn first_index(failures: &millhand::Failures) -> usize {
+    /// fn first_index(failures: &millhand::compose::Failures) -> usize {
     ///     failures.first().index()
     /// }
     /// ```
@@ -52,7 +52,7 @@ impl<E> Failure<E> {
     /// Returns the task's id.
     ///
     /// ```
-    /// fn ids(failures: &millhand::Failures) -> Vec<millhand::TaskId> {
+    /// fn ids(failures: &millhand::compose::Failures) -> Vec<millhand::task::TaskId> {
     ///     failures.iter().map(|failure| failure.id()).collect()
     /// }
     /// ```
@@ -63,7 +63,7 @@ impl<E> Failure<E> {
     /// Returns the task's name, if it was given one.
     ///
     /// ```
-    /// fn names(failures: &millhand::Failures) -> Vec<Option<&str>> {
+    /// fn names(failures: &millhand::compose::Failures) -> Vec<Option<&str>> {
     ///     failures.iter().map(|failure| failure.name()).collect()
     /// }
     /// ```
@@ -74,7 +74,7 @@ impl<E> Failure<E> {
     /// Returns where the task was submitted.
     ///
     /// ```
-    /// fn lines(failures: &millhand::Failures) -> Vec<u32> {
+    /// fn lines(failures: &millhand::compose::Failures) -> Vec<u32> {
     ///     failures.iter().map(|failure| failure.site().line()).collect()
     /// }
     /// ```
@@ -85,7 +85,8 @@ impl<E> Failure<E> {
     /// Returns why the task failed: the error of its body, or why it ended without a value.
     ///
     /// ```
-    /// use millhand::{Failures, JoinError};
+    /// use millhand::compose::Failures;
+    /// use millhand::JoinError;
     ///
     /// fn bodies_failed(failures: &Failures<String>) -> usize {
     ///     failures.iter().filter(|failure| matches!(failure.error(), JoinError::Failed(_))).count()
@@ -102,7 +103,8 @@ impl<E> Failure<E> {
     /// Takes the [`error`](Self::error) out.
     ///
     /// ```
-    /// use millhand::{Failures, JoinError};
+    /// use millhand::compose::Failures;
+    /// use millhand::JoinError;
     ///
     /// fn cause(failures: Failures<String>) -> JoinError<String> {
     ///     failures.into_first().into_error()
@@ -144,8 +146,8 @@ impl<E: fmt::Debug> fmt::Debug for Failure<E> {
     }
 }
 
-/// The kind is that of the cause, or, for a task's error, the one that [`Stopped`](crate::Stopped)
-/// documents.
+/// The kind is that of the cause, or, for a task's error, the one that
+/// [`Stopped`](crate::error::Stopped) documents.
 impl From<Failure<io::Error>> for io::Error {
     fn from(failure: Failure<io::Error>) -> Self {
         Self::new(kind_of(&failure, |error| Some(error)), failure)
@@ -153,7 +155,7 @@ impl From<Failure<io::Error>> for io::Error {
 }
 
 /// The kind is that of the cause if it is an [`io::Error`], and otherwise `Other`. For a task's
-/// error it is the one that [`Stopped`](crate::Stopped) documents.
+/// error it is the one that [`Stopped`](crate::error::Stopped) documents.
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
         Self::new(kind_of(&failure, |error| error.downcast_ref()), failure)
@@ -193,7 +195,8 @@ fn kind_of<E>(failure: &Failure<E>, cause: impl FnOnce(&E) -> Option<&io::Error>
 /// the failures of one type.
 ///
 /// ```
-/// use millhand::{Failures, TaskError};
+/// use millhand::compose::Failures;
+/// use millhand::TaskError;
 /// use std::io;
 ///
 /// fn report(failures: &Failures<Box<dyn std::error::Error + Send + Sync>>) {
@@ -220,7 +223,7 @@ impl<E> Failures<E> {
     /// Returns how many failures there are: at least one.
     ///
     /// ```
-    /// fn are_many(failures: &millhand::Failures) -> bool {
+    /// fn are_many(failures: &millhand::compose::Failures) -> bool {
     ///     failures.len() > 100
     /// }
     /// ```
@@ -233,7 +236,7 @@ impl<E> Failures<E> {
     /// Returns the first failure.
     ///
     /// ```
-    /// fn first_name(failures: &millhand::Failures) -> Option<&str> {
+    /// fn first_name(failures: &millhand::compose::Failures) -> Option<&str> {
     ///     failures.first().name()
     /// }
     /// ```
@@ -244,7 +247,7 @@ impl<E> Failures<E> {
     /// Takes the [`first`](Self::first) failure out and drops the others.
     ///
     /// ```
-    /// fn cause(failures: millhand::Failures<String>) -> millhand::JoinError<String> {
+    /// fn cause(failures: millhand::compose::Failures<String>) -> millhand::JoinError<String> {
     ///     failures.into_first().into_error()
     /// }
     /// ```
@@ -255,7 +258,7 @@ impl<E> Failures<E> {
     /// Iterates over all failures.
     ///
     /// ```
-    /// fn total(failures: &millhand::Failures) -> usize {
+    /// fn total(failures: &millhand::compose::Failures) -> usize {
     ///     failures.iter().count()
     /// }
     /// ```
@@ -272,10 +275,11 @@ impl<E: 'static> Failures<E> {
     /// - the error type of the bodies; or, if that is `Box<dyn Error + Send + Sync>`, a type that
     ///   may be in the box;
     /// - [`TaskError`], for tasks that ended without a value;
-    /// - [`TaskPanic`](crate::TaskPanic), for tasks that panicked.
+    /// - [`TaskPanic`](crate::error::TaskPanic), for tasks that panicked.
     ///
     /// ```
-    /// use millhand::{Failures, TaskPanic};
+    /// use millhand::compose::Failures;
+    /// use millhand::error::TaskPanic;
     ///
     /// fn panics(failures: &Failures<String>) -> Vec<&str> {
     ///     failures.pick::<TaskPanic>().map(|(_, panic)| panic.message()).collect()

@@ -316,7 +316,7 @@ impl Pool {
     /// let suffix = String::from("s");
     /// assert_eq!(pool.map(words, |word| format!("{word}{suffix}")), ["mills", "hands"]);
     /// assert_eq!(pool.map(&mut [1, 2, 3], |n| std::mem::replace(n, 0)), [1, 2, 3]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn map<I, R, F>(&self, items: I, f: F) -> Vec<R>
@@ -389,7 +389,7 @@ impl Pool {
     /// let mut rows = vec![vec![3, 1, 2]; 10];
     /// pool.for_each(&mut rows, |row| row.sort());
     /// assert!(rows.iter().all(|row| row.is_sorted()));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn for_each<I, F>(&self, items: I, f: F)

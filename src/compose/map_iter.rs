@@ -16,15 +16,16 @@ use std::panic::Location;
 /// Iterates over the results of a closure that runs on the pool for each item of another iterator;
 /// returned by [`Pool::map_iter`] and [`TaskBuilder::map_iter`].
 ///
-/// Each item is a task. At most a [window](Self::window) of items is ahead of the consumer: it is at
-/// work, or its result waits. The tasks read the items from their iterator, on the pool, as far as
-/// the window allows. So a source that waits holds no result back. Results come in the order of the
-/// items, or in the order in which the tasks finish ([`unordered`](Self::unordered)).
+/// Each item is a task. At most a [window](Self::window) of items is ahead of the consumer: it is
+/// at work, or its result waits. The tasks read the items from their iterator, on the pool, as far
+/// as the window allows. So a source that waits holds no result back. Results come in the order of
+/// the items, or in the order in which the tasks finish ([`unordered`](Self::unordered)).
 ///
 /// It is lazy: nothing is read before the first result is asked for.
 ///
-/// Dropping it cancels its tasks with [`CancelReason::Dropped`](crate::CancelReason::Dropped), and
-/// waits for none of them. Queued tasks are dropped, and running ones are asked to stop.
+/// Dropping it cancels its tasks with
+/// [`CancelReason::Dropped`](crate::cancel::CancelReason::Dropped), and waits for none of them.
+/// Queued tasks are dropped, and running ones are asked to stop.
 ///
 /// # Panics
 /// [`next`](Iterator::next) of the pool's `map_iter` panics with the payload of a closure or a
@@ -37,7 +38,7 @@ use std::panic::Location;
 /// let pool = millhand::ThreadPool::new(2)?;
 /// let squares = pool.map_iter(1_u64.., |n| n * n); // without end
 /// assert_eq!(squares.take(4).collect::<Vec<_>>(), [1, 4, 9, 16]);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 ///
 /// A program can forget an iterator, and then nothing waits for its tasks. So they cannot borrow:
@@ -103,7 +104,7 @@ impl<R: Send + 'static, O> MapIter<R, O> {
     /// let pool = millhand::ThreadPool::new(2)?;
     /// let lengths = pool.map_iter(["a", "bc"], str::len).window(100);
     /// assert_eq!(lengths.sum::<usize>(), 3);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn window(self, items: usize) -> Self {
@@ -123,7 +124,7 @@ impl<R: Send + 'static, O> MapIter<R, O> {
     /// let mut squares: Vec<_> = pool.map_iter(0..100, |n| n * n).unordered().collect();
     /// squares.sort();
     /// assert_eq!(squares[99], 99 * 99);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn unordered(self) -> Self {
         self.with(Pipeline::unordered)
@@ -215,9 +216,9 @@ macro_rules! collections {
         /// template, and iterates over the outcomes: a value, or why there is none.
         ///
         /// Lazy, and in the order of the items, as the pool's [`map_iter`](Pool::map_iter). One
-        /// failure stops no other item. [`Failure::index`] is the number of the item. The closure of
-        /// a template with [`retry`](TaskBuilder::retry) gets a reference to its item, which is kept
-        /// until the last attempt.
+        /// failure stops no other item. [`Failure::index`] is the number of the item. The closure
+        /// of a template with [`retry`](TaskBuilder::retry) gets a reference to its item, which is
+        /// kept until the last attempt.
         ///
         /// The items are not borrowed, and neither is the closure. In a scope, submit the items one
         /// by one.
@@ -262,7 +263,7 @@ macro_rules! collections {
         /// let outcomes = pool.task().name("square").map(1..=3, |n| n * n);
         /// let squares: Result<Vec<_>, _> = outcomes.into_iter().collect();
         /// assert_eq!(squares.unwrap(), [1, 4, 9]);
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         #[track_caller]
         pub fn map<I, F, $($generic),+>(&self, items: I, f: F) -> Vec<Outcome<R>>
@@ -308,8 +309,8 @@ impl TaskBuilder<Fallible> {
         |items, template, window, f| items.stage_ok_with(template, window, f)
     );
 
-    /// Runs a closure that may fail for each item, each as a task with the options of this template.
-    /// Blocks until all have ended. All items are submitted at once.
+    /// Runs a closure that may fail for each item, each as a task with the options of this
+    /// template. Blocks until all have ended. All items are submitted at once.
     ///
     /// # Errors
     /// The tasks that have failed, in the order of the items.

@@ -1,4 +1,4 @@
-//! Composition: waiting for tasks, continuing them, scopes, maps and pipelines.
+//! Several tasks together: waiting for them, continuing them, scopes, maps and pipelines.
 
 mod after;
 mod failures;

@@ -54,13 +54,13 @@ impl<T: Send + 'static> TaskHandle<T> {
     ///         Ok(Err(_)) | Err(_) => 0,
     ///     });
     /// assert_eq!(length.join().unwrap(), 0);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     ///
     /// If the pool is closed now, the new task settles as [`Rejected`](TaskError::Rejected). If
     /// it closes before this task settles, the new task is cancelled with
-    /// [`CancelReason::Shutdown`](crate::CancelReason::Shutdown). A promise belongs to no pool:
-    /// it is continued on the pool of the calling worker. Elsewhere use
+    /// [`CancelReason::Shutdown`](crate::cancel::CancelReason::Shutdown). A promise belongs to no
+    /// pool: it is continued on the pool of the calling worker. Elsewhere use
     /// [`submit_after`](crate::TaskBuilder::submit_after), which names the pool.
     #[track_caller]
     pub fn then<U, F>(self, f: F) -> TaskHandle<U>
@@ -80,7 +80,7 @@ impl<T: Send + 'static> TaskHandle<T> {
     /// let pool = millhand::ThreadPool::new(2)?;
     /// let text = pool.submit(|| 6 * 7).map(|n| n.to_string());
     /// assert_eq!(text.join().unwrap(), "42");
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn map<U, F>(self, f: F) -> TaskHandle<U>
@@ -102,7 +102,7 @@ impl<T: Send + 'static, E: Send + 'static> TaskHandle<Result<T, E>> {
     ///     .submit(|| "42".parse::<u32>())
     ///     .and_then(|n| Ok(n / 2));
     /// assert_eq!(half.join_ok().unwrap(), 21);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn and_then<U, F>(self, f: F) -> TaskHandle<Result<U, E>>
@@ -122,7 +122,7 @@ impl<T: Send + 'static, E: Send + 'static> TaskHandle<Result<T, E>> {
     ///     .submit(|| "x".parse::<u32>())
     ///     .or_else(|_| Ok::<_, ()>(0));
     /// assert_eq!(number.join_ok().unwrap(), 0);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn or_else<E2, F>(self, f: F) -> TaskHandle<Result<T, E2>>
@@ -145,7 +145,7 @@ impl<T: Clone + Send + Sync + 'static> SharedHandle<T> {
     /// let config = pool.submit(|| String::from("config")).share();
     /// let length = config.clone().then(|outcome| outcome.map_or(0, |text| text.len()));
     /// assert_eq!(length.join().unwrap(), 6);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn then<U, F>(self, f: F) -> TaskHandle<U>
@@ -162,7 +162,7 @@ impl<T: Clone + Send + Sync + 'static> SharedHandle<T> {
     /// let pool = millhand::ThreadPool::new(2)?;
     /// let config = pool.submit(|| String::from("config")).share();
     /// assert_eq!(config.map(|text| text.len()).join().unwrap(), 6);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn map<U, F>(self, f: F) -> TaskHandle<U>

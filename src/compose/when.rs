@@ -28,7 +28,7 @@ fn tasks_of(links: Vec<Link>) -> Vec<TaskRef> {
 /// let parts = (1..=4).map(|n| pool.submit(move || n * n));
 /// let total = when_all(parts).then(|outcomes| outcomes.into_iter().flatten().sum::<u32>());
 /// assert_eq!(total.join().unwrap(), 30);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub fn when_all<H: Handle + Send + 'static>(
     handles: impl IntoIterator<Item = H>,
@@ -41,12 +41,13 @@ pub fn when_all<H: Handle + Send + 'static>(
 /// in the shape of the handles.
 ///
 /// ```
-/// use millhand::{ThreadPool, when_each};
+/// use millhand::compose::when_each;
+/// use millhand::ThreadPool;
 ///
 /// let pool = ThreadPool::new(2)?;
 /// let sum = when_each((pool.submit(|| 1), pool.submit(|| 2.5))).then(|(a, b)| f64::from(a.unwrap()) + b.unwrap());
 /// assert_eq!(sum.join().unwrap(), 3.5);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub fn when_each<S: HandleSet + Send + 'static>(handles: S) -> WhenAll<S> {
     WhenAll { handles }
@@ -72,7 +73,7 @@ impl<S: HandleSet + Send + 'static> WhenAll<S> {
     /// let pool = ThreadPool::new(2)?;
     /// let sum = when_all([1, 2].map(|n| pool.submit(move || n))).then(|all| all.into_iter().flatten().sum::<u32>());
     /// assert_eq!(sum.join().unwrap(), 3);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn then<U, F>(self, f: F) -> TaskHandle<U>
@@ -124,7 +125,7 @@ impl TaskBuilder {
     ///     format!("{} {}", one.unwrap(), two.unwrap())
     /// });
     /// assert_eq!(handle.join().unwrap(), "1 two");
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     ///
     /// If the pool is closed, or options contradict each other, the new task settles as
@@ -156,7 +157,7 @@ impl TaskBuilder<Fallible> {
     /// let pool = ThreadPool::new(2)?;
     /// let parsed = pool.task().fallible().submit_after([pool.submit(|| "7")], |[text]| text.unwrap().parse::<u8>());
     /// assert_eq!(parsed.join_ok().unwrap(), 7);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit_after<S, T, E, F>(&self, handles: S, f: F) -> TaskHandle<Result<T, E>>
@@ -192,7 +193,7 @@ impl<E: Display + Send + 'static> TaskBuilder<Retrying<E>> {
     ///     if attempts < 3 { Err("busy") } else { Ok(data.as_ref().unwrap().len()) }
     /// });
     /// assert_eq!(sent.join_ok().unwrap(), 4);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit_after<S, T, F>(&self, handles: S, mut f: F) -> TaskHandle<Result<T, E>>

@@ -57,10 +57,10 @@
 //! | `join_timeout` | the task settles; the time is over | the same |
 //! | `wait`, `wait_timeout` of a handle | the same | [`TaskError::Interrupted`]; the handle stays |
 //! | `join`, `join_ok`, `join_flat`, `join_timeout` of a [`SharedHandle`] | the same | [`TaskError::Interrupted`]; a later call returns the outcome |
-//! | [`wait_any`], [`wait_for`] | the first, or enough of the tasks settle | [`Stopped`]; the handles stay |
+//! | [`wait_any`], [`wait_until`] | the first, or enough of the tasks settle | [`Stopped`]; the handles stay |
 //! | [`as_completed`] | the next task settles; its time is over | [`TaskError::Interrupted`] for each handle that is left |
 //! | [`join_all_ok`] | all bodies succeed, or one fails | [`TaskError::Interrupted`]; the tasks that are left are cancelled |
-//! | [`race`], [`race_ok`] | one task wins, or all fail | the same, for each handle that is left |
+//! | [`race`] | one body returns `Ok`, or all fail | the same, for each handle that is left |
 //! | results of a [`Pipeline`] or of `map_iter` | the next result | [`TaskError::Interrupted`], and no more results; `map_iter` leaves the body as a checkpoint does |
 //! | the end of a [`Scope`] or a `map` | all its tasks are released | it cancels its tasks, waits for them, and then leaves the body as a checkpoint does, if any was cancelled for it; `scope_with` returns those as failures |
 //! | [`sleep`] | the time is over | [`Stopped`] |
@@ -94,7 +94,8 @@
 //! In each case [`blocking`](crate::blocking) releases the run slot meanwhile.
 //!
 //! ```
-//! use millhand::{CancelReason, ThreadPool};
+//! use millhand::cancel::CancelReason;
+//! use millhand::ThreadPool;
 //! use std::io::Read;
 //! use std::net::{Shutdown, TcpListener, TcpStream};
 //!
@@ -115,23 +116,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`AcquireError::Stopped`]: crate::AcquireError::Stopped
+//! [`AcquireError::Stopped`]: crate::limit::AcquireError::Stopped
 //! [`CancelToken`]: crate::CancelToken
-//! [`Pipeline`]: crate::Pipeline
-//! [`PoolError::Interrupted`]: crate::PoolError::Interrupted
-//! [`RecvError::Stopped`]: crate::RecvError::Stopped
-//! [`Rejection::Interrupted`]: crate::Rejection::Interrupted
+//! [`Pipeline`]: crate::compose::Pipeline
+//! [`PoolError::Interrupted`]: crate::pool::PoolError::Interrupted
+//! [`RecvError::Stopped`]: crate::cancel::RecvError::Stopped
+//! [`Rejection::Interrupted`]: crate::error::Rejection::Interrupted
 //! [`Scope`]: crate::Scope
 //! [`SharedHandle`]: crate::SharedHandle
-//! [`Stopped`]: crate::Stopped
+//! [`Stopped`]: crate::error::Stopped
 //! [`TaskError::Interrupted`]: crate::TaskError::Interrupted
 //! [`TaskHandle::join`]: crate::TaskHandle::join
 //! [`ThreadPool`]: crate::ThreadPool
 //! [`as_completed`]: crate::as_completed
 //! [`join_all_ok`]: crate::join_all_ok
 //! [`race`]: crate::race
-//! [`race_ok`]: crate::race_ok
 //! [`recv`]: crate::recv
 //! [`sleep`]: crate::sleep
 //! [`wait_any`]: crate::wait_any
-//! [`wait_for`]: crate::wait_for
+//! [`wait_until`]: crate::compose::wait_until

@@ -85,21 +85,21 @@
 //! let pool = ThreadPool::new(1)?;
 //! assert!(matches!(number(&pool, "17"), Ok(17)));
 //! assert!(matches!(number(&pool, "x"), Err(AppError::Number(_))));
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
-//! **`std::io::Error`.** [`Stopped`](crate::Stopped), [`TaskError`],
-//! [`AcquireError`](crate::AcquireError) and the failures of groups of such bodies convert to it,
-//! with the kind `TimedOut` where a time limit passed or a permit was not to be had, and never with
-//! `Interrupted`, for which functions of std try again. Other errors, as that of
+//! **`std::io::Error`.** [`Stopped`](crate::error::Stopped), [`TaskError`],
+//! [`AcquireError`](crate::limit::AcquireError) and the failures of groups of such bodies convert
+//! to it, with the kind `TimedOut` where a time limit passed or a permit was not to be had, and
+//! never with `Interrupted`, for which functions of std try again. Other errors, as that of
 //! [`recv`](crate::recv), convert by `map_err(io::Error::other)`.
 //!
 //! # Causes of causes
 //!
-//! [`JoinError`](crate::JoinError), [`Failure`](crate::Failure) and
-//! [`Failures`](crate::Failures) take any error that can be printed, so they cannot ask it for its
-//! `source()`. Their text has what the body's error prints with `{:#}`: for `anyhow` the whole
-//! chain, for most other errors the text of the error alone. Where the chain matters, use
+//! [`JoinError`](crate::JoinError), [`Failure`](crate::compose::Failure) and
+//! [`Failures`](crate::compose::Failures) take any error that can be printed, so they cannot ask it
+//! for its `source()`. Their text has what the body's error prints with `{:#}`: for `anyhow` the
+//! whole chain, for most other errors the text of the error alone. Where the chain matters, use
 //! `join_flat`, or take the error out with [`into_failed`](crate::JoinError::into_failed).
 //!
 //! `examples/errors.rs` has a whole program for each of the four.
@@ -109,27 +109,28 @@
 //! [`TaskError`] answers the common questions: [`is_panic`](crate::TaskError::is_panic),
 //! [`is_cancelled`](crate::TaskError::is_cancelled), [`is_timeout`](crate::TaskError::is_timeout),
 //! [`is_rejected`](crate::TaskError::is_rejected). [`into_panic`](crate::TaskError::into_panic)
-//! takes a panic out, to [resume](crate::TaskPanic::resume) it. Several failures come as
-//! [`Failures`](crate::Failures), each with its index, the name of its task and where that was
-//! submitted; [`pick`](crate::Failures::pick) finds those of one type.
+//! takes a panic out, to [resume](crate::error::TaskPanic::resume) it. Several failures come as
+//! [`Failures`](crate::compose::Failures), each with its index, the name of its task and where that
+//! was submitted; [`pick`](crate::compose::Failures::pick) finds those of one type.
 //!
 //! # What counts as a failure
 //!
-//! One rule holds for scopes, for [`Until::FirstError`](crate::Until::FirstError), for groups, for
-//! schedules, for statistics and for the log. A task has failed if
+//! One rule holds for scopes, for [`Until::FirstError`](crate::compose::Until::FirstError), for
+//! groups, for schedules, for statistics and for the log. A task has failed if
 //!
 //! - its body returned an `Err` to a verb or a template that asks for a `Result`:
 //!   [`execute_ok`](crate::Pool::execute_ok), [`fallible`](crate::TaskBuilder::fallible),
-//!   [`retry`](crate::TaskBuilder::retry), [`GatherScope::submit`](crate::GatherScope::submit),
-//!   [`stage_ok`](crate::Pipeline::stage_ok), a schedule, a wait whose name ends in `_ok`;
+//!   [`retry`](crate::TaskBuilder::retry),
+//!   [`GatherScope::submit`](crate::compose::GatherScope::submit),
+//!   [`stage_ok`](crate::compose::Pipeline::stage_ok), a schedule, a wait whose name ends in `_ok`;
 //! - it panicked;
 //! - a time limit of its own passed;
 //! - the pool did not take it.
 //!
 //! To `submit`, a `Result` is a value like any other: its handle is there to be looked into. A task
-//! that was cancelled has not failed. Nor has one that returned an `Err` after it was asked to stop:
-//! it has ended for that, whatever the type of its error, and settles as cancelled (or as timed
-//! out, if a time limit asked). An `Ok` stands.
+//! that was cancelled has not failed. Nor has one that returned an `Err` after it was asked to
+//! stop: it has ended for that, whatever the type of its error, and settles as cancelled (or as
+//! timed out, if a time limit asked). An `Ok` stands.
 //!
 //! ```
 //! use millhand::{Retry, Shutdown, TaskError, ThreadPool};
@@ -155,12 +156,12 @@
 //! | `execute_ok` | | an `Err`, a panic or a refusal is logged and told |
 //! | `try_submit`, `submit_timeout`, `try_execute`, `try_execute_ok` | a refusal: in the error, which gives the closure back | the compiler warns |
 //! | in a [`Scope`](crate::Scope) | the handle | a panic goes on in the thread that opened the scope; a refusal panics there |
-//! | in a [`GatherScope`](crate::GatherScope) | the handle | the scope returns it |
+//! | in a [`GatherScope`](crate::compose::GatherScope) | the handle | the scope returns it |
 //! | a run of a schedule | | an `Err` or a panic is logged, told, and counted by the schedule |
 //!
 //! The record in the log is an error, with the name and the submit site of the task. The hook is
-//! [`on_unread`](crate::PoolBuilder::on_unread), which can count, alert, or end the program. The
-//! [report](crate::ShutdownReport) of a shutdown has one count for each kind of end.
+//! [`on_unread`](crate::pool::PoolBuilder::on_unread), which can count, alert, or end the program.
+//! The [report](crate::pool::ShutdownReport) of a shutdown has one count for each kind of end.
 //!
 //! # Bad input
 //!

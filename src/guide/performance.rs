@@ -50,7 +50,7 @@
 //! let pool = millhand::ThreadPool::new(2)?;
 //! let lengths = pool.map(["a", "bb", "ccc"], |word| word.len()); // as many tasks as workers, not as words
 //! assert_eq!(lengths, [1, 2, 3]);
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! If there is no collection to map over, submit slices of the work:
@@ -65,7 +65,7 @@
 //!     .collect();
 //! let total: u64 = millhand::join_all(sums).into_iter().map(|sum| sum.unwrap()).sum();
 //! assert_eq!(total, 49_995_000);
-//! # Ok::<(), millhand::BuildError>(())
+//! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
 //! # How many workers?

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Why a gate could not be built or changed, or can never be passed with a weight.
 ///
 /// ```
-/// use millhand::LimitError;
+/// use millhand::limit::LimitError;
 ///
 /// let error = LimitError::Invalid { option: "rate", allowed: "at least 1" };
 /// assert_eq!(error.to_string(), "the limit's `rate` is not allowed: it must be at least 1");
@@ -33,7 +33,7 @@ pub enum LimitError {
     /// and must allow no more per time.
     ///
     /// ```
-    /// use millhand::LimitError;
+    /// use millhand::limit::LimitError;
     /// use std::time::Duration;
     ///
     /// let error = LimitError::Rates {
@@ -54,7 +54,7 @@ pub enum LimitError {
     /// The weight is more than the limit ever lets pass at once. A wait for it would never end.
     ///
     /// ```
-    /// use millhand::LimitError;
+    /// use millhand::limit::LimitError;
     ///
     /// let error = LimitError::TooHeavy { weight: 5, limit: 3 };
     /// assert_eq!(error.to_string(), "a weight of 5 never passes: it must be at most 3");
@@ -92,7 +92,7 @@ impl Error for LimitError {}
 /// Why a thread could not acquire from a gate.
 ///
 /// ```
-/// use millhand::AcquireError;
+/// use millhand::limit::AcquireError;
 /// use std::time::Duration;
 ///
 /// let error = AcquireError::NotYet { wait: Some(Duration::from_millis(20)) };
@@ -138,8 +138,8 @@ impl fmt::Display for AcquireError {
 
 impl Error for AcquireError {}
 
-/// See [`Stopped`](crate::Stopped) for the kind. That something cannot be had before a timeout is a
-/// time limit, too.
+/// See [`Stopped`](crate::error::Stopped) for the kind. That something cannot be had before a
+/// timeout is a time limit, too.
 impl From<AcquireError> for io::Error {
     fn from(error: AcquireError) -> Self {
         let is_timeout = match error {

@@ -55,7 +55,6 @@ use crate::clock::Clock;
 use crate::clock::current;
 use crate::limit::line::{State, THREADS};
 use crate::limit::rule::{Refusal, Rule, RuleKind};
-use crate::sealed::Sealed;
 use crate::sync::waiter::ClockWaiter;
 use crate::sync::{Mutex, MutexGuard};
 use crossbeam_utils::CachePadded;
@@ -68,11 +67,12 @@ use std::time::{Duration, Instant};
 ///
 /// A gate is a [`RateLimiter`](crate::RateLimiter) (with a [weight](crate::RateLimiter::weight)
 /// or without), a [`Semaphore`](crate::Semaphore), or the lane of a key of
-/// [`Lanes`](crate::Lanes). It is given to a task by
+/// [`Lanes`](crate::limit::Lanes). It is given to a task by
 /// [`TaskBuilder::gate`](crate::TaskBuilder::gate).
 ///
 /// ```
-/// use millhand::{Gate, Semaphore, TaskHandle, ThreadPool};
+/// use millhand::limit::Gate;
+/// use millhand::{Semaphore, TaskHandle, ThreadPool};
 ///
 /// fn read_behind(pool: &ThreadPool, gate: &impl Gate) -> TaskHandle<std::io::Result<Vec<u8>>> {
 ///     pool.task().gate(gate).submit(|| std::fs::read("Cargo.toml"))
@@ -81,7 +81,7 @@ use std::time::{Duration, Instant};
 /// assert!(read_behind(&pool, &Semaphore::new(1)?).join()?.is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait Gate: Sealed {
+pub trait Gate {
     /// The gate itself, and how much a task asks of it.
     #[doc(hidden)]
     fn queue(&self) -> (&Arc<GateQueue>, u32);

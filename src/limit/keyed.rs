@@ -21,11 +21,11 @@ use std::sync::Arc;
 /// Limits each key by itself: one gate per key, made when the key is first asked for.
 ///
 /// It is made by [`RateLimiter::keyed`](crate::RateLimiter::keyed),
-/// [`Semaphore::keyed`](crate::Semaphore::keyed) and [`Lanes::new`](crate::Lanes::new). Clones
-/// are the same map. Tasks of one key never wait for those of another.
+/// [`Semaphore::keyed`](crate::Semaphore::keyed) and [`Lanes::new`](crate::limit::Lanes::new).
+/// Clones are the same map. Tasks of one key never wait for those of another.
 ///
 /// A gate is forgotten when nothing uses it and a new one would behave the same. This happens as
-/// other keys are asked for, or in [`evict`](Self::evict). If the key is asked for again, it gets
+/// other keys are asked for. If the key is asked for again, it gets
 /// a new gate (a token bucket with its initial tokens). So the memory in use grows with the keys
 /// that are busy, not with all keys ever seen. A gate whose rate or number of permits was changed
 /// is never forgotten.
@@ -90,7 +90,7 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     /// let permit = locks.key("report").try_acquire().unwrap();
     /// assert_eq!(locks.key("report").available(), 0);
     /// # drop(permit);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn key(&self, key: K) -> G {
         // Dropped in reverse order, also when `Hash` or `Eq` panics: the lock before any key.
@@ -115,30 +115,10 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
         gate
     }
 
-    /// Forgets the gates that are idle now. [`key`](Self::key) does so from time to time.
-    ///
-    /// ```
-    /// let locks = millhand::Semaphore::keyed(1)?;
-    /// let permit = locks.key(1).try_acquire();
-    /// let _ = locks.key(2).try_acquire(); // and returned at once
-    /// locks.evict();
-    /// assert_eq!(locks.len(), 1);
-    /// # drop(permit);
-    /// # Ok::<(), millhand::LimitError>(())
-    /// ```
-    pub fn evict(&self) {
-        let mut from = Some(0);
-        while let Some(begin) = from {
-            // As in `key`: dropped after the lock.
-            let mut evicted = Vec::new();
-            from = self.shared.keys.lock().evict(begin, &mut evicted);
-        }
-    }
-
     /// Returns how many keys have a gate.
     ///
     /// ```
-    /// let lanes = millhand::Lanes::new();
+    /// let lanes = millhand::limit::Lanes::new();
     /// let _ = (lanes.key("ann"), lanes.key("bob"));
     /// assert_eq!(lanes.len(), 2);
     /// ```
@@ -149,7 +129,7 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     /// Returns whether no key has a gate.
     ///
     /// ```
-    /// assert!(millhand::Lanes::<u32>::new().is_empty());
+    /// assert!(millhand::limit::Lanes::<u32>::new().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0

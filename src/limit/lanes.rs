@@ -9,7 +9,6 @@ use crate::limit::error::AcquireError;
 use crate::limit::gate::{Gate, GateQueue};
 use crate::limit::keyed::Keyed;
 use crate::limit::rule::{Refusal, Rule};
-use crate::sealed::Sealed;
 use crate::sync::number_map::NumberMap;
 use std::cell::Cell;
 use std::fmt;
@@ -30,7 +29,8 @@ use std::sync::Arc;
 /// Lanes read no clock, so a pool with any clock accepts them.
 ///
 /// ```
-/// use millhand::{Lanes, ThreadPool};
+/// use millhand::limit::Lanes;
+/// use millhand::ThreadPool;
 /// use std::sync::{Arc, Mutex};
 ///
 /// let pool = ThreadPool::new(4)?;
@@ -50,7 +50,7 @@ impl<K: Hash + Eq> Lanes<K> {
     /// Makes lanes, without keys yet.
     ///
     /// ```
-    /// let lanes = millhand::Lanes::<u32>::new();
+    /// let lanes = millhand::limit::Lanes::<u32>::new();
     /// assert!(lanes.is_empty());
     /// ```
     // `Default` could not be restricted to this kind of `Keyed`.
@@ -66,7 +66,7 @@ impl<K: Hash + Eq> Lanes<K> {
 /// [`gate`](crate::TaskBuilder::gate).
 ///
 /// ```
-/// use millhand::{Lane, Lanes};
+/// use millhand::limit::{Lane, Lanes};
 ///
 /// let lanes = Lanes::new();
 /// let ann: Lane = lanes.key("ann");
@@ -87,7 +87,7 @@ impl Lane {
     /// `f` is not run.
     ///
     /// ```
-    /// let files = millhand::Lanes::new();
+    /// let files = millhand::limit::Lanes::new();
     /// let text = files.key("notes.txt").run(|| "written by one at a time");
     /// assert!(text.is_ok());
     /// ```
@@ -107,7 +107,7 @@ impl Lane {
     /// worker has looked at yet, do not count.
     ///
     /// ```
-    /// assert_eq!(millhand::Lanes::new().key(7).waiting(), 0);
+    /// assert_eq!(millhand::limit::Lanes::new().key(7).waiting(), 0);
     /// ```
     pub fn waiting(&self) -> usize {
         self.gate.waiting()
@@ -137,9 +137,6 @@ impl fmt::Debug for Lane {
             .finish_non_exhaustive()
     }
 }
-
-impl Sealed for Lane {}
-
 impl Gate for Lane {
     fn queue(&self) -> (&Arc<GateQueue>, u32) {
         (&self.gate, 1)

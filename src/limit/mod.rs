@@ -1,6 +1,9 @@
-//! Gates: what a task must pass before it runs. `gate`, `line`, `acquire` and `blocking` are the
-//! mechanism. `rule`, `bucket` and `window` decide. `rate`, `semaphore`, `lanes` and `keyed` are
-//! what users hold. Beside them, `capacity` is the bound of a pool's queue.
+//! Gates: what a task must pass before it runs. Rate limiters, semaphores, lanes, and all of them
+//! for each key.
+//
+// `gate`, `line`, `acquire` and `blocking` are the mechanism. `rule`, `bucket` and `window` decide.
+// `rate`, `semaphore`, `lanes` and `keyed` are what users hold. Beside them, `capacity` is the
+// bound of a pool's queue.
 
 mod acquire;
 mod blocking;
@@ -20,7 +23,7 @@ pub use error::{AcquireError, LimitError};
 pub use gate::Gate;
 pub use keyed::Keyed;
 pub use lanes::{Lane, Lanes};
-pub use rate::{Algorithm, RateLimiter, SlidingWindow, TokenBucket, Weighted};
+pub use rate::{RateLimiter, SlidingWindow, TokenBucket};
 pub use semaphore::{Permit, Semaphore};
 
 pub(crate) use acquire::{

@@ -12,7 +12,6 @@ use crate::limit::gate::{Gate, GateQueue, next_order};
 use crate::limit::keyed::Keyed;
 use crate::limit::rule::Rule;
 use crate::limit::window::Window;
-use crate::sealed::Sealed;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -51,11 +50,13 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// Begins a limiter that spreads what passes evenly: a token bucket.
+    /// Begins a limiter that lets `rate` pass every `per`, and as much at once after a pause: a
+    /// token bucket.
     ///
     /// `rate` tokens come every `per`, one by one, and are kept up to
-    /// [`burst`](TokenBucket::burst). In any interval at most what comes in it and the burst
-    /// pass.
+    /// [`burst`](TokenBucket::burst), which is `rate` unless it is set. The bucket starts full. In
+    /// any interval at most what comes in it and the burst pass. With `burst(1)` what passes is
+    /// spread evenly.
     ///
     /// The algorithm is that of the [`ratelimit`](https://docs.rs/ratelimit) crate, made exact
     /// for every rate.
@@ -67,13 +68,13 @@ impl RateLimiter {
     /// let limiter = RateLimiter::token_bucket(10, Duration::from_secs(1)).burst(2).build()?;
     /// assert!(limiter.try_acquire(2).is_ok()); // it starts full
     /// assert!(limiter.try_acquire(1).is_err()); // the next comes after 100 ms
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn token_bucket(rate: u32, per: Duration) -> TokenBucket {
         TokenBucket {
             rate,
             per,
-            burst: 1,
+            burst: None,
             initial: None,
             clock: current::clock(),
         }
@@ -93,7 +94,7 @@ impl RateLimiter {
     /// let limiter = RateLimiter::sliding_window(2, Duration::from_secs(3600)).build()?;
     /// assert!(limiter.try_acquire(2).is_ok());
     /// assert!(limiter.try_acquire(1).is_err());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn sliding_window(limit: u32, per: Duration) -> SlidingWindow {
         SlidingWindow {
@@ -102,7 +103,8 @@ impl RateLimiter {
         }
     }
 
-    /// Makes a limiter for each key. See [`Keyed`].
+    /// Makes a limiter for each key, of the kind that a [`TokenBucket`] or a [`SlidingWindow`]
+    /// describes. See [`Keyed`].
     ///
     /// ```
     /// use millhand::RateLimiter;
@@ -112,14 +114,14 @@ impl RateLimiter {
     /// assert!(limits.key("ann").try_acquire(1).is_ok());
     /// assert!(limits.key("ann").try_acquire(1).is_err());
     /// assert!(limits.key("bob").try_acquire(1).is_ok());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     ///
     /// # Errors
-    /// As `build` of the algorithm.
+    /// As [`TokenBucket::build`] and [`SlidingWindow::build`].
     pub fn keyed<K: Hash + Eq>(limit: impl Algorithm) -> Result<Keyed<K, Self>, LimitError> {
-        limit.build()?;
-        let make = move || match limit.build() {
+        limit.limiter()?;
+        let make = move || match limit.limiter() {
             Ok(limiter) => limiter,
             Err(_) => unreachable!("it could be built before"),
         };
@@ -142,7 +144,7 @@ impl RateLimiter {
     ///
     /// # Errors
     /// [`LimitError::TooHeavy`] if so much never passes at once: more than the burst of a token
-    /// bucket, which is 1 by default, or more than the lowest limit of a window.
+    /// bucket, or more than the lowest limit of a window.
     /// [`LimitError::Invalid`] for a weight of 0.
     ///
     /// ```
@@ -156,7 +158,7 @@ impl RateLimiter {
     /// # drop(heavy);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn weight(&self, weight: u32) -> Result<Weighted, LimitError> {
+    pub fn weight(&self, weight: u32) -> Result<impl Gate + use<>, LimitError> {
         if weight == 0 {
             return Err(LimitError::Invalid {
                 option: "weight",
@@ -178,7 +180,9 @@ impl RateLimiter {
     /// [`AcquireError::TooHeavy`] if so much never passes at once. Then nothing is taken.
     ///
     /// ```
-    /// use millhand::{AcquireError, ManualClock, RateLimiter};
+    /// use millhand::limit::AcquireError;
+    /// use millhand::testing::ManualClock;
+    /// use millhand::RateLimiter;
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
@@ -186,7 +190,7 @@ impl RateLimiter {
     /// assert_eq!(limiter.try_acquire(1), Ok(()));
     /// let wait = Some(Duration::from_millis(100));
     /// assert_eq!(limiter.try_acquire(1), Err(AcquireError::NotYet { wait }));
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn try_acquire(&self, n: u32) -> Result<(), AcquireError> {
         if n == 0 {
@@ -210,7 +214,7 @@ impl RateLimiter {
     /// for _ in 0..3 {
     ///     limiter.acquire(1).unwrap(); // every millisecond
     /// }
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn acquire(&self, n: u32) -> Result<(), AcquireError> {
         self.acquire_until(n, None)
@@ -230,7 +234,7 @@ impl RateLimiter {
     /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(3600)).build()?;
     /// assert!(limiter.acquire_timeout(1, Duration::from_secs(60)).is_ok());
     /// assert!(limiter.acquire_timeout(1, Duration::from_secs(60)).is_err()); // without a wait
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn acquire_timeout(&self, n: u32, timeout: Duration) -> Result<(), AcquireError> {
         self.acquire_until(n, self.gate.clock().deadline(timeout))
@@ -255,7 +259,7 @@ impl RateLimiter {
     ///
     /// let limiter = RateLimiter::token_bucket(1000, Duration::from_secs(1)).build()?;
     /// assert_eq!(limiter.run(|| 6 * 7), Ok(42));
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     #[doc(alias = "around")]
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> Result<T, AcquireError> {
@@ -271,7 +275,8 @@ impl RateLimiter {
     /// rates cannot be changed.
     ///
     /// ```
-    /// use millhand::{ManualClock, RateLimiter};
+    /// use millhand::testing::ManualClock;
+    /// use millhand::RateLimiter;
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
@@ -280,7 +285,7 @@ impl RateLimiter {
     /// limiter.set_rate(1, Duration::from_secs(1))?;
     /// clock.advance(Duration::from_secs(1));
     /// assert!(limiter.try_acquire(1).is_ok());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn set_rate(&self, rate: u32, per: Duration) -> Result<(), LimitError> {
         Bucket::new(self.gate.clock().now(), rate, per, 1, 1)?;
@@ -302,7 +307,7 @@ impl RateLimiter {
     /// let limiter = RateLimiter::sliding_window(5, Duration::from_secs(3600)).build()?;
     /// limiter.try_acquire(2).unwrap();
     /// assert_eq!(limiter.available(), 3);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn available(&self) -> u32 {
         self.gate.available()
@@ -315,7 +320,7 @@ impl RateLimiter {
     /// # use std::time::Duration;
     /// let limiter = RateLimiter::sliding_window(5, Duration::from_secs(1)).build()?;
     /// assert_eq!(limiter.waiting(), 0);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn waiting(&self) -> usize {
         self.gate.waiting()
@@ -331,38 +336,14 @@ impl fmt::Debug for RateLimiter {
             .finish_non_exhaustive()
     }
 }
-
-impl Sealed for RateLimiter {}
-
 impl Gate for RateLimiter {
     fn queue(&self) -> (&Arc<GateQueue>, u32) {
         (&self.gate, 1)
     }
 }
 
-/// The gate of a [`RateLimiter`] for tasks that count as more than one, from
-/// [`RateLimiter::weight`].
-///
-/// ```
-/// use millhand::{RateLimiter, Weighted};
-/// use std::time::Duration;
-///
-/// let limiter = RateLimiter::sliding_window(5, Duration::from_secs(1)).build()?;
-/// let three: Weighted = limiter.weight(3)?;
-/// # Ok::<(), millhand::LimitError>(())
-/// ```
-#[derive(Clone)]
-pub struct Weighted(GateRequest);
-
-impl fmt::Debug for Weighted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Weighted")
-            .field("weight", &self.0.weight)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Sealed for Weighted {}
+/// A limiter for tasks that count as more than one.
+struct Weighted(GateRequest);
 
 impl Gate for Weighted {
     fn queue(&self) -> (&Arc<GateQueue>, u32) {
@@ -370,28 +351,11 @@ impl Gate for Weighted {
     }
 }
 
-/// For functions that take any kind of limiter: a [`TokenBucket`] or a [`SlidingWindow`].
-///
-/// ```
-/// use millhand::{Algorithm, RateLimiter};
-/// use std::time::Duration;
-///
-/// fn per_hour(n: u32, smooth: bool) -> Result<RateLimiter, millhand::LimitError> {
-///     let hour = Duration::from_secs(3600);
-///     if smooth {
-///         RateLimiter::token_bucket(n, hour).build()
-///     } else {
-///         RateLimiter::sliding_window(n, hour).build()
-///     }
-/// }
-/// assert!(per_hour(10, true).is_ok() && per_hour(0, false).is_err());
-/// ```
-pub trait Algorithm: Sealed + Clone + Send + Sync + 'static {
-    /// Makes a limiter.
-    ///
-    /// # Errors
-    /// [`LimitError`] says which option is not allowed, and what is.
-    fn build(&self) -> Result<RateLimiter, LimitError>;
+/// What [`RateLimiter::keyed`] takes: a [`TokenBucket`] or a [`SlidingWindow`].
+#[doc(hidden)]
+pub trait Algorithm: Clone + Send + Sync + 'static {
+    #[doc(hidden)]
+    fn limiter(&self) -> Result<RateLimiter, LimitError>;
 }
 
 /// The options of a token bucket, from [`RateLimiter::token_bucket`].
@@ -402,21 +366,21 @@ pub trait Algorithm: Sealed + Clone + Send + Sync + 'static {
 ///
 /// let bucket = RateLimiter::token_bucket(100, Duration::from_secs(1)).burst(20).initial(0);
 /// assert_eq!(bucket.build()?.available(), 0);
-/// # Ok::<(), millhand::LimitError>(())
+/// # Ok::<(), millhand::limit::LimitError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TokenBucket {
     rate: u32,
     per: Duration,
-    burst: u32,
+    burst: Option<u32>,
     initial: Option<u32>,
     clock: Clock,
 }
 
 impl TokenBucket {
-    /// Sets how many tokens are kept at most: so much passes at once after a pause. Default: 1, an
-    /// even flow.
+    /// Sets how many tokens are kept at most: so much passes at once after a pause. Default: the
+    /// rate, what comes in one interval. With 1 the flow is even.
     ///
     /// With 1, a token that comes while the last one is still there is lost, and a waiting thread
     /// wakes about ten microseconds late. At a rate of 1,000 per second and more, a burst of a
@@ -427,10 +391,10 @@ impl TokenBucket {
     /// # use std::time::Duration;
     /// let bucket = RateLimiter::token_bucket(1000, Duration::from_secs(1)).burst(20);
     /// assert_eq!(bucket.build()?.available(), 20);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn burst(mut self, tokens: u32) -> Self {
-        self.burst = tokens;
+        self.burst = Some(tokens);
         self
     }
 
@@ -441,7 +405,7 @@ impl TokenBucket {
     /// # use std::time::Duration;
     /// let bucket = RateLimiter::token_bucket(1000, Duration::from_secs(1)).initial(0);
     /// assert!(bucket.build()?.try_acquire(1).is_err());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn initial(mut self, tokens: u32) -> Self {
         self.initial = Some(tokens);
@@ -452,11 +416,12 @@ impl TokenBucket {
     /// clock of the pool in whose task the limiter is made, elsewhere the system's.
     ///
     /// ```
-    /// # use millhand::{ManualClock, RateLimiter};
+    /// # use millhand::testing::ManualClock;
+    /// # use millhand::RateLimiter;
     /// # use std::time::Duration;
     /// let clock = ManualClock::new();
     /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(1)).clock(&clock).build()?;
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -483,16 +448,15 @@ impl TokenBucket {
             initial,
             clock,
         } = self;
-        let initial = initial.unwrap_or(*burst);
-        let bucket = Bucket::new(clock.now(), *rate, *per, *burst, initial)?;
+        let burst = burst.unwrap_or(*rate);
+        let initial = initial.unwrap_or(burst);
+        let bucket = Bucket::new(clock.now(), *rate, *per, burst, initial)?;
         Ok(RateLimiter::new(clock, Rule::Bucket(bucket)))
     }
 }
 
-impl Sealed for TokenBucket {}
-
 impl Algorithm for TokenBucket {
-    fn build(&self) -> Result<RateLimiter, LimitError> {
+    fn limiter(&self) -> Result<RateLimiter, LimitError> {
         Self::build(self)
     }
 }
@@ -505,7 +469,7 @@ impl Algorithm for TokenBucket {
 ///
 /// let window = RateLimiter::sliding_window(10, Duration::from_secs(1)).and(100, Duration::from_secs(60));
 /// assert_eq!(window.build()?.available(), 10);
-/// # Ok::<(), millhand::LimitError>(())
+/// # Ok::<(), millhand::limit::LimitError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -533,11 +497,12 @@ impl SlidingWindow {
     /// clock of the pool in whose task the limiter is made, elsewhere the system's.
     ///
     /// ```
-    /// # use millhand::{ManualClock, RateLimiter};
+    /// # use millhand::testing::ManualClock;
+    /// # use millhand::RateLimiter;
     /// # use std::time::Duration;
     /// let clock = ManualClock::new();
     /// let limiter = RateLimiter::sliding_window(1, Duration::from_secs(1)).clock(&clock).build()?;
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -562,10 +527,8 @@ impl SlidingWindow {
     }
 }
 
-impl Sealed for SlidingWindow {}
-
 impl Algorithm for SlidingWindow {
-    fn build(&self) -> Result<RateLimiter, LimitError> {
+    fn limiter(&self) -> Result<RateLimiter, LimitError> {
         Self::build(self)
     }
 }

@@ -9,7 +9,6 @@ use crate::limit::error::{AcquireError, LimitError};
 use crate::limit::gate::{Gate, GateQueue, next_order};
 use crate::limit::keyed::Keyed;
 use crate::limit::rule::{Refusal, Rule};
-use crate::sealed::Sealed;
 use std::fmt;
 use std::hash::Hash;
 use std::slice;
@@ -75,28 +74,10 @@ impl Semaphore {
     ///
     /// assert_eq!(Semaphore::new(3)?.available(), 3);
     /// assert!(Semaphore::new(0).is_err());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn new(permits: u32) -> Result<Self, LimitError> {
-        Self::with_clock(permits, &Clock::system())
-    }
-
-    /// As [`new`](Self::new), with another clock for [`acquire_timeout`](Self::acquire_timeout).
-    ///
-    /// Nothing else about a semaphore reads a clock, so a pool with any clock accepts it as a gate.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    ///
-    /// ```
-    /// use millhand::{ManualClock, Semaphore};
-    ///
-    /// let clock = ManualClock::new();
-    /// let semaphore = Semaphore::with_clock(1, &clock.clock())?;
-    /// # Ok::<(), millhand::LimitError>(())
-    /// ```
-    pub fn with_clock(permits: u32, clock: &Clock) -> Result<Self, LimitError> {
-        Ok(Self::make(checked(permits)?, clock))
+        Ok(Self::make(checked(permits)?))
     }
 
     /// Makes a semaphore for each key. With one permit, that is a lock by name. See [`Keyed`].
@@ -112,36 +93,17 @@ impl Semaphore {
     /// assert!(locks.key("nightly").try_acquire().is_err());
     /// assert!(locks.key("hourly").try_acquire().is_ok());
     /// # drop(nightly);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn keyed<K: Hash + Eq>(permits: u32) -> Result<Keyed<K, Self>, LimitError> {
-        Self::keyed_with_clock(permits, &Clock::system())
-    }
-
-    /// As [`keyed`](Self::keyed), with another clock for `acquire_timeout`.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    ///
-    /// ```
-    /// use millhand::{ManualClock, Semaphore};
-    ///
-    /// let locks = Semaphore::keyed_with_clock::<String>(1, &ManualClock::new().clock())?;
-    /// # Ok::<(), millhand::LimitError>(())
-    /// ```
-    pub fn keyed_with_clock<K: Hash + Eq>(
-        permits: u32,
-        clock: &Clock,
-    ) -> Result<Keyed<K, Self>, LimitError> {
         let permits = checked(permits)?;
-        let clock = clock.clone();
-        Ok(Keyed::with(move || Self::make(permits, &clock)))
+        Ok(Keyed::with(move || Self::make(permits)))
     }
 
-    fn make(permits: u32, clock: &Clock) -> Self {
+    fn make(permits: u32) -> Self {
         let rule = Rule::Permits(Permits::new(permits));
         Self {
-            gate: GateQueue::new(clock.clone(), rule),
+            gate: GateQueue::new(Clock::system(), rule),
         }
     }
 
@@ -157,7 +119,7 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire().is_err());
     /// drop(permit);
     /// assert!(semaphore.try_acquire().is_ok());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn try_acquire(&self) -> Result<Permit, AcquireError> {
         let (request, order) = (GateRequest::new(self), next_order());
@@ -180,7 +142,7 @@ impl Semaphore {
     /// };
     /// drop(permit);
     /// waiting.join().unwrap();
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn acquire(&self) -> Result<Permit, AcquireError> {
         self.acquire_until(None)
@@ -199,7 +161,7 @@ impl Semaphore {
     /// let permit = semaphore.acquire_timeout(Duration::from_secs(60)).unwrap();
     /// assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_err());
     /// # drop(permit);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit, AcquireError> {
         self.acquire_until(self.gate.wait_clock().deadline(timeout))
@@ -219,7 +181,7 @@ impl Semaphore {
     /// ```
     /// let connections = millhand::Semaphore::new(2)?;
     /// assert_eq!(connections.run(|| connections.available()), Ok(1));
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> Result<T, AcquireError> {
         let _permit = self.acquire()?;
@@ -238,7 +200,7 @@ impl Semaphore {
     /// semaphore.set_permits(3)?;
     /// assert_eq!(semaphore.available(), 3);
     /// assert!(semaphore.set_permits(0).is_err());
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     #[doc(alias = "resize")]
     pub fn set_permits(&self, permits: u32) -> Result<(), LimitError> {
@@ -253,7 +215,7 @@ impl Semaphore {
     /// let semaphore = millhand::Semaphore::new(2)?;
     /// let permit = semaphore.try_acquire();
     /// assert_eq!(semaphore.available(), 1);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn available(&self) -> u32 {
         self.gate.available()
@@ -264,7 +226,7 @@ impl Semaphore {
     ///
     /// ```
     /// assert_eq!(millhand::Semaphore::new(2)?.waiting(), 0);
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn waiting(&self) -> usize {
         self.gate.waiting()
@@ -280,9 +242,6 @@ impl fmt::Debug for Semaphore {
             .finish_non_exhaustive()
     }
 }
-
-impl Sealed for Semaphore {}
-
 impl Gate for Semaphore {
     fn queue(&self) -> (&Arc<GateQueue>, u32) {
         (&self.gate, 1)
@@ -292,14 +251,15 @@ impl Gate for Semaphore {
 /// A permit of a [`Semaphore`], held by a thread. Dropping it returns it.
 ///
 /// ```
-/// use millhand::{Permit, Semaphore};
+/// use millhand::limit::Permit;
+/// use millhand::Semaphore;
 ///
 /// let semaphore = Semaphore::new(1)?;
 /// let permit: Permit = semaphore.acquire().unwrap();
 /// assert_eq!(semaphore.available(), 0);
 /// drop(permit);
 /// assert_eq!(semaphore.available(), 1);
-/// # Ok::<(), millhand::LimitError>(())
+/// # Ok::<(), millhand::limit::LimitError>(())
 /// ```
 #[must_use = "dropping a permit returns it"]
 pub struct Permit {

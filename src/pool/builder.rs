@@ -17,7 +17,8 @@ type UnreadHook = Arc<dyn Fn(&UnreadFailure) + Send + Sync>;
 /// Chooses what a full queue does with a submission from outside of the pool.
 ///
 /// ```
-/// use millhand::{OnFull, Rejection, ThreadPool};
+/// use millhand::error::Rejection;
+/// use millhand::{OnFull, ThreadPool};
 /// # use std::sync::mpsc::channel;
 ///
 /// let pool = ThreadPool::builder().workers(1).queue_capacity(1).on_full(OnFull::Reject).build()?;
@@ -54,7 +55,7 @@ pub(crate) struct Options {
     pub(crate) stack_size: usize,
     pub(crate) queue_capacity: Option<usize>,
     pub(crate) on_full: OnFull,
-    pub(crate) max_spares: usize,
+    pub(crate) max_threads: Option<usize>,
     pub(crate) around_task: Option<TaskHook>,
     pub(crate) on_worker_start: Option<WorkerHook>,
     pub(crate) on_worker_stop: Option<WorkerHook>,
@@ -70,7 +71,7 @@ impl Default for Options {
             stack_size: 2 << 20,
             queue_capacity: None,
             on_full: OnFull::default(),
-            max_spares: 256,
+            max_threads: None,
             around_task: None,
             on_worker_start: None,
             on_worker_stop: None,
@@ -80,9 +81,17 @@ impl Default for Options {
 }
 
 const MAX_WORKERS: usize = 65_536;
+/// Threads beyond the workers, unless `max_threads` is set.
+const SPARES: usize = 256;
 const MIN_STACK: usize = 64 << 10;
 
 impl Options {
+    /// How many threads may be started beyond the workers.
+    pub(crate) fn max_spares(&self) -> usize {
+        self.max_threads
+            .map_or(SPARES, |threads| threads.saturating_sub(self.workers))
+    }
+
     pub(crate) fn waits_when_full(&self) -> bool {
         self.on_full == OnFull::Block
     }
@@ -102,8 +111,12 @@ impl Options {
                 "at least 1 (leave it out for an unbounded queue)",
             );
         }
-        if self.max_spares > MAX_WORKERS {
-            return refuse("max_spares", "from 0 to 65,536");
+        let fits = |threads: usize| threads >= self.workers && threads <= 2 * MAX_WORKERS;
+        if !self.max_threads.is_none_or(fits) {
+            return refuse(
+                "max_threads",
+                "at least the number of workers, and at most 131,072",
+            );
         }
         Ok(())
     }
@@ -134,7 +147,7 @@ pub(crate) fn check_workers(workers: usize) -> Result<(), BuildError> {
 ///
 /// let error = ThreadPool::builder().workers(0).build().unwrap_err();
 /// assert_eq!(error.to_string(), "the pool's `workers` is not allowed: it must be from 1 to 65,536");
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Default)]
 #[must_use]
@@ -153,7 +166,7 @@ impl ThreadPool {
     ///
     /// assert_eq!(ThreadPool::new(3)?.workers(), 3);
     /// assert!(ThreadPool::new(0).is_err());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn new(workers: usize) -> Result<Self, BuildError> {
         Self::builder().workers(workers).build()
@@ -164,7 +177,7 @@ impl ThreadPool {
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(2).build()?;
     /// assert_eq!(pool.workers(), 2);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn builder() -> PoolBuilder {
         PoolBuilder::default()
@@ -178,7 +191,7 @@ impl PoolBuilder {
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(2).build()?;
     /// assert_eq!(pool.workers(), 2);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.options.workers = workers;
@@ -190,7 +203,8 @@ impl PoolBuilder {
     /// Default: inside a task the clock of that task's pool, elsewhere the clock of the system.
     ///
     /// ```
-    /// use millhand::{ManualClock, ThreadPool};
+    /// use millhand::testing::ManualClock;
+    /// use millhand::ThreadPool;
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
@@ -198,7 +212,7 @@ impl PoolBuilder {
     /// let later = pool.task().delay(Duration::from_secs(3600)).submit(|| 7);
     /// clock.advance(Duration::from_secs(3600));
     /// assert_eq!(later.join().unwrap(), 7);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.options.clock = clock.into();
@@ -212,7 +226,7 @@ impl PoolBuilder {
     /// let pool = millhand::ThreadPool::builder().workers(1).name_prefix("resize").build()?;
     /// let name = pool.submit(|| std::thread::current().name().map(String::from)).join().unwrap();
     /// assert_eq!(name.as_deref(), Some("resize-0"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn name_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.options.name_prefix = prefix.into();
@@ -230,7 +244,7 @@ impl PoolBuilder {
     /// let pool = millhand::ThreadPool::builder().stack_size(64 << 20).build()?;
     /// let big = pool.submit(|| std::hint::black_box([1u8; 4 << 20]).len());
     /// assert_eq!(big.join().unwrap(), 4 << 20);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.options.stack_size = bytes;
@@ -252,7 +266,7 @@ impl PoolBuilder {
     /// let pool = millhand::ThreadPool::builder().queue_capacity(1).build()?;
     /// assert_eq!(pool.submit(|| 7).join().unwrap(), 7);
     /// assert!(millhand::ThreadPool::builder().queue_capacity(0).build().is_err());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn queue_capacity(mut self, tasks: usize) -> Self {
         self.options.queue_capacity = Some(tasks);
@@ -266,15 +280,16 @@ impl PoolBuilder {
     ///
     /// let pool = ThreadPool::builder().queue_capacity(1).on_full(OnFull::Reject).build()?;
     /// assert_eq!(pool.submit(|| 7).join().unwrap(), 7); // there was a place
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn on_full(mut self, on_full: OnFull) -> Self {
         self.options.on_full = on_full;
         self
     }
 
-    /// Bounds the number of threads that the pool starts beyond its workers, for bodies that wait.
-    /// Default: 256.
+    /// Bounds the number of threads of the pool: its workers, and the threads that it starts for
+    /// bodies that wait. Default: 256 more than the workers.
+    /// [`set_workers`](ThreadPool::set_workers) moves the bound by as much as it adds or removes.
     ///
     /// At the bound the pool starts one more thread only where no body runs and nothing else would
     /// end the waits. It does so for a task that a body has submitted, if that body waits, and for
@@ -295,13 +310,14 @@ impl PoolBuilder {
     /// A body that polls without a wait of this library keeps its run slot.
     ///
     /// ```
-    /// let pool = millhand::ThreadPool::builder().workers(2).max_spares(0).build()?;
+    /// let pool = millhand::ThreadPool::builder().workers(2).max_threads(2).build()?;
     /// pool.submit(|| millhand::sleep(std::time::Duration::from_millis(1))).join().unwrap().unwrap();
     /// assert_eq!(pool.threads(), 2); // no spare was started
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
-    pub fn max_spares(mut self, threads: usize) -> Self {
-        self.options.max_spares = threads;
+    #[doc(alias = "max_spares")]
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.options.max_threads = Some(threads);
         self
     }
 
@@ -331,7 +347,7 @@ impl PoolBuilder {
     /// pool.execute(|| panic!("a worker survives this"));
     /// drop(pool);
     /// assert_eq!(threads.load(Relaxed), 0);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn on_worker_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.options.on_worker_stop = Some(Arc::new(hook));
@@ -363,7 +379,7 @@ impl PoolBuilder {
     ///     .build()?;
     /// let label = pool.task().name("upload").submit(|| LABEL.get());
     /// assert_eq!(label.join().unwrap(), "upload on 0");
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn around_task(
         mut self,
@@ -405,7 +421,7 @@ impl PoolBuilder {
     /// ```
     /// let pool = millhand::ThreadPool::builder().build()?;
     /// assert!(pool.workers() >= 1);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn build(self) -> Result<ThreadPool, BuildError> {
         self.options.check()?;
@@ -423,7 +439,7 @@ impl fmt::Debug for PoolBuilder {
             stack_size,
             queue_capacity,
             on_full,
-            max_spares,
+            max_threads,
             around_task,
             on_worker_start,
             on_worker_stop,
@@ -436,7 +452,7 @@ impl fmt::Debug for PoolBuilder {
             .field("stack_size", stack_size)
             .field("queue_capacity", queue_capacity)
             .field("on_full", on_full)
-            .field("max_spares", max_spares)
+            .field("max_threads", max_threads)
             .field("around_task", &around_task.is_some())
             .field("on_worker_start", &on_worker_start.is_some())
             .field("on_worker_stop", &on_worker_stop.is_some())

@@ -116,7 +116,7 @@ impl Core {
             lifecycle: Lifecycle::new(),
             waits_for_delayed: AtomicBool::new(false),
             not_due: Mutex::new(Vec::new()),
-            run_slots: RunSlots::new(options.workers, options.max_spares),
+            run_slots: RunSlots::new(options.workers, options.max_spares()),
             workers: Mutex::new(Workers::default()),
             counts: Counts::default(),
             gave_up: AtomicBool::new(false),

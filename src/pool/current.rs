@@ -21,7 +21,7 @@ use std::time::Duration;
 /// let id = handle.id();
 /// assert_eq!(handle.join().unwrap(), (id, Some("index".to_owned())));
 /// assert!(millhand::current().is_none());
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub fn current() -> Option<Current> {
     let worker = worker::here()?;
@@ -43,7 +43,7 @@ pub fn current() -> Option<Current> {
 /// });
 /// assert_eq!(flaky.join().unwrap(), Ok(3));
 /// assert_eq!(millhand::attempt(), 1);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub fn attempt() -> u32 {
     let task = worker::here().and_then(|worker| worker.state.stack.top());
@@ -55,11 +55,11 @@ pub fn attempt() -> u32 {
 /// ```
 /// let pool = millhand::ThreadPool::new(1)?;
 /// let handle = pool.submit(|| {
-///     let me: millhand::Current = millhand::current().unwrap();
+///     let me: millhand::pool::Current = millhand::current().unwrap();
 ///     me.worker()
 /// });
 /// assert_eq!(handle.join().unwrap(), 0);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct Current {
     worker: Arc<Worker>,
@@ -75,7 +75,7 @@ impl Current {
     /// let handle = pool.submit(|| millhand::current().unwrap().id());
     /// let id = handle.id();
     /// assert_eq!(handle.join().unwrap(), id);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn id(&self) -> TaskId {
         self.task.head.id()
@@ -88,7 +88,7 @@ impl Current {
     /// let task = pool.task().name("index");
     /// let name = task.submit(|| millhand::current().unwrap().name().map(String::from));
     /// assert_eq!(name.join().unwrap().as_deref(), Some("index"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -101,7 +101,7 @@ impl Current {
     /// # let pool = millhand::ThreadPool::new(2)?;
     /// let worker = pool.submit(|| millhand::current().unwrap().worker()).join().unwrap();
     /// assert!(worker < 2);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn worker(&self) -> usize {
         self.worker.state.stack.index
@@ -114,7 +114,7 @@ impl Current {
     /// # let pool = millhand::ThreadPool::new(1)?;
     /// let child = pool.submit(|| millhand::current().unwrap().token().child());
     /// assert!(!child.join().unwrap().is_cancelled());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn token(&self) -> CancelToken {
         self.task.attempt_token()
@@ -139,7 +139,7 @@ impl Current {
     /// let task = pool.task().token(&token);
     /// let left = task.submit(|| millhand::current().unwrap().remaining()).join().unwrap();
     /// assert!(left.unwrap() <= Duration::from_secs(30));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn remaining(&self) -> Option<Duration> {
         earlier(self.task.time_left(), self.token().remaining())
@@ -155,7 +155,7 @@ impl Current {
     ///     part.join().unwrap() + 1
     /// });
     /// assert_eq!(handle.join().unwrap(), 21);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn pool(&self) -> PoolHandle {
         PoolHandle::new(self.worker.core.clone())

@@ -5,11 +5,12 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// The error of [`build`](crate::PoolBuilder::build) and of
+/// The error of [`build`](crate::pool::PoolBuilder::build) and of
 /// [`ThreadPool::new`](crate::ThreadPool::new): it names the option that was not allowed.
 ///
 /// ```
-/// use millhand::{BuildError, ThreadPool};
+/// use millhand::pool::BuildError;
+/// use millhand::ThreadPool;
 ///
 /// let error = ThreadPool::new(0).unwrap_err();
 /// assert!(matches!(error, BuildError::Invalid { option: "workers", .. }));
@@ -62,14 +63,15 @@ impl Error for BuildError {
 /// [`shutdown`](crate::ThreadPool::shutdown)) that could never end.
 ///
 /// ```
-/// use millhand::{PoolError, ThreadPool};
+/// use millhand::pool::PoolError;
+/// use millhand::ThreadPool;
 /// use std::sync::Arc;
 ///
 /// let pool = Arc::new(ThreadPool::new(1)?);
 /// let inside = pool.clone();
 /// let answer = pool.submit(move || inside.wait_idle()).join().unwrap();
 /// assert_eq!(answer, Err(PoolError::InsideTask));
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

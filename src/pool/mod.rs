@@ -1,4 +1,6 @@
-//! The pool: the run queue, the workers that take tasks from it, the timer, and the end of it all.
+//! The pool: its options, its templates, its end, and the report of that.
+//
+// The run queue, the workers that take tasks from it, the timer, and the end of it all.
 
 mod builder;
 mod core;
@@ -37,6 +39,7 @@ pub use pool::{Pool, PoolHandle, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
 pub use shutdown_options::Shutdown;
 #[cfg(feature = "simulation")]
+#[doc(hidden)] // It is in `testing`.
 pub use simulation::Simulation;
 pub use template::{Fallible, Plain, Retrying, TaskBuilder};
 pub use worker_local::WorkerLocal;

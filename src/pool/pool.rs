@@ -34,7 +34,7 @@ use std::time::Duration;
 /// let pool = ThreadPool::new(1)?;
 /// assert_eq!(double(&pool, 4), 8);
 /// assert_eq!(double(&pool.handle(), 4), 8);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct Pool {
     core: Arc<Core>,
@@ -60,7 +60,7 @@ impl Pool {
     /// let handle = pool.task().name("resize").submit(|| 7);
     /// assert_eq!(handle.name().as_deref(), Some("resize"));
     /// # drop(handle);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn task(&self) -> TaskBuilder {
         TaskBuilder::new(self.core.clone(), ())
@@ -69,9 +69,9 @@ impl Pool {
     /// Makes a handle for a result that comes from elsewhere, such as a callback, and the promise
     /// that settles it; see [`promise`](crate::promise()).
     ///
-    /// This one belongs to the pool: `then`, `map` and their like continue it there, its waits go by
-    /// the clock of the pool, and a body of the pool that waits for it counts as one that waits for
-    /// another body. So let the bodies of the same pool keep it, or code that waits for none of
+    /// This one belongs to the pool: `then`, `map` and their like continue it there, its waits go
+    /// by the clock of the pool, and a body of the pool that waits for it counts as one that waits
+    /// for another body. So let the bodies of the same pool keep it, or code that waits for none of
     /// them. The pool does not wait for it when it shuts down.
     ///
     /// ```
@@ -80,7 +80,7 @@ impl Pool {
     /// let double = handle.map(|n| 2 * n);
     /// std::thread::spawn(move || promise.complete(21));
     /// assert_eq!(double.join().unwrap(), 42);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn promise<T: Send + 'static>(&self) -> (Promise<T>, TaskHandle<T>) {
@@ -111,28 +111,34 @@ impl fmt::Debug for Pool {
 
 /// A pool of worker threads that run tasks.
 ///
+/// So many bodies run at once as the pool has workers. A body that waits in the library (for a
+/// task, a permit, a sleep, in [`blocking`](crate::blocking)) does not count: another thread takes
+/// its place meanwhile, one that is started for that if need be. So when 20 bodies that sleep wake
+/// together on 2 workers, all 20 run on. To bound that, use a [`Semaphore`](crate::Semaphore) as a
+/// gate. [`max_threads`](crate::pool::PoolBuilder::max_threads) bounds the threads.
+///
 /// This is the owner of the pool. Its drop takes no more tasks, runs all tasks that the pool has
 /// to their end, and joins the threads. A worker of the pool itself cannot wait for that: dropped
 /// there, the pool closes, and the threads exit once all is done.
 ///
 /// It submits by the methods of [`Pool`], to which it dereferences. Other threads use a reference
-/// (`&ThreadPool` is `Send` and `Sync`), an `Arc`, or a [`PoolHandle`]. Tasks reach their pool through
-/// [`current`](crate::current).
+/// (`&ThreadPool` is `Send` and `Sync`), an `Arc`, or a [`PoolHandle`]. Tasks reach their pool
+/// through [`current`](crate::current).
 ///
 /// A child process made by `fork` has no workers. Calls that would wait for them return an error
 /// ([`TaskError::Forked`](crate::TaskError::Forked) and similar ones), as far as the copied memory
 /// allows: a lock that another thread held during the fork stays locked for ever. Submissions are
-/// refused ([`Rejection::Forked`](crate::Rejection::Forked)), with one exception, since the check
-/// costs a system call: a task without a gate, a delay or a time limit is refused only if a worker
-/// was asleep during the fork and none was looking for work. If it is taken, it never runs. Build a
-/// new pool in the child.
+/// refused ([`Rejection::Forked`](crate::error::Rejection::Forked)), with one exception, since the
+/// check costs a system call: a task without a gate, a delay or a time limit is refused only if a
+/// worker was asleep during the fork and none was looking for work. If it is taken, it never runs.
+/// Build a new pool in the child.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(4)?;
 /// let handles: Vec<_> = (1..=3).map(|n| pool.submit(move || n * 10)).collect();
 /// let sum: i32 = handles.into_iter().map(|handle| handle.join().unwrap()).sum();
 /// assert_eq!(sum, 60);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 ///
 /// A task may outlive the function that submits it, so it cannot borrow from that function:
@@ -259,7 +265,7 @@ impl ThreadPool {
     /// assert_eq!(pool.set_workers(3)?, 3);
     /// assert_eq!(pool.workers(), 3);
     /// assert!(pool.set_workers(0).is_err());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn set_workers(&self, workers: usize) -> Result<usize, BuildError> {
         check_workers(workers)?;
@@ -274,7 +280,7 @@ impl ThreadPool {
     /// ```
     /// let pool = millhand::ThreadPool::new(3)?;
     /// assert_eq!(pool.workers(), 3);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn workers(&self) -> usize {
         self.core.run_slots.count()
@@ -286,7 +292,7 @@ impl ThreadPool {
     /// ```
     /// let pool = millhand::ThreadPool::new(3)?;
     /// assert_eq!(pool.threads(), 3); // no body waits
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn threads(&self) -> usize {
         self.core.run_slots.threads()
@@ -299,7 +305,7 @@ impl ThreadPool {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// (0..10).for_each(|_| pool.execute(|| ()));
     /// assert!(pool.queued() <= 10);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn queued(&self) -> usize {
         self.core.queue.waiting()
@@ -394,7 +400,7 @@ impl ThreadPool {
     /// let handle = pool.handle();
     /// drop(pool);
     /// assert!(handle.try_execute(|| ()).is_err());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[doc(alias = "downgrade")]
     pub fn handle(&self) -> PoolHandle {
@@ -419,22 +425,23 @@ impl fmt::Debug for ThreadPool {
 }
 
 /// Submits to a pool without keeping it open. Returned by [`ThreadPool::handle`], and in a task by
-/// [`Current::pool`](crate::Current::pool).
+/// [`Current::pool`](crate::pool::Current::pool).
 ///
-/// It submits by the methods of [`Pool`], to which it dereferences. Clones are cheap. Once the owner has shut the
-/// pool down or dropped it, submissions are refused as
-/// [`Rejection::Closed`](crate::Rejection::Closed). After that the reference keeps a few kilobytes
-/// of memory alive, and no thread.
+/// It submits by the methods of [`Pool`], to which it dereferences. Clones are cheap. Once the
+/// owner has shut the pool down or dropped it, submissions are refused as
+/// [`Rejection::Closed`](crate::error::Rejection::Closed). After that the reference keeps a few
+/// kilobytes of memory alive, and no thread.
 ///
 /// ```
-/// use millhand::{Rejection, ThreadPool};
+/// use millhand::error::Rejection;
+/// use millhand::ThreadPool;
 ///
 /// let pool = ThreadPool::new(1)?;
 /// let handle = pool.handle();
 /// assert_eq!(handle.submit(|| 7).join().unwrap(), 7);
 /// drop(pool);
 /// assert_eq!(handle.try_submit(|| 7).unwrap_err().reason(), Rejection::Closed);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct PoolHandle {
     pool: Pool,

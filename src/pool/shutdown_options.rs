@@ -6,9 +6,9 @@ use std::time::Duration;
 ///
 /// **Drain** (the default): the pool takes no more tasks from outside. It runs all tasks that it
 /// has, and those that they submit, to their end. **Cancel**: queued tasks settle as cancelled
-/// ([`CancelReason::Shutdown`](crate::CancelReason::Shutdown)), and their closures are dropped on
-/// the thread that shuts the pool down. Running tasks are asked to stop, and the shutdown waits for
-/// them.
+/// ([`CancelReason::Shutdown`](crate::cancel::CancelReason::Shutdown)), and their closures are
+/// dropped on the thread that shuts the pool down. Running tasks are asked to stop, and the
+/// shutdown waits for them.
 ///
 /// ```
 /// use millhand::{Shutdown, ThreadPool};
@@ -110,8 +110,8 @@ impl Shutdown {
     /// Waits also for tasks that are not yet due for the first time.
     ///
     /// By default a drain cancels them, and the report names them
-    /// ([`ShutdownReport::not_due`](crate::ShutdownReport::not_due)). A drain waits in any case for
-    /// tasks that wait for a retry or at a gate.
+    /// ([`ShutdownReport::not_due`](crate::pool::ShutdownReport::not_due)). A drain waits in any
+    /// case for tasks that wait for a retry or at a gate.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};

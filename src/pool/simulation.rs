@@ -107,12 +107,13 @@ impl Simulation {
     /// If this thread has a simulation already.
     ///
     /// ```
-    /// use millhand::{Simulation, ThreadPool};
+    /// use millhand::testing::Simulation;
+    /// use millhand::ThreadPool;
     ///
     /// let simulation = Simulation::new(7);
     /// let pool = ThreadPool::builder().workers(1).queue_capacity(10).build()?;
     /// assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn new(seed: u64) -> Self {
         match Simulator::begin(clock::now(), seed) {
@@ -138,7 +139,7 @@ impl Simulation {
     /// let handles = [(); 61].map(|()| pool.task().gate(&limit).submit(|| ()));
     /// handles.map(|handle| handle.join().unwrap());
     /// assert_eq!(simulation.elapsed(), Duration::from_secs(3600));
-    /// # Ok::<(), millhand::LimitError>(())
+    /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn clock(&self) -> Clock {
         Clock::of_simulation(self.sim.clone())
@@ -148,7 +149,7 @@ impl Simulation {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// let simulation = millhand::Simulation::new(1);
+    /// let simulation = millhand::testing::Simulation::new(1);
     /// let begun = simulation.now();
     /// simulation.advance(Duration::from_secs(1));
     /// assert_eq!(simulation.now() - begun, Duration::from_secs(1));
@@ -161,7 +162,7 @@ impl Simulation {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// let simulation = millhand::Simulation::new(1);
+    /// let simulation = millhand::testing::Simulation::new(1);
     /// assert_eq!(simulation.elapsed(), Duration::ZERO);
     /// millhand::sleep(Duration::from_secs(3600)).unwrap();
     /// assert_eq!(simulation.elapsed(), Duration::from_secs(3600));
@@ -176,7 +177,7 @@ impl Simulation {
     /// ```
     /// use std::time::{Duration, SystemTime};
     ///
-    /// let simulation = millhand::Simulation::new(1);
+    /// let simulation = millhand::testing::Simulation::new(1);
     /// simulation.set_wall(SystemTime::UNIX_EPOCH);
     /// simulation.advance(Duration::from_secs(60));
     /// assert_eq!(simulation.clock().wall(), SystemTime::UNIX_EPOCH + Duration::from_secs(60));

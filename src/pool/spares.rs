@@ -285,10 +285,6 @@ impl RunSlots {
         let state = self.state.lock();
         state.counts.threads + state.resting.len()
     }
-
-    pub(crate) fn max_spares(&self) -> usize {
-        self.state.lock().counts.max_spares
-    }
 }
 
 #[cfg(all(test, not(loom)))]

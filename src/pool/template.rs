@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 /// The kind of a [`TaskBuilder`] whose closures return any value. No value counts as a failure.
 ///
 /// ```
-/// use millhand::{Plain, TaskBuilder};
+/// use millhand::pool::Plain;
+/// use millhand::TaskBuilder;
 ///
 /// let pool = millhand::ThreadPool::new(1)?;
 /// let tasks: TaskBuilder<Plain> = pool.task();
 /// assert_eq!(tasks.submit(|| 7).join().unwrap(), 7);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Plain(());
@@ -29,12 +30,13 @@ pub struct Plain(());
 /// The kind of a [`TaskBuilder`] whose closures return a `Result`. An `Err` counts as a failure.
 ///
 /// ```
-/// use millhand::{Fallible, TaskBuilder};
+/// use millhand::pool::Fallible;
+/// use millhand::TaskBuilder;
 ///
 /// let pool = millhand::ThreadPool::new(1)?;
 /// let tasks: TaskBuilder<Fallible> = pool.task().fallible();
 /// assert!(tasks.submit(|| "x".parse::<u8>()).join_ok().is_err());
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fallible(());
@@ -43,7 +45,8 @@ pub struct Fallible(());
 /// they fail with an `E`.
 ///
 /// ```
-/// use millhand::{Retrying, Retry, TaskBuilder};
+/// use millhand::pool::Retrying;
+/// use millhand::{Retry, TaskBuilder};
 /// use std::num::ParseIntError;
 ///
 /// let pool = millhand::ThreadPool::new(1)?;
@@ -63,9 +66,9 @@ impl<E> Clone for Retrying<E> {
 /// Returned by [`Pool::task`](crate::Pool::task).
 ///
 /// Options that contradict each other are refused at a submission, as
-/// [`Rejection::Invalid`](crate::Rejection::Invalid). [`check`](Self::check) finds them when the
-/// program starts. A limit that another one always comes before, as it may where both are read from
-/// a file, is allowed: the earlier one counts.
+/// [`Rejection::Invalid`](crate::error::Rejection::Invalid). [`check`](Self::check) finds them when
+/// the program starts. A limit that another one always comes before, as it may where both are read
+/// from a file, is allowed: the earlier one counts.
 ///
 /// ```
 /// use millhand::CancelToken;
@@ -76,7 +79,7 @@ impl<E> Clone for Retrying<E> {
 /// let handles: Vec<_> = (0..3).map(|n| upload.submit(move || n * n)).collect();
 /// let squares: Result<Vec<_>, _> = handles.into_iter().map(|handle| handle.join()).collect();
 /// assert_eq!(squares.unwrap(), [0, 1, 4]);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 ///
 /// `P` is where its tasks are submitted to: `()` stands for the pool, `&Scope` for a scope
@@ -111,7 +114,7 @@ impl<P> TaskBuilder<Plain, P> {
     /// A time-out of an attempt is retried unless [`retry_timeouts`](TaskBuilder::retry_timeouts)
     /// is off. A panic is retried only if [`retry_panics`](TaskBuilder::retry_panics) is on. After
     /// a cancellation there is no further attempt. Permits are returned between attempts. A key
-    /// of [`Lanes`](crate::Lanes) is held to the end.
+    /// of [`Lanes`](crate::limit::Lanes) is held to the end.
     ///
     /// ```
     /// use millhand::{Retry, ThreadPool};
@@ -124,7 +127,7 @@ impl<P> TaskBuilder<Plain, P> {
     ///     if attempts < 3 { Err("the server is busy") } else { Ok(attempts) }
     /// });
     /// assert_eq!(flaky.join_ok().unwrap(), 3);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     ///
     /// A body that can run once only does not compile:
@@ -210,7 +213,7 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///     .retry_if(|error: &Error| error.kind() != ErrorKind::NotFound);
     /// let missing = read.submit(|| std::fs::read("no such file"));
     /// assert!(missing.join_ok().is_err()); // after one attempt
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn retry_if(self, wanted: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
         self.with_rules(|rules| rules.retry_if = Some(Arc::new(wanted)))
@@ -245,7 +248,7 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///         if attempts == 1 { Err(Busy { retry_after: Some(Duration::ZERO) }) } else { Ok("done") }
     ///     });
     /// assert!(matches!(fetch.join().unwrap(), Ok("done")));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn retry_after(
         self,
@@ -268,7 +271,7 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///     .retry_timeouts(false)
     ///     .submit(|| millhand::sleep(Duration::from_secs(3600)));
     /// assert!(matches!(slow.join(), Err(TaskError::TimedOut)));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn retry_timeouts(self, retry: bool) -> Self {
         self.with_rules(|rules| rules.timeouts = retry)
@@ -287,7 +290,7 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///     Ok::<_, String>(attempts)
     /// });
     /// assert_eq!(shaky.join().unwrap(), Ok(2));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn retry_panics(self, retry: bool) -> Self {
         self.with_rules(|rules| rules.panics = retry)
@@ -315,7 +318,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let handle = pool.task().name("resize").submit(|| 7);
     /// assert_eq!(handle.name().as_deref(), Some("resize"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.spec.name = Some(name.into());
@@ -331,7 +334,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// let batch = millhand::CancelToken::new();
     /// batch.cancel();
     /// assert!(pool.task().token(&batch).submit(|| 7).join().is_err());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn token(mut self, token: &CancelToken) -> Self {
         self.spec.token = Some(token.clone());
@@ -358,7 +361,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// }
     /// # drop((hold, write));
     /// assert_eq!(read.iter().take(3).collect::<Vec<_>>(), [1, 0, -1]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn priority(self, priority: i32) -> Self {
         self.with_options(|options| options.priority = priority)
@@ -375,7 +378,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let later = pool.task().delay(Duration::from_millis(5)).submit(|| 7);
     /// assert_eq!(later.join().unwrap(), 7);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[doc(alias = "setTimeout")]
     #[doc(alias = "schedule_once")]
@@ -383,8 +386,8 @@ impl<K, P> TaskBuilder<K, P> {
         self.with_options(|options| options.delay = Some(delay))
     }
 
-    /// Delays the tasks until `instant` of the pool's clock ([`Clock::now`](crate::Clock::now)).
-    /// If it has passed, they join the queue at once.
+    /// Delays the tasks until `instant` of the pool's clock
+    /// ([`Clock::now`](crate::testing::Clock::now)). If it has passed, they join the queue at once.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -393,7 +396,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// let soon = Instant::now() + Duration::from_millis(5);
     /// let at = pool.task().delay_until(soon).submit(Instant::now).join().unwrap();
     /// assert!(at >= soon);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn delay_until(self, instant: Instant) -> Self {
         self.with_options(|options| options.delay_until = Some(instant))
@@ -419,7 +422,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// let stale = pool.task().expires(Duration::from_millis(5)).submit(|| "news");
     /// assert!(matches!(stale.join(), Err(TaskError::Expired)));
     /// # drop(hold);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn expires(self, after: Duration) -> Self {
         self.with_options(|options| options.expires = Some(after))
@@ -430,9 +433,9 @@ impl<K, P> TaskBuilder<K, P> {
     /// An `Ok` that comes late stands. A failure that comes late, or a body that leaves at a
     /// checkpoint, is [`TaskError::TimedOut`](crate::TaskError::TimedOut), and may be retried.
     ///
-    /// The body must check its token, or pass [`current().remaining()`](crate::Current::remaining)
-    /// on to what it waits for. A body that does neither goes on;
-    /// [`total_timeout`](Self::total_timeout) limits it.
+    /// The body must check its token, or pass
+    /// [`current().remaining()`](crate::pool::Current::remaining) on to what it waits for. A body
+    /// that does neither goes on; [`total_timeout`](Self::total_timeout) limits it.
     ///
     /// ```
     /// use millhand::{TaskError, ThreadPool};
@@ -443,22 +446,23 @@ impl<K, P> TaskBuilder<K, P> {
     ///     loop { millhand::checkpoint() }
     /// });
     /// assert!(matches!(slow.join(), Err(TaskError::TimedOut)));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn attempt_timeout(self, limit: Duration) -> Self {
         self.with_options(|options| options.attempt_timeout = Some(limit))
     }
 
-    /// Limits the time from the start of the first attempt to the end of the task, over all attempts
-    /// and the pauses and gates between them. More than zero.
+    /// Limits the time from the start of the first attempt to the end of the task, over all
+    /// attempts and the pauses and gates between them. More than zero.
     ///
     /// A task that exceeds it settles as [`TaskError::TimedOut`](crate::TaskError::TimedOut),
     /// whatever it does then. What it waits for before its first attempt does not count: for that,
     /// there are [`deadline`](Self::deadline) and [`expires`](Self::expires).
     ///
     /// A body that still runs is asked to stop, and loses its run slot, so that the pool goes on
-    /// with its full number of workers, up to [`max_spares`](crate::PoolBuilder::max_spares) such
-    /// bodies. The body keeps its permits until it returns, and its value is dropped.
+    /// with its full number of workers, as long as
+    /// [`max_threads`](crate::pool::PoolBuilder::max_threads) allows a thread for it. The body
+    /// keeps its permits until it returns, and its value is dropped.
     ///
     /// ```
     /// use millhand::{TaskError, ThreadPool};
@@ -470,7 +474,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// assert!(matches!(hung.join(), Err(TaskError::TimedOut)));
     /// assert_eq!(pool.submit(|| 7).join().unwrap(), 7); // while the only worker hangs
     /// # drop(hold);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn total_timeout(self, limit: Duration) -> Self {
         self.with_options(|options| options.total_timeout = Some(limit))
@@ -486,7 +490,8 @@ impl<K, P> TaskBuilder<K, P> {
     /// as with [`total_timeout`](Self::total_timeout).
     ///
     /// ```
-    /// use millhand::{RateLimiter, TaskError, ThreadPool, WaitedFor};
+    /// use millhand::error::WaitedFor;
+    /// use millhand::{RateLimiter, TaskError, ThreadPool};
     /// use std::time::Duration;
     ///
     /// let pool = ThreadPool::new(1)?;

@@ -13,7 +13,7 @@ macro_rules! submit_verbs {
         /// ([`OnFull`](crate::OnFull)) or this thread is one of its own workers. A refusal settles
         /// the handle as [`TaskError::Rejected`](crate::TaskError::Rejected). If the handle is
         /// dropped unread, a panic or a refusal is logged as an error, and the hook
-        /// [`on_unread`](crate::PoolBuilder::on_unread) is called.
+        /// [`on_unread`](crate::pool::PoolBuilder::on_unread) is called.
         ///
         /// Cost: a plain submit and join takes about 0.15 µs, and half of that with mimalloc, on
         /// 2 cores of a virtual machine. It makes one allocation. See
@@ -22,7 +22,7 @@ macro_rules! submit_verbs {
         /// ```
         /// let pool = millhand::ThreadPool::new(1)?;
         /// assert_eq!(pool.submit(|| 1 + 1).join().unwrap(), 2);
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         #[track_caller]
         #[doc(alias = "spawn")]
@@ -80,7 +80,7 @@ macro_rules! submit_verbs {
         ///     Ok(handle) => assert_eq!(handle.join().unwrap(), 2),
         ///     Err(refused) => assert_eq!(refused.into_inner()(), 2),
         /// }
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         #[track_caller]
         pub fn try_submit<F, $($generic),+>(
@@ -195,8 +195,8 @@ macro_rules! execute {
             ///
             /// The closure returns nothing, so that no `Err` is lost in silence:
             /// [`execute_ok`](Self::execute_ok) takes one that may fail. A panic is logged as an
-            /// error and counted, and the hook [`on_unread`](crate::PoolBuilder::on_unread) is
-            /// called. So is a refusal: the pool is closed, or it rejects tasks and its queue is
+            /// error and counted, and the hook [`on_unread`](crate::pool::PoolBuilder::on_unread)
+            /// is called. So is a refusal: the pool is closed, or it rejects tasks and its queue is
             /// full. [`try_execute`](Self::try_execute) gives a refused closure back.
             ///
             /// Waits as [`submit`](Self::submit) does.
@@ -207,7 +207,7 @@ macro_rules! execute {
             /// ```
             /// let pool = millhand::ThreadPool::new(1)?;
             /// pool.execute(|| println!("in the background"));
-            /// # Ok::<(), millhand::BuildError>(())
+            /// # Ok::<(), millhand::pool::BuildError>(())
             /// ```
             ///
             /// ```compile_fail,E0271
@@ -227,7 +227,7 @@ macro_rules! execute {
             /// if let Err(refused) = pool.try_execute(|| println!("in the background")) {
             ///     eprintln!("{refused}");
             /// }
-            /// # Ok::<(), millhand::BuildError>(())
+            /// # Ok::<(), millhand::pool::BuildError>(())
             /// ```
             try_execute
         );
@@ -246,9 +246,9 @@ macro_rules! execute_ok {
             /// Submits a task that may fail, without a handle.
             ///
             /// An `Err` is logged as an error, with the name and the submit site of the task. It
-            /// counts as a [failure](crate::ShutdownReport::failed), and the hook
-            /// [`on_unread`](crate::PoolBuilder::on_unread) is called. The same holds for a panic
-            /// and for a refusal by the pool.
+            /// counts as a [failure](crate::pool::ShutdownReport::failed), and the hook
+            /// [`on_unread`](crate::pool::PoolBuilder::on_unread) is called. The same holds for a
+            /// panic and for a refusal by the pool.
             ///
             /// Waits as [`submit`](Self::submit) does.
             ///

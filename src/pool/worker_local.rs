@@ -65,8 +65,8 @@ thread_local! {
 ///
 /// A clone stands for the same values, so tasks get clones. Each thread of the pool, spares
 /// included, makes its value at first use and keeps it until it exits. It drops its values after
-/// its last task and before [`on_worker_stop`](crate::PoolBuilder::on_worker_stop), in the reverse
-/// order of their making. So a value need be neither `Send` nor `Sync`. When the last clone
+/// its last task and before [`on_worker_stop`](crate::pool::PoolBuilder::on_worker_stop), in the
+/// reverse order of their making. So a value need be neither `Send` nor `Sync`. When the last clone
 /// is gone, each worker drops its value as soon as it has run a task and finds no other. A worker
 /// that sleeps keeps it until then. Make one `WorkerLocal` per pool, not one per task.
 ///
@@ -111,20 +111,19 @@ impl<T: 'static> WorkerLocal<T> {
     /// Calls `f` with this worker's value. The first call makes the value. Calls may be nested.
     ///
     /// # Panics
-    /// On a thread that is not a worker of the pool (see [`is_here`](Self::is_here)), and in an
-    /// init closure that wants the value that it is making. If an init closure panics, its task
-    /// fails, and the next call tries again.
+    /// On a thread that is not a worker of the pool, and in an init closure that wants the value
+    /// that it is making. If an init closure panics, its task fails, and the next call tries again.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(1)?;
     /// let id = pool.worker_local(|| std::thread::current().id());
     /// let handle = pool.submit(move || id.with(|id| *id == std::thread::current().id()));
     /// assert!(handle.join().unwrap());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
         assert!(
-            self.is_here(),
+            task::is_worker_of(self.owner),
             "a WorkerLocal<{}> was used outside the workers of its pool",
             type_name::<T>()
         );
@@ -133,19 +132,6 @@ impl<T: 'static> WorkerLocal<T> {
             Some(value) => f(value),
             None => unreachable!("a key has one type"),
         }
-    }
-
-    /// Returns whether this thread is a worker of the pool, so that `with` can be called.
-    ///
-    /// ```
-    /// # let pool = millhand::ThreadPool::new(1)?;
-    /// let one = pool.worker_local(|| 1);
-    /// assert!(!one.is_here());
-    /// assert!(pool.submit(move || one.is_here()).join().unwrap());
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    pub fn is_here(&self) -> bool {
-        task::is_worker_of(self.owner)
     }
 
     fn find(&self) -> Option<Rc<dyn Any>> {

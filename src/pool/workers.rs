@@ -146,9 +146,8 @@ impl Core {
                     panic::log(
                         Level::Warn,
                         format_args!(
-                            "work is ready while bodies wait, but no further spare thread may start: there are {} threads (max_spares is {}; logged once)",
-                            self.run_slots.threads(),
-                            self.run_slots.max_spares()
+                            "work is ready while bodies wait, but no further spare thread may start: there are {} threads, and `max_threads` allows no more (logged once)",
+                            self.run_slots.threads()
                         ),
                     );
                 }

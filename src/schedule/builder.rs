@@ -10,7 +10,7 @@ use crate::pool::{Core, Fallible, Plain, Retrying, Spec, TaskBuilder};
 #[cfg(feature = "cron")]
 use crate::schedule::cron::Cron;
 use crate::schedule::every::Every;
-use crate::schedule::outcome::{Answer, Sealed, Verdict};
+use crate::schedule::outcome::{Answer, Verdict};
 use crate::schedule::planner::Planner;
 use crate::schedule::recurrence::Recurrence;
 use crate::schedule::runner::{Launcher, NewTask, Runner};
@@ -31,7 +31,8 @@ impl<K> TaskBuilder<K> {
     /// [`total_timeout`](Self::total_timeout) has ended, even if its body still hangs.
     ///
     /// ```
-    /// use millhand::{Every, Overlap, Retry, ThreadPool};
+    /// use millhand::schedule::Overlap;
+    /// use millhand::{Every, Retry, ThreadPool};
     /// use std::time::Duration;
     ///
     /// let pool = ThreadPool::new(2)?;
@@ -58,7 +59,8 @@ impl<K> TaskBuilder<K> {
     /// expression.
     ///
     /// ```
-    /// use millhand::{Cron, Missed, ThreadPool};
+    /// use millhand::schedule::Missed;
+    /// use millhand::{Cron, ThreadPool};
     ///
     /// let pool = ThreadPool::new(1)?;
     /// let nightly = Cron::parse("30 2 * * *", "America/New_York")?.missed(Missed::CatchUp(1));
@@ -79,7 +81,7 @@ impl<K> TaskBuilder<K> {
 /// feature `cron`, `TaskBuilder::cron`.
 ///
 /// All runs share the body, so it is an `Fn`. What it returns is an [`Answer`]. Runs take no place
-/// in a bounded [queue](crate::PoolBuilder::queue_capacity): a full queue neither delays nor
+/// in a bounded [queue](crate::pool::PoolBuilder::queue_capacity): a full queue neither delays nor
 /// refuses them.
 ///
 /// ```
@@ -113,13 +115,14 @@ impl ScheduleBuilder<Plain> {
     /// Returns the body if the pool is closed, or if options are invalid or contradict each other.
     ///
     /// ```
-    /// use millhand::{Every, Rejection, ThreadPool};
+    /// use millhand::error::Rejection;
+    /// use millhand::{Every, ThreadPool};
     /// use std::time::Duration;
     ///
     /// let pool = ThreadPool::new(1)?;
     /// let refused = pool.task().every(Every::new(Duration::from_secs(1)).times(0)).run(|| ()).unwrap_err();
     /// assert!(matches!(refused.reason(), Rejection::Invalid(mistake) if mistake.option() == "times"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn run<F, A>(self, f: F) -> Result<Schedule, SubmitError<F>>

@@ -125,7 +125,7 @@ impl Cron {
     /// let first = daily.next_after(SystemTime::UNIX_EPOCH).unwrap();
     /// assert_eq!(first, SystemTime::UNIX_EPOCH + day);
     /// assert_eq!(daily.next_after(first), Some(first + day));
-    /// # Ok::<(), millhand::CronError>(())
+    /// # Ok::<(), millhand::schedule::CronError>(())
     /// ```
     pub fn next_after(&self, time: SystemTime) -> Option<SystemTime> {
         let time = time.duration_since(SystemTime::UNIX_EPOCH);

@@ -10,7 +10,8 @@ use std::time::Duration;
 /// A run ends with its last attempt. Until then it may run, be queued, or wait for a retry.
 ///
 /// ```
-/// use millhand::{Every, Overlap, ThreadPool};
+/// use millhand::schedule::Overlap;
+/// use millhand::{Every, ThreadPool};
 /// use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(2)?;
@@ -28,7 +29,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overlap {
-    /// The run is left out, and counted as one of the [`skips`](crate::ScheduleCounts::skips).
+    /// The run is left out, and counted as one of the
+    /// [`skips`](crate::schedule::ScheduleCounts::skips).
     #[default]
     Skip,
     /// The run waits, and starts as soon as the other has ended. One run at most waits. Further
@@ -44,7 +46,9 @@ pub enum Overlap {
 /// In any case one run starts at once and stands for all of them. This rule is about the others.
 ///
 /// ```
-/// use millhand::{Every, ManualClock, Missed, ThreadPool};
+/// use millhand::schedule::Missed;
+/// use millhand::testing::ManualClock;
+/// use millhand::{Every, ThreadPool};
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::new();
@@ -65,7 +69,7 @@ pub enum Overlap {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Missed {
-    /// They are left out, and counted as [`misses`](crate::ScheduleCounts::misses).
+    /// They are left out, and counted as [`misses`](crate::schedule::ScheduleCounts::misses).
     #[default]
     Skip,
     /// At most this many of them, 1 or more, run late, as soon as the rule about overlap permits.
@@ -76,7 +80,8 @@ pub enum Missed {
 /// Sets whether a schedule continues after a run that panicked: a rule for [`Every::on_panic`].
 ///
 /// ```
-/// use millhand::{Every, OnPanic, ThreadPool};
+/// use millhand::schedule::OnPanic;
+/// use millhand::{Every, ThreadPool};
 /// use std::time::Duration;
 ///
 /// let pool = ThreadPool::new(1)?;
@@ -168,10 +173,11 @@ macro_rules! options {
         }
 
         /// Sets what happens if a run is due before another run has ended. Default:
-        /// [`Overlap::Skip`](crate::Overlap::Skip).
+        /// [`Overlap::Skip`](crate::schedule::Overlap::Skip).
         ///
         /// ```
-        /// # use millhand::{Every, Overlap};
+        /// # use millhand::schedule::Overlap;
+        /// # use millhand::Every;
         /// # use std::time::Duration;
         /// let poll = Every::new(Duration::from_secs(1)).overlap(Overlap::Parallel(4));
         /// # let _ = poll;
@@ -182,10 +188,11 @@ macro_rules! options {
         }
 
         /// Sets what happens to runs whose times have passed unnoticed. Default:
-        /// [`Missed::Skip`](crate::Missed::Skip).
+        /// [`Missed::Skip`](crate::schedule::Missed::Skip).
         ///
         /// ```
-        /// # use millhand::{Every, Missed};
+        /// # use millhand::schedule::Missed;
+        /// # use millhand::Every;
         /// # use std::time::Duration;
         /// let ledger = Every::new(Duration::from_secs(3600)).missed(Missed::CatchUp(24));
         /// # let _ = ledger;
@@ -196,10 +203,11 @@ macro_rules! options {
         }
 
         /// Sets whether the schedule continues after a run that panicked. Default:
-        /// [`OnPanic::Continue`](crate::OnPanic::Continue).
+        /// [`OnPanic::Continue`](crate::schedule::OnPanic::Continue).
         ///
         /// ```
-        /// # use millhand::{Every, OnPanic};
+        /// # use millhand::schedule::OnPanic;
+        /// # use millhand::Every;
         /// # use std::time::Duration;
         /// let careful = Every::new(Duration::from_secs(1)).on_panic(OnPanic::Stop);
         /// # let _ = careful;
@@ -219,7 +227,7 @@ pub(crate) use options;
 /// The first run is due one period from now; [`start_in`](Self::start_in) changes that. Each
 /// further run is due one period after the time for which the run before it was *planned*, so late
 /// starts do not add up. Invalid values are refused when the schedule is made, as
-/// [`Rejection::Invalid`](crate::Rejection::Invalid).
+/// [`Rejection::Invalid`](crate::error::Rejection::Invalid).
 ///
 /// ```
 /// use millhand::{Every, ThreadPool};
@@ -252,13 +260,14 @@ impl Every {
     /// Runs at a fixed rate, once per period. The period must be longer than zero.
     ///
     /// ```
-    /// use millhand::{Every, Rejection, ThreadPool};
+    /// use millhand::error::Rejection;
+    /// use millhand::{Every, ThreadPool};
     /// use std::time::Duration;
     ///
     /// let pool = ThreadPool::new(1)?;
     /// let refused = pool.task().every(Every::new(Duration::ZERO)).run(|| ()).unwrap_err();
     /// assert!(matches!(refused.reason(), Rejection::Invalid(mistake) if mistake.option() == "every"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn new(period: Duration) -> Self {
         Self {

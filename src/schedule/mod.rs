@@ -1,4 +1,4 @@
-//! Schedules: rules that submit a task again and again, and what carries the rules out.
+//! Schedules: rules that submit a task again and again.
 
 mod builder;
 #[cfg(feature = "cron")]

@@ -49,14 +49,22 @@ use std::time::Duration;
     message = "the body of a schedule cannot return `{Self}`",
     label = "it may return `()`, `ControlFlow<()>`, the `Duration` until the next run, or a `Result` of one of these"
 )]
-pub trait Answer: Sealed {}
+pub trait Answer {
+    /// Whether the type can say when the next run is due.
+    #[doc(hidden)]
+    const SETS_DELAY: bool = false;
 
-impl Answer for () {}
-impl Answer for ControlFlow<()> {}
-impl Answer for Duration {}
-impl<A: Answer, E: Display> Answer for Result<A, E> {}
+    /// Whether the type is a `Result`.
+    #[doc(hidden)]
+    const MAY_FAIL: bool = false;
+
+    /// The text of the error, if the run failed.
+    #[doc(hidden)]
+    fn verdict(self) -> Result<Verdict, String>;
+}
 
 /// What a body decided about the next run.
+// Not exported, so that no other crate can implement the trait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The rule decides.
@@ -67,30 +75,13 @@ pub enum Verdict {
     After(Duration),
 }
 
-mod sealed {
-    use crate::schedule::outcome::Verdict;
-
-    pub trait Sealed {
-        /// Whether the type can say when the next run is due.
-        const SETS_DELAY: bool = false;
-
-        /// Whether the type is a `Result`.
-        const MAY_FAIL: bool = false;
-
-        /// The text of the error, if the run failed.
-        fn verdict(self) -> Result<Verdict, String>;
-    }
-}
-
-pub(crate) use sealed::Sealed;
-
-impl Sealed for () {
+impl Answer for () {
     fn verdict(self) -> Result<Verdict, String> {
         Ok(Verdict::Continue)
     }
 }
 
-impl Sealed for ControlFlow<()> {
+impl Answer for ControlFlow<()> {
     fn verdict(self) -> Result<Verdict, String> {
         Ok(match self {
             Self::Continue(()) => Verdict::Continue,
@@ -99,7 +90,7 @@ impl Sealed for ControlFlow<()> {
     }
 }
 
-impl Sealed for Duration {
+impl Answer for Duration {
     const SETS_DELAY: bool = true;
 
     fn verdict(self) -> Result<Verdict, String> {
@@ -107,7 +98,7 @@ impl Sealed for Duration {
     }
 }
 
-impl<A: Answer, E: Display> Sealed for Result<A, E> {
+impl<A: Answer, E: Display> Answer for Result<A, E> {
     const SETS_DELAY: bool = A::SETS_DELAY;
     const MAY_FAIL: bool = true;
 

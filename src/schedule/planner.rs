@@ -52,7 +52,7 @@ struct Planned {
 }
 
 /// Counts the runs of a schedule, and those that were left out; from
-/// [`Schedule::counts`](crate::Schedule::counts).
+/// [`Schedule::counts`](crate::schedule::Schedule::counts).
 ///
 /// ```
 /// use millhand::{Every, ThreadPool};

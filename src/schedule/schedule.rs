@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Controls a running schedule: pauses, triggers and cancels it, and counts its runs. It comes from
-/// [`ScheduleBuilder::run`](crate::ScheduleBuilder::run).
+/// [`ScheduleBuilder::run`](crate::schedule::ScheduleBuilder::run).
 ///
 /// Dropping the handle leaves the schedule running. A schedule ends by [`cancel`](Self::cancel), by
 /// its own rules, when its body decides it, when its [token](crate::TaskBuilder::token) is
@@ -114,9 +114,9 @@ impl Schedule {
 
     /// Starts one more run now, beside the planned ones. Returns whether there will be one.
     ///
-    /// The rule about [overlap](crate::Overlap) applies to this run, too. A schedule that has ended
-    /// has no further run. A paused schedule runs it all the same, unless the run must wait for
-    /// another. A fixed delay begins again after this run.
+    /// The rule about [overlap](crate::schedule::Overlap) applies to this run, too. A schedule that
+    /// has ended has no further run. A paused schedule runs it all the same, unless the run must
+    /// wait for another. A fixed delay begins again after this run.
     ///
     /// ```
     /// # use millhand::{Every, ThreadPool};
@@ -147,7 +147,8 @@ impl Schedule {
     /// the end of a run.
     ///
     /// ```
-    /// # use millhand::{Every, ManualClock, ThreadPool};
+    /// # use millhand::testing::ManualClock;
+    /// # use millhand::{Every, ThreadPool};
     /// # use std::time::{Duration, SystemTime};
     /// let clock = ManualClock::new();
     /// clock.set_wall(SystemTime::UNIX_EPOCH);
@@ -164,7 +165,8 @@ impl Schedule {
     /// Returns when the last run was submitted, by the time of day of the pool's clock.
     ///
     /// ```
-    /// # use millhand::{Every, ManualClock, ThreadPool};
+    /// # use millhand::testing::ManualClock;
+    /// # use millhand::{Every, ThreadPool};
     /// # use std::time::{Duration, SystemTime};
     /// let clock = ManualClock::new();
     /// clock.set_wall(SystemTime::UNIX_EPOCH);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One event of a simulation, for tests that compare runs; see
-/// [`Simulation::trace`](crate::Simulation::trace).
+/// [`Simulation::trace`](crate::testing::Simulation::trace).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceEntry {

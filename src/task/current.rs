@@ -133,7 +133,7 @@ pub(crate) fn interrupted() -> Option<Stopped> {
 /// let spinning = pool.submit(|| while !millhand::is_cancelled() { std::hint::spin_loop() });
 /// spinning.cancel();
 /// # drop(pool);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub fn is_cancelled() -> bool {
     stop_reason().is_some()
@@ -143,7 +143,7 @@ pub fn is_cancelled() -> bool {
 /// cancelled whose closure runs, for `?`. Elsewhere it returns `Ok`.
 ///
 /// ```
-/// fn work() -> Result<u32, millhand::Stopped> {
+/// fn work() -> Result<u32, millhand::error::Stopped> {
 ///     for _ in 0..3 {
 ///         millhand::check()?;
 ///     }
@@ -172,7 +172,8 @@ pub fn check() -> Result<(), Stopped> {
 /// [`check`].
 ///
 /// ```
-/// use millhand::{CancelOutcome, TaskError, ThreadPool};
+/// use millhand::task::CancelOutcome;
+/// use millhand::{TaskError, ThreadPool};
 ///
 /// let pool = ThreadPool::new(1)?;
 /// let (sender, receiver) = std::sync::mpsc::channel();
@@ -206,7 +207,7 @@ pub fn checkpoint() {
 /// use std::time::Duration;
 ///
 /// millhand::sleep(Duration::from_millis(1))?;
-/// # Ok::<(), millhand::Stopped>(())
+/// # Ok::<(), millhand::error::Stopped>(())
 /// ```
 ///
 /// # Errors

@@ -37,7 +37,7 @@ use std::time::Duration;
 /// let pool = millhand::ThreadPool::new(2)?;
 /// let handle = pool.submit(|| 6 * 7);
 /// assert_eq!(handle.join().unwrap(), 42);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 ///
 /// A handle cannot be converted to a handle of a subtype or supertype:
@@ -155,7 +155,7 @@ macro_rules! face {
         /// let handle = pool.submit(|| millhand::current().unwrap().id());
         /// let id = handle.id();
         /// assert_eq!(handle.join().unwrap(), id);
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         pub fn id(&self) -> TaskId {
             self.task().head.id()
@@ -167,7 +167,7 @@ macro_rules! face {
         /// # let pool = millhand::ThreadPool::new(1)?;
         /// let handle = pool.task().name("index").submit(|| 1);
         /// assert_eq!(handle.name().as_deref(), Some("index"));
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         pub fn name(&self) -> Option<Arc<str>> {
             self.task().head.name()
@@ -179,7 +179,7 @@ macro_rules! face {
         /// let pool = millhand::ThreadPool::new(1)?;
         /// let handle = pool.submit(|| ());
         /// assert!(handle.site().line() > 0);
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         pub fn site(&self) -> &'static std::panic::Location<'static> {
             self.task().head.site
@@ -191,8 +191,8 @@ macro_rules! face {
         /// # let pool = millhand::ThreadPool::new(1)?;
         /// let handle = pool.submit(|| 1);
         /// handle.wait().unwrap();
-        /// assert_eq!(handle.state(), millhand::TaskState::Finished);
-        /// # Ok::<(), millhand::BuildError>(())
+        /// assert_eq!(handle.state(), millhand::task::TaskState::Finished);
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         pub fn state(&self) -> TaskState {
             self.task().state()
@@ -219,7 +219,7 @@ macro_rules! face {
         /// handle.token().cancel();
         /// handle.wait().unwrap();
         /// assert!(handle.is_finished());
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         pub fn token(&self) -> CancelToken {
             self.task().token()
@@ -238,7 +238,7 @@ macro_rules! face {
         ///     while !millhand::is_cancelled() { std::hint::spin_loop() }
         /// });
         /// receiver.recv()?; // it runs
-        /// assert_eq!(handle.cancel(), millhand::CancelOutcome::Requested);
+        /// assert_eq!(handle.cancel(), millhand::task::CancelOutcome::Requested);
         /// assert!(handle.join().is_ok());
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
@@ -258,7 +258,7 @@ macro_rules! face {
         /// let handle = pool.submit(|| 1);
         /// handle.wait().unwrap();
         /// assert!(handle.is_finished());
-        /// # Ok::<(), millhand::BuildError>(())
+        /// # Ok::<(), millhand::pool::BuildError>(())
         /// ```
         pub fn wait(&self) -> Result<(), TaskError> {
             wait_for(self.task(), None).map(drop)
@@ -306,7 +306,7 @@ impl<T> TaskHandle<T> {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let handle = pool.submit(|| millhand::sleep(std::time::Duration::from_secs(3600))).cancel_on_drop();
     /// drop(handle); // and the pool, dropped next, need not wait for an hour
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn cancel_on_drop(mut self) -> Self {
         self.held.cancel_on_drop = true;
@@ -323,7 +323,7 @@ impl<T> TaskHandle<T> {
     /// [`OnFinish::remove`] removes it.
     ///
     /// ```
-    /// use millhand::OutcomeKind;
+    /// use millhand::task::OutcomeKind;
     ///
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let (sender, receiver) = std::sync::mpsc::channel();
@@ -371,7 +371,7 @@ impl<T: 'static> TaskHandle<T> {
     /// assert_eq!(pool.submit(|| 6 * 7).join().unwrap(), 42);
     /// let broken = pool.submit(|| panic!("no"));
     /// assert!(matches!(broken.join(), Err::<(), _>(TaskError::Panicked(_))));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join(mut self) -> Result<T, TaskError> {
         let mut value = None;
@@ -399,7 +399,7 @@ impl<T: 'static> TaskHandle<T> {
     ///     }
     /// };
     /// assert_eq!(outcome.unwrap(), 1);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn try_join(mut self) -> Result<Result<T, TaskError>, Self> {
         if !self.is_finished() {
@@ -454,7 +454,7 @@ impl<T: 'static, E: 'static> TaskHandle<Result<T, E>> {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// assert_eq!(pool.submit(|| "12".parse::<u8>()).join_ok().unwrap(), 12);
     /// assert!(matches!(pool.submit(|| "1200".parse::<u8>()).join_ok(), Err(JoinError::Failed(_))));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join_ok(self) -> Result<T, JoinError<E>> {
         ok_value(self.join())

@@ -1,4 +1,6 @@
-//! One task: its body, its state, its options, how it runs, its handles, and what its body can ask.
+//! One task: its handles, its state, its outcome, and what its body can ask.
+//
+// Its body, its state, its options, how it runs, its handles, and what its body can ask.
 
 pub(crate) mod after;
 pub(crate) mod body;
@@ -27,6 +29,9 @@ pub(crate) mod timed;
 pub(crate) mod unread;
 mod wait;
 
+pub use crate::context_var::Context;
+pub use crate::id::{ParseTaskIdError, TaskId};
+pub use crate::retry::Jitter;
 pub use current::{check, checkpoint, is_cancelled, sleep};
 pub use handle::{OnFinish, TaskHandle};
 pub use promise::{Promise, promise};

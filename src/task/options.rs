@@ -178,8 +178,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The first attempt begins now: from here on the total time counts. Returns when it ends, to be
-    /// filed with the timer, unless the deadline comes before.
+    /// The first attempt begins now: from here on the total time counts. Returns when it ends, to
+    /// be filed with the timer, unless the deadline comes before.
     pub(crate) fn limit_from(&mut self, now: Instant) -> Option<Instant> {
         let end = now.checked_add(self.options.total_timeout?)?;
         if self.ends.is_some_and(|ends| ends <= end) {

@@ -56,8 +56,8 @@ impl Task {
 /// The promise belongs to no pool. Its handle can be joined, awaited and shared. To continue it,
 /// name the pool: [`submit_after`](crate::TaskBuilder::submit_after). On a worker `then`, `map` and
 /// their like continue it on the pool of that worker; elsewhere they are
-/// [rejected](crate::Rejection::NoPool). [`Pool::promise`](crate::Pool::promise) makes one that
-/// belongs to a pool.
+/// [rejected](crate::error::Rejection::NoPool). [`Pool::promise`](crate::Pool::promise) makes one
+/// that belongs to a pool.
 ///
 /// ```
 /// let (promise, handle) = millhand::promise::<String>();
@@ -86,7 +86,9 @@ fn by_hand<T: Send + 'static>(head: Head) -> (Promise<T>, TaskHandle<T>) {
 /// [`Pool::promise`](crate::Pool::promise).
 ///
 /// ```
-/// use millhand::{CancelReason, Promise, TaskError};
+/// use millhand::cancel::CancelReason;
+/// use millhand::task::Promise;
+/// use millhand::TaskError;
 ///
 /// let (promise, handle) = millhand::promise();
 /// let promise: Promise<u32> = promise;

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 /// for reader in readers {
 ///     assert_eq!(reader.join().unwrap(), 6);
 /// }
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct SharedHandle<T> {
     shared: Arc<Shared<T>>,
@@ -66,7 +66,7 @@ impl<T> TaskHandle<T> {
     /// let first = pool.submit(|| 7).share();
     /// let second = first.clone();
     /// assert_eq!(first.join().as_ref().unwrap(), second.join().as_ref().unwrap());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn share(self) -> SharedHandle<T> {
         let held = self.into_held();
@@ -108,7 +108,7 @@ impl<T: 'static> SharedHandle<T> {
     /// # let pool = millhand::ThreadPool::new(1)?;
     /// let handle = pool.submit(|| 7).share();
     /// assert!(matches!(handle.join(), Ok(7)));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join(&self) -> &Result<T, TaskError> {
         self.join_until(None)
@@ -180,7 +180,7 @@ impl<T: 'static, E: 'static> SharedHandle<Result<T, E>> {
     /// # let pool = millhand::ThreadPool::new(1)?;
     /// let parsed = pool.submit(|| "12".parse::<u8>()).share();
     /// assert_eq!(parsed.join_ok().unwrap(), &12);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join_ok(&self) -> Result<&T, JoinError<&E>> {
         match self.join() {
@@ -211,7 +211,7 @@ impl<T: 'static, E: 'static> SharedHandle<Result<T, E>> {
     /// let parsed = pool.submit(|| Ok::<u8, Failed>("1200".parse()?)).share();
     /// let Failed(error) = parsed.join_flat().unwrap_err();
     /// assert!(error.is::<std::num::ParseIntError>());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join_flat(&self) -> Result<T, E>
     where

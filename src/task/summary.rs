@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Reports how a task ended, without its value.
 ///
 /// ```
-/// use millhand::OutcomeKind;
+/// use millhand::task::OutcomeKind;
 ///
 /// let (_promise, handle) = millhand::promise::<u32>();
 /// let (sender, receiver) = std::sync::mpsc::channel();

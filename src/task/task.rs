@@ -73,7 +73,7 @@ pub(crate) struct Planned {
 /// Reports whether a cancel settled the task, or only asked its body to stop.
 ///
 /// ```
-/// use millhand::CancelOutcome;
+/// use millhand::task::CancelOutcome;
 ///
 /// let (_promise, handle) = millhand::promise::<u32>();
 /// assert_eq!(handle.cancel(), CancelOutcome::Settled);
@@ -95,7 +95,7 @@ pub enum CancelOutcome {
 /// Reports how far a task has come: queued, running, finished and so on.
 ///
 /// ```
-/// use millhand::TaskState;
+/// use millhand::task::TaskState;
 ///
 /// let (promise, handle) = millhand::promise();
 /// assert_eq!(handle.state(), TaskState::Queued);

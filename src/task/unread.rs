@@ -14,14 +14,15 @@ use std::panic::Location;
 
 /// Describes a failure that no code can read any more: the task had no handle, or its handle was
 /// dropped before the outcome was taken. Passed to the hook
-/// [`on_unread`](crate::PoolBuilder::on_unread).
+/// [`on_unread`](crate::pool::PoolBuilder::on_unread).
 ///
 /// It is a panic, an `Err` of a body whose errors count as failures
 /// ([`execute_ok`](crate::Pool::execute_ok), [`fallible`](crate::TaskBuilder::fallible),
 /// [`retry`](crate::TaskBuilder::retry)), or a refusal by the pool. Its text is that of the log.
 ///
 /// ```
-/// use millhand::{JoinError, TaskError, UnreadFailure};
+/// use millhand::task::UnreadFailure;
+/// use millhand::{JoinError, TaskError};
 ///
 /// fn kind(failure: &UnreadFailure) -> &'static str {
 ///     match failure.error() {

@@ -326,11 +326,7 @@ fn the_time_runs_from_the_start_of_the_attempt_and_is_handed_on() {
     // The first of all limits counts.
     let clock = pool.clock.clone();
     let table = [
-        (
-            task.clone().deadline(20 * S),
-            Some(10 * S),
-            Some(7 * S),
-        ),
+        (task.clone().deadline(20 * S), Some(10 * S), Some(7 * S)),
         (pool.task().deadline(10 * S), Some(10 * S), Some(7 * S)),
         (task.token(&CancelToken::with_timeout(LONG_AGO)), None, None),
         (pool.task(), None, None),

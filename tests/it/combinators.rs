@@ -4,8 +4,8 @@
 use crate::handle::must_join;
 use millhand::{
     CancelReason, Failures, InvalidTask, JoinError, PoolHandle, Rejection, Retry, TaskError,
-    TaskHandle, ThreadPool, Until, as_completed, current, join_all, join_all_ok, race, race,
-    wait_any, wait_for, when_all, when_any,
+    TaskHandle, ThreadPool, Until, as_completed, current, join_all, join_all_ok, race, wait_any,
+    wait_for, when_all, when_any,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -5,8 +5,7 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
 use millhand::{
     CancelOutcome, CancelReason, Handle, JoinError, TaskError, TaskHandle, TaskState, ThreadPool,
-    as_completed, join_all, join_all_ok, promise, race, race, wait_any, wait_for, when_all,
-    when_any,
+    as_completed, join_all, join_all_ok, promise, race, wait_any, wait_for, when_all, when_any,
 };
 use std::thread;
 

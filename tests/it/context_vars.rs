@@ -398,12 +398,7 @@ fn the_value_of_a_task_that_is_never_run_goes_with_it_and_not_on_the_timer_s_thr
     let builder = ThreadPool::builder().workers(1).clock(&clock);
     let pool = builder.name_prefix("own").build().unwrap();
     let cases: [fn(&ThreadPool) -> TaskHandle<()>; 3] = [
-        |pool| {
-            pool.task()
-                .delay(HOUR * 2)
-                .deadline(HOUR)
-                .submit(|| ())
-        },
+        |pool| pool.task().delay(HOUR * 2).deadline(HOUR).submit(|| ()),
         |pool| {
             let gate = Semaphore::new(1).unwrap();
             let permit = gate.acquire().unwrap();

@@ -4,8 +4,8 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
 use crate::support::must_recv;
 use millhand::{
-    CancelReason, PoolError, PoolHandle, Promise, Rejection, SharedHandle, Shutdown, ShutdownReport,
-    TaskError, TaskHandle, TaskState, ThreadPool, current, promise, when_all,
+    CancelReason, PoolError, PoolHandle, Promise, Rejection, SharedHandle, Shutdown,
+    ShutdownReport, TaskError, TaskHandle, TaskState, ThreadPool, current, promise, when_all,
 };
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Barrier};

@@ -216,7 +216,10 @@ fn a_task_whose_time_is_over_never_starts_however_late_the_timer_is() {
         pool.advance(S);
         // The worker and the timer are off together.
         held.release();
-        assert!(matches!(must_join::<()>(handle), Err(TaskError::Expired(_))));
+        assert!(matches!(
+            must_join::<()>(handle),
+            Err(TaskError::Expired(_))
+        ));
     }
     crate::manual::until("they are buried", || drops.count() == 300);
 }

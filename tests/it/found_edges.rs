@@ -79,8 +79,7 @@ fn a_join_in_such_a_destructor_leaves_the_checkpoints_of_the_other_body_as_they_
             }
         });
         // Cancelled by its own token, once it runs.
-        let canceller =
-            thread::spawn(move || must_recv(&told).cancel());
+        let canceller = thread::spawn(move || must_recv(&told).cancel());
         assert!(matches!(
             endless.join(),
             Err::<(), _>(TaskError::Cancelled(_))

@@ -6,7 +6,8 @@ use crate::gate_kit::{Busy, HOUR, SECOND, millis, until};
 use crate::stress::Rng;
 use crate::support::must_recv;
 use millhand::{
-    Lanes, PoolHandle, RateLimiter, Retry, Semaphore, TaskBuilder, TaskHandle, TaskState, ThreadPool,
+    Lanes, PoolHandle, RateLimiter, Retry, Semaphore, TaskBuilder, TaskHandle, TaskState,
+    ThreadPool,
 };
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

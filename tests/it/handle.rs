@@ -916,7 +916,10 @@ fn what_a_task_s_error_says() {
         cancelled(CancelReason::Deadline),
         "task cancelled: its deadline passed"
     );
-    assert_eq!(text(TaskError::Expired(_)), "task expired before it started");
+    assert_eq!(
+        text(TaskError::Expired(_)),
+        "task expired before it started"
+    );
     assert_eq!(text(TaskError::TimedOut), "task timed out");
     assert_eq!(
         text(TaskError::Rejected(Rejection::Closed)),

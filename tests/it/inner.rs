@@ -8,8 +8,8 @@ mod waits;
 use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
 use millhand::{
-    ManualClock, PoolHandle, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool, as_completed,
-    current, join_all, when_all, when_any,
+    ManualClock, PoolHandle, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool,
+    as_completed, current, join_all, when_all, when_any,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};

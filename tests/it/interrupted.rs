@@ -3,9 +3,9 @@
 use crate::handle::{Busy, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, JoinError, ManualClock, OnFull, PoolError, PoolHandle,
-    RecvError, Rejection, ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle,
-    ThreadPool, Until, as_completed, current, join_all, join_all_ok, promise, race, race,
+    CancelOutcome, CancelReason, CancelToken, JoinError, ManualClock, OnFull, PoolError,
+    PoolHandle, RecvError, Rejection, ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError,
+    TaskHandle, ThreadPool, Until, as_completed, current, join_all, join_all_ok, promise, race,
     wait_any, wait_for,
 };
 use std::sync::mpsc;

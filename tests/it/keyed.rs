@@ -11,12 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 fn limits(clock: &ManualClock) -> Keyed<u32, RateLimiter> {
-    RateLimiter::keyed(
-        RateLimiter::token_bucket(1, SECOND)
-            .burst(2)
-            .clock(&clock),
-    )
-    .unwrap()
+    RateLimiter::keyed(RateLimiter::token_bucket(1, SECOND).burst(2).clock(&clock)).unwrap()
 }
 
 #[test]

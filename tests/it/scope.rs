@@ -188,11 +188,7 @@ fn gates_and_limits_are_for_scoped_tasks_too() {
         Mutex::new(Vec::new()),
     );
     pool.scope(|s| {
-        let gated = s
-            .task()
-            .gate(&one)
-            .gate(&lanes.key("k"))
-            .deadline(LONG);
+        let gated = s.task().gate(&one).gate(&lanes.key("k")).deadline(LONG);
         for n in 0..20 {
             let (inside, most, order) = (&inside, &most, &order);
             gated.submit(move || {

@@ -199,10 +199,7 @@ fn deadlines_and_limits_act_on_time() {
     assert_eq!(simulation.elapsed(), S);
     // Deaf to it: the handle is settled, the seat free for others, the body goes on.
     let (go, gate) = promise::<()>();
-    let hung = pool
-        .task()
-        .deadline(S)
-        .submit(move || drop(gate.join()));
+    let hung = pool.task().deadline(S).submit(move || drop(gate.join()));
     let next = pool.submit(|| 7);
     assert!(matches!(hung.join(), Err(TaskError::TimedOut)));
     assert_eq!(simulation.elapsed(), 2 * S);

@@ -2,9 +2,9 @@
 
 use millhand::{
     BuildError, CancelGuard, CancelReason, CancelToken, Context, ContextVar, Current, Deadlock,
-    Every, JoinError, OnFinish, PoolError, PoolHandle, Promise, Rejection, Schedule, ScheduleBuilder,
-    ScheduleCounts, SharedHandle, ShutdownReport, Stopped, SubmitError, Summary, TaskBuilder,
-    TaskError, TaskHandle, TaskId, TaskPanic, ThreadPool, WorkerLocal,
+    Every, JoinError, OnFinish, PoolError, PoolHandle, Promise, Rejection, Schedule,
+    ScheduleBuilder, ScheduleCounts, SharedHandle, ShutdownReport, Stopped, SubmitError, Summary,
+    TaskBuilder, TaskError, TaskHandle, TaskId, TaskPanic, ThreadPool, WorkerLocal,
 };
 use std::cell::Cell;
 

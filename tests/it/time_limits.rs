@@ -253,10 +253,7 @@ fn what_a_later_call_mends_is_allowed() {
     let pool = Manual::new(1);
     let tasks = [
         pool.task().expires(ZERO).expires(S),
-        pool.task()
-            .attempt_timeout(HOUR)
-            .deadline(S)
-            .deadline(HOUR),
+        pool.task().attempt_timeout(HOUR).deadline(S).deadline(HOUR),
         pool.task().attempt_timeout(S).deadline(S).expires(S),
         pool.task()
             .attempt_timeout(Duration::MAX)

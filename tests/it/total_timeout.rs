@@ -95,10 +95,7 @@ fn a_task_in_a_gate_s_line_is_settled_on_time_and_leaves_it() {
     let semaphore = Semaphore::new(1).unwrap();
     let permit = semaphore.try_acquire().unwrap();
     let task = pool.task().gate(&semaphore);
-    let (first, second) = (
-        task.clone().deadline(S).submit(|| 1),
-        task.submit(|| 2),
-    );
+    let (first, second) = (task.clone().deadline(S).submit(|| 1), task.submit(|| 2));
     until("both are in the line", || semaphore.waiting() == 2);
     assert_eq!(first.state(), TaskState::Gated);
     pool.turn(S);
@@ -114,10 +111,7 @@ fn a_retrying_task_is_settled_on_time() {
     let drops = Drops::default();
     for (delay, total) in [(HOUR, 10 * S), (4 * S, 10 * S)] {
         let one = drops.one();
-        let task = pool
-            .task()
-            .deadline(total)
-            .retry(Retry::fixed(9, delay));
+        let task = pool.task().deadline(total).retry(Retry::fixed(9, delay));
         let handle = task.submit(move || {
             one.keep();
             Err::<(), _>("no")

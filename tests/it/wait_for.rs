@@ -199,11 +199,7 @@ fn a_task_that_ends_by_the_clock_is_heard_of_while_all_workers_are_busy() {
     let hung = pool.task().deadline(S).submit(body);
     hang.started();
     let limited = pool.task().expires(S).submit(|| ());
-    let ends = pool
-        .task()
-        .delay(HOUR)
-        .deadline(2 * HOUR)
-        .submit(|| ());
+    let ends = pool.task().delay(HOUR).deadline(2 * HOUR).submit(|| ());
     let late = pool.task().delay(NS).expires(S).submit(|| ());
     pool.advance(2 * S);
     let mut outcomes = as_completed([hung, limited, late]).timeout(LONG);

@@ -3,8 +3,8 @@
 use crate::handle::{keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, Deadlock, PoolHandle, SharedHandle, Shutdown, TaskError,
-    TaskHandle, ThreadPool, blocking, current, promise,
+    CancelOutcome, CancelReason, CancelToken, Deadlock, PoolHandle, SharedHandle, Shutdown,
+    TaskError, TaskHandle, ThreadPool, blocking, current, promise,
 };
 use std::cell::RefCell;
 use std::collections::HashSet;

@@ -49,7 +49,7 @@ use std::sync::Arc;
 /// let squares = pool.pipeline(1_u64..).stage(2, |n| n * n); // no end
 /// let first: Result<Vec<_>, _> = squares.into_iter().take(3).collect();
 /// assert_eq!(first.unwrap(), [1, 4, 9]);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 ///
 /// **Back-pressure.** At most width + [buffer](Self::buffer) items are in a stage or wait behind
@@ -185,7 +185,7 @@ impl<T: Send + 'static> Pipeline<T> {
     ///     .stage(1, |length| length * 10);
     /// let lengths: Result<Vec<_>, _> = lengths.into_iter().collect();
     /// assert_eq!(lengths.unwrap(), [10, 20, 30]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn stage<U, F>(self, width: usize, f: F) -> Pipeline<U>
@@ -209,7 +209,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// let mut sum = 0;
     /// let failures = numbers.run(|number| sum += number).unwrap_err();
     /// assert_eq!((sum, failures.first().index()), (3, 2));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn stage_ok<U, E, F>(self, width: usize, f: F) -> Pipeline<U>
@@ -289,7 +289,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// });
     /// let pages: Result<Vec<_>, _> = pages.into_iter().collect();
     /// assert_eq!(pages.unwrap(), ["page a", "page b"]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn stage_retry<U, E, F>(
@@ -345,7 +345,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// # let pool = millhand::ThreadPool::new(2)?;
     /// let doubled = pool.pipeline(0..100).buffer(50).stage(2, |n| 2 * n);
     /// assert_eq!(doubled.into_iter().count(), 100);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn buffer(mut self, items: usize) -> Self {
         self.spec.buffer = Some(items);
@@ -361,7 +361,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// pool.pipeline(0..10).stage(2, |n| n).unordered().run(|n| seen.push(n)).unwrap();
     /// seen.sort();
     /// assert!(seen.into_iter().eq(0..10));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn unordered(mut self) -> Self {
         self.spec.mode.is_ordered = false;
@@ -379,7 +379,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// let failures = numbers.collect_all().run(|number| sum += number).unwrap_err();
     /// let failed: Vec<_> = failures.iter().map(|failure| failure.index()).collect();
     /// assert_eq!((sum, failed), (4, vec![1, 3]));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn collect_all(mut self) -> Self {
         self.spec.mode.collects_all = true;
@@ -453,7 +453,7 @@ impl<T> fmt::Debug for Pipeline<T> {
 /// let mut squares = pool.pipeline(1..).stage(2, |n| n * n).into_iter();
 /// assert_eq!(squares.next().unwrap().unwrap(), 1);
 /// drop(squares); // nothing is left behind
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[must_use = "dropping it stops the pipeline"]
 pub struct PipelineIter<T> {
@@ -497,7 +497,7 @@ impl Pool {
     /// let words = pool.pipeline(["to", "be", "or"]).stage(2, |word| word.to_uppercase());
     /// let words: Result<Vec<_>, _> = words.into_iter().collect();
     /// assert_eq!(words.unwrap(), ["TO", "BE", "OR"]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn pipeline<I>(&self, source: I) -> Pipeline<I::Item>

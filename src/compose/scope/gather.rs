@@ -31,7 +31,8 @@ use std::sync::Arc;
 /// as a [`BoxError`]. [`Failures::pick`] finds it there by its type.
 ///
 /// ```
-/// use millhand::{GatherScope, ScopeOptions};
+/// use millhand::compose::GatherScope;
+/// use millhand::ScopeOptions;
 /// use std::{fs, io};
 ///
 /// fn copy<'scope>(s: &'scope GatherScope<'scope, '_>, from: &'scope str) {
@@ -48,7 +49,7 @@ use std::sync::Arc;
 ///     .unwrap_err();
 /// assert_eq!(failures.len(), 2);
 /// assert_eq!(failures.pick::<io::Error>().count(), 1);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct GatherScope<'scope, 'env: 'scope> {
     scope: Scope<'scope, 'env>,
@@ -85,7 +86,7 @@ impl<'scope, 'env> GatherScope<'scope, 'env> {
     ///     })
     ///     .unwrap_err();
     /// assert_eq!(failures.len(), 3);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit<F, T, E>(&'scope self, f: F) -> ScopedHandle<'scope, Result<T, E>>
@@ -220,7 +221,7 @@ impl Pool {
     /// let failure = done.unwrap_err().into_first();
     /// assert_eq!(failure.index(), 2);
     /// assert!(matches!(failure.into_error(), JoinError::Failed(_)));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn scope_with<'env, F, R>(&self, options: ScopeOptions, f: F) -> Result<R, Failures>
     where

@@ -14,7 +14,6 @@ use crate::error::{JoinError, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::sealed::Sealed;
 use crate::sync::Mutex;
 use crate::task::body::BoxedError;
 use crate::task::{CancelOutcome, OutcomeKind, TaskRef, TaskState, deadline, face, join, wait_for};
@@ -65,7 +64,7 @@ use std::time::Duration;
 ///     handles.into_iter().map(|handle| handle.join().unwrap()).max()
 /// });
 /// assert_eq!(longest, Some(4));
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct ScopedHandle<'scope, T> {
     packet: Arc<Packet<T>>,
@@ -201,7 +200,7 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     ///     let broken = s.submit(|| -> i32 { panic!("{numbers:?}") });
     ///     assert!(broken.join().is_err()); // and the scope ends well
     /// });
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join(mut self) -> Result<T, TaskError> {
         join(self.task())?;
@@ -237,7 +236,7 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     ///     };
     ///     assert_eq!(outcome.unwrap(), Ok(7));
     /// });
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn try_join(mut self) -> Result<Result<T, TaskError>, Self> {
         if !self.is_finished() {
@@ -262,7 +261,7 @@ impl<'scope, T> ScopedHandle<'scope, T> {
     ///     let parsed = s.submit(|| text.parse::<u8>()).join_timeout(Duration::from_secs(60));
     ///     assert_eq!(parsed.unwrap().unwrap(), Ok(7));
     /// });
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join_timeout(mut self, timeout: Duration) -> Result<Result<T, TaskError>, Self> {
         match wait_for(self.task(), deadline(self.task(), timeout)) {
@@ -284,7 +283,7 @@ impl<T, E> ScopedHandle<'_, Result<T, E>> {
     /// let pool = millhand::ThreadPool::new(1)?;
     /// let text = String::from("7");
     /// assert_eq!(pool.scope(|s| s.submit(|| text.parse::<u8>()).join_ok()).unwrap(), 7);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn join_ok(self) -> Result<T, JoinError<E>> {
         ok_value(self.join())
@@ -333,9 +332,6 @@ impl<T> fmt::Debug for ScopedHandle<'_, T> {
             .finish_non_exhaustive()
     }
 }
-
-impl<T> Sealed for ScopedHandle<'_, T> {}
-
 // A scoped task can be waited for and raced with others as long as the scope lasts. It cannot be
 // continued: a continuation demands `'static`.
 impl<T> Handle for ScopedHandle<'_, T> {

@@ -5,7 +5,7 @@
 use crate::cancel::blocking::{token_here, token_unless_unwinding};
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock::Clock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Sets the options of a scope that returns its failures as one error; for
 /// [`Pool::scope_with`](crate::Pool::scope_with).
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 ///     })
 ///     .unwrap_err();
 /// assert_eq!(failures.first().name(), Some("no such file"));
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[must_use]
 #[derive(Clone, Debug)]
@@ -33,7 +33,6 @@ pub struct ScopeOptions {
     fails_fast: bool,
     token: Option<CancelToken>,
     timeout: Option<Duration>,
-    deadline: Option<Instant>,
 }
 
 impl ScopeOptions {
@@ -42,12 +41,11 @@ impl ScopeOptions {
             fails_fast,
             token: None,
             timeout: None,
-            deadline: None,
         }
     }
 
     /// Stops at the first failure: it cancels the other tasks, with
-    /// [`CancelReason::Scope`](crate::CancelReason::Scope).
+    /// [`CancelReason::Scope`](crate::cancel::CancelReason::Scope).
     ///
     /// A failure is an `Err` of a body, a panic, an exceeded time limit, or a task that
     /// the pool refused. A panic of the scope's own closure cancels the tasks too. A task that is
@@ -64,7 +62,7 @@ impl ScopeOptions {
     ///     })
     ///     .unwrap_err();
     /// assert_eq!(failures.len(), 1); // and that was at once
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn fail_fast() -> Self {
         Self::new(true)
@@ -85,7 +83,7 @@ impl ScopeOptions {
     ///     .unwrap_err();
     /// let indices: Vec<_> = failures.iter().map(|failure| failure.index()).collect();
     /// assert_eq!(indices, [1, 3]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn collect_all() -> Self {
         Self::new(false)
@@ -95,7 +93,9 @@ impl ScopeOptions {
     /// no token. In a task, the scope's token is below that of the task in any case.
     ///
     /// ```
-    /// # use millhand::{CancelReason, CancelToken, ScopeOptions, Stopped};
+    /// # use millhand::cancel::CancelReason;
+    /// # use millhand::error::Stopped;
+    /// # use millhand::{CancelToken, ScopeOptions};
     /// # use std::time::Duration;
     /// # let pool = millhand::ThreadPool::new(2)?;
     /// let batch = CancelToken::new();
@@ -104,7 +104,7 @@ impl ScopeOptions {
     ///     batch.cancel();
     /// });
     /// assert!(stopped.is_err());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn token(mut self, token: &CancelToken) -> Self {
         self.token = Some(token.clone());
@@ -112,7 +112,7 @@ impl ScopeOptions {
     }
 
     /// Cancels the tasks that have not finished this long after the scope began, with
-    /// [`CancelReason::Deadline`](crate::CancelReason::Deadline). Default: no limit.
+    /// [`CancelReason::Deadline`](crate::cancel::CancelReason::Deadline). Default: no limit.
     ///
     /// Queued tasks settle as [`TimedOut`](crate::TaskError::TimedOut). Running tasks are asked
     /// to stop, and the scope waits for them.
@@ -129,29 +129,10 @@ impl ScopeOptions {
     ///     })
     ///     .unwrap_err();
     /// assert!(failures.pick::<TaskError>().all(|(_, error)| matches!(error, TaskError::TimedOut)));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
-        self
-    }
-
-    /// Does what [`timeout`](Self::timeout) does, at a fixed instant. If both are set, the
-    /// earlier one counts.
-    ///
-    /// ```
-    /// # use millhand::ScopeOptions;
-    /// # use std::time::{Duration, Instant};
-    /// # let pool = millhand::ThreadPool::new(1)?;
-    /// let options = ScopeOptions::fail_fast().deadline(Instant::now());
-    /// let late = pool.scope_with(options, |s| {
-    ///     s.submit(|| millhand::sleep(Duration::from_secs(3600)));
-    /// });
-    /// assert!(late.is_err());
-    /// # Ok::<(), millhand::BuildError>(())
-    /// ```
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
         self
     }
 
@@ -168,9 +149,6 @@ impl ScopeOptions {
         };
         if let Some(timeout) = self.timeout {
             token = token.child_with_timeout(timeout);
-        }
-        if let Some(deadline) = self.deadline {
-            token = token.child_with_deadline(deadline);
         }
         (token, hook)
     }

@@ -95,7 +95,7 @@ unsafe fn erase<'scope>(task: Arc<Task<dyn Body + 'scope>>) -> TaskRef {
 ///     }
 /// });
 /// assert_eq!(table[3], [3, 3, 3]);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 ///
 /// A task cannot borrow what does not live until the end of the scope:
@@ -141,7 +141,7 @@ unsafe fn erase<'scope>(task: Arc<Task<dyn Body + 'scope>>) -> TaskRef {
 ///     fill(s, right);
 /// });
 /// assert_eq!(bytes, [1; 4]);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub struct Scope<'scope, 'env: 'scope> {
     core: Arc<Core>,
@@ -166,7 +166,7 @@ impl<'scope> Scope<'scope, '_> {
     ///     (text.len(), words.join().unwrap())
     /// });
     /// assert_eq!((bytes, words), (18, 5));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit<F, T>(&'scope self, f: F) -> ScopedHandle<'scope, T>
@@ -191,7 +191,7 @@ impl<'scope> Scope<'scope, '_> {
     ///     }
     /// });
     /// assert_eq!(rows, [[2, 1], [4, 3]]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn execute<F: FnOnce() + Send + 'scope>(&'scope self, f: F) {
@@ -213,7 +213,7 @@ impl<'scope> Scope<'scope, '_> {
     ///     read.submit(|| std::fs::read_to_string(&path)).join_ok()
     /// });
     /// assert!(text.is_ok());
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn task(&'scope self) -> TaskBuilder<Plain, &'scope Self> {
         TaskBuilder::new(self.core.clone(), self)
@@ -223,7 +223,7 @@ impl<'scope> Scope<'scope, '_> {
     /// that task.
     ///
     /// ```
-    /// use millhand::CancelReason;
+    /// use millhand::cancel::CancelReason;
     /// use std::time::Duration;
     ///
     /// let pool = millhand::ThreadPool::new(2)?;
@@ -231,7 +231,7 @@ impl<'scope> Scope<'scope, '_> {
     ///     s.submit(|| millhand::sleep(Duration::from_secs(3600)));
     ///     s.token().cancel(); // it need not last for an hour
     /// });
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn token(&self) -> CancelToken {
         self.state.token().clone()
@@ -430,7 +430,7 @@ impl Pool {
     ///     }
     /// });
     /// assert_eq!(halves, [[1, 2, 3], [4, 5, 6]]);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     #[doc(alias = "nursery")]

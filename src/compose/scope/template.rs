@@ -22,7 +22,7 @@ impl<'scope> TaskBuilder<Plain, &'scope Scope<'scope, '_>> {
     ///     let urgent = s.task().priority(1).submit(|| text.parse::<u8>());
     ///     assert_eq!(urgent.join().unwrap(), Ok(7));
     /// });
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit<F, T>(&self, f: F) -> ScopedHandle<'scope, T>
@@ -85,7 +85,7 @@ impl<'scope> TaskBuilder<Fallible, &'scope Scope<'scope, '_>> {
     ///     let parsed = s.task().fallible().submit(|| text.parse::<u8>());
     ///     assert_eq!(parsed.join_ok().unwrap(), 7);
     /// });
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit<F, T, E>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>
@@ -128,7 +128,7 @@ impl<'scope, E: Display + Send + 'static> TaskBuilder<Retrying<E>, &'scope Scope
     ///     });
     /// });
     /// assert_eq!(attempts, 3);
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit<F, T>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>
@@ -167,7 +167,7 @@ impl<'scope> TaskBuilder<Plain, &'scope GatherScope<'scope, '_>> {
     ///     })
     ///     .unwrap_err();
     /// assert_eq!(failures.first().name(), Some("parse"));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit<F, T, E>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>
@@ -217,7 +217,7 @@ where
     ///     })
     ///     .unwrap_err();
     /// assert_eq!((attempts, failures.len()), (3, 1));
-    /// # Ok::<(), millhand::BuildError>(())
+    /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     #[track_caller]
     pub fn submit<F, T>(&self, f: F) -> ScopedHandle<'scope, Result<T, E>>

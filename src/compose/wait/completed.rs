@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Goes through the outcomes of many tasks in the order in which the tasks finish: an iterator over
-/// pairs of a handle's place, or its [key](crate::WithKey), and its outcome.
+/// pairs of a handle's place, or its [key](crate::compose::WithKey), and its outcome.
 ///
 /// ```
 /// use millhand::{ThreadPool, as_completed};

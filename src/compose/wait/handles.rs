@@ -5,19 +5,19 @@
 
 use crate::compose::failures::Failure;
 use crate::error::{JoinError, Stopped, TaskError, ok_value};
-use crate::sealed::Sealed;
 use crate::task::{SharedHandle, TaskHandle, TaskRef};
 use std::fmt;
 
 /// Any handle, for functions that wait for tasks and for your own that are generic over handles.
 ///
-/// It is a [`TaskHandle`], a [`SharedHandle`], a [`ScopedHandle`](crate::ScopedHandle), or one of
-/// them with a [key](WithKey). The value of a shared handle is cloned; a clone of a panic has its
-/// message and not its payload. Where handles of several kinds are to be in one vector,
-/// [`share`](TaskHandle::share) them all.
+/// It is a [`TaskHandle`], a [`SharedHandle`], a [`ScopedHandle`](crate::compose::ScopedHandle), or
+/// one of them with a [key](crate::compose::WithKey). The value of a shared handle is cloned; a
+/// clone of a panic has its message and not its payload. Where handles of several kinds are to be
+/// in one vector, [`share`](TaskHandle::share) them all.
 ///
 /// ```
-/// use millhand::{Handle, JoinError, ThreadPool, as_completed};
+/// use millhand::compose::Handle;
+/// use millhand::{JoinError, ThreadPool, as_completed};
 ///
 /// fn first<H: Handle>(handles: Vec<H>) -> Option<H::Output> {
 ///     as_completed(handles).find_map(|(_, outcome)| outcome.ok())
@@ -25,13 +25,13 @@ use std::fmt;
 ///
 /// let pool = ThreadPool::new(2)?;
 /// assert_eq!(first(vec![pool.submit(|| 7)]), Some(7));
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
-pub trait Handle: Sealed {
+pub trait Handle {
     /// What the task's body returns.
     type Output;
-    /// By what [`as_completed`](crate::as_completed) names the task: its place among the handles, or
-    /// the key that it was given.
+    /// By what [`as_completed`](crate::as_completed) names the task: its place among the handles,
+    /// or the key that it was given.
     type Key;
 
     #[doc(hidden)]
@@ -75,9 +75,6 @@ impl Link {
         Failure::new(index, self.task.head.label(), error)
     }
 }
-
-impl<T: 'static> Sealed for TaskHandle<T> {}
-
 impl<T: 'static> Handle for TaskHandle<T> {
     type Output = T;
     type Key = usize;
@@ -97,9 +94,6 @@ impl<T: 'static> Handle for TaskHandle<T> {
         (place, self.outcome())
     }
 }
-
-impl<T: 'static> Sealed for SharedHandle<T> {}
-
 impl<T: Clone + 'static> Handle for SharedHandle<T> {
     type Output = T;
     type Key = usize;
@@ -127,7 +121,7 @@ impl<T: Clone + 'static> Handle for SharedHandle<T> {
 ///
 /// It is a vector, an array, a slice, or a tuple of up to eight handles. In a tuple each handle may
 /// be of another kind and type.
-pub trait Handles: Sealed {
+pub trait Handles {
     #[doc(hidden)]
     fn links(&self) -> Vec<Link>;
 }
@@ -179,17 +173,11 @@ where
     let handle = handle.expect("each place is returned once");
     ok_value(handle.outcome()).map_err(|error| (place, error))
 }
-
-impl<H> Sealed for [H] {}
-
 impl<H: Handle> Handles for [H] {
     fn links(&self) -> Vec<Link> {
         self.iter().map(H::link).collect()
     }
 }
-
-impl<H> Sealed for Vec<H> {}
-
 impl<H: Handle> Handles for Vec<H> {
     fn links(&self) -> Vec<Link> {
         self.as_slice().links()
@@ -235,9 +223,6 @@ impl<H: Handle<Output = Result<T, E>>, T, E> OkSet for Vec<H> {
         Ok(values.into_iter().flatten().collect())
     }
 }
-
-impl<H, const N: usize> Sealed for [H; N] {}
-
 impl<H: Handle, const N: usize> Handles for [H; N] {
     fn links(&self) -> Vec<Link> {
         self.as_slice().links()
@@ -269,8 +254,6 @@ impl<H: Handle<Output = Result<T, E>>, T, E, const N: usize> OkSet for [H; N] {
 
 macro_rules! tuples {
     ($($handle:ident $output:ident $at:tt),+) => {
-        impl<$($handle),+> Sealed for ($($handle,)+) {}
-
         impl<$($handle: Handle),+> Handles for ($($handle,)+) {
             fn links(&self) -> Vec<Link> {
                 vec![$(self.$at.link()),+]

@@ -14,8 +14,8 @@ use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use std::time::Duration;
 
-/// Waits for several tasks and returns all outcomes, in the order of the handles. A failure does not
-/// keep the other tasks from running.
+/// Waits for several tasks and returns all outcomes, in the order of the handles. A failure does
+/// not keep the other tasks from running.
 ///
 /// ```
 /// use millhand::{ThreadPool, join_all};
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// let pool = ThreadPool::new(2)?;
 /// let squares = join_all((0..10).map(|n| pool.submit(move || n * n)));
 /// assert_eq!(squares.into_iter().map(Result::unwrap).sum::<u32>(), 285);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 ///
 /// It takes all handles first, and then joins one after the other, as
@@ -43,14 +43,15 @@ pub fn join_all<H: Handle>(
 /// handles. In a tuple each may be of another type.
 ///
 /// ```
-/// use millhand::{ThreadPool, join_each};
+/// use millhand::compose::join_each;
+/// use millhand::ThreadPool;
 ///
 /// let pool = ThreadPool::new(2)?;
 /// let (number, text) = join_each((pool.submit(|| 7), pool.submit(|| "seven")));
 /// assert_eq!((number.unwrap(), text.unwrap()), (7, "seven"));
 /// let [one, two] = join_each([1, 2].map(|n| pool.submit(move || n)));
 /// assert_eq!(one.unwrap() + two.unwrap(), 3);
-/// # Ok::<(), millhand::BuildError>(())
+/// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 pub fn join_each<S: HandleSet>(handles: S) -> S::Outcomes {
     handles.outcomes()
@@ -98,7 +99,8 @@ where
 /// As [`join_all_ok`].
 ///
 /// ```
-/// use millhand::{ThreadPool, join_each_ok};
+/// use millhand::compose::join_each_ok;
+/// use millhand::ThreadPool;
 /// use std::fs;
 ///
 /// let pool = ThreadPool::new(2)?;
@@ -157,7 +159,8 @@ pub enum Until {
 /// tasks that have finished, and those of the others. Each is in the order of the handles.
 ///
 /// ```
-/// use millhand::{ThreadPool, Until, promise, wait_until};
+/// use millhand::compose::{Until, wait_until};
+/// use millhand::{ThreadPool, promise};
 ///
 /// let pool = ThreadPool::new(1)?;
 /// let (_kept, never) = promise::<()>();
@@ -183,13 +186,14 @@ pub fn wait_until<S: Handles + ?Sized>(
 /// overflows the clock means no limit.
 ///
 /// ```
-/// use millhand::{Until, promise, wait_until_timeout};
+/// use millhand::compose::{Until, wait_until_timeout};
+/// use millhand::promise;
 /// use std::time::Duration;
 ///
 /// let (_kept, never) = promise::<()>();
 /// let (done, pending) = wait_until_timeout(&[never], Until::All, Duration::from_millis(1))?;
 /// assert_eq!((done, pending), (vec![], vec![0]));
-/// # Ok::<(), millhand::Stopped>(())
+/// # Ok::<(), millhand::error::Stopped>(())
 /// ```
 ///
 /// # Errors

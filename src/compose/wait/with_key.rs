@@ -5,7 +5,6 @@
 use crate::compose::scope::ScopedHandle;
 use crate::compose::wait::handles::{Handle, Link};
 use crate::error::TaskError;
-use crate::sealed::Sealed;
 use crate::task::{SharedHandle, TaskHandle};
 
 /// A handle with a key: a path, a number, whatever the program knows the task by.
@@ -47,9 +46,6 @@ impl<K, H> WithKey<K, H> {
         (self.key, self.handle)
     }
 }
-
-impl<K, H> Sealed for WithKey<K, H> {}
-
 impl<K, H: Handle> Handle for WithKey<K, H> {
     type Output = H::Output;
     type Key = K;
