@@ -10,9 +10,9 @@
 //!
 //! Ctrl-C lets what was submitted run to its end, once more cancels what has not begun, a third time ends at once.
 
+use millhand::schedule::Schedule;
 use millhand::{
-    Every, RateLimiter, Retry, Schedule, Semaphore, Shutdown, Signals, TaskHandle, ThreadPool,
-    join_all_ok,
+    Every, RateLimiter, Retry, Semaphore, Shutdown, Signals, TaskHandle, ThreadPool, join_all_ok,
 };
 use std::error::Error;
 use std::io::ErrorKind;
@@ -193,7 +193,7 @@ fn ten_a_second(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     const RATE: u32 = 10;
     const SECOND: Duration = Duration::from_secs(1);
 
-    let limiter = RateLimiter::token_bucket(RATE, SECOND).build()?;
+    let limiter = RateLimiter::token_bucket(RATE, SECOND).burst(1).build()?;
     let call = pool.task().name("call").gate(&limiter);
     let begun = Instant::now();
     let tasks: Vec<_> = (0..TASKS).map(|_| call.submit(Instant::now)).collect();

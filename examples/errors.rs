@@ -98,7 +98,11 @@ mod with_boxes {
 /// With an enum of the program's own, on which its callers can match.
 mod with_an_enum {
     use super::*;
-    use millhand::{AcquireError, BuildError, Failure, LimitError, PoolError, Stopped, TaskError};
+    use millhand::TaskError;
+    use millhand::compose::Failure;
+    use millhand::error::Stopped;
+    use millhand::limit::{AcquireError, LimitError};
+    use millhand::pool::{BuildError, PoolError};
     use std::fmt;
 
     #[derive(Debug)]

@@ -4,9 +4,10 @@
 //! at a time, and begins when nothing is left of the one before.
 #![allow(unsafe_code)]
 
+use millhand::task::{CancelOutcome, TaskState};
+use millhand::testing::ManualClock;
 use millhand::{
-    CancelOutcome, CancelToken, ManualClock, OnFull, RateLimiter, TaskBuilder, TaskHandle,
-    TaskState, ThreadPool, current, join_all,
+    CancelToken, OnFull, RateLimiter, TaskBuilder, TaskHandle, ThreadPool, current, join_all,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::alloc::{GlobalAlloc, Layout, System};

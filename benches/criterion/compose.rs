@@ -5,7 +5,8 @@
 //! machine's other work then affects all of them alike.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
-use millhand::{Promise, TaskHandle, ThreadPool, as_completed, join_all, promise, when_all};
+use millhand::task::Promise;
+use millhand::{TaskHandle, ThreadPool, as_completed, join_all, promise, when_all};
 use std::hint::black_box;
 use std::time::Duration;
 

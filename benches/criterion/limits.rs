@@ -12,7 +12,9 @@
 
 use criterion::{Criterion, Throughput};
 use governor::Quota;
-use millhand::{AcquireError, CancelReason, CancelToken, Lanes, RateLimiter, Retry};
+use millhand::cancel::CancelReason;
+use millhand::limit::{AcquireError, Lanes};
+use millhand::{CancelToken, RateLimiter, Retry};
 use millhand::{Semaphore, TaskHandle, ThreadPool};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -11,7 +11,8 @@
 //! machine's other work then affects all of them alike.
 
 use crossbeam_channel::{bounded, unbounded};
-use millhand::{ManualClock, TaskHandle, ThreadPool};
+use millhand::testing::ManualClock;
+use millhand::{TaskHandle, ThreadPool};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};

@@ -19,9 +19,9 @@ mod waits;
 mod work;
 
 use books::{Books, Closure, Rng, check};
-use millhand::{
-    CancelReason, CancelToken, Every, Overlap, Schedule, Shutdown, TaskHandle, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::schedule::{Overlap, Schedule};
+use millhand::{CancelToken, Every, Shutdown, TaskHandle, ThreadPool};
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

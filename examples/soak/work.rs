@@ -10,10 +10,13 @@
 // * A body waits for a while only at a limiter that is the gate of tasks of its own pool.
 
 use crate::books::{AtOnce, Books, Closure, Inside, Rng, Starts, check};
+use millhand::compose::Until;
+use millhand::limit::{Keyed, Lanes, LimitError};
+use millhand::task::Jitter;
 use millhand::{
-    CancelToken, ContextVar, Jitter, Keyed, Lanes, LimitError, OnFull, PoolHandle, RateLimiter,
-    Retry, ScopeOptions, Semaphore, TaskBuilder, TaskError, TaskHandle, ThreadPool, Until,
-    as_completed, join_all, join_all_ok, promise, race, wait_any, wait_for, when_all, when_any,
+    CancelToken, ContextVar, OnFull, PoolHandle, RateLimiter, Retry, ScopeOptions, Semaphore,
+    TaskBuilder, TaskError, TaskHandle, ThreadPool, as_completed, join_all, join_all_ok, promise,
+    race, wait_any, wait_for, when_all, when_any,
 };
 use std::error::Error;
 use std::panic::resume_unwind;

@@ -158,7 +158,10 @@ impl RateLimiter {
     /// # drop(heavy);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn weight(&self, weight: u32) -> Result<impl Gate + use<>, LimitError> {
+    pub fn weight(
+        &self,
+        weight: u32,
+    ) -> Result<impl Gate + Clone + fmt::Debug + use<>, LimitError> {
         if weight == 0 {
             return Err(LimitError::Invalid {
                 option: "weight",
@@ -343,7 +346,16 @@ impl Gate for RateLimiter {
 }
 
 /// A limiter for tasks that count as more than one.
+#[derive(Clone)]
 struct Weighted(GateRequest);
+
+impl fmt::Debug for Weighted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weighted")
+            .field("weight", &self.0.weight)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Gate for Weighted {
     fn queue(&self) -> (&Arc<GateQueue>, u32) {

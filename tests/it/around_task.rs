@@ -2,10 +2,10 @@
 
 use crate::handle::{keep_busy, must_join};
 use crate::support::must_recv;
-use millhand::{
-    CancelOutcome, CancelReason, ContextVar, Current, PoolBuilder, Retry, TaskError, ThreadPool,
-    checkpoint, current,
-};
+use millhand::cancel::CancelReason;
+use millhand::pool::{Current, PoolBuilder};
+use millhand::task::CancelOutcome;
+use millhand::{ContextVar, Retry, TaskError, ThreadPool, checkpoint, current};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

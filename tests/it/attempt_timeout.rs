@@ -3,10 +3,10 @@
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{HOUR, Manual, NS, S, due_of, until};
 use crate::support::must_recv;
-use millhand::{
-    AcquireError, CancelReason, CancelToken, OutcomeKind, Retry, Semaphore, Shutdown, TaskError,
-    TaskState,
-};
+use millhand::cancel::CancelReason;
+use millhand::limit::AcquireError;
+use millhand::task::{OutcomeKind, TaskState};
+use millhand::{CancelToken, Retry, Semaphore, Shutdown, TaskError};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 

@@ -2,9 +2,10 @@
 
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
-use millhand::{
-    CancelOutcome, CancelReason, CancelToken, OnFull, Rejection, Shutdown, TaskError, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::task::CancelOutcome;
+use millhand::{CancelToken, OnFull, Shutdown, TaskError, ThreadPool};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Barrier, Mutex, mpsc};
 use std::time::Instant;

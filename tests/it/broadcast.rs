@@ -4,9 +4,10 @@ use crate::lifecycle::Census;
 use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
-use millhand::{
-    CancelOutcome, CancelReason, Rejection, Shutdown, TaskError, TaskHandle, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::task::CancelOutcome;
+use millhand::{Shutdown, TaskError, TaskHandle, ThreadPool};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};

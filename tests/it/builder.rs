@@ -4,10 +4,10 @@ use crate::lifecycle::Census;
 use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
 use crate::support::must_recv;
-use millhand::{
-    BuildError, CancelOutcome, CancelReason, CancelToken, JoinError, OnFull, PoolBuilder, Retry,
-    Shutdown, TaskError, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::pool::{BuildError, PoolBuilder};
+use millhand::task::CancelOutcome;
+use millhand::{CancelToken, JoinError, OnFull, Retry, Shutdown, TaskError, ThreadPool};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -689,7 +689,7 @@ fn a_template_puts_all_its_tasks_under_its_token() {
     assert_eq!(first.cancel(), CancelOutcome::Settled);
     assert!(!token.is_cancelled(), "a task's cancel stays with the task");
     assert!(!second.is_finished() && !third.is_finished());
-    token.cancel(CancelReason::Race);
+    token.cancel_with(CancelReason::Race);
     assert!(second.is_finished() && third.is_finished());
     held.release();
     assert!(matches!(
@@ -725,7 +725,7 @@ fn a_running_task_hears_of_its_template_s_token() {
         millhand::check().unwrap_err().reason()
     });
     must_recv(&started);
-    token.cancel(CancelReason::Scope);
+    token.cancel_with(CancelReason::Scope);
     assert_eq!(running.join().unwrap(), CancelReason::Scope);
 }
 

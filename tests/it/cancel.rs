@@ -3,14 +3,16 @@
 use crate::allocations::Meter;
 use crate::handle::{TellDrop, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
-use millhand::{CancelOutcome, CancelReason, CancelToken, TaskError, ThreadPool, check, current};
+use millhand::cancel::CancelReason;
+use millhand::task::CancelOutcome;
+use millhand::{CancelToken, TaskError, ThreadPool, check, current};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 fn past() -> CancelToken {
-    CancelToken::with_deadline(Instant::now())
+    CancelToken::with_timeout(Duration::ZERO)
 }
 
 // The tree.
@@ -32,22 +34,22 @@ fn a_token_is_live_until_it_is_cancelled() {
 fn clones_are_the_same_token() {
     let token = CancelToken::new();
     let clone = token.clone();
-    clone.cancel(CancelReason::Race);
+    clone.cancel_with(CancelReason::Race);
     assert_eq!(token.reason(), Some(CancelReason::Race));
 }
 
 #[test]
 fn the_first_reason_stays() {
     let token = CancelToken::new();
-    assert!(token.cancel(CancelReason::Scope));
+    assert!(token.cancel_with(CancelReason::Scope));
     assert!(!token.cancel());
     assert_eq!(token.reason(), Some(CancelReason::Scope));
 
     // In the tree too: what was cancelled alone keeps its own reason.
     let root = CancelToken::new();
     let (alone, with_it) = (root.child(), root.child());
-    assert!(alone.cancel(CancelReason::Race));
-    assert!(root.cancel(CancelReason::Shutdown));
+    assert!(alone.cancel_with(CancelReason::Race));
+    assert!(root.cancel_with(CancelReason::Shutdown));
     assert_eq!(alone.reason(), Some(CancelReason::Race));
     assert_eq!(with_it.reason(), Some(CancelReason::Shutdown));
 }
@@ -60,7 +62,7 @@ fn cancelling_reaches_all_below_and_none_above_or_beside() {
     left.cancel();
     assert_eq!(below_left.reason(), Some(CancelReason::User));
     assert!(!root.is_cancelled() && !right.is_cancelled() && !below_right.is_cancelled());
-    root.cancel(CancelReason::Shutdown);
+    root.cancel_with(CancelReason::Shutdown);
     assert_eq!(below_right.reason(), Some(CancelReason::Shutdown));
     assert_eq!(left.reason(), Some(CancelReason::User));
 }
@@ -83,7 +85,7 @@ fn a_child_outlives_its_parent_s_handle() {
 #[test]
 fn a_child_of_a_cancelled_token_is_cancelled_with_its_reason() {
     let token = CancelToken::new();
-    token.cancel(CancelReason::Scope);
+    token.cancel_with(CancelReason::Scope);
     for child in [
         token.child(),
         token.child().child(),
@@ -215,7 +217,7 @@ fn a_chain_of_a_hundred_thousand_is_cancelled_and_dropped() {
         let leaf = &chain[100_000];
         let (tell, told) = mpsc::channel();
         let _guard = leaf.on_cancel(move |reason| tell.send(reason).unwrap());
-        chain[0].cancel(CancelReason::Shutdown);
+        chain[0].cancel_with(CancelReason::Shutdown);
         assert_eq!(told.try_recv(), Ok(CancelReason::Shutdown));
         assert!(chain.iter().all(CancelToken::is_cancelled));
     });
@@ -296,7 +298,7 @@ fn a_child_s_deadline_cancels_the_child_alone() {
     assert_eq!(below.reason(), Some(CancelReason::Deadline));
     assert!(!root.is_cancelled());
     // Whoever is asked first.
-    let child = root.child_with_deadline(Instant::now());
+    let child = root.child_with_timeout(Duration::ZERO);
     assert_eq!(child.child().reason(), Some(CancelReason::Deadline));
     assert!(child.is_cancelled() && !root.is_cancelled());
 }
@@ -371,7 +373,7 @@ fn a_hook_is_called_once_on_the_thread_that_cancels() {
     let _guard =
         child.on_cancel(move |reason| tell.send((reason, thread::current().id())).unwrap());
     assert!(told.try_recv().is_err());
-    token.cancel(CancelReason::Scope);
+    token.cancel_with(CancelReason::Scope);
     token.cancel();
     child.cancel();
     let called: Vec<_> = told.into_iter().collect();
@@ -381,7 +383,7 @@ fn a_hook_is_called_once_on_the_thread_that_cancels() {
 #[test]
 fn a_hook_that_comes_late_is_called_here_and_now() {
     let token = CancelToken::new();
-    token.cancel(CancelReason::Race);
+    token.cancel_with(CancelReason::Race);
     let (tell, told) = mpsc::channel();
     let guard = token.on_cancel(move |reason| tell.send(reason).unwrap());
     assert_eq!(told.try_recv(), Ok(CancelReason::Race));
@@ -447,7 +449,7 @@ fn a_hook_may_use_its_own_token() {
     let (tell, told) = mpsc::channel();
     let guard = token.on_cancel(move |_| {
         // None of this is under a lock.
-        assert!(inside.is_cancelled() && !inside.cancel(CancelReason::Race));
+        assert!(inside.is_cancelled() && !inside.cancel_with(CancelReason::Race));
         assert!(inside.child().is_cancelled());
         inside.wait().unwrap();
         let also = tell.clone();
@@ -504,7 +506,7 @@ fn a_hook_that_comes_while_another_thread_cancels_is_called_once() {
 fn a_token_is_printed_with_its_reason() {
     let token = CancelToken::new();
     assert!(format!("{token:?}").contains("reason: None"));
-    token.cancel(CancelReason::Race);
+    token.cancel_with(CancelReason::Race);
     assert!(format!("{token:?}").contains("Race"));
 }
 
@@ -525,7 +527,7 @@ fn a_token_on_the_builder_cancels_the_queued_at_once_and_asks_the_running() {
     must_recv(&told);
     let queued: Vec<_> = (0..3).map(|_| task.submit(|| ())).collect();
     let stranger = pool.submit(|| 5);
-    token.cancel(CancelReason::Race);
+    token.cancel_with(CancelReason::Race);
     for handle in queued {
         assert!(matches!(
             handle.try_join().unwrap(),
@@ -546,7 +548,7 @@ fn cancelling_one_task_leaves_its_siblings_and_the_token_alone() {
     let busy = keep_busy(&pool);
     let (one, two, other) = (task.submit(|| 1), task.submit(|| 2), task.submit(|| 3));
     assert_eq!(one.cancel(), CancelOutcome::Settled);
-    assert!(two.token().cancel(CancelReason::Scope));
+    assert!(two.token().cancel_with(CancelReason::Scope));
     assert!(!token.is_cancelled());
     drop(busy);
     assert!(matches!(
@@ -580,7 +582,7 @@ fn cancelling_a_queued_task_cancels_its_token_too() {
 fn a_task_put_under_a_cancelled_token_never_runs() {
     let pool = ThreadPool::new(1).unwrap();
     let token = CancelToken::new();
-    token.cancel(CancelReason::Scope);
+    token.cancel_with(CancelReason::Scope);
     let (tell, told) = mpsc::channel();
     let captured = TellDrop(tell);
     let handle = pool.task().token(&token).submit(move || {
@@ -630,7 +632,7 @@ fn a_task_submitted_inside_a_task_is_under_its_token_only_if_asked() {
         let under = me.pool().task().token(&me.token()).submit(|| ());
         let free = me.pool().submit(|| 5);
         // The worker is here, so both are queued still.
-        me.token().cancel(CancelReason::Race);
+        me.token().cancel_with(CancelReason::Race);
         assert!(matches!(
             under.try_join().unwrap(),
             Err(TaskError::Cancelled(CancelReason::Race))

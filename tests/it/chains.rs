@@ -3,9 +3,10 @@
 use crate::handle::must_join;
 use crate::manual::{Drops, until};
 use crate::support::LONG;
+use millhand::cancel::CancelReason;
+use millhand::task::Promise;
 use millhand::{
-    CancelReason, Promise, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, join_all,
-    promise, when_all,
+    SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, join_all, promise, when_all,
 };
 use std::panic::resume_unwind;
 use std::sync::Arc;

@@ -3,9 +3,11 @@
 use crate::manual::{HOUR, Manual, NS, S, hang, until};
 use crate::submit::hold;
 use crate::support::must_recv;
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::testing::{Clock, ManualClock};
 use millhand::{
-    CancelReason, CancelToken, Clock, ManualClock, RateLimiter, Rejection, Retry, Semaphore,
-    Shutdown, TaskHandle, ThreadPool, promise,
+    CancelToken, RateLimiter, Retry, Semaphore, Shutdown, TaskHandle, ThreadPool, promise,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -141,7 +143,7 @@ fn what_a_body_waits_for_by_itself_goes_by_the_clock_of_its_pool() {
         (
             "limiter",
             Box::new(|| {
-                let limiter = RateLimiter::token_bucket(1, HOUR).build().unwrap();
+                let limiter = RateLimiter::token_bucket(1, HOUR).burst(1).build().unwrap();
                 limiter.acquire(1).is_ok() && limiter.acquire(1).is_ok()
             }),
         ),

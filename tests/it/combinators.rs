@@ -2,10 +2,12 @@
 //! from outside, and from inside of a task on a pool of one worker.
 
 use crate::handle::must_join;
+use millhand::cancel::CancelReason;
+use millhand::compose::{Failures, Until};
+use millhand::error::{InvalidTask, Rejection};
 use millhand::{
-    CancelReason, Failures, InvalidTask, JoinError, PoolHandle, Rejection, Retry, TaskError,
-    TaskHandle, ThreadPool, Until, as_completed, current, join_all, join_all_ok, race, wait_any,
-    wait_for, when_all, when_any,
+    JoinError, PoolHandle, Retry, TaskError, TaskHandle, ThreadPool, as_completed, current,
+    join_all, join_all_ok, race, wait_any, wait_for, when_all, when_any,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -3,9 +3,12 @@
 
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
+use millhand::cancel::CancelReason;
+use millhand::compose::Handle;
+use millhand::task::{CancelOutcome, TaskState};
 use millhand::{
-    CancelOutcome, CancelReason, Handle, JoinError, TaskError, TaskHandle, TaskState, ThreadPool,
-    as_completed, join_all, join_all_ok, promise, race, wait_any, wait_for, when_all, when_any,
+    JoinError, TaskError, TaskHandle, ThreadPool, as_completed, join_all, join_all_ok, promise,
+    race, wait_any, wait_for, when_all, when_any,
 };
 use std::thread;
 
@@ -71,7 +74,8 @@ fn sets_of_every_shape_are_waited_for() {
     assert_eq!(wait_any(&vector).unwrap(), Some(1));
     assert_eq!(wait_any(&vector[1..]).unwrap(), Some(0));
     assert_eq!(wait_any(&vector[..0]).unwrap(), None);
-    let (done, pending) = wait_for(&vector[..], millhand::Until::FirstCompleted, None).unwrap();
+    let (done, pending) =
+        wait_for(&vector[..], millhand::compose::Until::FirstCompleted, None).unwrap();
     assert_eq!((done, pending), (vec![1], vec![0]));
 }
 

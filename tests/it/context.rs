@@ -2,9 +2,9 @@
 
 use crate::handle::{keep_busy, must_join};
 use crate::support::{LONG, must_recv};
+use millhand::cancel::CancelReason;
 use millhand::{
-    CancelReason, CancelToken, OnFull, TaskError, ThreadPool, check, checkpoint, current,
-    is_cancelled, sleep,
+    CancelToken, OnFull, TaskError, ThreadPool, check, checkpoint, current, is_cancelled, sleep,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -231,7 +231,7 @@ fn a_cancel_wakes_a_sleeper() {
 fn a_sleeper_that_was_asked_before_does_not_sleep() {
     let pool = ThreadPool::new(1).unwrap();
     let handle = pool.submit(|| {
-        current().unwrap().token().cancel(CancelReason::Scope);
+        current().unwrap().token().cancel_with(CancelReason::Scope);
         sleep(Duration::MAX)
     });
     let stopped = must_join(handle).unwrap().unwrap_err();

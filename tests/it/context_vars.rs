@@ -2,9 +2,12 @@
 
 use crate::handle::{keep_busy, must_join};
 use crate::support::must_recv;
+use millhand::cancel::CancelReason;
+use millhand::limit::Lanes;
+use millhand::task::Context;
+use millhand::testing::ManualClock;
 use millhand::{
-    CancelReason, CancelToken, Context, ContextVar, Every, Lanes, ManualClock, Retry, Semaphore,
-    TaskBuilder, TaskHandle, ThreadPool, current,
+    CancelToken, ContextVar, Every, Retry, Semaphore, TaskBuilder, TaskHandle, ThreadPool, current,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
@@ -190,7 +193,7 @@ fn every_attempt_and_the_classifier_are_in_the_task_s_context() {
     for _ in 0..2 {
         assert_eq!(must_recv(&told), ("attempt", 7));
         assert_eq!(must_recv(&told), ("classifier", 7));
-        while !matches!(handle.state(), millhand::TaskState::Retrying { .. }) {
+        while !matches!(handle.state(), millhand::task::TaskState::Retrying { .. }) {
             thread::yield_now();
         }
         clock.advance(HOUR);

@@ -3,9 +3,12 @@
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang};
 use crate::support::must_recv;
+use millhand::cancel::CancelReason;
+use millhand::error::{InvalidTask, Rejection};
+use millhand::task::{CancelOutcome, TaskState};
 use millhand::{
-    CancelOutcome, CancelReason, InvalidTask, OnFull, Rejection, Retry, Semaphore, TaskError,
-    TaskHandle, TaskState, ThreadPool, current, promise, when_all, when_any,
+    OnFull, Retry, Semaphore, TaskError, TaskHandle, ThreadPool, current, promise, when_all,
+    when_any,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -45,7 +48,7 @@ fn lost(pool: &ThreadPool) -> Vec<Lost> {
     let cancelled = pool.task().delay(HOUR).submit(|| 1);
     cancelled.cancel();
     let raced = pool.task().delay(HOUR).submit(|| 1);
-    raced.token().cancel(CancelReason::Race);
+    raced.token().cancel_with(CancelReason::Race);
     let limited = pool.task().deadline(Duration::from_millis(1));
     let expired = {
         let (promise, handle) = promise();
@@ -210,7 +213,7 @@ fn cancelling_the_last_cancels_what_is_above_wherever_that_is() {
     assert!(kept.is_cancelled());
     let token = running.token();
     let last = running.map(|n| n).map(|n| n);
-    last.token().cancel(CancelReason::Scope);
+    last.token().cancel_with(CancelReason::Scope);
     assert_eq!(token.reason(), Some(CancelReason::Scope), "asked to stop");
     assert!(last.is_finished(), "and not waited for");
     drop((hang, permit));

@@ -3,9 +3,13 @@
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
 use crate::support::must_recv;
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::pool::{PoolError, ShutdownReport};
+use millhand::task::{Promise, TaskState};
 use millhand::{
-    CancelReason, PoolError, PoolHandle, Promise, Rejection, SharedHandle, Shutdown,
-    ShutdownReport, TaskError, TaskHandle, TaskState, ThreadPool, current, promise, when_all,
+    PoolHandle, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, current, promise,
+    when_all,
 };
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Barrier};

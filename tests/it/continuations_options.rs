@@ -3,10 +3,10 @@
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, Manual, NS, S, hang, until};
 use crate::support::must_recv;
-use millhand::{
-    CancelReason, CancelToken, InvalidTask, Rejection, Retry, Semaphore, TaskError, TaskState,
-    ThreadPool, current, promise,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::{InvalidTask, Rejection};
+use millhand::task::TaskState;
+use millhand::{CancelToken, Retry, Semaphore, TaskError, ThreadPool, current, promise};
 use std::sync::mpsc;
 
 #[test]
@@ -20,7 +20,7 @@ fn a_name_a_site_and_a_token() {
     assert_eq!(handle.name().as_deref(), Some("after"));
     assert_eq!(handle.site().line(), line);
     assert_eq!(handle.state(), TaskState::Waiting);
-    token.cancel(CancelReason::Scope);
+    token.cancel_with(CancelReason::Scope);
     assert!(kept.is_cancelled());
     assert!(matches!(
         must_join(handle),
@@ -32,7 +32,7 @@ fn a_name_a_site_and_a_token() {
 fn a_token_that_is_cancelled_before_cancels_all() {
     let pool = ThreadPool::new(1).unwrap();
     let token = CancelToken::new();
-    token.cancel(CancelReason::Race);
+    token.cancel_with(CancelReason::Race);
     let drops = Drops::default();
     let (kept, above) = promise::<u8>();
     let (_held, elsewhere) = promise::<u8>();

@@ -3,7 +3,9 @@
 use crate::every::step;
 use crate::manual::{HOUR, Manual, NS, S, until};
 use crate::support::must_recv;
-use millhand::{Cron, InvalidTask, Missed, OnPanic, Overlap, Rejection, Schedule, Shutdown};
+use millhand::error::{InvalidTask, Rejection};
+use millhand::schedule::{Missed, OnPanic, Overlap, Schedule};
+use millhand::{Cron, Shutdown};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,9 @@
 //! Deadlines that nobody waits for: they come by themselves.
 
 use crate::support::must_recv;
-use millhand::{CancelReason, CancelToken, OutcomeKind, TaskError, ThreadPool};
+use millhand::cancel::CancelReason;
+use millhand::task::OutcomeKind;
+use millhand::{CancelToken, TaskError, ThreadPool};
 use std::sync::mpsc;
 use std::time::Duration;
 

@@ -4,9 +4,10 @@ use crate::handle::{TellDrop, keep_busy, must_join};
 use crate::manual::{Drops, HOUR, Manual, NS, S, until};
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
-use millhand::{
-    CancelOutcome, CancelReason, CancelToken, OnFull, OutcomeKind, Rejection, TaskError, TaskState,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::task::{CancelOutcome, OutcomeKind, TaskState};
+use millhand::{CancelToken, OnFull, TaskError};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -185,11 +186,11 @@ fn every_way_to_cancel_takes_it_out_of_the_timer() {
             .submit(move || drop(one))
     };
     let (first, second, third) = (submit(), submit(), submit());
-    assert!(first.token().cancel(CancelReason::Race));
+    assert!(first.token().cancel_with(CancelReason::Race));
     assert_eq!(drops.count(), 1);
     drop(second.cancel_on_drop());
     assert_eq!(drops.count(), 2);
-    assert!(batch.cancel(CancelReason::Scope));
+    assert!(batch.cancel_with(CancelReason::Scope));
     assert_eq!(drops.count(), 3);
     pool.wait_idle().unwrap();
     // And one that comes too late.

@@ -2,7 +2,9 @@
 
 use crate::manual::{Drops, HOUR, Manual, S, until};
 use crate::support::LONG;
-use millhand::{CancelOutcome, CancelReason, CancelToken, TaskState};
+use millhand::CancelToken;
+use millhand::cancel::CancelReason;
+use millhand::task::{CancelOutcome, TaskState};
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 

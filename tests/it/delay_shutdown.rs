@@ -4,9 +4,10 @@ use crate::handle::{TellDrop, must_join};
 use crate::manual::{Drops, HOUR, Manual, NS, S, until};
 use crate::submit::hold;
 use crate::support::must_recv;
-use millhand::{
-    CancelReason, PendingTask, Shutdown, ShutdownReport, TaskError, TaskHandle, TaskState,
-};
+use millhand::cancel::CancelReason;
+use millhand::pool::{PendingTask, ShutdownReport};
+use millhand::task::TaskState;
+use millhand::{Shutdown, TaskError, TaskHandle};
 use std::sync::mpsc;
 use std::thread;
 

@@ -2,9 +2,12 @@
 
 use crate::example::{Dir, example};
 use crate::support::{LONG, must_recv};
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::limit::AcquireError;
 use millhand::{
-    AcquireError, CancelReason, CancelToken, JoinError, Rejection, ScopeOptions, Semaphore,
-    Shutdown, TaskError, ThreadPool, current, join_all_ok,
+    CancelToken, JoinError, ScopeOptions, Semaphore, Shutdown, TaskError, ThreadPool, current,
+    join_all_ok,
 };
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -143,7 +146,10 @@ fn a_time_limit_is_one_in_io_errors_too_and_nothing_is_interrupted() {
         io::ErrorKind::Other
     );
     let late = pool.submit(|| {
-        current().unwrap().token().cancel(CancelReason::Deadline);
+        current()
+            .unwrap()
+            .token()
+            .cancel_with(CancelReason::Deadline);
         io::Error::from(millhand::check().unwrap_err()).kind()
     });
     assert_eq!(late.join().unwrap(), io::ErrorKind::TimedOut);
@@ -188,7 +194,7 @@ fn io_copy_through_a_reader_that_checks_ends_with_its_task() {
     must_recv(&begun);
     copies.cancel();
     let error = copies.join_flat().unwrap_err();
-    assert!(error.get_ref().unwrap().is::<millhand::Stopped>());
+    assert!(error.get_ref().unwrap().is::<millhand::error::Stopped>());
 }
 
 /// A writer that calls a closure each time.

@@ -2,9 +2,14 @@
 
 use crate::manual::{Drops, HOUR, Manual, NS, S, hang, until};
 use crate::support::{LONG, must_recv};
+use millhand::cancel::CancelReason;
+use millhand::error::{InvalidTask, Rejection};
+use millhand::limit::Lanes;
+use millhand::schedule::{OnPanic, Overlap, Schedule};
+use millhand::testing::ManualClock;
 use millhand::{
-    CancelReason, CancelToken, ContextVar, Every, InvalidTask, Lanes, ManualClock, OnFull, OnPanic,
-    Overlap, RateLimiter, Rejection, Retry, Schedule, Semaphore, Shutdown, ThreadPool, current,
+    CancelToken, ContextVar, Every, OnFull, RateLimiter, Retry, Semaphore, Shutdown, ThreadPool,
+    current,
 };
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
@@ -301,7 +306,9 @@ fn a_run_inherits_from_where_the_schedule_was_made_whoever_begins_it() {
 #[test]
 fn runs_pass_gates_and_have_a_priority() {
     let pool = Manual::new(1);
-    let limiter = RateLimiter::token_bucket(1, 100 * S).clock(&pool.clock);
+    let limiter = RateLimiter::token_bucket(1, 100 * S)
+        .burst(1)
+        .clock(&pool.clock);
     let limiter = limiter.build().unwrap();
     let lanes = Lanes::new();
     let (tell, told) = mpsc::channel();
@@ -652,7 +659,7 @@ fn runs_are_neither_held_up_nor_refused_by_a_full_queue() {
 #[test]
 fn nonsense_is_refused_by_name_and_the_body_comes_back() {
     let pool = Manual::new(1);
-    let elsewhere = RateLimiter::token_bucket(1, S).build().unwrap();
+    let elsewhere = RateLimiter::token_bucket(1, S).burst(1).build().unwrap();
     let every = || Every::new(10 * S);
     let rules = [
         (Every::new(Duration::ZERO), InvalidTask::ZeroPeriod),
@@ -662,12 +669,14 @@ fn nonsense_is_refused_by_name_and_the_body_comes_back() {
             InvalidTask::ZeroParallel,
         ),
         (
-            every().missed(millhand::Missed::CatchUp(0)),
+            every().missed(millhand::schedule::Missed::CatchUp(0)),
             InvalidTask::ZeroCatchUp,
         ),
         (every().jitter(10 * S + NS), InvalidTask::JitterBeyondPeriod),
         (
-            every().fixed_delay().missed(millhand::Missed::CatchUp(1)),
+            every()
+                .fixed_delay()
+                .missed(millhand::schedule::Missed::CatchUp(1)),
             InvalidTask::CatchUpAfterDelay,
         ),
     ];

@@ -4,10 +4,10 @@ use crate::handle::{TellDrop, keep_busy, must_join};
 use crate::manual::{Drops, HOUR, Manual, NS, S, due_of, hang};
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
-use millhand::{
-    CancelOutcome, CancelReason, CancelToken, Lanes, OutcomeKind, RateLimiter, Retry, Semaphore,
-    Shutdown, TaskError, TaskState,
-};
+use millhand::cancel::CancelReason;
+use millhand::limit::Lanes;
+use millhand::task::{CancelOutcome, OutcomeKind, TaskState};
+use millhand::{CancelToken, RateLimiter, Retry, Semaphore, Shutdown, TaskError};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -111,6 +111,7 @@ fn it_is_counted_through_the_lines_of_gates() {
     let pool = Manual::new(1);
     let semaphore = Semaphore::new(1).unwrap();
     let limiter = RateLimiter::token_bucket(1, HOUR)
+        .burst(1)
         .clock(&pool.clock)
         .build()
         .unwrap();

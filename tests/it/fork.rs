@@ -6,9 +6,12 @@
 
 use crate::submit::hold;
 use crate::support::{self, LONG, SCENARIO, must_recv};
+use millhand::error::Rejection;
+use millhand::pool::{BuildError, PoolError};
+use millhand::task::CancelOutcome;
 use millhand::{
-    BuildError, CancelOutcome, Every, PoolError, PoolHandle, Rejection, Semaphore, SharedHandle,
-    Shutdown, TaskError, TaskHandle, ThreadPool, join_all_ok, race,
+    Every, PoolHandle, Semaphore, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool,
+    join_all_ok, race,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitStatus;
@@ -317,7 +320,7 @@ fn racing() {
     held.release();
 }
 
-fn is_refused<T, F>(answer: Result<T, millhand::SubmitError<F>>) -> bool {
+fn is_refused<T, F>(answer: Result<T, millhand::error::SubmitError<F>>) -> bool {
     answer.is_err_and(|e| e.reason() == Rejection::Forked)
 }
 

@@ -1,9 +1,8 @@
 //! Faults that were found by reading and by breaking things on purpose, each with the test that keeps it away.
 
 use crate::support::must_recv;
-use millhand::{
-    CancelToken, Rejection, Shutdown, TaskHandle, ThreadPool, blocking, current, promise,
-};
+use millhand::error::Rejection;
+use millhand::{CancelToken, Shutdown, TaskHandle, ThreadPool, blocking, current, promise};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;

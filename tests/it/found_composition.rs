@@ -2,9 +2,9 @@
 
 use crate::manual::until;
 use crate::support::must_recv;
+use millhand::error::Rejection;
 use millhand::{
-    Rejection, ScopeOptions, Shutdown, TaskError, ThreadPool, current, is_cancelled, promise,
-    when_all,
+    ScopeOptions, Shutdown, TaskError, ThreadPool, current, is_cancelled, promise, when_all,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -107,7 +107,7 @@ fn a_period_that_no_clock_can_hold_was_refused_as_a_cron_expression() {
 #[cfg(feature = "simulation")]
 #[test]
 fn a_foreign_thread_could_continue_a_task_of_a_simulation_and_trigger_a_schedule() {
-    let simulation = millhand::Simulation::new(1);
+    let simulation = millhand::testing::Simulation::new(1);
     let pool = ThreadPool::new(1).unwrap();
     let handle = pool.submit(|| 7);
     let schedule = pool

@@ -3,7 +3,9 @@
 use crate::handle::must_join;
 use crate::submit::hold;
 use crate::support::must_recv;
-use millhand::{CancelOutcome, PoolError, Shutdown, TaskError, ThreadPool, checkpoint, current};
+use millhand::pool::PoolError;
+use millhand::task::CancelOutcome;
+use millhand::{Shutdown, TaskError, ThreadPool, checkpoint, current};
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;

@@ -5,10 +5,9 @@ use crate::allocations::Meter;
 use crate::gate_kit::{Busy, HOUR, SECOND, millis, until};
 use crate::stress::Rng;
 use crate::support::must_recv;
-use millhand::{
-    Lanes, PoolHandle, RateLimiter, Retry, Semaphore, TaskBuilder, TaskHandle, TaskState,
-    ThreadPool,
-};
+use millhand::limit::Lanes;
+use millhand::task::TaskState;
+use millhand::{PoolHandle, RateLimiter, Retry, Semaphore, TaskBuilder, TaskHandle, ThreadPool};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};

@@ -2,7 +2,8 @@
 
 use crate::handle::keep_busy;
 use crate::support::must_recv;
-use millhand::{CancelReason, TaskError, ThreadPool, promise};
+use millhand::cancel::CancelReason;
+use millhand::{TaskError, ThreadPool, promise};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;

@@ -2,7 +2,9 @@
 
 use crate::gate_kit::{Kind, SECOND, pool_on, until};
 use crate::stress::{EXPECTED, Rng, silence};
-use millhand::{Lanes, ManualClock, RateLimiter, Retry, Semaphore};
+use millhand::limit::Lanes;
+use millhand::testing::ManualClock;
+use millhand::{RateLimiter, Retry, Semaphore};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 

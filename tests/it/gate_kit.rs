@@ -1,9 +1,9 @@
 //! What the tests of gates share.
 
 use crate::support::{LONG, must_recv};
-use millhand::{
-    Lane, Lanes, ManualClock, RateLimiter, Semaphore, TaskBuilder, TaskHandle, ThreadPool,
-};
+use millhand::limit::{Lane, Lanes};
+use millhand::testing::ManualClock;
+use millhand::{RateLimiter, Semaphore, TaskBuilder, TaskHandle, ThreadPool};
 use std::fmt::Debug;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -92,6 +92,7 @@ impl Kind {
         match self {
             Self::Bucket => AnyGate::Rate(
                 RateLimiter::token_bucket(1, SECOND)
+                    .burst(1)
                     .clock(clock)
                     .build()
                     .unwrap(),

@@ -4,10 +4,10 @@
 use crate::gate_kit::{AnyGate, Busy, Closed, HOUR, KINDS, Kind, SECOND, pool_on, until};
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
-use millhand::{
-    CancelReason, CancelToken, ManualClock, Retry, Shutdown, TaskError, TaskHandle, TaskState,
-    ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{CancelToken, Retry, Shutdown, TaskError, TaskHandle, ThreadPool};
 use std::sync::mpsc;
 use std::time::Duration;
 

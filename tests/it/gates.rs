@@ -3,10 +3,11 @@
 use crate::allocations::Meter;
 use crate::gate_kit::{Busy, KINDS, SECOND, line_up, pool_on, until};
 use crate::support::must_recv;
-use millhand::{
-    Lanes, ManualClock, OnFull, RateLimiter, Rejection, Semaphore, Shutdown, TaskError, TaskState,
-    ThreadPool,
-};
+use millhand::error::Rejection;
+use millhand::limit::Lanes;
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{OnFull, RateLimiter, Semaphore, Shutdown, TaskError, ThreadPool};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -337,7 +338,7 @@ fn a_gated_task_keeps_its_place_in_a_bounded_queue_until_it_is_claimed() {
         });
         until("both wait at the gate", || gate.waiting() == 2);
         assert!(is_full(), "{kind:?}: who waits at a gate has a place");
-        assert_eq!(first.cancel(), millhand::CancelOutcome::Settled);
+        assert_eq!(first.cancel(), millhand::task::CancelOutcome::Settled);
         let third = task
             .try_submit(|| 3)
             .expect("a cancelled one gives its place back");

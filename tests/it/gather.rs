@@ -1,8 +1,8 @@
 //! Scopes that return the errors of their bodies, of any types.
 
-use millhand::{
-    BoxError, Failures, GatherScope, JoinError, Retry, Scope, ScopeOptions, ThreadPool,
-};
+use millhand::compose::{Failures, GatherScope};
+use millhand::error::BoxError;
+use millhand::{JoinError, Retry, Scope, ScopeOptions, ThreadPool};
 use std::fmt;
 use std::num::ParseIntError;
 use std::time::Duration;
@@ -20,7 +20,7 @@ impl fmt::Display for Own {
 impl std::error::Error for Own {}
 
 fn texts(failures: &Failures) -> Vec<String> {
-    let text = |failure: &millhand::Failure| match failure.error() {
+    let text = |failure: &millhand::compose::Failure| match failure.error() {
         JoinError::Failed(error) => error.to_string(),
         JoinError::Task(error) => format!("task: {error}"),
     };
@@ -114,7 +114,7 @@ fn values_and_panics_are_told_from_errors() {
         })
         .unwrap_err();
     assert_eq!(failures.len(), 1);
-    assert_eq!(failures.pick::<millhand::TaskPanic>().count(), 1);
+    assert_eq!(failures.pick::<millhand::error::TaskPanic>().count(), 1);
 }
 
 fn to_any<'scope>(s: &'scope Scope<'scope, '_>, path: &'scope str) {

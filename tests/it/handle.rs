@@ -1,11 +1,11 @@
 //! The handle: every way to wait for a task, to ask about it and to cancel it; panics, and what errors say.
 
 use crate::support::{LONG, must_recv};
-use millhand::{
-    BuildError, CancelOutcome, CancelReason, CancelToken, JoinError, OutcomeKind, PoolError,
-    Rejection, Shutdown, Stopped, Summary, TaskError, TaskHandle, TaskId, TaskPanic, TaskState,
-    ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::{Rejection, Stopped, TaskPanic};
+use millhand::pool::{BuildError, PoolError};
+use millhand::task::{CancelOutcome, OutcomeKind, Summary, TaskId, TaskState};
+use millhand::{CancelToken, JoinError, Shutdown, TaskError, TaskHandle, ThreadPool};
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -414,7 +414,7 @@ fn the_token_of_a_handle_cancels_its_task_with_the_reason_given() {
     let pool = ThreadPool::new(1).unwrap();
     let busy = keep_busy(&pool);
     let queued = pool.submit(|| ());
-    assert!(queued.token().cancel(CancelReason::Race));
+    assert!(queued.token().cancel_with(CancelReason::Race));
     assert!(matches!(
         queued.try_join().unwrap(),
         Err(TaskError::Cancelled(CancelReason::Race))
@@ -429,7 +429,7 @@ fn the_token_of_a_handle_cancels_its_task_with_the_reason_given() {
         millhand::check().map_err(|stopped| stopped.reason())
     });
     must_recv(&told);
-    running.token().cancel(CancelReason::Scope);
+    running.token().cancel_with(CancelReason::Scope);
     assert_eq!(running.join().unwrap(), Err(CancelReason::Scope));
 }
 
@@ -475,7 +475,7 @@ fn the_token_of_a_handle_is_the_one_that_the_body_sees() {
     });
     let inside = must_recv(&told);
     assert!(handle.token().cancel());
-    assert!(!inside.cancel(CancelReason::Race), "it is the same");
+    assert!(!inside.cancel_with(CancelReason::Race), "it is the same");
     assert_eq!(inside.reason(), Some(CancelReason::User));
     handle.join().unwrap();
 }
@@ -888,8 +888,8 @@ fn errors_are_errors_that_cross_threads() {
     is_error::<Stopped>();
     is_error::<BuildError>();
     is_error::<PoolError>();
-    is_error::<millhand::SubmitError<fn()>>();
-    is_error::<millhand::ParseTaskIdError>();
+    is_error::<millhand::error::SubmitError<fn()>>();
+    is_error::<millhand::task::ParseTaskIdError>();
 }
 
 #[test]

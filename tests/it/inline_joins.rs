@@ -2,9 +2,11 @@
 
 use crate::handle::must_join;
 use crate::support::must_recv;
+use millhand::cancel::CancelReason;
+use millhand::compose::Until;
 use millhand::{
-    CancelReason, CancelToken, ScopeOptions, Shutdown, TaskError, TaskHandle, ThreadPool, Until,
-    as_completed, current, join_all, join_all_ok, race, wait_any, wait_for,
+    CancelToken, ScopeOptions, Shutdown, TaskError, TaskHandle, ThreadPool, as_completed, current,
+    join_all, join_all_ok, race, wait_any, wait_for,
 };
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -23,7 +25,7 @@ enum Got {
     Else,
 }
 
-type Slept = Result<(), millhand::Stopped>;
+type Slept = Result<(), millhand::error::Stopped>;
 
 fn of(outcome: &Result<Slept, TaskError>) -> Got {
     match outcome {
@@ -129,7 +131,7 @@ fn the_token_or_scope_of_a_body_reaches_what_its_join_runs_itself() {
     let with_token = |pool: &ThreadPool, body| pool.task().token(&token).submit(body);
     let (waits, on_top) = begun(&pool, with_token, joins);
     assert!(on_top);
-    token.cancel(CancelReason::Group);
+    token.cancel_with(CancelReason::Group);
     assert_eq!(must_join(waits).unwrap(), Got::Stopped(CancelReason::Group));
 
     let mut got = Got::Else;
@@ -137,7 +139,7 @@ fn the_token_or_scope_of_a_body_reaches_what_its_join_runs_itself() {
     let left = pool.scope_with(ScopeOptions::fail_fast(), |s| {
         s.submit_value(|| got = joins(begins));
         must_recv(&begun);
-        s.token().cancel(CancelReason::Group);
+        s.token().cancel_with(CancelReason::Group);
     });
     left.unwrap();
     assert_eq!(got, Got::Stopped(CancelReason::Group));
@@ -153,7 +155,7 @@ fn the_closure_of_a_scope_waited_for_an_hour_for_what_its_join_ran_itself() {
     // Not a task of the scope, which asks its closure and its tasks to stop.
     let waits = pool.submit(move || me.scope_with(options, |_| joins(begins)).unwrap());
     must_recv(&begun);
-    scope.cancel(CancelReason::Group);
+    scope.cancel_with(CancelReason::Group);
     let got = must_join(waits).unwrap();
     assert_eq!(got, Got::Interrupted(CancelReason::Group));
     pool.shutdown(Shutdown::cancel()).unwrap();

@@ -7,9 +7,10 @@ mod waits;
 
 use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
+use millhand::testing::ManualClock;
 use millhand::{
-    ManualClock, PoolHandle, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool,
-    as_completed, current, join_all, when_all, when_any,
+    PoolHandle, RateLimiter, Semaphore, TaskError, TaskHandle, ThreadPool, as_completed, current,
+    join_all, when_all, when_any,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -391,7 +392,7 @@ fn children_that_sleep_each_took_a_thread_beyond_the_bound() {
 fn children_that_share_a_limiter_with_tasks_from_outside_finish_at_the_bound() {
     let builder = ThreadPool::builder().workers(2).max_spares(6);
     let pool = builder.build().unwrap();
-    let limiter = RateLimiter::token_bucket(2_000, Duration::from_secs(1));
+    let limiter = RateLimiter::token_bucket(2_000, Duration::from_secs(1)).burst(1);
     let limiter = limiter.burst(1).build().unwrap();
     let fetch = pool.task().gate(&limiter);
     let me = pool.handle();
@@ -410,6 +411,7 @@ fn children_that_share_a_limiter_with_tasks_from_outside_finish_at_the_bound() {
 #[test]
 fn bodies_that_wait_for_time_behind_a_continuation_or_a_second_gate_took_a_thread_each() {
     let rate = RateLimiter::token_bucket(1_000, Duration::from_secs(1))
+        .burst(1)
         .build()
         .unwrap();
     let one = Semaphore::new(1).unwrap();

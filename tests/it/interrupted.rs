@@ -2,10 +2,15 @@
 
 use crate::handle::{Busy, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
+use millhand::cancel::{CancelReason, RecvError};
+use millhand::compose::Until;
+use millhand::error::Rejection;
+use millhand::pool::PoolError;
+use millhand::task::CancelOutcome;
+use millhand::testing::ManualClock;
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, JoinError, ManualClock, OnFull, PoolError,
-    PoolHandle, RecvError, Rejection, ScopeOptions, Semaphore, SharedHandle, Shutdown, TaskError,
-    TaskHandle, ThreadPool, Until, as_completed, current, join_all, join_all_ok, promise, race,
+    CancelToken, JoinError, OnFull, PoolHandle, ScopeOptions, Semaphore, SharedHandle, Shutdown,
+    TaskError, TaskHandle, ThreadPool, as_completed, current, join_all, join_all_ok, promise, race,
     wait_any, wait_for,
 };
 use std::sync::mpsc;
@@ -124,7 +129,7 @@ const WAITS: [(&str, Wait); 20] = [
         let semaphore = Semaphore::new(1).unwrap();
         let _held = semaphore.acquire().unwrap();
         match semaphore.acquire() {
-            Err(millhand::AcquireError::Stopped(reason)) => Got::Interrupted(reason),
+            Err(millhand::limit::AcquireError::Stopped(reason)) => Got::Interrupted(reason),
             _ => Got::Something,
         }
     }),

@@ -2,9 +2,9 @@
 
 use crate::manual::{Drops, HOUR, Manual, hang, until};
 use crate::support::must_recv;
+use millhand::cancel::CancelReason;
 use millhand::{
-    CancelReason, JoinError, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, blocking,
-    current,
+    JoinError, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, blocking, current,
 };
 use std::fmt;
 use std::sync::mpsc;

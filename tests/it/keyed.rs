@@ -2,7 +2,10 @@
 
 use crate::gate_kit::{Busy, HOUR, SECOND, millis, pool_on, until};
 use crate::stress::{EXPECTED, silence};
-use millhand::{Keyed, Lane, Lanes, ManualClock, RateLimiter, Semaphore, TaskState, ThreadPool};
+use millhand::limit::{Keyed, Lane, Lanes};
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{RateLimiter, Semaphore, ThreadPool};
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -350,7 +353,8 @@ fn a_key_that_was_changed_is_kept_as_it_is() {
     assert_eq!(locks.key("ann").available(), 1);
     let hour = Duration::from_secs(3600);
     let limits =
-        RateLimiter::keyed(RateLimiter::token_bucket(100, Duration::from_secs(1))).unwrap();
+        RateLimiter::keyed(RateLimiter::token_bucket(100, Duration::from_secs(1)).burst(1))
+            .unwrap();
     limits.key("ann").set_rate(1, hour).unwrap();
     limits.evict();
     assert!(limits.key("ann").try_acquire(1).is_ok());

@@ -3,10 +3,11 @@
 use crate::gate_kit::{Busy, HOUR, SECOND, pool_on, until};
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
-use millhand::{
-    CancelReason, CancelToken, Lanes, ManualClock, Retry, Shutdown, TaskBuilder, TaskError,
-    TaskHandle, TaskState, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::limit::Lanes;
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{CancelToken, Retry, Shutdown, TaskBuilder, TaskError, TaskHandle, ThreadPool};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 

@@ -3,7 +3,10 @@
 use crate::gate_kit::{HOUR, SECOND, pool_on, until};
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
-use millhand::{Lanes, ManualClock, Retry, TaskHandle, TaskState, ThreadPool};
+use millhand::limit::Lanes;
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{Retry, TaskHandle, ThreadPool};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, mpsc};

@@ -3,12 +3,17 @@
 use crate::stress::{EXPECTED, Rng, silence};
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
+use millhand::cancel::{CancelGuard, CancelReason};
+use millhand::error::{Deadlock, Rejection, Stopped, SubmitError, TaskPanic};
+use millhand::pool::{
+    BuildError, Current, Fallible, Plain, PoolBuilder, PoolError, RunningTask, ShutdownReport,
+};
+use millhand::task::{
+    CancelOutcome, OnFinish, OutcomeKind, ParseTaskIdError, Promise, Summary, TaskId, TaskState,
+};
 use millhand::{
-    BuildError, CancelGuard, CancelOutcome, CancelReason, CancelToken, Current, Deadlock, Fallible,
-    JoinError, OnFinish, OnFull, OutcomeKind, ParseTaskIdError, Plain, PoolBuilder, PoolError,
-    PoolHandle, Promise, Rejection, RunningTask, SharedHandle, Shutdown, ShutdownReport, Stopped,
-    SubmitError, Summary, TaskBuilder, TaskError, TaskHandle, TaskId, TaskPanic, TaskState,
-    ThreadPool,
+    CancelToken, JoinError, OnFull, PoolHandle, SharedHandle, Shutdown, TaskBuilder, TaskError,
+    TaskHandle, ThreadPool,
 };
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

@@ -1,9 +1,10 @@
 //! A pool on a clock that stands until it is turned, and what the tests of delays, retries and time limits share.
 
 use crate::support::{LONG, must_recv};
-use millhand::{
-    ManualClock, PoolBuilder, Shutdown, ShutdownReport, TaskHandle, TaskState, ThreadPool,
-};
+use millhand::pool::{PoolBuilder, ShutdownReport};
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{Shutdown, TaskHandle, ThreadPool};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use crate::handle::keep_busy;
 use crate::manual::until;
 use crate::support::{LONG, must_recv};
-use millhand::{
-    CancelOutcome, CancelReason, OnFull, Shutdown, TaskError, ThreadPool, current, is_cancelled,
-};
+use millhand::cancel::CancelReason;
+use millhand::task::CancelOutcome;
+use millhand::{OnFull, Shutdown, TaskError, ThreadPool, current, is_cancelled};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

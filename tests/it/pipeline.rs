@@ -2,9 +2,12 @@
 
 use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
+use millhand::cancel::CancelReason;
+use millhand::compose::{Failure, Pipeline};
+use millhand::error::Rejection;
+use millhand::task::Context;
 use millhand::{
-    CancelReason, Context, ContextVar, Failure, JoinError, OnFull, Pipeline, Rejection, Shutdown,
-    TaskError, ThreadPool, blocking, current, is_cancelled,
+    ContextVar, JoinError, OnFull, Shutdown, TaskError, ThreadPool, blocking, current, is_cancelled,
 };
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -792,7 +795,7 @@ fn it_prints_what_it_is() {
 fn what_it_gives_crosses_threads() {
     fn send<T: Send>() {}
     send::<Pipeline<u32>>();
-    send::<millhand::PipelineIter<u32>>();
+    send::<millhand::compose::PipelineIter<u32>>();
     send::<Failure>();
     send::<Failure<Infallible>>();
 }
@@ -829,7 +832,7 @@ fn many_pipelines_share_a_pool() {
 /// What a pipeline does in an hour of simulated time, as text.
 #[cfg(feature = "simulation")]
 fn simulated(seed: u64) -> String {
-    let simulation = millhand::Simulation::new(seed);
+    let simulation = millhand::testing::Simulation::new(seed);
     let pool = ThreadPool::builder().workers(3).build().unwrap();
     let minutes = |n: u64| Duration::from_secs(60 * n);
     let pipeline = pool.pipeline(0..40_u64).stage(3, move |n| {

@@ -2,9 +2,10 @@
 
 use crate::submit::hold;
 use crate::support::LONG;
-use millhand::{
-    Lanes, ManualClock, Retry, Semaphore, TaskBuilder, TaskHandle, TaskState, ThreadPool, current,
-};
+use millhand::limit::Lanes;
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{Retry, Semaphore, TaskBuilder, TaskHandle, ThreadPool, current};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

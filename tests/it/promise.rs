@@ -2,9 +2,9 @@
 
 use crate::handle::TellDrop;
 use crate::support::must_recv;
-use millhand::{
-    CancelOutcome, CancelReason, OutcomeKind, TaskError, TaskState, ThreadPool, promise,
-};
+use millhand::cancel::CancelReason;
+use millhand::task::{CancelOutcome, OutcomeKind, TaskState};
+use millhand::{TaskError, ThreadPool, promise};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -88,7 +88,7 @@ fn a_promise_whose_handle_was_cancelled_gives_the_value_back() {
 #[test]
 fn a_promise_whose_handle_was_cancelled_gives_the_error_back() {
     let (promise, handle) = promise::<()>();
-    handle.token().cancel(CancelReason::Race);
+    handle.token().cancel_with(CancelReason::Race);
     assert!(matches!(
         promise.fail(TaskError::Expired(_)),
         Err(TaskError::Expired(_))

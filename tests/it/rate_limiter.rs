@@ -2,7 +2,9 @@
 
 use crate::gate_kit::{Busy, HOUR, NANO, SECOND, apart, line_up, millis, pool_on, until};
 use crate::support::must_recv;
-use millhand::{AcquireError, LimitError, ManualClock, RateLimiter};
+use millhand::RateLimiter;
+use millhand::limit::{AcquireError, LimitError};
+use millhand::testing::ManualClock;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ fn not_yet(wait: Duration) -> Acquired {
 }
 
 fn bucket(clock: &ManualClock, rate: u32, per: Duration) -> RateLimiter {
-    let bucket = RateLimiter::token_bucket(rate, per);
+    let bucket = RateLimiter::token_bucket(rate, per).burst(1);
     bucket.clock(&clock).build().unwrap()
 }
 

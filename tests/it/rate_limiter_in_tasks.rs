@@ -2,10 +2,11 @@
 
 use crate::gate_kit::{HOUR, NANO, SECOND, apart, line_up, pool_on, until};
 use crate::support::must_recv;
-use millhand::{
-    AcquireError, CancelReason, Clock, InvalidTask, LimitError, ManualClock, RateLimiter,
-    Rejection, Shutdown, TaskError, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::{InvalidTask, Rejection};
+use millhand::limit::{AcquireError, LimitError};
+use millhand::testing::{Clock, ManualClock};
+use millhand::{RateLimiter, Shutdown, TaskError, ThreadPool};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -294,7 +295,10 @@ fn a_limiter_that_goes_by_another_clock_is_refused() {
         assert_eq!((limiter.available(), limiter.waiting()), (6, 0));
     }
     let pool = pool_on(&manual, 1);
-    let foreign = RateLimiter::token_bucket(1, SECOND).build().unwrap();
+    let foreign = RateLimiter::token_bucket(1, SECOND)
+        .burst(1)
+        .build()
+        .unwrap();
     let end = pool.task().gate(&foreign).submit(|| ()).join();
     assert!(matches!(end, Err(TaskError::Rejected(why)) if why == refused));
 }

@@ -2,7 +2,8 @@
 
 use crate::gate_kit::{Busy, NANO, SECOND, apart, line_up, millis, pool_on, until};
 use crate::support::must_recv;
-use millhand::{ManualClock, RateLimiter, Retry};
+use millhand::testing::ManualClock;
+use millhand::{RateLimiter, Retry};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -18,7 +19,11 @@ fn both(clock: &ManualClock, n: u32) -> [RateLimiter; 2] {
 /// Who starts when: the limiters, and the milliseconds at which one after the other passes who all come at once.
 fn timetables(clock: &ManualClock) -> Vec<(RateLimiter, Vec<u64>)> {
     let clock = &clock.clock();
-    let bucket = |rate| RateLimiter::token_bucket(rate, SECOND).clock(clock);
+    let bucket = |rate| {
+        RateLimiter::token_bucket(rate, SECOND)
+            .burst(1)
+            .clock(clock)
+    };
     let window = |limit, per| RateLimiter::sliding_window(limit, millis(per)).clock(clock);
     vec![
         (bucket(10).build().unwrap(), vec![0, 100, 200, 300, 400]),
@@ -270,7 +275,9 @@ fn four_claimants_get_what_the_arithmetic_says_and_none_is_ahead() {
     const CLAIMANTS: usize = 4;
     const STEPS: usize = 2_000;
     let clock = ManualClock::new();
-    let per_milli = RateLimiter::token_bucket(1_000, SECOND).clock(&clock);
+    let per_milli = RateLimiter::token_bucket(1_000, SECOND)
+        .burst(1)
+        .clock(&clock);
     let window = RateLimiter::sliding_window(1, millis(1)).and(1_000, SECOND);
     let window = window.clock(&clock).build().unwrap();
     for limiter in [per_milli.build().unwrap(), window] {

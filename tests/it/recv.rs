@@ -3,7 +3,8 @@
 use crate::handle::must_join;
 use crate::support::must_recv;
 use crossbeam_channel::{Receiver, bounded, unbounded};
-use millhand::{CancelReason, RecvError, ScopeOptions, ThreadPool, current, recv};
+use millhand::cancel::{CancelReason, RecvError};
+use millhand::{ScopeOptions, ThreadPool, current, recv};
 use std::sync::mpsc;
 use std::thread;
 

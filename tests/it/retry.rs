@@ -3,7 +3,8 @@
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{HOUR, Manual, NS, S, due_of};
 use crate::support::must_recv;
-use millhand::{Jitter, JoinError, Retry, TaskBuilder, TaskError, TaskState};
+use millhand::task::{Jitter, TaskState};
+use millhand::{JoinError, Retry, TaskBuilder, TaskError};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -208,7 +209,9 @@ fn a_retry_keeps_its_priority() {
 /// Runs a task that always fails so, with `options`, whatever it waits for; says how often it ran.
 fn attempts<E: Send + fmt::Debug + fmt::Display + 'static>(
     error: impl Fn(u32) -> E + Send + 'static,
-    options: impl FnOnce(TaskBuilder<millhand::Retrying<E>>) -> TaskBuilder<millhand::Retrying<E>>,
+    options: impl FnOnce(
+        TaskBuilder<millhand::pool::Retrying<E>>,
+    ) -> TaskBuilder<millhand::pool::Retrying<E>>,
 ) -> u32 {
     let pool = Manual::new(1);
     let ran = Arc::new(AtomicU32::new(0));

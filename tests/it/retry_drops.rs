@@ -4,7 +4,9 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, Manual, S, due_of};
 use crate::retry_ends::{Outcome, led};
 use crate::support::{LONG, must_recv};
-use millhand::{CancelReason, Rejection, Retry, Shutdown, TaskError, TaskHandle};
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::{Retry, Shutdown, TaskError, TaskHandle};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 

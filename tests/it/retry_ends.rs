@@ -3,10 +3,9 @@
 use crate::handle::{TellDrop, must_join};
 use crate::manual::{Drops, HOUR, Manual, S, due_of, until};
 use crate::support::must_recv;
-use millhand::{
-    CancelOutcome, CancelReason, CancelToken, OutcomeKind, Retry, Shutdown, TaskError, TaskHandle,
-    TaskState,
-};
+use millhand::cancel::CancelReason;
+use millhand::task::{CancelOutcome, OutcomeKind, TaskState};
+use millhand::{CancelToken, Retry, Shutdown, TaskError, TaskHandle};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -116,9 +115,9 @@ fn its_token_cancels_it_between_two_attempts() {
     let both = task.submit(|| Err::<(), _>(1));
     due_of(&own, 2);
     due_of(&both, 2);
-    assert!(own.token().cancel(CancelReason::Race));
+    assert!(own.token().cancel_with(CancelReason::Race));
     assert!(own.is_finished() && !both.is_finished());
-    batch.cancel(CancelReason::Scope);
+    batch.cancel_with(CancelReason::Scope);
     assert!(matches!(
         must_join(own),
         Err(TaskError::Cancelled(CancelReason::Race))

@@ -3,7 +3,9 @@
 use crate::every::step;
 use crate::manual::{Drops, HOUR, Manual, S, hang, until};
 use crate::support::{LONG, must_recv};
-use millhand::{CancelReason, CancelToken, Every, Overlap, Retry, Schedule, Shutdown, ThreadPool};
+use millhand::cancel::CancelReason;
+use millhand::schedule::{Overlap, Schedule};
+use millhand::{CancelToken, Every, Retry, Shutdown, ThreadPool};
 use std::panic::panic_any;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};

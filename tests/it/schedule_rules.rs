@@ -3,7 +3,8 @@
 use crate::every::step;
 use crate::manual::{Manual, S, until};
 use crate::support::must_recv;
-use millhand::{Every, Missed, Overlap, Schedule, ScheduleCounts};
+use millhand::Every;
+use millhand::schedule::{Missed, Overlap, Schedule, ScheduleCounts};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -3,9 +3,13 @@
 use crate::handle::{TellDrop, keep_busy};
 use crate::manual::{Drops, Manual, S, hang};
 use crate::support::{LONG, must_recv};
+use millhand::cancel::CancelReason;
+use millhand::compose::ScopedHandle;
+use millhand::limit::Lanes;
+use millhand::task::{CancelOutcome, TaskState};
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, JoinError, Lanes, OnFull, Retry, ScopedHandle,
-    Semaphore, Shutdown, TaskError, TaskState, ThreadPool, current, join_all, race,
+    CancelToken, JoinError, OnFull, Retry, Semaphore, Shutdown, TaskError, ThreadPool, current,
+    join_all, race,
 };
 use std::any::Any;
 use std::cell::Cell;
@@ -703,7 +707,7 @@ fn a_tasks_own_token_cancels_it_alone() {
     pool.scope(|s| {
         let with_own = s.task().token(&own).delay(LONG).submit(|| ());
         let other = s.submit(|| 5);
-        own.cancel(CancelReason::Race);
+        own.cancel_with(CancelReason::Race);
         assert!(matches!(
             with_own.join(),
             Err(TaskError::Cancelled(CancelReason::Race))

@@ -3,9 +3,12 @@
 use crate::handle::keep_busy;
 use crate::manual::{Manual, S, until};
 use crate::support::LONG;
+use millhand::cancel::CancelReason;
+use millhand::compose::{Failures, GatherScope, ScopedHandle};
+use millhand::error::{BoxError, Rejection, TaskPanic};
+use millhand::task::TaskState;
 use millhand::{
-    BoxError, CancelReason, CancelToken, Failures, GatherScope, JoinError, Rejection, Retry, Scope,
-    ScopeOptions, ScopedHandle, Shutdown, TaskError, TaskPanic, TaskState, ThreadPool, current,
+    CancelToken, JoinError, Retry, Scope, ScopeOptions, Shutdown, TaskError, ThreadPool, current,
 };
 use std::convert::Infallible;
 use std::io;
@@ -101,7 +104,7 @@ fn the_culprit_is_first_and_what_failed_beside_it_follows() {
             s.task().priority(-1).submit(|| Err::<(), _>("after it"));
             s.task().token(&own).delay(LONG).submit_value(|| ());
             s.submit(|| {
-                own.cancel(CancelReason::Race);
+                own.cancel_with(CancelReason::Race);
                 Err::<(), _>("the culprit")
             });
         })
@@ -319,7 +322,7 @@ fn a_token_from_outside_cancels_the_scope() {
         .scope_with(ScopeOptions::fail_fast().token(&batch), |s| {
             s.submit(|| millhand::sleep(LONG));
             s.submit_value(|| ());
-            batch.cancel(CancelReason::Race);
+            batch.cancel_with(CancelReason::Race);
             assert_eq!(s.token().reason(), Some(CancelReason::Race));
         })
         .unwrap_err();

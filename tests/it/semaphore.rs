@@ -3,10 +3,11 @@
 use crate::gate_kit::{Busy, HOUR, NANO, SECOND, apart, line_up, pool_on, until};
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
-use millhand::{
-    AcquireError, CancelReason, LimitError, ManualClock, Retry, Semaphore, TaskError, TaskState,
-    ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::limit::{AcquireError, LimitError};
+use millhand::task::TaskState;
+use millhand::testing::ManualClock;
+use millhand::{Retry, Semaphore, TaskError, ThreadPool};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;

@@ -2,9 +2,9 @@
 
 use crate::handle::{TellDrop, keep_busy};
 use crate::support::{LONG, must_recv};
-use millhand::{
-    CancelOutcome, CancelReason, SharedHandle, TaskError, TaskState, ThreadPool, promise,
-};
+use millhand::cancel::CancelReason;
+use millhand::task::{CancelOutcome, TaskState};
+use millhand::{SharedHandle, TaskError, ThreadPool, promise};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -179,7 +179,7 @@ fn clones_have_the_task_s_id_name_and_token() {
         text.contains(&id.to_string()) && text.contains("both"),
         "{text}"
     );
-    clone.token().cancel(CancelReason::Race);
+    clone.token().cancel_with(CancelReason::Race);
     assert_eq!(token.reason(), Some(CancelReason::Race));
     assert!(shared.is_finished());
 }

@@ -4,10 +4,11 @@ use crate::lifecycle::Census;
 use crate::stress::{EXPECTED, Rng, silence};
 use crate::submit::{Held, hold};
 use crate::support::{LONG, must_recv};
-use millhand::{
-    CancelReason, OutcomeKind, PoolError, Rejection, Shutdown, ShutdownReport, TaskError,
-    TaskHandle, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::pool::{PoolError, ShutdownReport};
+use millhand::task::OutcomeKind;
+use millhand::{Shutdown, TaskError, TaskHandle, ThreadPool};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread::ThreadId;

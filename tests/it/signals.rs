@@ -7,7 +7,8 @@
 // off a little beyond and lets it go on.
 
 use crate::checksum::Running;
-use millhand::{PoolError, Shutdown, Signals, ThreadPool};
+use millhand::pool::PoolError;
+use millhand::{Shutdown, Signals, ThreadPool};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};

@@ -1,9 +1,14 @@
 //! Simulated pools: one thread at a time, and a clock that jumps when nobody can go on.
 
 use crate::support::wait_deafly;
+use millhand::cancel::CancelReason;
+use millhand::compose::Until;
+use millhand::error::Rejection;
+use millhand::task::{OutcomeKind, TaskState};
+use millhand::testing::Simulation;
 use millhand::{
-    CancelReason, CancelToken, Every, OutcomeKind, RateLimiter, Rejection, Retry, Semaphore,
-    Shutdown, Simulation, TaskError, TaskState, ThreadPool, Until, as_completed, promise, wait_for,
+    CancelToken, Every, RateLimiter, Retry, Semaphore, Shutdown, TaskError, ThreadPool,
+    as_completed, promise, wait_for,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

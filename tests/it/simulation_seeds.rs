@@ -1,10 +1,14 @@
 //! The same seed gives the same run, and no seed a hang: over a program with some of everything.
 
 use crate::support::wait_deafly;
+use millhand::cancel::CancelReason;
+use millhand::compose::Until;
+use millhand::schedule::Overlap;
+use millhand::task::Jitter;
+use millhand::testing::{Simulation, TraceEntry};
 use millhand::{
-    CancelReason, CancelToken, Every, Jitter, Overlap, RateLimiter, Retry, Semaphore, Shutdown,
-    Simulation, TaskError, TaskHandle, ThreadPool, TraceEntry, Until, as_completed, current,
-    join_all, promise, race, wait_for, when_all,
+    CancelToken, Every, RateLimiter, Retry, Semaphore, Shutdown, TaskError, TaskHandle, ThreadPool,
+    as_completed, current, join_all, promise, race, wait_for, when_all,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -31,7 +35,7 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
         .unwrap();
     let limit = RateLimiter::token_bucket(20, S).burst(2).build().unwrap();
     let one = Semaphore::new(1).unwrap();
-    let lanes = millhand::Lanes::new();
+    let lanes = millhand::limit::Lanes::new();
     let mut handles: Vec<TaskHandle<u32>> = Vec::new();
 
     let flaky = pool.task().name("flaky").gate(&limit);

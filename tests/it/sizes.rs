@@ -1,10 +1,13 @@
 //! Sizes, and what crosses threads: asserted, so that a change is seen.
 
+use millhand::cancel::{CancelGuard, CancelReason};
+use millhand::error::{Deadlock, Rejection, Stopped, SubmitError, TaskPanic};
+use millhand::pool::{BuildError, Current, PoolError, ShutdownReport};
+use millhand::schedule::{Schedule, ScheduleBuilder, ScheduleCounts};
+use millhand::task::{Context, OnFinish, Promise, Summary, TaskId};
 use millhand::{
-    BuildError, CancelGuard, CancelReason, CancelToken, Context, ContextVar, Current, Deadlock,
-    Every, JoinError, OnFinish, PoolError, PoolHandle, Promise, Rejection, Schedule,
-    ScheduleBuilder, ScheduleCounts, SharedHandle, ShutdownReport, Stopped, SubmitError, Summary,
-    TaskBuilder, TaskError, TaskHandle, TaskId, TaskPanic, ThreadPool, WorkerLocal,
+    CancelToken, ContextVar, Every, JoinError, PoolHandle, SharedHandle, TaskBuilder, TaskError,
+    TaskHandle, ThreadPool, WorkerLocal,
 };
 use std::cell::Cell;
 
@@ -45,13 +48,13 @@ fn what_is_promised_crosses_threads() {
     both::<PoolHandle>();
     both::<millhand::Pool>();
     both::<TaskBuilder>();
-    both::<TaskBuilder<millhand::Fallible>>();
+    both::<TaskBuilder<millhand::pool::Fallible>>();
     both::<Every>();
     both::<ScheduleBuilder>();
     both::<Schedule>();
     both::<ScheduleCounts>();
     #[cfg(feature = "cron")]
-    both::<(millhand::Cron, millhand::CronError)>();
+    both::<(millhand::Cron, millhand::schedule::CronError)>();
     both::<CancelToken>();
     both::<CancelGuard>();
     both::<OnFinish>();

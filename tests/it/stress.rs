@@ -3,10 +3,11 @@
 use crate::builder::Grenade;
 use crate::lifecycle::Census;
 use crate::support::LONG;
-use millhand::{
-    CancelOutcome, CancelReason, JoinError, OnFull, Rejection, Shutdown, ShutdownReport, TaskError,
-    TaskHandle, ThreadPool,
-};
+use millhand::cancel::CancelReason;
+use millhand::error::Rejection;
+use millhand::pool::ShutdownReport;
+use millhand::task::CancelOutcome;
+use millhand::{JoinError, OnFull, Shutdown, TaskError, TaskHandle, ThreadPool};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Once, mpsc};
 

@@ -2,10 +2,10 @@
 
 use crate::stress::{EXPECTED, silence};
 use crate::support::{LONG, must_recv};
-use millhand::{
-    JoinError, OnFull, PoolBuilder, Rejection, Shutdown, SubmitError, TaskError, TaskHandle,
-    ThreadPool, UnreadFailure,
-};
+use millhand::error::{Rejection, SubmitError};
+use millhand::pool::PoolBuilder;
+use millhand::task::UnreadFailure;
+use millhand::{JoinError, OnFull, Shutdown, TaskError, TaskHandle, ThreadPool};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

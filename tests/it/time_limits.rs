@@ -3,10 +3,10 @@
 use crate::handle::must_join;
 use crate::manual::{HOUR, Manual, NS, S, hang};
 use crate::support::LONG;
-use millhand::{
-    InvalidTask, JoinError, ManualClock, PoolBuilder, RateLimiter, Rejection, Retry, SubmitError,
-    TaskBuilder, TaskError, TaskHandle,
-};
+use millhand::error::{InvalidTask, Rejection, SubmitError};
+use millhand::pool::PoolBuilder;
+use millhand::testing::ManualClock;
+use millhand::{JoinError, RateLimiter, Retry, TaskBuilder, TaskError, TaskHandle};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -186,6 +186,7 @@ fn contradictions_are_refused_and_the_error_names_both_options() {
     is_refused(&pool, beyond, InvalidTask::ExpiresBeyondTotal);
     let foreign = ManualClock::new().clock();
     let limiter = RateLimiter::token_bucket(1, S)
+        .burst(1)
         .clock(&foreign)
         .build()
         .unwrap();

@@ -4,7 +4,9 @@ use crate::handle::{keep_busy, must_join};
 use crate::lifecycle::Census;
 use crate::manual::{Drops, HOUR, Hang, Manual, NS, S, due_of, hang, until};
 use crate::support::{LONG, must_recv};
-use millhand::{CancelOutcome, CancelReason, Retry, Semaphore, TaskError, TaskHandle, TaskState};
+use millhand::cancel::CancelReason;
+use millhand::task::{CancelOutcome, TaskState};
+use millhand::{Retry, Semaphore, TaskError, TaskHandle};
 use std::sync::mpsc;
 use std::time::Duration;
 

@@ -4,9 +4,13 @@ use crate::handle::{TellDrop, must_join};
 use crate::manual::{Drops, HOUR, Manual, NS, S, hang, until};
 use crate::support::must_recv;
 use crate::total_timeout::{hanging, has_threads, runs_at_once, timed_out};
+use millhand::cancel::CancelReason;
+use millhand::limit::Lanes;
+use millhand::pool::Plain;
+use millhand::task::{OutcomeKind, TaskState};
 use millhand::{
-    CancelReason, JoinError, Lanes, OutcomeKind, Plain, Retry, ScopeOptions, Semaphore, Shutdown,
-    TaskBuilder, TaskError, TaskState, ThreadPool, when_any,
+    JoinError, Retry, ScopeOptions, Semaphore, Shutdown, TaskBuilder, TaskError, ThreadPool,
+    when_any,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};

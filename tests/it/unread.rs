@@ -4,9 +4,9 @@ use crate::manual::{Manual, S};
 use crate::stress::{EXPECTED, silence};
 use crate::support::{SCENARIO, in_a_copy, must_recv};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use millhand::{
-    Every, JoinError, OnFull, PoolBuilder, Rejection, Retry, Shutdown, TaskError, ThreadPool,
-};
+use millhand::error::Rejection;
+use millhand::pool::PoolBuilder;
+use millhand::{Every, JoinError, OnFull, Retry, Shutdown, TaskError, ThreadPool};
 use std::fmt;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -17,7 +17,7 @@ type Heard = (String, Option<String>, u32);
 fn listening(builder: PoolBuilder) -> (ThreadPool, mpsc::Receiver<Heard>) {
     silence();
     let (tell, told) = mpsc::channel();
-    let hook = move |failure: &millhand::UnreadFailure| {
+    let hook = move |failure: &millhand::task::UnreadFailure| {
         let what = match failure.error() {
             JoinError::Failed(text) => format!("failed: {text}"),
             JoinError::Task(TaskError::Panicked(panic)) => format!("panicked: {}", panic.message()),
@@ -257,7 +257,8 @@ fn a_plain_scope_lost_the_errors_of_its_bodies() {
 #[test]
 fn a_run_of_a_schedule_lost_the_text_of_its_error() {
     let (tell, told) = mpsc::channel();
-    let hook = move |failure: &millhand::UnreadFailure| tell.send(failure.to_string()).unwrap();
+    let hook =
+        move |failure: &millhand::task::UnreadFailure| tell.send(failure.to_string()).unwrap();
     let pool = Manual::with(1, |builder| builder.on_unread(hook));
     let every = pool.task().name("backup").every(Every::new(S));
     let schedule = every.run(|| Err::<(), _>("no disk")).unwrap();

@@ -4,9 +4,11 @@ use crate::allocations::Meter;
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{HOUR, Manual, NS, S, hang};
 use crate::support::{LONG, must_recv};
+use millhand::compose::Until;
+use millhand::task::Promise;
 use millhand::{
-    JoinError, Promise, TaskError, TaskHandle, ThreadPool, Until, as_completed, join_all, promise,
-    race, wait_any, wait_for,
+    JoinError, TaskError, TaskHandle, ThreadPool, as_completed, join_all, promise, race, wait_any,
+    wait_for,
 };
 use std::sync::mpsc;
 use std::thread;

@@ -2,9 +2,12 @@
 
 use crate::handle::{keep_busy, must_join};
 use crate::support::{LONG, must_recv};
+use millhand::cancel::CancelReason;
+use millhand::error::Deadlock;
+use millhand::task::CancelOutcome;
 use millhand::{
-    CancelOutcome, CancelReason, CancelToken, Deadlock, PoolHandle, SharedHandle, Shutdown,
-    TaskError, TaskHandle, ThreadPool, blocking, current, promise,
+    CancelToken, PoolHandle, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, blocking,
+    current, promise,
 };
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -880,7 +883,7 @@ fn what_runs_on_the_waiter_s_stack_settles_like_any_other() {
             Err(TaskError::Panicked(_))
         ));
         let stopped = pool.submit(|| {
-            current().unwrap().token().cancel(CancelReason::Race);
+            current().unwrap().token().cancel_with(CancelReason::Race);
             millhand::checkpoint();
         });
         assert!(matches!(

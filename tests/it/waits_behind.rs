@@ -3,9 +3,9 @@
 use crate::handle::must_join;
 use crate::manual::{HOUR, Manual, S, until};
 use crate::support::must_recv;
-use millhand::{
-    Deadlock, TaskError, TaskHandle, TaskState, ThreadPool, blocking, promise, when_all, when_any,
-};
+use millhand::error::Deadlock;
+use millhand::task::TaskState;
+use millhand::{TaskError, TaskHandle, ThreadPool, blocking, promise, when_all, when_any};
 use std::sync::mpsc::{self, Sender};
 
 type Answer = Result<u32, TaskError>;
@@ -173,6 +173,6 @@ fn a_body_whose_time_ends_may_wait_for_what_goes_on_then() {
     );
     assert_eq!(state.state(), TaskState::Waiting);
     until("it is over", || {
-        state.cancel() != millhand::CancelOutcome::Requested
+        state.cancel() != millhand::task::CancelOutcome::Requested
     });
 }

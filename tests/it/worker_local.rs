@@ -2,7 +2,8 @@
 
 use crate::handle::must_join;
 use crate::support::{LONG, must_recv};
-use millhand::{PoolError, TaskError, TaskHandle, ThreadPool, WorkerLocal, current};
+use millhand::pool::PoolError;
+use millhand::{TaskError, TaskHandle, ThreadPool, WorkerLocal, current};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
