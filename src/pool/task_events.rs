@@ -210,7 +210,7 @@ impl TaskPool for Core {
         self.count_outcome(kind);
     }
 
-    fn tell_unread(&self, failure: &UnreadFailure) {
+    fn notify_unread(&self, failure: &UnreadFailure) {
         if matches!(failure.error(), JoinError::Task(TaskError::Panicked(_))) {
             self.counts.unread_panics.add();
         }

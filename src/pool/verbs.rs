@@ -259,7 +259,7 @@ macro_rules! execute_ok {
             /// assert_eq!(report.failed(), 1);
             /// # Ok::<(), Box<dyn std::error::Error>>(())
             /// ```
-            // What a compiler suggests where somebody calls it on a template that has none.
+            // What the compiler suggests for a call of it on a template that has none.
             #[doc(alias = "execute")]
             execute_ok,
             /// Submits a task that may fail, without a handle, as

@@ -156,7 +156,7 @@ pub(crate) trait TaskPool: Send + Sync {
     fn settled(&self, task: &Task, kind: OutcomeKind);
 
     /// Counts a failure that no handle will take, and calls the hook.
-    fn tell_unread(&self, failure: &UnreadFailure);
+    fn notify_unread(&self, failure: &UnreadFailure);
 
     /// Set once a shutdown cancels what has not ended. The workers read it once per task.
     fn cancelling_flag(&self) -> Arc<AtomicBool>;

@@ -1,4 +1,4 @@
-//! Failures that no handle is left to take: each is logged, and the hook of its pool is told.
+//! Failures that no handle is left to take: each is logged, and passed to the hook of its pool.
 //!
 //! Layer: task.
 
@@ -87,7 +87,7 @@ pub(crate) fn report(owner: u32, who: TaskLabel, error: JoinError<String>) {
     #[cfg(loom)]
     let pool = pool::find(owner).or_else(double::find);
     if let Some(pool) = pool {
-        pool.tell_unread(&failure);
+        pool.notify_unread(&failure);
     }
 }
 

@@ -188,10 +188,10 @@ fn produce(pool: &ThreadPool, ledger: &Arc<Ledger>, producer: usize, half: &dyn 
                 Err(_) => seen.given_back += 1,
             },
             6 => {
-                let given_back = pool.try_execute(move || drop(body())).is_err();
+                let given_back = pool.try_execute(move || assert_eq!(body(), at)).is_err();
                 seen.given_back += u64::from(given_back);
             }
-            _ => pool.execute(move || drop(body())),
+            _ => pool.execute(move || assert_eq!(body(), at)),
         }
         if held.len() == BATCH {
             for (at, handle) in held.drain(..) {

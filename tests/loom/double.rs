@@ -377,7 +377,7 @@ impl TaskPool for Pool {
         assert_eq!(task.head.outcome_kind(), Some(kind));
     }
 
-    fn tell_unread(&self, failure: &UnreadFailure) {
+    fn notify_unread(&self, failure: &UnreadFailure) {
         if matches!(failure.error(), JoinError::Task(TaskError::Panicked(_))) {
             self.panics_unread.add();
         }

@@ -22,9 +22,9 @@ use std::sync::Arc;
 /// Submits tasks that may borrow, and whose failures the scope returns. [`Pool::scope_with`] passes
 /// it to its closure.
 ///
-/// Otherwise it is a [`Scope`], to which it dereferences: a function that submits to a `&Scope` takes
-/// either. What such a function submits may fail, too: the scope returns its panics, and the errors
-/// of its [`fallible`](TaskBuilder::fallible) and retried bodies, as their texts.
+/// Otherwise it is a [`Scope`], to which it dereferences: a function that submits to a `&Scope`
+/// takes either. What such a function submits may fail, too: the scope returns its panics, and the
+/// errors of its [`fallible`](TaskBuilder::fallible) and retried bodies, as their texts.
 ///
 /// Who owns an error: the handle of the task, as long as there is one, and a join gives it with its
 /// own type. If the handle is dropped before it has taken the outcome, the error goes to the scope,
@@ -99,7 +99,8 @@ impl<'scope, 'env> GatherScope<'scope, 'env> {
         scope.submit_fallible(site, &PLAIN, once(f), show, None)
     }
 
-    /// Submits a task that may borrow and cannot fail, and returns its handle. A panic is a failure.
+    /// Submits a task that may borrow and cannot fail, and returns its handle. A panic is a
+    /// failure.
     ///
     /// ```
     /// use millhand::ScopeOptions;
