@@ -3,6 +3,7 @@
 // The run queue, the workers that take tasks from it, the timer, and the end of it all.
 
 mod builder;
+mod continuations;
 mod core;
 mod current;
 mod error;

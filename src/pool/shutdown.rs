@@ -13,7 +13,6 @@ use crate::pool::shutdown_options::Shutdown;
 use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::sync::MutexGuard;
-use crate::sync::counters::Striped;
 use crate::task::TaskRef;
 use crate::task::options::Position;
 use std::cell::{Cell, RefCell};
@@ -371,39 +370,6 @@ impl Core {
         let _ = SERVING.try_with(|pools| pools.borrow_mut().push(self.owner()));
         f();
         let _ = SERVING.try_with(|pools| pools.borrow_mut().pop());
-    }
-
-    fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
-        let counts = &self.counts;
-        let counted = self.lifecycle.finished();
-        let local = self
-            .workers()
-            .iter()
-            .map(|worker| worker.stack.done.get())
-            .sum::<u64>();
-        let [failed, panicked, cancelled, expired, timed_out, rejected] = [
-            &counts.failed,
-            &counts.panicked,
-            &counts.cancelled,
-            &counts.expired,
-            &counts.timed_out,
-            &counts.rejected,
-        ]
-        .map(Striped::sum);
-        let others = failed + panicked + cancelled + expired + timed_out + rejected;
-        ShutdownReport {
-            completed: (counted + local).saturating_sub(others),
-            failed,
-            panicked,
-            cancelled,
-            expired,
-            timed_out,
-            rejected,
-            cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
-            not_due: self.not_due.lock().clone(),
-            schedules: self.lifecycle.ended_schedules(),
-            still_running,
-        }
     }
 
     /// The owner is dropped: drains the pool and joins its threads. A worker of the pool only
