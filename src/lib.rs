@@ -397,6 +397,8 @@ mod sim;
 mod sync;
 mod task;
 
+#[cfg(feature = "child")]
+pub use cancel::child;
 pub use cancel::{CancelGuard, CancelToken, RecvError, blocking, recv};
 pub use clock::{Clock, ManualClock};
 pub use compose::{

@@ -1,6 +1,8 @@
 //! Cancelling, and waits that release the run slot.
 
 pub(crate) mod blocking;
+#[cfg(feature = "child")]
+pub mod child;
 mod guard;
 mod recv;
 mod token;
