@@ -419,6 +419,9 @@ pub mod testing {
     pub use crate::sim::TraceEntry;
 }
 
+#[cfg(feature = "child")]
+pub use cancel::child;
+
 // What most programs name. The rest is in the modules.
 #[doc(inline)]
 pub use cancel::{CancelToken, blocking, recv};

@@ -3,6 +3,8 @@
 //! [`guide::cancelling`](crate::guide::cancelling) has the whole picture.
 
 pub(crate) mod blocking;
+#[cfg(feature = "child")]
+pub mod child;
 mod guard;
 mod recv;
 mod token;

@@ -12,6 +12,9 @@ mod cancel;
 mod chains;
 #[cfg(feature = "signals")]
 mod checksum;
+#[cfg(unix)]
+#[cfg(feature = "child")]
+mod child;
 mod clock_everywhere;
 mod combinators;
 mod combinators_kinds;
