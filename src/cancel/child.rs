@@ -61,7 +61,7 @@
 //!
 //! The child ends in real time, so the grace is real time, also in a pool with a
 //! [`ManualClock`](crate::testing::ManualClock). In a simulation the waits take no part, like
-//! [`blocking`](crate::blocking).
+//! [`blocking`].
 //!
 //! # Platforms
 //!
