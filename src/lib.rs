@@ -338,8 +338,9 @@
 //! # Shutdown
 //!
 //! [`ThreadPool::shutdown`] stops the intake, drains the pool, cancels the rest after a time,
-//! gives up after another, and returns a [report](ShutdownReport). With the default feature
-//! `signals`, `Signals` shuts any number of pools down on Ctrl-C, SIGTERM and SIGHUP.
+//! gives up after another, and returns a [report](ShutdownReport). [`ThreadPool::run_until`] waits
+//! for the moment to do so. With the default feature `signals`, `Signals` shuts any number of pools
+//! down on Ctrl-C, SIGTERM and SIGHUP; see the guide [`daemons`](guide::daemons).
 //!
 //! ```
 //! use millhand::Shutdown;
@@ -415,6 +416,8 @@ pub use limit::{
 pub use panic::TaskPanic;
 #[cfg(feature = "simulation")]
 pub use pool::Simulation;
+#[doc(hidden)]
+pub use pool::StopSource;
 pub use pool::{
     BuildError, Current, EndedSchedule, Fallible, OnFull, PendingTask, Plain, Pool, PoolBuilder,
     PoolError, PoolRef, Retrying, RunningTask, Shutdown, ShutdownReport, TaskBuilder, ThreadPool,
