@@ -65,31 +65,25 @@ mod by_unix {
         // Of this thread: after the end of the main thread the file of the process has no sets.
         let status = fs::read_to_string("/proc/thread-self/status").ok();
         let taken = status.as_deref().and_then(Taken::parse);
-        let free = taken.as_ref().map(Taken::free);
-        let mut refused = String::new();
-        if free.as_ref().is_none_or(|free| *free == ALL) {
+        let mut free = taken.as_ref().map_or_else(|| ALL.to_vec(), Taken::free);
+        let why = match taken {
+            Some(taken) if free != ALL => taken.describe(),
             // `try_`: another handler, or a setting that ignores a signal, is left in place.
-            match ctrlc::try_set_handler(handler) {
+            _ => match ctrlc::try_set_handler(handler) {
                 Ok(()) => {
                     return Caught {
                         is_any: true,
                         note: None,
                     };
                 }
-                Err(error) => refused = error.to_string(),
-            }
-        }
-        match (free, taken) {
-            (Some(free), Some(taken)) if free != ALL => {
-                catch_each(free, handler, &taken.describe())
-            }
-            (Some(free), _) => catch_each(free, handler, &refused),
-            (None, _) => {
-                let why =
-                    format!("others are ignored or handled elsewhere, and left so ({refused})");
-                catch_each(vec![SIGTERM], handler, &why)
-            }
-        }
+                Err(error) if taken.is_some() => error.to_string(),
+                Err(error) => {
+                    free = vec![SIGTERM];
+                    format!("others are ignored or handled elsewhere, and left so ({error})")
+                }
+            },
+        };
+        catch_each(free, handler, &why)
     }
 
     /// `why`: why ctrlc does not catch them all.
@@ -117,23 +111,19 @@ mod by_unix {
         }
     }
 
-    /// The thread registers the signals itself: a signal that is caught while there is no thread
-    /// would be lost.
+    /// The new thread registers the signals itself: a signal that is caught while there is no
+    /// thread would be lost.
     fn run_thread(signals: Vec<i32>, mut handler: impl FnMut() + Send + 'static) -> io::Result<()> {
         let (send, receive) = mpsc::channel();
         let thread = thread::Builder::new().name("millhand-signal".to_owned());
-        thread.spawn(move || {
-            // Not a pipe alone: a forked child has a copy of that, and would notify its parent of
-            // its own signals.
-            let registered = Signals::new(signals);
-            let (mut registered, result) = match registered {
-                Ok(registered) => (Some(registered), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            let _ = send.send(result);
-            for _ in registered.iter_mut().flat_map(|signals| signals.forever()) {
-                handler();
+        // Not a pipe alone: a forked child has a copy of that, and would notify its parent of its
+        // own signals.
+        thread.spawn(move || match Signals::new(signals) {
+            Ok(mut signals) => {
+                let _ = send.send(Ok(()));
+                signals.forever().for_each(|_| handler());
             }
+            Err(error) => drop(send.send(Err(error))),
         })?;
         receive
             .recv()

@@ -227,29 +227,66 @@ fn a_service_that_is_killed_leaves_no_thread_that_keeps_it_alive() {
     assert_eq!(child.end().status.signal(), Some(libc::SIGKILL));
 }
 
-/// As the first process of a container: the kernel gives that no signal that it does not catch.
+/// The command `unshare` for a namespace of this kind, unless the system lets nobody make one.
+#[cfg(target_os = "linux")]
+fn in_a_namespace(kind: &[&str]) -> Option<Command> {
+    for user in [&[][..], &["--map-root-user"]] {
+        let command = || {
+            let mut command = Command::new("unshare");
+            command.args(user).args(kind);
+            command
+        };
+        let tried = command().arg("true").output();
+        if tried.is_ok_and(|tried| tried.status.success()) {
+            return Some(command());
+        }
+    }
+    eprintln!("not tried: the system lets nobody make a namespace");
+    None
+}
+
+/// The kernel gives the first process no signal that it does not catch.
 #[cfg(target_os = "linux")]
 #[test]
 fn as_the_first_process_of_a_container_it_drains_at_sigterm() {
-    let ways: [&[&str]; 2] = [
-        &["--fork", "--pid"],
-        &["--map-root-user", "--fork", "--pid"],
-    ];
-    let may = |way: &&&[&str]| {
-        let tried = Command::new("unshare").args(**way).arg("true").output();
-        tried.is_ok_and(|tried| tried.status.success())
-    };
-    let Some(way) = ways.iter().find(may) else {
-        eprintln!("not tried: the system lets nobody make a namespace");
+    let Some(mut command) = in_a_namespace(&["--fork", "--pid"]) else {
         return;
     };
-    let mut command = Command::new("unshare");
-    command.args(*way).arg(std::env::current_exe().unwrap());
+    command.arg(std::env::current_exe().unwrap());
     let mut child = Running::start(as_program(&mut command, "service", &[]));
     let id = await_ready(&mut child);
     assert_ne!(id, i32::try_from(child.id()).unwrap());
     send(id, libc::SIGTERM);
     assert_drained(child, 1);
+}
+
+/// As on systems that do not report what is ignored.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_the_system_does_not_report_what_is_ignored_sigterm_drains() {
+    let hides = r#"mount -t tmpfs none /proc && exec "$@""#;
+    for (ignored, signal) in [
+        (&[][..], libc::SIGHUP),
+        (&[libc::SIGHUP], libc::SIGTERM),
+        (&[libc::SIGHUP, libc::SIGINT], libc::SIGTERM),
+    ] {
+        let Some(mut command) = in_a_namespace(&["--mount"]) else {
+            return;
+        };
+        command
+            .args(["sh", "-c", hides, "sh"])
+            .arg(std::env::current_exe().unwrap());
+        let mut child = Running::start(as_program(&mut command, "service", ignored));
+        await_ready(&mut child);
+        if !ignored.is_empty() {
+            child.await_error(
+                "signals that shut the pools down: SIGTERM; others are ignored or handled elsewhere",
+            );
+        }
+        ignored.iter().for_each(|one| child.signal(*one));
+        child.signal(signal);
+        assert_drained(child, 1);
+    }
 }
 
 /// Reads its configuration again at SIGHUP, by a handler of its own.
