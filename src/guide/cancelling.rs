@@ -71,9 +71,10 @@
 //! | `submit` into a full queue | a place is free; the pool closes | the handle settles as rejected, with [`Rejection::Interrupted`] |
 //! | `execute` and `submit_timeout` into a full queue | the same; the time is over | the closure, with that reason |
 //! | `wait_idle`, `shutdown` of another pool | that pool is idle, or over | [`PoolError::Interrupted`] |
+//! | `run_until` of another pool | its token, a signal; that pool is closed | the same; that pool stays open |
 //!
-//! These go on to their end: the drop of a [`ThreadPool`], and a wait for signals, which belong on
-//! a main thread.
+//! These go on to their end: the drop of a [`ThreadPool`], and `Signals::wait`, which belong on a
+//! main thread.
 //!
 //! A join may run a task that is still queued on the stack of its body. Then a request to stop the
 //! body reaches that task as well; see [`TaskHandle::join`]. A wait in the closure of a scope also

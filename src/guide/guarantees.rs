@@ -41,7 +41,8 @@
 //!
 //! | event | running tasks | queued tasks |
 //! | --- | --- | --- |
-//! | `drop(pool)`, `Shutdown::drain()` | run to their end, retries included | run to their end; tasks that are not due yet are cancelled and named in the report, unless `.including_delayed()` |
+//! | `drop(pool)` (unless the builder's `on_drop` says otherwise), `Shutdown::drain()` | run to their end, retries included | run to their end; tasks that are not due yet are cancelled and named in the report, unless `.including_delayed()` |
+//! | `pool.close()`, which does not wait | run to their end | run to their end, tasks that are not due yet included, unless a shutdown follows |
 //! | `.cancel_after(d)`, `Shutdown::cancel()` | are asked to stop, and waited for | are cancelled, and counted in the report |
 //! | `.give_up_after(d)` | are named in the report, and not waited for | are cancelled, and counted in the report |
 //! | the first signal, with `run_until` or `shutdown_on` | as the given `Shutdown` says | as the given `Shutdown` says |

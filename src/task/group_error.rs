@@ -1,5 +1,5 @@
-//! The error of a body of a group, without its type: the handle that takes it knows the type, and the
-//! group shows it as a box or by its text.
+//! The error of a body of a group, without its type: the handle that takes it knows the type, and
+//! the group shows it as a box or by its text.
 //!
 //! Layer: task.
 

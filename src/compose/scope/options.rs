@@ -114,8 +114,9 @@ impl ScopeOptions {
     /// Cancels the tasks that have not finished this long after the scope began, with
     /// [`CancelReason::Deadline`](crate::cancel::CancelReason::Deadline). Default: no limit.
     ///
-    /// Queued tasks settle as [`Expired`](crate::TaskError::Expired). Running tasks are asked to stop,
-    /// and the scope waits for them; one that fails then has [timed out](crate::TaskError::TimedOut).
+    /// Queued tasks settle as [`Expired`](crate::TaskError::Expired). Running tasks are asked to
+    /// stop, and the scope waits for them; one that fails then has [timed
+    /// out](crate::TaskError::TimedOut).
     ///
     /// ```
     /// # use millhand::{ScopeOptions, TaskError};
