@@ -421,6 +421,7 @@ pub mod testing {
 }
 
 #[cfg(feature = "child")]
+#[doc(inline)]
 pub use cancel::child;
 
 // What most programs name. The rest is in the modules.

@@ -4,6 +4,7 @@
 
 pub(crate) mod blocking;
 #[cfg(feature = "child")]
+#[doc(hidden)] // It is in the root.
 pub mod child;
 mod guard;
 mod recv;
