@@ -269,7 +269,7 @@ fn a_checkpoint_settles_by_the_reason() {
     let settled_by = |reason| {
         let body = pool.submit(move || -> () {
             checkpoint();
-            current().unwrap().token().cancel(reason);
+            current().unwrap().token().cancel_with(reason);
             checkpoint();
             unreachable!("it has left");
         });

@@ -4,7 +4,6 @@
 use crate::gate_kit::{AnyGate, Busy, Closed, HOUR, KINDS, Kind, SECOND, pool_on, until};
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
-use millhand::cancel::CancelReason;
 use millhand::task::TaskState;
 use millhand::testing::ManualClock;
 use millhand::{CancelToken, Retry, Shutdown, TaskError, TaskHandle, ThreadPool};
