@@ -312,6 +312,19 @@ fn entries_of_tasks_with_time_limits() {
             await_live(before + NOISE);
         }
     }
+    // Its one entry, however many attempts there are.
+    let again = total.retry(Retry::fixed(2, Duration::ZERO));
+    for n in [FEW, 10 * FEW] {
+        let failing = || again.submit(|| Err::<(), _>("no"));
+        for task in (0..n).map(|_| failing()).collect::<Vec<_>>() {
+            assert_eq!(task.join().unwrap(), Err("no"));
+        }
+        await_live(before + NOISE);
+        for task in (0..n).map(|_| failing()).collect::<Vec<_>>() {
+            task.cancel();
+        }
+        await_live(before + NOISE);
+    }
 }
 
 #[test]

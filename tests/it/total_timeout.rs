@@ -406,12 +406,11 @@ fn what_a_task_waits_for_before_its_first_attempt_is_not_in_the_total() {
     let semaphore = Semaphore::new(1).unwrap();
     let (kept, above) = millhand::promise::<()>();
     let (busy, permit) = (keep_busy(&pool), semaphore.try_acquire().unwrap());
-    let limited = |name: &'static str| pool.task().name(name).total_timeout(S);
+    let limited = || pool.task().total_timeout(S);
     let at = |handle: &TaskHandle<()>, state| {
-        let name = handle.name().map(str::to_owned);
         until("it waits", || handle.state() == state);
         pool.turn(HOUR);
-        assert_eq!(handle.state(), state, "{name:?}");
+        assert_eq!(handle.state(), state);
     };
     let is_limited = |handle: TaskHandle<()>, hung: Hang| {
         hung.started();
@@ -424,27 +423,27 @@ fn what_a_task_waits_for_before_its_first_attempt_is_not_in_the_total() {
     };
 
     let (body, hung) = hang();
-    let handle = limited("in the queue").submit(body);
+    let handle = limited().submit(body);
     at(&handle, TaskState::Queued);
     drop(busy);
     is_limited(handle, hung);
 
     let (body, hung) = hang();
-    let handle = limited("at a gate").gate(&semaphore).submit(body);
+    let handle = limited().gate(&semaphore).submit(body);
     at(&handle, TaskState::Gated);
     drop(permit);
     is_limited(handle, hung);
 
     let (body, hung) = hang();
     let due = pool.now() + 2 * HOUR;
-    let handle = limited("for a delay").delay(2 * HOUR).submit(body);
+    let handle = limited().delay(2 * HOUR).submit(body);
     at(&handle, TaskState::Delayed { due });
     pool.turn(HOUR);
     is_limited(handle, hung);
 
     let (mut body, hung) = hang();
-    let handle = limited("for a task").submit_after([above], move |_| body());
-    at(&handle, TaskState::Pending);
+    let handle = limited().submit_after([above], move |_| body());
+    at(&handle, TaskState::Waiting);
     kept.complete(()).unwrap();
     is_limited(handle, hung);
 }
