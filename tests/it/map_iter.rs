@@ -348,10 +348,7 @@ fn for_each_of_a_template_tells_of_all_that_failed() {
         _ => Ok(()),
     };
     let ends: [Vec<usize>; 3] = [
-        indices(
-            task.for_each(0..5, move |n| check(n).unwrap())
-                .unwrap_err(),
-        ),
+        indices(task.for_each(0..5, move |n| check(n).unwrap()).unwrap_err()),
         indices(task.clone().fallible().for_each(0..5, check).unwrap_err()),
         indices(
             task.clone()
