@@ -6,8 +6,6 @@ mod handle;
 mod manual;
 #[path = "it/map.rs"]
 mod map;
-#[path = "it/map_iter.rs"]
-mod map_iter;
 #[path = "it/scope.rs"]
 mod scope;
 #[path = "it/scope_options.rs"]

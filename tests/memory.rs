@@ -68,6 +68,7 @@ impl Drop for Alone {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(120);
 
 /// What the allocations of the pool itself may differ by: blocks of channels, room in lists.
@@ -285,11 +286,14 @@ fn entries_of_tasks_with_time_limits() {
     let pool = ThreadPool::new(2).unwrap();
     let limited = pool.task().deadline(HOUR);
     let expiring = limited.clone().expires(HOUR / 2);
+    let total = pool.task().total_timeout(HOUR);
+    let both = total.clone().deadline(HOUR + SECOND);
+    let earlier = total.clone().deadline(HOUR - SECOND);
     limited.submit(|| ()).join().unwrap();
     let before = live();
     let submit =
         |n: usize, task: &TaskBuilder| (0..n).map(|n| task.submit(move || n)).collect::<Vec<_>>();
-    for task in [&limited, &expiring] {
+    for task in [&limited, &expiring, &total, &both, &earlier] {
         for n in [FEW, 10 * FEW] {
             for task in submit(n, task) {
                 task.cancel();
@@ -307,6 +311,19 @@ fn entries_of_tasks_with_time_limits() {
             }
             await_live(before + NOISE);
         }
+    }
+    // Its one entry, however many attempts there are.
+    let again = total.retry(Retry::fixed(2, Duration::ZERO));
+    for n in [FEW, 10 * FEW] {
+        let failing = || again.submit(|| Err::<(), _>("no"));
+        for task in (0..n).map(|_| failing()).collect::<Vec<_>>() {
+            assert_eq!(task.join().unwrap(), Err("no"));
+        }
+        await_live(before + NOISE);
+        for task in (0..n).map(|_| failing()).collect::<Vec<_>>() {
+            task.cancel();
+        }
+        await_live(before + NOISE);
     }
 }
 

@@ -12,7 +12,6 @@
 
 use criterion::{Criterion, Throughput};
 use governor::Quota;
-use millhand::cancel::CancelReason;
 use millhand::limit::{AcquireError, Lanes};
 use millhand::{CancelToken, RateLimiter, Retry};
 use millhand::{Semaphore, TaskHandle, ThreadPool};

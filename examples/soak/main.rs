@@ -19,7 +19,6 @@ mod waits;
 mod work;
 
 use books::{Books, Closure, Rng, check};
-use millhand::cancel::CancelReason;
 use millhand::schedule::{Overlap, Schedule};
 use millhand::{CancelToken, Every, Shutdown, TaskHandle, ThreadPool};
 use std::error::Error;

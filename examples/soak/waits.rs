@@ -61,13 +61,14 @@ pub(crate) const WAITS: [(&str, Wait); 14] = [
         sum(children(pool, n).map(sleeping_between))
     }),
     ("join_all", |pool, n| {
-        sum(join_all(children(pool, n)).map(|outcome| outcome.unwrap()))
+        sum(join_all(children(pool, n)).into_iter().map(|o| o.unwrap()))
     }),
     ("as_completed", |pool, n| {
         sum(as_completed(children(pool, n)).map(|(_, outcome)| outcome.unwrap()))
     }),
     ("race", |pool, n| {
-        let won = race(children(pool, n)).unwrap();
+        let fallible = [n, n + 1].map(|n| pool.submit(move || Ok::<_, String>(n)));
+        let won = race(fallible).unwrap();
         assert!(won == n || won == n + 1);
         2 * n + 1
     }),
@@ -124,8 +125,8 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(max_spares: usize) -> (Arc<ThreadPool>, Self) {
-        let builder = ThreadPool::builder().workers(2).max_spares(max_spares);
+    pub(crate) fn new(spares: usize) -> (Arc<ThreadPool>, Self) {
+        let builder = ThreadPool::builder().workers(2).max_threads(2 + spares);
         let pool = Arc::new(builder.build().unwrap());
         let most = Arc::default();
         let watched = Self {
@@ -147,8 +148,8 @@ impl Watched {
 
 /// With 2 workers, so many tasks that each wait for two children. Returns how many threads there
 /// were at most.
-pub(crate) fn backlog(wait: Wait, outer: u64, max_spares: usize) -> usize {
-    let (pool, watched) = Watched::new(max_spares);
+pub(crate) fn backlog(wait: Wait, outer: u64, spares: usize) -> usize {
+    let (pool, watched) = Watched::new(spares);
     let me = pool.handle();
     let tasks = (0..outer).map(|n| {
         let (me, watched) = (me.clone(), watched.clone());
@@ -199,7 +200,11 @@ pub(crate) const TREES: [(&str, WaitForNodes); 9] = [
     }),
     ("race", |pool, node| {
         // The others are cancelled, or their values dropped.
-        race(nodes(pool, node)).unwrap_or_else(|failures| {
+        let fallible = (0..10).map(|_| {
+            let node = node.clone();
+            pool.submit(move || Ok::<_, String>(node()))
+        });
+        race(fallible).unwrap_or_else(|failures| {
             // This node has lost a race itself.
             assert!(millhand::is_cancelled(), "{failures}");
             0
@@ -238,8 +243,8 @@ fn tree(watched: &Watched, wait: WaitForNodes, depth: u32) -> u64 {
 
 /// Runs a tree of this depth. Returns the number of its nodes, and how many threads there were at
 /// most.
-pub(crate) fn whole_tree(wait: WaitForNodes, depth: u32, max_spares: usize) -> (u64, usize) {
-    let (pool, watched) = Watched::new(max_spares);
+pub(crate) fn whole_tree(wait: WaitForNodes, depth: u32, spares: usize) -> (u64, usize) {
+    let (pool, watched) = Watched::new(spares);
     let inside = watched.clone();
     let root = pool.submit(move || tree(&inside, wait, depth));
     let nodes = root.join_timeout(LONG).unwrap().unwrap();

@@ -10,13 +10,13 @@
 // * A body waits for a while only at a limiter that is the gate of tasks of its own pool.
 
 use crate::books::{AtOnce, Books, Closure, Inside, Rng, Starts, check};
-use millhand::compose::Until;
+use millhand::compose::{Until, wait_until_timeout};
 use millhand::limit::{Keyed, Lanes, LimitError};
 use millhand::task::Jitter;
 use millhand::{
     CancelToken, ContextVar, OnFull, PoolHandle, RateLimiter, Retry, ScopeOptions, Semaphore,
     TaskBuilder, TaskError, TaskHandle, ThreadPool, as_completed, join_all, join_all_ok, promise,
-    race, wait_any, wait_for, when_all, when_any,
+    race, wait_any, when_all,
 };
 use std::error::Error;
 use std::panic::resume_unwind;
@@ -167,9 +167,9 @@ impl Soak {
     ) -> Result<(Arc<Self>, ThreadPool, ThreadPool), Box<dyn Error>> {
         let pool = ThreadPool::builder()
             .workers(4)
-            .max_spares(SPARES)
+            .max_threads(4 + SPARES)
             .build()?;
-        let second = ThreadPool::builder().workers(2).max_spares(SPARES);
+        let second = ThreadPool::builder().workers(2).max_threads(2 + SPARES);
         let second = second.queue_capacity(64).on_full(OnFull::Block).build()?;
         // 200 in each interval of 20 ms, so at most 200 more than the rate in the whole run.
         let starts = Starts::new(books, "window", 10_000.0, 200.0);
@@ -425,6 +425,12 @@ impl Soak {
         }
     }
 
+    /// Continues the child, with an error if its value is even.
+    fn odd(&self, child: TaskHandle<u64>) -> TaskHandle<Result<u64, &'static str>> {
+        let odd = self.counted(|n: u64| if n % 2 == 1 { Ok(n) } else { Err("even") });
+        self.watch(child.map(odd))
+    }
+
     /// What a body with children does, and a thread outside, too.
     pub(crate) fn wait_for_children(self: &Arc<Self>, rng: &mut Rng, depth: u64) -> u64 {
         let below = match depth {
@@ -452,7 +458,7 @@ impl Soak {
                 let completed = as_completed(children()).timeout(pause);
                 self.sum(completed.map(|(_, outcome)| outcome))
             }
-            4 => race(children()).unwrap_or(0),
+            4 => self.sum(as_completed(children()).map(|(_, outcome)| outcome).next()),
             5 => {
                 let children = children().into_iter().map(TaskHandle::cancel_on_drop);
                 let first = wait_any(&children.collect::<Vec<_>>());
@@ -460,16 +466,13 @@ impl Soak {
             }
             6 => {
                 let children = children();
-                let done = wait_for(&children, Until::FirstError, Some(pause));
+                let done = wait_until_timeout(&children, Until::FirstError, pause);
                 done.map_or(0, |(done, _)| done.len() as u64)
             }
             7 => self.sum(join_all(children())),
             8 => {
-                let fallible = children().into_iter().map(|child| {
-                    let odd = self.counted(|n: u64| if n % 2 == 1 { Ok(n) } else { Err("even") });
-                    self.watch(child.map(odd))
-                });
-                join_all_ok(fallible.collect::<Vec<_>>()).map_or(0, |values| values.iter().sum())
+                let fallible = children().into_iter().map(|child| self.odd(child));
+                join_all_ok(fallible).map_or(0, |values| values.iter().sum())
             }
             9 => {
                 let children = children();
@@ -535,9 +538,8 @@ impl Soak {
                 self.value(self.watch(when_all(all).then(sum)).join())
             }
             16 => {
-                let soak = self.clone();
-                let first = self.counted(move |(_, outcome)| soak.value(outcome));
-                self.value(self.watch(when_any(children()).then(first)).join())
+                let fallible = children().into_iter().map(|child| self.odd(child));
+                race(fallible).unwrap_or(0)
             }
             17 => {
                 let shared: Vec<_> = children().into_iter().map(TaskHandle::share).collect();

@@ -93,7 +93,7 @@ fn logger_that_panics() {
     let (tell, told) = mpsc::channel();
     let pool = ThreadPool::builder()
         .workers(1)
-        .max_spares(0)
+        .max_threads(1)
         .on_worker_start(|_| panic!("a hook"))
         .build()
         .unwrap();

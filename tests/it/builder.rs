@@ -1,5 +1,6 @@
 //! The options of a pool and of a task: what is refused, and what each one does.
 
+use crate::handle::payload;
 use crate::lifecycle::Census;
 use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
@@ -64,12 +65,14 @@ fn too_many_workers_are_refused() {
 }
 
 #[test]
-fn too_many_spares_are_refused() {
-    is_refused(
-        ThreadPool::builder().workers(1).max_spares(65_537),
-        "max_spares",
-        "the pool's `max_spares` is not allowed: it must be from 0 to 65,536",
-    );
+fn a_bound_of_threads_below_the_workers_or_beyond_any_machine_is_refused() {
+    for threads in [1, 131_073] {
+        is_refused(
+            ThreadPool::builder().workers(2).max_threads(threads),
+            "max_threads",
+            "the pool's `max_threads` is not allowed: it must be at least the number of workers, and at most 131,072",
+        );
+    }
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn a_nul_in_the_name_is_refused() {
 fn the_least_that_is_allowed_works() {
     let pool = ThreadPool::builder()
         .workers(1)
-        .max_spares(0)
+        .max_threads(1)
         .queue_capacity(1)
         .stack_size(65_536)
         .name_prefix("")
@@ -624,11 +627,10 @@ fn a_payload_whose_own_drop_panics_harms_nothing() {
     let Err(TaskError::Panicked(panic)) = pool.submit(explode).join() else {
         panic!("it panics")
     };
-    let payload = panic.take_payload().unwrap();
-    let grenade = payload.downcast::<Grenade>().unwrap();
+    let grenade = payload(&panic).downcast::<Grenade>().unwrap();
     assert_eq!(grenade.0, 3);
     std::mem::forget(grenade);
-    assert!(panic.take_payload().is_none());
+    assert!(payload(&panic).is::<String>(), "the message is left");
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
     assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().panicked(), 4);
 }

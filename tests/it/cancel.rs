@@ -4,6 +4,7 @@ use crate::allocations::Meter;
 use crate::handle::{TellDrop, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::task::CancelOutcome;
 use millhand::{CancelToken, TaskError, ThreadPool, check, current};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -90,7 +91,6 @@ fn a_child_of_a_cancelled_token_is_cancelled_with_its_reason() {
         token.child(),
         token.child().child(),
         token.child_with_timeout(LONG),
-        token.child_with_deadline(Instant::now() + LONG),
     ] {
         assert_eq!(child.reason(), Some(CancelReason::Scope));
     }
@@ -107,7 +107,7 @@ fn of_many_that_cancel_at_once_one_did_it() {
                 let (child, start) = (&child, &start);
                 s.spawn(move || {
                     start.wait();
-                    child.cancel(reason).then_some(reason)
+                    child.cancel_with(reason).then_some(reason)
                 })
             });
             threads
@@ -258,10 +258,11 @@ fn a_deadline_in_the_past_cancels() {
 
 #[test]
 fn a_deadline_to_come_does_not() {
-    let at = Instant::now() + LONG;
-    let token = CancelToken::with_deadline(at);
+    let earliest = Instant::now() + LONG;
+    let token = CancelToken::with_timeout(LONG);
     assert!(!token.is_cancelled());
-    assert_eq!(token.deadline(), Some(at));
+    let at = token.deadline().unwrap();
+    assert!(earliest <= at && at <= Instant::now() + LONG);
     assert!(token.remaining().unwrap() <= LONG);
     assert!(!token.wait_timeout(Duration::ZERO).unwrap());
     assert!(token.cancel(), "by hand before its time");
@@ -278,15 +279,17 @@ fn a_timeout_that_overflows_the_clock_is_for_ever() {
 
 #[test]
 fn the_earliest_deadline_up_to_the_root_counts() {
-    let now = Instant::now();
-    let (soon, late) = (now + LONG, now + 2 * LONG);
-    let root = CancelToken::with_deadline(soon);
-    assert_eq!(root.child().deadline(), Some(soon));
-    assert_eq!(root.child_with_deadline(late).deadline(), Some(soon));
-    let root = CancelToken::with_deadline(late);
-    assert_eq!(root.child_with_deadline(soon).deadline(), Some(soon));
-    assert!(root.child_with_timeout(LONG).deadline().unwrap() < late);
-    assert_eq!(root.deadline(), Some(late));
+    let root = CancelToken::with_timeout(LONG);
+    let soon = root.deadline();
+    assert!(soon.is_some());
+    assert_eq!(root.child().deadline(), soon);
+    assert_eq!(root.child_with_timeout(2 * LONG).deadline(), soon);
+    let root = CancelToken::with_timeout(2 * LONG);
+    let late = root.deadline();
+    let child = root.child_with_timeout(LONG);
+    assert!(child.deadline() < late);
+    assert_eq!(child.child().deadline(), child.deadline());
+    assert_eq!(root.deadline(), late);
 }
 
 #[test]
@@ -608,7 +611,10 @@ fn a_task_whose_token_s_deadline_passed_before_the_start_never_runs() {
         unreachable!("it must not run");
     });
     drop(busy);
-    assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
+    assert!(matches!(
+        must_join(handle),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
     must_recv(&told);
     pool.wait_idle().unwrap();
     assert_eq!(pool.unread_panics(), 0);
@@ -621,7 +627,10 @@ fn a_deadline_settles_the_queued_tasks_under_it_while_no_worker_is_free() {
     let token = past();
     let handle = pool.task().token(&token).submit(|| ());
     assert!(token.is_cancelled());
-    assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
+    assert!(matches!(
+        must_join(handle),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::handle::must_join;
 use crate::manual::{Drops, until};
 use crate::support::LONG;
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::task::Promise;
 use millhand::{
     SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, join_all, promise, when_all,
@@ -107,7 +108,7 @@ fn a_failure_flows_through_it() {
                 n
             });
         }
-        kept.fail(TaskError::Expired(_)).unwrap();
+        kept.fail(TaskError::Expired(WaitedFor::Tasks)).unwrap();
         let Err(TaskError::Panicked(panic)) = must_join(last) else {
             panic!("`unwrap` of the failure panicked");
         };

@@ -1,26 +1,24 @@
-//! What the combinators take (vectors, arrays, slices, tuples, boxes of mixed kinds, shared handles), and what becomes of
+//! What the combinators take (vectors, arrays, slices, tuples, iterators, shared handles, handles with keys), and what becomes of
 //! those that nobody waits for any more.
 
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
 use millhand::cancel::CancelReason;
-use millhand::compose::Handle;
+use millhand::compose::{Until, join_each, join_each_ok, wait_until, when_each};
 use millhand::task::{CancelOutcome, TaskState};
 use millhand::{
-    JoinError, TaskError, TaskHandle, ThreadPool, as_completed, join_all, join_all_ok, promise,
-    race, wait_any, wait_for, when_all, when_any,
+    JoinError, SharedHandle, TaskError, TaskHandle, ThreadPool, as_completed, join_all,
+    join_all_ok, promise, race, wait_any, when_all,
 };
 use std::thread;
-
-type Boxed = Box<dyn Handle<Output = i32> + Send>;
 
 #[test]
 fn outcomes_come_in_the_shape_of_the_handles() {
     let pool = ThreadPool::new(2).unwrap();
-    let [a, b] = join_all([pool.submit(|| 1), pool.submit(|| 2)]);
+    let [a, b] = join_each([pool.submit(|| 1), pool.submit(|| 2)]);
     assert_eq!((a.unwrap(), b.unwrap()), (1, 2));
-    let [] = join_all::<[TaskHandle<()>; 0]>([]);
-    let (only,) = join_all((pool.submit(|| "one"),));
+    let [] = join_each::<[TaskHandle<()>; 0]>([]);
+    let (only,) = join_each((pool.submit(|| "one"),));
     assert_eq!(only.unwrap(), "one");
     let eight = (
         pool.submit(|| 1_u8),
@@ -32,7 +30,7 @@ fn outcomes_come_in_the_shape_of_the_handles() {
         pool.submit(|| 7.0),
         pool.submit(|| ()),
     );
-    let (a, b, c, d, e, f, g, h) = join_all(eight);
+    let (a, b, c, d, e, f, g, h) = join_each(eight);
     assert_eq!((a.unwrap(), b.unwrap(), c.unwrap()), (1, 2, 3));
     assert_eq!((d.unwrap(), e.unwrap(), f.unwrap()), (4, "five", '6'));
     assert_eq!((g.unwrap(), h.unwrap()), (7.0, ()));
@@ -41,15 +39,16 @@ fn outcomes_come_in_the_shape_of_the_handles() {
 #[test]
 fn values_come_in_the_shape_of_the_handles() {
     let pool = ThreadPool::new(2).unwrap();
-    let (number, text) = join_all_ok((
+    let (number, text) = join_each_ok((
         pool.submit(|| Ok::<_, String>(1)),
         pool.submit(|| Ok::<_, String>("two")),
     ))
     .unwrap();
     assert_eq!((number, text), (1, "two"));
-    let values = join_all_ok([1, 2, 3].map(|n| pool.submit(move || Ok::<_, ()>(n))));
-    assert_eq!(values.unwrap(), [1, 2, 3]);
-    let failed = join_all_ok((
+    let values = join_each_ok([1, 2, 3].map(|n| pool.submit(move || Ok::<_, ()>(n))));
+    let [a, b, c] = values.unwrap();
+    assert_eq!((a, b, c), (1, 2, 3));
+    let failed = join_each_ok((
         pool.submit(|| Ok::<_, String>(1)),
         pool.task()
             .name("second")
@@ -74,54 +73,103 @@ fn sets_of_every_shape_are_waited_for() {
     assert_eq!(wait_any(&vector).unwrap(), Some(1));
     assert_eq!(wait_any(&vector[1..]).unwrap(), Some(0));
     assert_eq!(wait_any(&vector[..0]).unwrap(), None);
-    let (done, pending) =
-        wait_for(&vector[..], millhand::compose::Until::FirstCompleted, None).unwrap();
+    let (done, pending) = wait_until(&vector[..], Until::FirstCompleted).unwrap();
     assert_eq!((done, pending), (vec![1], vec![0]));
 }
 
-/// A plain handle, a shared one, a promise's and a box in a box.
-fn boxes(pool: &ThreadPool) -> Vec<Boxed> {
+/// Of a task, of a promise, and of a task that continues another.
+fn of_mixed_kinds(pool: &ThreadPool) -> [SharedHandle<Result<i32, ()>>; 3] {
     let (promise, kept) = promise();
-    promise.complete(3).unwrap();
-    let inner: Boxed = Box::new(pool.submit(|| 4));
-    vec![
-        Box::new(pool.submit(|| 1)),
-        Box::new(pool.submit(|| 2).share()),
-        Box::new(kept),
-        Box::new(inner),
+    promise.complete(Ok(2)).unwrap();
+    let continues = pool.submit(|| 2).map(|n| Ok(n + 1));
+    [
+        pool.submit(|| Ok(1)).share(),
+        kept.share(),
+        continues.share(),
     ]
 }
 
 #[test]
-fn boxes_of_mixed_kinds_serve_everywhere() {
+fn shared_handles_of_mixed_kinds_serve_everywhere() {
     let pool = ThreadPool::new(2).unwrap();
-    let all: Vec<_> = join_all(boxes(&pool)).into_iter().flatten().collect();
-    assert_eq!(all, [1, 2, 3, 4]);
-    assert!((1..=4).contains(&race(boxes(&pool)).unwrap()));
-    let sum: i32 = as_completed(boxes(&pool))
-        .map(|(_, one)| one.unwrap())
-        .sum();
-    assert_eq!(sum, 10);
-    assert!(wait_any(&boxes(&pool)).unwrap().is_some());
-    let sum = when_all(boxes(&pool)).then(|all| all.into_iter().flatten().sum::<i32>());
-    assert_eq!(must_join(sum).unwrap(), 10);
-    let first = when_any(boxes(&pool)).then(|(place, one)| (place, one.unwrap()));
-    let (place, one) = must_join(first).unwrap();
-    assert_eq!(one, place as i32 + 1);
-    let after = pool.task().submit_after(boxes(&pool), |all| all.len());
-    assert_eq!(must_join(after).unwrap(), 4);
-    let results: Vec<Box<dyn Handle<Output = Result<i32, ()>>>> = vec![
-        Box::new(pool.submit(|| Ok(1))),
-        Box::new(pool.submit(|| Ok(2)).share()),
-    ];
-    assert_eq!(join_all_ok(results).unwrap(), [1, 2]);
+    let all = join_all(of_mixed_kinds(&pool));
+    assert!(all.into_iter().flatten().eq([Ok(1), Ok(2), Ok(3)]));
+    assert_eq!(join_all_ok(of_mixed_kinds(&pool)).unwrap(), [1, 2, 3]);
+    assert!((1..=3).contains(&race(of_mixed_kinds(&pool)).unwrap()));
+    let completed = as_completed(of_mixed_kinds(&pool));
+    let sum: i32 = completed.map(|(_, one)| one.unwrap().unwrap()).sum();
+    assert_eq!(sum, 6);
+    assert!(wait_any(&of_mixed_kinds(&pool)).unwrap().is_some());
+    let count = when_all(of_mixed_kinds(&pool)).then(|all| all.len());
+    assert_eq!(must_join(count).unwrap(), 3);
+    let after = pool
+        .task()
+        .submit_after(of_mixed_kinds(&pool), |[a, b, c]| [a, b, c].len());
+    assert_eq!(must_join(after).unwrap(), 3);
+}
+
+#[test]
+fn handles_with_keys_serve_everywhere() {
+    let pool = ThreadPool::new(2).unwrap();
+    let keyed = |n: i32| pool.submit(move || Ok::<_, ()>(n)).with_key(n.to_string());
+    let both = || [keyed(1), keyed(2)];
+    let mut completed: Vec<_> = as_completed(both()).collect();
+    completed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for ((key, outcome), n) in completed.into_iter().zip(1..) {
+        assert_eq!((key, outcome.unwrap()), (n.to_string(), Ok(n)));
+    }
+    let mut rest = as_completed(both());
+    let (key, first) = rest.next().unwrap();
+    assert_eq!(first.unwrap().unwrap().to_string(), key);
+    let (place, left) = rest.into_pending().pop().unwrap();
+    assert_eq!(*left.key(), (place + 1).to_string());
+    let (key, handle) = left.into_parts();
+    assert_eq!(must_join(handle).unwrap().unwrap().to_string(), key);
+
+    let [a, b] = join_each(both());
+    assert_eq!((a.unwrap(), b.unwrap()), (Ok(1), Ok(2)));
+    assert_eq!(join_all_ok(both()).unwrap(), [1, 2]);
+    assert!((1..=2).contains(&race(both()).unwrap()));
+    assert!(wait_any(&both()).unwrap().is_some());
+    let sum = when_all(both()).then(|all| all.into_iter().flatten().flatten().sum::<i32>());
+    assert_eq!(must_join(sum).unwrap(), 3);
+    let shared = pool.submit(|| "text").share().with_key(1.5);
+    let (key, text) = as_completed([shared]).next().unwrap();
+    assert_eq!((key, text.unwrap()), (1.5, "text"));
+}
+
+#[test]
+fn any_iterator_of_handles_serves() {
+    let pool = ThreadPool::new(2).unwrap();
+    let many = || (0..3).map(|n| pool.submit(move || Ok::<_, ()>(n)));
+    assert!(
+        join_all(many())
+            .into_iter()
+            .flatten()
+            .eq([Ok(0), Ok(1), Ok(2)])
+    );
+    assert_eq!(join_all_ok(many()).unwrap(), [0, 1, 2]);
+    assert!((0..3).contains(&race(many()).unwrap()));
+    let count = when_all(many()).then(|all| all.len());
+    assert_eq!(must_join(count).unwrap(), 3);
+}
+
+#[test]
+fn a_continuation_takes_the_shape_of_the_handles() {
+    let pool = ThreadPool::new(2).unwrap();
+    let mixed = when_each((pool.submit(|| 1), pool.submit(|| "two")));
+    let mixed = mixed.then(|(n, text)| (n.unwrap(), text.unwrap()));
+    assert_eq!(must_join(mixed).unwrap(), (1, "two"));
+    let sum = when_each([1, 2].map(|n| pool.submit(move || n)));
+    let sum = sum.then(|[a, b]| a.unwrap() + b.unwrap());
+    assert_eq!(must_join(sum).unwrap(), 3);
 }
 
 #[test]
 fn shared_handles_give_clones() {
     let pool = ThreadPool::new(2).unwrap();
     let shared = pool.submit(|| String::from("one")).share();
-    let [a, b] = join_all([shared.clone(), shared.clone()]);
+    let [a, b] = join_each([shared.clone(), shared.clone()]);
     assert_eq!(
         (a.unwrap(), b.unwrap()),
         ("one".to_owned(), "one".to_owned())
@@ -180,18 +228,13 @@ fn the_rest_is_cancelled_for_its_reason_and_not_waited_for() {
         set.insert(2, lose(Err(())));
         assert_eq!(join_all_ok(set).unwrap_err().index(), 2);
     };
-    let first = |mut set: Set| {
-        set.insert(2, lose(Err(())));
-        assert!(race(set).is_ok(), "an `Err` of a body is an outcome");
-    };
     let first_ok = |mut set: Set| {
         set.insert(2, lose(Ok(())));
         set.insert(0, lose(Err(())));
         assert_eq!(race(set).ok(), Some(()));
     };
-    let ways: [(CancelReason, &dyn Fn(Set)); 3] = [
+    let ways: [(CancelReason, &dyn Fn(Set)); 2] = [
         (CancelReason::Group, &group),
-        (CancelReason::Race, &first),
         (CancelReason::Race, &first_ok),
     ];
     for (reason, way) in ways {
@@ -218,7 +261,7 @@ fn a_handle_that_cancels_on_drop_is_cancelled_as_one_of_the_group() {
     let (promise, handle) = promise::<Result<i32, &str>>();
     promise.complete(Err("first")).unwrap();
     let set = (first.cancel_on_drop(), handle, second.cancel_on_drop());
-    assert_eq!(join_all_ok(set).unwrap_err().index(), 1);
+    assert_eq!(join_each_ok(set).unwrap_err().index(), 1);
     for token in tokens {
         assert_eq!(token.reason(), Some(CancelReason::Group));
     }
@@ -239,7 +282,9 @@ fn what_somebody_else_holds_is_left_alone() {
     };
     assert!(join_all_ok(vec![shared.clone(), alone, failing()]).is_err());
     assert_eq!(token.reason(), Some(CancelReason::Group));
-    assert_eq!(race(vec![shared.clone(), failing()]).unwrap(), Err("no"));
+    let (promise, winner) = promise();
+    promise.complete(Ok(3)).unwrap();
+    assert_eq!(race([shared.clone(), winner.share()]).unwrap(), 3);
     assert!(!shared.is_finished());
     drop(busy);
     assert_eq!(shared.join().as_ref().unwrap(), &Ok(1));
@@ -266,12 +311,12 @@ fn a_cancelled_loser_cancels_what_it_continues() {
     let above = pool.submit(|| 1);
     let token = above.token();
     let (promise, winner) = promise();
-    promise.complete(2).unwrap();
+    promise.complete(Ok::<_, ()>(2)).unwrap();
     let drops = Drops::default();
     let one = drops.one();
     let loser = above.map(move |n| {
         one.keep();
-        n
+        Ok(n)
     });
     assert_eq!(race([loser, winner]).unwrap(), 2);
     assert_eq!(

@@ -2,7 +2,6 @@
 
 use crate::handle::{keep_busy, must_join};
 use crate::support::must_recv;
-use millhand::cancel::CancelReason;
 use millhand::limit::Lanes;
 use millhand::task::Context;
 use millhand::testing::ManualClock;

@@ -1,14 +1,14 @@
 //! Tasks that continue others: what flows down, what a cancel does upwards, and where they run.
 
-use crate::handle::{keep_busy, must_join};
+use crate::handle::{keep_busy, must_join, payload};
 use crate::manual::{Drops, HOUR, hang};
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
-use millhand::error::{InvalidTask, Rejection};
+use millhand::compose::when_each;
+use millhand::error::{Rejection, WaitedFor};
 use millhand::task::{CancelOutcome, TaskState};
 use millhand::{
     OnFull, Retry, Semaphore, TaskError, TaskHandle, ThreadPool, current, promise, when_all,
-    when_any,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -49,10 +49,10 @@ fn lost(pool: &ThreadPool) -> Vec<Lost> {
     cancelled.cancel();
     let raced = pool.task().delay(HOUR).submit(|| 1);
     raced.token().cancel_with(CancelReason::Race);
-    let limited = pool.task().deadline(Duration::from_millis(1));
+    let limited = pool.task().total_timeout(Duration::from_millis(1));
     let expired = {
         let (promise, handle) = promise();
-        promise.fail(TaskError::Expired(_)).unwrap();
+        promise.fail(TaskError::Expired(WaitedFor::Gate)).unwrap();
         handle
     };
     vec![
@@ -119,7 +119,7 @@ fn a_panic_comes_down_whole() {
         panic!("it panicked");
     };
     assert_eq!((panic.task(), panic.name()), (id, Some("first")));
-    assert_eq!(panic.take_payload().unwrap().downcast_ref(), Some(&7_u8));
+    assert_eq!(payload(&panic).downcast_ref(), Some(&7_u8));
     let own = pool.submit(|| 1).then(|_| -> u32 { panic!("its own") });
     let id = own.id();
     let Err(TaskError::Panicked(panic)) = must_join(own) else {
@@ -163,7 +163,7 @@ fn a_finished_handle_is_continued_on_a_worker_too() {
     let all = [
         a.then(move |_| is_elsewhere()),
         when_all([b]).then(move |_| is_elsewhere()),
-        when_any([c]).then(move |_| is_elsewhere()),
+        when_each([c]).then(move |_| is_elsewhere()),
         pool.task().submit_after([d], move |_| is_elsewhere()),
     ];
     assert!(all.iter().all(|handle| handle.state() == TaskState::Queued));
@@ -250,12 +250,12 @@ fn a_chord_that_is_cancelled_cancels_all_its_parts() {
     };
     let parts: Vec<_> = (1..4).map(|n| pool.submit(move || n)).collect();
     let tokens: Vec<_> = parts.iter().map(TaskHandle::token).collect();
-    let chord = when_all((finished, parts.into_iter().next().unwrap())).then(|_| ());
+    let chord = when_each((finished, parts.into_iter().next().unwrap())).then(|_| ());
     chord.cancel();
     assert_eq!(tokens[0].reason(), Some(CancelReason::User));
     let parts: Vec<_> = (1..4).map(|n| pool.submit(move || n)).collect();
     let tokens: Vec<_> = parts.iter().map(TaskHandle::token).collect();
-    when_any(parts).then(|_| ()).cancel();
+    when_all(parts).then(|_| ()).cancel();
     assert!(
         tokens
             .iter()
@@ -284,24 +284,6 @@ fn letting_the_last_go_cancels_nothing_unless_it_was_asked_to() {
 }
 
 #[test]
-fn the_first_of_several_is_gone_on_with_and_the_others_run_on() {
-    let pool = ThreadPool::new(1).unwrap();
-    let promises: Vec<_> = (0..3).map(|_| promise::<u32>()).collect();
-    let (kept, handles): (Vec<_>, Vec<_>) = promises.into_iter().unzip();
-    let shared: Vec<_> = handles.into_iter().map(TaskHandle::share).collect();
-    let first = pool.submit(|| 9).share();
-    first.wait().unwrap();
-    let others = shared.clone().into_iter().chain([first]);
-    let any = when_any(others).then(|(place, outcome)| (place, outcome.unwrap()));
-    assert_eq!(must_join(any).unwrap(), (3, 9));
-    assert!(shared.iter().all(|handle| !handle.is_finished()));
-    for promise in kept {
-        promise.complete(1).unwrap();
-    }
-    assert!(shared.iter().all(|handle| handle.join().is_ok()));
-}
-
-#[test]
 fn a_promise_is_continued_where_a_pool_is_known() {
     let (kept, handle) = promise();
     kept.complete(1).unwrap();
@@ -311,7 +293,7 @@ fn a_promise_is_continued_where_a_pool_is_known() {
         Err(TaskError::Rejected(Rejection::NoPool))
     ));
     let (_kept, handle) = promise::<u32>();
-    let refused = when_any([handle]).then(|_| ());
+    let refused = when_all([handle]).then(|_| ());
     assert!(matches!(
         must_join(refused),
         Err(TaskError::Rejected(Rejection::NoPool))
@@ -327,7 +309,7 @@ fn a_promise_is_continued_where_a_pool_is_known() {
     assert_eq!(must_join(next).unwrap(), (1, worker));
     // The first that has one.
     let (kept, handle) = promise();
-    let both = when_all((handle, pool.submit(|| 2))).then(|(a, b)| a.unwrap() + b.unwrap());
+    let both = when_each((handle, pool.submit(|| 2))).then(|(a, b)| a.unwrap() + b.unwrap());
     kept.complete(1).unwrap();
     assert_eq!(must_join(both).unwrap(), 3);
 }
@@ -355,11 +337,6 @@ fn an_empty_chord_fires_at_once() {
     assert_eq!(must_join(inside).unwrap(), 0);
     let nothing = pool.task().submit_after([] as [TaskHandle<()>; 0], |[]| 7);
     assert_eq!(must_join(nothing).unwrap(), 7);
-    let first_of_none = when_any(Vec::<TaskHandle<()>>::new()).then(|_| ());
-    let Err(TaskError::Rejected(reason)) = must_join(first_of_none) else {
-        panic!("there is no first");
-    };
-    assert_eq!(reason, Rejection::Invalid(InvalidTask::FirstOfNone));
 }
 
 #[test]

@@ -4,12 +4,12 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{Drops, HOUR, hang, until};
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
+use millhand::compose::when_each;
 use millhand::error::Rejection;
 use millhand::pool::{PoolError, ShutdownReport};
 use millhand::task::{Promise, TaskState};
 use millhand::{
     PoolHandle, SharedHandle, Shutdown, TaskError, TaskHandle, ThreadPool, current, promise,
-    when_all,
 };
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Barrier};
@@ -73,7 +73,7 @@ fn a_drain_runs_what_continues_its_tasks() {
     let running = pool.submit(body);
     hang.started();
     let last = running.map(|()| 1).map(|n| n + 1).share();
-    let chord = when_all((last, pool.submit(|| 1))).then(|(a, b)| a.unwrap() + b.unwrap());
+    let chord = when_each((last, pool.submit(|| 1))).then(|(a, b)| a.unwrap() + b.unwrap());
     let inside = chord.then(|n| {
         let pool = current().unwrap().pool();
         pool.submit(move || n.unwrap()).map(|n| n + 1)

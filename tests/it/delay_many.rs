@@ -3,7 +3,6 @@
 use crate::manual::{Drops, HOUR, Manual, S, until};
 use crate::support::LONG;
 use millhand::CancelToken;
-use millhand::cancel::CancelReason;
 use millhand::task::{CancelOutcome, TaskState};
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};

@@ -3,7 +3,7 @@
 use crate::example::{Dir, example};
 use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
-use millhand::error::Rejection;
+use millhand::error::{Rejection, WaitedFor};
 use millhand::limit::AcquireError;
 use millhand::{
     CancelToken, JoinError, ScopeOptions, Semaphore, Shutdown, TaskError, ThreadPool, current,
@@ -129,7 +129,7 @@ fn stopped(reason: CancelReason) -> TaskError {
         never.join().unwrap_err()
     });
     must_recv(&begun);
-    token.cancel(reason);
+    token.cancel_with(reason);
     match waits.join_timeout(LONG).expect("it ends") {
         Ok(error) | Err(error) => error,
     }
@@ -140,7 +140,10 @@ fn a_time_limit_is_one_in_io_errors_too_and_nothing_is_interrupted() {
     let pool = ThreadPool::new(1).unwrap();
     let kind = |error: TaskError| io::Error::from(error).kind();
     assert_eq!(kind(TaskError::TimedOut), io::ErrorKind::TimedOut);
-    assert_eq!(kind(TaskError::Expired(_)), io::ErrorKind::TimedOut);
+    assert_eq!(
+        kind(TaskError::Expired(WaitedFor::Gate)),
+        io::ErrorKind::TimedOut
+    );
     assert_eq!(
         kind(TaskError::Cancelled(CancelReason::User)),
         io::ErrorKind::Other
@@ -222,7 +225,7 @@ fn the_common_questions_about_an_error() {
     assert!(!interrupted.is_cancelled() && !interrupted.is_timeout());
     assert!(interrupted.into_panic().is_err());
     assert!(TaskError::Cancelled(CancelReason::User).is_cancelled());
-    assert!(TaskError::TimedOut.is_timeout() && TaskError::Expired.is_timeout());
+    assert!(TaskError::TimedOut.is_timeout() && TaskError::Expired(WaitedFor::Worker).is_timeout());
 
     pool.shutdown(Shutdown::drain()).unwrap();
     let rejected = pool.submit(|| ()).join().unwrap_err();

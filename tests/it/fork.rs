@@ -179,7 +179,7 @@ fn dropping() {
     let queued = pool.submit(|| 4);
     let mut pool = Some(pool);
     fork(|| {
-        let weak = pool.as_ref().map(ThreadPool::downgrade);
+        let weak = pool.as_ref().map(ThreadPool::handle);
         drop(pool.take());
         drop(weak);
         0

@@ -77,7 +77,7 @@ fn dropping_a_pool_whose_shutdown_gave_up_does_not_wait_for_what_hangs() {
 fn the_last_seated_may_wait_at_the_bound_for_what_will_come_back_or_comes_from_outside() {
     let pool = ThreadPool::builder()
         .workers(2)
-        .max_spares(0)
+        .max_threads(2)
         .build()
         .unwrap();
     let (release, held) = mpsc::channel::<()>();

@@ -2,10 +2,9 @@
 
 use crate::manual::until;
 use crate::support::must_recv;
+use millhand::compose::when_each;
 use millhand::error::Rejection;
-use millhand::{
-    ScopeOptions, Shutdown, TaskError, ThreadPool, current, is_cancelled, promise, when_all,
-};
+use millhand::{ScopeOptions, Shutdown, TaskError, ThreadPool, current, is_cancelled, promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
@@ -77,7 +76,7 @@ fn what_continued_a_task_of_a_dropped_pool_was_told_of_promises_or_ran_elsewhere
     let other = ThreadPool::new(1).unwrap();
     let there = other.submit(move || orphan().map(|n| n + 1).join());
     assert!(closed(there.join().unwrap()));
-    let chord = when_all((orphan(), other.submit(|| 2))).then(|(a, b)| a.unwrap() + b.unwrap());
+    let chord = when_each((orphan(), other.submit(|| 2))).then(|(a, b)| a.unwrap() + b.unwrap());
     assert_eq!(
         chord.join().unwrap(),
         3,

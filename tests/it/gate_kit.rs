@@ -27,7 +27,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 pub(crate) fn pool_on(clock: &ManualClock, workers: usize) -> ThreadPool {
     let builder = ThreadPool::builder().workers(workers);
-    builder.clock(&clock).build().unwrap()
+    builder.clock(clock).build().unwrap()
 }
 
 /// A task whose body has begun and goes on until told.
@@ -103,7 +103,7 @@ impl Kind {
                     .build()
                     .unwrap(),
             ),
-            Self::Semaphore => AnyGate::Semaphore(Semaphore::with_clock(1, clock).unwrap()),
+            Self::Semaphore => AnyGate::Semaphore(Semaphore::new(1).unwrap()),
             Self::Lane => AnyGate::Lane(Lanes::new().key(7)),
         }
     }

@@ -3,10 +3,10 @@
 use crate::handle::must_join;
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
-use millhand::compose::Until;
+use millhand::compose::{Until, wait_until};
 use millhand::{
     CancelToken, ScopeOptions, Shutdown, TaskError, TaskHandle, ThreadPool, as_completed, current,
-    join_all, join_all_ok, race, wait_any, wait_for,
+    join_all, join_all_ok, race, wait_any,
 };
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -297,7 +297,7 @@ fn waits_for_several_tasks_did_not_run_those_of_their_own_worker() {
         |parts| assert!(join_all_ok(parts).is_ok()),
         |parts| assert!(race(parts).is_ok()),
         |parts| assert_eq!(wait_any(&parts), Ok(Some(0))),
-        |parts| assert!(wait_for(&parts, Until::All, None).is_ok()),
+        |parts| assert!(wait_until(&parts, Until::All).is_ok()),
     ];
     for wait in waits {
         let pool = Arc::new(ThreadPool::new(1).unwrap());

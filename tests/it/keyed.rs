@@ -2,7 +2,7 @@
 
 use crate::gate_kit::{Busy, HOUR, SECOND, millis, pool_on, until};
 use crate::stress::{EXPECTED, silence};
-use millhand::limit::{Keyed, Lane, Lanes};
+use millhand::limit::{Gate, Keyed, Lane, Lanes};
 use millhand::task::TaskState;
 use millhand::testing::ManualClock;
 use millhand::{RateLimiter, Semaphore, ThreadPool};
@@ -14,7 +14,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 fn limits(clock: &ManualClock) -> Keyed<u32, RateLimiter> {
-    RateLimiter::keyed(RateLimiter::token_bucket(1, SECOND).burst(2).clock(&clock)).unwrap()
+    RateLimiter::keyed(RateLimiter::token_bucket(1, SECOND).burst(2).clock(clock)).unwrap()
+}
+
+/// Asks for a key that nobody has, until each other one was looked at, and says how many of those are left. A key is
+/// looked at once in a while as others are asked for.
+pub(crate) fn left<K: Hash + Eq, G: Gate + Clone>(
+    keyed: &Keyed<K, G>,
+    spare: impl Fn() -> K,
+) -> usize {
+    for _ in 0..64 * (2 + keyed.len() / 64) {
+        drop(keyed.key(spare()));
+    }
+    keyed.len() - 1
 }
 
 #[test]
@@ -81,10 +93,11 @@ fn what_is_idle_and_full_is_forgotten_and_nothing_else() {
     let template = on(6);
     drop((limits.key(7), locks.key(7), lanes.key(7)));
     let lens = || {
-        limits.evict();
-        locks.evict();
-        lanes.evict();
-        (limits.len(), locks.len(), lanes.len())
+        (
+            left(&limits, || 99),
+            left(&locks, || 99),
+            left(&lanes, || 99),
+        )
     };
     assert_eq!((limits.len(), locks.len(), lanes.len()), (7, 7, 6));
     assert_eq!(lens(), (6, 6, 5));
@@ -252,7 +265,6 @@ fn keys_that_use_another_map_while_they_are_hashed_or_compared_do_no_harm() {
         let others = OTHERS.get_or_init(Lanes::new);
         let _ = others.key(key.n + 3);
         let _ = others.key(key.n + 1);
-        others.evict();
     }
     let pool = ThreadPool::new(2).unwrap();
     let running = Arc::new([const { AtomicUsize::new(0) }; 10]);
@@ -282,10 +294,7 @@ fn keys_that_use_another_map_while_they_are_hashed_or_compared_do_no_harm() {
         }
     });
     pool.wait_idle().unwrap();
-    until("nothing is left", || {
-        odds().evict();
-        odds().is_empty()
-    });
+    until("nothing is left", || left(odds(), || Odd::plain(99)) == 0);
 }
 
 #[test]
@@ -314,8 +323,7 @@ fn keys_that_panic_while_they_are_hashed_or_compared_lose_nothing() {
     assert_eq!(locks.key(Odd::plain(3)).available(), 0);
     assert_eq!(locks.key(Odd::plain(6)).available(), 1);
     drop((held, also));
-    locks.evict();
-    assert!(locks.is_empty());
+    assert_eq!(left(&locks, || Odd::plain(9)), 0);
 }
 
 #[test]
@@ -332,31 +340,27 @@ fn many_threads_find_one_gate_a_key_while_others_are_forgotten() {
                     let key = (n * 7 + producer) % KEYS;
                     let permit = locks.key(key).acquire().unwrap();
                     assert_eq!(inside[&key].fetch_add(1, SeqCst), 0, "key {key}");
-                    if n % 64 == 0 {
-                        locks.evict();
-                    }
                     inside[&key].fetch_sub(1, SeqCst);
                     drop(permit);
                 }
             });
         }
     });
-    locks.evict();
-    assert!(locks.is_empty());
+    assert_eq!(left(&locks, || KEYS), 0);
 }
 
 #[test]
 fn a_key_that_was_changed_is_kept_as_it_is() {
     let locks = Semaphore::keyed(5).unwrap();
     locks.key("ann").set_permits(1).unwrap();
-    locks.evict();
+    assert_eq!(left(&locks, || "spare"), 1);
     assert_eq!(locks.key("ann").available(), 1);
     let hour = Duration::from_secs(3600);
     let limits =
         RateLimiter::keyed(RateLimiter::token_bucket(100, Duration::from_secs(1)).burst(1))
             .unwrap();
     limits.key("ann").set_rate(1, hour).unwrap();
-    limits.evict();
+    assert_eq!(left(&limits, || "spare"), 1);
     assert!(limits.key("ann").try_acquire(1).is_ok());
     assert!(limits.key("ann").acquire_timeout(1, hour / 2).is_err());
 }

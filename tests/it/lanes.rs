@@ -1,9 +1,9 @@
 //! Lanes: one after the other for each key, in the order of submission, through whatever happens to a task.
 
 use crate::gate_kit::{Busy, HOUR, SECOND, pool_on, until};
+use crate::keyed::left;
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
-use millhand::cancel::CancelReason;
 use millhand::limit::Lanes;
 use millhand::task::TaskState;
 use millhand::testing::ManualClock;
@@ -54,10 +54,7 @@ fn a_key_s_tasks_run_one_by_one_in_order_whatever_their_priority() {
         let expected: Vec<_> = (0..800).filter(|n| n % 8 == key).collect();
         assert_eq!(log.of(key), expected);
     }
-    until("a worker lets go of the last", || {
-        lanes.evict();
-        lanes.is_empty()
-    });
+    until("a worker lets go of the last", || left(&lanes, || 99) == 0);
 }
 
 #[test]
@@ -289,10 +286,7 @@ fn the_key_is_released_however_its_holder_ends() {
         drop(task);
         // What is dead in the timer goes when it is due.
         clock.advance(HOUR);
-        until("nobody has the key any more", || {
-            lanes.evict();
-            lanes.is_empty()
-        });
+        until("nobody has the key any more", || left(&lanes, || 99) == 0);
     }
 }
 

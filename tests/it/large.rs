@@ -3,7 +3,8 @@
 
 use crate::handle::must_join;
 use crate::submit::hold;
-use millhand::{Retry, ThreadPool, when_all, when_any};
+use millhand::compose::when_each;
+use millhand::{Retry, ThreadPool, when_all};
 use std::thread;
 use std::time::Duration;
 
@@ -42,11 +43,11 @@ fn every_way<const N: usize>() {
     });
     let then = pool.submit(|| 1).then(move |one| one.unwrap() + sum());
     assert_eq!(must_join(then.map(move |n| n + sum())).unwrap(), 5);
-    let both = when_all((pool.submit(|| 1), pool.submit(|| 2)));
+    let both = when_each((pool.submit(|| 1), pool.submit(|| 2)));
     let both = both.then(move |(a, b)| a.unwrap() + b.unwrap() + sum());
     assert_eq!(must_join(both).unwrap(), 5);
-    let first = when_any([pool.submit(|| 1)]).then(move |(_, n)| n.unwrap() + sum());
-    assert_eq!(must_join(first).unwrap(), 3);
+    let all = when_all([pool.submit(|| 1)]).then(move |all| all.len() + sum());
+    assert_eq!(must_join(all).unwrap(), 3);
     let after = task.submit_after([pool.submit(|| 1)], move |[n]| n.unwrap() + sum());
     assert_eq!(must_join(after).unwrap(), 3);
     let held = hold(&pool, 2);

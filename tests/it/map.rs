@@ -100,7 +100,7 @@ fn one_slow_item_at_the_end_of_a_long_line_keeps_nothing_else_waiting() {
 #[test]
 fn a_map_in_a_task_works_along_on_any_number_of_workers() {
     for workers in [1, 2] {
-        let builder = ThreadPool::builder().workers(workers).max_spares(0);
+        let builder = ThreadPool::builder().workers(workers).max_threads(workers);
         let pool = builder.build().unwrap();
         let sums = pool.submit(|| {
             let pool = current().unwrap().pool();

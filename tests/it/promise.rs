@@ -3,6 +3,7 @@
 use crate::handle::TellDrop;
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::task::{CancelOutcome, OutcomeKind, TaskState};
 use millhand::{TaskError, ThreadPool, promise};
 use std::sync::mpsc;
@@ -39,8 +40,11 @@ fn a_promise_can_fail_with_any_error() {
     let (promise, handle) = promise::<()>();
     let (tell, told) = mpsc::channel();
     handle.on_finish(move |summary| tell.send(summary.outcome).unwrap());
-    promise.fail(TaskError::Expired(_)).unwrap();
-    assert!(matches!(handle.join(), Err(TaskError::Expired(_))));
+    promise.fail(TaskError::Expired(WaitedFor::Gate)).unwrap();
+    assert!(matches!(
+        handle.join(),
+        Err(TaskError::Expired(WaitedFor::Gate))
+    ));
     assert_eq!(told.try_recv(), Ok(OutcomeKind::Expired));
 }
 
@@ -90,8 +94,8 @@ fn a_promise_whose_handle_was_cancelled_gives_the_error_back() {
     let (promise, handle) = promise::<()>();
     handle.token().cancel_with(CancelReason::Race);
     assert!(matches!(
-        promise.fail(TaskError::Expired(_)),
-        Err(TaskError::Expired(_))
+        promise.fail(TaskError::Expired(WaitedFor::Gate)),
+        Err(TaskError::Expired(WaitedFor::Gate))
     ));
     assert!(matches!(
         handle.join(),

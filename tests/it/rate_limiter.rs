@@ -16,12 +16,12 @@ fn not_yet(wait: Duration) -> Acquired {
 
 fn bucket(clock: &ManualClock, rate: u32, per: Duration) -> RateLimiter {
     let bucket = RateLimiter::token_bucket(rate, per).burst(1);
-    bucket.clock(&clock).build().unwrap()
+    bucket.clock(clock).build().unwrap()
 }
 
 fn window(clock: &ManualClock, limit: u32, per: Duration) -> RateLimiter {
     let window = RateLimiter::sliding_window(limit, per);
-    window.clock(&clock).build().unwrap()
+    window.clock(clock).build().unwrap()
 }
 
 /// One a second, of either algorithm.

@@ -46,34 +46,30 @@ fn delays(policy: Retry) -> (Vec<Duration>, u32) {
 #[test]
 fn attempts_are_due_when_the_policy_says() {
     let seconds = |list: &[u64]| list.iter().map(|s| *s as u32 * S).collect::<Vec<_>>();
+    let exponential = |n, base| Retry::exponential(n, base).jitter(Jitter::None);
+    let default = || Retry::default().jitter(Jitter::None);
     let table = [
-        (Retry::default(), seconds(&[1, 2, 4])),
+        (default(), seconds(&[1, 2, 4])),
         (Retry::fixed(3, 90 * S), seconds(&[90, 90, 90])),
         (Retry::linear(4, 20 * S), seconds(&[20, 40, 60, 60])),
         (
             Retry::linear(3, 20 * S).max_delay(30 * S),
             seconds(&[20, 30, 30]),
         ),
+        (exponential(8, S), seconds(&[1, 2, 4, 8, 16, 32, 60, 60])),
+        (exponential(3, S).factor(3.0), seconds(&[1, 3, 9])),
+        (exponential(3, 4 * S).factor(0.5), seconds(&[4, 2, 1])),
+        (exponential(2, 600 * S), seconds(&[60, 60])),
         (
-            Retry::exponential(8, S),
-            seconds(&[1, 2, 4, 8, 16, 32, 60, 60]),
-        ),
-        (Retry::exponential(3, S).factor(3.0), seconds(&[1, 3, 9])),
-        (
-            Retry::exponential(3, 4 * S).factor(0.5),
-            seconds(&[4, 2, 1]),
-        ),
-        (Retry::exponential(2, 600 * S), seconds(&[60, 60])),
-        (
-            Retry::exponential(2, 600 * S).max_delay(HOUR),
+            exponential(2, 600 * S).max_delay(HOUR),
             seconds(&[600, 1200]),
         ),
         (Retry::from_fn(3, |k| (k + 5) * S), seconds(&[5, 6, 7])),
         (Retry::from_fn(3, |k| (k % 2) * S), seconds(&[1])),
         (Retry::fixed(1, NS), vec![NS]),
         (Retry::fixed(0, S), vec![]),
-        (Retry::default().max_elapsed(6 * S), seconds(&[1, 2])),
-        (Retry::default().max_elapsed(7 * S), seconds(&[1, 2, 4])),
+        (default().max_elapsed(6 * S), seconds(&[1, 2])),
+        (default().max_elapsed(7 * S), seconds(&[1, 2, 4])),
         (
             Retry::fixed(u32::MAX, S).max_elapsed(3 * S),
             seconds(&[1, 1, 1]),
@@ -90,22 +86,27 @@ fn attempts_are_due_when_the_policy_says() {
 }
 
 #[test]
-fn a_seeded_jitter_is_what_the_policy_says_and_never_longer() {
-    for jitter in [Jitter::None, Jitter::Full, Jitter::Equal] {
-        for seed in 0..3 {
-            let policy = Retry::exponential(6, 8 * S)
-                .max_delay(30 * S)
-                .jitter(jitter)
-                .seed(seed);
-            let said: Vec<_> = (0..6).map(|k| policy.delay(k)).collect();
-            assert!(said.iter().all(|delay| *delay <= 30 * S));
-            assert_eq!(delays(policy), (said, 7), "{jitter:?}");
+fn jitter_only_shortens_and_the_default_one_by_half_at_most() {
+    let most = [8, 16, 30, 30, 30, 30].map(|s| s * S);
+    let policy = Retry::exponential(6, 8 * S).max_delay(30 * S);
+    for (policy, shortest) in [
+        (policy.clone().jitter(Jitter::None), 1.0),
+        (policy.clone().jitter(Jitter::Equal), 0.5),
+        (policy.clone(), 0.5),
+        (policy.jitter(Jitter::Full), 0.0),
+    ] {
+        let text = format!("{policy:?}");
+        let (waited, attempts) = delays(policy);
+        assert_eq!((waited.len(), attempts), (6, 7), "{text}");
+        for (delay, most) in waited.into_iter().zip(most) {
+            assert!(delay <= most, "{text}: {delay:?}");
+            assert!(delay >= most.mul_f64(shortest), "{text}: {delay:?}");
         }
     }
 }
 
 #[test]
-fn without_a_seed_tasks_do_not_come_back_together() {
+fn tasks_do_not_come_back_together() {
     let pool = Manual::new(1);
     let task = pool
         .task()
@@ -281,8 +282,7 @@ fn a_server_s_hint_stands_in_for_the_delay() {
     let pool = Manual::new(1);
     let policy = Retry::fixed(3, HOUR)
         .max_delay(2 * HOUR)
-        .jitter(Jitter::Full)
-        .seed(1);
+        .jitter(Jitter::None);
     let own = policy.delay(1);
     let task = pool
         .task()

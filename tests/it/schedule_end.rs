@@ -3,7 +3,6 @@
 use crate::every::step;
 use crate::manual::{Drops, HOUR, Manual, S, hang, until};
 use crate::support::{LONG, must_recv};
-use millhand::cancel::CancelReason;
 use millhand::schedule::{Overlap, Schedule};
 use millhand::{CancelToken, Every, Retry, Shutdown, ThreadPool};
 use std::panic::panic_any;

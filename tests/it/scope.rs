@@ -4,7 +4,7 @@ use crate::handle::{TellDrop, keep_busy};
 use crate::manual::{Drops, Manual, S, hang};
 use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
-use millhand::compose::ScopedHandle;
+use millhand::compose::{ScopedHandle, join_each};
 use millhand::limit::Lanes;
 use millhand::task::{CancelOutcome, TaskState};
 use millhand::{
@@ -257,11 +257,11 @@ fn handles_of_a_scope_are_joined_and_raced_with_others() {
         let handles: Vec<_> = numbers.iter().map(|n| s.submit(move || n * n)).collect();
         let squares: Result<Vec<_>, _> = join_all(handles).into_iter().collect();
         assert_eq!(squares.unwrap(), [1, 4, 9]);
-        let mixed = join_all((s.submit(|| numbers.len()), pool.submit(|| "plain")));
+        let mixed = join_each((s.submit(|| numbers.len()), pool.submit(|| "plain")));
         assert!(matches!(mixed, (Ok(3), Ok("plain"))));
-        let slow = s.submit(|| millhand::sleep(LONG).is_ok());
-        let quick = s.submit(|| numbers.contains(&7));
-        assert!(race(vec![slow, quick]).is_ok());
+        let slow = s.submit(|| millhand::sleep(LONG).map(|()| true));
+        let quick = s.submit(|| Ok(numbers.contains(&7)));
+        assert!(!race([slow, quick]).unwrap());
     });
 }
 
@@ -540,7 +540,7 @@ fn scopes_nest_in_tasks_whatever_the_number_of_workers() {
     for workers in [1, 2, 4] {
         let pool = ThreadPool::builder()
             .workers(workers)
-            .max_spares(2)
+            .max_threads(workers + 2)
             .build()
             .unwrap();
         let numbers: Vec<_> = (0..1000).collect();
@@ -564,7 +564,7 @@ fn scopes_nest_deeper_than_there_are_spares() {
     }
     let pool = ThreadPool::builder()
         .workers(1)
-        .max_spares(0)
+        .max_threads(1)
         .build()
         .unwrap();
     let deep = pool.submit(|| depth(100));

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn indices<E>(failures: &Failures<E>) -> Vec<usize> {
     failures.iter().map(|failure| failure.index()).collect()
@@ -280,10 +280,10 @@ fn a_deadline_ends_what_is_queued_and_asks_what_runs() {
     let pool = ThreadPool::new(1).unwrap();
     for options in [
         ScopeOptions::collect_all().timeout(Duration::from_millis(5)),
-        ScopeOptions::collect_all().deadline(Instant::now()),
+        ScopeOptions::collect_all().timeout(Duration::ZERO),
         ScopeOptions::collect_all()
             .timeout(LONG)
-            .deadline(Instant::now() + Duration::from_millis(5)),
+            .token(&CancelToken::with_timeout(Duration::from_millis(5))),
     ] {
         let failures = pool
             .scope_with(options, |s| {

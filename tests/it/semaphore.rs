@@ -1,6 +1,7 @@
 //! Semaphores: by hand, before tasks, and both in one line.
 
 use crate::gate_kit::{Busy, HOUR, NANO, SECOND, apart, line_up, pool_on, until};
+use crate::handle::must_join;
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
@@ -91,7 +92,6 @@ fn none_is_no_number_of_permits() {
         ));
     };
     refused(Semaphore::new(0).unwrap_err());
-    refused(Semaphore::with_clock(0, &ManualClock::new().clock()).unwrap_err());
     refused(Semaphore::keyed::<u32>(0).unwrap_err());
     let semaphore = Semaphore::new(2).unwrap();
     let permit = semaphore.acquire().unwrap();
@@ -246,24 +246,27 @@ fn a_free_permit_goes_to_who_waits_and_not_to_who_tries() {
 #[test]
 fn a_wait_is_given_up_at_its_deadline_and_not_before() {
     let clock = ManualClock::new();
-    let semaphore = Semaphore::with_clock(1, &clock.clock()).unwrap();
+    let semaphore = Semaphore::new(1).unwrap();
     let held = semaphore.acquire().unwrap();
+    // In a task the clock is the pool's.
+    let pool = pool_on(&clock, 1);
     let waits = line_up(
         || semaphore.waiting(),
         2,
         |n| {
             let semaphore = semaphore.clone();
             let timeout = if n == 0 { SECOND } else { HOUR };
-            apart(move || semaphore.acquire_timeout(timeout).map(drop))
+            pool.submit(move || semaphore.acquire_timeout(timeout).map(drop))
         },
     );
     clock.advance(SECOND - NANO);
     assert_eq!(semaphore.waiting(), 2);
     clock.advance(NANO);
-    assert_eq!(must_recv(&waits[0]), Err(NONE));
+    let mut waits = waits.into_iter().map(must_join);
+    assert_eq!(waits.next().unwrap().unwrap(), Err(NONE));
     assert_eq!(semaphore.waiting(), 1);
     drop(held);
-    assert_eq!(must_recv(&waits[1]), Ok(()));
+    assert_eq!(waits.next().unwrap().unwrap(), Ok(()));
     assert_eq!((semaphore.available(), semaphore.waiting()), (1, 0));
     assert!(semaphore.acquire_timeout(Duration::MAX).is_ok());
 }

@@ -2,13 +2,13 @@
 
 use crate::support::wait_deafly;
 use millhand::cancel::CancelReason;
-use millhand::compose::Until;
+use millhand::compose::{Until, wait_until_timeout};
 use millhand::error::Rejection;
 use millhand::task::{OutcomeKind, TaskState};
 use millhand::testing::Simulation;
 use millhand::{
     CancelToken, Every, RateLimiter, Retry, Semaphore, Shutdown, TaskError, ThreadPool,
-    as_completed, promise, wait_for,
+    as_completed, promise,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -516,7 +516,7 @@ fn schedules_combinators_and_scopes_take_part() {
     assert_eq!(order, [1, 2, 3]);
     assert_eq!(simulation.elapsed() - begun, 3 * S);
     let handles = [3, 1, 2].map(|n| pool.submit(sleep(n)));
-    let (done, pending) = wait_for(&handles[..], Until::All, Some(2 * S + NS)).unwrap();
+    let (done, pending) = wait_until_timeout(&handles[..], Until::All, 2 * S + NS).unwrap();
     assert_eq!((done, pending), (vec![1, 2], vec![0]));
     assert_eq!(simulation.elapsed() - begun, 5 * S + NS);
     pool.scope(|s| {

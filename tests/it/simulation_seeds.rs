@@ -1,14 +1,13 @@
 //! The same seed gives the same run, and no seed a hang: over a program with some of everything.
 
 use crate::support::wait_deafly;
-use millhand::cancel::CancelReason;
-use millhand::compose::Until;
+use millhand::compose::{Until, wait_until_timeout, when_each};
 use millhand::schedule::Overlap;
 use millhand::task::Jitter;
 use millhand::testing::{Simulation, TraceEntry};
 use millhand::{
     CancelToken, Every, RateLimiter, Retry, Semaphore, Shutdown, TaskError, TaskHandle, ThreadPool,
-    as_completed, current, join_all, promise, race, wait_for, when_all,
+    as_completed, current, join_all, promise, race,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -101,11 +100,11 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     let ticking = pool.task().name("tick").every(every.times(5));
     let ticking = ticking.run(|| millhand::sleep(3 * MS).map(drop)).unwrap();
     let chain = pool.submit(|| 1).map(|n| n + 1).then(|n| n.unwrap() + 1);
-    let chord = when_all((pool.submit(|| 1), chain)).then(|(a, b)| a.unwrap() + b.unwrap());
+    let chord = when_each((pool.submit(|| 1), chain)).then(|(a, b)| a.unwrap() + b.unwrap());
     handles.push(chord);
-    let slow = pool.submit(|| millhand::sleep(S).map_or(0, |()| 0));
+    let slow = pool.submit(|| millhand::sleep(S).map(|()| 0));
     handles.push(pool.submit(move || {
-        let fast = current().unwrap().pool().submit(|| 7);
+        let fast = current().unwrap().pool().submit(|| Ok(7));
         race([slow, fast]).unwrap()
     }));
     let parts = [1, 2, 3];
@@ -268,7 +267,10 @@ fn nested(shared: &Shared, mut dice: Dice, depth: u32) -> u32 {
         0 => sum(children.into_iter().map(TaskHandle::join).collect()),
         1 => sum(as_completed(children).map(|(_, outcome)| outcome).collect()),
         2 => sum(join_all(children)),
-        3 => race(children).unwrap_or(0),
+        3 => {
+            let won = children.into_iter().map(|child| child.map(Ok::<_, ()>));
+            race(won).unwrap_or(0)
+        }
         4 => pool.scope(|s| {
             let permits = &shared.permits;
             let scoped = s.task().gate(permits).submit(|| 1);
@@ -277,7 +279,7 @@ fn nested(shared: &Shared, mut dice: Dice, depth: u32) -> u32 {
         }),
         _ => {
             children[0].cancel();
-            let (done, _) = wait_for(&children, Until::All, Some(20 * MS)).unwrap_or_default();
+            let (done, _) = wait_until_timeout(&children, Until::All, 20 * MS).unwrap_or_default();
             done.len() as u32
         }
     }
@@ -288,7 +290,7 @@ fn nested(shared: &Shared, mut dice: Dice, depth: u32) -> u32 {
 fn nested_waits_with_gates_and_cancels(seed: u64) {
     let simulation = Simulation::new(seed);
     let spares = (seed % 3) as usize;
-    let builder = ThreadPool::builder().workers(2).max_spares(spares);
+    let builder = ThreadPool::builder().workers(2).max_threads(2 + spares);
     let pool = builder.build().unwrap();
     let shared = Shared {
         limit: RateLimiter::token_bucket(500, S).burst(2).build().unwrap(),

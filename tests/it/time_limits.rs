@@ -3,7 +3,7 @@
 use crate::handle::must_join;
 use crate::manual::{HOUR, Manual, NS, S, hang};
 use crate::support::LONG;
-use millhand::error::{InvalidTask, Rejection, SubmitError};
+use millhand::error::{Rejection, SubmitError};
 use millhand::pool::PoolBuilder;
 use millhand::testing::ManualClock;
 use millhand::{JoinError, RateLimiter, Retry, TaskBuilder, TaskError, TaskHandle};
@@ -14,6 +14,35 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 const ZERO: Duration = Duration::ZERO;
+
+/// The option that a mistake names, and its text.
+type Why = (&'static str, &'static str);
+
+const ZERO_EXPIRES: Why = ("expires", "`expires` must be longer than zero");
+const ZERO_ATTEMPT_TIMEOUT: Why = (
+    "attempt_timeout",
+    "`attempt_timeout` must be longer than zero",
+);
+const ZERO_TOTAL_TIMEOUT: Why = ("total_timeout", "`total_timeout` must be longer than zero");
+const ZERO_DEADLINE: Why = ("deadline", "`deadline` must be longer than zero");
+const TWO_DELAYS: Why = (
+    "delay_until",
+    "`delay` and `delay_until` contradict each other: one of them is allowed",
+);
+const FOREIGN_CLOCK: Why = (
+    "gate",
+    "a rate limiter in `gate` must use the pool's `clock`",
+);
+
+fn is(reason: Rejection, why: Why) {
+    assert_eq!(reason.to_string(), why.1);
+    match reason {
+        Rejection::Invalid(mistake) => {
+            assert_eq!((mistake.option(), &*mistake.to_string()), why);
+        }
+        other => panic!("not invalid but {other:?}"),
+    }
+}
 
 type Answer = Result<u32, String>;
 
@@ -46,20 +75,26 @@ fn no_value(answer: Answer) -> Result<(), String> {
 fn is_given_back<T: fmt::Debug + PartialEq>(
     refused: SubmitError<impl FnMut() -> T>,
     returns: T,
-    why: InvalidTask,
+    why: Why,
     token: &Arc<()>,
 ) {
-    assert_eq!(refused.reason(), Rejection::Invalid(why));
-    assert_eq!(refused.to_string(), format!("task not submitted: {why}"));
+    is(refused.reason(), why);
+    assert_eq!(
+        refused.to_string(),
+        format!("task not submitted: {}", why.1)
+    );
     assert_eq!(Arc::strong_count(token), 2, "it was not dropped");
     assert_eq!(refused.into_inner()(), returns);
     assert_eq!(Arc::strong_count(token), 1, "it was the only one");
 }
 
-fn is_rejected(handle: TaskHandle<Answer>, why: InvalidTask, token: &Arc<()>) {
+fn is_rejected(handle: TaskHandle<Answer>, why: Why, token: &Arc<()>) {
     assert_eq!(Arc::strong_count(token), 1, "the closure is gone");
     match handle.try_join().expect("at once") {
-        Err(TaskError::Rejected(reason)) => assert_eq!(reason, Rejection::Invalid(why)),
+        Err(error @ TaskError::Rejected(reason)) => {
+            is(reason, why);
+            assert_eq!(error.to_string(), format!("task rejected: {}", why.1));
+        }
         other => panic!("not rejected but {other:?}"),
     }
 }
@@ -87,9 +122,9 @@ impl Hearing {
     }
 
     /// A refusal that the submitter does not see.
-    fn is_told_of(&self, why: InvalidTask, token: &Arc<()>) {
+    fn is_told_of(&self, why: Why, token: &Arc<()>) {
         assert_eq!(Arc::strong_count(token), 1, "the closure is gone");
-        assert_eq!(self.told.try_recv(), Ok(Rejection::Invalid(why)));
+        is(self.told.try_recv().unwrap(), why);
         assert!(self.told.try_recv().is_err(), "once");
     }
 }
@@ -121,7 +156,7 @@ macro_rules! refuse {
 }
 
 /// So does every kind of template, on every face of the pool.
-fn is_refused(pool: &Hearing, options: impl Fn(TaskBuilder) -> TaskBuilder, why: InvalidTask) {
+fn is_refused(pool: &Hearing, options: impl Fn(TaskBuilder) -> TaskBuilder, why: Why) {
     let weak = pool.handle();
     for plain in [options(pool.task()), options(weak.task())] {
         refuse!(
@@ -148,21 +183,18 @@ fn is_refused(pool: &Hearing, options: impl Fn(TaskBuilder) -> TaskBuilder, why:
 #[test]
 fn no_time_at_all_is_refused() {
     let pool = Hearing::new();
-    is_refused(&pool, |task| task.expires(ZERO), InvalidTask::ZeroExpires);
+    is_refused(&pool, |task| task.expires(ZERO), ZERO_EXPIRES);
     is_refused(
         &pool,
         |task| task.attempt_timeout(ZERO),
-        InvalidTask::ZeroAttemptTimeout,
+        ZERO_ATTEMPT_TIMEOUT,
     );
-    is_refused(
-        &pool,
-        |task| task.deadline(ZERO),
-        InvalidTask::ZeroTotalTimeout,
-    );
+    is_refused(&pool, |task| task.total_timeout(ZERO), ZERO_TOTAL_TIMEOUT);
+    is_refused(&pool, |task| task.deadline(ZERO), ZERO_DEADLINE);
     is_refused(
         &pool,
         |task| task.name("n").priority(3).delay(S).expires(ZERO),
-        InvalidTask::ZeroExpires,
+        ZERO_EXPIRES,
     );
 }
 
@@ -170,65 +202,15 @@ fn no_time_at_all_is_refused() {
 fn contradictions_are_refused_and_the_error_names_both_options() {
     let pool = Hearing::new();
     let at = pool.now() + S;
-    is_refused(
-        &pool,
-        |task| task.delay(S).delay_until(at),
-        InvalidTask::TwoDelays,
-    );
-    is_refused(
-        &pool,
-        |task| task.delay_until(at).delay(ZERO),
-        InvalidTask::TwoDelays,
-    );
-    let beyond = |task: TaskBuilder| task.deadline(S).attempt_timeout(S + NS);
-    is_refused(&pool, beyond, InvalidTask::AttemptBeyondTotal);
-    let beyond = |task: TaskBuilder| task.expires(Duration::MAX).deadline(HOUR);
-    is_refused(&pool, beyond, InvalidTask::ExpiresBeyondTotal);
+    is_refused(&pool, |task| task.delay(S).delay_until(at), TWO_DELAYS);
+    is_refused(&pool, |task| task.delay_until(at).delay(ZERO), TWO_DELAYS);
     let foreign = ManualClock::new().clock();
     let limiter = RateLimiter::token_bucket(1, S)
         .burst(1)
         .clock(&foreign)
         .build()
         .unwrap();
-    is_refused(&pool, |task| task.gate(&limiter), InvalidTask::ForeignClock);
-    let texts = [
-        (
-            InvalidTask::ZeroExpires,
-            "`expires` must be longer than zero",
-        ),
-        (
-            InvalidTask::ZeroAttemptTimeout,
-            "`attempt_timeout` must be longer than zero",
-        ),
-        (
-            InvalidTask::ZeroTotalTimeout,
-            "`total_timeout` must be longer than zero",
-        ),
-        (
-            InvalidTask::TwoDelays,
-            "`delay` and `delay_until` contradict each other: one of them is allowed",
-        ),
-        (
-            InvalidTask::AttemptBeyondTotal,
-            "`attempt_timeout` must not be longer than `total_timeout`",
-        ),
-        (
-            InvalidTask::ExpiresBeyondTotal,
-            "`expires` must not be longer than `total_timeout`",
-        ),
-        (
-            InvalidTask::ForeignClock,
-            "a rate limiter in `gate` must use the pool's `clock`",
-        ),
-    ];
-    for (why, text) in texts {
-        assert_eq!(why.to_string(), text);
-        assert_eq!(Rejection::Invalid(why).to_string(), text);
-        assert_eq!(
-            TaskError::Rejected(Rejection::Invalid(why)).to_string(),
-            format!("task rejected: {text}")
-        );
-    }
+    is_refused(&pool, |task| task.gate(&limiter), FOREIGN_CLOCK);
 }
 
 #[test]
@@ -239,10 +221,10 @@ fn a_refusal_takes_no_place_and_waits_for_none() {
     held.started();
     let place = pool.try_submit(|| 7).unwrap();
     // The queue is full, and stays so.
-    is_refused(&pool, |task| task.expires(ZERO), InvalidTask::ZeroExpires);
+    is_refused(&pool, |task| task.expires(ZERO), ZERO_EXPIRES);
     drop(held);
     assert_eq!(must_join(place).unwrap(), 7);
-    is_refused(&pool, |task| task.expires(ZERO), InvalidTask::ZeroExpires);
+    is_refused(&pool, |task| task.expires(ZERO), ZERO_EXPIRES);
     assert_eq!(
         must_join(pool.try_submit(|| 8).expect("there is a place")).unwrap(),
         8

@@ -1,10 +1,12 @@
-//! `total_timeout`: the handle is settled on time whatever the body does, and a body that hangs costs the pool nothing.
+//! `deadline` and `total_timeout`: the handle is settled on time whatever the body does, and a body that hangs costs the pool
+//! nothing.
 
 use crate::handle::{keep_busy, must_join};
 use crate::lifecycle::Census;
 use crate::manual::{Drops, HOUR, Hang, Manual, NS, S, due_of, hang, until};
 use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::task::{CancelOutcome, TaskState};
 use millhand::{Retry, Semaphore, TaskError, TaskHandle};
 use std::sync::mpsc;
@@ -14,6 +16,14 @@ pub(crate) fn timed_out<T: std::fmt::Debug + 'static>(handle: TaskHandle<T>) {
     match must_join(handle) {
         Err(TaskError::TimedOut) => {}
         other => panic!("not timed out but {other:?}"),
+    }
+}
+
+/// Its time was over before it began.
+pub(crate) fn expired<T: std::fmt::Debug + 'static>(handle: TaskHandle<T>, waited: WaitedFor) {
+    match must_join(handle) {
+        Err(TaskError::Expired(w)) if w == waited => {}
+        other => panic!("not expired for {waited} but {other:?}"),
     }
 }
 
@@ -201,7 +211,7 @@ fn several_hung_bodies_at_once_cost_nothing_either() {
 
 #[test]
 fn at_the_bound_of_spares_the_pool_waits_for_a_body_to_return() {
-    let pool = Manual::with(1, |builder| builder.max_spares(1));
+    let pool = Manual::with(1, |builder| builder.max_threads(2));
     let (first, hung) = hanging(&pool);
     pool.turn(S);
     let (second, also) = hanging(&pool);
@@ -386,4 +396,198 @@ fn both_bodies_of_a_wait_may_time_out() {
     pool.wait_idle().unwrap();
     has_threads(&pool, 1);
     runs_at_once(&pool, 1);
+}
+
+// `total_timeout` counts from the start of the first attempt.
+
+#[test]
+fn what_a_task_waits_for_before_its_first_attempt_is_not_in_the_total() {
+    let pool = Manual::new(1);
+    let semaphore = Semaphore::new(1).unwrap();
+    let (kept, above) = millhand::promise::<()>();
+    let (busy, permit) = (keep_busy(&pool), semaphore.try_acquire().unwrap());
+    let limited = || pool.task().total_timeout(S);
+    let at = |handle: &TaskHandle<()>, state| {
+        until("it waits", || handle.state() == state);
+        pool.turn(HOUR);
+        assert_eq!(handle.state(), state);
+    };
+    let is_limited = |handle: TaskHandle<()>, hung: Hang| {
+        hung.started();
+        pool.turn(S - NS);
+        assert_eq!(handle.state(), TaskState::Running);
+        pool.turn(NS);
+        timed_out(handle);
+        drop(hung);
+        pool.wait_idle().unwrap();
+    };
+
+    let (body, hung) = hang();
+    let handle = limited().submit(body);
+    at(&handle, TaskState::Queued);
+    drop(busy);
+    is_limited(handle, hung);
+
+    let (body, hung) = hang();
+    let handle = limited().gate(&semaphore).submit(body);
+    at(&handle, TaskState::Gated);
+    drop(permit);
+    is_limited(handle, hung);
+
+    let (body, hung) = hang();
+    let due = pool.now() + 2 * HOUR;
+    let handle = limited().delay(2 * HOUR).submit(body);
+    at(&handle, TaskState::Delayed { due });
+    pool.turn(HOUR);
+    is_limited(handle, hung);
+
+    let (mut body, hung) = hang();
+    let handle = limited().submit_after([above], move |_| body());
+    at(&handle, TaskState::Waiting);
+    kept.complete(()).unwrap();
+    is_limited(handle, hung);
+}
+
+#[test]
+fn the_total_spans_attempts_and_back_off() {
+    let pool = Manual::new(1);
+    let drops = Drops::default();
+    let one = drops.one();
+    let task = pool.task().total_timeout(10 * S);
+    let task = task.retry(Retry::fixed(9, 4 * S));
+    let handle = task.submit(move || {
+        one.keep();
+        Err::<(), _>("no")
+    });
+    for attempt in 2..=4 {
+        due_of(&handle, attempt);
+        pool.turn(if attempt < 4 { 4 * S } else { 2 * S - NS });
+    }
+    assert!(matches!(
+        handle.state(),
+        TaskState::Retrying { attempt: 4, .. }
+    ));
+    pool.turn(NS);
+    assert_eq!(handle.token().reason(), Some(CancelReason::Deadline));
+    timed_out(handle);
+    pool.wait_idle().unwrap();
+    assert_eq!(drops.count(), 1);
+
+    // An attempt that runs is cut off, too.
+    let (mut body, hung) = hang();
+    let handle = task.submit(move || match millhand::attempt() {
+        1 => Err("no"),
+        _ => {
+            body();
+            Ok(())
+        }
+    });
+    due_of(&handle, 2);
+    pool.turn(4 * S);
+    hung.started();
+    pool.turn(6 * S - NS);
+    assert_eq!(handle.state(), TaskState::Running);
+    pool.turn(NS);
+    timed_out(handle);
+    drop(hung);
+    pool.wait_idle().unwrap();
+}
+
+#[test]
+fn the_total_spans_gates_and_the_queue_between_attempts() {
+    let pool = Manual::new(1);
+    let semaphore = Semaphore::new(1).unwrap();
+    let failing = || {
+        let task = pool.task().gate(&semaphore).total_timeout(10 * S);
+        let task = task.retry(Retry::fixed(9, 4 * S));
+        let handle = task.submit(|| Err::<(), _>("no"));
+        due_of(&handle, 2);
+        handle
+    };
+    let handle = failing();
+    let permit = semaphore.try_acquire().unwrap();
+    pool.turn(4 * S);
+    until("it is in the line", || semaphore.waiting() == 1);
+    pool.turn(6 * S - NS);
+    assert_eq!(handle.state(), TaskState::Gated);
+    pool.turn(NS);
+    timed_out(handle);
+    assert_eq!(semaphore.waiting(), 0);
+    drop(permit);
+
+    let handle = failing();
+    let busy = keep_busy(&pool);
+    pool.turn(4 * S);
+    pool.turn(6 * S - NS);
+    assert_eq!(handle.state(), TaskState::Queued);
+    pool.turn(NS);
+    timed_out(handle);
+    drop(busy);
+    pool.wait_idle().unwrap();
+    assert_eq!(semaphore.available(), 1);
+}
+
+#[test]
+fn of_a_deadline_and_a_total_the_earlier_one_counts() {
+    // The deadline, the total, the time in the queue, and when it ends.
+    for (deadline, total, queued, end) in [
+        (3, 1, 0, 1),
+        (1, 3, 0, 1),
+        (2, 2, 0, 2),
+        (10, 2, 2, 4),
+        (3, 2, 2, 3),
+        (4, 2, 2, 4),
+    ] {
+        let pool = Manual::new(1);
+        let busy = keep_busy(&pool);
+        let (mut body, hung) = hang();
+        let (tell, told) = mpsc::channel();
+        let task = pool.task().deadline(deadline * S).total_timeout(total * S);
+        let handle = task.submit(move || {
+            let left = millhand::current().unwrap().remaining();
+            tell.send(left).unwrap();
+            body();
+        });
+        if queued > 0 {
+            pool.turn(queued * S);
+        }
+        drop(busy);
+        hung.started();
+        assert_eq!(must_recv(&told), Some((end - queued) * S));
+        pool.turn((end - queued) * S - NS);
+        assert_eq!(handle.state(), TaskState::Running);
+        pool.turn(NS);
+        assert_eq!(handle.state(), TaskState::Finished);
+        timed_out(handle);
+        drop(hung);
+        pool.wait_idle().unwrap();
+    }
+    // Before it begins only the deadline runs.
+    let pool = Manual::new(1);
+    let busy = keep_busy(&pool);
+    let handle = pool.task().deadline(2 * S).total_timeout(S).submit(|| ());
+    pool.turn(2 * S - NS);
+    assert_eq!(handle.state(), TaskState::Queued);
+    pool.turn(NS);
+    expired(handle, WaitedFor::Worker);
+    drop(busy);
+}
+
+#[test]
+fn a_task_that_ends_within_its_total_is_left_alone() {
+    let pool = Manual::new(1);
+    let task = pool.task().total_timeout(S);
+    let (one, two) = (task.submit(|| 1), task.clone().deadline(HOUR).submit(|| 2));
+    let again = task.retry(Retry::fixed(1, S - NS));
+    let again = again.submit(|| match millhand::attempt() {
+        1 => Err("no"),
+        _ => Ok(3),
+    });
+    assert_eq!(must_join(one).unwrap() + must_join(two).unwrap(), 3);
+    due_of(&again, 2);
+    pool.advance(S - NS);
+    assert_eq!(must_join(again).unwrap(), Ok(3));
+    pool.advance(2 * HOUR);
+    let report = pool.shut_down(millhand::Shutdown::drain(), || (), NS);
+    assert_eq!((report.completed(), report.timed_out()), (3, 0));
 }

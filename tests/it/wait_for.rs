@@ -4,11 +4,10 @@ use crate::allocations::Meter;
 use crate::handle::{keep_busy, must_join};
 use crate::manual::{HOUR, Manual, NS, S, hang};
 use crate::support::{LONG, must_recv};
-use millhand::compose::Until;
+use millhand::compose::{Until, wait_until, wait_until_timeout};
 use millhand::task::Promise;
 use millhand::{
     JoinError, TaskError, TaskHandle, ThreadPool, as_completed, join_all, promise, race, wait_any,
-    wait_for,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -28,18 +27,18 @@ fn a_wait_that_lasts_too_long_tells_how_far_it_came() {
         promises[place].take().unwrap().complete(place).unwrap();
     }
     for limit in [Duration::ZERO, Duration::from_millis(1)] {
-        let all = wait_for(&handles, Until::All, Some(limit)).unwrap();
+        let all = wait_until_timeout(&handles, Until::All, limit).unwrap();
         assert_eq!(all, (vec![1, 3], vec![0, 2]));
-        let error = wait_for(&handles, Until::FirstError, Some(limit)).unwrap();
+        let error = wait_until_timeout(&handles, Until::FirstError, limit).unwrap();
         assert_eq!(error, (vec![1, 3], vec![0, 2]));
     }
     // One is enough, and at the limit what is there counts.
-    let first = wait_for(&handles, Until::FirstCompleted, Some(Duration::ZERO)).unwrap();
+    let first = wait_until_timeout(&handles, Until::FirstCompleted, Duration::ZERO).unwrap();
     assert_eq!(first, (vec![1, 3], vec![0, 2]));
-    let none = wait_for(&handles[..1], Until::FirstCompleted, Some(Duration::ZERO)).unwrap();
+    let none = wait_until_timeout(&handles[..1], Until::FirstCompleted, Duration::ZERO).unwrap();
     assert_eq!(none, (vec![], vec![0]));
     assert_eq!(
-        wait_for(&handles[..0], Until::FirstError, Some(Duration::MAX)).unwrap(),
+        wait_until_timeout(&handles[..0], Until::FirstError, Duration::MAX).unwrap(),
         (vec![], vec![])
     );
 }
@@ -51,18 +50,18 @@ fn an_error_is_what_the_task_calls_one() {
     let plain = pool.submit(|| Err::<(), _>(()));
     plain.wait().unwrap();
     let handles = (plain, never);
-    let waits = |limit| wait_for(&handles, Until::FirstError, Some(limit)).unwrap();
+    let waits = |limit| wait_until_timeout(&handles, Until::FirstError, limit).unwrap();
     assert_eq!(waits(Duration::ZERO), (vec![0], vec![1]));
     let (_kept, never) = promise::<()>();
     let fallible = pool.task().fallible().submit(|| Err::<(), _>("no"));
     // However long it may take: the failure ends it.
-    let (done, pending) = wait_for(&(never, fallible), Until::FirstError, Some(LONG)).unwrap();
+    let (done, pending) = wait_until_timeout(&(never, fallible), Until::FirstError, LONG).unwrap();
     assert_eq!((done, pending), (vec![1], vec![0]));
     let (_kept, never) = promise::<()>();
     let (dropped, gone) = promise::<()>();
     drop(dropped);
     assert_eq!(
-        wait_for(&[never, gone], Until::FirstError, None).unwrap(),
+        wait_until(&[never, gone], Until::FirstError).unwrap(),
         (vec![1], vec![0])
     );
 }
@@ -73,7 +72,7 @@ fn all_are_waited_for_while_they_come_one_by_one() {
     let (tell, told) = mpsc::channel();
     let waiter = thread::spawn(move || {
         tell.send(()).unwrap();
-        wait_for(&handles, Until::All, Some(Duration::MAX)).unwrap()
+        wait_until_timeout(&handles, Until::All, Duration::MAX).unwrap()
     });
     must_recv(&told);
     for promise in promises.into_iter().flatten() {
@@ -178,7 +177,7 @@ fn who_waits_on_a_worker_gives_up_the_seat() {
                 let set = [theirs];
                 match n {
                     0 => assert_eq!(wait_any(&set).unwrap(), Some(0)),
-                    1 => assert!(wait_for(&set, Until::All, None).unwrap().1.is_empty()),
+                    1 => assert!(wait_until(&set, Until::All).unwrap().1.is_empty()),
                     _ => assert_eq!(as_completed(set).count(), 1),
                 }
             });
@@ -196,7 +195,7 @@ fn who_waits_on_a_worker_gives_up_the_seat() {
 
 #[test]
 fn a_task_that_ends_by_the_clock_is_heard_of_while_all_workers_are_busy() {
-    let pool = Manual::with(1, |builder| builder.max_spares(0));
+    let pool = Manual::with(1, |builder| builder.max_threads(1));
     let (body, hang) = hang();
     let hung = pool.task().deadline(S).submit(body);
     hang.started();
@@ -224,7 +223,7 @@ fn a_wait_leaves_nothing_behind() {
     let meter = Meter::of_this_thread();
     let round = || {
         let handles = [shared.clone(), shared.clone()];
-        wait_for(&handles, Until::All, Some(Duration::ZERO)).unwrap();
+        wait_until_timeout(&handles, Until::All, Duration::ZERO).unwrap();
         let mut outcomes = as_completed(handles).timeout(Duration::ZERO);
         assert!(outcomes.next().is_none());
         drop(outcomes);
@@ -245,8 +244,8 @@ fn a_wait_and_a_settling_at_once_never_miss_each_other() {
     for n in 0..300 {
         let handles = [pool.submit(move || n), pool.submit(move || n)];
         assert!(wait_any(&handles).unwrap().is_some());
-        assert!(wait_for(&handles, Until::All, None).unwrap().1.is_empty());
-        let [a, b] = join_all(handles);
-        assert_eq!((a.unwrap(), b.unwrap()), (n, n));
+        assert!(wait_until(&handles, Until::All).unwrap().1.is_empty());
+        let both = join_all(handles).into_iter().map(Result::unwrap);
+        assert!(both.eq([n, n]));
     }
 }

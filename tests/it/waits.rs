@@ -697,7 +697,7 @@ fn one_worker_without_spares() -> Guarded {
     guarded(
         ThreadPool::builder()
             .workers(1)
-            .max_spares(0)
+            .max_threads(1)
             .build()
             .unwrap(),
     )
@@ -718,7 +718,7 @@ fn a_wait_within_blocking_at_the_bound_of_spares_that_could_never_end_is_answere
     let pool = guarded(
         ThreadPool::builder()
             .workers(1)
-            .max_spares(0)
+            .max_threads(1)
             .build()
             .unwrap(),
     );
@@ -750,7 +750,7 @@ fn there_are_never_more_spares_than_may_be() {
     let pool = guarded(
         ThreadPool::builder()
             .workers(1)
-            .max_spares(2)
+            .max_threads(3)
             .on_worker_start(move |_| {
                 peak.fetch_max(up.fetch_add(1, SeqCst) + 1, SeqCst);
             })

@@ -5,7 +5,7 @@ use crate::manual::{HOUR, Manual, S, until};
 use crate::support::must_recv;
 use millhand::error::Deadlock;
 use millhand::task::TaskState;
-use millhand::{TaskError, TaskHandle, ThreadPool, blocking, promise, when_all, when_any};
+use millhand::{TaskError, TaskHandle, ThreadPool, blocking, promise, when_all};
 use std::sync::mpsc::{self, Sender};
 
 type Answer = Result<u32, TaskError>;
@@ -130,13 +130,6 @@ fn a_continuation_that_joins_who_waits_for_it_is_answered() {
 #[test]
 fn waits_that_can_end_are_let_alone() {
     let pool = ThreadPool::new(1).unwrap();
-    // The first of several: another one may come.
-    let (kept, other) = promise();
-    let (body, send) = joiner(&pool, "body");
-    let any = when_any([body.map(|_| 1), other]).then(|(place, n)| place as u32 * 10 + n.unwrap());
-    send.send(any.map(|n| n)).unwrap();
-    kept.complete(7).unwrap();
-    pool.wait_idle().unwrap();
     // Behind another body that only takes its time.
     let (kept, late) = promise::<u32>();
     let slow = pool.submit(move || late.join().unwrap());

@@ -154,19 +154,15 @@ fn outside_the_workers_of_its_pool_it_says_so() {
     let [pool, other] = [1, 1].map(|n| ThreadPool::new(n).unwrap());
     let (made, make) = counter();
     let local: WorkerLocal<u32> = pool.worker_local(move || make() as u32);
-    assert!(!local.is_here());
     let end = catch_unwind(AssertUnwindSafe(|| local.with(|_| ()))).unwrap_err();
     assert_eq!(end.downcast_ref::<String>().map(String::as_str), Some(SAYS));
     let also = local.clone();
-    let foreign = other.submit(move || {
-        assert!(!also.is_here());
-        also.with(|_| ());
-    });
+    let foreign = other.submit(move || also.with(|_| ()));
     assert_eq!(said(foreign), SAYS);
     assert_eq!(made.load(SeqCst), 0);
     assert_eq!(format!("{local:?}"), "WorkerLocal<u32>");
-    let here = pool.submit(move || (local.is_here(), local.with(|n| *n)));
-    assert_eq!(must_join(here).unwrap(), (true, 0));
+    let here = pool.submit(move || local.with(|n| *n));
+    assert_eq!(must_join(here).unwrap(), 0);
 }
 
 #[test]
@@ -318,6 +314,11 @@ fn a_value_whose_drop_panics_harms_neither_the_others_nor_the_stop_hook() {
     assert_eq!(told, ["before", "stopped"]);
 }
 
+/// Whether the value can be used.
+fn is_here(local: &WorkerLocal<u32>) -> bool {
+    catch_unwind(AssertUnwindSafe(|| local.with(|_| ()))).is_ok()
+}
+
 /// Uses another value, and waits for the pool, when it is dropped.
 struct Clinging {
     local: WorkerLocal<u32>,
@@ -328,7 +329,7 @@ struct Clinging {
 impl Drop for Clinging {
     fn drop(&mut self) {
         let pool = must_recv(&self.pool);
-        let _ = self.tell.send((self.local.is_here(), pool.wait_idle()));
+        let _ = self.tell.send((is_here(&self.local), pool.wait_idle()));
         // The owner is the test's to drop.
         thread::spawn(move || drop(pool));
     }

@@ -10,12 +10,13 @@ use super::*;
 use crate::cancel::CancelToken;
 use crate::task::body::PlainBody;
 use crate::task::double::{Captured, Count, Pool, Tally, order_of, owner};
-use crate::task::options::{Extras, Progress, TaskOptions};
+use crate::task::options::{Extras, Progress, TaskOptions, Watch};
 use crate::task::pool::Level;
 use crate::task::{CancelOutcome, Head, Promise, TaskHandle, promise};
 use loom::thread;
 use std::panic::Location;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// What is continued.
 struct Above {
@@ -24,30 +25,23 @@ struct Above {
     promise: Mutex<Option<Promise<()>>>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Needs {
-    All,
-    First,
-}
-
 struct Scene {
     pool: Arc<Pool>,
     above: Vec<Above>,
     below: TaskRef,
     handle: Mutex<Option<TaskHandle<bool>>>,
-    first: Option<Arc<First>>,
     tally: Arc<Tally>,
 }
 
 impl Scene {
     /// Submitted, and not a watcher of those above yet.
-    fn new(count: usize, needs: Needs, token: Option<&CancelToken>) -> Arc<Self> {
+    fn new(count: usize, token: Option<&CancelToken>) -> Arc<Self> {
         let (above, handles) = (0..count).map(|_| by_promise()).unzip();
-        Self::below(above, handles, needs, token)
+        Self::below(above, handles, token)
     }
 
-    fn watching(count: usize, needs: Needs) -> Arc<Self> {
-        let scene = Self::new(count, needs, None);
+    fn watching(count: usize) -> Arc<Self> {
+        let scene = Self::new(count, None);
         scene.watch();
         scene
     }
@@ -55,27 +49,21 @@ impl Scene {
     fn below(
         above: Vec<Above>,
         handles: Vec<TaskHandle<()>>,
-        needs: Needs,
         token: Option<&CancelToken>,
     ) -> Arc<Self> {
         let pool = Pool::new(false);
-        let first = (needs == Needs::First).then(First::new);
         let tally = Arc::new(Tally::default());
         let captured = Captured(tally.clone());
-        let its_first = first.clone();
         // Returns whether what it continues has settled.
         let body = move || {
             captured.0.bodies_run.add();
-            match its_first {
-                None => handles.iter().all(TaskHandle::is_finished),
-                Some(first) => handles[first.index()].is_finished(),
-            }
+            handles.iter().all(TaskHandle::is_finished)
         };
         let below = Task::new(Head::new(owner(), Location::caller()), PlainBody::new(body));
         let tasks: Vec<_> = above.iter().map(|above| above.task.clone()).collect();
         let options = Arc::new(TaskOptions::default());
         let mut extras = Extras::new(None, None);
-        let after = After::new(tasks, first.clone());
+        let after = After::new(tasks);
         extras.progress = Some(Progress::after(
             &options,
             pool.clone(),
@@ -95,7 +83,6 @@ impl Scene {
             above,
             handle: Mutex::new(Some(TaskHandle::new(below.clone()))),
             below,
-            first,
             tally,
         })
     }
@@ -103,7 +90,7 @@ impl Scene {
     /// The rest of the submission.
     fn watch(&self) {
         let tasks: Vec<_> = self.above.iter().map(|above| above.task.clone()).collect();
-        self.below.watch_predecessors(&tasks, self.first.as_ref());
+        self.below.watch_predecessors(&tasks);
     }
 
     fn settle(&self, index: usize) {
@@ -172,10 +159,7 @@ impl Scene {
     /// Whether what it continues has settled.
     fn is_ready(&self) -> bool {
         let mut above = self.above.iter();
-        match self.first {
-            None => above.all(|above| above.task.head.is_settled()),
-            Some(_) => above.any(|above| above.task.head.is_settled()),
-        }
+        above.all(|above| above.task.head.is_settled())
     }
 }
 
@@ -214,12 +198,10 @@ fn apart<R: Send + 'static>(
 /// With a promise above, and with a body that a worker runs.
 fn one_above(model: fn(Arc<Scene>)) {
     for make in [by_promise, with_body] {
-        for needs in [Needs::All, Needs::First] {
-            loom::model(move || {
-                let (above, handle) = make();
-                model(Scene::below(vec![above], vec![handle], needs, None));
-            });
-        }
+        loom::model(move || {
+            let (above, handle) = make();
+            model(Scene::below(vec![above], vec![handle], None));
+        });
     }
 }
 
@@ -236,28 +218,12 @@ fn settling_meets_watching() {
 
 #[test]
 fn the_last_two_settle_at_the_same_time() {
-    for needs in [Needs::All, Needs::First] {
-        loom::model(move || {
-            let scene = Scene::watching(2, needs);
-            let settling = apart(&scene, |scene| scene.settle(0));
-            scene.settle(1);
-            settling.join().unwrap();
-            assert_eq!(scene.pool.entries.lock().unwrap().len(), 1);
-            scene.check();
-        });
-    }
-}
-
-#[test]
-fn the_first_of_two_settles_and_it_runs_while_the_other_settles() {
     loom::model(|| {
-        let scene = Scene::watching(2, Needs::First);
+        let scene = Scene::watching(2);
         let settling = apart(&scene, |scene| scene.settle(0));
         scene.settle(1);
-        if let Some(task) = scene.pool.pop() {
-            scene.pool.take_on(&task, &scene.pool.stack(0));
-        }
         settling.join().unwrap();
+        assert_eq!(scene.pool.entries.lock().unwrap().len(), 1);
         scene.check();
     });
 }
@@ -280,7 +246,7 @@ fn a_cancel_leaves_alone_what_has_another_handle() {
         loom::model(move || {
             // The body below captures no handle.
             let (above, handle) = make();
-            let scene = Scene::below(vec![above], Vec::new(), Needs::All, None);
+            let scene = Scene::below(vec![above], Vec::new(), None);
             scene.watch();
             let settling = apart(&scene, |scene| scene.settle(0));
             assert_eq!(scene.cancel(), CancelOutcome::Settled);
@@ -295,7 +261,7 @@ fn a_cancel_leaves_alone_what_has_another_handle() {
 #[test]
 fn a_cancel_meets_the_worker_that_runs_it() {
     loom::model(|| {
-        let scene = Scene::watching(1, Needs::All);
+        let scene = Scene::watching(1);
         let settling = apart(&scene, |scene| {
             scene.settle(0);
             if let Some(task) = scene.pool.pop() {
@@ -311,23 +277,21 @@ fn a_cancel_meets_the_worker_that_runs_it() {
 
 #[test]
 fn a_cancel_meets_watching() {
-    for needs in [Needs::All, Needs::First] {
-        loom::model(move || {
-            let token = CancelToken::new();
-            let scene = Scene::new(1, needs, Some(&token));
-            let cancelling = thread::spawn(move || token.cancel(CancelReason::User));
-            scene.watch();
-            assert!(cancelling.join().unwrap());
-            assert!(scene.below.head.is_settled());
-            scene.check();
-        });
-    }
+    loom::model(|| {
+        let token = CancelToken::new();
+        let scene = Scene::new(1, Some(&token));
+        let cancelling = thread::spawn(move || token.cancel());
+        scene.watch();
+        assert!(cancelling.join().unwrap());
+        assert!(scene.below.head.is_settled());
+        scene.check();
+    });
 }
 
 #[test]
 fn a_cancel_meets_watching_and_settling() {
     loom::model(|| {
-        let scene = Scene::new(1, Needs::All, None);
+        let scene = Scene::new(1, None);
         let cancelling = apart(&scene, Scene::cancel);
         let settling = apart(&scene, |scene| scene.settle(0));
         scene.watch();
@@ -340,7 +304,7 @@ fn a_cancel_meets_watching_and_settling() {
 #[test]
 fn two_cancels_meet_readiness() {
     loom::model(|| {
-        let scene = Scene::watching(1, Needs::All);
+        let scene = Scene::watching(1);
         let settling = apart(&scene, |scene| scene.settle(0));
         let cancelling = apart(&scene, Scene::cancel);
         let cancelled = scene.cancel();
@@ -356,7 +320,7 @@ fn two_cancels_meet_readiness() {
 fn a_chain_is_cancelled_at_its_end_while_its_start_settles() {
     loom::model(|| {
         let (start, handle) = by_promise();
-        let middle = Scene::below(vec![start], vec![handle], Needs::All, None);
+        let middle = Scene::below(vec![start], vec![handle], None);
         middle.watch();
         let its_handle = middle.handle.lock().unwrap().take();
         let (its_handle, end_captures) = (its_handle.unwrap(), Arc::new(Count::default()));
@@ -370,7 +334,7 @@ fn a_chain_is_cancelled_at_its_end_while_its_start_settles() {
             };
             let task = Task::new(Head::new(owner(), Location::caller()), PlainBody::new(body));
             let options = Arc::new(TaskOptions::default());
-            let after = After::new(vec![middle.below.clone()], None);
+            let after = After::new(vec![middle.below.clone()]);
             let mut extras = Extras::new(None, None);
             extras.progress = Some(Progress::after(
                 &options,
@@ -381,7 +345,7 @@ fn a_chain_is_cancelled_at_its_end_while_its_start_settles() {
             task.head.set_extras(extras);
             task
         };
-        end.watch_predecessors(std::slice::from_ref(&middle.below), None);
+        end.watch_predecessors(std::slice::from_ref(&middle.below));
         let settling = apart(&middle, |scene| scene.settle(0));
         assert_eq!(end.cancel(CancelReason::User), CancelOutcome::Settled);
         settling.join().unwrap();
@@ -397,7 +361,7 @@ fn a_chain_is_cancelled_at_its_end_while_its_start_settles() {
 #[test]
 fn the_end_of_the_pool_meets_readiness() {
     loom::model(|| {
-        let scene = Scene::watching(1, Needs::All);
+        let scene = Scene::watching(1);
         let settling = apart(&scene, |scene| scene.settle(0));
         if scene.ends().is_some() {
             assert!(
@@ -414,7 +378,7 @@ fn the_end_of_the_pool_meets_readiness() {
 #[test]
 fn unwatching_meets_settling() {
     /// Counts how often it is notified. With whether it is over, a flag of std's.
-    struct Board(Count, std::sync::atomic::AtomicBool);
+    struct Board(Count, AtomicBool);
     impl Watch for Board {
         fn settled(self: Arc<Self>, _: usize, _: OutcomeKind) {
             self.0.add();
@@ -427,7 +391,7 @@ fn unwatching_meets_settling() {
         loom::model(move || {
             let (above, handle) = make();
             let task = above.task.clone();
-            let scene = Scene::below(vec![above], vec![handle], Needs::All, None);
+            let scene = Scene::below(vec![above], vec![handle], None);
             let board = Arc::new(Board(Count::default(), false.into()));
             for index in 0..2 {
                 let watcher = Watcher::Set(board.clone(), index);

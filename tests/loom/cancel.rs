@@ -5,7 +5,6 @@
 // Assertions stay out of hooks: the token shields itself from their panics, and with them from ours.
 
 use super::*;
-use crate::clock;
 use loom::thread;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,7 +47,7 @@ fn is_empty(token: &CancelToken) -> bool {
 /// Cancels `token` on a thread of its own.
 fn cancelling(token: &CancelToken, reason: CancelReason) -> thread::JoinHandle<bool> {
     let token = token.clone();
-    thread::spawn(move || token.cancel(reason))
+    thread::spawn(move || token.cancel_with(reason))
 }
 
 #[test]
@@ -119,7 +118,7 @@ fn a_hook_taken_out_while_another_is_registered() {
         drop(guard);
         let other = other.join().unwrap();
         assert_eq!((first.ran(), first.dropped()), (0, 1));
-        token.cancel(A);
+        token.cancel_with(A);
         assert_eq!((first.ran(), second.ran()), (0, 1));
         drop(other);
         assert!(is_empty(&token));
@@ -147,13 +146,13 @@ fn a_hook_that_cancels_and_registers_again() {
         let guard = token.on_cancel({
             let (token, first, second) = (token.clone(), watch.hook(), watch.hook());
             move |reason| {
-                token.cancel(B);
+                token.cancel_with(B);
                 drop(token.on_cancel(second));
                 first(reason);
             }
         });
         let canceller = cancelling(&token, A);
-        token.cancel(A);
+        token.cancel_with(A);
         canceller.join().unwrap();
         assert_eq!(token.reason(), Some(A));
         assert_eq!((watch.ran(), watch.dropped()), (2, 2));
@@ -207,7 +206,7 @@ fn two_cancels_at_once_and_one_did_it() {
         let watch = Watch::default();
         let guard = token.on_cancel(watch.hook());
         let other = cancelling(&token, A);
-        let mine = token.cancel(B);
+        let mine = token.cancel_with(B);
         let other = other.join().unwrap();
         assert!(mine != other);
         assert_eq!(token.reason(), Some(if mine { B } else { A }));
@@ -219,7 +218,7 @@ fn two_cancels_at_once_and_one_did_it() {
 #[test]
 fn a_deadline_that_is_noticed_while_the_alarm_rings() {
     loom::model(|| {
-        let token = CancelToken::with_deadline(clock::now());
+        let token = CancelToken::with_timeout(Duration::ZERO);
         let watch = Watch::default();
         let guard = token.on_cancel(watch.hook());
         let alarm = thread::spawn({
@@ -237,7 +236,7 @@ fn a_deadline_that_is_noticed_while_the_alarm_rings() {
 #[test]
 fn a_deadline_that_is_noticed_while_the_token_is_cancelled() {
     loom::model(|| {
-        let token = CancelToken::with_deadline(clock::now());
+        let token = CancelToken::with_timeout(Duration::ZERO);
         let canceller = cancelling(&token, A);
         let noticed = token.reason();
         assert!(noticed.is_some());
@@ -272,7 +271,7 @@ fn a_child_and_its_parent_cancelled_at_once() {
         let watch = Watch::default();
         let guard = child.on_cancel(watch.hook());
         let canceller = cancelling(&parent, A);
-        let mine = child.cancel(B);
+        let mine = child.cancel_with(B);
         assert!(canceller.join().unwrap());
         assert_eq!(parent.reason(), Some(A));
         assert_eq!(child.reason(), Some(if mine { B } else { A }));
@@ -366,7 +365,7 @@ fn what_was_done_before_the_cancel_is_seen_by_who_sees_it() {
             move || assert!(!token.is_cancelled() || trace.get() == 7)
         });
         trace.set(7);
-        token.cancel(A);
+        token.cancel_with(A);
         reader.join().unwrap();
     });
 }

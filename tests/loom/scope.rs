@@ -90,7 +90,7 @@ impl Scene {
     }
 
     fn cancel_scope(&self) {
-        self.state.token().cancel(CancelReason::Scope);
+        self.state.token().cancel_with(CancelReason::Scope);
     }
 
     fn time_out(&self) {
@@ -301,7 +301,7 @@ fn a_task_is_listed_while_the_scope_is_cancelled() {
         let state = ScopeState::new(CancelToken::new(), false, sink);
         let canceller = thread::spawn({
             let token = state.token().clone();
-            move || token.cancel(CancelReason::Scope)
+            move || token.cancel_with(CancelReason::Scope)
         });
         let task = Task::new(
             Head::new(owner(), Location::caller()),

@@ -423,7 +423,7 @@ mod submitter {
 
     pub(super) fn cancels_by_token(scene: &Arc<Scene>, handle: Handle) {
         let token = handle.token();
-        token.cancel(CancelReason::User);
+        token.cancel();
         // Settled, or asked to stop: the token's hook was there in time.
         assert!(handle.is_finished() || scene.task.head.stop_reason().is_some());
         scene.read(&handle.join());
@@ -475,13 +475,13 @@ mod bystander {
     }
 
     pub(super) fn cancels_its_token(scene: &Scene) {
-        scene.task.token().cancel(CancelReason::Scope);
+        scene.task.token().cancel_with(CancelReason::Scope);
     }
 
     pub(super) fn gives_it_a_token(scene: &Scene) {
         let token = CancelToken::new();
         scene.task.obey(token.child());
-        token.cancel(CancelReason::Scope);
+        token.cancel_with(CancelReason::Scope);
         assert!(scene.task.head.is_settled() || scene.task.head.stop_reason().is_some());
     }
 
@@ -534,7 +534,7 @@ mod fate {
     }
 
     pub(super) fn promise_fails(scene: &Scene) {
-        drop(scene.promise().fail(TaskError::Expired));
+        drop(scene.promise().fail(TaskError::Expired(WaitedFor::Worker)));
     }
 
     pub(super) fn promise_is_dropped(scene: &Scene) {
@@ -848,7 +848,7 @@ fn two_threads_make_the_token_and_get_one() {
             });
             let mine = handle.token();
             let other = other.join().unwrap();
-            mine.cancel(CancelReason::User);
+            mine.cancel();
             assert!(other.is_cancelled());
             scene.read(&handle.join());
         },
@@ -879,7 +879,7 @@ fn under_a_token(main: fn(&Arc<Scene>, Handle, CancelToken), others: &'static [O
 fn a_task_under_a_token_that_is_cancelled_while_it_runs() {
     under_a_token(
         |scene, handle, token| {
-            token.cancel(CancelReason::Scope);
+            token.cancel_with(CancelReason::Scope);
             let stopped = scene.task.head.stop_reason() == Some(CancelReason::Scope);
             assert!(handle.is_finished() || stopped);
             scene.read(&handle.join());
@@ -894,7 +894,7 @@ fn a_task_under_a_token_that_is_cancelled_while_its_handle_cancels_on_drop() {
         |_, handle, token| {
             let handle = handle.cancel_on_drop();
             let dropper = thread::spawn(move || drop(handle));
-            token.cancel(CancelReason::Scope);
+            token.cancel_with(CancelReason::Scope);
             dropper.join().unwrap();
         },
         &[fate::runs],
@@ -911,7 +911,7 @@ fn a_task_put_under_a_token_while_that_is_cancelled() {
             let token = CancelToken::new();
             let canceller = thread::spawn({
                 let token = token.clone();
-                move || token.cancel(CancelReason::Scope)
+                move || token.cancel_with(CancelReason::Scope)
             });
             scene.task.obey(token);
             canceller.join().unwrap();
@@ -926,7 +926,7 @@ fn a_task_put_under_a_token_while_that_is_cancelled() {
 fn a_deadline_that_passed_while_the_task_was_queued() {
     loom::model(|| {
         let (scene, handle) = Scene::new(Made::Bare, Ends::Returning);
-        let token = CancelToken::with_deadline(crate::clock::now());
+        let token = CancelToken::with_timeout(Duration::ZERO);
         scene.task.obey(token.clone());
         let worker = thread::spawn({
             let scene = scene.clone();
@@ -935,7 +935,10 @@ fn a_deadline_that_passed_while_the_task_was_queued() {
         // The first thread that checks settles it: the worker that claims it, or this one.
         assert!(token.is_cancelled());
         let outcome = handle.join();
-        assert!(matches!(outcome, Err(TaskError::TimedOut)));
+        assert!(matches!(
+            outcome,
+            Err(TaskError::Expired(WaitedFor::Worker))
+        ));
         scene.read(&outcome);
         worker.join().unwrap();
         assert_eq!(scene.tally.bodies_run.get(), 0);
