@@ -2,6 +2,8 @@
 
 mod builder;
 #[cfg(feature = "cron")]
+mod calendar;
+#[cfg(feature = "cron")]
 mod cron;
 mod every;
 mod outcome;

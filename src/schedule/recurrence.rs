@@ -4,7 +4,7 @@
 
 use crate::clock::from_nanos;
 #[cfg(feature = "cron")]
-use crate::schedule::cron::Times;
+use crate::schedule::calendar::Times;
 #[cfg(feature = "cron")]
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,12 +48,31 @@ impl Recurrence {
                     last = next;
                     passed += 1;
                     if passed == MAX_COUNTED {
-                        last = times.before(now).unwrap_or(last);
-                        break;
+                        return (last_of(times, last, now), passed);
                     }
                 }
                 (last, passed)
             }
         }
     }
+}
+
+/// The last time that is not after `now`. `last` is one of the times.
+#[cfg(feature = "cron")]
+fn last_of(times: &Times, last: Duration, now: Duration) -> Duration {
+    let after = |seconds| {
+        let next = times.after(Duration::from_secs(seconds));
+        next.filter(|next| *next <= now)
+    };
+    let mut found = last;
+    // There is no time after `none` up to now.
+    let mut none = now.as_secs();
+    while found.as_secs() < none {
+        let middle = found.as_secs().midpoint(none);
+        match after(middle) {
+            Some(next) => found = next,
+            None => none = middle,
+        }
+    }
+    found
 }
