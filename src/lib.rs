@@ -423,7 +423,7 @@ pub use pool::{
 pub use reason::CancelReason;
 pub use retry::{Jitter, Retry};
 pub use schedule::{
-    Answer, Every, Missed, OnPanic, Overlap, Schedule, ScheduleBuilder, ScheduleCounts,
+    Answer, Every, Missed, OnPanic, Overlap, Schedule, ScheduleBuilder, ScheduleCounts, ScheduleEnd,
 };
 #[cfg(feature = "cron")]
 pub use schedule::{Cron, CronError};

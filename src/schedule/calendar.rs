@@ -83,20 +83,23 @@ impl Times {
         }
     }
 
-    /// What is the smallest step back of the clock that repeats times of the expression, if it
-    /// follows the clock: if its hour, its minute or its second has a `*`. Otherwise `None`.
-    pub(crate) fn follows_steps_of(&self) -> Option<Duration> {
-        let CronPattern {
-            hours,
-            minutes,
-            seconds,
-            ..
-        } = &self.pattern;
-        if seconds.from_wildcard {
-            return Some(Duration::from_secs(1));
-        }
-        let follows = hours.from_wildcard || minutes.from_wildcard;
-        follows.then_some(Duration::from_secs(60))
+    /// By how much the clock may be set back so that no time is repeated.
+    ///
+    /// Vixie's rule. If the hour or the minute has a `*`, the expression follows the clock. If not,
+    /// it asks for fixed times, which are not to be run twice; but a clock that was wrong by more
+    /// than three hours is followed.
+    pub(crate) fn ignored_step(&self) -> Duration {
+        let has_star = [
+            &self.pattern.seconds,
+            &self.pattern.minutes,
+            &self.pattern.hours,
+        ]
+        .map(|field| field.from_wildcard);
+        Duration::from_secs(match has_star {
+            [true, ..] => 1,
+            [_, false, false] => 3 * 3600,
+            _ => 60,
+        })
     }
 
     /// Whether the wall clock leapt over a match when it came to this instant.

@@ -47,18 +47,25 @@ use std::time::{Duration, SystemTime};
 /// # Daylight saving
 ///
 /// An expression with one second, one minute and one hour runs once on each of its days. If its
-/// time is left out because clocks go forward, it runs at the first moment after the gap. If its
-/// time comes twice because clocks go back, it runs the first time. All other expressions follow
-/// the wall clock: a time that is left out is not run, and a time that comes twice is run twice.
-/// Vixie's cron does the same.
+/// time is left out because clocks go forward, it runs at the first moment after the gap, also if
+/// that is on the next day. If its time comes twice because clocks go back, it runs the first time.
+///
+/// All other expressions follow the wall clock: a time that is left out is not run, and a time that
+/// comes twice is run twice. Vixie's cron does the same if the hour or the minute has a `*`. It
+/// treats lists and ranges of hours and minutes (`0 2,14 * * *`) like single ones.
 ///
 /// # When the clock is set
 ///
 /// A schedule follows the time of day, and reads it at least once per minute. So it notices that
 /// the clock was set or that the machine slept. Times that passed meanwhile count as
-/// [`missed`](Self::missed), at most 1,000 at once. If the clock is set back by up to three hours,
-/// no time runs again that has been run. If it is set back by more, the schedule follows the new
-/// time.
+/// [`missed`](Self::missed), at most 1,000 at once.
+///
+/// If the clock is set back, the rule is that of Vixie's cron:
+///
+/// | expression | the clock is set back |
+/// | --- | --- |
+/// | the hour, the minute or the second has a `*` | the schedule follows the new time at once, and so repeats times. A step of up to a minute repeats nothing (up to a second, if the second has a `*`) |
+/// | fixed times, such as `30 2 * * *` and `0 9-17 * * *` | no time is run again. A step of more than three hours means that the clock was wrong: the schedule then follows the new time |
 ///
 /// # Time zones
 ///
@@ -319,7 +326,9 @@ fn diagnose<'a>(expression: &'a str) -> CronError {
         tried[field] = part;
         pattern(&tried.join(" ")).is_none()
     };
-    let first = fields.iter().find(|(field, (_, text))| is_refused(*field, text));
+    let first = fields
+        .iter()
+        .find(|(field, (_, text))| is_refused(*field, text));
     // With its last field the expression is complete, and refused.
     let (field, text) = *first.unwrap_or(&fields[fields.len() - 1]);
     let item = items(field, text).find(|(_, item)| is_refused(field, item));

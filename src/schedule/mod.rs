@@ -19,5 +19,5 @@ pub use builder::ScheduleBuilder;
 pub use cron::{Cron, CronError};
 pub use every::{Every, Missed, OnPanic, Overlap};
 pub use outcome::Answer;
-pub use planner::ScheduleCounts;
+pub use planner::{ScheduleCounts, ScheduleEnd};
 pub use schedule::Schedule;

@@ -13,6 +13,9 @@ pub(crate) enum Recurrence {
     Period(Duration),
     #[cfg(feature = "cron")]
     Cron(Arc<Times>),
+    /// Panics.
+    #[cfg(test)]
+    Broken,
 }
 
 /// How many times of a cron expression `last_before` counts at most. It finds them one by one,
@@ -28,6 +31,18 @@ impl Recurrence {
             Self::Period(period) => Some(time.saturating_add(*period)),
             #[cfg(feature = "cron")]
             Self::Cron(times) => times.after(time),
+            #[cfg(test)]
+            Self::Broken => panic!("a calendar that is broken on purpose"),
+        }
+    }
+
+    /// By how much a clock may be set back so that no time is repeated.
+    pub(crate) fn ignored_step(&self) -> Duration {
+        match self {
+            #[cfg(feature = "cron")]
+            Self::Cron(times) => times.ignored_step(),
+            // It goes by a clock that is never set.
+            _ => Duration::MAX,
         }
     }
 
@@ -53,6 +68,8 @@ impl Recurrence {
                 }
                 (last, passed)
             }
+            #[cfg(test)]
+            Self::Broken => (time, 0),
         }
     }
 }
