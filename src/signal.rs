@@ -223,7 +223,8 @@ impl Core {
     fn wait_closed(&self) {
         let _blocking = blocking::begin();
         let mut watch = self.lifecycle.lock();
-        self.wait_while(&mut watch, None, &mut |_| !self.is_closed());
+        self.lifecycle
+            .wait_while(&mut watch, self.clock(), None, &mut |_| !self.is_closed());
     }
 }
 

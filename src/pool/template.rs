@@ -544,7 +544,9 @@ impl<K, P> TaskBuilder<K, P> {
         self.with_options(|options| options.priority = priority)
     }
 
-    /// Delays the tasks: each joins the queue this long after its submission.
+    /// Delays the tasks: each joins the queue this long after its submission, by the pool's
+    /// [clock](crate::Clock::now). That is monotonic: setting the time of day changes nothing, and on
+    /// most systems the time in which the machine sleeps does not count.
     ///
     /// It takes its place in a bounded queue at the submission. A delay that overflows the clock is
     /// for ever.

@@ -270,7 +270,7 @@ fn check_words(expression: &str) -> Result<(), CronError> {
         let known = &FIELDS[field];
         let (mut last, mut last_weekday) = (false, false);
         for (position, item) in items(field, text) {
-            if matches!(item, "" | "+") || !are_known(field, known.words, item) {
+            if item.is_empty() || item.starts_with('+') || !are_known(field, known.words, item) {
                 return Err(CronError::item(expression, known, item, position));
             }
             last |= item.eq_ignore_ascii_case("L");

@@ -874,7 +874,12 @@ fn what_is_refused_is_named_with_its_place_and_what_is_allowed() {
         ("-1 * * * *", 0, "-1", "minute"),
         ("0 16 *,1 * SAT", 5, "*,1", "day of the month"), // "0" is no minute, it said
         ("0 0 1,* * MON", 4, "1,*", "day of the month"),
-        ("0,1 8-17 */2,* JAN-MAR,7 MON", 9, "*/2,*", "day of the month"),
+        (
+            "0,1 8-17 */2,* JAN-MAR,7 MON",
+            9,
+            "*/2,*",
+            "day of the month",
+        ),
         ("30 0 16 * * SAT,*", 12, "SAT,*", "day of the week"),
         ("0 0 * * +", 8, "+", "day of the week"),
         ("0 0 * * +FRY", 9, "FRY", "day of the week"),

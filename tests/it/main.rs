@@ -24,6 +24,8 @@ mod continuations_ends;
 mod continuations_options;
 #[cfg(feature = "cron")]
 mod cron;
+#[cfg(feature = "cron")]
+mod cron_changes;
 mod deadline;
 mod delay;
 mod delay_many;
@@ -40,6 +42,7 @@ mod found_core;
 mod found_edges;
 #[cfg(feature = "simulation")]
 mod found_gates;
+mod found_time;
 mod future;
 mod gate_crowd;
 mod gate_kit;
