@@ -49,6 +49,12 @@ impl<T> Monitor<T> {
         listed::notify_at(self.address(), false);
     }
 
+    /// As `notify_one`, if no more than one thread waits here.
+    pub(crate) fn notify_only(&self) {
+        listed::unsettle_at(self.address());
+        self.notify_one();
+    }
+
     /// Wakes all threads that wait. Called after the lock was held for the change, best without
     /// it.
     pub(crate) fn notify_all(&self) {

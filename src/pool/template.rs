@@ -341,6 +341,10 @@ impl<P> TaskBuilder<Plain, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     ///
+    /// The compiler takes the type of the error from the body. Closures about errors, such as that of
+    /// [`retry_if`](TaskBuilder::retry_if), come before: `.retry::<std::io::Error>(..)` names it for
+    /// all of them.
+    ///
     /// A body that can run once only does not compile:
     ///
     /// ```compile_fail,E0525
@@ -382,6 +386,10 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///
     /// The worker calls it. If it panics, the error is not retried.
     ///
+    /// The compiler reads the closure before the body, which comes with `submit`. So it must be told
+    /// the type of the error: here (`|error: &Error|`), or once for the whole template
+    /// (`.retry::<Error>(..)`). Otherwise it says that type annotations are needed.
+    ///
     /// ```
     /// use millhand::{Retry, ThreadPool};
     /// use std::io::{Error, ErrorKind};
@@ -394,6 +402,10 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///     .retry_if(|error: &Error| error.kind() != ErrorKind::NotFound);
     /// let missing = read.submit(|| std::fs::read("no such file"));
     /// assert!(missing.join_ok().is_err()); // after one attempt
+    ///
+    /// let retried = pool.task().retry::<Error>(Retry::fixed(5, Duration::ZERO));
+    /// let read = retried.retry_if(|error| error.kind() != ErrorKind::NotFound);
+    /// assert!(read.submit(|| std::fs::read("no such file")).join_ok().is_err());
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     pub fn retry_if(self, wanted: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {

@@ -66,16 +66,16 @@ fn a_failing_test_waited_for_all_that_its_clock_would_have_set_off() {
         let semaphore = Semaphore::new(1).unwrap();
         let permit = semaphore.try_acquire().unwrap();
         for _ in 0..3 {
-            let _ = pool.task().gate(&limiter).submit(|| ());
+            drop(pool.task().gate(&limiter).submit(|| ()));
         }
-        let _ = pool.task().gate(&semaphore).submit(|| ());
-        let _ = pool.task().delay(HOUR).submit(|| ());
+        drop(pool.task().gate(&semaphore).submit(|| ()));
+        drop(pool.task().delay(HOUR).submit(|| ()));
         let retry = pool.task().retry(Retry::fixed(9, HOUR));
-        let _ = retry.submit(|| Err::<(), _>("no"));
+        drop(retry.submit(|| Err::<(), _>("no")));
         let _ = pool.task().every(Every::new(HOUR)).run(|| ()).unwrap();
         let reference = other.downgrade();
         // A body that joins a task of another pool, which sleeps.
-        let _ = pool.submit(move || reference.submit(|| sleep(HOUR)).join());
+        drop(pool.submit(move || reference.submit(|| sleep(HOUR)).join()));
         clock.wait_idle();
         fails();
         drop(permit);
@@ -112,7 +112,7 @@ fn a_failing_test_waited_for_the_scope_of_a_sleeping_task() {
         let pool = pool_on(&clock, 1);
         let text = "borrowed".to_owned();
         pool.scope(|s| {
-            let _ = s.submit(|| sleep(HOUR).map(|()| text.len()));
+            drop(s.submit(|| sleep(HOUR).map(|()| text.len())));
             clock.wait_idle();
             fails();
         });
@@ -126,7 +126,7 @@ fn a_body_that_panics_waited_for_the_pool_that_it_owns() {
     let task = pool.submit(|| {
         let clock = ManualClock::new();
         let inner = pool_on(&clock, 1);
-        let _ = inner.submit(|| sleep(HOUR));
+        drop(inner.submit(|| sleep(HOUR)));
         clock.wait_idle();
         fails();
     });
@@ -140,12 +140,11 @@ fn a_failing_test_waited_for_its_simulation() {
         let (pool, simulation) = ThreadPool::simulated(7);
         let (kept, never) = promise::<()>();
         let never = never.share();
-        let _ = pool.submit(|| sleep(HOUR));
-        let waits = never.clone();
-        let _ = pool.submit(move || waits.wait().is_ok());
+        drop(pool.submit(|| sleep(HOUR)));
+        drop(pool.submit(move || never.wait().is_ok()));
         let deaf = CancelToken::new();
-        let _ = pool.submit(move || crate::support::wait_deafly(&deaf));
-        let _ = pool.task().delay(HOUR).submit(|| ());
+        drop(pool.submit(move || crate::support::wait_deafly(&deaf)));
+        drop(pool.task().delay(HOUR).submit(|| ()));
         simulation.run_until_idle();
         fails();
         drop(kept);
