@@ -83,7 +83,8 @@ impl Clock {
     }
 
     /// Returns the present instant. The system's clock is monotonic, and cannot be set. On most
-    /// systems, Linux and macOS among them, it stands still while the machine sleeps (is suspended).
+    /// systems, Linux and macOS among them, it stands still while the machine sleeps (is
+    /// suspended).
     ///
     /// ```
     /// let clock = millhand::ManualClock::new().clock();

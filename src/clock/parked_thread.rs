@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 /// A thread that waits by a clock other than the system's.
 pub(crate) struct ParkedThread {
     what: String,
-    /// What is told that the thread is woken, before it goes on.
+    /// What learns that the thread is woken, before it goes on.
     listener: Option<Arc<dyn ClockWaiter>>,
     notified: AtomicBool,
     lock: Mutex<()>,

@@ -14,10 +14,10 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_micros(50);
 
 impl ManualClock {
-    /// Turns it on by `time`, and hands on all that is due by then: tasks go into the run queues of
-    /// their pools, runs of schedules are submitted, the threads that wait for an instant are woken,
-    /// and the hooks of tokens whose deadline has passed run here. Returns when that is done, and
-    /// does not wait for what it has set off: [`wait_idle`](Self::wait_idle) does.
+    /// Turns it on by `time`, and hands on all that is due by then: tasks go into the run queues
+    /// of their pools, runs of schedules are submitted, the threads that wait for an instant are
+    /// woken, and the hooks of tokens whose deadline has passed run here. Returns when that is
+    /// done, and does not wait for what it has set off: [`wait_idle`](Self::wait_idle) does.
     ///
     /// # Panics
     /// If the clock cannot hold the instant, after some hundred years.

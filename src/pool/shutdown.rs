@@ -22,7 +22,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a pool that is dropped while its thread panics waits for bodies that were asked to stop.
+/// How long a pool that is dropped while its thread panics waits for bodies that were asked to
+/// stop.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -77,8 +78,8 @@ impl Core {
         })
     }
 
-    /// The same, with the limits of `how` by `clock`. Returns `None` if it ends early because `ends`
-    /// returns true.
+    /// The same, with the limits of `how` by `clock`. Returns `None` if it ends early because
+    /// `ends` returns true.
     fn shutdown_unless(
         &self,
         how: &Shutdown,

@@ -341,9 +341,9 @@ impl<P> TaskBuilder<Plain, P> {
     /// # Ok::<(), millhand::BuildError>(())
     /// ```
     ///
-    /// The compiler takes the type of the error from the body. Closures about errors, such as that of
-    /// [`retry_if`](TaskBuilder::retry_if), come before: `.retry::<std::io::Error>(..)` names it for
-    /// all of them.
+    /// The compiler takes the type of the error from the body. Closures about errors, such as that
+    /// of [`retry_if`](TaskBuilder::retry_if), come before: `.retry::<std::io::Error>(..)` names
+    /// the type for all of them.
     ///
     /// A body that can run once only does not compile:
     ///
@@ -386,9 +386,9 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///
     /// The worker calls it. If it panics, the error is not retried.
     ///
-    /// The compiler reads the closure before the body, which comes with `submit`. So it must be told
-    /// the type of the error: here (`|error: &Error|`), or once for the whole template
-    /// (`.retry::<Error>(..)`). Otherwise it says that type annotations are needed.
+    /// The compiler reads the closure before the body, which comes with `submit`. So the type of
+    /// the error must be named: here (`|error: &Error|`), or once for the whole template
+    /// (`.retry::<Error>(..)`). Otherwise the compiler says that type annotations are needed.
     ///
     /// ```
     /// use millhand::{Retry, ThreadPool};
@@ -557,8 +557,8 @@ impl<K, P> TaskBuilder<K, P> {
     }
 
     /// Delays the tasks: each joins the queue this long after its submission, by the pool's
-    /// [clock](crate::Clock::now). That is monotonic: setting the time of day changes nothing, and on
-    /// most systems the time in which the machine sleeps does not count.
+    /// [clock](crate::Clock::now). That is monotonic: setting the time of day changes nothing, and
+    /// on most systems the time in which the machine sleeps does not count.
     ///
     /// It takes its place in a bounded queue at the submission. A delay that overflows the clock is
     /// for ever.

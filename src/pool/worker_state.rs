@@ -6,10 +6,10 @@ use crate::pool::mailbox::Mailbox;
 use crate::pool::slot_counts::Wait;
 use crate::pool::spares::RunSlots;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::task::stack::Stack;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, atomic};
 
 /// What other threads can reach of a worker: its mail, what it runs, and whether it has its run
 /// slot.
@@ -18,9 +18,10 @@ pub(crate) struct WorkerState {
     pub(crate) stack: Arc<Stack>,
     pub(crate) mail: Mailbox,
     /// Whether its thread does nothing until the wait is over that it is in.
-    is_settled: AtomicBool,
+    // Not the atomics of loom, as the next: no wait depends on them.
+    is_settled: atomic::AtomicBool,
     /// How often it was settled no more.
-    turns: AtomicUsize,
+    turns: atomic::AtomicUsize,
     /// Whether its run slot is revoked. Written with `waits` locked.
     is_revoked: AtomicBool,
     waits: Mutex<WaitStack>,
@@ -94,8 +95,8 @@ impl WorkerState {
         Self {
             stack: Arc::new(stack),
             mail: Mailbox::new(),
-            is_settled: AtomicBool::new(false),
-            turns: AtomicUsize::new(0),
+            is_settled: false.into(),
+            turns: 0.into(),
             is_revoked: AtomicBool::new(false),
             waits: Mutex::new(WaitStack::default()),
         }

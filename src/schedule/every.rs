@@ -41,9 +41,9 @@ pub enum Overlap {
 /// Sets what happens to runs whose times have passed unnoticed: a rule for [`Every::missed`]. The
 /// process was stopped, for example, or the machine was too busy.
 ///
-/// A cron schedule goes by the time of day, so it also misses times while the machine sleeps (is
+/// A cron schedule follows the time of day, so it also misses times while the machine sleeps (is
 /// suspended) and when its clock is set forward. It notices within a minute after the machine has
-/// woken. An [`Every`] goes by a monotonic clock. While the machine sleeps, that clock stands still
+/// woken. An [`Every`] uses a monotonic clock. While the machine sleeps, that clock stands still
 /// on most systems (on Linux and macOS, for example). Then nothing is missed: the schedule goes on
 /// where it was.
 ///
@@ -221,8 +221,8 @@ pub(crate) use options;
 /// The first run is due one period from now; [`start_in`](Self::start_in) changes that. Each
 /// further run is due one period after the time for which the run before it was *planned*, so late
 /// starts do not add up. Time is that of the pool's [clock](crate::Clock::now), which is monotonic:
-/// setting the time of day changes nothing, and on most systems the time in which the machine sleeps
-/// does not count. Invalid values are refused when the schedule is made, as
+/// setting the time of day changes nothing, and on most systems the time in which the machine
+/// sleeps does not count. Invalid values are refused when the schedule is made, as
 /// [`Rejection::Invalid`](crate::Rejection::Invalid).
 ///
 /// ```

@@ -41,7 +41,7 @@ impl Recurrence {
         match self {
             #[cfg(feature = "cron")]
             Self::Cron(times) => times.ignored_step(),
-            // It goes by a clock that is never set.
+            // Its clock is never set.
             _ => Duration::MAX,
         }
     }

@@ -312,10 +312,12 @@ impl Run {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::pool::ThreadPool;
     use crate::schedule::every::Rules;
     use crate::schedule::recurrence::Recurrence;
+    use crate::task::Task;
     use crate::task::body::PlainBody;
-    use crate::{ManualClock, ThreadPool};
 
     #[test]
     fn a_calendar_that_panics_ends_its_schedule_with_a_reason_and_no_timer() {
@@ -343,7 +345,7 @@ mod tests {
         assert!(runner.enlist(core));
         runner.start(Launcher {
             _hook: None,
-            new_task: Box::new(|head, _| crate::task::Task::new(head, PlainBody::new(|| ()))),
+            new_task: Box::new(|head, _| Task::new(head, PlainBody::new(|| ()))),
             spec: Spec::default(),
             context: Context::capture(),
         });

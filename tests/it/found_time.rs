@@ -240,11 +240,10 @@ fn wait_idle_leaves_what_waits_alone() {
     let (kept, never) = promise::<()>();
     let (hold, held) = mpsc::channel::<()>();
     let never = never.share();
-    let after = never.clone();
     let waits = pool.submit(move || blocking(|| held.recv()).is_err());
     // There is no thread for these.
     let queued = pool.submit(|| ());
-    let continued = pool.task().submit_after((after,), |_| ());
+    let continued = pool.task().submit_after((never,), |_| ());
     let semaphore = Semaphore::new(1).unwrap();
     let permit = semaphore.try_acquire().unwrap();
     let gated = pool.task().gate(&semaphore).submit(|| ());
@@ -293,11 +292,10 @@ fn a_body_may_wait_for_the_others_to_be_idle() {
     let clock = ManualClock::new();
     let pool = pool_on(&clock, 2);
     let other = pool.submit(|| sleep(S));
-    let turned = clock.clone();
     let body = pool.submit(move || {
-        turned.wait_idle();
-        turned.advance(S);
-        turned.wait_idle();
+        clock.wait_idle();
+        clock.advance(S);
+        clock.wait_idle();
         other.is_finished()
     });
     assert!(body.join().unwrap());

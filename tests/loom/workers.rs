@@ -44,6 +44,8 @@ impl Worker {
             state: WorkerState {
                 stack: pool.stack(0),
                 mail: Mailbox::new(),
+                is_settled: false.into(),
+                turns: 0.into(),
                 is_revoked: AtomicBool::new(false),
                 waits: Mutex::new(WaitStack::default()),
             },
