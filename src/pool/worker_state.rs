@@ -9,7 +9,8 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::task::stack::Stack;
 use std::mem;
-use std::sync::{Arc, atomic};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool as PlainBool, AtomicUsize};
 
 /// What other threads can reach of a worker: its mail, what it runs, and whether it has its run
 /// slot.
@@ -19,9 +20,9 @@ pub(crate) struct WorkerState {
     pub(crate) mail: Mailbox,
     /// Whether its thread does nothing until the wait is over that it is in.
     // Not the atomics of loom, as the next: no wait depends on them.
-    is_settled: atomic::AtomicBool,
+    is_settled: PlainBool,
     /// How often it was settled no more.
-    turns: atomic::AtomicUsize,
+    turns: AtomicUsize,
     /// Whether its run slot is revoked. Written with `waits` locked.
     is_revoked: AtomicBool,
     waits: Mutex<WaitStack>,
