@@ -41,7 +41,7 @@ impl Task {
     #[cold]
     fn finish_owned(&self, ended: Ended, stand_in: Option<TaskRef>, pool: &dyn TaskPool) {
         if let Some(stand_in) = &stand_in {
-            self.head.renumber(&stand_in.head);
+            self.head.stand_for(&stand_in.head);
         }
         self.head.claim_bare();
         self.settle_ended(ended, pool);

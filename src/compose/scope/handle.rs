@@ -9,7 +9,7 @@
 
 use crate::cancel::CancelToken;
 use crate::compose::scope::state::ScopeState;
-use crate::compose::wait::{Handle, Link};
+use crate::compose::wait::{Handle, Link, with_key};
 use crate::error::{JoinError, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
@@ -334,6 +334,8 @@ impl<T> fmt::Debug for ScopedHandle<'_, T> {
 }
 // A scoped task can be waited for and raced with others as long as the scope lasts. It cannot be
 // continued: a continuation demands `'static`.
+with_key!(['scope, T] ScopedHandle<'scope, T>);
+
 impl<T> Handle for ScopedHandle<'_, T> {
     type Output = T;
     type Key = usize;
