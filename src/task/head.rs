@@ -192,7 +192,7 @@ impl Head {
         self.flags.load(Ordering::Acquire) == DETACHED
     }
 
-    /// Takes the number of another task, which stood for this one.
+    /// Takes the number of another task, which stood for this one, and the request to stop it.
     pub(crate) fn stand_for(&self, other: &Self) {
         self.number.store(other.id().number(), Ordering::Relaxed);
         // ORDERING: pairs with `ask_to_stop`.

@@ -176,9 +176,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The first attempt begins now: from here on the total time counts. Returns when it ends, to
+    /// An attempt begins now. From the first one on the total time counts: returns when it ends, to
     /// be filed with the timer, unless the deadline comes before.
     pub(crate) fn limit_from(&mut self, now: Instant) -> Option<Instant> {
+        if self.attempts > 1 {
+            return None;
+        }
         let end = now.checked_add(self.options.total_timeout?)?;
         if self.ends.is_some_and(|ends| ends <= end) {
             return None;
