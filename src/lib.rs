@@ -38,7 +38,7 @@
 //! | | closed pool | full, `OnFull::Block` | full, `OnFull::Reject` |
 //! | --- | --- | --- | --- |
 //! | `submit` | handle settles as [`Rejected`](TaskError::Rejected) | waits | handle settles as `Rejected` |
-//! | `execute`, `execute_ok` | logged, counted, told to a hook | waits | logged, counted, told |
+//! | `execute`, `execute_ok` | logged, counted, reported to a hook | waits | logged, counted, reported |
 //! | `submit_timeout` | returns the closure | waits until the timeout, then returns it | returns it |
 //! | `try_submit`, `try_execute`, `try_execute_ok` | returns the closure | returns it | returns it |
 //!
@@ -339,7 +339,7 @@
 //! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
-//! # Failures that nobody reads
+//! # Failures that no code reads
 //!
 //! A panic settles the handle as [`TaskError::Panicked`], with message, payload, task name and
 //! submit site. The worker continues. A panic, an `Err` of [`execute_ok`](Pool::execute_ok) or a

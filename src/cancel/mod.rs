@@ -1,4 +1,4 @@
-//! Tokens that cancel tasks, the reasons, and waits that hear of a cancel.
+//! Tokens that cancel tasks, the reasons, and waits that a cancel ends.
 //!
 //! [`guide::cancelling`](crate::guide::cancelling) has the whole picture.
 

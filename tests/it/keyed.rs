@@ -19,7 +19,10 @@ fn limits(clock: &ManualClock) -> Keyed<u32, RateLimiter> {
 
 /// Asks for a key that nobody has, until each other one was looked at, and says how many of those are left. A key is
 /// looked at once in a while as others are asked for.
-pub(crate) fn left<K: Hash + Eq, G: Gate + Clone>(keyed: &Keyed<K, G>, spare: impl Fn() -> K) -> usize {
+pub(crate) fn left<K: Hash + Eq, G: Gate + Clone>(
+    keyed: &Keyed<K, G>,
+    spare: impl Fn() -> K,
+) -> usize {
     for _ in 0..64 * (2 + keyed.len() / 64) {
         drop(keyed.key(spare()));
     }
@@ -291,9 +294,7 @@ fn keys_that_use_another_map_while_they_are_hashed_or_compared_do_no_harm() {
         }
     });
     pool.wait_idle().unwrap();
-    until("nothing is left", || {
-        left(odds(), || Odd::plain(99)) == 0
-    });
+    until("nothing is left", || left(odds(), || Odd::plain(99)) == 0);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Lanes: one after the other for each key, in the order of submission, through whatever happens to a task.
 
 use crate::gate_kit::{Busy, HOUR, SECOND, pool_on, until};
-use crate::stress::{EXPECTED, silence};
 use crate::keyed::left;
+use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
 use millhand::limit::Lanes;
 use millhand::task::TaskState;
@@ -54,9 +54,7 @@ fn a_key_s_tasks_run_one_by_one_in_order_whatever_their_priority() {
         let expected: Vec<_> = (0..800).filter(|n| n % 8 == key).collect();
         assert_eq!(log.of(key), expected);
     }
-    until("a worker lets go of the last", || {
-        left(&lanes, || 99) == 0
-    });
+    until("a worker lets go of the last", || left(&lanes, || 99) == 0);
 }
 
 #[test]
@@ -241,7 +239,7 @@ const ENDS: [(&str, End); 13] = [
         let clock = clock.clone();
         Box::new(move || {
             clock.advance(SECOND);
-            assert!(matches!(handle.join(), Err(TaskError::TimedOut)));
+            assert!(matches!(handle.join(), Err(TaskError::Expired(_))));
             busy.into_iter().for_each(Busy::end);
         })
     }),
@@ -288,9 +286,7 @@ fn the_key_is_released_however_its_holder_ends() {
         drop(task);
         // What is dead in the timer goes when it is due.
         clock.advance(HOUR);
-        until("nobody has the key any more", || {
-            left(&lanes, || 99) == 0
-        });
+        until("nobody has the key any more", || left(&lanes, || 99) == 0);
     }
 }
 

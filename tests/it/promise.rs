@@ -41,7 +41,10 @@ fn a_promise_can_fail_with_any_error() {
     let (tell, told) = mpsc::channel();
     handle.on_finish(move |summary| tell.send(summary.outcome).unwrap());
     promise.fail(TaskError::Expired(WaitedFor::Gate)).unwrap();
-    assert!(matches!(handle.join(), Err(TaskError::Expired(WaitedFor::Gate))));
+    assert!(matches!(
+        handle.join(),
+        Err(TaskError::Expired(WaitedFor::Gate))
+    ));
     assert_eq!(told.try_recv(), Ok(OutcomeKind::Expired));
 }
 

@@ -276,11 +276,7 @@ fn a_limiter_that_goes_by_another_clock_is_refused() {
         window.build().unwrap(),
         RateLimiter::keyed(window).unwrap().key("k"),
     ] {
-        for (clock, is_refused) in [
-            (&mine, false),
-            (&other, true),
-            (&Clock::system(), true),
-        ] {
+        for (clock, is_refused) in [(&mine, false), (&other, true), (&Clock::system(), true)] {
             let pool = ThreadPool::builder().workers(1).clock(clock);
             let pool = pool.build().unwrap();
             let plain = pool.task().gate(&limiter);

@@ -56,15 +56,9 @@ fn attempts_are_due_when_the_policy_says() {
             Retry::linear(3, 20 * S).max_delay(30 * S),
             seconds(&[20, 30, 30]),
         ),
-        (
-            exponential(8, S),
-            seconds(&[1, 2, 4, 8, 16, 32, 60, 60]),
-        ),
+        (exponential(8, S), seconds(&[1, 2, 4, 8, 16, 32, 60, 60])),
         (exponential(3, S).factor(3.0), seconds(&[1, 3, 9])),
-        (
-            exponential(3, 4 * S).factor(0.5),
-            seconds(&[4, 2, 1]),
-        ),
+        (exponential(3, 4 * S).factor(0.5), seconds(&[4, 2, 1])),
         (exponential(2, 600 * S), seconds(&[60, 60])),
         (
             exponential(2, 600 * S).max_delay(HOUR),

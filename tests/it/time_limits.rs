@@ -189,11 +189,7 @@ fn no_time_at_all_is_refused() {
         |task| task.attempt_timeout(ZERO),
         ZERO_ATTEMPT_TIMEOUT,
     );
-    is_refused(
-        &pool,
-        |task| task.total_timeout(ZERO),
-        ZERO_TOTAL_TIMEOUT,
-    );
+    is_refused(&pool, |task| task.total_timeout(ZERO), ZERO_TOTAL_TIMEOUT);
     is_refused(&pool, |task| task.deadline(ZERO), ZERO_DEADLINE);
     is_refused(
         &pool,
@@ -206,16 +202,8 @@ fn no_time_at_all_is_refused() {
 fn contradictions_are_refused_and_the_error_names_both_options() {
     let pool = Hearing::new();
     let at = pool.now() + S;
-    is_refused(
-        &pool,
-        |task| task.delay(S).delay_until(at),
-        TWO_DELAYS,
-    );
-    is_refused(
-        &pool,
-        |task| task.delay_until(at).delay(ZERO),
-        TWO_DELAYS,
-    );
+    is_refused(&pool, |task| task.delay(S).delay_until(at), TWO_DELAYS);
+    is_refused(&pool, |task| task.delay_until(at).delay(ZERO), TWO_DELAYS);
     let foreign = ManualClock::new().clock();
     let limiter = RateLimiter::token_bucket(1, S)
         .burst(1)
