@@ -11,6 +11,7 @@
 //! Ctrl-C lets what was submitted run to its end, once more cancels what has not begun, a third time ends at once.
 
 use millhand::schedule::Schedule;
+use millhand::task::Jitter;
 use millhand::{
     Every, RateLimiter, Retry, Semaphore, Shutdown, Signals, TaskHandle, ThreadPool, join_all_ok,
 };
@@ -235,7 +236,8 @@ fn ten_a_second(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
 fn third_time_lucky(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     const FAILURES: [ErrorKind; 2] = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut];
 
-    let policy = Retry::exponential(4, Duration::from_millis(200));
+    // Without jitter, so that the delays can be set beside those of the policy.
+    let policy = Retry::exponential(4, Duration::from_millis(200)).jitter(Jitter::None);
     let mut failed: Option<Instant> = None;
     let mut last_error = None;
     let mut attempts = Vec::new();

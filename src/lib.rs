@@ -350,8 +350,9 @@
 //! # Shutdown
 //!
 //! [`ThreadPool::shutdown`] stops the intake, drains the pool, cancels the rest after a time,
-//! gives up after another, and returns a [report](pool::ShutdownReport). With the default feature
-//! `signals`, `Signals` shuts any number of pools down on Ctrl-C, SIGTERM and SIGHUP.
+//! gives up after another, and returns a [report](pool::ShutdownReport). [`ThreadPool::run_until`]
+//! waits for the moment to do so. With the default feature `signals`, `Signals` shuts any number of
+//! pools down on Ctrl-C, SIGTERM and SIGHUP; see the guide [`daemons`](guide::daemons).
 //!
 //! ```
 //! use millhand::Shutdown;
@@ -418,6 +419,10 @@ pub mod testing {
     #[cfg(feature = "simulation")]
     pub use crate::sim::TraceEntry;
 }
+
+#[cfg(feature = "child")]
+#[doc(inline)]
+pub use cancel::child;
 
 // What most programs name. The rest is in the modules.
 #[doc(inline)]

@@ -3,6 +3,9 @@
 //! [`guide::cancelling`](crate::guide::cancelling) has the whole picture.
 
 pub(crate) mod blocking;
+#[cfg(feature = "child")]
+#[doc(hidden)] // It is in the root.
+pub mod child;
 mod guard;
 mod recv;
 mod token;

@@ -14,7 +14,7 @@ use crate::context_var;
 use crate::error::TaskError;
 use crate::limit::{self, Acquisition, Asker, Turns, Waiter};
 use crate::panic::{self, Level, TaskPanic};
-use crate::reason::CancelReason;
+use crate::reason::{CancelReason, WaitedFor};
 use crate::task::OutcomeKind;
 use crate::task::body::{Ended, Facts, FailedAttempt, Part};
 use crate::task::head::Head;
@@ -119,14 +119,19 @@ impl Task {
     /// Drops the body in place of running it.
     #[cold]
     fn skip(&self, reason: CancelReason) -> Ended {
-        self.head.peek(|extras| {
+        let never_ran = self.head.peek(|extras| {
             let progress = extras.progress.as_ref();
-            if progress.is_none_or(|progress| progress.attempts <= 1) {
+            let never_ran = progress.is_none_or(|progress| progress.attempts <= 1);
+            if never_ran {
                 extras.started = None;
             }
+            never_ran
         });
         let left = self.body.take(Part::All, None);
         left.into_iter().for_each(panic::discard_deferred);
+        if reason == CancelReason::Deadline && never_ran == Some(true) {
+            return Ended::Error(TaskError::Expired(WaitedFor::Worker));
+        }
         Ended::Unwound(panic::checkpoint(reason))
     }
 

@@ -4,6 +4,7 @@ use crate::handle::{keep_busy, must_join};
 use crate::manual::{HOUR, Manual, NS, S, due_of, until};
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::limit::AcquireError;
 use millhand::task::{OutcomeKind, TaskState};
 use millhand::{CancelToken, Retry, Semaphore, Shutdown, TaskError};
@@ -328,9 +329,21 @@ fn the_time_runs_from_the_start_of_the_attempt_and_is_handed_on() {
     let table = [
         (task.clone().deadline(20 * S), Some(10 * S), Some(7 * S)),
         (pool.task().deadline(10 * S), Some(10 * S), Some(7 * S)),
+        (
+            pool.task().total_timeout(10 * S).deadline(20 * S),
+            Some(10 * S),
+            Some(7 * S),
+        ),
+        (
+            task.clone().total_timeout(20 * S),
+            Some(10 * S),
+            Some(7 * S),
+        ),
+        (task.clone().total_timeout(4 * S), Some(4 * S), Some(S)),
         (task.token(&CancelToken::with_timeout(LONG_AGO)), None, None),
         (pool.task(), None, None),
     ];
+    let is_expired = |error: &TaskError| matches!(error, TaskError::Expired(WaitedFor::Worker));
     for (task, first, second) in table {
         let clock = clock.clone();
         let handle = task.submit(move || {
@@ -340,7 +353,7 @@ fn the_time_runs_from_the_start_of_the_attempt_and_is_handed_on() {
         });
         match handle.join() {
             Ok(left) => assert_eq!(left, (first, second)),
-            Err(error) => assert!(matches!(error, TaskError::TimedOut) && first.is_none()),
+            Err(error) => assert!(is_expired(&error) && first.is_none()),
         }
     }
 }

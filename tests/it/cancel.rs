@@ -4,6 +4,7 @@ use crate::allocations::Meter;
 use crate::handle::{TellDrop, keep_busy, must_join};
 use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::task::CancelOutcome;
 use millhand::{CancelToken, TaskError, ThreadPool, check, current};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -610,7 +611,10 @@ fn a_task_whose_token_s_deadline_passed_before_the_start_never_runs() {
         unreachable!("it must not run");
     });
     drop(busy);
-    assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
+    assert!(matches!(
+        must_join(handle),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
     must_recv(&told);
     pool.wait_idle().unwrap();
     assert_eq!(pool.unread_panics(), 0);
@@ -623,7 +627,10 @@ fn a_deadline_settles_the_queued_tasks_under_it_while_no_worker_is_free() {
     let token = past();
     let handle = pool.task().token(&token).submit(|| ());
     assert!(token.is_cancelled());
-    assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
+    assert!(matches!(
+        must_join(handle),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Want {
                 handle
             }
             TimedOut => {
-                let limited = pool.task().deadline(Duration::from_millis(1));
+                let limited = pool.task().total_timeout(Duration::from_millis(1));
                 limited.submit(move || {
                     current().unwrap().token().wait().unwrap();
                     Ok(place)

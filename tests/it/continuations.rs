@@ -49,7 +49,7 @@ fn lost(pool: &ThreadPool) -> Vec<Lost> {
     cancelled.cancel();
     let raced = pool.task().delay(HOUR).submit(|| 1);
     raced.token().cancel_with(CancelReason::Race);
-    let limited = pool.task().deadline(Duration::from_millis(1));
+    let limited = pool.task().total_timeout(Duration::from_millis(1));
     let expired = {
         let (promise, handle) = promise();
         promise.fail(TaskError::Expired(WaitedFor::Gate)).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::task::OutcomeKind;
 use millhand::{CancelToken, TaskError, ThreadPool};
 use std::sync::mpsc;
@@ -27,8 +28,11 @@ fn a_queued_task_is_settled_at_the_deadline_while_the_only_worker_is_busy() {
     let (tell, told) = mpsc::channel();
     let queued = task.submit(|| ());
     queued.on_finish(move |summary| tell.send(summary.outcome).unwrap());
-    assert!(matches!(queued.join(), Err(TaskError::TimedOut)));
-    assert_eq!(must_recv(&told), OutcomeKind::TimedOut);
+    assert!(matches!(
+        queued.join(),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
+    assert_eq!(must_recv(&told), OutcomeKind::Expired);
     release.send(()).unwrap();
     assert!(busy.join().unwrap());
 }

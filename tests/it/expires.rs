@@ -5,9 +5,10 @@ use crate::manual::{Drops, HOUR, Manual, NS, S, due_of, hang};
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
+use millhand::error::WaitedFor;
 use millhand::limit::Lanes;
 use millhand::task::{CancelOutcome, OutcomeKind, TaskState};
-use millhand::{CancelToken, RateLimiter, Retry, Semaphore, Shutdown, TaskError};
+use millhand::{CancelToken, RateLimiter, Retry, Semaphore, Shutdown, TaskError, promise};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -30,7 +31,7 @@ fn a_task_that_has_not_started_in_time_is_settled_on_time() {
     for handle in handles {
         assert!(matches!(
             handle.try_join().unwrap(),
-            Err(TaskError::Expired(_))
+            Err(TaskError::Expired(WaitedFor::Worker))
         ));
     }
     held.release();
@@ -101,7 +102,10 @@ fn it_is_counted_from_when_the_task_is_due() {
     }
     pool.turn(NS);
     for handle in handles {
-        assert!(matches!(must_join(handle), Err(TaskError::Expired(_))));
+        assert!(matches!(
+            must_join(handle),
+            Err(TaskError::Expired(WaitedFor::Worker))
+        ));
     }
     drop(busy);
 }
@@ -157,7 +161,10 @@ fn it_is_counted_through_the_lines_of_gates() {
     );
     pool.turn(NS);
     for handle in handles {
-        assert!(matches!(must_join(handle), Err(TaskError::Expired(_))));
+        assert!(matches!(
+            must_join(handle),
+            Err(TaskError::Expired(WaitedFor::Gate))
+        ));
     }
     // A worker is free: it buries them at once.
     crate::manual::until("they are buried", || drops.count() == 5);
@@ -169,6 +176,67 @@ fn it_is_counted_through_the_lines_of_gates() {
     assert_eq!(semaphore.available(), 1);
     drop(holds);
     must_join(pool.task().gate(&lane).gate(&semaphore).submit(|| ())).unwrap();
+}
+
+/// Its own time is counted from when it is due, and that of its token from when this was made.
+#[test]
+fn an_expired_task_says_for_what_it_waited() {
+    let pool = Manual::new(1);
+    let one = Semaphore::new(1).unwrap();
+    let _held = one.try_acquire().unwrap();
+    let (_kept, above) = promise::<()>();
+    let token = CancelToken::with_clock(&pool.clock).child_with_timeout(S);
+    let task = pool.task().token(&token);
+    let gated = task.clone().gate(&one).submit(|| ());
+    crate::manual::until("it is in the line", || gated.state() == TaskState::Gated);
+    let busy = keep_busy(&pool);
+    let all = [
+        (gated, WaitedFor::Gate),
+        (task.submit(|| ()), WaitedFor::Worker),
+        (task.clone().delay(HOUR).submit(|| ()), WaitedFor::Delay),
+        (task.submit_after([above], |_| ()), WaitedFor::Tasks),
+    ];
+    pool.turn(S);
+    for (handle, waited) in all {
+        match must_join(handle) {
+            Err(TaskError::Expired(why)) => assert_eq!(why, waited),
+            other => panic!("{waited:?}: {other:?}"),
+        }
+    }
+    drop(busy);
+}
+
+#[test]
+fn of_expires_and_deadline_the_earlier_one_counts() {
+    let pool = Manual::new(1);
+    let busy = keep_busy(&pool);
+    let limits = [(S, 2 * S), (2 * S, S)];
+    let queued = limits.map(|(expires, deadline)| {
+        let task = pool.task().expires(expires).deadline(deadline);
+        task.check().unwrap();
+        task.submit(|| ())
+    });
+    pool.turn(S - NS);
+    for handle in &queued {
+        assert_eq!(handle.state(), TaskState::Queued);
+    }
+    pool.turn(NS);
+    for handle in queued {
+        assert!(matches!(
+            must_join(handle),
+            Err(TaskError::Expired(WaitedFor::Worker))
+        ));
+    }
+    drop(busy);
+    // Once it has started, the deadline alone counts.
+    let (body, hung) = hang();
+    let handle = pool.task().expires(S).deadline(2 * S).submit(body);
+    hung.started();
+    pool.turn(2 * S - NS);
+    assert_eq!(handle.state(), TaskState::Running);
+    pool.turn(NS);
+    assert!(matches!(must_join(handle), Err(TaskError::TimedOut)));
+    drop(hung);
 }
 
 #[test]
@@ -198,7 +266,10 @@ fn a_retried_task_expires_only_before_its_first_attempt() {
     assert_eq!(handle.state(), TaskState::Queued);
     let second = task.submit(|| Err::<u32, _>("never"));
     pool.turn(S);
-    assert!(matches!(must_join(second), Err(TaskError::Expired(_))));
+    assert!(matches!(
+        must_join(second),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
     drop(busy);
     assert_eq!(must_join(handle).unwrap(), Ok(2));
 }
@@ -219,7 +290,7 @@ fn a_task_whose_time_is_over_never_starts_however_late_the_timer_is() {
         held.release();
         assert!(matches!(
             must_join::<()>(handle),
-            Err(TaskError::Expired(_))
+            Err(TaskError::Expired(WaitedFor::Worker))
         ));
     }
     crate::manual::until("they are buried", || drops.count() == 300);
@@ -234,7 +305,10 @@ fn an_expired_task_counts_as_expired_once_and_not_as_failed() {
     }
     let last = pool.task().expires(S).submit(|| ());
     pool.advance(S);
-    assert!(matches!(must_join(last), Err(TaskError::Expired(_))));
+    assert!(matches!(
+        must_join(last),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
     held.release();
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!(
@@ -255,7 +329,10 @@ fn the_others_under_its_token_go_on() {
     let task = pool.task().token(&batch);
     let (stale, fresh) = (task.clone().expires(S).submit(|| 1), task.submit(|| 2));
     pool.advance(S);
-    assert!(matches!(must_join(stale), Err(TaskError::Expired(_))));
+    assert!(matches!(
+        must_join(stale),
+        Err(TaskError::Expired(WaitedFor::Worker))
+    ));
     assert!(!batch.is_cancelled());
     drop(busy);
     assert_eq!(must_join(fresh).unwrap(), 2);

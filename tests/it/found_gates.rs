@@ -97,7 +97,7 @@ impl Churn {
     /// Starts one that sleeps for so long, and then starts its like.
     fn go_on(&self, time: Duration) {
         let me = self.clone();
-        let _ = self.task.execute(move || {
+        self.task.execute(move || {
             let _ = millhand::sleep(time);
             let passed = me.passed.fetch_add(1, SeqCst);
             // Ends for certain, if the task that is waited for never has its turn.

@@ -4,6 +4,7 @@
 use crate::gate_kit::{AnyGate, Busy, Closed, HOUR, KINDS, Kind, SECOND, pool_on, until};
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
+use millhand::error::WaitedFor;
 use millhand::task::TaskState;
 use millhand::testing::ManualClock;
 use millhand::{CancelToken, Retry, Shutdown, TaskError, TaskHandle, ThreadPool};
@@ -84,7 +85,7 @@ fn watchful() -> (impl FnOnce() + Send + 'static, mpsc::Receiver<()>) {
 
 type Step = (&'static str, fn(&mut Scene));
 
-const WHILE_HOLDING: [Step; 13] = [
+const WHILE_HOLDING: [Step; 14] = [
     ("success", |scene| {
         scene.task().submit(|| ()).join().unwrap();
     }),
@@ -120,12 +121,19 @@ const WHILE_HOLDING: [Step; 13] = [
     }),
     ("the total time-out", |scene| {
         let (body, told) = watchful();
+        let task = scene.task().total_timeout(SECOND).submit(body);
+        must_recv(&told);
+        scene.clock.advance(SECOND);
+        assert!(matches!(task.join(), Err(TaskError::TimedOut)));
+    }),
+    ("the deadline", |scene| {
+        let (body, told) = watchful();
         let task = scene.task().deadline(SECOND).submit(body);
         must_recv(&told);
         scene.clock.advance(SECOND);
         assert!(matches!(task.join(), Err(TaskError::TimedOut)));
     }),
-    ("a deaf body past its total time-out", |scene| {
+    ("a deaf body past its deadline", |scene| {
         let (tell, told) = mpsc::channel();
         let (go, wait) = mpsc::channel::<()>();
         let task = scene.task().deadline(SECOND).submit(move || {
@@ -305,15 +313,21 @@ const WHILE_WAITING: [Wait; 11] = [
         let task = scene.task().expires(SECOND / 2).submit(|| ());
         scene.await_line(1);
         scene.clock.advance(SECOND / 2);
-        assert!(matches!(task.join(), Err(TaskError::Expired(_))));
+        assert!(matches!(
+            task.join(),
+            Err(TaskError::Expired(WaitedFor::Gate))
+        ));
         scene.await_line(0);
         opened(scene, closed);
     }),
-    ("the total time-out", |scene, closed| {
+    ("the deadline", |scene, closed| {
         let task = scene.task().deadline(SECOND / 2).submit(|| ());
         scene.await_line(1);
         scene.clock.advance(SECOND / 2);
-        assert!(matches!(task.join(), Err(TaskError::TimedOut)));
+        assert!(matches!(
+            task.join(),
+            Err(TaskError::Expired(WaitedFor::Gate))
+        ));
         scene.await_line(0);
         opened(scene, closed);
     }),

@@ -723,7 +723,7 @@ fn a_task_that_never_ran_ran_for_no_time() {
     handle.on_finish(callback);
     drop(busy);
     let summary = must_recv(&summaries).0;
-    assert_eq!(summary.outcome, OutcomeKind::TimedOut);
+    assert_eq!(summary.outcome, OutcomeKind::Expired);
     assert_eq!(summary.ran_for, None);
 }
 

@@ -15,7 +15,7 @@ use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::sync::Mutex;
-use crate::task::body::BoxedError;
+use crate::task::group_error::BoxedError;
 use crate::task::{CancelOutcome, OutcomeKind, TaskRef, TaskState, deadline, face, join, wait_for};
 use std::fmt;
 use std::marker::PhantomData;
