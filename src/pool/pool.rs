@@ -69,8 +69,8 @@ impl Pool {
     /// Makes a handle for a result that comes from elsewhere, such as a callback, and the promise
     /// that settles it; see [`promise`](crate::promise()).
     ///
-    /// This one belongs to the pool: `then`, `map` and their like continue it there, its waits go
-    /// by the clock of the pool, and a body of the pool that waits for it counts as one that waits
+    /// This one belongs to the pool: `then`, `map` and their like continue it there, its waits
+    /// use the clock of the pool, and a body of the pool that waits for it counts as one that waits
     /// for another body. So let the bodies of the same pool keep it, or code that waits for none of
     /// them. The pool does not wait for it when it shuts down.
     ///

@@ -192,12 +192,9 @@ impl Head {
         self.flags.load(Ordering::Acquire) == DETACHED
     }
 
-    /// Takes the number of another task, which stood for this one, and the request to stop it.
-    pub(crate) fn stand_for(&self, other: &Self) {
+    /// Takes the number of another task, which stood for this one.
+    pub(crate) fn renumber(&self, other: &Self) {
         self.number.store(other.id().number(), Ordering::Relaxed);
-        // ORDERING: pairs with `ask_to_stop`.
-        let stop = other.stop.load(Ordering::Acquire);
-        self.stop.store(stop, Ordering::Relaxed);
     }
 
     /// Claims a bare task: one without extras. Returns whether a handle may take the value. `None`

@@ -176,7 +176,7 @@ fn advance_returned_before_what_was_due_was_handed_on() {
         let schedule = pool.task().every(Every::new(S)).run(|| ()).unwrap();
         let delayed = pool.task().delay(S).submit(|| ());
         let expires = pool.task().delay(HOUR).expires(S).submit(|| ());
-        let token = CancelToken::with_clock(&clock.clock()).child_with_timeout(S);
+        let token = CancelToken::with_clock(clock.clock()).child_with_timeout(S);
         let (tell, told) = mpsc::channel();
         let _hook = token.on_cancel(move |_| tell.send(()).unwrap());
         // Not always, so that the timer has seen it and so that it has not.

@@ -66,7 +66,7 @@ fn a_deadline_ends_the_pool() {
     assert!(pool().run_until(&quit, Shutdown::drain()).is_ok());
     // By the clock of a test, while the pool has another.
     let clock = ManualClock::new();
-    let quit = CancelToken::with_clock(&clock.clock()).child_with_timeout(HOUR);
+    let quit = CancelToken::with_clock(clock.clock()).child_with_timeout(HOUR);
     let pool = pool();
     thread::scope(|s| {
         let runs = s.spawn(|| pool.run_until(&quit, Shutdown::drain()));

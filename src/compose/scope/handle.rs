@@ -74,6 +74,8 @@ pub struct ScopedHandle<'scope, T> {
     scope: PhantomData<&'scope ()>,
 }
 
+with_key!(['scope, T] ScopedHandle<'scope, T>);
+
 /// A scoped handle without the type of its value.
 struct ScopedHeld {
     /// `None` once the outcome was taken.

@@ -78,6 +78,7 @@ macro_rules! with_key {
     };
 }
 
+pub(crate) use with_key;
+
 with_key!([T] TaskHandle<T>);
 with_key!([T] SharedHandle<T>);
-pub(crate) use with_key;
