@@ -336,8 +336,6 @@ impl<T> fmt::Debug for ScopedHandle<'_, T> {
 }
 // A scoped task can be waited for and raced with others as long as the scope lasts. It cannot be
 // continued: a continuation demands `'static`.
-with_key!(['scope, T] ScopedHandle<'scope, T>);
-
 impl<T> Handle for ScopedHandle<'_, T> {
     type Output = T;
     type Key = usize;

@@ -15,4 +15,3 @@ pub use with_key::WithKey;
 pub(crate) use with_key::with_key;
 
 pub(crate) use handles::Link;
-pub(crate) use with_key::with_key;
