@@ -61,12 +61,12 @@
 //! | `as_completed(fs, timeout=s)` | [`as_completed(handles)`][as_completed]`.timeout(d)`, which ends without an error; `into_pending()` has the rest |
 //! | `[future.result() for future in fs]` | [`join_all(handles)`][join_all]; up to the first failure, [`join_all_ok(handles)`][join_all_ok] |
 //! | `executor.shutdown()` | [`pool.shutdown(Shutdown::drain())`][shutdown], which also reports |
+//! | `executor.shutdown(wait=False)` | [`pool.close()`](crate::ThreadPool::close); the drop of the pool still waits |
 //! | `executor.shutdown(cancel_futures=True)` | [`Shutdown::cancel()`](crate::Shutdown::cancel), which also asks running bodies to stop; there they are left alone |
 //!
 //! **Not here:**
 //!
 //! - `ProcessPoolExecutor` and `InterpreterPoolExecutor`: all tasks share one process.
-//! - `shutdown(wait=False)`: a pool that goes on by itself. The owner must live long enough.
 //! - A traceback. A panic has its message and the place where the task was submitted.
 //! - Several calls of `result()`. A join takes the outcome; [`handle.share()`][share] serves many
 //!   readers.
@@ -290,7 +290,7 @@
 //! | `link_error=f.s()` | [`handle.or_else(f)`][or_else] |
 //! | `result.revoke()` | [`handle.cancel()`][cancel] |
 //! | `app.add_periodic_task(30.0, f.s())` | `pool.task()`[`.every(d)`][every]`.run(f)` |
-//! | `crontab(minute="*/15")` | `.cron(Cron::parse("*/15 * * * *", zone)?).run(f)`; two day fields are joined by "or", there by "and" |
+//! | `crontab(minute="*/15")` | `.cron(Cron::parse("*/15 * * * *", zone)?).run(f)`; of two day fields one must match, and there both |
 //! | the signals `task_prerun`, `task_postrun` | [`.around_task(\|task, body\| ..)`][around_task] |
 //! | the signal `task_failure` | [`.on_unread(f)`][on_unread], for tasks without a handle |
 //! | the signal `worker_process_init` | [`.on_worker_start(f)`][on_worker_start], [`pool.worker_local(f)`][worker_local] |

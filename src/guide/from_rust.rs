@@ -226,8 +226,9 @@
 //! | `pool.execute_with_dynamic_delay(first, f)` | a body that returns the [`Duration`](crate::schedule::Answer) until its next run, or one that returns `ControlFlow::Break(())` to end |
 //! | `job.cancel()` | [`schedule.cancel()`](crate::schedule::Schedule::cancel), [`handle.cancel()`](crate::TaskHandle::cancel) |
 //! | a panic, which ends the repetition | [`OnPanic::Stop`](crate::schedule::OnPanic::Stop); the default is to continue |
-//! | `OnPoolDropBehavior::DiscardPendingScheduled` | the drop of the pool, or [`Shutdown::drain()`](crate::Shutdown::drain), which still run what is due; [`Shutdown::cancel()`](crate::Shutdown::cancel), which also asks running bodies to stop |
-//! | `OnPoolDropBehavior::CompletePendingScheduled`, the default there | [`.including_delayed()`](crate::Shutdown::including_delayed) |
+//! | `.on_drop_behavior(..)` | [`.on_drop(how)`](crate::pool::PoolBuilder::on_drop) |
+//! | `DiscardPendingScheduled` | [`Shutdown::drain()`](crate::Shutdown::drain), the default, which still runs what is due; [`Shutdown::cancel()`](crate::Shutdown::cancel), which also asks running bodies to stop |
+//! | `CompletePendingScheduled`, the default there | [`Shutdown::drain().including_delayed()`](crate::Shutdown::including_delayed) |
 //!
 //! **Not here:**
 //!

@@ -14,6 +14,8 @@
 //!   runs sees the request, and decides. See [`cancelling`](super::cancelling).
 //! - **Clock**: what a pool reads the time from: that of the system, a manual clock, or that of a
 //!   simulation. See [`testing`](crate::testing).
+//! - **Closed**: a pool that takes no more tasks from outside: [`close`](crate::ThreadPool::close),
+//!   a shutdown, or its drop.
 //! - **Context**: the values of all [`ContextVar`]s. A task inherits them from the code that
 //!   submits it.
 //! - **Continuation**: a task that runs when the tasks before it have settled:
