@@ -221,9 +221,9 @@ fn retried_runs<E: Display + Send + 'static>(
         let body = body.clone();
         let attempt = move || {
             body().map(|verdict| {
-                verdict
-                    .into_iter()
-                    .for_each(|verdict| run.returned(verdict))
+                if let Some(verdict) = verdict {
+                    run.returned(verdict);
+                }
             })
         };
         Task::new(head, RetryBody::new(attempt, rules.clone()))

@@ -219,7 +219,7 @@ fn stream(priority: i32, end: &Arc<AtomicBool>, runs: &Arc<AtomicUsize>) {
     let pool = current().unwrap().pool();
     let (end, runs) = (end.clone(), runs.clone());
     let next = move || stream(priority, &end, &runs);
-    let _ = pool.task().priority(priority).execute(next);
+    pool.task().priority(priority).execute(next);
 }
 
 #[test]
