@@ -111,7 +111,7 @@ impl CancelToken {
     /// assert!(!token.is_cancelled() && token.deadline().is_none());
     /// ```
     pub fn new() -> Self {
-        Self::with_clock(&current::clock())
+        Self::with_clock(current::clock())
     }
 
     /// Makes a token without a parent and without a deadline, on `clock`. The deadlines of its

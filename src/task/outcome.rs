@@ -306,7 +306,7 @@ impl Task {
         }
         let fresh = match group.as_ref().and_then(|group| group.token()) {
             Some(token) => token.child(),
-            None => CancelToken::with_clock(&process::clock_of(self.head.owner)),
+            None => CancelToken::with_clock(process::clock_of(self.head.owner)),
         };
         let (token, made) = self.head.listen(|extras, _| match &extras.token {
             Some(token) => (token.clone(), false),
