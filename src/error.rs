@@ -210,68 +210,63 @@ impl fmt::Display for Rejection {
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct InvalidTask {
-    option: &'static str,
-    text: &'static str,
-}
+pub struct InvalidTask(
+    /// The option and the text. One pointer, so that a `TaskError` stays small.
+    &'static (&'static str, &'static str),
+);
 
 impl InvalidTask {
-    pub(crate) const ZERO_EXPIRES: Self =
-        Self::new("expires", "`expires` must be longer than zero");
-    pub(crate) const ZERO_ATTEMPT_TIMEOUT: Self = Self::new(
+    pub(crate) const ZERO_EXPIRES: Self = Self(&("expires", "`expires` must be longer than zero"));
+    pub(crate) const ZERO_ATTEMPT_TIMEOUT: Self = Self(&(
         "attempt_timeout",
         "`attempt_timeout` must be longer than zero",
-    );
+    ));
     pub(crate) const ZERO_TOTAL_TIMEOUT: Self =
-        Self::new("total_timeout", "`total_timeout` must be longer than zero");
+        Self(&("total_timeout", "`total_timeout` must be longer than zero"));
     pub(crate) const ZERO_DEADLINE: Self =
-        Self::new("deadline", "`deadline` must be longer than zero");
-    pub(crate) const TWO_DELAYS: Self = Self::new(
+        Self(&("deadline", "`deadline` must be longer than zero"));
+    pub(crate) const TWO_DELAYS: Self = Self(&(
         "delay_until",
         "`delay` and `delay_until` contradict each other: one of them is allowed",
-    );
-    pub(crate) const FOREIGN_CLOCK: Self = Self::new(
+    ));
+    pub(crate) const FOREIGN_CLOCK: Self = Self(&(
         "gate",
         "a rate limiter in `gate` must use the pool's `clock`",
-    );
-    pub(crate) const DELAYED_SCHEDULE: Self = Self::new(
+    ));
+    pub(crate) const DELAYED_SCHEDULE: Self = Self(&(
         "delay",
         "`delay` and `delay_until` are not for schedules: `start_in` sets when the first run is due",
-    );
+    ));
     pub(crate) const ZERO_PERIOD: Self =
-        Self::new("every", "the period of `every` must be longer than zero");
-    pub(crate) const ZERO_TIMES: Self = Self::new(
+        Self(&("every", "the period of `every` must be longer than zero"));
+    pub(crate) const ZERO_TIMES: Self = Self(&(
         "times",
         "`times` must be at least 1 (leave it out for no end)",
-    );
+    ));
     pub(crate) const ZERO_PARALLEL: Self =
-        Self::new("overlap", "`Overlap::Parallel` must be at least 1");
-    pub(crate) const ZERO_CATCH_UP: Self = Self::new(
+        Self(&("overlap", "`Overlap::Parallel` must be at least 1"));
+    pub(crate) const ZERO_CATCH_UP: Self = Self(&(
         "missed",
         "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for no run)",
-    );
-    pub(crate) const CATCH_UP_AFTER_DELAY: Self = Self::new(
+    ));
+    pub(crate) const CATCH_UP_AFTER_DELAY: Self = Self(&(
         "missed",
         "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses no run",
-    );
-    pub(crate) const CRON_IS_OVER: Self = Self::new(
+    ));
+    pub(crate) const CRON_IS_OVER: Self = Self(&(
         "cron",
         "every time of the cron expression is in the past: one of its years must be to come",
-    );
-
-    const fn new(option: &'static str, text: &'static str) -> Self {
-        Self { option, text }
-    }
+    ));
 
     /// Returns the name of the option.
     pub fn option(&self) -> &'static str {
-        self.option
+        self.0.0
     }
 }
 
 impl fmt::Display for InvalidTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text)
+        f.write_str(self.0.1)
     }
 }
 

@@ -38,7 +38,7 @@
 //! | | closed pool | full, `OnFull::Block` | full, `OnFull::Reject` |
 //! | --- | --- | --- | --- |
 //! | `submit` | handle settles as [`Rejected`](TaskError::Rejected) | waits | handle settles as `Rejected` |
-//! | `execute`, `execute_ok` | logged, counted, told to a hook | waits | logged, counted, told |
+//! | `execute`, `execute_ok` | logged, counted, reported to a hook | waits | logged, counted, reported |
 //! | `submit_timeout` | returns the closure | waits until the timeout, then returns it | returns it |
 //! | `try_submit`, `try_execute`, `try_execute_ok` | returns the closure | returns it | returns it |
 //!
@@ -339,7 +339,7 @@
 //! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
-//! # Failures that nobody reads
+//! # Failures that no code reads
 //!
 //! A panic settles the handle as [`TaskError::Panicked`], with message, payload, task name and
 //! submit site. The worker continues. A panic, an `Err` of [`execute_ok`](Pool::execute_ok) or a
@@ -350,8 +350,9 @@
 //! # Shutdown
 //!
 //! [`ThreadPool::shutdown`] stops the intake, drains the pool, cancels the rest after a time,
-//! gives up after another, and returns a [report](pool::ShutdownReport). With the default feature
-//! `signals`, `Signals` shuts any number of pools down on Ctrl-C, SIGTERM and SIGHUP.
+//! gives up after another, and returns a [report](pool::ShutdownReport). [`ThreadPool::run_until`]
+//! waits for the moment to do so. With the default feature `signals`, `Signals` shuts any number of
+//! pools down on Ctrl-C, SIGTERM and SIGHUP; see the guide [`daemons`](guide::daemons).
 //!
 //! ```
 //! use millhand::Shutdown;
@@ -418,6 +419,10 @@ pub mod testing {
     #[cfg(feature = "simulation")]
     pub use crate::sim::TraceEntry;
 }
+
+#[cfg(feature = "child")]
+#[doc(inline)]
+pub use cancel::child;
 
 // What most programs name. The rest is in the modules.
 #[doc(inline)]

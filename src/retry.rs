@@ -211,23 +211,24 @@ impl Retry {
     /// ```
     /// # use millhand::Retry;
     /// # use std::time::Duration;
-    /// let patient = Retry::exponential(20, Duration::from_secs(1)).max_delay(Duration::from_secs(3600));
-    /// assert_eq!(patient.delay(10), Duration::from_secs(1024));
-    /// assert_eq!(patient.delay(12), Duration::from_secs(3600));
+    /// let patient = Retry::linear(20, Duration::from_secs(60)).max_delay(Duration::from_secs(600));
+    /// assert_eq!(patient.delay(5), Duration::from_secs(360));
+    /// assert_eq!(patient.delay(12), Duration::from_secs(600));
     /// ```
     pub fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = Some(max_delay);
         self
     }
 
-    /// Sets how the delays are made random. Default: [`Jitter::None`].
+    /// Sets how the delays are made random. Default: [`Jitter::Equal`] for exponential delays, and
+    /// [`Jitter::None`] for others.
     ///
     /// ```
     /// # use millhand::task::Jitter;
     /// # use millhand::Retry;
     /// # use std::time::Duration;
     /// let retry = Retry::fixed(8, Duration::from_secs(2)).jitter(Jitter::Equal);
-    /// assert!((2..=4).contains(&retry.delay(1).as_secs()));
+    /// assert!((1..=2).contains(&retry.delay(1).as_secs()));
     /// ```
     pub fn jitter(mut self, jitter: Jitter) -> Self {
         self.jitter = jitter;

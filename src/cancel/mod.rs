@@ -1,8 +1,11 @@
-//! Tokens that cancel tasks, the reasons, and waits that hear of a cancel.
+//! Tokens that cancel tasks, the reasons, and waits that a cancel ends.
 //!
 //! [`guide::cancelling`](crate::guide::cancelling) has the whole picture.
 
 pub(crate) mod blocking;
+#[cfg(feature = "child")]
+#[doc(hidden)] // It is in the root.
+pub mod child;
 mod guard;
 mod recv;
 mod token;

@@ -1,5 +1,5 @@
 //! The alarm wakes what is registered for an instant of the system's clock: the deadlines of
-//! tokens that have hooks to run.
+//! tokens that have hooks to run, and what kills child processes.
 //!
 //! One thread per process, started at the first such deadline. A deadline without hooks needs no
 //! alarm: a thread that checks it reads the clock. Every other clock wakes what is registered with

@@ -87,11 +87,12 @@ impl<R: Send + 'static, O> MapIter<R, O> {
         }
     }
 
-    fn with(mut self, change: impl FnOnce(Pipeline<R>) -> Pipeline<R>) -> Self {
-        if let State::Begins(pipeline) = mem::replace(&mut self.state, State::Gone) {
-            self.state = State::Begins(change(pipeline));
-        }
-        self
+    fn with(self, change: impl FnOnce(Pipeline<R>) -> Pipeline<R>) -> Self {
+        let state = match self.state {
+            State::Begins(pipeline) => State::Begins(change(pipeline)),
+            begun => begun,
+        };
+        Self { state, ..self }
     }
 
     /// Sets how many items may be ahead of the consumer. Default: twice the number of the pool's

@@ -66,13 +66,15 @@
 //! | [`sleep`] | the time is over | [`Stopped`] |
 //! | `wait`, `wait_timeout` of a [`CancelToken`] | the token is cancelled; the time is over | [`Stopped`] |
 //! | [`recv`] | a message; the end of the channel | [`RecvError::Stopped`] |
+//! | `child::wait`, `child::wait_with_output`, with the feature `child` | the child process ends | `WaitError::Stopped`, with the status of the child, which is ended |
 //! | `acquire`, `acquire_timeout`, `around` of a gate | its turn; the time is over | [`AcquireError::Stopped`] |
 //! | `submit` into a full queue | a place is free; the pool closes | the handle settles as rejected, with [`Rejection::Interrupted`] |
 //! | `execute` and `submit_timeout` into a full queue | the same; the time is over | the closure, with that reason |
 //! | `wait_idle`, `shutdown` of another pool | that pool is idle, or over | [`PoolError::Interrupted`] |
+//! | `run_until` of another pool | its token, a signal; that pool is closed | the same; that pool stays open |
 //!
-//! These go on to their end: the drop of a [`ThreadPool`], and a wait for signals, which belong on
-//! a main thread.
+//! These go on to their end: the drop of a [`ThreadPool`], and `Signals::wait`, which belong on a
+//! main thread.
 //!
 //! A join may run a task that is still queued on the stack of its body. Then a request to stop the
 //! body reaches that task as well; see [`TaskHandle::join`]. A wait in the closure of a scope also
@@ -81,14 +83,16 @@
 //!
 //! # A body that blocks elsewhere
 //!
-//! The library cannot see a read of a socket, a child process or a foreign lock.
+//! The library cannot see a read of a socket or a foreign lock.
 //!
 //! - **A socket**: [`on_cancel`](crate::CancelToken::on_cancel) can shut it down, which ends the
 //!   read. Or give the socket a time limit, and [`check`](crate::check) between two reads.
 //! - **A channel of std**: use one of `crossbeam_channel` with [`recv`], or `recv_timeout` in a
 //!   loop
 //!   with [`check`](crate::check).
-//! - **A child process**: an [`on_cancel`](crate::CancelToken::on_cancel) hook can kill it.
+//! - **A child process**: wait for it with `child::wait`, which ends it with the processes that it
+//!   has started. That needs the feature `child`. A read of its output is no such wait, but
+//!   `child::wait_with_output` is one.
 //! - **A lock**: keep it for moments only. There is nothing to wake a thread that waits for it.
 //!
 //! In each case [`blocking`](crate::blocking) releases the run slot meanwhile.

@@ -190,7 +190,7 @@ impl RateLimiter {
     ///
     /// let clock = ManualClock::new();
     /// let limiter = RateLimiter::token_bucket(10, Duration::from_secs(1)).clock(&clock).build()?;
-    /// assert_eq!(limiter.try_acquire(1), Ok(()));
+    /// assert_eq!(limiter.try_acquire(10), Ok(()));
     /// let wait = Some(Duration::from_millis(100));
     /// assert_eq!(limiter.try_acquire(1), Err(AcquireError::NotYet { wait }));
     /// # Ok::<(), millhand::limit::LimitError>(())

@@ -6,6 +6,7 @@ use crate::pool::core::Core;
 use crate::pool::current::Current;
 use crate::pool::error::BuildError;
 use crate::pool::pool::ThreadPool;
+use crate::pool::shutdown_options::Shutdown;
 use crate::task::UnreadFailure;
 use std::fmt;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub(crate) struct Options {
     pub(crate) queue_capacity: Option<usize>,
     pub(crate) on_full: OnFull,
     pub(crate) max_threads: Option<usize>,
+    pub(crate) on_drop: Shutdown,
     pub(crate) around_task: Option<TaskHook>,
     pub(crate) on_worker_start: Option<WorkerHook>,
     pub(crate) on_worker_stop: Option<WorkerHook>,
@@ -72,6 +74,7 @@ impl Default for Options {
             queue_capacity: None,
             on_full: OnFull::default(),
             max_threads: None,
+            on_drop: Shutdown::drain(),
             around_task: None,
             on_worker_start: None,
             on_worker_stop: None,
@@ -321,6 +324,31 @@ impl PoolBuilder {
         self
     }
 
+    /// Chooses how the drop of the pool shuts it down. Default: [`Shutdown::drain`].
+    ///
+    /// For a pool whose tasks may run for ever, or whose work is of no use once its owner is gone.
+    /// A pool that was shut down before keeps to that, too: the drop ends it no later than this
+    /// allows.
+    ///
+    /// A worker of the pool itself cannot wait for its end. Dropped there, the pool closes or
+    /// cancels at once, and the times of [`cancel_after`](Shutdown::cancel_after) and
+    /// [`give_up_after`](Shutdown::give_up_after) are not kept.
+    ///
+    /// ```
+    /// use millhand::{Shutdown, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::builder().on_drop(Shutdown::cancel()).build()?;
+    /// let watch = pool.submit(|| millhand::sleep(Duration::from_secs(3600)));
+    /// drop(pool); // does not wait for an hour
+    /// assert!(watch.is_finished());
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn on_drop(mut self, how: Shutdown) -> Self {
+        self.options.on_drop = how;
+        self
+    }
+
     /// Sets a hook that runs on each thread of the pool, spares included, before its first task.
     /// It is called with the worker's index.
     ///
@@ -440,6 +468,7 @@ impl fmt::Debug for PoolBuilder {
             queue_capacity,
             on_full,
             max_threads,
+            on_drop,
             around_task,
             on_worker_start,
             on_worker_stop,
@@ -453,6 +482,7 @@ impl fmt::Debug for PoolBuilder {
             .field("queue_capacity", queue_capacity)
             .field("on_full", on_full)
             .field("max_threads", max_threads)
+            .field("on_drop", on_drop)
             .field("around_task", &around_task.is_some())
             .field("on_worker_start", &on_worker_start.is_some())
             .field("on_worker_stop", &on_worker_stop.is_some())

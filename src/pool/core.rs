@@ -47,7 +47,8 @@ pub(crate) struct Core {
     /// each run of a simulation, and the ids of tasks are not.
     pub(crate) continuations: Mutex<NumberMap<TaskRef>>,
     pub(crate) lifecycle: Lifecycle,
-    /// Whether a drain waits for tasks that are not yet due.
+    /// Whether a drain waits for tasks that are not yet due. False from the first shutdown on that
+    /// does not.
     pub(crate) waits_for_delayed: AtomicBool,
     /// Delayed tasks that a shutdown has cancelled.
     pub(crate) not_due: Mutex<Vec<PendingTask>>,
@@ -56,6 +57,9 @@ pub(crate) struct Core {
     pub(crate) counts: Counts,
     /// Whether a shutdown has given up waiting. The drop of the owner then does not wait, either.
     pub(crate) gave_up: AtomicBool,
+    /// Whether the program, or the log, has the report of a shutdown. The drop of the owner then
+    /// does not log it again.
+    pub(crate) is_reported: AtomicBool,
     /// Whether it is logged that no further spare may start.
     pub(crate) warned_at_bound: AtomicBool,
     /// Whether the timer will see to a spare thread that the system has refused.
@@ -114,12 +118,13 @@ impl Core {
             parked: Mutex::new(NumberMap::new()),
             continuations: Mutex::new(NumberMap::new()),
             lifecycle: Lifecycle::new(),
-            waits_for_delayed: AtomicBool::new(false),
+            waits_for_delayed: AtomicBool::new(true),
             not_due: Mutex::new(Vec::new()),
             run_slots: RunSlots::new(options.workers, options.max_spares()),
             workers: Mutex::new(Workers::default()),
             counts: Counts::default(),
             gave_up: AtomicBool::new(false),
+            is_reported: AtomicBool::new(false),
             warned_at_bound: AtomicBool::new(false),
             retries_spare: AtomicBool::new(false),
             _listed: process::ListedClock::new(owner, &options.clock),
@@ -252,7 +257,7 @@ impl Core {
 
     /// No task is left and none can come: the workers exit, and each wakes the next.
     pub(crate) fn end(&self) {
-        if self.lifecycle.advance(Phase::Over) {
+        if self.lifecycle.advance(Phase::Over) < Phase::Over {
             self.queue.push_nudge();
             let resting = self.run_slots.resting();
             resting.iter().for_each(|thread| thread.wake());
@@ -262,8 +267,10 @@ impl Core {
     }
 
     /// Closes the pool to new tasks from outside, or to all new tasks.
-    pub(crate) fn close(&self, phase: Phase) {
-        if self.lifecycle.advance(phase) {
+    /// Returns whether the pool was open.
+    pub(crate) fn close(&self, phase: Phase) -> bool {
+        let before = self.lifecycle.advance(phase);
+        if before < phase {
             self.lifecycle.watch();
             if let Some(capacity) = &self.capacity {
                 capacity.close();
@@ -273,6 +280,7 @@ impl Core {
             // Last, since this drops closures of the user, which may take long.
             self.serve(|| self.lifecycle.end_schedules());
         }
+        before == Phase::Open
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -48,6 +48,17 @@ pub(crate) enum Phase {
     Over,
 }
 
+impl Phase {
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Open,
+            1 => Self::Draining,
+            2 => Self::Cancelling,
+            _ => Self::Over,
+        }
+    }
+}
+
 pub(crate) struct Lifecycle {
     phase: AtomicU8,
     /// Whether the phase is `Cancelling` or later, for the workers. Set right after the phase, and
@@ -112,23 +123,18 @@ impl Lifecycle {
         // ORDERING: sequentially consistent, as is `advance`. A submitter counts its task and then
         // reads the phase. A shutdown moves the phase and then reads the counters. One of the two
         // sees what the other did.
-        match self.phase.load(Ordering::SeqCst) {
-            0 => Phase::Open,
-            1 => Phase::Draining,
-            2 => Phase::Cancelling,
-            _ => Phase::Over,
-        }
+        Phase::from_number(self.phase.load(Ordering::SeqCst))
     }
 
-    /// Moves on to `phase`. Returns whether that was forward.
-    pub(crate) fn advance(&self, phase: Phase) -> bool {
+    /// Moves on to `phase`, unless the pool is as far already. Returns the phase before.
+    pub(crate) fn advance(&self, phase: Phase) -> Phase {
         // ORDERING: pairs with `phase`.
-        let is_forward = self.phase.fetch_max(phase as u8, Ordering::SeqCst) < phase as u8;
+        let before = self.phase.fetch_max(phase as u8, Ordering::SeqCst);
         if phase >= Phase::Cancelling {
             // ORDERING: pairs with `Stack::begin`.
             self.is_cancelling.store(true, Ordering::SeqCst);
         }
-        is_forward
+        Phase::from_number(before)
     }
 
     pub(crate) fn cancelling_flag(&self) -> Arc<AtomicBool> {

@@ -3,6 +3,7 @@
 // The run queue, the workers that take tasks from it, the timer, and the end of it all.
 
 mod builder;
+mod continuations;
 mod core;
 mod current;
 mod error;
@@ -14,6 +15,7 @@ mod pool;
 mod queue;
 mod registry;
 mod report;
+mod run_until;
 mod shutdown;
 mod shutdown_options;
 mod side_queues;
@@ -37,6 +39,8 @@ pub use current::{Current, attempt, current};
 pub use error::{BuildError, PoolError};
 pub use pool::{Pool, PoolHandle, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
+#[doc(hidden)]
+pub use run_until::StopSource;
 pub use shutdown_options::Shutdown;
 #[cfg(feature = "simulation")]
 #[doc(hidden)] // It is in `testing`.

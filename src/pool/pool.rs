@@ -69,8 +69,8 @@ impl Pool {
     /// Makes a handle for a result that comes from elsewhere, such as a callback, and the promise
     /// that settles it; see [`promise`](crate::promise()).
     ///
-    /// This one belongs to the pool: `then`, `map` and their like continue it there, its waits go
-    /// by the clock of the pool, and a body of the pool that waits for it counts as one that waits
+    /// This one belongs to the pool: `then`, `map` and their like continue it there, its waits
+    /// use the clock of the pool, and a body of the pool that waits for it counts as one that waits
     /// for another body. So let the bodies of the same pool keep it, or code that waits for none of
     /// them. The pool does not wait for it when it shuts down.
     ///
@@ -118,8 +118,9 @@ impl fmt::Debug for Pool {
 /// gate. [`max_threads`](crate::pool::PoolBuilder::max_threads) bounds the threads.
 ///
 /// This is the owner of the pool. Its drop takes no more tasks, runs all tasks that the pool has
-/// to their end, and joins the threads. A worker of the pool itself cannot wait for that: dropped
-/// there, the pool closes, and the threads exit once all is done.
+/// to their end, and joins the threads; [`on_drop`](crate::pool::PoolBuilder::on_drop) changes
+/// that. A worker of the pool itself cannot wait for that: dropped there, the pool closes, and the
+/// threads exit once all is done.
 ///
 /// It submits by the methods of [`Pool`], to which it dereferences. Other threads use a reference
 /// (`&ThreadPool` is `Send` and `Sync`), an `Arc`, or a [`PoolHandle`]. Tasks reach their pool
@@ -390,6 +391,29 @@ impl ThreadPool {
     /// ```
     pub fn shutdown(&self, how: Shutdown) -> Result<ShutdownReport, PoolError> {
         self.core.shutdown(&how)
+    }
+
+    /// Stops the intake, and does not wait: from now on the pool refuses tasks from outside. It
+    /// still takes what its own tasks submit.
+    ///
+    /// What was submitted runs, and no work is lost: tasks that are not yet due stay, until a
+    /// shutdown or the drop of the pool decides about them. Schedules end, and submitters that wait
+    /// for a place in a full queue are refused. Once all is done, the threads exit.
+    ///
+    /// Continuations that wait for another pool or for a promise are cancelled when nothing else is
+    /// left, as by any drain. In a forked child this does nothing.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let last = pool.submit(|| 7);
+    /// pool.close();
+    /// assert!(pool.try_execute(|| ()).is_err());
+    /// assert_eq!(last.join()?, 7);
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn close(&self) {
+        self.core.stop_intake();
     }
 
     /// Returns a handle of the pool, to submit from elsewhere: it can be cloned and sent, and does

@@ -1,6 +1,8 @@
-//! What a shutdown reports at its end: plain data.
+//! What a shutdown reports at its end.
 
 use crate::id::TaskId;
+use crate::pool::core::Core;
+use crate::sync::counters::Striped;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -30,6 +32,41 @@ pub struct ShutdownReport {
     pub(crate) not_due: Vec<PendingTask>,
     pub(crate) schedules: Vec<EndedSchedule>,
     pub(crate) still_running: Vec<RunningTask>,
+}
+
+impl Core {
+    pub(crate) fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
+        let counts = &self.counts;
+        let counted = self.lifecycle.finished();
+        let local = self
+            .workers()
+            .iter()
+            .map(|worker| worker.stack.done.get())
+            .sum::<u64>();
+        let [failed, panicked, cancelled, expired, timed_out, rejected] = [
+            &counts.failed,
+            &counts.panicked,
+            &counts.cancelled,
+            &counts.expired,
+            &counts.timed_out,
+            &counts.rejected,
+        ]
+        .map(Striped::sum);
+        let others = failed + panicked + cancelled + expired + timed_out + rejected;
+        ShutdownReport {
+            completed: (counted + local).saturating_sub(others),
+            failed,
+            panicked,
+            cancelled,
+            expired,
+            timed_out,
+            rejected,
+            cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
+            not_due: self.not_due.lock().clone(),
+            schedules: self.lifecycle.ended_schedules(),
+            still_running,
+        }
+    }
 }
 
 impl ShutdownReport {

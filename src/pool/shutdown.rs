@@ -1,7 +1,7 @@
 //! The end of a pool, in phases: stop intake, drain, cancel the rest, give up, report.
 
 use crate::cancel::blocking::{self, Interrupt};
-use crate::clock::{self, earlier};
+use crate::clock::earlier;
 use crate::id::TaskId;
 use crate::panic::{self, Level};
 use crate::pool::core::Core;
@@ -13,13 +13,11 @@ use crate::pool::shutdown_options::Shutdown;
 use crate::process::NO_POOL;
 use crate::reason::CancelReason;
 use crate::sync::MutexGuard;
-use crate::sync::counters::Striped;
 use crate::task::TaskRef;
 use crate::task::options::Position;
 use std::cell::{Cell, RefCell};
 use std::iter;
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,36 +67,33 @@ impl Core {
                 core.lifecycle.notify_all();
             }
         });
-        let report = self.shutdown_unless(how, &|| interrupt.has_come())?;
-        report.ok_or_else(|| match interrupt.stopped() {
+        let ended = self.shutdown_unless(how, false, &|| interrupt.has_come())?;
+        let (report, _) = ended.ok_or_else(|| match interrupt.stopped() {
             Some(stopped) => PoolError::Interrupted(stopped),
             None => unreachable!("only a request to stop ends a shutdown early"),
-        })
+        })?;
+        self.is_reported.store(true, Ordering::Relaxed);
+        Ok(report)
     }
 
-    /// The same. Returns `None` if it ends early because `ends` returns true.
-    fn shutdown_unless(
+    /// The same. Returns the report, and whether this call has closed the pool. Returns `None` if
+    /// it ends early because `ends` returns true.
+    pub(super) fn shutdown_unless(
         &self,
         how: &Shutdown,
+        by_signal: bool,
         ends: &dyn Fn() -> bool,
-    ) -> Result<Option<ShutdownReport>, PoolError> {
+    ) -> Result<Option<(ShutdownReport, bool)>, PoolError> {
         self.may_wait()?;
         let begun = self.clock().now();
         // First of all: a worker that sees the pool cancelling leaves its tasks to a shutdown only
         // if one waits.
         self.lifecycle.lock().waiting += 1;
-        // A shutdown that waits for fewer tasks is not held up by one that waits for more.
-        // ORDERING: as the phase, which is moved later; pairs with the timer.
-        let was_open = self.lifecycle.phase() == Phase::Open;
-        if was_open || !how.including_delayed {
-            self.waits_for_delayed
-                .store(how.including_delayed, Ordering::SeqCst);
-            self.timer.check();
+        let has_closed = self.begin(how);
+        if by_signal && has_closed {
+            // Now: at the end the drop of the owner may look at it at once.
+            self.is_reported.store(true, Ordering::Relaxed);
         }
-        self.close(match how.cancel_after {
-            Some(Duration::ZERO) => Phase::Cancelling,
-            _ => Phase::Draining,
-        });
         let at = |after: Option<Duration>| after.and_then(|after| begun.checked_add(after));
         let shutdowns = self.lifecycle.lock();
         let cancel_at = earlier(at(how.cancel_after), shutdowns.cancel_at);
@@ -117,7 +112,22 @@ impl Core {
         } else {
             self.still_running()
         };
-        Ok(Some(self.report(still_running)))
+        Ok(Some((self.report(still_running), has_closed)))
+    }
+
+    /// Stops the intake, as the first step of a shutdown, and does not wait. Returns whether the
+    /// pool was open.
+    pub(super) fn begin(&self, how: &Shutdown) -> bool {
+        // A shutdown that waits for fewer tasks is not held up by one that waits for more.
+        if !how.including_delayed {
+            // ORDERING: as the phase, which is moved later; pairs with the timer.
+            self.waits_for_delayed.store(false, Ordering::SeqCst);
+            self.timer.check();
+        }
+        self.close(match how.cancel_after {
+            Some(Duration::ZERO) => Phase::Cancelling,
+            _ => Phase::Draining,
+        })
     }
 
     /// The tasks that run now.
@@ -278,23 +288,6 @@ impl Core {
             .wait_while(shutdowns, self.clock(), deadline, blocked)
     }
 
-    /// Waits until the pool is idle, or until `deadline`. Returns whether it is idle.
-    pub(crate) fn wait_idle(
-        self: &Arc<Self>,
-        deadline: Option<Instant>,
-    ) -> Result<bool, PoolError> {
-        clock::pause();
-        let core = self.clone();
-        let interrupt = Interrupt::here(move || core.lifecycle.notify_all());
-        let _blocking = blocking::begin();
-        let has_come = || interrupt.has_come();
-        let is_idle = self.lifecycle.wait_idle(self.clock(), deadline, &has_come);
-        match interrupt.stopped() {
-            Some(stopped) if !is_idle => Err(PoolError::Interrupted(stopped)),
-            _ => Ok(is_idle),
-        }
-    }
-
     /// Asks the running tasks to stop, and cancels all queued tasks here. In this order: the drop
     /// of a closure may wait for a running task.
     fn sweep(&self, to_cancel: Vec<TaskRef>) {
@@ -373,41 +366,9 @@ impl Core {
         let _ = SERVING.try_with(|pools| pools.borrow_mut().pop());
     }
 
-    fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
-        let counts = &self.counts;
-        let counted = self.lifecycle.finished();
-        let local = self
-            .workers()
-            .iter()
-            .map(|worker| worker.stack.done.get())
-            .sum::<u64>();
-        let [failed, panicked, cancelled, expired, timed_out, rejected] = [
-            &counts.failed,
-            &counts.panicked,
-            &counts.cancelled,
-            &counts.expired,
-            &counts.timed_out,
-            &counts.rejected,
-        ]
-        .map(Striped::sum);
-        let others = failed + panicked + cancelled + expired + timed_out + rejected;
-        ShutdownReport {
-            completed: (counted + local).saturating_sub(others),
-            failed,
-            panicked,
-            cancelled,
-            expired,
-            timed_out,
-            rejected,
-            cancelled_by_shutdown: counts.cancelled_by_shutdown.sum(),
-            not_due: self.not_due.lock().clone(),
-            schedules: self.lifecycle.ended_schedules(),
-            still_running,
-        }
-    }
-
-    /// The owner is dropped: drains the pool and joins its threads. A worker of the pool only
-    /// closes it, since it cannot wait for itself. A forked child has no threads to wait for.
+    /// The owner is dropped: drains the pool, unless its options say otherwise, and joins its
+    /// threads. A worker of the pool only closes it, since it cannot wait for itself. A forked
+    /// child has no threads to wait for.
     pub(crate) fn drop_owner(&self) {
         if self.is_foreign() {
             return;
@@ -423,16 +384,22 @@ impl Core {
             }
             Shutdown::cancel().give_up_after(Duration::from_nanos(1))
         } else {
-            Shutdown::drain()
+            self.options.on_drop.clone()
         };
-        match self.shutdown_unless(&how, &|| false) {
-            Ok(report) => {
-                for report in report.iter().filter(|report| !report.is_clean()) {
+        match self.shutdown_unless(&how, false, &|| false) {
+            Ok(ended) => {
+                let has_news = |report: &ShutdownReport| {
+                    !report.is_clean() && !self.is_reported.load(Ordering::Relaxed)
+                };
+                for (report, _) in ended.iter().filter(|(report, _)| has_news(report)) {
                     panic::log(Level::Warn, format_args!("a pool was dropped: {report}"));
                 }
             }
             Err(_) => {
-                self.close(Phase::Draining);
+                self.begin(&how);
+                if how.cancel_after == Some(Duration::ZERO) {
+                    self.sweep(Vec::new());
+                }
                 self.notify_if_idle();
             }
         }

@@ -420,7 +420,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// });
     /// # receive.recv().unwrap();
     /// let stale = pool.task().expires(Duration::from_millis(5)).submit(|| "news");
-    /// assert!(matches!(stale.join(), Err(TaskError::Expired)));
+    /// assert!(matches!(stale.join(), Err(TaskError::Expired(_))));
     /// # drop(hold);
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```

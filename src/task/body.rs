@@ -10,13 +10,13 @@
 // lock while the closure runs: no other thread wants it until that thread settles the task. The
 // thread that takes or drops the outcome empties the body.
 
-use crate::error::{BoxError, JoinError, TaskError};
+use crate::error::TaskError;
 use crate::panic::{self, Payload};
 use crate::sync::{Mutex, MutexGuard};
 use crate::task::retry::Rules;
 use crate::task::unread::text_of;
 use std::any::Any;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,78 +88,9 @@ pub(crate) trait Body: Send + Sync {
     /// anything.
     ///
     /// A body of a group has its value elsewhere, and the error of a failed attempt, a
-    /// [`BoxedError`], in its place.
+    /// `BoxedError`, in its place.
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left>;
 }
-
-/// The error of a body of a group, without its type.
-pub(crate) struct BoxedError {
-    error: Box<dyn Any + Send>,
-    into_shown: fn(Box<dyn Any + Send>) -> BoxError,
-}
-
-impl BoxedError {
-    /// `show` makes of the error what the group collects.
-    pub(crate) fn new<E: Send + 'static>(
-        error: E,
-        show: fn(Box<dyn Any + Send>) -> BoxError,
-    ) -> Self {
-        Self {
-            error: Box::new(error),
-            into_shown: show,
-        }
-    }
-
-    pub(crate) fn is_a<E: 'static>(&self) -> Option<&E> {
-        self.error.downcast_ref()
-    }
-
-    /// For the handle, which knows the type.
-    pub(crate) fn into_typed<E: 'static>(self) -> E {
-        match self.error.downcast() {
-            Ok(error) => *error,
-            Err(_) => unreachable!("{OF_ONE_TYPE}"),
-        }
-    }
-
-    /// For the group.
-    pub(crate) fn into_shown(self) -> BoxError {
-        (self.into_shown)(self.error)
-    }
-}
-
-/// A failure of a body of a group, for the group.
-pub(crate) fn shown(failure: JoinError<BoxedError>) -> JoinError<BoxError> {
-    match failure {
-        JoinError::Failed(error) => JoinError::Failed(error.into_shown()),
-        JoinError::Task(error) => JoinError::Task(error),
-    }
-}
-
-/// No code reads it: the group takes the error.
-impl Display for BoxedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a task of a group failed")
-    }
-}
-
-/// Shows an error by its text alone.
-pub(crate) fn by_text<E: Display + 'static>(error: Box<dyn Any + Send>) -> BoxError {
-    match error.downcast_ref::<E>() {
-        Some(error) => text_of(error).into(),
-        None => unreachable!("{OF_ONE_TYPE}"),
-    }
-}
-
-/// Shows an error as the box that it becomes.
-pub(crate) fn by_box<E: Into<BoxError> + 'static>(error: Box<dyn Any + Send>) -> BoxError {
-    match error.downcast::<E>() {
-        Ok(error) => (*error).into(),
-        Err(_) => unreachable!("{OF_ONE_TYPE}"),
-    }
-}
-
-const OF_ONE_TYPE: &str = "a body fails with the error type of its handle";
 
 /// Whether a closure is boxed on its way in. It is moved to the stack of its worker to be called,
 /// several times without optimisation, while a boxed one is called where it is.
@@ -327,10 +258,14 @@ where
     }
 
     fn error_text(&self) -> Option<String> {
-        match &*open(&self.0) {
+        // Without the lock: the text is the user's.
+        let state = mem::replace(&mut *open(&self.0), State::Empty);
+        let text = match &state {
             State::Value(Err(error)) => Some(text_of(error)),
             _ => None,
-        }
+        };
+        mem::forget(mem::replace(&mut *open(&self.0), state));
+        text
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
@@ -435,10 +370,13 @@ where
     }
 
     fn error_text(&self) -> Option<String> {
-        match &self.0.lock().result {
-            Some(Err(error)) => Some(text_of(error)),
-            _ => None,
-        }
+        // Without the lock: the text is the user's.
+        let result = self.0.lock().result.take();
+        let text = result
+            .as_ref()
+            .and_then(|result| Some(text_of(result.as_ref().err()?)));
+        self.0.lock().result = result;
+        text
     }
 
     fn take(&self, part: Part, into: Option<&mut dyn Any>) -> Option<Left> {
@@ -499,7 +437,6 @@ mod tests {
     fn a_task_stays_small() {
         let captured = [1_u64, 2, 3];
         let f = move || captured.iter().sum::<u64>();
-        assert_eq!(size_of_val(&f), 24);
         assert!(size_with(f) <= 104, "with a closure of 24 bytes");
         assert!(size_of::<TaskError>() <= 16);
         assert!(size_of::<TaskRef>() <= 2 * size_of::<usize>());

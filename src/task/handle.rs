@@ -528,7 +528,7 @@ pub struct OnFinish {
 
 impl OnFinish {
     /// Registers a callback, or calls it here if the task has finished.
-    fn register(task: &TaskRef, callback: Callback) -> Self {
+    pub(super) fn register(task: &TaskRef, callback: Callback) -> Self {
         match task.on_finish(callback) {
             Ok(key) => Self {
                 place: Some((Arc::downgrade(task), key)),

@@ -11,7 +11,7 @@ use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace, Turns};
 use crate::reason::WaitedFor;
 use crate::task::after::After;
-use crate::task::body::BoxedError;
+use crate::task::group_error::BoxedError;
 use crate::task::head::Site;
 use crate::task::pool::{Level, Rank, TaskPool};
 use crate::task::summary::{OutcomeKind, Summary};

@@ -42,6 +42,10 @@ impl Task {
     fn finish_owned(&self, ended: Ended, stand_in: Option<TaskRef>, pool: &dyn TaskPool) {
         if let Some(stand_in) = &stand_in {
             self.head.renumber(&stand_in.head);
+            // Only the stand-in could be asked to stop.
+            if let Some(reason) = stand_in.stop_reason() {
+                self.head.ask_to_stop(&self.head.extras.lock(), reason);
+            }
         }
         self.head.claim_bare();
         self.settle_ended(ended, pool);

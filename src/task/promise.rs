@@ -128,8 +128,8 @@ impl<T: Send + 'static> Promise<T> {
     ///
     /// ```
     /// let (promise, handle) = millhand::promise::<u32>();
-    /// promise.fail(millhand::TaskError::Expired).unwrap();
-    /// assert!(matches!(handle.join(), Err(millhand::TaskError::Expired)));
+    /// promise.fail(millhand::TaskError::TimedOut).unwrap();
+    /// assert!(matches!(handle.join(), Err(millhand::TaskError::TimedOut)));
     /// ```
     pub fn fail(self, error: TaskError) -> Result<(), TaskError> {
         let task: TaskRef = self.task.clone();

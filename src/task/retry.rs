@@ -5,8 +5,9 @@
 use crate::clock;
 use crate::panic;
 use crate::retry::Retry;
-use crate::task::body::{BoxedError, Facts, FailedAttempt};
+use crate::task::body::{Facts, FailedAttempt};
 use crate::task::current;
+use crate::task::group_error::BoxedError;
 use std::sync::Arc;
 use std::time::Duration;
 

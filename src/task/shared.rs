@@ -7,12 +7,16 @@ use crate::error::{JoinError, TaskError};
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
-use crate::sync::OnceLock;
-use crate::task::handle::{Held, TaskHandle, face, taken as taken_value};
+use crate::sync::{Mutex, OnceLock};
+use crate::task::handle::{Held, OnFinish, TaskHandle, face, taken as taken_value};
+use crate::task::options::callback;
+use crate::task::summary::Summary;
 use crate::task::task::{CancelOutcome, TaskRef, TaskState};
 use crate::task::wait::{deadline, wait_for};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// A handle for several threads: it can be cloned, and all clones read the same outcome. Returned
@@ -36,6 +40,21 @@ pub struct SharedHandle<T> {
     shared: Arc<Shared<T>>,
     /// The error of a wait of this clone that could not end. Never the task's outcome.
     refused: OnceLock<Result<T, TaskError>>,
+    /// Set once this clone was polled.
+    polled: Option<Polled>,
+}
+
+/// The waker of one clone, for a callback of the task.
+struct Polled {
+    waker: Arc<Mutex<Option<Waker>>>,
+    callback: Option<OnFinish>,
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        // With the callback goes the waker.
+        self.callback.take().map(OnFinish::remove);
+    }
 }
 
 struct Shared<T> {
@@ -77,6 +96,7 @@ impl<T> TaskHandle<T> {
                 outcome: OnceLock::new(),
             }),
             refused: OnceLock::new(),
+            polled: None,
         }
     }
 }
@@ -91,8 +111,65 @@ impl<T> SharedHandle<T> {
         Arc::strong_count(&self.shared) == 1
     }
 
+    /// Calls `f` with a [`Summary`] once the task has finished; see [`TaskHandle::on_finish`].
+    pub fn on_finish(&self, f: impl FnOnce(&Summary) + Send + 'static) -> OnFinish {
+        OnFinish::register(self.task(), callback(f))
+    }
+
     face!();
 }
+
+/// Becomes ready when the task has finished, with a clone whose [`join`](SharedHandle::join) does
+/// not wait. Any number of clones may be awaited.
+///
+/// ```
+/// # fn poll<F: Future>(future: F) -> Option<F::Output> {
+/// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     match std::pin::pin!(future).poll(&mut context) {
+/// #         std::task::Poll::Ready(output) => Some(output),
+/// #         std::task::Poll::Pending => None,
+/// #     }
+/// # }
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let config = pool.submit(|| String::from("config")).share();
+/// config.wait().unwrap();
+/// let settled = poll(config.clone()).unwrap(); // in async code: `config.clone().await`
+/// assert_eq!(settled.join().as_ref().unwrap(), "config");
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
+impl<T> Future for SharedHandle<T> {
+    type Output = Self;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self> {
+        if self.is_finished() {
+            return Poll::Ready(self.clone());
+        }
+        let task = self.task().clone();
+        let polled = self.polled.get_or_insert_with(|| Polled {
+            waker: Arc::new(Mutex::new(None)),
+            callback: None,
+        });
+        let before = polled.waker.lock().replace(cx.waker().clone());
+        if polled.callback.is_none() {
+            let waker = polled.waker.clone();
+            let wake = move |_: &Summary| {
+                let waker = waker.lock().take();
+                waker.into_iter().for_each(Waker::wake);
+            };
+            polled.callback = Some(OnFinish::register(&task, callback(wake)));
+        }
+        // The executor's, so with no lock held.
+        drop(before);
+        // After the waker is there: either the callback finds it, or the end is seen here.
+        match self.is_finished() {
+            true => Poll::Ready(self.clone()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+// Nothing in it is pinned.
+impl<T> Unpin for SharedHandle<T> {}
 
 impl<T: 'static> SharedHandle<T> {
     /// Waits for the outcome and returns a reference to it.
@@ -230,13 +307,18 @@ impl<T> Clone for SharedHandle<T> {
         Self {
             shared: self.shared.clone(),
             refused: OnceLock::new(),
+            polled: None,
         }
     }
 }
 
 impl<T> fmt::Debug for SharedHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shared, refused: _ } = self;
+        let Self {
+            shared,
+            refused: _,
+            polled: _,
+        } = self;
         let mut out = f.debug_struct("SharedHandle");
         shared.held.fields(&mut out);
         out.finish_non_exhaustive()

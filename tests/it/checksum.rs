@@ -70,6 +70,11 @@ impl Running {
         self.child.stdin.as_mut().expect("it is piped")
     }
 
+    #[cfg(unix)]
+    pub(crate) fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Waits for a line of standard error with `what` in it that was not asked for before, and gives it. In whatever
     /// order they come: several threads write there.
     #[cfg(unix)]

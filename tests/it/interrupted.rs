@@ -43,7 +43,7 @@ fn of_failure<E>(error: &JoinError<E>) -> Got {
 type Never = TaskHandle<Result<(), ()>>;
 type Wait = fn(Never) -> Got;
 
-const WAITS: [(&str, Wait); 20] = [
+const WAITS: &[(&str, Wait)] = &[
     ("join", |never| of(never.join())),
     ("join_timeout", |never| {
         of(never.join_timeout(LONG).expect("it is given up"))
@@ -126,6 +126,28 @@ const WAITS: [(&str, Wait); 20] = [
             _ => Got::Something,
         }
     }),
+    #[cfg(unix)]
+    #[cfg(feature = "child")]
+    ("a child process", |_| {
+        use millhand::child::{self, WaitError};
+        let sleeps = child::spawn(std::process::Command::new("sleep").arg("3600"));
+        match child::wait(&mut sleeps.unwrap()) {
+            Err(WaitError::Stopped { stopped, .. }) => Got::Interrupted(stopped.reason()),
+            _ => Got::Something,
+        }
+    }),
+    #[cfg(unix)]
+    #[cfg(feature = "child")]
+    ("the output of a child process", |_| {
+        use millhand::child::{self, WaitError};
+        use std::process::{Command, Stdio};
+        let mut sleep = Command::new("sleep");
+        let sleeps = child::spawn(sleep.arg("3600").stdout(Stdio::piped()));
+        match child::wait_with_output(sleeps.unwrap()) {
+            Err(WaitError::Stopped { stopped, .. }) => Got::Interrupted(stopped.reason()),
+            _ => Got::Something,
+        }
+    }),
     ("a permit", |_| {
         let semaphore = Semaphore::new(1).unwrap();
         let _held = semaphore.acquire().unwrap();
@@ -180,7 +202,7 @@ fn begun(
 
 #[test]
 fn every_wait_ends_when_its_body_is_cancelled() {
-    for (kind, wait) in WAITS {
+    for &(kind, wait) in WAITS {
         let pool = ThreadPool::new(1).unwrap();
         let waits = begun(&pool, wait, |body| pool.submit(body));
         assert_eq!(waits.cancel(), CancelOutcome::Requested);
@@ -191,7 +213,7 @@ fn every_wait_ends_when_its_body_is_cancelled() {
 
 #[test]
 fn every_wait_of_a_body_that_was_cancelled_before_ends_at_once() {
-    for (kind, wait) in WAITS {
+    for &(kind, wait) in WAITS {
         let pool = ThreadPool::new(1).unwrap();
         let (kept, never) = promise();
         let (begin, begun) = mpsc::channel();
@@ -212,7 +234,7 @@ fn every_wait_of_a_body_that_was_cancelled_before_ends_at_once() {
 
 #[test]
 fn every_wait_ends_when_the_time_of_the_attempt_is_over() {
-    for (kind, wait) in WAITS {
+    for &(kind, wait) in WAITS {
         let clock = ManualClock::new();
         let pool = ThreadPool::builder().workers(1).clock(&clock);
         let pool = pool.build().unwrap();
@@ -226,7 +248,7 @@ fn every_wait_ends_when_the_time_of_the_attempt_is_over() {
 
 #[test]
 fn every_wait_ends_when_the_pool_cancels() {
-    for (kind, wait) in WAITS {
+    for &(kind, wait) in WAITS {
         let pool = ThreadPool::new(1).unwrap();
         let waits = begun(&pool, wait, |body| pool.submit(body));
         pool.shutdown(Shutdown::cancel()).unwrap();
@@ -529,7 +551,7 @@ fn a_shutdown_that_was_interrupted_forgot_when_it_meant_to_cancel() {
     let (begin, begun) = mpsc::channel();
     let asked = other.submit(move || {
         begin.send(()).unwrap();
-        millhand::sleep(HOUR).unwrap_err().reason()
+        millhand::sleep(Duration::MAX).unwrap_err().reason()
     });
     must_recv(&begun);
     let pool = ThreadPool::new(1).unwrap();

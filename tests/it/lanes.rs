@@ -239,7 +239,7 @@ const ENDS: [(&str, End); 13] = [
         let clock = clock.clone();
         Box::new(move || {
             clock.advance(SECOND);
-            assert!(matches!(handle.join(), Err(TaskError::TimedOut)));
+            assert!(matches!(handle.join(), Err(TaskError::Expired(_))));
             busy.into_iter().for_each(Busy::end);
         })
     }),

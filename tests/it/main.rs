@@ -12,6 +12,9 @@ mod cancel;
 mod chains;
 #[cfg(feature = "signals")]
 mod checksum;
+#[cfg(unix)]
+#[cfg(feature = "child")]
+mod child;
 mod clock_everywhere;
 mod combinators;
 mod combinators_kinds;
@@ -24,6 +27,9 @@ mod continuations_ends;
 mod continuations_options;
 #[cfg(feature = "cron")]
 mod cron;
+#[cfg(unix)]
+#[cfg(feature = "signals")]
+mod daemons;
 mod deadline;
 mod delay;
 mod delay_many;
@@ -71,6 +77,7 @@ mod retry;
 mod retry_attempts;
 mod retry_drops;
 mod retry_ends;
+mod run_until;
 mod schedule_end;
 mod schedule_rules;
 mod scope;

@@ -360,7 +360,9 @@ fn for_each_of_a_template_tells_of_all_that_failed() {
     assert_eq!(ends, [[0, 2, 4]; 3]);
     let ran = Arc::new(AtomicUsize::new(0));
     let counts = ran.clone();
-    let counted = task.for_each(0..100, move |_| drop(counts.fetch_add(1, SeqCst)));
+    let counted = task.for_each(0..100, move |_| {
+        counts.fetch_add(1, SeqCst);
+    });
     counted.unwrap();
     assert_eq!(ran.load(SeqCst), 100);
 }

@@ -5,7 +5,7 @@ use crate::manual::{Manual, S, until};
 use crate::support::LONG;
 use millhand::cancel::CancelReason;
 use millhand::compose::{Failures, GatherScope, ScopedHandle};
-use millhand::error::{BoxError, Rejection, TaskPanic};
+use millhand::error::{BoxError, Rejection, TaskPanic, WaitedFor};
 use millhand::task::TaskState;
 use millhand::{
     CancelToken, JoinError, Retry, Scope, ScopeOptions, Shutdown, TaskError, ThreadPool, current,
@@ -293,8 +293,15 @@ fn a_deadline_ends_what_is_queued_and_asks_what_runs() {
             })
             .unwrap_err();
         assert!(indices(&failures).starts_with(&[0, 1]), "{failures}");
-        let (_, error) = failures.pick::<TaskError>().last().unwrap();
-        assert!(matches!(error, TaskError::TimedOut), "{error}");
+        let errors: Vec<_> = failures
+            .pick::<TaskError>()
+            .map(|(_, error)| error)
+            .collect();
+        assert!(errors.iter().all(|error| error.is_timeout()), "{failures}");
+        let delayed = errors
+            .iter()
+            .find(|error| matches!(error, TaskError::Expired(WaitedFor::Delay)));
+        assert!(delayed.is_some(), "{failures}");
     }
 }
 

@@ -10,15 +10,16 @@ use crate::checksum::Running;
 use millhand::pool::PoolError;
 use millhand::{Shutdown, Signals, ThreadPool};
 use std::io::{Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+pub(crate) const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// Has the child begin with the signals as an interactive shell gives them, whatever whoever runs the tests does with
 /// them; `ignored` are as `nohup` and a script's `&` give them.
-fn with_signals<'a>(command: &'a mut Command, ignored: &'static [i32]) -> &'a mut Command {
+pub(crate) fn with_signals<'a>(command: &'a mut Command, ignored: &[i32]) -> &'a mut Command {
+    let ignored = ignored.to_vec();
     let set = move || {
         for signal in SIGNALS {
             let disposition = match ignored.contains(&signal) {
@@ -44,25 +45,38 @@ fn with_signals<'a>(command: &'a mut Command, ignored: &'static [i32]) -> &'a mu
 }
 
 impl Running {
-    fn signal(&self, signal: i32) {
-        let id = i32::try_from(self.id()).unwrap();
-        // SAFETY: no memory is touched. The child has not been waited for, so the id is its own still.
-        #[allow(unsafe_code)]
-        let sent = unsafe { libc::kill(id, signal) };
-        assert_eq!(sent, 0, "the child can be signalled");
+    pub(crate) fn signal(&self, signal: i32) {
+        // The child has not been waited for, so the id is its own still.
+        send(i32::try_from(self.id()).unwrap(), signal);
     }
+}
+
+pub(crate) fn send(id: i32, signal: i32) {
+    // SAFETY: no memory is touched.
+    #[allow(unsafe_code)]
+    let sent = unsafe { libc::kill(id, signal) };
+    assert_eq!(sent, 0, "the process can be signalled");
 }
 
 // The programs that this binary plays.
 
 /// Starts this binary as the program of this name.
-fn play(name: &str, ignored: &'static [i32]) -> Running {
+pub(crate) fn play(name: &str, ignored: &[i32]) -> Running {
     let mut command = Command::new(std::env::current_exe().unwrap());
+    Running::start(as_program(&mut command, name, ignored))
+}
+
+/// The same for a command that starts this binary with the arguments that it is given.
+pub(crate) fn as_program<'a>(
+    command: &'a mut Command,
+    name: &str,
+    ignored: &[i32],
+) -> &'a mut Command {
     command
         .args(["--exact", "signals::the_child", "--nocapture"])
         .env("MILLHAND_CHILD", name)
         .stdin(Stdio::piped());
-    Running::start(with_signals(&mut command, ignored))
+    with_signals(command, ignored)
 }
 
 /// No test unless [`play`] starts it.
@@ -78,19 +92,19 @@ fn the_child() {
         "two pools" => two_pools,
         "deaf" => deaf,
         "foreign handler" => foreign_handler,
-        other => panic!("no such program: {other}"),
+        other => crate::daemons::program(other),
     };
     act();
     std::process::exit(0);
 }
 
 /// Waits for whoever started this program to say something.
-fn hear() {
+pub(crate) fn hear() {
     let mut byte = [0];
     std::io::stdin().read_exact(&mut byte).unwrap();
 }
 
-fn say_to(child: &mut Running) {
+pub(crate) fn say_to(child: &mut Running) {
     child.stdin().write_all(b".").unwrap();
 }
 
@@ -224,28 +238,12 @@ fn installing_twice_is_one_registration() {
 #[test]
 fn beside_a_foreign_handler_the_program_runs_and_the_handler_stays() {
     let mut child = play("foreign handler", &[]);
-    child.await_error("signals are not caught");
-    child.await_error("active: false, 5");
+    child.await_error(
+        "signals that shut the pools down: SIGTERM, SIGHUP; handled elsewhere: SIGINT",
+    );
+    child.await_error("active: true, 5");
     child.signal(libc::SIGINT);
     assert_eq!(child.end().status.code(), Some(7));
-}
-
-#[test]
-fn where_a_signal_is_ignored_the_others_do_what_they_did_before() {
-    let mut child = play("install twice", &[libc::SIGHUP]);
-    child.await_error("signals are not caught");
-    child.await_error("active: false false");
-    child.signal(libc::SIGHUP);
-    child.signal(libc::SIGTERM);
-    assert_eq!(child.end().status.signal(), Some(libc::SIGTERM));
-
-    let mut child = play("install twice", &SIGNALS);
-    child.await_error("active: false false");
-    for signal in SIGNALS {
-        child.signal(signal);
-    }
-    say_to(&mut child);
-    assert_eq!(child.end().status.code(), Some(0));
 }
 
 #[test]
@@ -341,7 +339,7 @@ mod reading {
         command
     }
 
-    fn start(dir: &Dir, ignored: &'static [i32]) -> Running {
+    fn start(dir: &Dir, ignored: &[i32]) -> Running {
         Running::start(with_signals(&mut command(dir), ignored))
     }
 
@@ -487,31 +485,43 @@ mod reading {
     }
 
     #[test]
-    fn under_nohup_it_runs_to_its_end_and_says_that_signals_are_not_caught() {
+    fn under_nohup_the_end_of_the_terminal_does_nothing_and_ctrl_c_takes_no_other_file() {
         let dir = Dir::new();
         dir.write("a", "a");
         let big = endless(&dir, "b");
         dir.write("c", "c");
         let mut child = start(&dir, &[libc::SIGHUP]);
-        child.await_error("signals are not caught");
+        child.await_error("ignored before, and left so: SIGHUP");
         child.await_reading(&big);
         child.signal(libc::SIGHUP);
+        child.signal(libc::SIGINT);
+        child.await_error("signal: draining");
+        child.await_error("no further file is taken");
+        let length = child.let_it_finish(&big);
+        let ended = child.end();
+        assert_eq!(
+            ended.status.code(),
+            Some(Signals::EXIT_CODE.into()),
+            "{ended:?}"
+        );
+        assert_printed(&ended, &(line("./a", b"a") + &zeros("./b", length)));
+    }
+
+    #[test]
+    fn where_all_signals_are_ignored_it_runs_to_its_end() {
+        let dir = Dir::new();
+        dir.write("a", "a");
+        let big = endless(&dir, "b");
+        dir.write("c", "c");
+        let mut child = start(&dir, &SIGNALS);
+        child.await_error("no signal shuts the pools down");
+        child.await_reading(&big);
+        SIGNALS.iter().for_each(|signal| child.signal(*signal));
         let length = child.let_it_finish(&big);
         let ended = child.end();
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         let expected = line("./a", b"a") + &zeros("./b", length) + &line("./c", b"c");
         assert_printed(&ended, &expected);
-    }
-
-    #[test]
-    fn under_nohup_ctrl_c_ends_it_as_any_program() {
-        let dir = Dir::new();
-        let big = endless(&dir, "b");
-        let child = start(&dir, &[libc::SIGHUP]);
-        child.await_reading(&big);
-        child.signal(libc::SIGINT);
-        let ended = child.end();
-        assert_eq!(ended.status.signal(), Some(libc::SIGINT), "{ended:?}");
     }
 
     #[test]

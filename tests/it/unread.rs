@@ -246,7 +246,7 @@ fn a_plain_scope_lost_the_errors_of_its_bodies() {
         drop(s.task().fallible().submit(|| Err::<(), _>(&"b"[..])));
         let retried = s.task().retry(Retry::fixed(1, Duration::ZERO));
         retried.execute_ok(|| Err::<(), _>("c"));
-        s.execute(|| drop(paths.len()));
+        s.execute(|| assert_eq!(paths.len(), 2));
     });
     let mut all: Vec<_> = told.try_iter().map(|(what, ..)| what).collect();
     all.sort();

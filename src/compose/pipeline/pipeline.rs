@@ -12,7 +12,7 @@ use crate::compose::pipeline::state::{Failed, Item};
 use crate::error::BoxError;
 use crate::pool::{Core, Fallible, PLAIN, Pool, Retrying, Spec, TaskBuilder};
 use crate::reason::CancelReason;
-use crate::task::body::{BoxedError, by_box};
+use crate::task::group_error::{BoxedError, by_box};
 use crate::task::{Rules, Site};
 use std::any::Any;
 use std::fmt;

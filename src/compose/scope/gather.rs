@@ -12,7 +12,7 @@ use crate::compose::scope::state::ScopeState;
 use crate::error::{BoxError, JoinError, TaskError};
 use crate::panic;
 use crate::pool::{Core, PLAIN, Plain, Pool, TaskBuilder};
-use crate::task::body::by_box;
+use crate::task::group_error::by_box;
 use crate::task::unread;
 use std::fmt;
 use std::ops::Deref;

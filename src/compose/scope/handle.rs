@@ -9,13 +9,13 @@
 
 use crate::cancel::CancelToken;
 use crate::compose::scope::state::ScopeState;
-use crate::compose::wait::{Handle, Link};
+use crate::compose::wait::{Handle, Link, with_key};
 use crate::error::{JoinError, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::sync::Mutex;
-use crate::task::body::BoxedError;
+use crate::task::group_error::BoxedError;
 use crate::task::{CancelOutcome, OutcomeKind, TaskRef, TaskState, deadline, face, join, wait_for};
 use std::fmt;
 use std::marker::PhantomData;
@@ -73,6 +73,8 @@ pub struct ScopedHandle<'scope, T> {
     held: ScopedHeld,
     scope: PhantomData<&'scope ()>,
 }
+
+with_key!(['scope, T] ScopedHandle<'scope, T>);
 
 /// A scoped handle without the type of its value.
 struct ScopedHeld {

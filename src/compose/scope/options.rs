@@ -114,8 +114,9 @@ impl ScopeOptions {
     /// Cancels the tasks that have not finished this long after the scope began, with
     /// [`CancelReason::Deadline`](crate::cancel::CancelReason::Deadline). Default: no limit.
     ///
-    /// Queued tasks settle as [`TimedOut`](crate::TaskError::TimedOut). Running tasks are asked
-    /// to stop, and the scope waits for them.
+    /// Queued tasks settle as [`Expired`](crate::TaskError::Expired). Running tasks are asked to
+    /// stop, and the scope waits for them; one that fails then has [timed
+    /// out](crate::TaskError::TimedOut).
     ///
     /// ```
     /// # use millhand::{ScopeOptions, TaskError};
@@ -128,7 +129,8 @@ impl ScopeOptions {
     ///         s.submit_value(|| ()); // queued behind it
     ///     })
     ///     .unwrap_err();
-    /// assert!(failures.pick::<TaskError>().all(|(_, error)| matches!(error, TaskError::TimedOut)));
+    /// assert!(failures.pick::<TaskError>().all(|(_, error)| error.is_timeout()));
+    /// assert_eq!(failures.len(), 2);
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -8,7 +8,7 @@ use crate::error::{JoinError, TaskError};
 use crate::panic::{self, Level, Payload, TaskPanic};
 use crate::reason::CancelReason;
 use crate::sync::Mutex;
-use crate::task::body::shown;
+use crate::task::group_error::shown;
 use crate::task::options::{TaskLabel, Unread};
 use crate::task::unread::{self, text_of};
 use std::mem;

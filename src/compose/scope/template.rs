@@ -8,7 +8,7 @@ use crate::compose::scope::handle::ScopedHandle;
 use crate::compose::scope::scope::Scope;
 use crate::error::BoxError;
 use crate::pool::{Fallible, Plain, Retrying, TaskBuilder};
-use crate::task::body::{by_box, by_text};
+use crate::task::group_error::{by_box, by_text};
 use std::fmt::Display;
 use std::panic::Location;
 

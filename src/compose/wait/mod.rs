@@ -14,3 +14,4 @@ pub use wait::{wait_any, wait_until, wait_until_timeout};
 pub use with_key::WithKey;
 
 pub(crate) use handles::Link;
+pub(crate) use with_key::with_key;

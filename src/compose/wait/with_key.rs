@@ -2,7 +2,6 @@
 //!
 //! Layer: compose.
 
-use crate::compose::scope::ScopedHandle;
 use crate::compose::wait::handles::{Handle, Link};
 use crate::error::TaskError;
 use crate::task::{SharedHandle, TaskHandle};
@@ -31,6 +30,10 @@ pub struct WithKey<K, H> {
 }
 
 impl<K, H> WithKey<K, H> {
+    pub(crate) fn new(key: K, handle: H) -> Self {
+        Self { key, handle }
+    }
+
     /// Returns the key.
     pub fn key(&self) -> &K {
         &self.key
@@ -68,13 +71,14 @@ macro_rules! with_key {
         impl<$($generics)*> $handle {
             /// Gives the handle a key, which [`as_completed`](crate::as_completed) returns with the
             /// outcome; see [`WithKey`].
-            pub fn with_key<K>(self, key: K) -> WithKey<K, Self> {
-                WithKey { key, handle: self }
+            pub fn with_key<K>(self, key: K) -> $crate::compose::wait::WithKey<K, Self> {
+                $crate::compose::wait::WithKey::new(key, self)
             }
         }
     };
 }
 
+pub(crate) use with_key;
+
 with_key!([T] TaskHandle<T>);
 with_key!([T] SharedHandle<T>);
-with_key!(['scope, T] ScopedHandle<'scope, T>);

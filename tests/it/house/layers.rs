@@ -9,7 +9,6 @@ const ORDER: &[&str] = &[
     "random",
     "id",
     "reason",
-    "sealed",
     "panic",
     "sim",
     "clock",
@@ -144,6 +143,8 @@ fn logic_of(code: &str, allowed: &[&str]) -> Vec<String> {
         .collect();
     plain
         .split(';')
+        // Past the end of a module with names alone.
+        .map(|item| item.trim_start_matches(|c: char| c == '}' || c.is_whitespace()))
         .map(str::trim)
         .filter(|item| !item.is_empty() && !allowed.iter().any(|start| item.starts_with(start)))
         .map(String::from)

@@ -1,11 +1,10 @@
 //! No trait, downcast or seam that only turns an arrow round: a private trait has several implementors, or a reason.
 
-use super::source::{Source, assert_none, closing, find_word, is_word, sources};
+use super::source::{Source, assert_none, find_word, is_word, sources};
 
 const MOST: usize = 8;
 
-/// The private traits, each with the sentence that says who implements it. Those that are not exported count, sealed ones
-/// among them.
+/// The private traits, each with the sentence that says who implements it.
 const PRIVATE: &[(&str, &str)] = &[
     (
         "Body",
@@ -15,10 +14,6 @@ const PRIVATE: &[(&str, &str)] = &[
         "ClockWaiter",
         "what a clock or the timer wakes: a thread that waits by a test's clock, the deadline of a token, the alarm of a gate, a \
          planned schedule; the timer and a worker of a simulated pool",
-    ),
-    (
-        "Sealed",
-        "the public traits that only types of the library implement",
     ),
     ("TaskPool", "the pool, as its tasks call it"),
     (
@@ -118,18 +113,18 @@ fn closing_angle(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 1)
 }
 
-/// The names in the `pub use` lists of `lib.rs`.
+/// The names in the `pub use` lists of `lib.rs` and of its public modules.
 fn exported() -> Vec<&'static str> {
-    let lib = sources()
-        .iter()
-        .find(|source| source.name == "lib")
-        .unwrap();
-    let lists = find_word(&lib.code, "pub use").map(|at| {
-        let rest = &lib.code[at..];
-        let end = rest
-            .find('{')
-            .map_or(rest.len(), |open| closing(rest, open));
-        &rest[..end.max(rest.find(';').unwrap_or(0))]
+    let find = |name: &str| sources().iter().find(|source| source.name == name);
+    let lib = &find("lib").unwrap().code;
+    let modules = find_word(lib, "pub mod").map(|at| word_after(lib, at + "pub mod".len()));
+    let files = modules.filter_map(|name| find(&format!("{name}/mod")).or_else(|| find(name)));
+    let codes = files.map(|file| &file.code).chain([lib]);
+    let lists = codes.flat_map(|code| {
+        find_word(code, "pub use").map(|at| {
+            let rest = &code[at..];
+            &rest[..rest.find(';').unwrap_or(rest.len())]
+        })
     });
     lists.flat_map(|list| list.split(|c| !is_word(c))).collect()
 }

@@ -1,17 +1,16 @@
-//! Ctrl-C, SIGTERM and SIGHUP: one registration per process, shared by any number of pools.
-//!
-//! Layer: signal, behind the feature `signals`.
+//! The public type, and what a signal does.
 //
-// ctrlc runs its handler on a thread of its own. That thread must always be free to take the next
-// signal: the third signal ends the process even if all else hangs. So the handler runs no user
-// code, not even a logger. The first and second signal wake the threads that wait, and start
-// threads: one cancels the token, one logs, and one per pool shuts the pool down.
+// The handler runs on a thread of its own, that of ctrlc or that of `catch`. It must always be free
+// to take the next signal: the third signal ends the process even if all else hangs. So the handler
+// runs no user code, not even a logger. The first and second signal wake the threads that wait, and
+// start threads: one cancels the token, one logs, and one per pool shuts the pool down.
 
 use crate::cancel::CancelToken;
 use crate::cancel::blocking;
 use crate::panic::{self, Level};
-use crate::pool::{Core, PoolError, Shutdown, ShutdownReport, ThreadPool};
+use crate::pool::{Core, PoolError, Shutdown, StopSource, ThreadPool};
 use crate::reason::CancelReason;
+use crate::signal::catch::catch;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -22,7 +21,8 @@ use std::sync::{Arc, OnceLock, Weak};
 ///
 /// The signals are SIGINT (Ctrl-C), SIGTERM and SIGHUP; on Windows they are Ctrl-C, Ctrl-Break and
 /// the closing of the console. All are handled alike, since the registration does not distinguish
-/// them. Install them from the main thread, before the first pool is in use.
+/// them. Install them from the main thread, before the first pool is in use. The guide
+/// [`daemons`](crate::guide::daemons) has programs under systemd, in a container and in a script.
 ///
 /// ```no_run
 /// use millhand::{Shutdown, Signals, ThreadPool};
@@ -51,7 +51,7 @@ struct Shared {
 /// Guarded by `Shared::state`.
 #[derive(Default)]
 struct State {
-    /// The handler is installed.
+    /// A signal is caught.
     active: bool,
     /// How many signals have come.
     count: u32,
@@ -73,10 +73,17 @@ impl Signals {
     /// Registers for the signals. If they are registered already, returns another handle of the
     /// same registration.
     ///
-    /// This never fails. The signals may be ignored or handled elsewhere: under `nohup`, in the
-    /// background job of a script, or if another handler is installed. Then a warning is logged,
-    /// [`is_active`](Self::is_active) returns false, and the signals do what they did before.
-    /// Another call tries again.
+    /// A signal that is ignored stays ignored: `nohup` starts a program so with SIGHUP, and `&` in
+    /// a script with SIGINT. A signal that another handler of the program has taken before stays
+    /// with that, for example SIGHUP to read the configuration again. The other signals are caught
+    /// all the same, and the log says which they are: at the level of information, or as a warning
+    /// if SIGTERM is not among them.
+    ///
+    /// Which signals are ignored or taken, Linux alone reports. On other systems of Unix, if SIGINT
+    /// or SIGHUP is, only SIGTERM is caught.
+    ///
+    /// This never fails. If no signal is caught, [`is_active`](Self::is_active) returns false, and
+    /// another call tries again.
     ///
     /// ```
     /// let signals = millhand::Signals::install();
@@ -91,27 +98,20 @@ impl Signals {
             token: CancelToken::new(),
         });
         let mut state = shared.state.lock();
-        let mut refused = None;
+        let mut note = None;
         if !state.active {
-            // `try_`: another handler, or a setting that ignores the signals, is left in place.
-            match ctrlc::try_set_handler(|| shared.signal()) {
-                Ok(()) => state.active = true,
-                Err(error) => refused = Some(error),
-            }
+            let caught = catch(|| shared.signal());
+            state.active = caught.is_any;
+            note = caught.note;
         }
         drop(state);
-        if let Some(error) = refused {
-            panic::log(
-                Level::Warn,
-                format_args!(
-                    "signals are not caught, since they are ignored or handled elsewhere already ({error}); they will not shut the pools down"
-                ),
-            );
+        if let Some((level, text)) = note {
+            panic::log(level, format_args!("{text}"));
         }
         Self { shared }
     }
 
-    /// Returns whether the signals are caught here.
+    /// Returns whether at least one of the signals is caught here.
     pub fn is_active(&self) -> bool {
         self.shared.state.lock().active
     }
@@ -136,8 +136,8 @@ impl Signals {
         self.shared.token.clone()
     }
 
-    /// Waits for the first signal. Returns at once if it has come. Never returns if the signals are
-    /// not caught here.
+    /// Waits for the first signal. Returns at once if it has come. Never returns if no signal is
+    /// caught here.
     ///
     /// A worker that calls this releases its run slot while it waits.
     ///
@@ -161,7 +161,7 @@ impl Signals {
 }
 
 impl Shared {
-    /// A signal has come. Runs on the thread of ctrlc.
+    /// A signal has come. Runs on the thread of the handler.
     fn signal(&'static self) {
         let mut state = self.state.lock();
         state.count = state.count.saturating_add(1);
@@ -199,18 +199,20 @@ impl Shared {
 }
 
 /// Runs `f` on a new thread. If the system refuses a thread, `f` does not run, and only the third
-/// signal has an effect. Nothing is logged then, since the thread of ctrlc must not hang.
+/// signal has an effect. Nothing is logged then, since the thread of the handler must not hang.
 fn spawn(what: &str, f: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().name(format!("millhand-signal-{what}"));
     drop(thread.spawn(f));
 }
 
 fn shut_down(pool: &Core, how: &Shutdown) {
-    match pool.shutdown(how) {
-        Ok(report) => panic::log(
+    match pool.shutdown_by_signal(how) {
+        Ok(Some(report)) => panic::log(
             Level::Info,
             format_args!("a pool was shut down by a signal: {report}"),
         ),
+        // Another signal, or the program, has begun it, and has the report.
+        Ok(None) => {}
         Err(error) => panic::log(
             Level::Error,
             format_args!("a signal could not shut a pool down: {error}"),
@@ -218,41 +220,15 @@ fn shut_down(pool: &Core, how: &Shutdown) {
     }
 }
 
-impl Core {
-    /// Waits until the pool closes.
-    fn wait_closed(&self) {
-        let _blocking = blocking::begin();
-        let mut watch = self.lifecycle.lock();
-        self.wait_while(&mut watch, None, &mut |_| !self.is_closed());
+impl StopSource for Signals {
+    fn wait_with(&self, pool: &ThreadPool, how: &Shutdown) -> Result<(), PoolError> {
+        // The second signal must reach the pool while this thread waits in the shutdown.
+        pool.shutdown_on(self, how.clone());
+        pool.core().wait_closed(&|| false)
     }
 }
 
 impl ThreadPool {
-    /// Waits for the first signal, and then shuts the pool down as `how` says. The second signal
-    /// cancels, and the third ends the process. Use it on a main thread that has nothing else to
-    /// do.
-    ///
-    /// It also returns without a signal, after the pool was shut down in another way. If the
-    /// signals are not caught here ([`Signals::is_active`]), it returns only then.
-    ///
-    /// # Errors
-    /// The same as [`shutdown`](Self::shutdown).
-    ///
-    /// ```no_run
-    /// # use millhand::{Shutdown, Signals, ThreadPool};
-    /// let signals = Signals::install();
-    /// let pool = ThreadPool::new(4)?;
-    /// println!("{}", pool.run_until(&signals, Shutdown::drain())?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn run_until(&self, signals: &Signals, how: Shutdown) -> Result<ShutdownReport, PoolError> {
-        self.core().may_wait()?;
-        // The second signal must reach the pool while this thread waits in the shutdown.
-        self.shutdown_on(signals, how.clone());
-        self.core().wait_closed();
-        self.shutdown(how)
-    }
-
     /// Lets signals shut the pool down in the background, while this thread does other work. The
     /// first signal shuts the pool down as `how` says, the second cancels, and the third ends the
     /// process.
