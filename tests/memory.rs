@@ -7,7 +7,7 @@
 use millhand::task::{CancelOutcome, TaskState};
 use millhand::testing::ManualClock;
 use millhand::{
-    CancelToken, OnFull, RateLimiter, TaskBuilder, TaskHandle, ThreadPool, current, join_all,
+    CancelToken, OnFull, RateLimiter, Retry, TaskBuilder, TaskHandle, ThreadPool, current, join_all,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::alloc::{GlobalAlloc, Layout, System};

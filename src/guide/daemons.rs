@@ -128,8 +128,8 @@
 //!
 //! ```no_run
 //! # #[cfg(feature = "signals")] {
-//! use millhand::cancel::CancelReason;
 //! use millhand::{CancelToken, Shutdown, Signals, ThreadPool};
+//! use std::time::Duration;
 //!
 //! let signals = Signals::install();
 //! let pool = ThreadPool::builder().queue_capacity(1000).build()?;
@@ -137,7 +137,8 @@
 //! let (input, end) = (pool.handle(), end_of_input.clone());
 //! std::thread::spawn(move || {
 //!     for line in std::io::stdin().lines().map_while(Result::ok) {
-//!         if input.execute(move || println!("{}", line.to_uppercase())).is_err() {
+//!         let shout = move || println!("{}", line.to_uppercase());
+//!         if input.submit_timeout(Duration::MAX, shout).is_err() {
 //!             break; // the pool is closed
 //!         }
 //!     }

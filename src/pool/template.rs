@@ -481,7 +481,7 @@ impl<K, P> TaskBuilder<K, P> {
     }
 
     /// Settles a task this long after it was due, whatever it does then: a result that comes later
-    /// is of no use to anybody. More than zero.
+    /// is of no use. More than zero.
     ///
     /// All attempts and all waiting count: in the queue, at gates, between attempts. A task is due
     /// at its submission, after its delay, or when the tasks that it continues have settled. One

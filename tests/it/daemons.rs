@@ -3,7 +3,6 @@
 
 use crate::checksum::{Ended, Running};
 use crate::signals::{SIGNALS, as_program, hear, play, say_to, send, with_signals};
-use millhand::cancel::CancelReason;
 use millhand::{CancelToken, OnFull, Shutdown, Signals, ThreadPool};
 use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -500,7 +499,7 @@ fn filter() {
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
             let shout = move || eprintln!("{}!", line.to_uppercase());
-            if input.execute(shout).is_err() {
+            if input.submit_timeout(Duration::MAX, shout).is_err() {
                 break; // the pool is closed
             }
         }

@@ -7,7 +7,7 @@ use crate::support::{LONG, must_recv};
 use millhand::error::{Rejection, WaitedFor};
 use millhand::limit::Gate;
 use millhand::{
-    JoinError, Retry, Semaphore, Shutdown, TaskError, ThreadPool, attempt, current, is_cancelled,
+    JoinError, Retry, Semaphore, Shutdown, TaskError, ThreadPool, current, is_cancelled,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -279,7 +279,7 @@ fn one_expression_limits_retries_and_names_each_item() {
     let again = Retry::fixed(2, 10 * S);
     let fetch = pool.task().name("fetch").gate(&api).retry(again);
     let outcomes: Vec<_> = fetch
-        .map_iter(0..6, |n| match (n, attempt()) {
+        .map_iter(0..6, |n| match (n, millhand::attempt()) {
             (1 | 4, 1) => Err("not yet"),
             (5, _) => Err("never"),
             _ => Ok(n * n),
@@ -372,9 +372,8 @@ fn the_items_of_a_template_keep_to_its_gate_and_all_of_a_map_wait_there_at_once(
     let pool = ThreadPool::new(3).unwrap();
     let one = Semaphore::new(1).unwrap();
     let held = one.acquire().unwrap();
-    let inside = Arc::new(AtomicUsize::new(0));
+    let visits = Arc::new(AtomicUsize::new(0));
     let task = pool.task().gate(&one);
-    let visits = inside.clone();
     let visit = move |n: usize| {
         assert_eq!(visits.fetch_add(1, SeqCst), 0, "one at a time");
         visits.fetch_sub(1, SeqCst);

@@ -115,7 +115,7 @@ fn an_err_of_execute_ok_was_dropped() {
     let upload = Some("upload".to_owned());
     assert_eq!(
         heard(&told),
-        ("failed: no host".into(), upload.clone(), line!() - 4)
+        ("failed: no host".into(), upload, line!() - 4)
     );
     let tries = named.try_execute_ok(|| Err::<(), _>("no route"));
     assert!(tries.is_ok());
@@ -243,7 +243,7 @@ fn a_plain_scope_lost_the_errors_of_its_bodies() {
         s.task()
             .name("scoped")
             .execute_ok(|| Err::<(), _>(paths[0].as_str().len()));
-        drop(s.task().fallible().submit(|| Err::<(), _>(&"b"[..])));
+        drop(s.task().fallible().submit(|| Err::<(), _>("b")));
         let retried = s.task().retry(Retry::fixed(1, Duration::ZERO));
         retried.execute_ok(|| Err::<(), _>("c"));
         s.execute(|| assert_eq!(paths.len(), 2));

@@ -7,6 +7,10 @@ const MOST: usize = 8;
 /// The private traits, each with the sentence that says who implements it.
 const PRIVATE: &[(&str, &str)] = &[
     (
+        "Algorithm",
+        "the two kinds of rate limiters, as `RateLimiter::keyed` takes them",
+    ),
+    (
         "Body",
         "a closure that runs once, one that is retried, and the value of a promise",
     ),
@@ -64,6 +68,10 @@ const DOWNCASTS: &[(&str, &str)] = &[
     (
         "pool/worker_local",
         "a worker holds the values of all its locals, each of a user's type",
+    ),
+    (
+        "task/group_error",
+        "the error of a body of a group is of the user's type",
     ),
     (
         "task/body",
