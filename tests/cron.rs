@@ -2,6 +2,8 @@
 
 #[path = "it/cron.rs"]
 mod cron;
+#[path = "it/cron_changes.rs"]
+mod cron_changes;
 #[path = "it/every.rs"]
 mod every;
 #[path = "it/manual.rs"]

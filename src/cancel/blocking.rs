@@ -9,6 +9,7 @@ use crate::error::Stopped;
 use crate::id::TaskId;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::trampoline;
+use crate::sync::waiter::listener_here;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread;
@@ -206,5 +207,13 @@ impl Drop for Blocking {
 #[doc(alias = "block_in_place")]
 pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
     let _blocking = begin();
+    settle();
     f()
+}
+
+/// The thread does nothing by itself until the wait that began last is over.
+pub(crate) fn settle() {
+    if let Some(listener) = listener_here() {
+        listener.settles(true);
+    }
 }

@@ -85,6 +85,7 @@ pub fn recv<T>(receiver: &Receiver<T>) -> Result<T, RecvError> {
         let _ = wake.try_send(());
     });
     let _blocking = blocking::begin();
+    blocking::settle();
     let mut select = Select::new();
     let message = select.recv(receiver);
     select.recv(&woken);

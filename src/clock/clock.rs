@@ -83,7 +83,9 @@ impl Clock {
         Self(Kind::Simulated(sim))
     }
 
-    /// Returns the present instant.
+    /// Returns the present instant. The system's clock is monotonic, and cannot be set. On most
+    /// systems, Linux and macOS among them, it stands still while the machine sleeps (is
+    /// suspended).
     ///
     /// ```
     /// let clock = millhand::testing::ManualClock::new().clock();
@@ -175,12 +177,7 @@ impl Clock {
                 sim.block(first, deadline, thread.as_waiter());
             }
             (Kind::Manual(manual), Some(at)) => {
-                let passed = if first {
-                    manual.register(at, &thread.as_waiter())
-                } else {
-                    at <= manual.now()
-                };
-                if passed {
+                if manual.settle_until(at, thread, first) {
                     return false;
                 }
                 thread.wait();

@@ -45,6 +45,16 @@ fn notify_listed(address: usize, all: bool) {
     here.for_each(|(_, listener)| listener.notified(all));
 }
 
+/// The only thread that waits at the monitor with this address is about to be notified.
+pub(crate) fn unsettle_at(address: usize) {
+    // ORDERING: as in `notify_at`.
+    if LISTED.load(Ordering::Relaxed) > 0 {
+        let shard = shard(address).lock();
+        let here = shard.iter().filter(|(at, _)| *at == address);
+        here.for_each(|(_, listener)| listener.settles(false));
+    }
+}
+
 /// An entry of the table, until it is dropped. Made and dropped with the lock of the monitor held.
 pub(crate) struct Listed(usize, Arc<dyn ClockWaiter>);
 

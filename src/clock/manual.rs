@@ -1,10 +1,11 @@
 //! The clock that a test turns by hand.
 //
-// A timed wait on a manual clock is an untimed one that the clock knows of. `advance` wakes the
+// A timed wait on a manual clock is an untimed one that the clock knows of. `turn` wakes the
 // waiters whose instant has come, and each of them reads the clock again. A waiter registers and
-// reads the clock in one step, so no `advance` falls between. The clock wakes waiters with its
+// reads the clock in one step, so no `turn` falls between. The clock wakes waiters with its
 // lock released.
 
+use crate::clock::parked_thread::ParkedThread;
 use crate::clock::{Clock, now, wall_now};
 use crate::sync::Mutex;
 use crate::sync::manual_time::ManualTime;
@@ -25,6 +26,25 @@ impl Shared {
         self.0.lock().wall()
     }
 
+    /// Returns whether `instant` is now or in the past. If not, a thread waits for it: it is
+    /// settled before the clock can move, and registered if this is its `first` call.
+    pub(crate) fn settle_until(
+        &self,
+        instant: Instant,
+        thread: &Arc<ParkedThread>,
+        first: bool,
+    ) -> bool {
+        let mut time = self.0.lock();
+        let is_past = match first {
+            true => time.register(instant, &thread.as_waiter()),
+            false => instant <= time.now(),
+        };
+        if !is_past {
+            thread.settle();
+        }
+        is_past
+    }
+
     /// Registers `waiter`, to be woken at `instant`. Returns whether that is now or in the past:
     /// then it is not registered.
     pub(crate) fn register(&self, instant: Instant, waiter: &Weak<dyn ClockWaiter>) -> bool {
@@ -34,9 +54,10 @@ impl Shared {
 
 /// A clock for tests of code that takes time: it stands still until the test turns it.
 ///
-/// Where one thing follows another, turn the clock in steps. What a step makes due happens after
-/// the step, so two retries of one second each need two steps of one second. Take instants from
-/// this clock ([`now`](Self::now)), not from the system's.
+/// [`advance`](Self::advance) turns it, and [`wait_idle`](Self::wait_idle) waits until what that
+/// has set off is done. Where one thing follows another, do both in steps: what a step makes due
+/// happens after the step, so two retries of one second each need two steps of one second. Take
+/// instants from this clock ([`now`](Self::now)), not from the system's.
 ///
 /// These use a manual clock:
 /// - everything timed of a pool that was [built](crate::pool::PoolBuilder::clock) with it: the
@@ -123,27 +144,8 @@ impl ManualClock {
         self.0.0.lock().set_wall(wall);
     }
 
-    /// Turns it on by `time`, and wakes the threads that wait for an instant up to then. Returns
-    /// at once: the woken threads do what is due, so join it. Only the hooks of tokens whose
-    /// deadline has passed run on the calling thread.
-    ///
-    /// # Panics
-    /// If the clock cannot hold the instant, after some hundred years.
-    ///
-    /// ```
-    /// use millhand::testing::ManualClock;
-    /// use millhand::RateLimiter;
-    /// use std::time::Duration;
-    ///
-    /// let clock = ManualClock::new();
-    /// let limiter = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&clock).build()?;
-    /// assert!(limiter.try_acquire(1).is_ok());
-    /// assert!(limiter.try_acquire(1).is_err());
-    /// clock.advance(Duration::from_secs(60));
-    /// assert!(limiter.try_acquire(1).is_ok());
-    /// # Ok::<(), millhand::limit::LimitError>(())
-    /// ```
-    pub fn advance(&self, time: Duration) {
+    /// Moves it on by `time`, and wakes what waits for an instant up to then.
+    pub(crate) fn turn(&self, time: Duration) {
         let mut shared = self.0.0.lock();
         let instant = shared.now() + time;
         let due = shared.advance_to(instant);

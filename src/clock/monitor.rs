@@ -49,6 +49,12 @@ impl<T> Monitor<T> {
         listed::notify_at(self.address(), false);
     }
 
+    /// As `notify_one`, if no more than one thread waits here.
+    pub(crate) fn notify_only(&self) {
+        listed::unsettle_at(self.address());
+        self.notify_one();
+    }
+
     /// Wakes all threads that wait. Called after the lock was held for the change, best without
     /// it.
     pub(crate) fn notify_all(&self) {
@@ -87,6 +93,8 @@ impl<T> Monitor<T> {
             return self.park_while(guard, clock, deadline, what, blocked, listener);
         }
         loop {
+            // With the lock held: whatever ends the wait notifies later.
+            listener.iter().for_each(|listener| listener.settles(true));
             let is_over = wait(&self.changed, guard, deadline);
             if !blocked(guard) {
                 return true;
@@ -114,7 +122,8 @@ impl<T> Monitor<T> {
         listener: Option<&Arc<dyn ClockWaiter>>,
     ) -> bool {
         // Without the lock, which the description may take.
-        let thread = MutexGuard::unlocked(guard, || Arc::new(ParkedThread::new(what)));
+        let listened = listener.cloned();
+        let thread = MutexGuard::unlocked(guard, || Arc::new(ParkedThread::new(what, listened)));
         let _listed = Listed::new(self.address(), thread.clone());
         let mut first = true;
         loop {

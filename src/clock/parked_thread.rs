@@ -9,15 +9,18 @@ use std::sync::{Arc, Weak};
 /// A thread that waits by a clock other than the system's.
 pub(crate) struct ParkedThread {
     what: String,
+    /// What learns that the thread is woken, before it goes on.
+    listener: Option<Arc<dyn ClockWaiter>>,
     notified: AtomicBool,
     lock: Mutex<()>,
     changed: Condvar,
 }
 
 impl ParkedThread {
-    pub(crate) fn new(what: &dyn fmt::Display) -> Self {
+    pub(crate) fn new(what: &dyn fmt::Display, listener: Option<Arc<dyn ClockWaiter>>) -> Self {
         Self {
             what: what.to_string(),
+            listener,
             notified: AtomicBool::new(false),
             lock: Mutex::new(()),
             changed: Condvar::new(),
@@ -25,9 +28,13 @@ impl ParkedThread {
     }
 
     fn notify(&self) {
-        // ORDERING: relaxed, as is every access. The waiter loads the flag with `lock` held, or,
-        // in a simulation, after it was given the turn.
-        self.notified.store(true, Ordering::Relaxed);
+        // ORDERING: sequentially consistent; pairs with `settle`. For the wait itself relaxed would
+        // do: the waiter loads the flag with `lock` held, or, in a simulation, after it was given
+        // the turn.
+        self.notified.store(true, Ordering::SeqCst);
+        if let Some(listener) = &self.listener {
+            listener.settles(false);
+        }
         drop(self.lock.lock());
         self.changed.notify_one();
     }
@@ -36,6 +43,19 @@ impl ParkedThread {
     /// the condition is checked.
     pub(crate) fn reset(&self) {
         self.notified.store(false, Ordering::Relaxed);
+    }
+
+    /// The thread does nothing until it is notified, or the clock wakes it.
+    pub(crate) fn settle(&self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        listener.settles(true);
+        // ORDERING: after that; pairs with `notify`. Either this load sees the flag, or the thread
+        // that notifies unsettles what is settled here.
+        if self.notified.load(Ordering::SeqCst) {
+            listener.settles(false);
+        }
     }
 
     /// Blocks until it was notified after the last `reset`.

@@ -33,7 +33,7 @@ impl BlockedThread {
     /// Ends the wait: the task that waits was asked to stop.
     fn stop(&self, reason: CancelReason) {
         self.state.lock().stopped = Some(reason);
-        self.state.notify_one();
+        self.state.notify_only();
     }
 
     /// Blocks until granted. The error says why the wait ended before: a request to stop, or `None`
@@ -78,7 +78,7 @@ impl BlockedThread {
 impl Waiter for BlockedThread {
     fn granted(self: Arc<Self>) {
         self.state.lock().granted = true;
-        self.state.notify_one();
+        self.state.notify_only();
     }
 
     fn is_ready(&self) -> bool {
@@ -96,7 +96,7 @@ impl Waiter for BlockedThread {
         // harmless.
         state.alarm_at = earlier(state.alarm_at, Some(at));
         drop(state);
-        self.state.notify_one();
+        self.state.notify_only();
     }
 }
 

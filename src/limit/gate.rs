@@ -81,6 +81,20 @@ use std::time::{Duration, Instant};
 /// assert!(read_behind(&pool, &Semaphore::new(1)?).join()?.is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A [`Keyed`](crate::limit::Keyed) is not a gate: it has one for each key. This does not compile,
+/// and the compiler says what is missing, `.key(..)`:
+///
+/// ```compile_fail,E0277
+/// # let pool = millhand::ThreadPool::new(2).unwrap();
+/// let per_host = millhand::Semaphore::keyed::<String>(2).unwrap();
+/// let task = pool.task().gate(&per_host);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a gate",
+    label = "a gate is a `RateLimiter` (or a `limiter.weight(n)?`), a `Semaphore` or a `Lane`",
+    note = "a `Keyed` has one gate for each key, so name the key: `.gate(&keyed.key(key))`"
+)]
 pub trait Gate {
     /// The gate itself, and how much a task asks of it.
     #[doc(hidden)]

@@ -9,6 +9,7 @@ mod current;
 mod error;
 mod lifecycle;
 mod mailbox;
+mod manual;
 mod parking;
 #[allow(clippy::module_inception)] // The folder is about pools, and this file is the type.
 mod pool;

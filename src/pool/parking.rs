@@ -38,8 +38,15 @@ pub(crate) struct Parking {
     searching: CachePadded<AtomicUsize>,
     /// The length of the list. Written with the list locked.
     asleep: AtomicUsize,
+    list: Mutex<List>,
+}
+
+#[derive(Default)]
+struct List {
     /// The worker that fell asleep last is woken first: its data are still in a cache.
-    list: Mutex<Vec<Arc<Sleeper>>>,
+    sleepers: Vec<Arc<Sleeper>>,
+    /// How often a worker has left the list.
+    departures: u64,
 }
 
 /// Where one worker sleeps.
@@ -98,7 +105,7 @@ impl Parking {
         Self {
             searching: CachePadded::new(AtomicUsize::new(0)),
             asleep: AtomicUsize::new(0),
-            list: Mutex::new(Vec::new()),
+            list: Mutex::new(List::default()),
         }
     }
 
@@ -127,9 +134,12 @@ impl Parking {
     #[cold]
     fn wake_one(&self) {
         let mut list = self.list.lock();
-        let Some(sleeper) = list.pop() else { return };
+        let Some(sleeper) = list.sleepers.pop() else {
+            return;
+        };
+        list.departures += 1;
         // ORDERING: pairs with `notify`.
-        self.asleep.store(list.len(), Ordering::SeqCst);
+        self.asleep.store(list.sleepers.len(), Ordering::SeqCst);
         self.searching.fetch_add(1, Ordering::SeqCst);
         drop(list);
         sleeper.wake();
@@ -157,24 +167,32 @@ impl Parking {
     /// searching.
     pub(crate) fn sleep(&self, me: &Arc<Sleeper>, is_ready: impl FnOnce() -> bool) -> bool {
         let mut list = self.list.lock();
-        list.push(me.clone());
+        list.sleepers.push(me.clone());
         // ORDERING: before the queue is read; pairs with `notify`.
-        self.asleep.store(list.len(), Ordering::SeqCst);
+        self.asleep.store(list.sleepers.len(), Ordering::SeqCst);
         drop(list);
         if !is_ready() {
             me.wait();
         }
         let mut list = self.list.lock();
-        match list.iter().rposition(|sleeper| Arc::ptr_eq(sleeper, me)) {
+        let mut sleepers = list.sleepers.iter();
+        match sleepers.rposition(|sleeper| Arc::ptr_eq(sleeper, me)) {
             // Its mail woke it, or something was ready.
             Some(at) => {
-                list.remove(at);
+                list.sleepers.remove(at);
+                list.departures += 1;
                 // ORDERING: as above.
-                self.asleep.store(list.len(), Ordering::SeqCst);
+                self.asleep.store(list.sleepers.len(), Ordering::SeqCst);
                 false
             }
             None => true,
         }
+    }
+
+    /// How many workers sleep, and how often one has left the list of those that do.
+    pub(crate) fn asleep(&self) -> (usize, u64) {
+        let list = self.list.lock();
+        (list.sleepers.len(), list.departures)
     }
 }
 

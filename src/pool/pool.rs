@@ -122,6 +122,11 @@ impl fmt::Debug for Pool {
 /// that. A worker of the pool itself cannot wait for that: dropped there, the pool closes, and the
 /// threads exit once all is done.
 ///
+/// While its thread panics, the drop cancels in place of draining: queued tasks are cancelled, and
+/// running ones are asked to stop. A body that has not stopped within a second goes on, and the
+/// drop returns. So a test whose assertion fails ends, also if a body sleeps by a
+/// [`ManualClock`](crate::testing::ManualClock) that is not turned any more.
+///
 /// It submits by the methods of [`Pool`], to which it dereferences. Other threads use a reference
 /// (`&ThreadPool` is `Send` and `Sync`), an `Arc`, or a [`PoolHandle`]. Tasks reach their pool
 /// through [`current`](crate::current).

@@ -362,6 +362,11 @@ impl RunQueue {
         (self.receiver.len() + self.side.len()).saturating_sub(nudges)
     }
 
+    /// How many workers sleep, and how often one has left its sleep.
+    pub(crate) fn asleep(&self) -> (usize, u64) {
+        self.parking.asleep()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.receiver.is_empty() && self.side.len() == 0
     }

@@ -1,5 +1,6 @@
 //! The pools of this process by their tags. A handle knows its pool by the tag alone.
 
+use crate::clock::Clock;
 use crate::pool::core::Core;
 use parking_lot::Mutex;
 use std::cell::RefCell;
@@ -31,6 +32,16 @@ impl Drop for Registered {
         drop(pools);
         drop(pool);
     }
+}
+
+/// All pools of this process that use a clock.
+pub(crate) fn with_clock(clock: &Clock) -> Vec<Arc<Core>> {
+    let pools = POOLS.lock();
+    let all: Vec<_> = pools.iter().map(|(_, pool)| pool.clone()).collect();
+    drop(pools);
+    let all = all.iter().filter_map(Weak::upgrade);
+    all.filter(|pool| pool.clock().is(clock) && !pool.is_foreign())
+        .collect()
 }
 
 /// The pool with this tag, unless it is gone.

@@ -45,7 +45,7 @@ impl Core {
         &self,
         how: &Shutdown,
     ) -> Result<Option<ShutdownReport>, PoolError> {
-        let ended = self.shutdown_unless(how, true, &|| false)?;
+        let ended = self.shutdown_unless(how, true, self.clock(), &|| false)?;
         Ok(ended.and_then(|(report, has_closed)| has_closed.then_some(report)))
     }
 
@@ -79,7 +79,8 @@ impl Core {
         let _blocking = blocking::begin();
         let mut watch = self.lifecycle.lock();
         let mut is_over = false;
-        self.wait_while(&mut watch, None, &mut |_| {
+        let lifecycle = &self.lifecycle;
+        lifecycle.wait_while(&mut watch, self.clock(), None, &mut |_| {
             is_over = self.is_closed() || has_come();
             !is_over && !interrupt.has_come()
         });

@@ -1,7 +1,7 @@
 //! The end of a pool, in phases: stop intake, drain, cancel the rest, give up, report.
 
 use crate::cancel::blocking::{self, Interrupt};
-use crate::clock::earlier;
+use crate::clock::{Clock, earlier};
 use crate::id::TaskId;
 use crate::panic::{self, Level};
 use crate::pool::core::Core;
@@ -12,7 +12,6 @@ use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::pool::shutdown_options::Shutdown;
 use crate::process::NO_POOL;
 use crate::reason::CancelReason;
-use crate::sync::MutexGuard;
 use crate::task::TaskRef;
 use crate::task::options::Position;
 use std::cell::{Cell, RefCell};
@@ -21,6 +20,10 @@ use std::mem;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How long a pool that is dropped while its thread panics waits for bodies that were asked to
+/// stop.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The tag of the pool whose worker this thread is or was. It has no destructor, so that the
@@ -67,7 +70,7 @@ impl Core {
                 core.lifecycle.notify_all();
             }
         });
-        let ended = self.shutdown_unless(how, false, &|| interrupt.has_come())?;
+        let ended = self.shutdown_unless(how, false, self.clock(), &|| interrupt.has_come())?;
         let (report, _) = ended.ok_or_else(|| match interrupt.stopped() {
             Some(stopped) => PoolError::Interrupted(stopped),
             None => unreachable!("only a request to stop ends a shutdown early"),
@@ -76,16 +79,17 @@ impl Core {
         Ok(report)
     }
 
-    /// The same. Returns the report, and whether this call has closed the pool. Returns `None` if
-    /// it ends early because `ends` returns true.
+    /// The same, with the limits of `how` by `clock`. Returns the report, and whether this call has
+    /// closed the pool. Returns `None` if it ends early because `ends` returns true.
     pub(super) fn shutdown_unless(
         &self,
         how: &Shutdown,
         by_signal: bool,
+        clock: &Clock,
         ends: &dyn Fn() -> bool,
     ) -> Result<Option<(ShutdownReport, bool)>, PoolError> {
         self.may_wait()?;
-        let begun = self.clock().now();
+        let begun = clock.now();
         // First of all: a worker that sees the pool cancelling leaves its tasks to a shutdown only
         // if one waits.
         self.lifecycle.lock().waiting += 1;
@@ -99,7 +103,7 @@ impl Core {
         let cancel_at = earlier(at(how.cancel_after), shutdowns.cancel_at);
         let give_up_at = earlier(at(how.give_up_after), shutdowns.give_up_at);
         drop(shutdowns);
-        let ended = self.wait_for_the_end(cancel_at, give_up_at, ends);
+        let ended = self.wait_for_the_end(clock, cancel_at, give_up_at, ends);
         if !ended && ends() {
             // The next call keeps to these, which may be the drop of the pool.
             let mut shutdowns = self.lifecycle.lock();
@@ -161,6 +165,7 @@ impl Core {
     /// not run any more.
     fn wait_for_the_end(
         &self,
+        clock: &Clock,
         cancel_at: Option<Instant>,
         give_up_at: Option<Instant>,
         ends: &dyn Fn() -> bool,
@@ -208,15 +213,17 @@ impl Core {
                 break;
             }
             let next = earlier(cancel_at.filter(|_| !cancels), give_up_at);
-            let woken = self.wait_while(&mut shutdowns, next, &mut |shutdowns| {
-                shutdowns.to_cancel.is_empty()
-                    && !self.lifecycle.is_idle()
-                    && cancels == (self.lifecycle.phase() == Phase::Cancelling)
-                    && !ends()
-            });
+            let woken = self
+                .lifecycle
+                .wait_while(&mut shutdowns, clock, next, &mut |shutdowns| {
+                    shutdowns.to_cancel.is_empty()
+                        && !self.lifecycle.is_idle()
+                        && cancels == (self.lifecycle.phase() == Phase::Cancelling)
+                        && !ends()
+                });
             drop(shutdowns);
             if !woken {
-                let now = self.clock().now();
+                let now = clock.now();
                 gave_up = give_up_at.is_some_and(|at| at <= now);
                 if gave_up || cancel_at.is_some_and(|at| at <= now) {
                     self.close(Phase::Cancelling);
@@ -228,7 +235,7 @@ impl Core {
             return false;
         }
         self.end();
-        if !self.join_threads(give_up_at, ends) {
+        if !self.join_threads(clock, give_up_at, ends) {
             if ends() {
                 return false;
             }
@@ -250,13 +257,19 @@ impl Core {
 
     /// Waits for the end of all threads, or until `give_up_at`, or until `ends` returns true. If
     /// another shutdown joins them, waits for that. Returns whether they have ended.
-    fn join_threads(&self, give_up_at: Option<Instant>, ends: &dyn Fn() -> bool) -> bool {
+    fn join_threads(
+        &self,
+        clock: &Clock,
+        give_up_at: Option<Instant>,
+        ends: &dyn Fn() -> bool,
+    ) -> bool {
         let blocking = blocking::begin();
         let mut shutdowns = self.lifecycle.lock();
         let are_left = |shutdowns: &Shutdowns| shutdowns.is_joining || self.lifecycle.has_threads();
-        self.wait_while(&mut shutdowns, give_up_at, &mut |shutdowns| {
-            are_left(shutdowns) && !ends()
-        });
+        self.lifecycle
+            .wait_while(&mut shutdowns, clock, give_up_at, &mut |shutdowns| {
+                are_left(shutdowns) && !ends()
+            });
         if are_left(&shutdowns) {
             return false;
         }
@@ -275,17 +288,6 @@ impl Core {
         self.lifecycle.lock().is_joining = false;
         self.lifecycle.notify_all();
         true
-    }
-
-    /// Calls `Lifecycle::wait_while` with the pool's clock.
-    pub(crate) fn wait_while(
-        &self,
-        shutdowns: &mut MutexGuard<'_, Shutdowns>,
-        deadline: Option<Instant>,
-        blocked: &mut dyn FnMut(&mut Shutdowns) -> bool,
-    ) -> bool {
-        self.lifecycle
-            .wait_while(shutdowns, self.clock(), deadline, blocked)
     }
 
     /// Asks the running tasks to stop, and cancels all queued tasks here. In this order: the drop
@@ -369,6 +371,10 @@ impl Core {
     /// The owner is dropped: drains the pool, unless its options say otherwise, and joins its
     /// threads. A worker of the pool only closes it, since it cannot wait for itself. A forked
     /// child has no threads to wait for.
+    ///
+    /// While the thread panics, cancels in place of draining, and gives up on what goes on: a
+    /// second panic, or a wait for ever, would hide the first. A body may sleep by a test's clock
+    /// that no thread turns any more.
     pub(crate) fn drop_owner(&self) {
         if self.is_foreign() {
             return;
@@ -376,17 +382,17 @@ impl Core {
         if self.gave_up.load(Ordering::Relaxed) {
             return;
         }
-        // In a simulation a thread may still wait for ever, and a second panic would hide the
-        // first.
-        let how = if self.clock().is_simulated() && thread::panicking() {
-            if self.clock().is_of_other_threads() {
-                return;
+        let system = Clock::system();
+        let (how, clock) = match thread::panicking() {
+            false => (self.options.on_drop.clone(), self.clock()),
+            true if self.clock().is_of_other_threads() => return,
+            true if self.clock().is_simulated() => {
+                let how = Shutdown::cancel().give_up_after(Duration::from_nanos(1));
+                (how, self.clock())
             }
-            Shutdown::cancel().give_up_after(Duration::from_nanos(1))
-        } else {
-            self.options.on_drop.clone()
+            true => (Shutdown::cancel().give_up_after(PATIENCE), &system),
         };
-        match self.shutdown_unless(&how, false, &|| false) {
+        match self.shutdown_unless(&how, false, clock, &|| false) {
             Ok(ended) => {
                 let has_news = |report: &ShutdownReport| {
                     !report.is_clean() && !self.is_reported.load(Ordering::Relaxed)

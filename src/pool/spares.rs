@@ -280,6 +280,11 @@ impl RunSlots {
         (state.counts.waiting(), state.counts.own)
     }
 
+    /// How many threads have their run slot: those that look for work, and those that run a body.
+    pub(crate) fn taken(&self) -> usize {
+        self.state.lock().counts.taken()
+    }
+
     /// How many threads there are, those that rest included.
     pub(crate) fn threads(&self) -> usize {
         let state = self.state.lock();

@@ -130,6 +130,10 @@ impl<P> TaskBuilder<Plain, P> {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     ///
+    /// The compiler takes the type of the error from the body. Closures about errors, such as that
+    /// of [`retry_if`](TaskBuilder::retry_if), come before: `.retry::<std::io::Error>(..)` names
+    /// the type for all of them.
+    ///
     /// A body that can run once only does not compile:
     ///
     /// ```compile_fail,E0525
@@ -201,6 +205,10 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///
     /// The worker calls it. If it panics, the error is not retried.
     ///
+    /// The compiler reads the closure before the body, which comes with `submit`. So the type of
+    /// the error must be named: here (`|error: &Error|`), or once for the whole template
+    /// (`.retry::<Error>(..)`). Otherwise the compiler says that type annotations are needed.
+    ///
     /// ```
     /// use millhand::{Retry, ThreadPool};
     /// use std::io::{Error, ErrorKind};
@@ -213,6 +221,10 @@ impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
     ///     .retry_if(|error: &Error| error.kind() != ErrorKind::NotFound);
     /// let missing = read.submit(|| std::fs::read("no such file"));
     /// assert!(missing.join_ok().is_err()); // after one attempt
+    ///
+    /// let retried = pool.task().retry::<Error>(Retry::fixed(5, Duration::ZERO));
+    /// let read = retried.retry_if(|error| error.kind() != ErrorKind::NotFound);
+    /// assert!(read.submit(|| std::fs::read("no such file")).join_ok().is_err());
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn retry_if(self, wanted: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
@@ -367,7 +379,9 @@ impl<K, P> TaskBuilder<K, P> {
         self.with_options(|options| options.priority = priority)
     }
 
-    /// Delays the tasks: each joins the queue this long after its submission.
+    /// Delays the tasks: each joins the queue this long after its submission, by the pool's
+    /// [clock](crate::testing::Clock::now). That is monotonic: setting the time of day changes
+    /// nothing, and on most systems the time in which the machine sleeps does not count.
     ///
     /// It takes its place in a bounded queue at the submission. A delay that overflows the clock is
     /// for ever.

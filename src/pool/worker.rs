@@ -350,9 +350,14 @@ impl ClockWaiter for Worker {
         self.core.queue.is_empty() && self.state.mail.is_empty()
     }
 
+    fn settles(&self, is_settled: bool) {
+        self.state.settles(is_settled);
+    }
+
     fn notified(&self, all: bool) {
         // Of several threads that wait, another one may be woken.
         if all {
+            self.state.settles(false);
             let idle = self.state.wait_is_over(&self.core.run_slots);
             self.core.queue.nudge_one_of(idle);
         }

@@ -10,6 +10,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::task::stack::Stack;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool as PlainBool, AtomicUsize};
 
 /// What other threads can reach of a worker: its mail, what it runs, and whether it has its run
 /// slot.
@@ -17,6 +18,11 @@ pub(crate) struct WorkerState {
     /// The bodies on its stack.
     pub(crate) stack: Arc<Stack>,
     pub(crate) mail: Mailbox,
+    /// Whether its thread does nothing until the wait is over that it is in.
+    // Not the atomics of loom, as the next: no wait depends on them.
+    is_settled: PlainBool,
+    /// How often it was settled no more.
+    turns: AtomicUsize,
     /// Whether its run slot is revoked. Written with `waits` locked.
     is_revoked: AtomicBool,
     waits: Mutex<WaitStack>,
@@ -90,6 +96,8 @@ impl WorkerState {
         Self {
             stack: Arc::new(stack),
             mail: Mailbox::new(),
+            is_settled: false.into(),
+            turns: 0.into(),
             is_revoked: AtomicBool::new(false),
             waits: Mutex::new(WaitStack::default()),
         }
@@ -98,6 +106,23 @@ impl WorkerState {
     /// Whether the innermost body has its run slot.
     pub(crate) fn has_slot(&self) -> bool {
         self.waits.lock().counted.is_none()
+    }
+
+    /// Whether the thread is settled in its wait.
+    pub(crate) fn settles(&self, is_settled: bool) {
+        // ORDERING: sequentially consistent, in this order; pairs with `still_turns`.
+        let was = self.is_settled.swap(is_settled, Ordering::SeqCst);
+        if was && !is_settled {
+            self.turns.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// How often the thread was settled no more, if it is not at work: it waits and is settled, or
+    /// it has its run slot, and the parking knows more.
+    pub(crate) fn still_turns(&self) -> Option<usize> {
+        // ORDERING: pairs with `settles`.
+        let is_still = self.has_slot() || self.is_settled.load(Ordering::SeqCst);
+        is_still.then(|| self.turns.load(Ordering::SeqCst))
     }
 
     /// A wait begins. Releases the run slot if the body has it.
@@ -112,6 +137,7 @@ impl WorkerState {
         };
         let is_over = false;
         waits.waits.push(Waiting { wait, is_over });
+        self.settles(false);
         waits.count(run_slots);
     }
 
@@ -146,6 +172,7 @@ impl WorkerState {
     pub(crate) fn wait_ends(&self, run_slots: &RunSlots) -> usize {
         let mut waits = self.waits.lock();
         let ended = waits.waits.pop();
+        self.settles(false);
         debug_assert!(ended.is_some(), "a wait ends as often as one began");
         waits.count(run_slots)
     }

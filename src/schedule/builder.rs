@@ -171,14 +171,14 @@ impl<E: Display + Send + 'static> ScheduleBuilder<Retrying<E>> {
     ///
     /// let pool = ThreadPool::new(1)?;
     /// let attempts = AtomicU32::new(0);
-    /// let rule = Every::new(Duration::from_millis(1)).times(1);
-    /// let schedule = pool.task().retry(Retry::fixed(3, Duration::ZERO)).every(rule).run(move || {
+    /// let hourly = Every::new(Duration::from_secs(3600));
+    /// let schedule = pool.task().retry(Retry::fixed(3, Duration::ZERO)).every(hourly).run(move || {
     ///     match attempts.fetch_add(1, Relaxed) {
     ///         0 => Err("the server is busy"),
     ///         _ => Ok(()),
     ///     }
     /// })?;
-    /// # while !schedule.is_ended() { std::thread::yield_now(); }
+    /// schedule.trigger_now();
     /// pool.wait_idle()?;
     /// assert_eq!((schedule.counts().runs, schedule.counts().failures), (1, 0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -3,15 +3,20 @@
 //! Layer: schedule. The crates `croner` and `jiff` know the calendar. Neither is in the public API.
 //
 // croner reports that an expression is wrong, but not where. So an expression that croner refuses
-// is taken apart: each item of each field is tried alone, with `*` in all other fields, and the
-// first item that is refused goes into the error.
+// is taken apart: its fields are tried one after the other, with `*` in those that follow. In the
+// first field that is refused the items are tried alone. The first item that is refused goes into
+// the error, or the field if only its items together are wrong.
 //
 // croner also accepts some wrong words: the name of a month in the field of the weekday and the
-// other way round, and a name next to a digit, which it reads as a longer number. So all words are
-// checked before croner reads the expression.
+// other way round, and a name next to a digit, which it reads as a longer number. It takes `L,LW`
+// for `LW`, and a `+` alone for no weekday. So all words are checked before croner reads the
+// expression.
 
-use crate::panic;
+use crate::schedule::calendar::Times;
 use crate::schedule::every::{Rules, options};
+use croner::CronPattern;
+use croner::parser::CronParser;
+use jiff::tz::TimeZone;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -31,24 +36,36 @@ use std::time::{Duration, SystemTime};
 /// | day of the month | `L`: the last; `15W`: the weekday (Monday to Friday) nearest to the 15th, in the same month; `LW`: the last weekday |
 /// | weekday | `MON#2`: the second Monday; `5L`: the last Friday |
 ///
-/// If both day fields are given (neither is `*`), a day must match **one** of them, as in Unix.
-/// With a `+` before the weekday (`0 0 13 * +FRI`) it must match both.
+/// # Two fields for the day
+///
+/// If neither the day of the month nor the weekday begins with a `*` (or with the `?` that means
+/// the same), a day must match **one** of them: `0 0 13 * FRI` means each 13th and each Friday.
+/// If one of them begins with a `*`, or if a `+` is before the weekday, a day must match **both**.
+/// So `0 0 */2 * SAT` means the Saturdays with an odd date, and `0 0 13 * +FRI` each Friday the
+/// 13th. Without the `+`, Vixie's cron and cronie do the same.
 ///
 /// # Daylight saving
 ///
 /// An expression with one second, one minute and one hour runs once on each of its days. If its
-/// time is left out because clocks go forward, it runs at the first moment after the gap. If its
-/// time comes twice because clocks go back, it runs the first time. All other expressions follow
-/// the wall clock: a time that is left out is not run, and a time that comes twice is run twice.
-/// Vixie's cron does the same.
+/// time is left out because clocks go forward, it runs at the first moment after the gap, also if
+/// that is on the next day. If its time comes twice because clocks go back, it runs the first time.
+///
+/// All other expressions follow the wall clock: a time that is left out is not run, and a time that
+/// comes twice is run twice. Vixie's cron does the same if the hour or the minute has a `*`. It
+/// treats lists and ranges of hours and minutes (`0 2,14 * * *`) like single ones.
 ///
 /// # When the clock is set
 ///
 /// A schedule follows the time of day, and reads it at least once per minute. So it notices that
 /// the clock was set or that the machine slept. Times that passed meanwhile count as
-/// [`missed`](Self::missed), at most 1,000 at once. If the clock is set back by up to three hours,
-/// no time runs again that has been run. If it is set back by more, the schedule follows the new
-/// time.
+/// [`missed`](Self::missed), at most 1,000 at once.
+///
+/// If the clock is set back, the rule is that of Vixie's cron:
+///
+/// | expression | the clock is set back |
+/// | --- | --- |
+/// | the hour, the minute or the second has a `*` | the schedule follows the new time at once, and so repeats times. A step of up to a minute repeats nothing (up to a second, if the second has a `*`) |
+/// | fixed times, such as `30 2 * * *` and `0 9-17 * * *` | no time is run again. A step of more than three hours means that the clock was wrong: the schedule then follows the new time |
 ///
 /// # Time zones
 ///
@@ -74,12 +91,6 @@ pub struct Cron {
     pub(crate) rules: Rules,
 }
 
-pub(crate) struct Times {
-    expression: Box<str>,
-    pattern: croner::Cron,
-    zone: jiff::tz::TimeZone,
-}
-
 impl Cron {
     /// Parses an expression. `zone` is a name of the IANA database.
     ///
@@ -96,14 +107,9 @@ impl Cron {
     /// ```
     pub fn parse(expression: &str, zone: &str) -> Result<Self, CronError> {
         check_words(expression)?;
-        let pattern = expression
-            .parse::<croner::Cron>()
-            .map_err(|_| diagnose(expression))?;
-        let times = Times {
-            expression: expression.into(),
-            pattern,
-            zone: jiff::tz::TimeZone::get(zone).map_err(|_| CronError::zone(zone))?,
-        };
+        let pattern = pattern(expression).ok_or_else(|| diagnose(expression))?;
+        let zone = TimeZone::get(zone).map_err(|_| CronError::zone(zone))?;
+        let times = Times::new(expression, pattern, zone);
         if times.after(Duration::ZERO).is_none() {
             return Err(CronError::never(expression));
         }
@@ -136,37 +142,6 @@ impl Cron {
     options!();
 }
 
-impl Times {
-    /// The first time after `time`, both since 1970.
-    pub(crate) fn after(&self, time: Duration) -> Option<Duration> {
-        // In whole seconds: a time after the second of `time` is after `time`, too.
-        self.found(time.as_secs(), |pattern, start| {
-            pattern.find_next_occurrence(start, false)
-        })
-    }
-
-    /// The last time that is not after `time`.
-    pub(crate) fn before(&self, time: Duration) -> Option<Duration> {
-        self.found(time.as_secs(), |pattern, start| {
-            pattern.find_previous_occurrence(start, true)
-        })
-    }
-
-    fn found(
-        &self,
-        seconds: u64,
-        find: impl FnOnce(&croner::Cron, &jiff::Zoned) -> Result<jiff::Zoned, croner::errors::CronError>,
-    ) -> Option<Duration> {
-        let start = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
-        let start = start.to_zoned(self.zone.clone());
-        // The timer thread calls this, and a pool has only one: a panic in the calendar must not
-        // end it.
-        let found = panic::catch(|| find(&self.pattern, &start)).ok()?.ok()?;
-        let seconds = u64::try_from(found.timestamp().as_second()).ok()?;
-        Some(Duration::from_secs(seconds))
-    }
-}
-
 impl fmt::Debug for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { times, rules } = self;
@@ -191,7 +166,7 @@ macro_rules! numbers {
     ($range:literal $(, $more:literal)?) => {
         concat!(
             $range,
-            ", `*`, ",
+            ", `*` by itself, ",
             $($more,)?
             "lists (1,2), ranges from low to high (1-5), steps (*/2, 1-5/2)"
         )
@@ -217,7 +192,7 @@ static FIELDS: [Field; 7] = [
     Field {
         name: "day of the month",
         allowed: concat!(
-            numbers!("1-31", "`?`, "),
+            numbers!("1-31", "`?` by itself, "),
             ", the last (L), the weekday nearest to one (15W), and the last weekday (LW)"
         ),
         words: &["L", "W", "LW"],
@@ -232,7 +207,7 @@ static FIELDS: [Field; 7] = [
     Field {
         name: "day of the week",
         allowed: concat!(
-            numbers!("0-7 (0 and 7 are Sunday), SUN-SAT", "`?`, "),
+            numbers!("0-7 (0 and 7 are Sunday), SUN-SAT", "`?` by itself, "),
             ", a weekday's nth (MON#2) or last (5L) of the month, and a `+` in front where the day of the month must \
              match, too"
         ),
@@ -256,9 +231,12 @@ fn parts(text: &str, separates: impl Fn(char) -> bool) -> impl Iterator<Item = (
         .map(|part| (part.as_ptr() as usize - text.as_ptr() as usize, part))
 }
 
-/// The items of an expression: the number of the field (seconds are 0, years are 6), the item, and
-/// where the item begins.
-fn items(expression: &str) -> Result<Vec<(usize, &str, usize)>, CronError> {
+/// A part of an expression, and where it begins.
+type Part<'a> = (usize, &'a str);
+
+/// The fields of an expression, the second to the year. A second that is left out is not among
+/// them, and a year neither. Each has its number: the second is 0.
+fn fields(expression: &str) -> Result<Vec<(usize, Part<'_>)>, CronError> {
     let fields: Vec<_> = words(expression).collect();
     if let Some((position, _)) = fields.first().filter(|(_, word)| word.starts_with('@')) {
         return Err(CronError::nickname(expression, *position));
@@ -267,30 +245,60 @@ fn items(expression: &str) -> Result<Vec<(usize, &str, usize)>, CronError> {
         return Err(CronError::fields(expression, fields.len()));
     }
     let first = usize::from(fields.len() == 5);
-    let items = (first..).zip(fields).flat_map(|(field, (at, text))| {
-        parts(text, |c| c == ',').map(move |(within, item)| (field, item, at + within))
-    });
-    Ok(items.collect())
+    Ok((first..).zip(fields).collect())
 }
+
+/// The items of the list in a field. A `+` before a weekday is none of them.
+fn items(field: usize, (position, text): Part<'_>) -> impl Iterator<Item = Part<'_>> {
+    let list = match field {
+        WEEKDAY if text.len() > 1 => text.strip_prefix('+').unwrap_or(text),
+        _ => text,
+    };
+    let position = position + text.len() - list.len();
+    parts(list, |c| c == ',').map(move |(within, item)| (position + within, item))
+}
+
+const DAY: usize = 3;
+const WEEKDAY: usize = 5;
 
 /// Refuses what croner would misread: words in a wrong place, and empty items.
 fn check_words(expression: &str) -> Result<(), CronError> {
     if expression.trim_start().starts_with('@') {
         return Ok(());
     }
-    for (field, item, position) in items(expression)? {
+    for (field, text) in fields(expression)? {
         let known = &FIELDS[field];
-        if item.is_empty() || !are_known(field, known.words, item) {
-            return Err(CronError::item(expression, known, item, position));
+        let (mut last, mut last_weekday) = (false, false);
+        for (position, item) in items(field, text) {
+            if item.is_empty() || item.starts_with('+') || !are_known(field, known.words, item) {
+                return Err(CronError::item(expression, known, item, position));
+            }
+            last |= item.eq_ignore_ascii_case("L");
+            last_weekday |= item.eq_ignore_ascii_case("LW");
+        }
+        if last && last_weekday {
+            let (position, text) = text;
+            return Err(CronError::item(expression, known, text, position));
         }
     }
     Ok(())
 }
 
+/// What croner makes of an expression.
+fn pattern(expression: &str) -> Option<CronPattern> {
+    // As in Vixie's cron, also a day field such as `*/2` is no restriction of its own.
+    let is_star = |field| {
+        let fields = fields(expression).ok()?;
+        let (_, (_, text)) = fields.into_iter().find(|(number, _)| *number == field)?;
+        Some(text.starts_with(['*', '?']))
+    };
+    let both = is_star(DAY) == Some(true) || is_star(WEEKDAY) == Some(true);
+    let parser = CronParser::builder().dom_and_dow(both).build();
+    Some(parser.parse(expression).ok()?.pattern)
+}
+
 /// Whether each word of an item may stand in the field, where it stands.
 fn are_known(field: usize, known: &[&str], item: &str) -> bool {
-    const DAY: usize = 3;
-    const WEEKDAY: usize = 5;
     parts(item, |c| !c.is_alphabetic())
         .filter(|(_, word)| !word.is_empty())
         .all(|(at, word)| {
@@ -308,21 +316,23 @@ fn are_known(field: usize, known: &[&str], item: &str) -> bool {
 }
 
 /// Finds out why croner refuses an expression.
-fn diagnose(expression: &str) -> CronError {
-    let items = match items(expression) {
-        Ok(items) => items,
+fn diagnose<'a>(expression: &'a str) -> CronError {
+    let fields = match fields(expression) {
+        Ok(fields) => fields,
         Err(error) => return error,
     };
-    let stands_alone = |field: usize, item: &str| {
-        let mut fields = ["*"; 7];
-        fields[field] = item;
-        fields.join(" ").parse::<croner::Cron>().is_ok()
+    let mut tried = ["*"; 7];
+    let mut is_refused = |field: usize, part: &'a str| {
+        tried[field] = part;
+        pattern(&tried.join(" ")).is_none()
     };
-    let wrong = items
+    let first = fields
         .iter()
-        .find(|(field, item, _)| !stands_alone(*field, item));
-    // If each item were right alone, but not all together, the error would name the first item.
-    let (field, item, position) = *wrong.unwrap_or(&items[0]);
+        .find(|(field, (_, text))| is_refused(*field, text));
+    // With its last field the expression is complete, and refused.
+    let (field, text) = *first.unwrap_or(&fields[fields.len() - 1]);
+    let item = items(field, text).find(|(_, item)| is_refused(field, item));
+    let (position, item) = item.unwrap_or(text);
     CronError::item(expression, &FIELDS[field], item, position)
 }
 
@@ -335,7 +345,7 @@ fn diagnose(expression: &str) -> CronError {
 /// assert_eq!(
 ///     error.to_string(),
 ///     "cron expression `*/15 9-17 * * MON-FRY`: `MON-FRY` at position 14 is no day of the week: allowed are 0-7 (0 and 7 \
-///      are Sunday), SUN-SAT, `*`, `?`, lists (1,2), ranges from low to high (1-5), steps (*/2, 1-5/2), a weekday's nth \
+///      are Sunday), SUN-SAT, `*` by itself, `?` by itself, lists (1,2), ranges from low to high (1-5), steps (*/2, 1-5/2), a weekday's nth \
 ///      (MON#2) or last (5L) of the month, and a `+` in front where the day of the month must match, too",
 /// );
 /// ```

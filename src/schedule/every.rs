@@ -41,7 +41,13 @@ pub enum Overlap {
 }
 
 /// Sets what happens to runs whose times have passed unnoticed: a rule for [`Every::missed`]. The
-/// machine slept, for example, or its clock was set, or the process was stopped.
+/// process was stopped, for example, or the machine was too busy.
+///
+/// A cron schedule follows the time of day, so it also misses times while the machine sleeps (is
+/// suspended) and when its clock is set forward. It notices within a minute after the machine has
+/// woken. An [`Every`] uses a monotonic clock. While the machine sleeps, that clock stands still
+/// on most systems (on Linux and macOS, for example). Then nothing is missed: the schedule goes on
+/// where it was.
 ///
 /// In any case one run starts at once and stands for all of them. This rule is about the others.
 ///
@@ -57,12 +63,8 @@ pub enum Overlap {
 /// let rule = Every::new(hour).missed(Missed::CatchUp(24));
 /// let ledger = pool.task().every(rule).run(|| println!("one line per hour"))?;
 /// clock.advance(3 * hour); // in one step
-/// # let counts = loop {
-/// #     let counts = ledger.counts();
-/// #     if counts.runs == 3 && counts.running == 0 { break counts; }
-/// #     std::thread::yield_now();
-/// # };
-/// // soon afterwards:
+/// clock.wait_idle();
+/// let counts = ledger.counts();
 /// assert_eq!((counts.runs, counts.misses), (3, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -226,7 +228,9 @@ pub(crate) use options;
 ///
 /// The first run is due one period from now; [`start_in`](Self::start_in) changes that. Each
 /// further run is due one period after the time for which the run before it was *planned*, so late
-/// starts do not add up. Invalid values are refused when the schedule is made, as
+/// starts do not add up. Time is that of the pool's [clock](crate::testing::Clock::now), which is
+/// monotonic: setting the time of day changes nothing, and on most systems the time in which the
+/// machine sleeps does not count. Invalid values are refused when the schedule is made, as
 /// [`Rejection::Invalid`](crate::error::Rejection::Invalid).
 ///
 /// ```

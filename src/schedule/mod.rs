@@ -2,6 +2,8 @@
 
 mod builder;
 #[cfg(feature = "cron")]
+mod calendar;
+#[cfg(feature = "cron")]
 mod cron;
 mod every;
 mod outcome;
@@ -17,5 +19,5 @@ pub use builder::ScheduleBuilder;
 pub use cron::{Cron, CronError};
 pub use every::{Every, Missed, OnPanic, Overlap};
 pub use outcome::Answer;
-pub use planner::ScheduleCounts;
+pub use planner::{ScheduleCounts, ScheduleEnd};
 pub use schedule::Schedule;

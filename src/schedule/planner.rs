@@ -15,11 +15,6 @@ use crate::schedule::outcome::Verdict;
 use crate::schedule::recurrence::Recurrence;
 use std::time::Duration;
 
-/// A time of day that is set back by at most this does not run the same times again: like Vixie's
-/// cron, the planner takes it for daylight saving or a correction. If it is set back by more, the
-/// clock was wrong before, and the planner plans anew from the new time.
-const MAX_SET_BACK: Duration = Duration::from_secs(3 * 3600);
-
 pub(crate) struct Planner {
     recurrence: Recurrence,
     rules: Rules,
@@ -30,8 +25,8 @@ pub(crate) struct Planner {
     planned: Option<Planned>,
     /// There is no further time to plan.
     exhausted: bool,
-    /// The time of the last event that looked at the time.
-    last_seen: Duration,
+    /// The latest time that was seen since the planner last followed a clock that was set back.
+    latest: Duration,
     /// A run waits for the end of another run.
     queued: bool,
     /// How many missed runs are still to start.
@@ -39,7 +34,7 @@ pub(crate) struct Planner {
     /// How many runs may still start. `None`: any number.
     runs_left: Option<u64>,
     paused: bool,
-    ended: bool,
+    ended: Option<ScheduleEnd>,
     counts: ScheduleCounts,
 }
 
@@ -49,6 +44,8 @@ struct Planned {
     at: Duration,
     /// `at`, put off by the jitter.
     due: Duration,
+    /// `at` is the end of a delay that the body has set.
+    is_delay: bool,
 }
 
 /// Counts the runs of a schedule, and those that were left out; from
@@ -83,6 +80,37 @@ pub struct ScheduleCounts {
     pub failures: u64,
 }
 
+/// Says why a schedule has ended; from
+/// [`Schedule::end_reason`](crate::schedule::Schedule::end_reason).
+///
+/// ```
+/// use millhand::schedule::ScheduleEnd;
+/// use millhand::{Every, ThreadPool};
+/// use std::time::Duration;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let hourly = pool.task().every(Every::new(Duration::from_secs(3600))).run(|| ())?;
+/// assert_eq!(hourly.end_reason(), None);
+/// hourly.cancel();
+/// assert_eq!(hourly.end_reason(), Some(ScheduleEnd::Cancelled));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ScheduleEnd {
+    /// By its own rules: its body ended it, its number of [`times`](crate::Every::times) is
+    /// reached, or its expression has no further time.
+    Completed,
+    /// By [`cancel`](crate::schedule::Schedule::cancel), by its token, or with its pool.
+    Cancelled,
+    /// By a panic of its body, as [`OnPanic::Stop`](crate::schedule::OnPanic::Stop) asks for. The
+    /// log has an error.
+    Panicked,
+    /// By a panic of the library while it looked for the next time: a fault of the library or of
+    /// the time zones. The log has an error.
+    Failed,
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunEnd {
@@ -109,12 +137,12 @@ impl Planner {
             seed,
             planned: None,
             exhausted: false,
-            last_seen: now,
+            latest: now,
             queued: false,
             backlog: 0,
             runs_left,
             paused: false,
-            ended: false,
+            ended: None,
             counts: ScheduleCounts::default(),
         };
         planner.plan(match start_in {
@@ -139,8 +167,12 @@ impl Planner {
         self.paused
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
+    pub(crate) fn end_reason(&self) -> Option<ScheduleEnd> {
         self.ended
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// The timer wakes the planner, perhaps too early, perhaps late.
@@ -188,29 +220,30 @@ impl Planner {
 
     /// A run has ended, with its last attempt.
     pub(crate) fn finished(&mut self, now: Duration, end: RunEnd) -> usize {
+        self.observe(now);
         self.counts.running -= 1;
         let mut delay_set = None;
         match end {
             RunEnd::Returned(Verdict::Continue) | RunEnd::Cancelled => {}
             RunEnd::Returned(Verdict::After(delay)) => delay_set = Some(delay),
-            RunEnd::Returned(Verdict::End) => self.end(),
+            RunEnd::Returned(Verdict::End) => self.end(ScheduleEnd::Completed),
             RunEnd::Failed => self.counts.failures += 1,
             RunEnd::Panicked => {
                 self.counts.failures += 1;
                 if self.rules.on_panic == OnPanic::Stop {
-                    self.end();
+                    self.end(ScheduleEnd::Panicked);
                 }
             }
         }
-        if self.ended {
+        if self.is_ended() {
             return 0;
         }
         let started = self.start_waiting();
-        if self.fixed_delay && self.counts.running == 0 && !self.ended {
-            self.plan(match delay_set {
-                Some(delay) => Some(now.saturating_add(delay)),
-                None => self.recurrence.next_after(now),
-            });
+        if self.fixed_delay && self.counts.running == 0 && !self.is_ended() {
+            match delay_set {
+                Some(delay) => self.plan_delay(now.saturating_add(delay)),
+                None => self.plan(self.recurrence.next_after(self.latest)),
+            }
         }
         self.end_if_exhausted();
         started
@@ -225,7 +258,7 @@ impl Planner {
     /// The handle asks for one more run, now. Returns whether there will be one, and how many runs
     /// start.
     pub(crate) fn trigger(&mut self) -> (bool, usize) {
-        if self.ended {
+        if self.is_ended() {
             return (false, 0);
         }
         if self.has_room() {
@@ -241,7 +274,7 @@ impl Planner {
     /// Times that passed in the pause are neither run nor counted. A fixed delay that has passed in
     /// the pause has ended, and its run is due now.
     pub(crate) fn resume(&mut self, now: Duration) -> usize {
-        if !std::mem::take(&mut self.paused) || self.ended {
+        if !std::mem::take(&mut self.paused) || self.is_ended() {
             return 0;
         }
         self.observe(now);
@@ -255,18 +288,27 @@ impl Planner {
         started
     }
 
-    pub(crate) fn end(&mut self) {
-        self.ended = true;
+    /// Ends the schedule. It stays ended for the first of the reasons.
+    pub(crate) fn end(&mut self, why: ScheduleEnd) {
+        self.ended.get_or_insert(why);
         self.planned = None;
         self.queued = false;
         self.backlog = 0;
     }
 
-    /// Notes the time. If it was set back, plans anew.
+    /// Notes the time. If the clock was set back by more than the rule ignores, follows it.
     fn observe(&mut self, now: Duration) {
-        let was = std::mem::replace(&mut self.last_seen, now);
-        if now.saturating_add(MAX_SET_BACK) < was && self.planned.is_some() {
-            self.plan(self.recurrence.next_after(now));
+        let back = self.latest.saturating_sub(now);
+        if back <= self.recurrence.ignored_step() {
+            self.latest = self.latest.max(now);
+            return;
+        }
+        self.latest = now;
+        match self.planned {
+            // As long as it was.
+            Some(delay) if delay.is_delay => self.plan_delay(delay.at.saturating_sub(back)),
+            Some(_) => self.plan(self.recurrence.next_after(now)),
+            None => {}
         }
     }
 
@@ -275,7 +317,15 @@ impl Planner {
         self.planned = at.map(|at| Planned {
             at,
             due: at.saturating_add(self.jitter_of(at)),
+            is_delay: false,
         });
+    }
+
+    fn plan_delay(&mut self, at: Duration) {
+        self.plan(Some(at));
+        self.planned
+            .iter_mut()
+            .for_each(|planned| planned.is_delay = true);
     }
 
     /// The same jitter for the same time, never beyond the next time.
@@ -315,7 +365,7 @@ impl Planner {
         if let Some(runs_left) = &mut self.runs_left {
             *runs_left -= 1;
             if *runs_left == 0 {
-                self.end();
+                self.end(ScheduleEnd::Completed);
             }
         }
         1
@@ -335,7 +385,7 @@ impl Planner {
 
     fn end_if_exhausted(&mut self) {
         if self.exhausted && !self.queued && self.backlog == 0 {
-            self.end();
+            self.end(ScheduleEnd::Completed);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::clock::from_nanos;
 #[cfg(feature = "cron")]
-use crate::schedule::cron::Times;
+use crate::schedule::calendar::Times;
 #[cfg(feature = "cron")]
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,9 @@ pub(crate) enum Recurrence {
     Period(Duration),
     #[cfg(feature = "cron")]
     Cron(Arc<Times>),
+    /// Panics.
+    #[cfg(all(test, not(loom)))]
+    Broken,
 }
 
 /// How many times of a cron expression `last_before` counts at most. It finds them one by one,
@@ -28,6 +31,18 @@ impl Recurrence {
             Self::Period(period) => Some(time.saturating_add(*period)),
             #[cfg(feature = "cron")]
             Self::Cron(times) => times.after(time),
+            #[cfg(all(test, not(loom)))]
+            Self::Broken => panic!("a calendar that is broken on purpose"),
+        }
+    }
+
+    /// By how much a clock may be set back so that no time is repeated.
+    pub(crate) fn ignored_step(&self) -> Duration {
+        match self {
+            #[cfg(feature = "cron")]
+            Self::Cron(times) => times.ignored_step(),
+            // Its clock is never set.
+            _ => Duration::MAX,
         }
     }
 
@@ -48,12 +63,33 @@ impl Recurrence {
                     last = next;
                     passed += 1;
                     if passed == MAX_COUNTED {
-                        last = times.before(now).unwrap_or(last);
-                        break;
+                        return (last_of(times, last, now), passed);
                     }
                 }
                 (last, passed)
             }
+            #[cfg(all(test, not(loom)))]
+            Self::Broken => (time, 0),
         }
     }
+}
+
+/// The last time that is not after `now`. `last` is one of the times.
+#[cfg(feature = "cron")]
+fn last_of(times: &Times, last: Duration, now: Duration) -> Duration {
+    let after = |seconds| {
+        let next = times.after(Duration::from_secs(seconds));
+        next.filter(|next| *next <= now)
+    };
+    let mut found = last;
+    // There is no time after `none` up to now.
+    let mut none = now.as_secs();
+    while found.as_secs() < none {
+        let middle = found.as_secs().midpoint(none);
+        match after(middle) {
+            Some(next) => found = next,
+            None => none = middle,
+        }
+    }
+    found
 }

@@ -16,10 +16,10 @@
 
 use crate::cancel::CancelGuard;
 use crate::context_var::Context;
-use crate::panic;
+use crate::panic::{self, Level};
 use crate::pool::{Core, EndedSchedule, Spec, TimerEntry};
 use crate::schedule::outcome::Verdict;
-use crate::schedule::planner::{Planner, RunEnd};
+use crate::schedule::planner::{Planner, RunEnd, ScheduleEnd};
 use crate::schedule::timeline::Timeline;
 use crate::sync::waiter::ClockWaiter;
 use crate::task::{Head, OutcomeKind, Site, Summary, TaskRef};
@@ -163,12 +163,19 @@ impl Runner {
             // Another event may have replaced the alarm just now.
             state.alarm.take_if(|alarm| alarm.due == due)?;
         }
-        let runs = change(&mut state.planner, self.timeline.now());
+        let now = self.timeline.now();
+        // The timer thread calls this, and a pool has only one: a panic in the calendar must not
+        // end it.
+        let runs = panic::catch(|| change(&mut state.planner, now)).unwrap_or_else(|_| {
+            state.planner.end(ScheduleEnd::Failed);
+            0
+        });
         if runs > 0 {
             state.last_run = Some(self.timeline.wall());
         }
         let used = state.launcher.clone().filter(|_| runs > 0);
-        let has_ended = state.planner.is_ended();
+        let end_reason = state.planner.end_reason();
+        let has_ended = end_reason.is_some();
         let ended = state.launcher.take_if(|_| has_ended);
         let due = state.planner.due();
         let is_new = due != state.alarm.as_ref().map(|alarm| alarm.due);
@@ -196,11 +203,32 @@ impl Runner {
         if has_ended {
             core.lifecycle.remove_schedule(self.key);
         }
+        if ended.is_some() {
+            self.log_end(end_reason);
+        }
         // Both are the same launcher, so at most one of them is the last.
         [ended, used]
             .into_iter()
             .flatten()
             .find_map(Arc::into_inner)
+    }
+
+    /// Logs that the schedule has ended, if that is an error.
+    fn log_end(&self, reason: Option<ScheduleEnd>) {
+        let why = match reason {
+            Some(ScheduleEnd::Panicked) => "a run panicked",
+            Some(ScheduleEnd::Failed) => "the search for its next time panicked",
+            _ => return,
+        };
+        let name = self.name.iter().map(|name| format!("`{name}` "));
+        panic::log(
+            Level::Error,
+            format_args!(
+                "the schedule {}made at {} has ended: {why}",
+                name.collect::<String>(),
+                self.site
+            ),
+        );
     }
 
     /// Submits one run. The pool does not take it if it is closed.
@@ -227,7 +255,7 @@ impl Runner {
         if state.planner.is_ended() {
             return false;
         }
-        state.planner.end();
+        state.planner.end(ScheduleEnd::Cancelled);
         let mut alarm = state.alarm.take();
         let launcher = state.launcher.take();
         drop(state);
@@ -278,5 +306,53 @@ impl Run {
         };
         let event = |planner: &mut Planner, now| planner.finished(now, end);
         self.runner.apply(event);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::pool::ThreadPool;
+    use crate::schedule::every::Rules;
+    use crate::schedule::recurrence::Recurrence;
+    use crate::task::Task;
+    use crate::task::body::PlainBody;
+
+    #[test]
+    fn a_calendar_that_panics_ends_its_schedule_with_a_reason_and_no_timer() {
+        let clock = ManualClock::new();
+        let pool = ThreadPool::builder().workers(1).clock(&clock);
+        let pool = pool.build().unwrap();
+        let core = pool.core();
+        let second = Duration::from_secs(1);
+        let planner = Planner::new(
+            Recurrence::Broken,
+            Rules::default(),
+            false,
+            Some(second),
+            Duration::ZERO,
+            7,
+        );
+        let timeline = Timeline::from_now(clock.clock());
+        let runner = Runner::new(
+            core,
+            None,
+            std::panic::Location::caller(),
+            timeline,
+            planner,
+        );
+        assert!(runner.enlist(core));
+        runner.start(Launcher {
+            _hook: None,
+            new_task: Box::new(|head, _| Task::new(head, PlainBody::new(|| ()))),
+            spec: Spec::default(),
+            context: Context::capture(),
+        });
+        let timed = pool.task().delay(second).submit(|| ());
+        clock.advance(second);
+        timed.join().unwrap();
+        assert_eq!(runner.read(Planner::end_reason), Some(ScheduleEnd::Failed));
+        assert_eq!(runner.next_run(), None);
     }
 }

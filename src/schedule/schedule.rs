@@ -2,7 +2,7 @@
 //!
 //! Layer: schedule.
 
-use crate::schedule::planner::{Planner, ScheduleCounts};
+use crate::schedule::planner::{Planner, ScheduleCounts, ScheduleEnd};
 use crate::schedule::runner::Runner;
 use std::fmt;
 use std::sync::Arc;
@@ -110,6 +110,24 @@ impl Schedule {
     /// ```
     pub fn is_ended(&self) -> bool {
         self.runner.read(Planner::is_ended)
+    }
+
+    /// Returns why the schedule has ended, also if that was an error. `None` while it goes on.
+    ///
+    /// ```
+    /// # use millhand::schedule::{OnPanic, ScheduleEnd};
+    /// # use millhand::{Every, ThreadPool};
+    /// # use std::time::Duration;
+    /// # let pool = ThreadPool::new(1)?;
+    /// let rule = Every::new(Duration::from_secs(3600)).on_panic(OnPanic::Stop);
+    /// let careful = pool.task().every(rule).run(|| -> () { panic!("no") })?;
+    /// careful.trigger_now();
+    /// pool.wait_idle()?;
+    /// assert_eq!(careful.end_reason(), Some(ScheduleEnd::Panicked));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn end_reason(&self) -> Option<ScheduleEnd> {
+        self.runner.read(Planner::end_reason)
     }
 
     /// Starts one more run now, beside the planned ones. Returns whether there will be one.

@@ -33,6 +33,12 @@ pub(crate) trait ClockWaiter: Send + Sync {
 
     /// The thread was woken at the monitor, and must wait on.
     fn waits_on(&self) {}
+
+    /// Whether the thread is settled: from now on it does nothing until it is notified, or its
+    /// clock wakes it. Takes no lock.
+    fn settles(&self, is_settled: bool) {
+        let _ = is_settled;
+    }
 }
 
 thread_local! {

@@ -247,7 +247,7 @@ fn the_closure_of_a_scope_ends_its_child_when_the_scope_fails() {
     let pool = ThreadPool::new(1).unwrap();
     let failed = pool.scope_with(ScopeOptions::fail_fast(), |s| {
         let (mut child, ..) = begun("echo ready; exec sleep 1000", child::spawn);
-        s.task().fallible().submit(|| Err::<(), ()>(()));
+        s.submit(|| Err::<(), _>("no"));
         let status = stopped(child::wait(&mut child), CancelReason::Scope);
         assert_eq!(status.signal(), TERM);
     });

@@ -499,8 +499,9 @@ fn filter() {
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
             let shout = move || eprintln!("{}!", line.to_uppercase());
-            if input.submit_timeout(Duration::MAX, shout).is_err() {
-                break; // the pool is closed
+            input.execute(shout);
+            if input.is_closed() {
+                break;
             }
         }
         end.cancel();

@@ -27,6 +27,8 @@ mod continuations_ends;
 mod continuations_options;
 #[cfg(feature = "cron")]
 mod cron;
+#[cfg(feature = "cron")]
+mod cron_changes;
 #[cfg(unix)]
 #[cfg(feature = "signals")]
 mod daemons;
@@ -46,6 +48,7 @@ mod found_core;
 mod found_edges;
 #[cfg(feature = "simulation")]
 mod found_gates;
+mod found_time;
 mod future;
 mod gate_crowd;
 mod gate_kit;

@@ -269,12 +269,10 @@ fn a_close_ends_schedules_and_refuses_who_waits_for_a_place() {
     let held = hold(&pool, 1);
     let full = pool.submit(|| ());
     thread::scope(|s| {
-        let refused = s.spawn(|| pool.submit(|| ()).join());
+        let refused = s.spawn(|| pool.submit(|| ()).join().unwrap_err());
         pool.close();
-        assert!(matches!(
-            refused.join().unwrap(),
-            Err(TaskError::Rejected(Rejection::Closed))
-        ));
+        let refused = refused.join().unwrap();
+        assert!(matches!(refused, TaskError::Rejected(Rejection::Closed)));
     });
     assert!(schedule.is_ended());
     held.release();

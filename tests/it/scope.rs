@@ -488,6 +488,13 @@ fn a_panic_that_is_read_is_the_readers() {
     assert_eq!(pool.unread_panics(), 0);
 }
 
+/// Adds one before and one after.
+fn wait_until_cancelled(count: &AtomicUsize) {
+    count.fetch_add(1, SeqCst);
+    let _ = millhand::sleep(Duration::MAX);
+    count.fetch_add(1, SeqCst);
+}
+
 #[test]
 fn the_closures_own_panic_comes_first_and_after_its_tasks() {
     let pool = ThreadPool::new(1).unwrap();
@@ -495,12 +502,17 @@ fn the_closures_own_panic_comes_first_and_after_its_tasks() {
     let payload = panic_of(|| {
         pool.scope(|s| {
             s.submit(|| panic!("a task's"));
-            s.submit(|| ran.fetch_add(1, SeqCst));
+            let _ = s.submit(|| ran.fetch_add(1, SeqCst)).join();
+            // One that has begun is asked to stop, and is not left behind.
+            s.submit(|| wait_until_cancelled(&ran));
+            while ran.load(SeqCst) < 2 {
+                thread::yield_now();
+            }
             panic_any("the closure's");
         });
     });
     assert_eq!(text_of(&*payload), "the closure's");
-    assert_eq!(ran.into_inner(), 1);
+    assert_eq!(ran.into_inner(), 3);
     assert_eq!(pool.unread_panics(), 1);
 }
 

@@ -44,6 +44,8 @@ impl Worker {
             state: WorkerState {
                 stack: pool.stack(0),
                 mail: Mailbox::new(),
+                is_settled: false.into(),
+                turns: 0.into(),
                 is_revoked: AtomicBool::new(false),
                 waits: Mutex::new(WaitStack::default()),
             },
@@ -269,7 +271,7 @@ fn time_ends(_: &Arc<Worker>, task: &TaskRef) {
 fn looks_through(worker: &Arc<Worker>, task: &TaskRef) {
     for found in worker.state.stack.bodies() {
         assert!(Arc::ptr_eq(&found, task) || !found.head.is_planned());
-        found.cancel(CancelReason::Shutdown);
+        found.cancel_with(CancelReason::Shutdown);
     }
 }
 

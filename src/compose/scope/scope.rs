@@ -350,7 +350,9 @@ pub(crate) fn enter<'env>(
     let result = panic::catch(|| f(&scope));
     drop(in_scope);
     let no_way_out = NoWayOut;
-    if result.is_err() && state.fails_fast() {
+    // The scope panics, whatever becomes of its tasks. One may wait for what the closure would have
+    // done, or sleep by a test's clock that no thread turns any more.
+    if result.is_err() {
         state.token().cancel_with(CancelReason::Scope);
     }
     state.wait(core.owner());
@@ -415,11 +417,11 @@ impl Pool {
     /// [`scope_with`](Self::scope_with) returns those that no handle takes.
     ///
     /// # Panics
-    /// With the payload of `f` if `f` panics. Otherwise with the first panic of a task whose
-    /// outcome no handle took. Also if the pool did not run a task to its end, because it is
-    /// closed, full or shut down, and no handle took that error. In a task that is asked to
-    /// stop, it ends the task, as [`checkpoint`](crate::checkpoint) does, if tasks of the
-    /// scope were cancelled for it.
+    /// With the payload of `f` if `f` panics: the tasks are cancelled then, and this call waits for
+    /// them. Otherwise with the first panic of a task whose outcome no handle took. Also if the
+    /// pool did not run a task to its end, because it is closed, full or shut down, and no handle
+    /// took that error. In a task that is asked to stop, it ends the task, as
+    /// [`checkpoint`](crate::checkpoint) does, if tasks of the scope were cancelled for it.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;

@@ -101,10 +101,6 @@ impl ScopeState {
         self.fails_fast && fails && self.first_failure.set(index).is_ok()
     }
 
-    pub(crate) fn fails_fast(&self) -> bool {
-        self.fails_fast
-    }
-
     /// A hold for a body, which must be empty before the scope ends.
     pub(crate) fn hold(&self) -> Hold {
         Hold::new(&self.latch)
