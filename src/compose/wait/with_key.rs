@@ -70,7 +70,7 @@ macro_rules! with_key {
     ([$($generics:tt)*] $handle:ty) => {
         impl<$($generics)*> $handle {
             /// Gives the handle a key, which [`as_completed`](crate::as_completed) returns with the
-            /// outcome; see [`WithKey`].
+            /// outcome; see [`WithKey`](crate::compose::WithKey).
             pub fn with_key<K>(self, key: K) -> $crate::compose::wait::WithKey<K, Self> {
                 $crate::compose::wait::WithKey::new(key, self)
             }
