@@ -384,6 +384,15 @@
 //   signals      signal
 //   guides       guide/
 
+// In this order, so that a page of rustdoc begins with what most programs call.
+pub mod pool;
+
+pub mod task;
+
+pub mod limit;
+
+pub mod schedule;
+
 pub mod cancel;
 mod clock;
 pub mod compose;
@@ -392,14 +401,11 @@ pub mod error;
 pub mod guide;
 mod id;
 mod invalid_task;
-pub mod limit;
 mod panic;
-pub mod pool;
 mod process;
 mod random;
 mod reason;
 mod retry;
-pub mod schedule;
 #[cfg(feature = "signals")]
 mod signal;
 #[cfg(feature = "simulation")]
@@ -408,7 +414,6 @@ mod sim;
 #[path = "sim/disabled.rs"]
 mod sim;
 mod sync;
-pub mod task;
 
 /// Clocks that a test advances, and simulations.
 ///

@@ -304,8 +304,12 @@ impl ThreadPool {
         self.core.run_slots.threads()
     }
 
-    /// Returns how many tasks are queued, without those that were cancelled there. The number is
-    /// about right: it changes all the time.
+    /// Returns how many tasks are ready and wait for a worker.
+    ///
+    /// Tasks that are not due, that wait at a gate, for another attempt or for other tasks do not
+    /// count, nor do those that were cancelled. [`wait_idle`](Self::wait_idle) waits for more than
+    /// these. A task with gates counts until a worker has asked them for the first time. The number
+    /// is about right: it changes all the time.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;

@@ -92,223 +92,6 @@ pub struct TaskBuilder<K = Plain, P = ()> {
     place: P,
 }
 
-impl<P> TaskBuilder<Plain, P> {
-    pub(crate) fn new(core: Arc<Core>, place: P) -> Self {
-        Self {
-            core,
-            spec: Spec::default(),
-            kind: Plain(()),
-            place,
-        }
-    }
-
-    pub(crate) fn into_fallible(self) -> TaskBuilder<Fallible, P> {
-        self.into_kind(Fallible(()))
-    }
-
-    /// Runs a task again if it fails, as `policy` says. No worker waits between the attempts.
-    ///
-    /// The closures are `FnMut() -> Result<T, E>` from here on, and an `Err` is a failure as with
-    /// [`fallible`](TaskBuilder#method.fallible). The handle gets the outcome of the last attempt.
-    ///
-    /// A time-out of an attempt is retried unless [`retry_timeouts`](TaskBuilder::retry_timeouts)
-    /// is off. A panic is retried only if [`retry_panics`](TaskBuilder::retry_panics) is on. After
-    /// a cancellation there is no further attempt. Permits are returned between attempts. A key
-    /// of [`Lanes`](crate::limit::Lanes) is held to the end.
-    ///
-    /// ```
-    /// use millhand::{Retry, ThreadPool};
-    /// use std::time::Duration;
-    ///
-    /// let pool = ThreadPool::new(1)?;
-    /// let mut attempts = 0;
-    /// let flaky = pool.task().retry(Retry::exponential(3, Duration::from_millis(1))).submit(move || {
-    ///     attempts += 1;
-    ///     if attempts < 3 { Err("the server is busy") } else { Ok(attempts) }
-    /// });
-    /// assert_eq!(flaky.join_ok().unwrap(), 3);
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    ///
-    /// The compiler takes the type of the error from the body. Closures about errors, such as that
-    /// of [`retry_if`](TaskBuilder::retry_if), come before: `.retry::<std::io::Error>(..)` names
-    /// the type for all of them.
-    ///
-    /// A body that can run once only does not compile:
-    ///
-    /// ```compile_fail,E0525
-    /// let pool = millhand::ThreadPool::new(1).unwrap();
-    /// let text = String::from("moved out at the first attempt");
-    /// let task = pool.task().retry(millhand::Retry::default());
-    /// let handle = task.submit(move || Ok::<_, ()>(text));
-    /// ```
-    pub fn retry<E: Display + Send + 'static>(
-        mut self,
-        policy: Retry,
-    ) -> TaskBuilder<Retrying<E>, P> {
-        // A task that may run again has progress.
-        self.spec.options.get_or_insert_default();
-        self.into_kind(Retrying(Arc::new(Rules::new(policy))))
-    }
-}
-
-impl TaskBuilder {
-    /// Makes an `Err` of the closures count as a failure: in statistics, in summaries, and wherever
-    /// else success matters. Without this an `Err` is a value like any other.
-    ///
-    /// ```
-    /// use millhand::{Shutdown, ThreadPool};
-    ///
-    /// let pool = ThreadPool::new(1)?;
-    /// let parsed = pool.task().fallible().submit(|| "x".parse::<i32>());
-    /// assert!(parsed.join_ok().is_err());
-    /// assert_eq!(pool.shutdown(Shutdown::drain())?.failed(), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// A closure that returns something else does not compile:
-    ///
-    /// ```compile_fail,E0271
-    /// let pool = millhand::ThreadPool::new(1).unwrap();
-    /// let handle: millhand::TaskHandle<Result<i32, ()>> = pool.task().fallible().submit(|| 1);
-    /// ```
-    pub fn fallible(self) -> TaskBuilder<Fallible> {
-        self.into_fallible()
-    }
-
-    submit_verbs!([T], FnOnce() -> T, |template, f| PlainBody::new(f));
-    execute!(|template, f| PlainBody::new(f));
-    execute_ok!([E: Display], FnOnce() -> Result<(), E>, |template, f| FallibleBody::new(f));
-}
-
-impl TaskBuilder<Fallible> {
-    submit_verbs!([T, E: Display], FnOnce() -> Result<T, E>, |template, f| FallibleBody::new(f));
-    execute_ok!([E: Display], FnOnce() -> Result<(), E>, |template, f| FallibleBody::new(f));
-}
-
-impl<E: Display + Send + 'static> TaskBuilder<Retrying<E>> {
-    submit_verbs!([T], FnMut() -> Result<T, E>, |template, f| RetryBody::new(f, template.rules()));
-    execute_ok!([], FnMut() -> Result<(), E>, |template, f| RetryBody::new(f, template.rules()));
-}
-
-impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
-    pub(crate) fn rules(&self) -> Arc<Rules<E>> {
-        self.kind.0.clone()
-    }
-
-    fn with_rules(mut self, change: impl FnOnce(&mut Rules<E>)) -> Self {
-        change(Arc::make_mut(&mut self.kind.0));
-        self
-    }
-
-    /// Retries only errors for which `wanted` returns true. Default: all errors.
-    ///
-    /// The worker calls it. If it panics, the error is not retried.
-    ///
-    /// The compiler reads the closure before the body, which comes with `submit`. So the type of
-    /// the error must be named: here (`|error: &Error|`), or once for the whole template
-    /// (`.retry::<Error>(..)`). Otherwise the compiler says that type annotations are needed.
-    ///
-    /// ```
-    /// use millhand::{Retry, ThreadPool};
-    /// use std::io::{Error, ErrorKind};
-    /// use std::time::Duration;
-    ///
-    /// let pool = ThreadPool::new(1)?;
-    /// let read = pool
-    ///     .task()
-    ///     .retry(Retry::fixed(5, Duration::ZERO))
-    ///     .retry_if(|error: &Error| error.kind() != ErrorKind::NotFound);
-    /// let missing = read.submit(|| std::fs::read("no such file"));
-    /// assert!(missing.join_ok().is_err()); // after one attempt
-    ///
-    /// let retried = pool.task().retry::<Error>(Retry::fixed(5, Duration::ZERO));
-    /// let read = retried.retry_if(|error| error.kind() != ErrorKind::NotFound);
-    /// assert!(read.submit(|| std::fs::read("no such file")).join_ok().is_err());
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn retry_if(self, wanted: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
-        self.with_rules(|rules| rules.retry_if = Some(Arc::new(wanted)))
-    }
-
-    /// Takes the delay before the next attempt from the error, such as a server's `Retry-After`.
-    /// With `None` the policy decides.
-    ///
-    /// The delay is used as it is: the policy's `max_delay` and jitter apply to its own delays
-    /// only. A server may ask for any delay, and a drain waits for the task. `max_elapsed` or a
-    /// [`total_timeout`](TaskBuilder::total_timeout) bounds that. The worker calls it. If it
-    /// panics, there is no further attempt.
-    ///
-    /// ```
-    /// use millhand::{Retry, ThreadPool};
-    /// use std::time::Duration;
-    ///
-    /// #[derive(Debug)]
-    /// struct Busy { retry_after: Option<Duration> }
-    /// # impl std::fmt::Display for Busy {
-    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("busy") }
-    /// # }
-    ///
-    /// let pool = ThreadPool::new(1)?;
-    /// let mut attempts = 0;
-    /// let fetch = pool
-    ///     .task()
-    ///     .retry(Retry::fixed(3, Duration::from_secs(3600)))
-    ///     .retry_after(|busy: &Busy| busy.retry_after)
-    ///     .submit(move || {
-    ///         attempts += 1;
-    ///         if attempts == 1 { Err(Busy { retry_after: Some(Duration::ZERO) }) } else { Ok("done") }
-    ///     });
-    /// assert!(matches!(fetch.join().unwrap(), Ok("done")));
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn retry_after(
-        self,
-        hint: impl Fn(&E) -> Option<Duration> + Send + Sync + 'static,
-    ) -> Self {
-        self.with_rules(|rules| rules.retry_after = Some(Arc::new(hint)))
-    }
-
-    /// Chooses whether an attempt that exceeded its
-    /// [`attempt_timeout`](TaskBuilder::attempt_timeout) is retried. Default: yes.
-    ///
-    /// ```
-    /// # use millhand::{Retry, TaskError, ThreadPool};
-    /// # use std::time::Duration;
-    /// let pool = ThreadPool::new(1)?;
-    /// let slow = pool
-    ///     .task()
-    ///     .attempt_timeout(Duration::from_millis(1))
-    ///     .retry(Retry::default())
-    ///     .retry_timeouts(false)
-    ///     .submit(|| millhand::sleep(Duration::from_secs(3600)));
-    /// assert!(matches!(slow.join(), Err(TaskError::TimedOut)));
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn retry_timeouts(self, retry: bool) -> Self {
-        self.with_rules(|rules| rules.timeouts = retry)
-    }
-
-    /// Chooses whether a panic is retried. Default: no.
-    ///
-    /// ```
-    /// # use millhand::{Retry, ThreadPool};
-    /// # use std::time::Duration;
-    /// let pool = ThreadPool::new(1)?;
-    /// let mut attempts = 0;
-    /// let shaky = pool.task().retry(Retry::fixed(1, Duration::ZERO)).retry_panics(true).submit(move || {
-    ///     attempts += 1;
-    ///     assert!(attempts > 1, "the first attempt panics");
-    ///     Ok::<_, String>(attempts)
-    /// });
-    /// assert_eq!(shaky.join().unwrap(), Ok(2));
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn retry_panics(self, retry: bool) -> Self {
-        self.with_rules(|rules| rules.panics = retry)
-    }
-}
-
 impl<K, P> TaskBuilder<K, P> {
     fn into_kind<L>(self, kind: L) -> TaskBuilder<L, P> {
         TaskBuilder {
@@ -587,6 +370,223 @@ impl<K, P> TaskBuilder<K, P> {
     /// For the verbs of other folders.
     pub(crate) fn into_parts(self) -> (Arc<Core>, Spec, K) {
         (self.core, self.spec, self.kind)
+    }
+}
+
+impl<P> TaskBuilder<Plain, P> {
+    pub(crate) fn new(core: Arc<Core>, place: P) -> Self {
+        Self {
+            core,
+            spec: Spec::default(),
+            kind: Plain(()),
+            place,
+        }
+    }
+
+    pub(crate) fn into_fallible(self) -> TaskBuilder<Fallible, P> {
+        self.into_kind(Fallible(()))
+    }
+
+    /// Runs a task again if it fails, as `policy` says. No worker waits between the attempts.
+    ///
+    /// The closures are `FnMut() -> Result<T, E>` from here on, and an `Err` is a failure as with
+    /// [`fallible`](TaskBuilder#method.fallible). The handle gets the outcome of the last attempt.
+    ///
+    /// A time-out of an attempt is retried unless [`retry_timeouts`](TaskBuilder::retry_timeouts)
+    /// is off. A panic is retried only if [`retry_panics`](TaskBuilder::retry_panics) is on. After
+    /// a cancellation there is no further attempt. Permits are returned between attempts. A key
+    /// of [`Lanes`](crate::limit::Lanes) is held to the end.
+    ///
+    /// ```
+    /// use millhand::{Retry, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let mut attempts = 0;
+    /// let flaky = pool.task().retry(Retry::exponential(3, Duration::from_millis(1))).submit(move || {
+    ///     attempts += 1;
+    ///     if attempts < 3 { Err("the server is busy") } else { Ok(attempts) }
+    /// });
+    /// assert_eq!(flaky.join_ok().unwrap(), 3);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    ///
+    /// The compiler takes the type of the error from the body. Closures about errors, such as that
+    /// of [`retry_if`](TaskBuilder::retry_if), come before: `.retry::<std::io::Error>(..)` names
+    /// the type for all of them.
+    ///
+    /// A body that can run once only does not compile:
+    ///
+    /// ```compile_fail,E0525
+    /// let pool = millhand::ThreadPool::new(1).unwrap();
+    /// let text = String::from("moved out at the first attempt");
+    /// let task = pool.task().retry(millhand::Retry::default());
+    /// let handle = task.submit(move || Ok::<_, ()>(text));
+    /// ```
+    pub fn retry<E: Display + Send + 'static>(
+        mut self,
+        policy: Retry,
+    ) -> TaskBuilder<Retrying<E>, P> {
+        // A task that may run again has progress.
+        self.spec.options.get_or_insert_default();
+        self.into_kind(Retrying(Arc::new(Rules::new(policy))))
+    }
+}
+
+impl TaskBuilder {
+    /// Makes an `Err` of the closures count as a failure: in statistics, in summaries, and wherever
+    /// else success matters. Without this an `Err` is a value like any other.
+    ///
+    /// ```
+    /// use millhand::{Shutdown, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let parsed = pool.task().fallible().submit(|| "x".parse::<i32>());
+    /// assert!(parsed.join_ok().is_err());
+    /// assert_eq!(pool.shutdown(Shutdown::drain())?.failed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A closure that returns something else does not compile:
+    ///
+    /// ```compile_fail,E0271
+    /// let pool = millhand::ThreadPool::new(1).unwrap();
+    /// let handle: millhand::TaskHandle<Result<i32, ()>> = pool.task().fallible().submit(|| 1);
+    /// ```
+    pub fn fallible(self) -> TaskBuilder<Fallible> {
+        self.into_fallible()
+    }
+
+    submit_verbs!([T], FnOnce() -> T, |template, f| PlainBody::new(f));
+    execute!(|template, f| PlainBody::new(f));
+    execute_ok!([E: Display], FnOnce() -> Result<(), E>, |template, f| FallibleBody::new(f));
+}
+
+impl TaskBuilder<Fallible> {
+    submit_verbs!([T, E: Display], FnOnce() -> Result<T, E>, |template, f| FallibleBody::new(f));
+    execute_ok!([E: Display], FnOnce() -> Result<(), E>, |template, f| FallibleBody::new(f));
+}
+
+impl<E: Display + Send + 'static> TaskBuilder<Retrying<E>> {
+    submit_verbs!([T], FnMut() -> Result<T, E>, |template, f| RetryBody::new(f, template.rules()));
+    execute_ok!([], FnMut() -> Result<(), E>, |template, f| RetryBody::new(f, template.rules()));
+}
+
+impl<E: Send + 'static, P> TaskBuilder<Retrying<E>, P> {
+    pub(crate) fn rules(&self) -> Arc<Rules<E>> {
+        self.kind.0.clone()
+    }
+
+    fn with_rules(mut self, change: impl FnOnce(&mut Rules<E>)) -> Self {
+        change(Arc::make_mut(&mut self.kind.0));
+        self
+    }
+
+    /// Retries only errors for which `wanted` returns true. Default: all errors.
+    ///
+    /// The worker calls it. If it panics, the error is not retried.
+    ///
+    /// The compiler reads the closure before the body, which comes with `submit`. So the type of
+    /// the error must be named: here (`|error: &Error|`), or once for the whole template
+    /// (`.retry::<Error>(..)`). Otherwise the compiler says that type annotations are needed.
+    ///
+    /// ```
+    /// use millhand::{Retry, ThreadPool};
+    /// use std::io::{Error, ErrorKind};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let read = pool
+    ///     .task()
+    ///     .retry(Retry::fixed(5, Duration::ZERO))
+    ///     .retry_if(|error: &Error| error.kind() != ErrorKind::NotFound);
+    /// let missing = read.submit(|| std::fs::read("no such file"));
+    /// assert!(missing.join_ok().is_err()); // after one attempt
+    ///
+    /// let retried = pool.task().retry::<Error>(Retry::fixed(5, Duration::ZERO));
+    /// let read = retried.retry_if(|error| error.kind() != ErrorKind::NotFound);
+    /// assert!(read.submit(|| std::fs::read("no such file")).join_ok().is_err());
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn retry_if(self, wanted: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.with_rules(|rules| rules.retry_if = Some(Arc::new(wanted)))
+    }
+
+    /// Takes the delay before the next attempt from the error, such as a server's `Retry-After`.
+    /// With `None` the policy decides.
+    ///
+    /// The delay is used as it is: the policy's `max_delay` and jitter apply to its own delays
+    /// only. A server may ask for any delay, and a drain waits for the task. `max_elapsed` or a
+    /// [`total_timeout`](TaskBuilder::total_timeout) bounds that. The worker calls it. If it
+    /// panics, there is no further attempt.
+    ///
+    /// ```
+    /// use millhand::{Retry, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Debug)]
+    /// struct Busy { retry_after: Option<Duration> }
+    /// # impl std::fmt::Display for Busy {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("busy") }
+    /// # }
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let mut attempts = 0;
+    /// let fetch = pool
+    ///     .task()
+    ///     .retry(Retry::fixed(3, Duration::from_secs(3600)))
+    ///     .retry_after(|busy: &Busy| busy.retry_after)
+    ///     .submit(move || {
+    ///         attempts += 1;
+    ///         if attempts == 1 { Err(Busy { retry_after: Some(Duration::ZERO) }) } else { Ok("done") }
+    ///     });
+    /// assert!(matches!(fetch.join().unwrap(), Ok("done")));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn retry_after(
+        self,
+        hint: impl Fn(&E) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.with_rules(|rules| rules.retry_after = Some(Arc::new(hint)))
+    }
+
+    /// Chooses whether an attempt that exceeded its
+    /// [`attempt_timeout`](TaskBuilder::attempt_timeout) is retried. Default: yes.
+    ///
+    /// ```
+    /// # use millhand::{Retry, TaskError, ThreadPool};
+    /// # use std::time::Duration;
+    /// let pool = ThreadPool::new(1)?;
+    /// let slow = pool
+    ///     .task()
+    ///     .attempt_timeout(Duration::from_millis(1))
+    ///     .retry(Retry::default())
+    ///     .retry_timeouts(false)
+    ///     .submit(|| millhand::sleep(Duration::from_secs(3600)));
+    /// assert!(matches!(slow.join(), Err(TaskError::TimedOut)));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn retry_timeouts(self, retry: bool) -> Self {
+        self.with_rules(|rules| rules.timeouts = retry)
+    }
+
+    /// Chooses whether a panic is retried. Default: no.
+    ///
+    /// ```
+    /// # use millhand::{Retry, ThreadPool};
+    /// # use std::time::Duration;
+    /// let pool = ThreadPool::new(1)?;
+    /// let mut attempts = 0;
+    /// let shaky = pool.task().retry(Retry::fixed(1, Duration::ZERO)).retry_panics(true).submit(move || {
+    ///     attempts += 1;
+    ///     assert!(attempts > 1, "the first attempt panics");
+    ///     Ok::<_, String>(attempts)
+    /// });
+    /// assert_eq!(shaky.join().unwrap(), Ok(2));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn retry_panics(self, retry: bool) -> Self {
+        self.with_rules(|rules| rules.panics = retry)
     }
 }
 

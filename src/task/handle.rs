@@ -284,66 +284,6 @@ macro_rules! face {
 }
 pub(crate) use face;
 
-impl<T> TaskHandle<T> {
-    pub(crate) fn new(task: TaskRef) -> Self {
-        let held = Held {
-            task: Some(task),
-            cancel_on_drop: false,
-        };
-        Self {
-            held,
-            value: PhantomData,
-        }
-    }
-
-    pub(crate) fn task(&self) -> &TaskRef {
-        self.held.task()
-    }
-
-    /// Makes the drop of the handle cancel the task, with [`CancelReason::Dropped`].
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let handle = pool.submit(|| millhand::sleep(std::time::Duration::from_secs(3600))).cancel_on_drop();
-    /// drop(handle); // and the pool, dropped next, need not wait for an hour
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn cancel_on_drop(mut self) -> Self {
-        self.held.cancel_on_drop = true;
-        self
-    }
-
-    /// Calls `f` with a [`Summary`] once the task has finished: on the thread that ran or cancelled
-    /// it, or on this thread if it has finished before. `f` should be short, since a worker waits
-    /// for it. A panic in it is logged.
-    ///
-    /// Where the time of the task ends, a worker of its pool makes the call as soon as one is free.
-    ///
-    /// The callback stays registered when the handle or the returned [`OnFinish`] is dropped.
-    /// [`OnFinish::remove`] removes it.
-    ///
-    /// ```
-    /// use millhand::task::OutcomeKind;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// let handle = pool.submit(|| 1);
-    /// handle.on_finish(move |summary| sender.send(summary.outcome).unwrap());
-    /// assert_eq!(receiver.recv()?, OutcomeKind::Completed);
-    /// # drop(handle);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn on_finish(&self, f: impl FnOnce(&Summary) + Send + 'static) -> OnFinish {
-        OnFinish::register(self.task(), callback(f))
-    }
-
-    pub(crate) fn into_held(self) -> Held {
-        self.held
-    }
-
-    face!();
-}
-
 impl<T: 'static> TaskHandle<T> {
     /// Waits for the outcome and takes it.
     ///
@@ -434,6 +374,66 @@ impl<T: 'static> TaskHandle<T> {
             None => Err(self),
         }
     }
+}
+
+impl<T> TaskHandle<T> {
+    pub(crate) fn new(task: TaskRef) -> Self {
+        let held = Held {
+            task: Some(task),
+            cancel_on_drop: false,
+        };
+        Self {
+            held,
+            value: PhantomData,
+        }
+    }
+
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.held.task()
+    }
+
+    /// Makes the drop of the handle cancel the task, with [`CancelReason::Dropped`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| millhand::sleep(std::time::Duration::from_secs(3600))).cancel_on_drop();
+    /// drop(handle); // and the pool, dropped next, need not wait for an hour
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.held.cancel_on_drop = true;
+        self
+    }
+
+    /// Calls `f` with a [`Summary`] once the task has finished: on the thread that ran or cancelled
+    /// it, or on this thread if it has finished before. `f` should be short, since a worker waits
+    /// for it. A panic in it is logged.
+    ///
+    /// Where the time of the task ends, a worker of its pool makes the call as soon as one is free.
+    ///
+    /// The callback stays registered when the handle or the returned [`OnFinish`] is dropped.
+    /// [`OnFinish::remove`] removes it.
+    ///
+    /// ```
+    /// use millhand::task::OutcomeKind;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let handle = pool.submit(|| 1);
+    /// handle.on_finish(move |summary| sender.send(summary.outcome).unwrap());
+    /// assert_eq!(receiver.recv()?, OutcomeKind::Completed);
+    /// # drop(handle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_finish(&self, f: impl FnOnce(&Summary) + Send + 'static) -> OnFinish {
+        OnFinish::register(self.task(), callback(f))
+    }
+
+    pub(crate) fn into_held(self) -> Held {
+        self.held
+    }
+
+    face!();
 }
 
 /// The value that a settled task has put in place.
