@@ -4,7 +4,7 @@ use crate::gate_kit::{Busy, HOUR, SECOND, pool_on, until};
 use crate::keyed::left;
 use crate::stress::{EXPECTED, silence};
 use crate::support::must_recv;
-use millhand::limit::Lanes;
+use millhand::limit::{AcquireError, Lanes};
 use millhand::task::TaskState;
 use millhand::testing::ManualClock;
 use millhand::{CancelToken, Retry, Shutdown, TaskBuilder, TaskError, TaskHandle, ThreadPool};
@@ -343,4 +343,57 @@ fn keys_are_released_by_a_shutdown() {
         assert_eq!(elsewhere.join().unwrap(), 7);
         assert_eq!(lanes.key(1).waiting(), 0);
     }
+}
+
+// By hand.
+
+#[test]
+fn a_thread_and_tasks_of_a_key_take_turns() {
+    let pool = ThreadPool::new(2).unwrap();
+    let lanes = Lanes::new();
+    let (begun, begins) = mpsc::channel();
+    let (hold, held) = mpsc::channel::<()>();
+    let task = pool.task().gate(&lanes.key("file"));
+    task.execute(move || {
+        begun.send(()).unwrap();
+        let _ = held.recv();
+    });
+    must_recv(&begins);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (noted, lane) = (order.clone(), lanes.key("file"));
+    let by_hand = std::thread::spawn(move || lane.run(|| noted.lock().unwrap().push("thread")));
+    until("the thread waits", || lanes.key("file").waiting() == 1);
+    let noted = order.clone();
+    let after = task.submit(move || noted.lock().unwrap().push("task"));
+    // Another key is free.
+    assert_eq!(lanes.key("other").run(|| 7), Ok(7));
+    drop(hold);
+    assert_eq!(by_hand.join().unwrap(), Ok(()));
+    after.join().unwrap();
+    assert_eq!(*order.lock().unwrap(), ["thread", "task"]);
+}
+
+#[test]
+fn a_turn_by_hand_is_given_back_by_a_panic_and_by_a_body_that_is_asked_to_stop() {
+    let pool = ThreadPool::new(2).unwrap();
+    let lanes = Lanes::new();
+    let lane = lanes.key(1);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        lane.run(|| std::panic::panic_any(7))
+    }));
+    assert!(panicked.is_err());
+    let (begun, begins) = mpsc::channel();
+    let waits = lane.run(|| {
+        let lane = lanes.key(1);
+        let waits = pool.submit(move || {
+            begun.send(()).unwrap();
+            lane.run(|| unreachable!("its turn has not come"))
+        });
+        must_recv(&begins);
+        until("the body waits", || lanes.key(1).waiting() == 1);
+        waits.cancel();
+        waits.join().unwrap()
+    });
+    assert!(matches!(waits, Ok(Err(AcquireError::Stopped(_)))));
+    assert_eq!(lane.run(|| "free"), Ok("free"));
 }

@@ -160,3 +160,70 @@ fn a_promise_is_printed_with_its_id() {
     let (promise, handle) = promise::<Opaque>();
     assert!(format!("{promise:?}").contains(&handle.id().to_string()));
 }
+
+// Promises of a pool.
+
+#[test]
+fn a_promise_could_not_be_continued_outside_of_a_worker() {
+    let pool = ThreadPool::new(1).unwrap();
+    let (promise, handle) = pool.promise::<u32>();
+    let double = handle.map(|n| 2 * n).then(|n| n.unwrap() + 1);
+    promise.complete(21).unwrap();
+    assert_eq!(double.join().unwrap(), 43);
+    let (promise, handle) = pool.promise::<u32>();
+    let gone = handle.map(|n| n + 1);
+    drop(promise);
+    let dropped = TaskError::Cancelled(CancelReason::Dropped);
+    assert_eq!(gone.join().unwrap_err().to_string(), dropped.to_string());
+    // The pool neither waits for it nor counts it.
+    let (kept, handle) = pool.promise::<u32>();
+    pool.wait_idle().unwrap();
+    let report = pool.shutdown(millhand::Shutdown::drain()).unwrap();
+    assert_eq!((report.completed(), report.rejected()), (2, 0));
+    kept.complete(1).unwrap();
+    assert_eq!(handle.join().unwrap(), 1);
+}
+
+#[test]
+fn a_cancelled_promise_of_a_pool_is_settled_and_counted_nowhere() {
+    let pool = ThreadPool::new(1).unwrap();
+    for _ in 0..200 {
+        let (promise, handle) = pool.promise::<u32>();
+        assert_eq!(handle.cancel(), CancelOutcome::Settled);
+        assert!(promise.is_cancelled());
+        assert_eq!(promise.complete(7), Err(7));
+    }
+    assert_eq!(pool.queued(), 0);
+    pool.wait_idle().unwrap();
+    let report = pool.shutdown(millhand::Shutdown::drain()).unwrap();
+    assert_eq!((report.completed(), report.cancelled()), (0, 0));
+}
+
+#[test]
+fn a_body_at_the_bound_waited_for_ever_for_a_promise_that_a_task_of_its_pool_was_to_keep() {
+    let builder = ThreadPool::builder().workers(1).max_threads(1);
+    let pool = builder.build().unwrap();
+    let (promise, handle) = pool.promise::<u32>();
+    let waits = pool.submit(move || handle.join().unwrap());
+    let keeps = pool.submit(move || promise.complete(7).unwrap());
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        tell.send((waits.join().unwrap(), keeps.join().unwrap()))
+            .unwrap()
+    });
+    assert_eq!(must_recv(&told), (7, ()));
+}
+
+#[test]
+fn a_worker_that_joins_a_promise_of_its_pool_does_not_run_it() {
+    let pool = ThreadPool::new(1).unwrap();
+    let (promise, handle) = pool.promise::<u32>();
+    let (begun, begins) = mpsc::channel();
+    let joins = pool.submit(move || {
+        begun.send(()).unwrap();
+        handle.join().unwrap()
+    });
+    must_recv(&begins);
+    promise.complete(7).unwrap();
+    assert_eq!(joins.join().unwrap(), 7);
+}
