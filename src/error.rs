@@ -178,6 +178,12 @@ pub enum Rejection {
     Invalid(InvalidTask),
 }
 
+impl From<Mistake> for Rejection {
+    fn from(mistake: Mistake) -> Self {
+        Self::Invalid(mistake.into())
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -210,63 +216,87 @@ impl fmt::Display for Rejection {
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct InvalidTask(
-    /// The option and the text. One pointer, so that a `TaskError` stays small.
-    &'static (&'static str, &'static str),
-);
+pub struct InvalidTask(Mistake);
+
+/// A byte, so that the errors that have it stay small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Mistake {
+    ZeroExpires,
+    ZeroAttemptTimeout,
+    ZeroTotalTimeout,
+    ZeroDeadline,
+    TwoDelays,
+    ForeignClock,
+    DelayedSchedule,
+    ZeroPeriod,
+    ZeroTimes,
+    ZeroParallel,
+    ZeroCatchUp,
+    CatchUpAfterDelay,
+    CronIsOver,
+}
+
+impl From<Mistake> for InvalidTask {
+    fn from(mistake: Mistake) -> Self {
+        Self(mistake)
+    }
+}
 
 impl InvalidTask {
-    pub(crate) const ZERO_EXPIRES: Self = Self(&("expires", "`expires` must be longer than zero"));
-    pub(crate) const ZERO_ATTEMPT_TIMEOUT: Self = Self(&(
-        "attempt_timeout",
-        "`attempt_timeout` must be longer than zero",
-    ));
-    pub(crate) const ZERO_TOTAL_TIMEOUT: Self =
-        Self(&("total_timeout", "`total_timeout` must be longer than zero"));
-    pub(crate) const ZERO_DEADLINE: Self =
-        Self(&("deadline", "`deadline` must be longer than zero"));
-    pub(crate) const TWO_DELAYS: Self = Self(&(
-        "delay_until",
-        "`delay` and `delay_until` contradict each other: one of them is allowed",
-    ));
-    pub(crate) const FOREIGN_CLOCK: Self = Self(&(
-        "gate",
-        "a rate limiter in `gate` must use the pool's `clock`",
-    ));
-    pub(crate) const DELAYED_SCHEDULE: Self = Self(&(
-        "delay",
-        "`delay` and `delay_until` are not for schedules: `start_in` sets when the first run is due",
-    ));
-    pub(crate) const ZERO_PERIOD: Self =
-        Self(&("every", "the period of `every` must be longer than zero"));
-    pub(crate) const ZERO_TIMES: Self = Self(&(
-        "times",
-        "`times` must be at least 1 (leave it out for no end)",
-    ));
-    pub(crate) const ZERO_PARALLEL: Self =
-        Self(&("overlap", "`Overlap::Parallel` must be at least 1"));
-    pub(crate) const ZERO_CATCH_UP: Self = Self(&(
-        "missed",
-        "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for no run)",
-    ));
-    pub(crate) const CATCH_UP_AFTER_DELAY: Self = Self(&(
-        "missed",
-        "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses no run",
-    ));
-    pub(crate) const CRON_IS_OVER: Self = Self(&(
-        "cron",
-        "every time of the cron expression is in the past: one of its years must be to come",
-    ));
+    /// The option and the text.
+    fn parts(self) -> (&'static str, &'static str) {
+        match self.0 {
+            Mistake::ZeroExpires => ("expires", "`expires` must be longer than zero"),
+            Mistake::ZeroAttemptTimeout => (
+                "attempt_timeout",
+                "`attempt_timeout` must be longer than zero",
+            ),
+            Mistake::ZeroTotalTimeout => {
+                ("total_timeout", "`total_timeout` must be longer than zero")
+            }
+            Mistake::ZeroDeadline => ("deadline", "`deadline` must be longer than zero"),
+            Mistake::TwoDelays => (
+                "delay_until",
+                "`delay` and `delay_until` contradict each other: one of them is allowed",
+            ),
+            Mistake::ForeignClock => (
+                "gate",
+                "a rate limiter in `gate` must use the pool's `clock`",
+            ),
+            Mistake::DelayedSchedule => (
+                "delay",
+                "`delay` and `delay_until` are not for schedules: `start_in` sets when the first run is due",
+            ),
+            Mistake::ZeroPeriod => ("every", "the period of `every` must be longer than zero"),
+            Mistake::ZeroTimes => (
+                "times",
+                "`times` must be at least 1 (leave it out for no end)",
+            ),
+            Mistake::ZeroParallel => ("overlap", "`Overlap::Parallel` must be at least 1"),
+            Mistake::ZeroCatchUp => (
+                "missed",
+                "`Missed::CatchUp` must be at least 1 (`Missed::Skip` makes up for no run)",
+            ),
+            Mistake::CatchUpAfterDelay => (
+                "missed",
+                "`fixed_delay` and `Missed::CatchUp` contradict each other: a fixed delay misses no run",
+            ),
+            Mistake::CronIsOver => (
+                "cron",
+                "every time of the cron expression is in the past: one of its years must be to come",
+            ),
+        }
+    }
 
     /// Returns the name of the option.
     pub fn option(&self) -> &'static str {
-        self.0.0
+        self.parts().0
     }
 }
 
 impl fmt::Display for InvalidTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.1)
+        f.write_str(self.parts().1)
     }
 }
 

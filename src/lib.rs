@@ -38,7 +38,7 @@
 //! | | closed pool | full, `OnFull::Block` | full, `OnFull::Reject` |
 //! | --- | --- | --- | --- |
 //! | `submit` | handle settles as [`Rejected`](TaskError::Rejected) | waits | handle settles as `Rejected` |
-//! | `execute`, `execute_ok` | logged, counted, reported to a hook | waits | logged, counted, reported |
+//! | `execute`, `execute_ok` | logged, counted, passed to a hook | waits | logged, counted, passed to a hook |
 //! | `submit_timeout` | returns the closure | waits until the timeout, then returns it | returns it |
 //! | `try_submit`, `try_execute`, `try_execute_ok` | returns the closure | returns it | returns it |
 //!

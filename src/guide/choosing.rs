@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | its result | [`submit`](crate::Pool::submit) |
 //! | no result, and it cannot fail | [`execute`](crate::Pool::execute) |
-//! | no result, and it may fail | [`execute_ok`](crate::Pool::execute_ok): an error is logged, counted, reported to a hook |
+//! | no result, and it may fail | [`execute_ok`](crate::Pool::execute_ok): an error is logged and counted, and a hook is called |
 //! | never to wait for a full queue | `try_submit`, `try_execute`, `try_execute_ok`: the closure comes back |
 //! | to wait for a full queue, but not for long | [`submit_timeout`](crate::Pool::submit_timeout) |
 //! | it to borrow local variables | [`scope`](crate::Pool::scope), and [`scope_with`](crate::Pool::scope_with) to get the failures as one error |

@@ -150,14 +150,14 @@
 //!
 //! | the task | its failure is in | and if no code reads that |
 //! | --- | --- | --- |
-//! | `submit` | the handle | a panic or a refusal is logged and reported to the hook; a value is dropped, also an `Err` |
-//! | `submit` of a `fallible` or `retry` template | the handle | an `Err` is logged and reported, too |
-//! | `execute` | | a panic or a refusal is logged and reported; there is no other failure |
-//! | `execute_ok` | | an `Err`, a panic or a refusal is logged and reported |
+//! | `submit` | the handle | a panic or a refusal is logged, and the hook is called; a value is dropped, also an `Err` |
+//! | `submit` of a `fallible` or `retry` template | the handle | so it is with an `Err` |
+//! | `execute` | | a panic or a refusal is logged, and the hook is called; there is no other failure |
+//! | `execute_ok` | | an `Err`, a panic or a refusal is logged, and the hook is called |
 //! | `try_submit`, `submit_timeout`, `try_execute`, `try_execute_ok` | a refusal: in the error, which gives the closure back | the compiler warns |
 //! | in a [`Scope`](crate::Scope) | the handle | a panic goes on in the thread that opened the scope; a refusal panics there |
 //! | in a [`GatherScope`](crate::compose::GatherScope) | the handle | the scope returns it |
-//! | a run of a schedule | | an `Err` or a panic is logged, reported, and counted by the schedule |
+//! | a run of a schedule | | an `Err` or a panic is logged, the hook is called, and the schedule counts it |
 //!
 //! The record in the log is an error, with the name and the submit site of the task. The hook is
 //! [`on_unread`](crate::pool::PoolBuilder::on_unread), which can count, alert, or end the program.

@@ -11,11 +11,16 @@
 //! - [`guarantees`]: what always holds, and where it ends.
 //! - [`performance`]: what each feature costs, how many workers to use, batches, allocators, and
 //!   when rayon or tokio is the better choice.
+//! - [`from_rust`], [`from_python`]: other libraries, and what their users write here.
+//! - [`glossary`]: the words of this library.
 
 pub mod cancelling;
 pub mod choosing;
 pub mod daemons;
 pub mod errors;
 pub mod first_steps;
+pub mod from_python;
+pub mod from_rust;
+pub mod glossary;
 pub mod guarantees;
 pub mod performance;

@@ -71,7 +71,7 @@ impl Core {
 
     fn admit_after(&self, options: &TaskOptions) -> Result<(), Rejection> {
         self.check_thread();
-        options.check(self.clock()).map_err(Rejection::Invalid)?;
+        options.check(self.clock())?;
         match () {
             () if self.is_foreign() => Err(Rejection::Forked),
             () if !self.is_open_here() => Err(Rejection::Closed),

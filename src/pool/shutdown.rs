@@ -383,7 +383,9 @@ impl Core {
             return;
         }
         let system = Clock::system();
-        let (how, clock) = match thread::panicking() {
+        // A worker of its own does not wait for it.
+        let panics = thread::panicking() && STARTED_BY.get() != self.owner();
+        let (how, clock) = match panics {
             false => (self.options.on_drop.clone(), self.clock()),
             true if self.clock().is_of_other_threads() => return,
             true if self.clock().is_simulated() => {

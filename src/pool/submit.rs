@@ -63,7 +63,7 @@ impl Core {
     ) -> Result<Option<Box<Extras>>, Rejection> {
         self.check_thread();
         if let Some(options) = &spec.options {
-            options.check(self.clock()).map_err(Rejection::Invalid)?;
+            options.check(self.clock())?;
         }
         let place = match &self.capacity {
             Some(capacity) if !self.is_here() => Some(capacity.take(when_full)?),

@@ -572,7 +572,8 @@ impl<K, P> TaskBuilder<K, P> {
     /// ```
     pub fn check(&self) -> Result<(), InvalidTask> {
         let options = self.spec.options.as_ref();
-        options.map_or(Ok(()), |options| options.check(self.core.clock()))
+        let checked = options.map_or(Ok(()), |options| options.check(self.core.clock()));
+        checked.map_err(InvalidTask::from)
     }
 
     pub(crate) fn place(&self) -> &P {

@@ -4,7 +4,7 @@
 
 use crate::clock::current;
 use crate::context_var::Context;
-use crate::error::{InvalidTask, Rejection, SubmitError};
+use crate::error::{Mistake, Rejection, SubmitError};
 use crate::limit;
 use crate::pool::{Core, Fallible, Plain, Retrying, Spec, TaskBuilder};
 #[cfg(feature = "cron")]
@@ -250,7 +250,7 @@ fn prepare(
     let runner = Runner::new(core, spec.name.clone(), site, timeline, planner);
     if runner.read(Planner::is_ended) {
         // Only a cron expression can have a last time.
-        return Err(Rejection::Invalid(InvalidTask::CRON_IS_OVER));
+        return Err(Mistake::CronIsOver.into());
     }
     if !runner.enlist(core) {
         return Err(Rejection::Closed);
@@ -262,14 +262,14 @@ fn check(core: &Core, spec: &Spec, rule: &Rule) -> Result<(), Rejection> {
     if core.is_foreign() {
         return Err(Rejection::Forked);
     }
-    rule.check().map_err(Rejection::Invalid)?;
+    rule.check()?;
     let Some(options) = &spec.options else {
         return Ok(());
     };
     if options.delay.is_some() || options.delay_until.is_some() {
-        return Err(Rejection::Invalid(InvalidTask::DELAYED_SCHEDULE));
+        return Err(Mistake::DelayedSchedule.into());
     }
-    options.check(core.clock()).map_err(Rejection::Invalid)
+    Ok(options.check(core.clock())?)
 }
 
 fn start(runner: Arc<Runner>, spec: Spec, new_task: NewTask) -> Schedule {
@@ -291,7 +291,7 @@ fn start(runner: Arc<Runner>, spec: Spec, new_task: NewTask) -> Schedule {
 }
 
 impl Rule {
-    fn check(&self) -> Result<(), InvalidTask> {
+    fn check(&self) -> Result<(), Mistake> {
         match self {
             Self::Every(every) => every.check(),
             #[cfg(feature = "cron")]

@@ -2,7 +2,7 @@
 //!
 //! Layer: schedule.
 
-use crate::error::InvalidTask;
+use crate::error::Mistake;
 use std::time::Duration;
 
 /// Sets what happens if a run is due before another run has ended: a rule for [`Every::overlap`].
@@ -116,17 +116,17 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn check(&self) -> Result<(), InvalidTask> {
+    pub(crate) fn check(&self) -> Result<(), Mistake> {
         match self {
-            Self { times: Some(0), .. } => Err(InvalidTask::ZERO_TIMES),
+            Self { times: Some(0), .. } => Err(Mistake::ZeroTimes),
             Self {
                 overlap: Overlap::Parallel(0),
                 ..
-            } => Err(InvalidTask::ZERO_PARALLEL),
+            } => Err(Mistake::ZeroParallel),
             Self {
                 missed: Missed::CatchUp(0),
                 ..
-            } => Err(InvalidTask::ZERO_CATCH_UP),
+            } => Err(Mistake::ZeroCatchUp),
             _ => Ok(()),
         }
     }
@@ -310,12 +310,12 @@ impl Every {
 
     options!();
 
-    pub(crate) fn check(&self) -> Result<(), InvalidTask> {
+    pub(crate) fn check(&self) -> Result<(), Mistake> {
         self.rules.check()?;
         match () {
-            () if self.period.is_zero() => Err(InvalidTask::ZERO_PERIOD),
+            () if self.period.is_zero() => Err(Mistake::ZeroPeriod),
             () if self.fixed_delay && self.rules.missed != Missed::Skip => {
-                Err(InvalidTask::CATCH_UP_AFTER_DELAY)
+                Err(Mistake::CatchUpAfterDelay)
             }
             () => Ok(()),
         }

@@ -6,7 +6,7 @@
 use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock::{Clock, later};
 use crate::context_var::Context;
-use crate::error::{InvalidTask, JoinError, TaskError};
+use crate::error::{JoinError, Mistake, TaskError};
 use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace, Turns};
 use crate::reason::WaitedFor;
@@ -42,19 +42,17 @@ pub(crate) struct TaskOptions {
 
 impl TaskOptions {
     /// Whether a pool with this clock can do what is asked for.
-    pub(crate) fn check(&self, clock: &Clock) -> Result<(), InvalidTask> {
+    pub(crate) fn check(&self, clock: &Clock) -> Result<(), Mistake> {
         let is_zero = |limit: Option<Duration>| limit.is_some_and(|limit| limit.is_zero());
         let is_foreign =
             |request: &GateRequest| request.gate.is_timed() && !request.gate.clock().is(clock);
         match () {
-            () if is_zero(self.expires) => Err(InvalidTask::ZERO_EXPIRES),
-            () if is_zero(self.attempt_timeout) => Err(InvalidTask::ZERO_ATTEMPT_TIMEOUT),
-            () if is_zero(self.deadline) => Err(InvalidTask::ZERO_DEADLINE),
-            () if is_zero(self.total_timeout) => Err(InvalidTask::ZERO_TOTAL_TIMEOUT),
-            () if self.delay.is_some() && self.delay_until.is_some() => {
-                Err(InvalidTask::TWO_DELAYS)
-            }
-            () if self.gates.iter().any(is_foreign) => Err(InvalidTask::FOREIGN_CLOCK),
+            () if is_zero(self.expires) => Err(Mistake::ZeroExpires),
+            () if is_zero(self.attempt_timeout) => Err(Mistake::ZeroAttemptTimeout),
+            () if is_zero(self.deadline) => Err(Mistake::ZeroDeadline),
+            () if is_zero(self.total_timeout) => Err(Mistake::ZeroTotalTimeout),
+            () if self.delay.is_some() && self.delay_until.is_some() => Err(Mistake::TwoDelays),
+            () if self.gates.iter().any(is_foreign) => Err(Mistake::ForeignClock),
             () => Ok(()),
         }
     }
@@ -178,9 +176,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// The first attempt begins now: from here on the total time counts. Returns when it ends, to
+    /// An attempt begins now. From the first one on the total time counts: returns when it ends, to
     /// be filed with the timer, unless the deadline comes before.
     pub(crate) fn limit_from(&mut self, now: Instant) -> Option<Instant> {
+        if self.attempts > 1 {
+            return None;
+        }
         let end = now.checked_add(self.options.total_timeout?)?;
         if self.ends.is_some_and(|ends| ends <= end) {
             return None;

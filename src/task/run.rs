@@ -238,7 +238,7 @@ impl Task {
                 let limit = progress.options.attempt_timeout;
                 progress.attempt_ends = limit.and_then(|limit| now.checked_add(limit));
                 attempt_ends = progress.attempt_ends.map(|at| (at, progress.attempts));
-                total_ends = first.then(|| progress.limit_from(now)).flatten();
+                total_ends = progress.limit_from(now);
             });
             claimed.is_some()
         };

@@ -12,6 +12,6 @@ pub use handles::{Handle, HandleSet, Handles, OkSet};
 pub use wait::{Until, join_all, join_all_ok, join_each, join_each_ok, race};
 pub use wait::{wait_any, wait_until, wait_until_timeout};
 pub use with_key::WithKey;
+pub(crate) use with_key::with_key;
 
 pub(crate) use handles::Link;
-pub(crate) use with_key::with_key;
