@@ -374,7 +374,7 @@
 // These are the layers, top to bottom. A folder imports only from those above it
 // (`tests/it/house/` checks that); inside a folder files name each other.
 //
-//   ground       sync/ random id reason sim/ clock/ panic error process context_var
+//   ground       sync/ random id reason invalid_task sim/ clock/ panic error process context_var
 //   hand-off     cancel/ retry
 //   limits       limit/
 //   task         task/
@@ -391,6 +391,7 @@ mod context_var;
 pub mod error;
 pub mod guide;
 mod id;
+mod invalid_task;
 pub mod limit;
 mod panic;
 pub mod pool;

@@ -179,7 +179,7 @@ fn a_sleep_is_the_pools_under_a_token_of_another_clock() {
     assert!(takes_an_hour(&pool.clock, || handle.join().unwrap()));
     // And a deadline ends a sleep by another clock than its own.
     let other = ManualClock::new();
-    let token = CancelToken::with_clock(other.clock()).child_with_timeout(HOUR);
+    let token = CancelToken::with_clock(&other).child_with_timeout(HOUR);
     let (start, started) = mpsc::channel();
     let handle = pool.task().token(&token).submit(move || {
         start.send(()).unwrap();
@@ -196,7 +196,7 @@ fn a_sleep_is_the_pools_under_a_token_of_another_clock() {
 #[test]
 fn hooks_run_when_the_clock_of_the_token_passes_the_deadline() {
     let clock = ManualClock::new();
-    let token = CancelToken::with_clock(clock.clock());
+    let token = CancelToken::with_clock(&clock);
     let (tell, told) = mpsc::channel();
     let late: Vec<_> = [
         token.child_with_timeout(HOUR),
@@ -232,7 +232,7 @@ fn hooks_run_when_the_clock_of_the_token_passes_the_deadline() {
 fn a_queued_task_is_cancelled_at_its_tokens_deadline() {
     let pool = Manual::new(1);
     let (_, go) = endless(&pool);
-    let token = CancelToken::with_clock(pool.clock.clock()).child_with_timeout(HOUR);
+    let token = CancelToken::with_clock(&pool.clock).child_with_timeout(HOUR);
     let handle = pool.task().token(&token).submit(|| ());
     pool.advance(HOUR - NS);
     assert!(!handle.is_finished());
@@ -244,7 +244,7 @@ fn a_queued_task_is_cancelled_at_its_tokens_deadline() {
 #[test]
 fn a_threads_wait_for_a_token_goes_by_the_tokens_clock() {
     let clock = ManualClock::new();
-    let token = CancelToken::with_clock(clock.clock());
+    let token = CancelToken::with_clock(&clock);
     assert!(!takes_an_hour(&clock, || token.wait_timeout(HOUR).unwrap()));
     let child = token.child_with_timeout(HOUR);
     takes_an_hour(&clock, || token.child_with_timeout(HOUR).wait().unwrap());

@@ -119,7 +119,7 @@ fn values_and_panics_are_told_from_errors() {
 
 fn to_any<'scope>(s: &'scope Scope<'scope, '_>, path: &'scope str) {
     s.task().fallible().submit(move || fs::read(path));
-    s.execute(move || assert!(!path.is_empty()));
+    s.execute(move || _ = path.len());
 }
 
 fn to_gather<'scope>(s: &'scope GatherScope<'scope, '_>, path: &'scope str) {

@@ -12,8 +12,9 @@ use crate::compose::scope::latch::{Hold, Latch};
 use crate::compose::scope::sink::Found;
 use crate::retry::Retry;
 use crate::task::OutcomeKind;
-use crate::task::body::{PlainBody, by_text};
+use crate::task::body::PlainBody;
 use crate::task::double::{Pool, model, owner};
+use crate::task::group_error::by_text;
 use crate::task::options::{Extras, Progress, TaskOptions};
 use crate::task::pool::Level;
 use crate::task::stack::Stack;
@@ -204,7 +205,10 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
         } = state.found();
         if handle == Handle::IsDropped {
             assert_eq!(panic.is_some(), kind == OutcomeKind::Panicked);
-            let stopped = matches!(kind, OutcomeKind::Cancelled | OutcomeKind::TimedOut);
+            let stopped = matches!(
+                kind,
+                OutcomeKind::Cancelled | OutcomeKind::Expired | OutcomeKind::TimedOut
+            );
             assert_eq!(unfinished.is_some(), stopped);
         } else {
             assert!(panic.is_none() && unfinished.is_none());
@@ -221,12 +225,12 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
             (Ends::Panicking, OutcomeKind::Panicked) => &[[2, 0]],
             // Asked to stop while the first attempt ran.
             (Ends::FailingOnce, OutcomeKind::Failed) => &[[2, 0]],
-            // Its time ended before it ran, or while it ran.
-            (Ends::Returning, OutcomeKind::TimedOut) => &[[1, 0], [2, 1]],
-            (Ends::Panicking, OutcomeKind::TimedOut) => &[[1, 0], [2, 0]],
-            (Ends::FailingOnce, OutcomeKind::TimedOut) => &[[1, 0], [2, 0], [3, 1]],
+            // Its time ended while it ran, or before it ran.
+            (Ends::Returning, OutcomeKind::TimedOut) => &[[2, 1]],
+            (Ends::Panicking, OutcomeKind::TimedOut) => &[[2, 0]],
+            (Ends::FailingOnce, OutcomeKind::TimedOut) => &[[2, 0], [3, 1]],
             (Ends::FailingOnce, OutcomeKind::Cancelled) => &[[1, 0], [2, 0]],
-            (_, OutcomeKind::Cancelled) => &[[1, 0]],
+            (_, OutcomeKind::Cancelled | OutcomeKind::Expired) => &[[1, 0]],
             (_, kind) => panic!("nothing settles it as {kind:?}"),
         };
         assert!(expected.contains(&touched), "{touched:?}, {kind:?}");

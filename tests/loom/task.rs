@@ -184,7 +184,7 @@ impl Scene {
             match ran {
                 0 => assert!(matches!(
                     kind,
-                    OutcomeKind::Cancelled | OutcomeKind::TimedOut
+                    OutcomeKind::Cancelled | OutcomeKind::Expired
                 )),
                 // An error of a body that was asked to stop is its end for that.
                 1 if self.ends == Ends::Failing && kind == OutcomeKind::Cancelled => {

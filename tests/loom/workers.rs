@@ -271,7 +271,7 @@ fn time_ends(_: &Arc<Worker>, task: &TaskRef) {
 fn looks_through(worker: &Arc<Worker>, task: &TaskRef) {
     for found in worker.state.stack.bodies() {
         assert!(Arc::ptr_eq(&found, task) || !found.head.is_planned());
-        found.cancel_with(CancelReason::Shutdown);
+        found.cancel(CancelReason::Shutdown);
     }
 }
 

@@ -70,9 +70,9 @@ macro_rules! with_key {
     ([$($generics:tt)*] $handle:ty) => {
         impl<$($generics)*> $handle {
             /// Gives the handle a key, which [`as_completed`](crate::as_completed) returns with the
-            /// outcome; see [`WithKey`].
-            pub fn with_key<K>(self, key: K) -> $crate::compose::WithKey<K, Self> {
-                $crate::compose::WithKey::new(key, self)
+            /// outcome; see [`WithKey`](crate::compose::WithKey).
+            pub fn with_key<K>(self, key: K) -> $crate::compose::wait::WithKey<K, Self> {
+                $crate::compose::wait::WithKey::new(key, self)
             }
         }
     };

@@ -9,6 +9,7 @@ const ORDER: &[&str] = &[
     "random",
     "id",
     "reason",
+    "invalid_task",
     "panic",
     "sim",
     "clock",
