@@ -868,3 +868,33 @@ fn a_simulated_pipeline_is_the_same_for_the_same_seed_and_hangs_for_none() {
         }
     });
 }
+
+#[cfg(feature = "simulation")]
+#[test]
+fn a_stage_has_the_gate_the_retries_and_the_name_of_its_template() {
+    must_end(|| {
+        let (pool, simulation) = ThreadPool::simulated(1);
+        let seconds = Duration::from_secs;
+        let api = millhand::RateLimiter::token_bucket(1, seconds(1)).burst(1);
+        let call = pool.task().name("call").gate(&api.build().unwrap());
+        let again = millhand::Retry::fixed(1, seconds(10));
+        let store = pool.task().name("store").retry(again);
+        let pipeline = pool.pipeline(1..=6).stage_with(&call, 2, |n| n * 10);
+        let pipeline = pipeline.stage_retry(&store, 6, |n| match (n, millhand::attempt()) {
+            (10, 1) | (40, _) => Err(format!("{n} is refused")),
+            _ => Ok(n + 1),
+        });
+        let ends: Vec<_> = pipeline.collect_all().unordered().into_iter().collect();
+        // One call a second; item 4 is called after 3 seconds, and given up after its second attempt.
+        assert_eq!(simulation.elapsed(), seconds(13));
+        let failures: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
+        assert_eq!(failures.len(), 1);
+        assert_eq!(
+            (failures[0].index(), failures[0].name()),
+            (3, Some("store"))
+        );
+        // The item that was tried again comes after those that were not.
+        let values: Vec<_> = ends.into_iter().flatten().collect();
+        assert_eq!(values, [21, 31, 51, 61, 11]);
+    });
+}

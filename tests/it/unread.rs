@@ -1,6 +1,6 @@
 //! Failures that no code can read: each is logged once and told to the hook once, and counted as what it is.
 
-use crate::manual::{Manual, S};
+use crate::manual::{Manual, S, until};
 use crate::stress::{EXPECTED, silence};
 use crate::support::{SCENARIO, in_a_copy, must_recv};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -268,6 +268,8 @@ fn a_run_of_a_schedule_lost_the_text_of_its_error() {
         text.contains("`backup`") && text.ends_with("failed: no disk"),
         "{text}"
     );
+    // One that is due while the first has not ended would be left out.
+    until("the schedule knows", || schedule.counts().failures == 1);
     let retried = pool.task().retry(Retry::fixed(1, Duration::ZERO));
     let other = retried.every(Every::new(S)).run(|| Err::<(), _>("no net"));
     pool.advance(S);

@@ -249,3 +249,42 @@ fn a_wait_and_a_settling_at_once_never_miss_each_other() {
         assert!(both.eq([n, n]));
     }
 }
+
+#[cfg(feature = "simulation")]
+#[test]
+fn outcomes_bring_the_keys_of_their_handles() {
+    let (pool, simulation) = ThreadPool::simulated(1);
+    let slow = |host: &'static str, seconds: u32| {
+        pool.submit(move || millhand::sleep(seconds * S).map(|()| host.len()))
+            .with_key(host)
+    };
+    let handles = [
+        slow("example.org", 3),
+        slow("a.net", 1),
+        slow("late.com", 9),
+    ];
+    assert_eq!(handles[1].key(), &"a.net");
+    assert_eq!(wait_any(&handles).unwrap(), Some(1));
+    let mut outcomes = as_completed(handles).timeout(5 * S);
+    let seen: Vec<_> = outcomes
+        .by_ref()
+        .map(|(host, len)| (host, len.unwrap().unwrap()))
+        .collect();
+    assert_eq!(seen, [("a.net", 5), ("example.org", 11)]);
+    assert_eq!(simulation.elapsed(), 6 * S);
+    let pending = outcomes.into_pending();
+    assert_eq!((pending.len(), pending[0].0), (1, 2));
+    let (key, handle) = pending.into_iter().next().unwrap().1.into_parts();
+    assert_eq!((key, handle.join_ok().unwrap()), ("late.com", 8));
+    // Shared handles, and those of a scope.
+    let shared = pool.submit(|| 7).share().with_key('s');
+    let (key, outcome) = as_completed([shared]).next().unwrap();
+    assert_eq!((key, outcome.unwrap()), ('s', 7));
+    let text = String::from("borrowed");
+    pool.scope(|s| {
+        let lengths = (0..3).map(|n| s.submit(|| text.len()).with_key(n));
+        let mut keys: Vec<_> = as_completed(lengths).map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, [0, 1, 2]);
+    });
+}
