@@ -96,7 +96,8 @@ impl<R: Send + 'static, O> MapIter<R, O> {
     }
 
     /// Sets how many items may be ahead of the consumer. Default: twice the number of the pool's
-    /// workers. Set it before the first result is asked for.
+    /// workers. Set it before the first result is asked for. A template with options reads one item
+    /// more, which waits for its turn.
     ///
     /// # Panics
     /// If it is 0.

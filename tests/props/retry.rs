@@ -30,7 +30,9 @@ fn any_policy() -> impl Strategy<Value = Retry> {
         let policy = match kind {
             0 => Retry::fixed(3, delay),
             1 => Retry::linear(3, delay),
-            2 => Retry::exponential(3, delay).factor(factor),
+            2 => Retry::exponential(3, delay)
+                .jitter(Jitter::None)
+                .factor(factor),
             _ => Retry::from_fn(3, move |k| delay.saturating_mul(k)),
         };
         match cap {
@@ -48,7 +50,7 @@ proptest! {
         // After 127 times the cap is all that is left, or nothing is, or one is multiplied.
         let whole = (0..k.min(127)).fold(base.as_nanos(), |n, _| n.saturating_mul(factor.into()));
         let want = whole.min(cap.as_nanos());
-        let got = Retry::exponential(3, base).factor(factor.into()).max_delay(cap).delay(k).as_nanos();
+        let got = Retry::exponential(3, base).jitter(Jitter::None).factor(factor.into()).max_delay(cap).delay(k).as_nanos();
         let power = u64::from(factor).checked_pow(k);
         let exact = factor.is_power_of_two() || power.is_some_and(|power| power < 1 << 53);
         let slack = if exact { 0 } else { want >> 46 };
@@ -61,7 +63,7 @@ proptest! {
     ) {
         let power = u128::from(eighths).pow(k); // below 2^72
         let want = ((u128::from(base) * power) >> (3 * k)).min(cap.as_nanos());
-        let policy = Retry::exponential(3, Duration::from_nanos(base)).factor(f64::from(eighths) / 8.0);
+        let policy = Retry::exponential(3, Duration::from_nanos(base)).jitter(Jitter::None).factor(f64::from(eighths) / 8.0);
         let got = policy.max_delay(cap).delay(k).as_nanos();
         prop_assert!(got.abs_diff(want) <= 1 + (want >> 46), "{got} is not {want}");
     }
@@ -74,7 +76,7 @@ proptest! {
 
     #[test]
     fn delays_do_not_shrink(base in any_duration(), factor in 1.001..4.0, k in 0..10_000_u32) {
-        let policy = Retry::exponential(3, base).factor(factor).max_delay(MAX);
+        let policy = Retry::exponential(3, base).jitter(Jitter::None).factor(factor).max_delay(MAX);
         prop_assert!(policy.delay(k) <= policy.delay(k + 1));
     }
 
