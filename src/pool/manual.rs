@@ -61,7 +61,7 @@ impl ManualClock {
     /// let clock = ManualClock::new();
     /// let pool = ThreadPool::builder().workers(1).clock(&clock).build()?;
     /// let minute = Duration::from_secs(60);
-    /// let task = pool.task().retry(Retry::fixed(3, minute)).submit(|| Err::<(), _>("the disk is full"));
+    /// let task = pool.task().retry(Retry::fixed(2, minute)).submit(|| Err::<(), _>("the disk is full"));
     /// clock.wait_idle();
     /// assert!(matches!(task.state(), TaskState::Retrying { attempt: 2, .. }));
     /// clock.advance(minute);

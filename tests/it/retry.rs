@@ -344,3 +344,17 @@ fn panics_are_retried_only_when_asked() {
         other => panic!("it came to {other:?}"),
     }
 }
+
+#[test]
+fn a_classifier_needed_the_type_of_the_error_and_nothing_said_where_to_name_it() {
+    let pool = millhand::ThreadPool::new(1).unwrap();
+    let retried = pool
+        .task()
+        .retry::<std::io::Error>(Retry::fixed(5, Duration::ZERO));
+    let read = retried.retry_if(|error| error.kind() != std::io::ErrorKind::NotFound);
+    assert!(
+        read.submit(|| std::fs::read("no such file"))
+            .join_ok()
+            .is_err()
+    );
+}
