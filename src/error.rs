@@ -23,6 +23,16 @@ use std::sync::Arc;
 ///
 /// [`GatherScope`]: crate::compose::GatherScope
 /// [`Pipeline`]: crate::compose::Pipeline
+///
+/// ```
+/// use millhand::ThreadPool;
+/// use millhand::error::BoxError;
+///
+/// let pool = ThreadPool::new(1)?;
+/// let body = || -> Result<u8, BoxError> { Ok("7".parse()?) };
+/// assert_eq!(pool.submit(body).join_ok().unwrap(), 7);
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The error of a join: match on it to decide whether to retry, report or ignore a task that has
@@ -72,22 +82,52 @@ impl TaskError {
     }
 
     /// Whether the body panicked.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let broken = pool.submit(|| -> u32 { panic!("no digits") });
+    /// assert!(broken.join().unwrap_err().is_panic());
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn is_panic(&self) -> bool {
         matches!(self, Self::Panicked(_))
     }
 
     /// Whether the task was cancelled. The end of a wait alone
     /// ([`Interrupted`](Self::Interrupted)) is none, nor is a time limit.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.task().delay(std::time::Duration::MAX).submit(|| 7);
+    /// handle.cancel();
+    /// assert!(handle.join().unwrap_err().is_cancelled());
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled(_))
     }
 
     /// Whether a time limit of the task passed: it did not start or did not end in time.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let limit = std::time::Duration::from_millis(1);
+    /// let handle = pool.task().attempt_timeout(limit).submit(|| loop { millhand::checkpoint() });
+    /// assert!(matches!(handle.join(), Err::<(), _>(error) if error.is_timeout()));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Expired(_) | Self::TimedOut)
     }
 
     /// Whether the pool refused the task.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.task().expires(std::time::Duration::ZERO).submit(|| 7);
+    /// assert!(handle.join().unwrap_err().is_rejected());
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn is_rejected(&self) -> bool {
         matches!(self, Self::Rejected(_))
     }
@@ -233,11 +273,31 @@ impl<F> SubmitError<F> {
     }
 
     /// Returns why the pool refused the closure.
+    ///
+    /// ```
+    /// use millhand::error::Rejection;
+    /// use millhand::{Shutdown, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// pool.shutdown(Shutdown::drain())?;
+    /// assert_eq!(pool.try_execute(|| ()).unwrap_err().reason(), Rejection::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reason(&self) -> Rejection {
         self.reason
     }
 
     /// Returns the closure that was refused.
+    ///
+    /// ```
+    /// use millhand::{Shutdown, ThreadPool};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// pool.shutdown(Shutdown::drain())?;
+    /// let refused = pool.try_submit(|| 7).unwrap_err();
+    /// assert_eq!(refused.into_inner()(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_inner(self) -> F {
         self.closure.into_inner()
     }
@@ -382,6 +442,14 @@ impl Deadlock {
     }
 
     /// Returns the tasks of the circle. Each waits for the next, and the last one for the first.
+    ///
+    /// ```
+    /// use millhand::error::Deadlock;
+    ///
+    /// fn names(circle: &Deadlock) -> Vec<Option<&str>> {
+    ///     circle.tasks().map(|(_, name)| name).collect()
+    /// }
+    /// ```
     pub fn tasks(&self) -> impl Iterator<Item = (TaskId, Option<&str>)> {
         self.tasks
             .iter()
@@ -441,6 +509,24 @@ impl Stopped {
     }
 
     /// Returns why the task was asked to stop.
+    ///
+    /// ```
+    /// use millhand::cancel::CancelReason;
+    /// use millhand::{CancelToken, ThreadPool, check};
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let token = CancelToken::new();
+    /// let body = || loop {
+    ///     if let Err(stopped) = check() {
+    ///         return stopped.reason();
+    ///     }
+    /// };
+    /// let handle = pool.task().token(&token).submit(body);
+    /// # while handle.state() == millhand::task::TaskState::Queued { std::thread::yield_now(); }
+    /// token.cancel();
+    /// assert_eq!(handle.join().unwrap(), CancelReason::User);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn reason(&self) -> CancelReason {
         self.reason
     }

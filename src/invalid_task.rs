@@ -93,6 +93,13 @@ impl InvalidTask {
     }
 
     /// Returns the name of the option.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let mistake = pool.task().deadline(std::time::Duration::ZERO).check().unwrap_err();
+    /// assert_eq!(mistake.option(), "deadline");
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn option(&self) -> &'static str {
         self.parts().0
     }

@@ -316,6 +316,14 @@ impl TaskBuilder<Fallible> {
     ///
     /// # Errors
     /// The tasks that have failed, in the order of the items.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let check = pool.task().name("check").fallible();
+    /// let failures = check.for_each(["1", "x"], |text| text.parse::<u8>().map(drop)).unwrap_err();
+    /// assert_eq!(failures.first().index(), 1);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     #[track_caller]
     pub fn for_each<I, F, E>(&self, items: I, f: F) -> Result<(), Failures>
     where
@@ -337,6 +345,19 @@ impl<E: Into<BoxError> + Send + 'static> TaskBuilder<Retrying<E>> {
     ///
     /// # Errors
     /// The tasks whose last attempt has failed, in the order of the items.
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(2)?;
+    /// let send = pool.task().name("send").retry(Retry::fixed(2, Duration::ZERO));
+    /// send.for_each(["a", "b"], |text| match millhand::attempt() {
+    ///     1 => Err(format!("{text}: no connection")),
+    ///     _ => Ok(()),
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn for_each<I, F>(&self, items: I, f: F) -> Result<(), Failures>
     where

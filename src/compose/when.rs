@@ -54,6 +54,16 @@ pub fn when_each<S: HandleSet + Send + 'static>(handles: S) -> WhenAll<S> {
 }
 
 /// Several tasks to be continued when all have settled. Returned by [`when_all`] and [`when_each`].
+///
+/// ```
+/// use millhand::{ThreadPool, when_all};
+///
+/// let pool = ThreadPool::new(1)?;
+/// let both = when_all([pool.submit(|| 1), pool.submit(|| 2)]);
+/// let sum = both.then(|all| all.into_iter().flatten().sum::<u32>());
+/// assert_eq!(sum.join().unwrap(), 3);
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
 #[must_use = "it does nothing without `then`"]
 pub struct WhenAll<S> {
     handles: S,

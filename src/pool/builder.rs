@@ -354,6 +354,18 @@ impl PoolBuilder {
     ///
     /// The hook is not a task: what it submits counts as from outside, and it cannot wait for the
     /// pool. A panic in it is logged.
+    ///
+    /// ```
+    /// let (send, receive) = std::sync::mpsc::channel();
+    /// let pool = millhand::ThreadPool::builder()
+    ///     .workers(2)
+    ///     .on_worker_start(move |index| send.send(index).unwrap())
+    ///     .build()?;
+    /// let mut started = [receive.recv()?, receive.recv()?];
+    /// started.sort();
+    /// assert_eq!(started, [0, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_worker_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.options.on_worker_start = Some(Arc::new(hook));
         self

@@ -45,6 +45,20 @@ pub fn current() -> Option<Current> {
 /// assert_eq!(millhand::attempt(), 1);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// ```
+/// use millhand::{Retry, current};
+/// use std::time::Duration;
+///
+/// let pool = millhand::ThreadPool::new(1)?;
+/// let retried = pool.task().retry(Retry::fixed(2, Duration::ZERO));
+/// let last = retried.submit(|| match current().unwrap().attempt() {
+///     3 => Ok("the third"),
+///     _ => Err("again"),
+/// });
+/// assert_eq!(last.join_ok()?, "the third");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn attempt() -> u32 {
     let task = worker::here().and_then(|worker| worker.state.stack.top());
     task.map_or(1, |task| task.attempt())

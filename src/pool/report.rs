@@ -123,11 +123,36 @@ impl ShutdownReport {
     }
 
     /// Returns how many tasks had not started in time ([`expires`](crate::TaskBuilder::expires)).
+    ///
+    /// ```
+    /// use millhand::{Semaphore, Shutdown, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let one = Semaphore::new(1)?;
+    /// let taken = one.acquire()?;
+    /// let late = pool.task().gate(&one).expires(Duration::from_millis(1)).submit(|| ());
+    /// assert!(late.join().is_err());
+    /// assert_eq!(pool.shutdown(Shutdown::drain())?.expired(), 1);
+    /// # drop(taken);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn expired(&self) -> u64 {
         self.expired
     }
 
     /// Returns how many tasks ran out of time.
+    ///
+    /// ```
+    /// use millhand::{Shutdown, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let slow = pool.task().attempt_timeout(Duration::from_millis(1));
+    /// assert!(slow.submit(|| -> () { loop { millhand::checkpoint() } }).join().is_err());
+    /// assert_eq!(pool.shutdown(Shutdown::drain())?.timed_out(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn timed_out(&self) -> u64 {
         self.timed_out
     }

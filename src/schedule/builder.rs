@@ -143,6 +143,16 @@ impl ScheduleBuilder<Fallible> {
     ///
     /// # Errors
     /// Returns the body if the pool is closed, or if options are invalid or contradict each other.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let hourly = pool.task().fallible().every(Duration::from_secs(3600));
+    /// let schedule = hourly.run(|| std::fs::read("backup").map(drop))?; // an error is logged
+    /// # drop(schedule);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn run<F, A, E>(self, f: F) -> Result<Schedule, SubmitError<F>>
     where

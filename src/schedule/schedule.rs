@@ -87,11 +87,32 @@ impl Schedule {
 
     /// Continues after a [`pause`](Self::pause), at the next time of the original plan. If a fixed
     /// delay has passed in the pause, its run is due now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let hourly = pool.task().name("backup").every(Duration::from_secs(3600)).run(|| ())?;
+    /// hourly.pause();
+    /// hourly.resume();
+    /// assert!(!hourly.is_paused());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn resume(&self) {
         self.runner.apply(Planner::resume);
     }
 
     /// Returns whether the schedule is paused.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let hourly = pool.task().name("backup").every(Duration::from_secs(3600)).run(|| ())?;
+    /// hourly.pause();
+    /// assert!(hourly.is_paused());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_paused(&self) -> bool {
         self.runner.read(Planner::is_paused)
     }
@@ -200,11 +221,29 @@ impl Schedule {
     }
 
     /// Counts the runs so far, and those that were left out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let hourly = pool.task().name("backup").every(Duration::from_secs(3600)).run(|| ())?;
+    /// assert_eq!(hourly.counts().runs, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn counts(&self) -> ScheduleCounts {
         self.runner.read(Planner::counts)
     }
 
     /// Returns the name of the template, which all runs have, if it was given one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let hourly = pool.task().name("backup").every(Duration::from_secs(3600)).run(|| ())?;
+    /// assert_eq!(hourly.name().as_deref(), Some("backup"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self) -> Option<Arc<str>> {
         self.runner.name.clone()
     }

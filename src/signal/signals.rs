@@ -112,6 +112,18 @@ impl Signals {
     }
 
     /// Returns whether at least one of the signals is caught here.
+    ///
+    /// ```
+    /// # fn main() {}
+    /// # fn example() {
+    /// use millhand::Signals;
+    ///
+    /// let signals = Signals::install();
+    /// if !signals.is_active() {
+    ///     eprintln!("no signal will end this program cleanly");
+    /// }
+    /// # }
+    /// ```
     pub fn is_active(&self) -> bool {
         self.shared.state.lock().active
     }

@@ -9,6 +9,15 @@ use std::time::Duration;
 
 /// One event of a simulation, for tests that compare runs; see
 /// [`Simulation::trace`](crate::testing::Simulation::trace).
+///
+/// ```
+/// use millhand::ThreadPool;
+///
+/// let (pool, simulation) = ThreadPool::simulated(1);
+/// pool.submit(|| 7).join().unwrap();
+/// let entry = &simulation.trace()[0];
+/// assert!(entry.to_string().contains(&*entry.what));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceEntry {

@@ -112,6 +112,15 @@ impl<T> SharedHandle<T> {
     }
 
     /// Calls `f` with a [`Summary`] once the task has finished; see [`TaskHandle::on_finish`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let handle = pool.submit(|| 7).share();
+    /// handle.on_finish(move |summary| sender.send(summary.id).unwrap());
+    /// assert_eq!(receiver.recv()?, handle.id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_finish(&self, f: impl FnOnce(&Summary) + Send + 'static) -> OnFinish {
         OnFinish::register(self.task(), callback(f))
     }

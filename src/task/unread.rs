@@ -40,22 +40,58 @@ pub struct UnreadFailure {
 
 impl UnreadFailure {
     /// Returns the task's id.
+    ///
+    /// ```
+    /// use millhand::task::UnreadFailure;
+    ///
+    /// fn key(failure: &UnreadFailure) -> String {
+    ///     failure.id().to_string()
+    /// }
+    /// ```
     pub fn id(&self) -> TaskId {
         self.who.id
     }
 
     /// Returns the task's name, if it was given one.
+    ///
+    /// ```
+    /// use millhand::task::UnreadFailure;
+    ///
+    /// fn is_of(failure: &UnreadFailure, name: &str) -> bool {
+    ///     failure.name() == Some(name)
+    /// }
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.who.name.as_deref()
     }
 
     /// Returns where the task was submitted.
+    ///
+    /// ```
+    /// use millhand::task::UnreadFailure;
+    ///
+    /// fn line(failure: &UnreadFailure) -> u32 {
+    ///     failure.site().line()
+    /// }
+    /// ```
     pub fn site(&self) -> &'static Location<'static> {
         self.who.site
     }
 
     /// Returns why the task failed: the text of the body's error, cut at 8 KiB, or why it ended
     /// without a value. A panic has its message and no payload here.
+    ///
+    /// ```
+    /// use millhand::JoinError;
+    /// use millhand::task::UnreadFailure;
+    ///
+    /// fn text(failure: &UnreadFailure) -> Option<&str> {
+    ///     match failure.error() {
+    ///         JoinError::Failed(text) => Some(text),
+    ///         JoinError::Task(_) => None,
+    ///     }
+    /// }
+    /// ```
     pub fn error(&self) -> &JoinError<String> {
         &self.error
     }

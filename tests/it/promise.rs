@@ -208,8 +208,8 @@ fn a_body_at_the_bound_waited_for_ever_for_a_promise_that_a_task_of_its_pool_was
     let keeps = pool.submit(move || promise.complete(7).unwrap());
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
-        tell.send((waits.join().unwrap(), keeps.join().unwrap()))
-            .unwrap()
+        let both = (waits.join().unwrap(), keeps.join().unwrap());
+        tell.send(both).unwrap();
     });
     assert_eq!(must_recv(&told), (7, ()));
 }

@@ -254,6 +254,15 @@ impl<T: Send + 'static> Pipeline<T> {
     ///
     /// # Panics
     /// If `width` is 0.
+    ///
+    /// ```
+    /// # let pool = millhand::ThreadPool::new(2)?;
+    /// let parse = pool.task().name("parse").fallible();
+    /// let numbers = pool.pipeline(["1", "x"]).stage_ok_with(&parse, 2, |text| text.parse::<u32>());
+    /// let failures = numbers.run(drop).unwrap_err();
+    /// assert_eq!(failures.first().name(), Some("parse"));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     #[track_caller]
     pub fn stage_ok_with<U, E, F>(
         self,

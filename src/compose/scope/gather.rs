@@ -125,6 +125,19 @@ impl<'scope, 'env> GatherScope<'scope, 'env> {
     }
 
     /// Begins a template for tasks of this scope with options; see [`Scope::task`].
+    ///
+    /// ```
+    /// use millhand::ScopeOptions;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let failures = pool
+    ///     .scope_with(ScopeOptions::collect_all(), |s| {
+    ///         s.task().name("parse").submit(|| "x".parse::<u8>());
+    ///     })
+    ///     .unwrap_err();
+    /// assert_eq!(failures.first().name(), Some("parse"));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn task(&'scope self) -> TaskBuilder<Plain, &'scope Self> {
         TaskBuilder::new(self.scope.core().clone(), self)
     }

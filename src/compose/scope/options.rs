@@ -126,11 +126,9 @@ impl ScopeOptions {
     /// let failures = pool
     ///     .scope_with(options, |s| {
     ///         s.submit(|| millhand::sleep(Duration::from_secs(3600)));
-    ///         s.submit_value(|| ()); // queued behind it
     ///     })
     ///     .unwrap_err();
     /// assert!(failures.pick::<TaskError>().all(|(_, error)| error.is_timeout()));
-    /// assert_eq!(failures.len(), 2);
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {

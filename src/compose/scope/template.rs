@@ -35,6 +35,14 @@ impl<'scope> TaskBuilder<Plain, &'scope Scope<'scope, '_>> {
     }
 
     /// Submits a task that may borrow, without a handle; see [`Scope::execute`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let mut row = [3, 1, 2];
+    /// pool.scope(|s| s.task().name("sort").execute(|| row.sort()));
+    /// assert_eq!(row, [1, 2, 3]);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     #[track_caller]
     pub fn execute<F: FnOnce() + Send + 'scope>(&self, f: F) {
         self.submit(f);
@@ -70,6 +78,13 @@ impl<'scope> TaskBuilder<Plain, &'scope Scope<'scope, '_>> {
 impl<'scope, 'env> TaskBuilder<Plain, &'scope Scope<'scope, 'env>> {
     /// Makes an `Err` of the closures count as a failure; see
     /// [`TaskBuilder::fallible`](TaskBuilder#method.fallible).
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.scope(|s| drop(s.task().fallible().submit(|| "x".parse::<u8>()))); // logged
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.failed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fallible(self) -> TaskBuilder<Fallible, &'scope Scope<'scope, 'env>> {
         self.into_fallible()
     }
@@ -101,6 +116,14 @@ impl<'scope> TaskBuilder<Fallible, &'scope Scope<'scope, '_>> {
     }
 
     /// Submits a task that may borrow and may fail, without a handle; see [`Scope::execute`].
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let path = String::from("no such file");
+    /// pool.scope(|s| s.task().fallible().execute_ok(|| std::fs::remove_file(&path))); // logged
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.failed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     #[doc(alias = "execute")]
     pub fn execute_ok<F, E>(&self, f: F)
@@ -143,6 +166,22 @@ impl<'scope, E: Display + Send + 'static> TaskBuilder<Retrying<E>, &'scope Scope
     }
 
     /// Submits a task that may borrow, and that runs again when it fails, without a handle.
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let mut attempts = 0;
+    /// pool.scope(|s| {
+    ///     s.task().retry(Retry::fixed(2, Duration::ZERO)).execute_ok(|| {
+    ///         attempts += 1;
+    ///         if attempts < 3 { Err("busy") } else { Ok(()) }
+    ///     });
+    /// });
+    /// assert_eq!(attempts, 3);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     #[track_caller]
     #[doc(alias = "execute")]
     pub fn execute_ok<F>(&self, f: F)
@@ -183,6 +222,18 @@ impl<'scope> TaskBuilder<Plain, &'scope GatherScope<'scope, '_>> {
     }
 
     /// Submits a task that may borrow and cannot fail; see [`GatherScope::submit_value`].
+    ///
+    /// ```
+    /// use millhand::ScopeOptions;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let text = String::from("seven");
+    /// let length = pool.scope_with(ScopeOptions::fail_fast(), |s| {
+    ///     s.task().priority(1).submit_value(|| text.len()).join().unwrap()
+    /// })?;
+    /// assert_eq!(length, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn submit_value<F, T>(&self, f: F) -> ScopedHandle<'scope, T>
     where

@@ -38,6 +38,19 @@ pub fn as_completed<H: Handle>(handles: impl IntoIterator<Item = H>) -> AsComple
 }
 
 /// The iterator that [`as_completed`] returns.
+///
+/// ```
+/// use millhand::compose::AsCompleted;
+/// use millhand::{TaskHandle, ThreadPool, as_completed};
+///
+/// fn first(outcomes: &mut AsCompleted<TaskHandle<u32>>) -> Option<usize> {
+///     outcomes.next().map(|(place, _)| place)
+/// }
+///
+/// let pool = ThreadPool::new(1)?;
+/// assert_eq!(first(&mut as_completed([pool.submit(|| 7)])), Some(0));
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
 #[must_use = "an iterator does nothing until it is asked"]
 pub struct AsCompleted<H> {
     queue: CompletionQueue,
@@ -69,6 +82,14 @@ impl<H: Handle> AsCompleted<H> {
 
     /// Takes the handles whose outcomes the iterator has not returned, each with its place. Some of
     /// their tasks may have finished by now.
+    ///
+    /// ```
+    /// use millhand::{as_completed, promise};
+    ///
+    /// let (_kept, never) = promise::<u32>();
+    /// let outcomes = as_completed([never]);
+    /// assert_eq!(outcomes.into_pending().len(), 1);
+    /// ```
     pub fn into_pending(self) -> Vec<(usize, H)> {
         let handles = self.handles.into_iter().enumerate();
         handles

@@ -121,12 +121,39 @@ impl<T: Clone + 'static> Handle for SharedHandle<T> {
 ///
 /// It is a vector, an array, a slice, or a tuple of up to eight handles. In a tuple each handle may
 /// be of another kind and type.
+///
+/// ```
+/// use millhand::compose::Handles;
+/// use millhand::{ThreadPool, wait_any};
+///
+/// fn ends<S: Handles>(handles: &S) -> bool {
+///     wait_any(handles).is_ok()
+/// }
+///
+/// let pool = ThreadPool::new(1)?;
+/// assert!(ends(&(pool.submit(|| 7), pool.submit(|| "seven"))));
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
 pub trait Handles {
     #[doc(hidden)]
     fn links(&self) -> Vec<Link>;
 }
 
 /// Several handles whose outcomes can be taken: all sets but slices.
+///
+/// ```
+/// use millhand::ThreadPool;
+/// use millhand::compose::{HandleSet, join_each};
+///
+/// fn both<S: HandleSet>(handles: S) -> S::Outcomes {
+///     join_each(handles)
+/// }
+///
+/// let pool = ThreadPool::new(1)?;
+/// let (number, text) = both((pool.submit(|| 7), pool.submit(|| "seven")));
+/// assert_eq!((number.unwrap(), text.unwrap()), (7, "seven"));
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
 pub trait HandleSet: Handles {
     /// The outcomes, in the order and shape of the handles.
     type Outcomes;
@@ -136,6 +163,20 @@ pub trait HandleSet: Handles {
 }
 
 /// Several handles whose bodies return a `Result`, all with the same error type.
+///
+/// ```
+/// use millhand::ThreadPool;
+/// use millhand::compose::{OkSet, join_each_ok};
+///
+/// fn both<S: OkSet>(handles: S) -> Option<S::Values> {
+///     join_each_ok(handles).ok()
+/// }
+///
+/// let pool = ThreadPool::new(1)?;
+/// let parse = || "7".parse::<u8>();
+/// assert_eq!(both((pool.submit(parse), pool.submit(parse))), Some((7, 7)));
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
 pub trait OkSet: Handles {
     /// The values, in the order and shape of the handles.
     type Values;

@@ -143,6 +143,17 @@ pub fn wait_any<S: Handles + ?Sized>(handles: &S) -> Result<Option<usize>, Stopp
 }
 
 /// When [`wait_until`] stops waiting.
+///
+/// ```
+/// use millhand::ThreadPool;
+/// use millhand::compose::{Until, wait_until};
+///
+/// let pool = ThreadPool::new(1)?;
+/// let handles = [pool.submit(|| 1), pool.submit(|| 2)];
+/// let (done, pending) = wait_until(&handles, Until::All)?;
+/// assert_eq!((done.len(), pending.len()), (2, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Until {

@@ -35,16 +35,39 @@ impl<K, H> WithKey<K, H> {
     }
 
     /// Returns the key.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| 7).with_key("seven");
+    /// assert_eq!(*handle.key(), "seven");
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
     pub fn key(&self) -> &K {
         &self.key
     }
 
     /// Returns the handle, for all that needs no key.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| 7).with_key("seven");
+    /// handle.handle().wait()?;
+    /// assert!(handle.handle().is_finished());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn handle(&self) -> &H {
         &self.handle
     }
 
     /// Takes both apart.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let handle = pool.submit(|| 7).with_key("seven");
+    /// let (key, handle) = handle.into_parts();
+    /// assert_eq!((key, handle.join()?), ("seven", 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_parts(self) -> (K, H) {
         (self.key, self.handle)
     }
