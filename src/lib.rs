@@ -384,6 +384,9 @@
 //   signals      signal
 //   guides       guide/
 
+// docs.rs shows beside each item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // In this order, so that a page of rustdoc begins with what most programs call.
 pub mod pool;
 

@@ -308,7 +308,8 @@ impl Pool {
     /// # Panics
     /// With the payload of the first panic in `f`. Then no further chunk begins. Also if the
     /// pool did not run all items, because it is closed, full or shut down. In a task that is
-    /// cancelled it ends the task, as [`checkpoint`](crate::checkpoint) does.
+    /// cancelled it ends the task, as [`checkpoint`](crate::checkpoint) does. The
+    /// [`map`](crate::TaskBuilder#method.map) of a template gives all these as outcomes.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;
