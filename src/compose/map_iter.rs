@@ -18,8 +18,9 @@ use std::panic::Location;
 ///
 /// Each item is a task. At most a [window](Self::window) of items is ahead of the consumer: it is
 /// at work, or its result waits. The tasks read the items from their iterator, on the pool, as far
-/// as the window allows. So a source that waits holds no result back. Results come in the order of
-/// the items, or in the order in which the tasks finish ([`unordered`](Self::unordered)).
+/// as the window allows. So a source that waits holds no result back. It keeps a worker waiting
+/// with it, unless it waits in [`blocking`](crate::blocking). Results come in the order of the
+/// items, or in the order in which the tasks finish ([`unordered`](Self::unordered)).
 ///
 /// It is lazy: nothing is read before the first result is asked for.
 ///
@@ -222,6 +223,10 @@ macro_rules! collections {
         /// of a template with [`retry`](TaskBuilder::retry) gets a reference to its item, which is
         /// kept until the last attempt.
         ///
+        /// The outcomes end early when the pool takes no more tasks or cancels them, and when the
+        /// task that asks for them is asked to stop. The last outcome is then that failure. It
+        /// belongs to no item, and its index says nothing.
+        ///
         /// The items are not borrowed, and neither is the closure. In a scope, submit the items one
         /// by one.
         ///
@@ -255,10 +260,11 @@ macro_rules! collections {
         }
 
         /// Runs a closure for each item, each as a task with the options of this template, and
-        /// returns the outcomes in the order of the items. Blocks until all are there.
+        /// returns the outcomes in the order of the items. Blocks until all are there. There are
+        /// fewer outcomes than items if they end early, as those of [`map_iter`](Self::map_iter).
         ///
         /// All items are submitted at once, so that all may wait at gates and for another attempt.
-        /// Otherwise as [`map_iter`](Self::map_iter).
+        /// Otherwise as `map_iter`.
         ///
         /// ```
         /// let pool = millhand::ThreadPool::new(2)?;

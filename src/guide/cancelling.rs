@@ -11,12 +11,12 @@
 //! - its scope is cancelled: a task of a [fail-fast](crate::ScopeOptions::fail_fast) scope has
 //!   failed, the time of the scope is over, or its closure has panicked;
 //! - it has lost a [`race`], its [group](crate::join_all_ok) has failed, or the iterator of its
-//!   pipeline
-//!   or
-//!   lazy map was dropped;
+//!   pipeline or lazy map was dropped;
 //! - its pool [cancels](crate::Shutdown::cancel_after) what has not ended.
 //!
-//! What the body returns after that is still its outcome.
+//! A value that the body returns after that is still its outcome. So is an `Err` that is a value
+//! for its verb. Where an `Err` counts as a failure, the task is cancelled instead, or timed out:
+//! see [errors](crate::guide::errors).
 //!
 //! # A body that computes
 //!
@@ -53,23 +53,26 @@
 //!
 //! | wait | what else ends it | what it returns when its body is asked to stop |
 //! | --- | --- | --- |
-//! | `join`, `join_ok`, `join_flat`, `join_all` | the task settles | [`TaskError::Interrupted`]; the handle is given up |
+//! | `join`, `join_ok`, `join_flat`, `join_all`, [`join_each`] | the task settles | [`TaskError::Interrupted`]; the handle is given up |
 //! | `join_timeout` | the task settles; the time is over | the same |
 //! | `wait`, `wait_timeout` of a handle | the same | [`TaskError::Interrupted`]; the handle stays |
 //! | `join`, `join_ok`, `join_flat`, `join_timeout` of a [`SharedHandle`] | the same | [`TaskError::Interrupted`]; a later call returns the outcome |
-//! | [`wait_any`], [`wait_until`] | the first, or enough of the tasks settle | [`Stopped`]; the handles stay |
+//! | [`wait_any`], [`wait_until`], [`wait_until_timeout`] | the first, or enough of the tasks settle; the time is over | [`Stopped`]; the handles stay |
 //! | [`as_completed`] | the next task settles; its time is over | [`TaskError::Interrupted`] for each handle that is left |
-//! | [`join_all_ok`] | all bodies succeed, or one fails | [`TaskError::Interrupted`]; the tasks that are left are cancelled |
+//! | [`join_all_ok`], [`join_each_ok`] | all bodies succeed, or one fails | [`TaskError::Interrupted`]; the tasks that are left are cancelled |
 //! | [`race`] | one body returns `Ok`, or all fail | the same, for each handle that is left |
-//! | results of a [`Pipeline`] or of `map_iter` | the next result | [`TaskError::Interrupted`], and no more results; `map_iter` leaves the body as a checkpoint does |
-//! | the end of a [`Scope`] or a `map` | all its tasks are released | it cancels its tasks, waits for them, and then leaves the body as a checkpoint does, if any was cancelled for it; `scope_with` returns those as failures |
+//! | results of a [`Pipeline`]; `map_iter`, `map`, `for_each` of a template | the next result | [`TaskError::Interrupted`], and no more results |
+//! | results of a pool's `map_iter` | the next result | it leaves the body as a checkpoint does |
+//! | the end of a [`Scope`] or a pool's `map` | all its tasks are released | it cancels its tasks, waits for them, and then leaves the body as a checkpoint does, if any was cancelled for it; `scope_with` returns those as failures |
 //! | [`sleep`] | the time is over | [`Stopped`] |
 //! | `wait`, `wait_timeout` of a [`CancelToken`] | the token is cancelled; the time is over | [`Stopped`] |
 //! | [`recv`] | a message; the end of the channel | [`RecvError::Stopped`] |
 //! | `child::wait`, `child::wait_with_output`, with the feature `child` | the child process ends | `WaitError::Stopped`, with the status of the child, which is ended |
-//! | `acquire`, `acquire_timeout`, `around` of a gate | its turn; the time is over | [`AcquireError::Stopped`] |
+//! | `acquire`, `acquire_timeout`, `run` of a gate, `run` of a lane | its turn; the time is over | [`AcquireError::Stopped`] |
+//! | [`Retry::run`] | the next attempt | the error of the last attempt: no other follows |
 //! | `submit` into a full queue | a place is free; the pool closes | the handle settles as rejected, with [`Rejection::Interrupted`] |
-//! | `execute` and `submit_timeout` into a full queue | the same; the time is over | the closure, with that reason |
+//! | `execute`, `execute_ok` into a full queue | the same | nothing: the refusal is logged, counted and passed to [`on_unread`] |
+//! | `submit_timeout` into a full queue | the same; the time is over | the closure, with that reason |
 //! | `wait_idle`, `shutdown` of another pool | that pool is idle, or over | [`PoolError::Interrupted`] |
 //! | `run_until` of another pool | its token, a signal; that pool is closed | the same; that pool stays open |
 //!
@@ -88,8 +91,7 @@
 //! - **A socket**: [`on_cancel`](crate::CancelToken::on_cancel) can shut it down, which ends the
 //!   read. Or give the socket a time limit, and [`check`](crate::check) between two reads.
 //! - **A channel of std**: use one of `crossbeam_channel` with [`recv`], or `recv_timeout` in a
-//!   loop
-//!   with [`check`](crate::check).
+//!   loop with [`check`](crate::check).
 //! - **A child process**: wait for it with `child::wait`, which ends it with the processes that it
 //!   has started. That needs the feature `child`. A read of its output is no such wait, but
 //!   `child::wait_with_output` is one.
@@ -126,6 +128,7 @@
 //! [`PoolError::Interrupted`]: crate::pool::PoolError::Interrupted
 //! [`RecvError::Stopped`]: crate::cancel::RecvError::Stopped
 //! [`Rejection::Interrupted`]: crate::error::Rejection::Interrupted
+//! [`Retry::run`]: crate::Retry::run
 //! [`Scope`]: crate::Scope
 //! [`SharedHandle`]: crate::SharedHandle
 //! [`Stopped`]: crate::error::Stopped
@@ -134,8 +137,12 @@
 //! [`ThreadPool`]: crate::ThreadPool
 //! [`as_completed`]: crate::as_completed
 //! [`join_all_ok`]: crate::join_all_ok
+//! [`join_each`]: crate::compose::join_each
+//! [`join_each_ok`]: crate::compose::join_each_ok
+//! [`on_unread`]: crate::pool::PoolBuilder::on_unread
 //! [`race`]: crate::race
 //! [`recv`]: crate::recv
 //! [`sleep`]: crate::sleep
 //! [`wait_any`]: crate::wait_any
 //! [`wait_until`]: crate::compose::wait_until
+//! [`wait_until_timeout`]: crate::compose::wait_until_timeout

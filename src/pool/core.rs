@@ -59,7 +59,7 @@ pub(crate) struct Core {
     pub(crate) gave_up: AtomicBool,
     /// Whether the program, or the log, has the report of a shutdown. The drop of the owner then
     /// does not log it again.
-    pub(crate) is_reported: AtomicBool,
+    pub(crate) is_reported: Mutex<bool>,
     /// Whether it is logged that no further spare may start.
     pub(crate) warned_at_bound: AtomicBool,
     /// Whether the timer will see to a spare thread that the system has refused.
@@ -124,7 +124,7 @@ impl Core {
             workers: Mutex::new(Workers::default()),
             counts: Counts::default(),
             gave_up: AtomicBool::new(false),
-            is_reported: AtomicBool::new(false),
+            is_reported: Mutex::new(false),
             warned_at_bound: AtomicBool::new(false),
             retries_spare: AtomicBool::new(false),
             _listed: process::ListedClock::new(owner, &options.clock),

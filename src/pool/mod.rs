@@ -41,6 +41,8 @@ pub use error::{BuildError, PoolError};
 pub use pool::{Pool, PoolHandle, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
 #[doc(hidden)]
+#[cfg(feature = "signals")]
+pub(crate) use run_until::Inside;
 pub use run_until::StopSource;
 pub use shutdown_options::Shutdown;
 #[cfg(feature = "simulation")]

@@ -109,7 +109,8 @@ impl ShutdownReport {
     }
 
     /// Returns how many tasks were cancelled, by the shutdown or otherwise: before they ran, or
-    /// because they left at a checkpoint.
+    /// because they left when they were asked to stop, at a checkpoint or with an `Err` that
+    /// counts.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -122,7 +123,8 @@ impl ShutdownReport {
         self.cancelled
     }
 
-    /// Returns how many tasks had not started in time ([`expires`](crate::TaskBuilder::expires)).
+    /// Returns how many tasks had not started in time ([`expires`](crate::TaskBuilder::expires),
+    /// [`deadline`](crate::TaskBuilder::deadline)).
     ///
     /// ```
     /// use millhand::{Semaphore, Shutdown, ThreadPool};
@@ -171,8 +173,9 @@ impl ShutdownReport {
         self.rejected
     }
 
-    /// Returns how many tasks the shutdown cancelled before they ran. This is the work that was
-    /// lost.
+    /// Returns how many tasks the shutdown cancelled: before they ran, or because they left when it
+    /// asked them to stop. This is the work that was lost. A body that was asked to stop and still
+    /// returned its value has completed.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;

@@ -16,11 +16,15 @@ use std::time::Instant;
 pub trait StopSource {
     /// Waits until the program is asked to end, or the pool is closed.
     #[doc(hidden)]
-    fn wait_with(&self, pool: &ThreadPool, how: &Shutdown) -> Result<(), PoolError>;
+    fn wait_with(&self, pool: &ThreadPool, how: &Shutdown, _: Inside) -> Result<(), PoolError>;
 }
 
+/// Without a path outside of this crate, so that no other crate implements [`StopSource`].
+#[derive(Debug)]
+pub struct Inside(());
+
 impl StopSource for CancelToken {
-    fn wait_with(&self, pool: &ThreadPool, _: &Shutdown) -> Result<(), PoolError> {
+    fn wait_with(&self, pool: &ThreadPool, _: &Shutdown, _: Inside) -> Result<(), PoolError> {
         let core = pool.core().clone();
         // It takes the lock of the pool's life. No token is cancelled with that held.
         let _hook = self.on_cancel_light(move |_| core.lifecycle.notify_all());
@@ -38,15 +42,15 @@ impl Core {
         }
     }
 
-    /// Shuts the pool down for a signal, on a thread of the library. Returns the report if this
-    /// call has closed the pool, and `None` if another call had done so.
+    /// Shuts the pool down for a signal, on a thread of the library. Logs the report if this call
+    /// has closed the pool: otherwise another signal or the program, which began it, has it.
     #[cfg(feature = "signals")]
-    pub(crate) fn shutdown_by_signal(
-        &self,
-        how: &Shutdown,
-    ) -> Result<Option<ShutdownReport>, PoolError> {
-        let ended = self.shutdown_unless(how, true, self.clock(), &|| false)?;
-        Ok(ended.and_then(|(report, has_closed)| has_closed.then_some(report)))
+    pub(crate) fn shutdown_by_signal(&self, how: &Shutdown) -> Result<(), PoolError> {
+        let ended = self.shutdown_unless(how, self.clock(), &|| false)?;
+        for (report, _) in ended.iter().filter(|(_, has_closed)| *has_closed) {
+            self.log_report("shut down by a signal", report);
+        }
+        Ok(())
     }
 
     /// Waits until the pool is idle, or until `deadline`. Returns whether it is idle.
@@ -132,7 +136,7 @@ impl ThreadPool {
         how: Shutdown,
     ) -> Result<ShutdownReport, PoolError> {
         self.core().may_wait()?;
-        stop.wait_with(self, &how)?;
+        stop.wait_with(self, &how, Inside(()))?;
         self.shutdown(how)
     }
 }

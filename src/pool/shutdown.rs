@@ -70,12 +70,12 @@ impl Core {
                 core.lifecycle.notify_all();
             }
         });
-        let ended = self.shutdown_unless(how, false, self.clock(), &|| interrupt.has_come())?;
+        let ended = self.shutdown_unless(how, self.clock(), &|| interrupt.has_come())?;
         let (report, _) = ended.ok_or_else(|| match interrupt.stopped() {
             Some(stopped) => PoolError::Interrupted(stopped),
             None => unreachable!("only a request to stop ends a shutdown early"),
         })?;
-        self.is_reported.store(true, Ordering::Relaxed);
+        *self.is_reported.lock() = true;
         Ok(report)
     }
 
@@ -84,7 +84,6 @@ impl Core {
     pub(super) fn shutdown_unless(
         &self,
         how: &Shutdown,
-        by_signal: bool,
         clock: &Clock,
         ends: &dyn Fn() -> bool,
     ) -> Result<Option<(ShutdownReport, bool)>, PoolError> {
@@ -94,10 +93,6 @@ impl Core {
         // if one waits.
         self.lifecycle.lock().waiting += 1;
         let has_closed = self.begin(how);
-        if by_signal && has_closed {
-            // Now: at the end the drop of the owner may look at it at once.
-            self.is_reported.store(true, Ordering::Relaxed);
-        }
         let at = |after: Option<Duration>| after.and_then(|after| begun.checked_add(after));
         let shutdowns = self.lifecycle.lock();
         let cancel_at = earlier(at(how.cancel_after), shutdowns.cancel_at);
@@ -368,6 +363,20 @@ impl Core {
         let _ = SERVING.try_with(|pools| pools.borrow_mut().pop());
     }
 
+    /// Logs the report of a shutdown, unless the program has it or another thread has logged it.
+    pub(super) fn log_report(&self, what: &str, report: &ShutdownReport) {
+        let level = match report.is_clean() {
+            true => Level::Info,
+            false => Level::Warn,
+        };
+        // With the lock held while it logs: the drop of the pool may be the end of the process,
+        // which must not cut the report of a signal short.
+        let mut is_reported = self.is_reported.lock();
+        if !mem::replace(&mut *is_reported, true) {
+            panic::log(level, format_args!("a pool was {what}: {report}"));
+        }
+    }
+
     /// The owner is dropped: drains the pool, unless its options say otherwise, and joins its
     /// threads. A worker of the pool only closes it, since it cannot wait for itself. A forked
     /// child has no threads to wait for.
@@ -394,13 +403,10 @@ impl Core {
             }
             true => (Shutdown::cancel().give_up_after(PATIENCE), &system),
         };
-        match self.shutdown_unless(&how, false, clock, &|| false) {
+        match self.shutdown_unless(&how, clock, &|| false) {
             Ok(ended) => {
-                let has_news = |report: &ShutdownReport| {
-                    !report.is_clean() && !self.is_reported.load(Ordering::Relaxed)
-                };
-                for (report, _) in ended.iter().filter(|(report, _)| has_news(report)) {
-                    panic::log(Level::Warn, format_args!("a pool was dropped: {report}"));
+                for (report, _) in ended.iter().filter(|(report, _)| !report.is_clean()) {
+                    self.log_report("dropped", report);
                 }
             }
             Err(_) => {

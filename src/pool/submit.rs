@@ -148,7 +148,8 @@ impl Core {
 
     fn dispatch(self: &Arc<Self>, task: TaskRef) {
         if task.head.is_planned() {
-            return task.schedule(&**self);
+            let parent = current::body_here(self.owner());
+            return task.schedule(&**self, parent);
         }
         self.enqueue(task);
     }
@@ -204,10 +205,10 @@ impl Core {
                     progress.level = level;
                 }
                 self.equip(spec, &task, extras);
+                let parent = place.parent.clone();
                 if task.head.is_planned() {
-                    task.clone().schedule(&**self);
+                    task.clone().schedule(&**self, parent);
                 } else {
-                    let parent = place.parent.clone();
                     self.enqueue_at(Place { level, parent }, task.clone());
                 }
             }
@@ -238,8 +239,12 @@ impl Core {
         unread::report(self.owner(), who, JoinError::Task(error));
     }
 
-    /// Counts a task that the pool has not taken as one that has ended.
+    /// Counts a task that the pool has not taken as one that has ended. A forked child leaves the
+    /// locks of the pool alone.
     fn count_refused(&self) {
+        if self.is_foreign() {
+            return;
+        }
         self.lifecycle.task_added();
         self.count_finished(OutcomeKind::Rejected);
         self.notify_if_idle();

@@ -208,6 +208,13 @@ impl TaskPool for Core {
             self.note(task, &|| format!("{kind:?}"));
         }
         self.count_outcome(kind);
+        // The body had begun: what a shutdown cancels before that, it counts itself.
+        if kind == OutcomeKind::Cancelled
+            && task.head.stop_reason() == Some(CancelReason::Shutdown)
+            && self.lifecycle.phase() >= Phase::Cancelling
+        {
+            self.counts.cancelled_by_shutdown.add();
+        }
     }
 
     fn notify_unread(&self, failure: &UnreadFailure) {

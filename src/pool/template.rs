@@ -177,6 +177,24 @@ impl<K, P> TaskBuilder<K, P> {
     /// assert_eq!(later.join().unwrap(), 7);
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
+    ///
+    /// To run something once when events stop coming, which is called debouncing, let each event
+    /// replace the task of the one before:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let later = pool.task().delay(Duration::from_millis(5));
+    /// let mut save = None;
+    /// for event in ["a", "ab", "abc"] {
+    ///     // The drop of the handle before cancels its task.
+    ///     save = Some(later.submit(move || event.len()).cancel_on_drop());
+    /// }
+    /// assert_eq!(save.unwrap().join().unwrap(), 3);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    #[doc(alias = "debounce")]
     #[doc(alias = "setTimeout")]
     #[doc(alias = "schedule_once")]
     pub fn delay(self, delay: Duration) -> Self {

@@ -8,7 +8,7 @@
 use crate::cancel::CancelToken;
 use crate::cancel::blocking;
 use crate::panic::{self, Level};
-use crate::pool::{Core, PoolError, Shutdown, StopSource, ThreadPool};
+use crate::pool::{Core, Inside, PoolError, Shutdown, StopSource, ThreadPool};
 use crate::reason::CancelReason;
 use crate::signal::catch::catch;
 use parking_lot::{Condvar, Mutex};
@@ -218,22 +218,16 @@ fn spawn(what: &str, f: impl FnOnce() + Send + 'static) {
 }
 
 fn shut_down(pool: &Core, how: &Shutdown) {
-    match pool.shutdown_by_signal(how) {
-        Ok(Some(report)) => panic::log(
-            Level::Info,
-            format_args!("a pool was shut down by a signal: {report}"),
-        ),
-        // Another signal, or the program, has begun it, and has the report.
-        Ok(None) => {}
-        Err(error) => panic::log(
+    if let Err(error) = pool.shutdown_by_signal(how) {
+        panic::log(
             Level::Error,
             format_args!("a signal could not shut a pool down: {error}"),
-        ),
+        );
     }
 }
 
 impl StopSource for Signals {
-    fn wait_with(&self, pool: &ThreadPool, how: &Shutdown) -> Result<(), PoolError> {
+    fn wait_with(&self, pool: &ThreadPool, how: &Shutdown, _: Inside) -> Result<(), PoolError> {
         // The second signal must reach the pool while this thread waits in the shutdown.
         pool.shutdown_on(self, how.clone());
         pool.core().wait_closed(&|| false)

@@ -9,6 +9,7 @@ use crate::reason::CancelReason;
 use crate::sync::trampoline;
 use crate::task::OutcomeKind;
 use crate::task::body::Left;
+use crate::task::current;
 use crate::task::options::Watcher;
 use crate::task::task::{Task, TaskRef};
 
@@ -98,7 +99,8 @@ impl Task {
             limit::withdraw(&options.gates, start.order);
             return false;
         }
-        self.schedule(&*pool);
+        let parent = current::body_here(self.head.owner);
+        self.schedule(&*pool, parent);
         true
     }
 

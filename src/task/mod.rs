@@ -10,6 +10,7 @@ mod deadlock;
 #[cfg(all(test, loom))]
 #[path = "../../tests/loom/double.rs"]
 pub(crate) mod double;
+mod ending;
 pub(crate) mod group_error;
 mod handle;
 mod head;

@@ -299,6 +299,8 @@ impl Extras {
             _ if progress.is_some_and(|progress| progress.attempts > 0) => {
                 return TaskError::TimedOut;
             }
+            // A promise of a pool.
+            _ if self.pinned == Some(NO_WORKER) => return TaskError::TimedOut,
             None | Some(Position::Queue) => WaitedFor::Worker,
             Some(Position::Gate) => WaitedFor::Gate,
             Some(Position::Timer { .. }) => WaitedFor::Delay,

@@ -8,14 +8,17 @@ use crate::id::TaskId;
 use crate::panic;
 use crate::reason::CancelReason;
 use crate::sync::{Mutex, OnceLock};
+use crate::task::OutcomeKind;
 use crate::task::handle::{Held, OnFinish, TaskHandle, face, taken as taken_value};
-use crate::task::options::callback;
+use crate::task::options::{Watch, Watcher, callback};
+
 use crate::task::summary::Summary;
 use crate::task::task::{CancelOutcome, TaskRef, TaskState};
 use crate::task::wait::{deadline, wait_for};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -44,16 +47,55 @@ pub struct SharedHandle<T> {
     polled: Option<Polled>,
 }
 
-/// The waker of one clone, for a callback of the task.
+/// Watches the task for the executor that has polled one clone.
 struct Polled {
-    waker: Arc<Mutex<Option<Waker>>>,
-    callback: Option<OnFinish>,
+    task: TaskRef,
+    wakes: Arc<Wakes>,
+}
+
+impl Polled {
+    fn begin(task: &TaskRef) -> Self {
+        let wakes = Arc::new(Wakes {
+            waker: Mutex::new(None),
+            is_over: AtomicBool::new(false),
+        });
+        // A task that has settled takes none. The caller sees that for itself.
+        let _ = task.watch(Watcher::Set(wakes.clone(), 0));
+        let task = task.clone();
+        Self { task, wakes }
+    }
 }
 
 impl Drop for Polled {
     fn drop(&mut self) {
-        // With the callback goes the waker.
-        self.callback.take().map(OnFinish::remove);
+        self.wakes.is_over.store(true, Ordering::Relaxed);
+        // No code will poll this clone any more.
+        panic::discard(self.wakes.take());
+        self.task.unwatch();
+    }
+}
+
+struct Wakes {
+    waker: Mutex<Option<Waker>>,
+    is_over: AtomicBool,
+}
+
+impl Wakes {
+    /// Its waker is the executor's code: it is called and dropped with no lock held.
+    fn take(&self) -> Option<Waker> {
+        self.waker.lock().take()
+    }
+}
+
+impl Watch for Wakes {
+    fn settled(self: Arc<Self>, _: usize, _: OutcomeKind) {
+        if let Some(waker) = self.take() {
+            panic::shield("a waker", || waker.wake());
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 }
 
@@ -153,23 +195,12 @@ impl<T> Future for SharedHandle<T> {
         if self.is_finished() {
             return Poll::Ready(self.clone());
         }
-        let task = self.task().clone();
-        let polled = self.polled.get_or_insert_with(|| Polled {
-            waker: Arc::new(Mutex::new(None)),
-            callback: None,
-        });
-        let before = polled.waker.lock().replace(cx.waker().clone());
-        if polled.callback.is_none() {
-            let waker = polled.waker.clone();
-            let wake = move |_: &Summary| {
-                let waker = waker.lock().take();
-                waker.into_iter().for_each(Waker::wake);
-            };
-            polled.callback = Some(OnFinish::register(&task, callback(wake)));
-        }
-        // The executor's, so with no lock held.
+        let Self { shared, polled, .. } = &mut *self;
+        let polled = polled.get_or_insert_with(|| Polled::begin(shared.held.task()));
+        let waker = cx.waker().clone();
+        let before = polled.wakes.waker.lock().replace(waker);
         drop(before);
-        // After the waker is there: either the callback finds it, or the end is seen here.
+        // After the waker is there: either the end of the task finds it, or the end is seen here.
         match self.is_finished() {
             true => Poll::Ready(self.clone()),
             false => Poll::Pending,

@@ -313,7 +313,8 @@ impl Task {
         }
         let error = match error {
             // Its time was over before it began: the error says for what it waited.
-            TaskError::TimedOut => extras
+            // A promise waits for none of these.
+            TaskError::TimedOut if self.head.owner != process::NO_POOL => extras
                 .as_ref()
                 .map_or(TaskError::Expired(WaitedFor::Worker), |extras| {
                     extras.too_late()

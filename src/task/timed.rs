@@ -11,7 +11,6 @@ use crate::panic;
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::Part;
-use crate::task::current;
 use crate::task::options::{OnSettled, Position, Watcher};
 use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef, Unrun};
@@ -70,8 +69,9 @@ impl Task {
         TimedOut::Running(on_settled, drops, token)
     }
 
-    /// Files a new task with options where it begins: in the timer or in the run queue.
-    pub(crate) fn schedule(self: TaskRef, pool: &dyn TaskPool) {
+    /// Files a new task with options where it begins: in the timer or in the run queue, there as a
+    /// task that `parent` submits.
+    pub(crate) fn schedule(self: TaskRef, pool: &dyn TaskPool, parent: Option<TaskRef>) {
         let start = self.head.progress(|progress, _| {
             let rank = progress.rank();
             (progress.position, progress.expires, progress.ends, rank)
@@ -88,10 +88,7 @@ impl Task {
         }
         match position {
             Position::Timer { due } => pool.at(due, self, OnTime::Start),
-            _ => {
-                let parent = current::body_here(self.head.owner);
-                pool.ready(self, rank, parent);
-            }
+            _ => pool.ready(self, rank, parent),
         }
     }
 

@@ -1,6 +1,8 @@
 //! A handle is a future of std's: awaited here with an executor of twenty lines.
 
 use crate::handle::keep_busy;
+use crate::manual::Manual;
+use crate::submit::hold;
 use crate::support::must_recv;
 use millhand::cancel::CancelReason;
 use millhand::{TaskError, ThreadPool, promise};
@@ -11,6 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
+
+const S: Duration = Duration::from_secs(1);
 
 struct Unpark(Thread);
 
@@ -207,4 +212,41 @@ fn a_dropped_handle_drops_its_waker_before_the_task_settles() {
     assert_eq!(Arc::strong_count(&count), 1);
     drop(promise);
     assert_eq!(count.wakes(), 0);
+}
+
+/// Tells of each wake-up.
+struct Tells(mpsc::Sender<()>);
+
+impl Wake for Tells {
+    fn wake(self: Arc<Self>) {
+        self.0.send(()).unwrap();
+    }
+}
+
+#[test]
+fn who_awaits_a_shared_handle_heard_of_a_time_limit_only_when_a_worker_was_free() {
+    let pool = Manual::new(1);
+    let busy = hold(&pool, 1);
+    let mut late = pool.task().expires(S).submit(|| ()).share();
+    let (tell, told) = mpsc::channel();
+    assert!(poll(&mut late, &Waker::from(Arc::new(Tells(tell)))).is_pending());
+    pool.advance(S);
+    must_recv(&told);
+    busy.release();
+    assert!(late.join().is_err());
+}
+
+#[test]
+fn a_clone_that_is_dropped_drops_its_waker_and_wakes_no_one() {
+    let (promise, handle) = promise::<u32>();
+    let handle = handle.share();
+    let (count, waker) = Count::new();
+    let mut clone = handle.clone();
+    assert!(poll(&mut clone, &waker).is_pending());
+    drop(waker);
+    drop(clone);
+    assert_eq!(Arc::strong_count(&count), 1);
+    promise.complete(7).unwrap();
+    assert_eq!(count.wakes(), 0);
+    assert!(matches!(block_on(handle).join(), Ok(7)));
 }

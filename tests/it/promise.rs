@@ -185,6 +185,15 @@ fn a_promise_could_not_be_continued_outside_of_a_worker() {
 }
 
 #[test]
+fn a_promise_whose_time_was_over_was_said_to_have_waited_for_a_worker() {
+    let pool = ThreadPool::new(1).unwrap();
+    for (_promise, handle) in [promise::<()>(), pool.promise()] {
+        handle.token().cancel_with(CancelReason::Deadline);
+        assert!(matches!(handle.join(), Err(TaskError::TimedOut)));
+    }
+}
+
+#[test]
 fn a_cancelled_promise_of_a_pool_is_settled_and_counted_nowhere() {
     let pool = ThreadPool::new(1).unwrap();
     for _ in 0..200 {

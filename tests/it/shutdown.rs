@@ -120,7 +120,7 @@ fn a_cancel_settles_what_is_queued_and_asks_what_runs_to_stop() {
     for handle in queued {
         assert!(is_cancelled(handle, CancelReason::Shutdown));
     }
-    assert_eq!(counts(&report), (1, 0, 0, 11, 10));
+    assert_eq!(counts(&report), (1, 0, 0, 11, 11));
     assert!(!report.is_clean());
     assert_eq!(census.live(), 0);
 }
@@ -565,6 +565,51 @@ fn the_report_agrees_with_the_handles() {
         assert_eq!(counts(&report), sums, "seed {SEED:#x}, round {round}");
         assert_eq!(report.is_clean(), sums.4 == 0);
     }
+}
+
+#[test]
+fn a_body_that_the_shutdown_interrupted_is_no_clean_end() {
+    let pool = ThreadPool::new(2).unwrap();
+    let both = Arc::new(Barrier::new(3));
+    let here = both.clone();
+    let at_a_checkpoint = pool.submit(move || {
+        here.wait();
+        loop {
+            millhand::checkpoint();
+        }
+    });
+    let here = both.clone();
+    let with_an_error = pool.task().fallible().submit(move || {
+        here.wait();
+        while !millhand::is_cancelled() {
+            std::hint::spin_loop();
+        }
+        Err::<(), _>("stopped")
+    });
+    both.wait();
+    let report = pool.shutdown(Shutdown::cancel()).unwrap();
+    assert_eq!(counts(&report), (0, 0, 0, 2, 2));
+    assert!(!report.is_clean());
+    let _: TaskError = at_a_checkpoint.join().map(|()| ()).unwrap_err();
+    assert!(with_an_error.join().is_err());
+}
+
+#[test]
+fn a_body_that_was_asked_to_stop_and_has_its_value_is_a_clean_end() {
+    let pool = ThreadPool::new(1).unwrap();
+    let (began, begins) = mpsc::channel();
+    let handle = pool.submit(move || {
+        began.send(()).unwrap();
+        while !millhand::is_cancelled() {
+            std::hint::spin_loop();
+        }
+        7
+    });
+    begins.recv().unwrap();
+    let report = pool.shutdown(Shutdown::cancel()).unwrap();
+    assert_eq!(counts(&report), (1, 0, 0, 0, 0));
+    assert!(report.is_clean());
+    assert_eq!(handle.join().unwrap(), 7);
 }
 
 #[test]

@@ -281,6 +281,8 @@ impl Driver {
         if let Err(watcher) = task.watch(Watcher::Set(watch, index)) {
             watcher.settled(OutcomeKind::Completed);
         }
+        // The pipeline may have ended in between. Then these are the closures of the user.
+        panic::discard(stages);
     }
 
     /// Reads one item, in a task, and lets the next task read.

@@ -23,8 +23,10 @@ use std::sync::Arc;
 /// it to its closure.
 ///
 /// Otherwise it is a [`Scope`], to which it dereferences: a function that submits to a `&Scope`
-/// takes either. What such a function submits may fail, too: the scope returns its panics, and the
-/// errors of its [`fallible`](TaskBuilder::fallible) and retried bodies, as their texts.
+/// takes either. Of what such a function submits, the scope returns the panics, and the errors of
+/// [`fallible`](TaskBuilder::fallible) and retried bodies, as their texts. But an `Err` that a body
+/// returns to [`Scope::submit`] is a value, as everywhere: it fails nothing, and is dropped with
+/// the handle. To have errors count, let the function take a `&GatherScope`.
 ///
 /// Who owns an error: the handle of the task, as long as there is one, and a join gives it with its
 /// own type. If the handle is dropped before it has taken the outcome, the error goes to the scope,

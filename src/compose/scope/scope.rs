@@ -417,6 +417,8 @@ impl Pool {
     /// [`scope_with`](Self::scope_with) returns those that no handle takes.
     ///
     /// # Panics
+    /// [`scope_with`](Self::scope_with) returns all these as failures, except a panic of `f`.
+    ///
     /// With the payload of `f` if `f` panics: the tasks are cancelled then, and this call waits for
     /// them. Otherwise with the first panic of a task whose outcome no handle took. Also if the
     /// pool did not run a task to its end, because it is closed, full or shut down, and no handle

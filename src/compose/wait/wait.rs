@@ -32,6 +32,7 @@ use std::time::Duration;
 #[doc(alias = "gather")]
 #[doc(alias = "wait_group")]
 #[doc(alias = "WaitGroup")]
+#[doc(alias = "CountDownLatch")]
 pub fn join_all<H: Handle>(
     handles: impl IntoIterator<Item = H>,
 ) -> Vec<Result<H::Output, TaskError>> {
