@@ -16,13 +16,15 @@ use std::panic::Location;
 /// Iterates over the results of a closure that runs on the pool for each item of another iterator;
 /// returned by [`Pool::map_iter`] and [`TaskBuilder::map_iter`].
 ///
-/// Each item is a task. At most a [window](Self::window) of items is ahead of the consumer: it is
-/// at work, or its result waits. The tasks read the items from their iterator, on the pool, as far
-/// as the window allows. So a source that waits holds no result back. It keeps a worker waiting
-/// with it, unless it waits in [`blocking`](crate::blocking). Results come in the order of the
-/// items, or in the order in which the tasks finish ([`unordered`](Self::unordered)).
+/// Each item is a task; the [`Pipeline`] page says which tasks read them. At most a
+/// [window](Self::window) of items is ahead of the consumer: it is at work, or its result waits.
+/// The tasks read the items from their iterator, on the pool, as far as the window allows. So a
+/// source that waits holds no result back. It keeps a worker waiting with it, unless it waits in
+/// [`blocking`](crate::blocking). Results come in the order of the items, or in the order in which
+/// the tasks finish ([`unordered`](Self::unordered)).
 ///
-/// It is lazy: nothing is read before the first result is asked for.
+/// It is lazy: nothing is read before the first result is asked for. The tasks have the
+/// [context](crate::ContextVar) of that moment.
 ///
 /// Dropping it cancels its tasks with
 /// [`CancelReason::Dropped`](crate::cancel::CancelReason::Dropped), and waits for none of them.
@@ -223,9 +225,9 @@ macro_rules! collections {
         /// of a template with [`retry`](TaskBuilder::retry) gets a reference to its item, which is
         /// kept until the last attempt.
         ///
-        /// The outcomes end early when the pool takes no more tasks or cancels them, and when the
-        /// task that asks for them is asked to stop. The last outcome is then that failure. It
-        /// belongs to no item, and its index says nothing.
+        /// The outcomes end early when the pool takes no more tasks: the last one is the refusal of
+        /// the first item that was not read. They also end early when the task that asks for them
+        /// is asked to stop. That failure, the last one, belongs to no item.
         ///
         /// The items are not borrowed, and neither is the closure. In a scope, submit the items one
         /// by one.

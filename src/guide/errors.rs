@@ -102,6 +102,10 @@
 //! whole chain, for most other errors the text of the error alone. Where the chain matters, use
 //! `join_flat`, or take the error out with [`into_failed`](crate::JoinError::into_failed).
 //!
+//! Scopes, pipelines and the collections of a template keep an error as a box, of which `{:#}`
+//! prints the outermost text alone, also for `anyhow`. The box still has its
+//! [`source`](std::error::Error::source).
+//!
 //! `examples/errors.rs` has a whole program for each of the four.
 //!
 //! # Which failure is it?
@@ -150,14 +154,15 @@
 //!
 //! | the task | its failure is in | and if no code reads that |
 //! | --- | --- | --- |
-//! | `submit` | the handle | a panic or a refusal is logged, and the hook is called; a value is dropped, also an `Err` |
+//! | `submit` | the handle | a panic, a time-out or a refusal is logged, and the hook is called; a value is dropped, also an `Err` |
 //! | `submit` of a `fallible` or `retry` template | the handle | so it is with an `Err` |
-//! | `execute` | | a panic or a refusal is logged, and the hook is called; there is no other failure |
-//! | `execute_ok` | | an `Err`, a panic or a refusal is logged, and the hook is called |
+//! | `execute` | | a panic, a time-out or a refusal is logged, and the hook is called; there is no other failure |
+//! | `execute_ok` | | an `Err`, a panic, a time-out or a refusal is logged, and the hook is called |
 //! | `try_submit`, `submit_timeout`, `try_execute`, `try_execute_ok` | a refusal: in the error, which gives the closure back | the compiler warns |
 //! | in a [`Scope`](crate::Scope) | the handle | a panic goes on in the thread that opened the scope; a refusal panics there |
 //! | in a [`GatherScope`](crate::compose::GatherScope) | the handle | the scope returns it |
-//! | a run of a schedule | | an `Err` or a panic is logged, the hook is called, and the schedule counts it |
+//! | an item of a pipeline, or of a template's `map_iter`, `map`, `for_each` | the results | of an iterator that is dropped: as with `execute_ok` |
+//! | a run of a schedule | | an `Err`, a panic or a time-out is logged, the hook is called, and the schedule counts it |
 //!
 //! The record in the log is an error, with the name and the submit site of the task. The hook is
 //! [`on_unread`](crate::pool::PoolBuilder::on_unread), which can count, alert, or end the program.

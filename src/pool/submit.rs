@@ -241,7 +241,7 @@ impl Core {
 
     /// Counts a task that the pool has not taken as one that has ended. A forked child leaves the
     /// locks of the pool alone.
-    fn count_refused(&self) {
+    pub(crate) fn count_refused(&self) {
         if self.is_foreign() {
             return;
         }

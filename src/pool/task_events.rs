@@ -20,8 +20,14 @@ use crate::task::OutcomeKind;
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::timed::{Cleanup, OnTime};
 use crate::task::{Task, TaskRef, UnreadFailure};
+use std::cell::Cell;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
+
+thread_local! {
+    /// Whether this thread runs a hook `on_unread`. It has no destructor.
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
 
 impl Core {
     /// Runs what the timer does for a schedule. It counts as pending, so that no shutdown ends
@@ -222,7 +228,11 @@ impl TaskPool for Core {
             self.counts.unread_panics.add();
         }
         if let Some(hook) = &self.options.on_unread {
-            panic::shield("the on_unread hook", || hook(failure));
+            // What the hook itself submits may fail at once, and so on without end.
+            if !IN_HOOK.replace(true) {
+                panic::shield("the on_unread hook", || hook(failure));
+                IN_HOOK.set(false);
+            }
         }
     }
 

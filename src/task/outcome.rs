@@ -107,8 +107,8 @@ impl Task {
                 unread::panicked(&panic);
                 panic::discard_deferred(panic);
             }
-            (Some(error @ TaskError::Rejected(_)), None) => self.unread(JoinError::Task(error)),
-            (Some(error), None) => panic::discard(error),
+            (Some(error), None) if !unread::is_reported(&error) => panic::discard(error),
+            (Some(error), None) => self.unread(JoinError::Task(error)),
         }
         // Other kinds have no value, and another thread may still have the closure.
         if matches!(kind, OutcomeKind::Completed | OutcomeKind::Failed) {

@@ -2,7 +2,7 @@
 //!
 //! Layer: task.
 
-use crate::error::{JoinError, TaskError};
+use crate::error::{BoxError, JoinError, TaskError};
 use crate::id::TaskId;
 use crate::panic::{self, Level, TaskPanic};
 #[cfg(loom)]
@@ -18,7 +18,8 @@ use std::panic::Location;
 ///
 /// It is a panic, an `Err` of a body whose errors count as failures
 /// ([`execute_ok`](crate::Pool::execute_ok), [`fallible`](crate::TaskBuilder::fallible),
-/// [`retry`](crate::TaskBuilder::retry)), or a refusal by the pool. Its text is that of the log.
+/// [`retry`](crate::TaskBuilder::retry)), a time limit that has passed, or a refusal by the pool.
+/// Its text is that of the log.
 ///
 /// ```
 /// use millhand::task::UnreadFailure;
@@ -28,7 +29,8 @@ use std::panic::Location;
 ///     match failure.error() {
 ///         JoinError::Failed(_text) => "failed",
 ///         JoinError::Task(TaskError::Panicked(_)) => "panicked",
-///         JoinError::Task(_) => "rejected",
+///         JoinError::Task(TaskError::Rejected(_)) => "rejected",
+///         JoinError::Task(_) => "too late",
 ///     }
 /// }
 /// ```
@@ -138,6 +140,30 @@ pub(crate) fn panicked(panic: &TaskPanic) {
     };
     let error = TaskError::Panicked(Box::new(panic.copy()));
     report(panic.owner(), who, JoinError::Task(error));
+}
+
+/// Reports a failure of a group of which no code will read it, unless the task was cancelled. Drops
+/// its error.
+pub(crate) fn report_boxed(owner: u32, who: TaskLabel, error: JoinError<BoxError>) {
+    let (error, boxed) = match error {
+        JoinError::Failed(boxed) => (JoinError::Failed(text_of(&boxed)), Some(boxed)),
+        JoinError::Task(error) => (JoinError::Task(error), None),
+    };
+    match error {
+        JoinError::Task(TaskError::Panicked(panic)) => {
+            panicked(&panic);
+            panic::discard(panic);
+        }
+        JoinError::Task(error) if !is_reported(&error) => panic::discard(error),
+        error => report(owner, who, error),
+    }
+    panic::discard(boxed);
+}
+
+/// Whether a task without a value for this reason has failed: one that was cancelled has not.
+pub(crate) fn is_reported(error: &TaskError) -> bool {
+    use TaskError::{Expired, Rejected, TimedOut};
+    matches!(error, Rejected(_) | Expired(_) | TimedOut)
 }
 
 /// The longest text of an error that is kept.

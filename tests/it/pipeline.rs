@@ -659,9 +659,13 @@ fn a_drain_does_not_wait_for_an_endless_pipeline_which_says_why_it_ends() {
                     let end = items.next();
                     let _ = tell.send(());
                     if !matches!(end, Some(Ok(_))) {
-                        let error = task_error(end);
-                        assert!(items.next().is_none());
-                        return error.unwrap();
+                        // To the second stage of items that had begun the pool says the same.
+                        let rest: Vec<_> = items.filter(Result::is_err).collect();
+                        assert!(collects || rest.is_empty());
+                        for end in rest {
+                            assert!(says_closed(&task_error(Some(end)).unwrap()));
+                        }
+                        return task_error(end).unwrap();
                     }
                 }
             });
@@ -671,6 +675,67 @@ fn a_drain_does_not_wait_for_an_endless_pipeline_which_says_why_it_ends() {
         });
         assert!(says_closed(&error), "{error}");
     }
+}
+
+#[test]
+fn a_pool_that_closed_threw_away_results_that_were_there() {
+    for is_ordered in [true, false] {
+        let pool = ThreadPool::new(2).unwrap();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counts = begun.clone();
+        let items = pool.task().map_iter(0.., move |n: usize| {
+            counts.fetch_add(1, SeqCst);
+            n
+        });
+        let items = items.window(20);
+        let mut items = match is_ordered {
+            true => items,
+            false => items.unordered(),
+        };
+        let mut values: Vec<_> = items.next().into_iter().collect::<Result<_, _>>().unwrap();
+        // All that may be ahead of the consumer is.
+        pool.wait_idle().unwrap();
+        pool.close();
+        let (mut failures, mut last) = (Vec::new(), None);
+        for end in items {
+            match end {
+                Ok(value) => values.push(value),
+                Err(failure) => {
+                    last = Some(failure.index());
+                    failures.push(failure.into_error());
+                }
+            }
+        }
+        values.sort_unstable();
+        assert!(values.iter().copied().eq(0..begun.load(SeqCst)));
+        assert_eq!((failures.len(), last), (1, Some(values.len())));
+        assert!(matches!(
+            failures[0],
+            JoinError::Task(TaskError::Rejected(Rejection::Closed))
+        ));
+        let report = pool.shutdown(Shutdown::drain()).unwrap();
+        assert_eq!(report.rejected(), 1);
+    }
+}
+
+#[test]
+fn a_failure_that_a_dropped_pipeline_had_in_store_was_lost() {
+    let (tell, told) = mpsc::channel();
+    let pool = ThreadPool::builder().workers(1);
+    let pool = pool.on_unread(move |failure| tell.send(failure.to_string()).unwrap());
+    let pool = pool.build().unwrap();
+    let items = pool.task().name("odd").fallible();
+    let items = items.map_iter(0..4, |n| if n == 0 { Ok(n) } else { Err("no luck") });
+    let mut items = items.window(4);
+    assert!(items.next().unwrap().is_ok());
+    // The others have failed by now.
+    pool.wait_idle().unwrap();
+    drop(items);
+    for _ in 1..4 {
+        let text = must_recv(&told);
+        assert!(text.contains("`odd`") && text.contains("no luck"), "{text}");
+    }
+    assert!(told.try_recv().is_err());
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use crate::manual::{Manual, S, until};
 use crate::stress::{EXPECTED, silence};
+use crate::submit::hold;
 use crate::support::{SCENARIO, in_a_copy, must_recv};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use millhand::error::Rejection;
 use millhand::pool::PoolBuilder;
-use millhand::{Every, JoinError, OnFull, Retry, Shutdown, TaskError, ThreadPool};
+use millhand::{Every, JoinError, OnFull, PoolHandle, Retry, Shutdown, TaskError, ThreadPool};
 use std::fmt;
-use std::sync::{Mutex, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 /// What the hook hears: what happened, the name, the line of submission.
@@ -321,4 +323,58 @@ fn a_body_that_was_asked_to_stop_counted_as_failed() {
     assert_eq!((report.failed(), report.cancelled()), (0, 3));
     assert_eq!((report.timed_out(), report.completed()), (1, 1));
     assert!(told.try_recv().is_err(), "none has failed");
+}
+
+#[test]
+fn a_task_without_a_handle_whose_time_was_over_ended_in_silence() {
+    let (tell, told) = mpsc::channel();
+    let pool = Manual::with(1, |builder| {
+        builder.on_unread(move |failure| tell.send(failure.to_string()).unwrap())
+    });
+    let busy = hold(&pool, 1);
+    let late = pool.task().name("late").expires(S);
+    late.execute(|| ());
+    drop(late.submit(|| ()));
+    pool.advance(S);
+    busy.release();
+    for _ in 0..2 {
+        let text = must_recv(&told);
+        assert!(
+            text.contains("`late`") && text.contains("expired"),
+            "{text}"
+        );
+    }
+    let slow = pool.task().name("slow").attempt_timeout(S);
+    let (begin, begun) = mpsc::channel();
+    slow.execute_ok(move || {
+        begin.send(()).unwrap();
+        millhand::sleep(10 * S)
+    });
+    must_recv(&begun);
+    pool.advance(S);
+    let text = must_recv(&told);
+    assert!(
+        text.contains("`slow`") && text.contains("timed out"),
+        "{text}"
+    );
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn a_hook_that_submitted_to_its_closed_pool_overflowed_the_stack() {
+    static POOL: OnceLock<PoolHandle> = OnceLock::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counts = calls.clone();
+    let pool = ThreadPool::builder().workers(1);
+    let pool = pool.on_unread(move |_| {
+        counts.fetch_add(1, SeqCst);
+        POOL.get().unwrap().execute(|| ());
+    });
+    let pool = pool.build().unwrap();
+    POOL.set(pool.handle()).unwrap();
+    pool.close();
+    pool.execute(|| ());
+    pool.execute(|| ());
+    assert_eq!(calls.load(SeqCst), 2);
+    assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().rejected(), 4);
 }

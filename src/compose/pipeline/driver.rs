@@ -17,7 +17,7 @@ use crate::clock::{self, Monitor};
 use crate::compose::pipeline::state::{Failed, Item, Leftovers, PipelineState, Source, Step};
 use crate::compose::scope::below_both;
 use crate::context_var::Context;
-use crate::error::{BoxError, JoinError, Rejection, TaskError, ok_value};
+use crate::error::{JoinError, Rejection, TaskError, ok_value};
 use crate::id::TaskId;
 use crate::panic;
 use crate::pool::{Core, PLAIN, Spec};
@@ -29,6 +29,7 @@ use crate::task::body::{FallibleBody, RetryBody};
 use crate::task::current::{self, Place};
 use crate::task::group_error::{BoxedError, shown};
 use crate::task::options::{TaskLabel, Watch, Watcher};
+use crate::task::unread;
 use crate::task::{OutcomeKind, Site, TaskHandle};
 use std::mem;
 use std::panic::resume_unwind;
@@ -181,10 +182,10 @@ impl Driver {
 
     fn wait(self: &Arc<Self>) -> Option<(usize, Result<Item, Failed>)> {
         if self.core.is_foreign() {
-            self.give_up(0, TaskError::Forked);
+            self.give_up(TaskError::Forked);
         }
         if let Some(stopped) = current::interrupted() {
-            self.give_up(0, TaskError::Interrupted(stopped));
+            self.give_up(TaskError::Interrupted(stopped));
         }
         let driver = self.clone();
         let interrupt = Interrupt::here(move || driver.state.lock_and_notify_all());
@@ -200,7 +201,7 @@ impl Driver {
         drop(state);
         match interrupt.stopped() {
             Some(stopped) if result.is_none() => {
-                self.give_up(0, TaskError::Interrupted(stopped));
+                self.give_up(TaskError::Interrupted(stopped));
                 self.try_next()
             }
             _ => result,
@@ -212,7 +213,7 @@ impl Driver {
     pub(crate) fn close(&self, reason: CancelReason) {
         let leftovers = self.state.lock().close(None);
         self.state.notify_all();
-        discard(leftovers);
+        self.discard(leftovers);
         self.token.cancel_with(reason);
         let stages = self.stages.lock().take();
         panic::discard(stages);
@@ -240,18 +241,25 @@ impl Driver {
             Step::Read(index, _) => (0, *index),
             Step::Run { stage, index, .. } => (*stage, *index),
         };
-        if self.core.is_closed() && !self.is_inside {
-            // A draining pool would accept it from a worker, so an endless source would keep the
-            // pool from ever ending.
-            self.give_up(index, TaskError::Rejected(Rejection::Closed));
-            return panic::discard(step);
-        }
         let Some(stages) = self.stages.lock().clone() else {
             return panic::discard(step);
         };
         let StageSpec {
             site, body, spec, ..
         } = &stages[stage];
+        if self.core.is_closed() && !self.is_inside {
+            // A draining pool would accept it from a worker, so an endless source would keep the
+            // pool from ever ending. What has begun goes on, and its results come out.
+            self.core.count_refused();
+            let who = TaskLabel {
+                id: TaskId::next(),
+                name: spec.name.clone(),
+                site,
+            };
+            let error = JoinError::Task(TaskError::Rejected(Rejection::Closed));
+            panic::discard((step, stages));
+            return self.finished(stage, index, Err(Failed { who, error }));
+        }
         let (core, place) = (&self.core, &self.place);
         let submit: Box<dyn FnOnce() -> TaskHandle<TaskEnd> + '_> = match (body, step) {
             (StageBody::Once(f), Step::Read(_, source)) => {
@@ -305,24 +313,22 @@ impl Driver {
         item
     }
 
-    /// A task has settled.
-    fn settled(self: &Arc<Self>, stage: usize, index: usize, end: Result<Option<Item>, Failed>) {
-        let is_fatal = matches!(&end, Err(failed) if is_of_pool(&failed.error));
+    /// A task has ended, or was refused. More may begin now.
+    fn finished(&self, stage: usize, index: usize, end: Result<Option<Item>, Failed>) {
         let mut state = self.state.lock();
         let was_closed = state.is_closed();
-        let leftovers = state.finished(stage, index, end, is_fatal);
+        let leftovers = state.finished(stage, index, end);
         let closes = state.is_closed() && !was_closed;
         drop(state);
-        discard(leftovers);
+        self.discard(leftovers);
         if closes {
             self.token.cancel_with(CancelReason::Group);
         }
-        self.drive();
     }
 
-    /// Ends the pipeline with this error of the item with this index, for the pool accepts no
-    /// tasks.
-    fn give_up(&self, index: usize, error: TaskError) {
+    /// Ends the pipeline at once with this error, which is that of no item: the consumer cannot
+    /// wait any more.
+    fn give_up(&self, error: TaskError) {
         let who = TaskLabel {
             id: TaskId::next(),
             name: None,
@@ -331,38 +337,32 @@ impl Driver {
         let error = JoinError::Task(error);
         let failed = Failed { who, error };
         let mut state = self.state.lock();
-        let last = (!state.is_closed()).then_some((index, failed));
+        let last = (!state.is_closed()).then_some((0, failed));
         let leftovers = last.map(|last| state.close(Some(last)));
         drop(state);
         self.state.notify_all();
         if let Some(leftovers) = leftovers {
-            discard(leftovers);
+            self.discard(leftovers);
         }
     }
-}
 
-/// Whether the error is that the pool accepts or runs no more tasks, and not a failure of the item.
-fn is_of_pool(error: &JoinError<BoxError>) -> bool {
-    use TaskError::{Cancelled, Forked, Interrupted, Rejected};
-    let of_task = match error {
-        JoinError::Failed(_) => return false,
-        JoinError::Task(error) => error,
-    };
-    matches!(
-        of_task,
-        Rejected(_) | Forked | Interrupted(_) | Cancelled(CancelReason::Shutdown)
-    )
-}
-
-fn discard(leftovers: Leftovers) {
-    panic::discard(leftovers.source);
-    leftovers.items.into_iter().for_each(panic::discard);
+    /// Drops what no consumer will take. A failure among it is reported.
+    fn discard(&self, leftovers: Leftovers) {
+        panic::discard(leftovers.source);
+        for item in leftovers.items {
+            match item {
+                Ok(item) => panic::discard(item),
+                Err(Failed { who, error }) => unread::report_boxed(self.core.owner(), who, error),
+            }
+        }
+    }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         // The last owner may be a worker between two tasks, which a panic in a drop must not reach.
-        discard(self.state.get_mut().close(None));
+        let leftovers = self.state.get_mut().close(None);
+        self.discard(leftovers);
         panic::discard(self.stages.get_mut().take());
         mem::take(&mut self.context).discard();
         panic::discard(self.place.parent.take());
@@ -389,7 +389,8 @@ impl Watch for TaskWatch {
                 who,
                 error: shown(error),
             });
-            self.driver.settled(self.stage, index, end);
+            self.driver.finished(self.stage, index, end);
+            self.driver.drive();
         });
     }
 }

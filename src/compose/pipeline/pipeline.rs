@@ -59,7 +59,9 @@ use std::sync::Arc;
 /// inside a task.
 ///
 /// **Tasks.** Each item in each stage is a task of the pool, with [`current`](crate::current) and
-/// the rest. The tasks of the first stage read the source, one item at a time. A stage of width 1
+/// the rest. The tasks of the first stage read the source, one item at a time. If that stage has a
+/// template with options, other tasks read it. One task more sees the end of the source. The
+/// report of the pool counts these, too. A stage of width 1
 /// gets its items one after the other, and in the order of the source unless the pipeline is
 /// unordered. The tasks inherit the [context](crate::ContextVar) in which the pipeline was begun.
 /// A source that waits, such as a channel, keeps a worker waiting with it, unless it waits in
@@ -80,10 +82,14 @@ use std::sync::Arc;
 /// before the item that failed, and then its failure. Unordered, the failure comes out next, and
 /// all that has not come out yet is dropped. With [`collect_all`](Self::collect_all) the pipeline
 /// goes on after a failure. [`Failure::index`] is the number of the item in the source, from 0, and
-/// [`Failure::site`] is where the stage was added. The end of the pool ends the pipeline, with
-/// [`Rejected`] or [`Cancelled`]. A request to stop the task that waits for its results ends it,
-/// with [`Interrupted`]. Such an end belongs to no item, and its index, which is 0, says nothing. A
-/// source that panics has no more items.
+/// [`Failure::site`] is where the stage was added. A failure that no code takes, because the
+/// pipeline has ended before or is dropped, is [logged](crate::pool::PoolBuilder::on_unread).
+///
+/// A pool that is closed reads no more items, and begins no further stage of those that were read:
+/// these fail with [`Rejected`] or [`Cancelled`], and what had finished comes out. A request to
+/// stop the task that waits for the results ends the pipeline, with [`Interrupted`]. That end
+/// belongs to no item, and its index, which is 0, says nothing. A source that panics has no more
+/// items.
 ///
 /// [`Rejected`]: crate::TaskError::Rejected
 /// [`Cancelled`]: crate::TaskError::Cancelled

@@ -162,13 +162,12 @@ impl PipelineState {
     }
 
     /// A task of a stage has ended with an item, with `None` because the source was exhausted, or
-    /// with a failure. A fatal failure closes the pipeline at once.
+    /// with a failure.
     pub(crate) fn finished(
         &mut self,
         stage: usize,
         index: usize,
         end: Result<Option<Item>, Failed>,
-        is_fatal: bool,
     ) -> Leftovers {
         let stage = &mut self.stages[stage];
         stage.running -= 1;
@@ -183,7 +182,7 @@ impl PipelineState {
         }
         let goes_on = self.mode.is_ordered || self.mode.collects_all;
         match end {
-            Err(failure) if is_fatal || !goes_on => self.close(Some((index, failure))),
+            Err(failure) if !goes_on => self.close(Some((index, failure))),
             end => {
                 let is_last = end.is_err() && !self.mode.collects_all;
                 stage.waiting.insert(index, end);
@@ -336,7 +335,7 @@ mod tests {
                 true => Err(failed()),
                 false => Ok(Some(boxed(item + 1000))),
             };
-            self.state.finished(stage, index, end, false);
+            self.state.finished(stage, index, end);
             self.begin();
         }
 
