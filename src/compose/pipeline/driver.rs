@@ -257,7 +257,8 @@ impl Driver {
                 site,
             };
             let error = JoinError::Task(TaskError::Rejected(Rejection::Closed));
-            panic::discard((step, stages));
+            panic::discard(step);
+            panic::discard(stages);
             return self.finished(stage, index, Err(Failed { who, error }));
         }
         let (core, place) = (&self.core, &self.place);

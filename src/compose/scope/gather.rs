@@ -214,7 +214,8 @@ impl Pool {
     /// # Errors
     /// [`Failures`]: first the task for which the others were cancelled, then the others in the
     /// order of their submission. Tasks that the scope itself cancelled for that one are not
-    /// among them.
+    /// among them. If a handle took that failure, they are what is left, and stand there as
+    /// cancelled.
     ///
     /// A request to stop the task that opened the scope does not end that task here, as it may in
     /// `scope`: what was cancelled for it is among the failures.

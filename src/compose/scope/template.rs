@@ -244,6 +244,22 @@ impl<'scope> TaskBuilder<Plain, &'scope GatherScope<'scope, '_>> {
         let scope = self.place();
         scope.submit_plain(Location::caller(), spec, f)
     }
+
+    /// Submits a task that may borrow and cannot fail, without a handle; see [`Scope::execute`].
+    ///
+    /// ```
+    /// use millhand::ScopeOptions;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let mut row = [3, 1, 2];
+    /// pool.scope_with(ScopeOptions::fail_fast(), |s| s.task().name("sort").execute(|| row.sort()))?;
+    /// assert_eq!(row, [1, 2, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn execute<F: FnOnce() + Send + 'scope>(&self, f: F) {
+        self.submit_value(f);
+    }
 }
 
 impl<'scope, E> TaskBuilder<Retrying<E>, &'scope GatherScope<'scope, '_>>
