@@ -8,14 +8,16 @@
 // at. So no call holds up the others for long, and a large number of keys that were used once is
 // gone after half as many calls.
 //
-// The keys' own `Hash` and `Eq` run with the map locked, as in any concurrent map: a key whose `Eq`
-// uses the same map deadlocks. No key is dropped with the map locked.
+// The keys' own `Eq` runs with the map locked, as in any concurrent map: a key whose `Eq` uses the
+// same map deadlocks. No key is dropped, cloned or hashed with the map locked.
 
 use crate::limit::gate::{Gate, GateQueue};
 use crate::sync::Mutex;
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 /// Limits each key by itself: one gate per key, made when the key is first asked for.
@@ -30,7 +32,7 @@ use std::sync::Arc;
 /// that are busy, not with all keys ever seen. A gate whose rate or number of permits was changed
 /// is never forgotten.
 ///
-/// `Hash` and `Eq` of the key run with the map locked, and must not use the map.
+/// `Eq` of the key runs with the map locked, and must not use the map.
 ///
 /// ```
 /// use millhand::{RateLimiter, ThreadPool};
@@ -48,13 +50,15 @@ pub struct Keyed<K, G> {
 
 struct Shared<K, G> {
     make: Box<dyn Fn() -> G + Send + Sync>,
+    hasher: RandomState,
     keys: Mutex<Keys<K, G>>,
 }
 
 struct Keys<K, G> {
-    gates: HashMap<Arc<K>, G>,
-    /// The same keys and gates, in any order, to be looked at slice by slice.
-    list: Vec<(Arc<K>, Arc<GateQueue>)>,
+    /// By the hash of the key, so that a key can be looked for in its borrowed form.
+    gates: HashMap<u64, Vec<(K, G)>>,
+    /// The same gates, in any order, to be looked at slice by slice.
+    list: Vec<(u64, Arc<GateQueue>)>,
     /// Where the next slice begins.
     next: usize,
     /// Calls of `key` since the last slice.
@@ -73,6 +77,7 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
         Self {
             shared: Arc::new(Shared {
                 make: Box::new(make),
+                hasher: RandomState::new(),
                 keys: Mutex::new(Keys {
                     gates: HashMap::new(),
                     list: Vec::new(),
@@ -93,18 +98,44 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     pub fn key(&self, key: K) -> G {
-        // Dropped in reverse order, also when `Hash` or `Eq` panics: the lock before any key.
+        let hash = self.shared.hasher.hash_one(&key);
+        let known = self.find(hash, &key);
+        known.unwrap_or_else(|| self.insert(hash, key))
+    }
+
+    /// Returns the gate of a key in its borrowed form, such as a `&str` for a `String`. Makes one,
+    /// and the owned key, if the key has none.
+    ///
+    /// ```
+    /// use millhand::{RateLimiter, ThreadPool};
+    /// use std::time::Duration;
+    ///
+    /// let pool = ThreadPool::new(2)?;
+    /// let bucket = RateLimiter::token_bucket(5, Duration::from_secs(1));
+    /// let per_host = RateLimiter::keyed::<String>(bucket)?;
+    /// let host: &str = "example.org"; // a part of a text, say
+    /// pool.task().gate(&per_host.key_ref(host)).execute(|| ());
+    /// assert_eq!(per_host.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn key_ref<Q>(&self, key: &Q) -> G
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        let hash = self.shared.hasher.hash_one(key);
+        let known = self.find(hash, key);
+        known.unwrap_or_else(|| self.insert(hash, key.to_owned()))
+    }
+
+    fn find<Q>(&self, hash: u64, key: &Q) -> Option<G>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        // Dropped in reverse order, also when `Eq` panics: the lock before any key.
         let mut evicted = Vec::new();
         let mut keys = self.shared.keys.lock();
-        let gate = match keys.gates.get(&key) {
-            Some(gate) => gate.clone(),
-            None => {
-                let (key, gate) = (Arc::new(key), (self.shared.make)());
-                keys.gates.insert(key.clone(), gate.clone());
-                keys.list.push((key, gate.queue().0.clone()));
-                gate
-            }
-        };
         keys.calls += 1;
         if keys.calls == CALLS {
             keys.calls = 0;
@@ -112,6 +143,20 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
             let next = keys.evict(from, &mut evicted);
             keys.next = next.unwrap_or(0);
         }
+        keys.find(hash, key)
+    }
+
+    /// Another thread may have made the gate in between.
+    #[cold]
+    fn insert(&self, hash: u64, key: K) -> G {
+        let fresh = (self.shared.make)();
+        let mut keys = self.shared.keys.lock();
+        if let Some(gate) = keys.find(hash, &key) {
+            return gate;
+        }
+        let gate = fresh.clone();
+        keys.list.push((hash, gate.queue().0.clone()));
+        keys.gates.entry(hash).or_default().push((key, fresh));
         gate
     }
 
@@ -123,7 +168,7 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     /// assert_eq!(lanes.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
-        self.shared.keys.lock().gates.len()
+        self.shared.keys.lock().list.len()
     }
 
     /// Returns whether no key has a gate.
@@ -136,26 +181,43 @@ impl<K: Hash + Eq, G: Gate + Clone> Keyed<K, G> {
     }
 }
 
-impl<K: Hash + Eq, G: Gate> Keys<K, G> {
+impl<K, G: Gate + Clone> Keys<K, G> {
+    fn find<Q>(&self, hash: u64, key: &Q) -> Option<G>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let mut gates = self.gates.get(&hash)?.iter();
+        let (_, gate) = gates.find(|(known, _)| known.borrow() == key)?;
+        Some(gate.clone())
+    }
+
     /// Removes the idle gates of the slice that begins at `from`, and leaves them to the caller to
     /// drop. Returns where the next slice begins, if there is one.
-    fn evict(&mut self, from: usize, evicted: &mut Vec<(Arc<K>, Arc<GateQueue>)>) -> Option<usize> {
+    fn evict(&mut self, from: usize, evicted: &mut Vec<(K, G)>) -> Option<usize> {
         let mut at = from;
         for _ in 0..SLICE {
-            let Some((key, gate)) = self.list.get(at) else {
+            let Some((hash, gate)) = self.list.get(at) else {
                 break;
             };
-            if is_idle(gate) {
-                // First, since the key's own code may panic there.
-                self.gates.remove(key);
-                evicted.push(self.list.swap_remove(at));
-            } else {
+            if !is_idle(gate) {
                 at += 1;
+                continue;
             }
+            if let Entry::Occupied(mut known) = self.gates.entry(*hash) {
+                let gates = known.get_mut();
+                let is_this = |(_, one): &(K, G)| Arc::ptr_eq(one.queue().0, gate);
+                let place = gates.iter().position(is_this);
+                evicted.extend(place.map(|place| gates.swap_remove(place)));
+                if gates.is_empty() {
+                    known.remove();
+                }
+            }
+            self.list.swap_remove(at);
         }
         if SLICE < self.gates.capacity() && self.gates.len() < self.gates.capacity() / 4 {
             self.gates.shrink_to(2 * self.gates.len());
-            self.list.shrink_to(2 * self.gates.len());
+            self.list.shrink_to(2 * self.list.len());
         }
         (at < self.list.len()).then_some(at)
     }
@@ -177,7 +239,7 @@ impl<K, G> Clone for Keyed<K, G> {
 impl<K, G> fmt::Debug for Keyed<K, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyed")
-            .field("keys", &self.shared.keys.lock().gates.len())
+            .field("keys", &self.shared.keys.lock().list.len())
             .finish_non_exhaustive()
     }
 }

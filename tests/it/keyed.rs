@@ -364,3 +364,43 @@ fn a_key_that_was_changed_is_kept_as_it_is() {
     assert!(limits.key("ann").try_acquire(1).is_ok());
     assert!(limits.key("ann").acquire_timeout(1, hour / 2).is_err());
 }
+
+#[test]
+fn a_key_in_its_borrowed_form_is_the_same_key() {
+    let locks = Semaphore::keyed::<String>(1).unwrap();
+    let kept = locks.key_ref("ann");
+    let permit = kept.try_acquire().unwrap();
+    assert_eq!(locks.key(String::from("ann")).available(), 0);
+    assert_eq!(locks.key_ref("ann").available(), 0);
+    assert_eq!(locks.key_ref("bob").available(), 1);
+    drop(permit);
+    assert_eq!(left(&locks, || String::from("spare")), 1, "the kept one");
+}
+
+/// All of these have one hash.
+#[derive(Clone, PartialEq, Eq)]
+struct Alike(u32);
+
+impl Hash for Alike {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(0);
+    }
+}
+
+#[test]
+fn keys_of_one_hash_are_kept_apart_and_forgotten_one_by_one() {
+    let locks = Semaphore::keyed(1).unwrap();
+    let kept: Vec<_> = (0..20).map(|n| locks.key(Alike(n))).collect();
+    let permits: Vec<_> = kept
+        .iter()
+        .map(|lock| lock.try_acquire().unwrap())
+        .collect();
+    for n in 20..200 {
+        assert_eq!(locks.key(Alike(n)).available(), 1);
+    }
+    assert_eq!(left(&locks, || Alike(1000)), kept.len());
+    for n in 0..20 {
+        assert_eq!(locks.key_ref(&Alike(n)).available(), 0);
+    }
+    drop(permits);
+}
