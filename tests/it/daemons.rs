@@ -423,15 +423,16 @@ fn two_signals_and_a_drop_report_the_end_of_a_pool_once() {
     child.signal(libc::SIGTERM);
     child.await_error("draining");
     child.signal(libc::SIGTERM);
-    child.await_error("a pool was shut down by a signal: 1 completed");
+    // By the signal or by the drop, whichever is the first to see the end.
+    child.await_error(": 1 completed");
     say_to(&mut child);
     let ended = child.end();
+    let by_signal = has(&ended, "a pool was shut down by a signal");
     assert_eq!(
-        has(&ended, "a pool was shut down by a signal"),
+        by_signal + has(&ended, "a pool was dropped"),
         1,
         "{ended:?}"
     );
-    assert_eq!(has(&ended, "a pool was dropped"), 0, "{ended:?}");
 }
 
 fn shut_down_before() {
