@@ -99,7 +99,7 @@ impl Scene {
         let rules = Arc::new(Rules::new(Retry::fixed(5, delay)));
         let head = Head::new(owner(), Location::caller()).with(Some(extras));
         let task = Task::new(head, RetryBody::new(body, rules));
-        task.clone().schedule(&*pool);
+        task.clone().schedule(&*pool, None);
         let scene = Self {
             handle: Mutex::new(Some(TaskHandle::new(task.clone()))),
             task,

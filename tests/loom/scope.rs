@@ -123,7 +123,7 @@ fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool
     }
     task.head.set_extras(extras);
     if plans {
-        task.clone().schedule(&**pool);
+        task.clone().schedule(&**pool, None);
     } else {
         pool.entries.lock().unwrap().push(task.clone());
     }
