@@ -54,8 +54,8 @@
 //! ```
 //!
 //! [`map_iter`](crate::Pool::map_iter), the collections of a template and each stage of a
-//! [`Pipeline`](crate::compose::Pipeline) make every item a task of its own, which has a token and
-//! wakes whoever submits the next. With the narrow window that is the default, an item costs 6 to 9
+//! [`Pipeline`](crate::compose::Pipeline) make every item a task of its own, which has a token, and
+//! whose end lets the next begin. With the narrow window that is the default, an item costs 6 to 9
 //! microseconds, and with a [window](crate::compose::MapIter::window) of 64 about 2.
 //!
 //! If there is no collection to map over, submit slices of the work:
