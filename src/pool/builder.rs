@@ -433,8 +433,8 @@ impl PoolBuilder {
     /// handle was dropped unread. [`UnreadFailure`] says what these are.
     ///
     /// The hook runs on the thread where that happened. The failure is logged as an error in any
-    /// case. A panic in the hook is logged. What fails in the hook itself, as a submission to a
-    /// pool that is closed, is logged, and calls no hook.
+    /// case. A panic in the hook is logged. What fails on this thread while the
+    /// hook runs, as a submission to a pool that is closed, is logged, and calls no hook.
     ///
     /// ```
     /// let (send, receive) = std::sync::mpsc::channel();

@@ -75,7 +75,11 @@ impl Core {
             Some(stopped) => PoolError::Interrupted(stopped),
             None => unreachable!("only a request to stop ends a shutdown early"),
         })?;
-        *self.is_reported.lock() = true;
+        // A thread that has the lock is logging the report. A logger that waits for this thread
+        // must not be waited for.
+        if let Some(mut is_reported) = self.is_reported.try_lock() {
+            *is_reported = true;
+        }
         Ok(report)
     }
 

@@ -321,10 +321,12 @@ impl Driver {
         let leftovers = state.finished(stage, index, end);
         let closes = state.is_closed() && !was_closed;
         drop(state);
-        self.discard(leftovers);
         if closes {
+            // First: what follows may run code of the user.
+            self.state.notify_all();
             self.token.cancel_with(CancelReason::Group);
         }
+        self.discard(leftovers);
     }
 
     /// Ends the pipeline at once with this error, which is that of no item: the consumer cannot
@@ -347,12 +349,17 @@ impl Driver {
         }
     }
 
-    /// Drops what no consumer will take. A failure among it is reported.
+    /// Drops what no consumer will take. A failure among it is reported, but not that the pool is
+    /// closed: the consumer has that from the first item.
     fn discard(&self, leftovers: Leftovers) {
         panic::discard(leftovers.source);
         for item in leftovers.items {
             match item {
                 Ok(item) => panic::discard(item),
+                Err(Failed {
+                    error: JoinError::Task(TaskError::Rejected(Rejection::Closed)),
+                    ..
+                }) => {}
                 Err(Failed { who, error }) => unread::report_boxed(self.core.owner(), who, error),
             }
         }

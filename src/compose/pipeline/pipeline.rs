@@ -86,10 +86,10 @@ use std::sync::Arc;
 /// pipeline has ended before or is dropped, is [logged](crate::pool::PoolBuilder::on_unread).
 ///
 /// A pool that is closed reads no more items, and begins no further stage of those that were read:
-/// these fail with [`Rejected`] or [`Cancelled`], and what had finished comes out. A request to
-/// stop the task that waits for the results ends the pipeline, with [`Interrupted`]. That end
-/// belongs to no item, and its index, which is 0, says nothing. A source that panics has no more
-/// items.
+/// these fail with [`Rejected`] or [`Cancelled`], and what had finished comes out, unless an
+/// unordered pipeline ends at that failure. A request to stop the task that waits for the results
+/// ends the pipeline, with [`Interrupted`]. That end belongs to no item, and its index, which is 0,
+/// says nothing. A source that panics has no more items.
 ///
 /// [`Rejected`]: crate::TaskError::Rejected
 /// [`Cancelled`]: crate::TaskError::Cancelled
