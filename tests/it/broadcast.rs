@@ -1,6 +1,6 @@
 //! Broadcasts: once on every worker.
 
-use crate::lifecycle::Census;
+use crate::lifecycle::watched;
 use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
@@ -262,12 +262,7 @@ fn a_closing_pool_gives_it_back_to_others_and_takes_it_from_its_own_tasks() {
 
 #[test]
 fn every_part_settles_while_the_pool_shrinks_and_grows() {
-    let census = Census::new();
-    let pool = census
-        .watch(ThreadPool::builder())
-        .workers(4)
-        .build()
-        .unwrap();
+    let (pool, census) = watched(4);
     let ran = Arc::new(AtomicUsize::new(0));
     let mut parts = 0;
     std::thread::scope(|s| {

@@ -1,7 +1,7 @@
 //! The options of a pool and of a task: what is refused, and what each one does.
 
 use crate::handle::payload;
-use crate::lifecycle::Census;
+use crate::lifecycle::{Census, watched};
 use crate::stress::{EXPECTED, silence};
 use crate::submit::hold;
 use crate::support::must_recv;
@@ -338,12 +338,7 @@ fn the_hooks_are_told_each_index_once() {
 
 #[test]
 fn the_hooks_run_for_spares_too() {
-    let census = Census::new();
-    let pool = census
-        .watch(ThreadPool::builder())
-        .workers(1)
-        .build()
-        .unwrap();
+    let (pool, census) = watched(1);
     let (send, receive) = mpsc::channel();
     let waiting = pool.submit(move || millhand::blocking(|| must_recv(&receive)));
     let sending = pool.submit(move || send.send(5).unwrap());
@@ -356,12 +351,7 @@ fn the_hooks_run_for_spares_too() {
 #[test]
 fn the_stop_hook_runs_after_tasks_that_panicked() {
     silence();
-    let census = Census::new();
-    let pool = census
-        .watch(ThreadPool::builder())
-        .workers(2)
-        .build()
-        .unwrap();
+    let (pool, census) = watched(2);
     for _ in 0..50 {
         pool.execute(|| panic!("{EXPECTED}"));
     }

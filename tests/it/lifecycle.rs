@@ -82,7 +82,8 @@ impl Census {
     }
 }
 
-fn watched(workers: usize) -> (ThreadPool, Census) {
+/// A pool of which the threads are counted.
+pub(crate) fn watched(workers: usize) -> (ThreadPool, Census) {
     let census = Census::new();
     let builder = census.watch(ThreadPool::builder()).workers(workers);
     (builder.build().unwrap(), census)

@@ -1,6 +1,6 @@
 //! What ends a pool beside a shutdown: a token, `close`, and the drop as the builder chose it.
 
-use crate::lifecycle::Census;
+use crate::lifecycle::watched;
 use crate::submit::hold;
 use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
@@ -157,12 +157,7 @@ fn a_simulated_pool_runs_until_a_token_is_cancelled() {
 
 #[test]
 fn a_closed_pool_refuses_what_comes_from_outside_and_runs_all_it_has() {
-    let census = Census::new();
-    let pool = census
-        .watch(ThreadPool::builder())
-        .workers(1)
-        .build()
-        .unwrap();
+    let (pool, census) = watched(1);
     let (go, gone) = mpsc::channel();
     let (inner, told) = mpsc::channel();
     pool.execute(move || {
@@ -193,12 +188,7 @@ fn a_closed_pool_refuses_what_comes_from_outside_and_runs_all_it_has() {
 
 #[test]
 fn an_idle_pool_ends_when_it_is_closed() {
-    let census = Census::new();
-    let pool = census
-        .watch(ThreadPool::builder())
-        .workers(2)
-        .build()
-        .unwrap();
+    let (pool, census) = watched(2);
     pool.submit(|| ()).join().unwrap();
     pool.close();
     while census.live() > 0 {
@@ -289,12 +279,7 @@ fn a_task_may_close_its_own_pool() {
 
 #[test]
 fn continuations_of_what_never_comes_do_not_keep_a_closed_pool() {
-    let census = Census::new();
-    let pool = census
-        .watch(ThreadPool::builder())
-        .workers(1)
-        .build()
-        .unwrap();
+    let pool = ThreadPool::new(1).unwrap();
     let (kept, never) = promise::<u32>();
     let after = pool.task().submit_after([never], |_| ());
     pool.close();

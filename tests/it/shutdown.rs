@@ -1,6 +1,6 @@
 //! The end of a pool: drain, cancel, give up, report.
 
-use crate::lifecycle::Census;
+use crate::lifecycle::watched;
 use crate::stress::{EXPECTED, Rng, silence};
 use crate::submit::{Held, hold};
 use crate::support::{LONG, must_recv};
@@ -13,12 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
-
-fn watched(workers: usize) -> (ThreadPool, Census) {
-    let census = Census::new();
-    let builder = census.watch(ThreadPool::builder()).workers(workers);
-    (builder.build().unwrap(), census)
-}
 
 fn until_closed(pool: &ThreadPool) {
     while !pool.is_closed() {

@@ -94,7 +94,7 @@ fn closed() -> ThreadPool {
     closed_and_heard().0
 }
 
-type Answer = Result<u32, String>;
+pub(crate) type Answer = Result<u32, String>;
 
 /// A closure that every face takes; `token` is in it.
 fn work(token: &Arc<()>) -> impl FnOnce() -> Answer + Send + 'static {
@@ -114,11 +114,11 @@ fn effect<T: 'static>(
     move || end(work())
 }
 
-fn nothing(answer: Answer) {
+pub(crate) fn nothing(answer: Answer) {
     drop(answer);
 }
 
-fn no_value(answer: Answer) -> Result<(), String> {
+pub(crate) fn no_value(answer: Answer) -> Result<(), String> {
     answer.map(drop)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::handle::must_join;
 use crate::manual::{HOUR, Manual, NS, S, hang};
+use crate::submit::{Answer, no_value, nothing};
 use crate::support::LONG;
 use millhand::error::{Rejection, SubmitError};
 use millhand::pool::PoolBuilder;
@@ -44,8 +45,6 @@ fn is(reason: Rejection, why: Why) {
     }
 }
 
-type Answer = Result<u32, String>;
-
 /// What every kind of template takes; it has a share of `token`.
 fn body(token: &Arc<()>) -> impl FnMut() -> Answer + Send + Clone + 'static {
     let token = token.clone();
@@ -62,14 +61,6 @@ fn effect<T: 'static>(
 ) -> impl FnMut() -> T + Send + Clone + 'static {
     let mut body = body(token);
     move || end(body())
-}
-
-fn nothing(answer: Answer) {
-    drop(answer);
-}
-
-fn no_value(answer: Answer) -> Result<(), String> {
-    answer.map(drop)
 }
 
 fn is_given_back<T: fmt::Debug + PartialEq>(
