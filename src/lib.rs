@@ -404,6 +404,7 @@ pub mod error;
 pub mod guide;
 mod id;
 mod invalid_task;
+pub mod observe;
 mod panic;
 mod process;
 mod random;

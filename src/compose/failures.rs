@@ -4,7 +4,7 @@
 
 use crate::error::{BoxError, JoinError, TaskError, io_kind};
 use crate::id::TaskId;
-use crate::task::options::TaskLabel;
+use crate::task::label::TaskLabel;
 use std::any::Any;
 use std::error::Error;
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::clock::current;
+use crate::observe::Observers;
 use crate::pool::core::Core;
 use crate::pool::current::Current;
 use crate::pool::error::BuildError;
@@ -10,6 +11,7 @@ use crate::pool::shutdown_options::Shutdown;
 use crate::task::UnreadFailure;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) type TaskHook = Arc<dyn Fn(&Current, &mut dyn FnMut()) + Send + Sync>;
 pub(crate) type WorkerHook = Arc<dyn Fn(usize) + Send + Sync>;
@@ -62,6 +64,10 @@ pub(crate) struct Options {
     pub(crate) on_worker_start: Option<WorkerHook>,
     pub(crate) on_worker_stop: Option<WorkerHook>,
     pub(crate) on_unread: Option<UnreadHook>,
+    pub(crate) observers: Observers,
+    pub(crate) slow_task: Option<Duration>,
+    pub(crate) stalled: Option<Duration>,
+    pub(crate) track_queue: bool,
 }
 
 impl Default for Options {
@@ -79,6 +85,10 @@ impl Default for Options {
             on_worker_start: None,
             on_worker_stop: None,
             on_unread: None,
+            observers: Observers::default(),
+            slow_task: None,
+            stalled: None,
+            track_queue: false,
         }
     }
 }
@@ -115,6 +125,13 @@ impl Options {
             );
         }
         let fits = |threads: usize| threads >= self.workers && threads <= 2 * MAX_WORKERS;
+        let is_zero = |limit: Option<Duration>| limit.is_some_and(|limit| limit.is_zero());
+        if is_zero(self.slow_task) {
+            return refuse("slow_task", "more than zero (leave it out for no watchdog)");
+        }
+        if is_zero(self.stalled) {
+            return refuse("stalled", "more than zero (leave it out for no watchdog)");
+        }
         if !self.max_threads.is_none_or(fits) {
             return refuse(
                 "max_threads",
@@ -155,7 +172,7 @@ pub(crate) fn check_workers(workers: usize) -> Result<(), BuildError> {
 #[derive(Clone, Default)]
 #[must_use]
 pub struct PoolBuilder {
-    options: Options,
+    pub(super) options: Options,
 }
 
 impl ThreadPool {
@@ -486,6 +503,10 @@ impl fmt::Debug for PoolBuilder {
             on_worker_start,
             on_worker_stop,
             on_unread,
+            observers,
+            slow_task,
+            stalled,
+            track_queue,
         } = &self.options;
         f.debug_struct("PoolBuilder")
             .field("workers", workers)
@@ -500,6 +521,10 @@ impl fmt::Debug for PoolBuilder {
             .field("on_worker_start", &on_worker_start.is_some())
             .field("on_worker_stop", &on_worker_stop.is_some())
             .field("on_unread", &on_unread.is_some())
+            .field("observed", &!observers.is_empty())
+            .field("slow_task", slow_task)
+            .field("stalled", stalled)
+            .field("track_queue", track_queue)
             .finish()
     }
 }

@@ -22,7 +22,7 @@ use crate::sync::counters::Striped;
 use crate::sync::number_map::NumberMap;
 use crate::task::options::TaskOptions;
 use crate::task::timed::Cleanup;
-use crate::task::{self, CancelOutcome, OutcomeKind, Task, TaskRef};
+use crate::task::{self, CancelOutcome, OutcomeKind, Summary, Task, TaskRef};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -80,18 +80,32 @@ pub(crate) struct Counts {
     pub(crate) unread_panics: Striped,
 }
 
+/// A hook of a template, called at the end of each of its tasks.
+pub(crate) type FinishHook = Arc<dyn Fn(&Summary) + Send + Sync>;
+
 /// The options of a submission.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Spec {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) token: Option<CancelToken>,
+    /// Whether the times of the task are taken though it has no name.
+    pub(crate) is_timed: bool,
+    pub(crate) on_finish: Option<FinishHook>,
     /// Whether, when and how often the task runs.
     pub(crate) options: Option<Arc<TaskOptions>>,
 }
 
 impl Spec {
     pub(crate) fn is_plain(&self) -> bool {
-        self.options.is_none() && self.name.is_none() && self.token.is_none()
+        let Self {
+            name,
+            token,
+            is_timed,
+            on_finish,
+            options,
+        } = self;
+        let is_bare = name.is_none() && token.is_none() && options.is_none();
+        is_bare && !is_timed && on_finish.is_none()
     }
 }
 
@@ -99,6 +113,8 @@ impl Spec {
 pub(crate) static PLAIN: Spec = Spec {
     name: None,
     token: None,
+    is_timed: false,
+    on_finish: None,
     options: None,
 };
 

@@ -159,6 +159,27 @@ impl Current {
         earlier(self.task.time_left(), self.token().remaining())
     }
 
+    /// Says how far the task has come, for [`tasks`](crate::Pool::tasks) and what shows it: what is
+    /// done, and how much there is in all, in any unit.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let import = pool.task().name("import").submit(|| {
+    ///     let task = millhand::current().unwrap();
+    ///     for n in 1..=3 {
+    ///         task.set_progress(n, 3);
+    ///     }
+    ///     task.pool().find(task.id()).unwrap().progress
+    /// });
+    /// assert_eq!(import.join().unwrap(), Some((3, 3)));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn set_progress(&self, done: u64, total: u64) {
+        self.task
+            .head
+            .listen(|extras, _| extras.reported = Some((done, total)));
+    }
+
     /// Returns the pool that runs this task. A task that submits to it never waits for a place in a
     /// full queue.
     ///

@@ -23,6 +23,7 @@
 // counts wakes the waiter, or the waiter finds the pool idle.
 
 use crate::clock::{Clock, Monitor};
+use crate::observe::ScheduleInfo;
 use crate::pool::report::EndedSchedule;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -96,13 +97,18 @@ pub(crate) struct Shutdowns {
 struct Schedules {
     next_key: u64,
     /// By their keys, so in the order in which they were made.
-    live: NumberMap<EndSchedule>,
+    live: NumberMap<ListedSchedule>,
     /// Those that a shutdown ended.
     ended: Vec<EndedSchedule>,
 }
 
-/// Ends a schedule. Returns it unless it had ended before.
-pub(crate) type EndSchedule = Box<dyn FnOnce() -> Option<EndedSchedule> + Send>;
+/// A schedule, as the pool knows it.
+pub(crate) struct ListedSchedule {
+    /// Ends it. Returns it unless it had ended before.
+    pub(crate) end: Box<dyn FnOnce() -> Option<EndedSchedule> + Send>,
+    /// Describes it. Called with no lock held.
+    pub(crate) info: Arc<dyn Fn() -> ScheduleInfo + Send + Sync>,
+}
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
@@ -262,11 +268,11 @@ impl Lifecycle {
     /// Adds a schedule if the pool is open, and returns whether it is. The phase is read with the
     /// lock held. A pool first closes and then ends its schedules. So either this finds the pool
     /// closed, or the closing thread finds the schedule.
-    pub(crate) fn add_schedule(&self, key: u64, end: EndSchedule) -> bool {
+    pub(crate) fn add_schedule(&self, key: u64, schedule: ListedSchedule) -> bool {
         let mut schedules = self.schedules.lock();
         let is_open = self.phase() == Phase::Open;
         if is_open {
-            schedules.live.insert(key, end);
+            schedules.live.insert(key, schedule);
         }
         is_open
     }
@@ -279,11 +285,23 @@ impl Lifecycle {
     /// Ends all schedules, and drops the user's closures of them here.
     pub(crate) fn end_schedules(&self) {
         let live = mem::take(&mut self.schedules.lock().live);
-        for end in live.into_values() {
-            if let Some(ended) = end() {
+        for schedule in live.into_values() {
+            if let Some(ended) = (schedule.end)() {
                 self.schedules.lock().ended.push(ended);
             }
         }
+    }
+
+    /// Describes the schedules that go on.
+    pub(crate) fn schedules(&self) -> Vec<ScheduleInfo> {
+        let schedules = self.schedules.lock();
+        let infos: Vec<_> = schedules
+            .live
+            .iter()
+            .map(|(_, one)| one.info.clone())
+            .collect();
+        drop(schedules);
+        infos.into_iter().map(|info| info()).collect()
     }
 
     /// The schedules that a shutdown ended.

@@ -8,8 +8,10 @@ mod core;
 mod current;
 mod error;
 mod lifecycle;
+mod live;
 mod mailbox;
 mod manual;
+mod observed;
 mod parking;
 #[allow(clippy::module_inception)] // The folder is about pools, and this file is the type.
 mod pool;
@@ -30,6 +32,7 @@ mod task_events;
 mod template;
 mod timer;
 mod verbs;
+mod watch;
 mod worker;
 mod worker_local;
 mod worker_state;
@@ -53,4 +56,6 @@ pub use worker_local::WorkerLocal;
 
 // For the layers that come after.
 pub(crate) use core::{Core, PLAIN, Spec};
+pub(crate) use lifecycle::ListedSchedule;
 pub(crate) use timer::TimerEntry;
+pub(crate) use watch::Sampling;

@@ -6,9 +6,9 @@ use crate::limit::{Gate, GateRequest};
 use crate::pool::core::{Core, Spec};
 use crate::pool::verbs::{execute, execute_ok, submit_verbs};
 use crate::retry::Retry;
-use crate::task::Rules;
 use crate::task::body::{FallibleBody, PlainBody, RetryBody};
 use crate::task::options::TaskOptions;
+use crate::task::{Rules, Summary};
 use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -117,6 +117,49 @@ impl<K, P> TaskBuilder<K, P> {
     /// ```
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.spec.name = Some(name.into());
+        self
+    }
+
+    /// Takes the times of the tasks as if they had a name: how long each waits and runs, for
+    /// summaries, events, histograms and the list of live tasks. Others read no clock.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let (send, receive) = std::sync::mpsc::channel();
+    /// let timed = pool.task().timed().on_finish(move |summary| send.send(summary.waited).unwrap());
+    /// timed.submit(|| ()).join().unwrap();
+    /// assert!(receive.recv()?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn timed(mut self) -> Self {
+        self.spec.is_timed = true;
+        self
+    }
+
+    /// Calls `f` at the end of each task, with its [`Summary`]: also for those that are cancelled,
+    /// late or rejected. Only the last hook that is set counts.
+    ///
+    /// The hook runs where the task ends, as a callback of [`TaskHandle::on_finish`] does, before
+    /// the callbacks of the task's handle. A panic in it is logged.
+    ///
+    /// ```
+    /// use millhand::ThreadPool;
+    ///
+    /// let pool = ThreadPool::new(1)?;
+    /// let (send, receive) = std::sync::mpsc::channel();
+    /// let upload = pool.task().name("upload").on_finish(move |summary| {
+    ///     send.send((summary.outcome, summary.error.clone())).unwrap();
+    /// });
+    /// upload.execute(|| panic!("no route"));
+    /// let (outcome, error) = receive.recv()?;
+    /// assert_eq!(error.as_deref(), Some("no route"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [`Summary`]: crate::task::Summary
+    /// [`TaskHandle::on_finish`]: crate::TaskHandle::on_finish
+    pub fn on_finish(mut self, f: impl Fn(&Summary) + Send + Sync + 'static) -> Self {
+        self.spec.on_finish = Some(Arc::new(f));
         self
     }
 
@@ -627,6 +670,8 @@ impl<K: fmt::Debug, P> fmt::Debug for TaskBuilder<K, P> {
                 Spec {
                     name,
                     token,
+                    is_timed,
+                    on_finish,
                     options,
                 },
             kind,
@@ -635,6 +680,8 @@ impl<K: fmt::Debug, P> fmt::Debug for TaskBuilder<K, P> {
         f.debug_struct("TaskBuilder")
             .field("name", name)
             .field("token", token)
+            .field("timed", is_timed)
+            .field("on_finish", &on_finish.is_some())
             .field("options", options)
             .field("kind", kind)
             .finish_non_exhaustive()

@@ -16,8 +16,9 @@
 
 use crate::cancel::CancelGuard;
 use crate::context_var::Context;
+use crate::observe::ScheduleInfo;
 use crate::panic::{self, Level};
-use crate::pool::{Core, EndedSchedule, Spec, TimerEntry};
+use crate::pool::{Core, EndedSchedule, ListedSchedule, Spec, TimerEntry};
 use crate::schedule::outcome::Verdict;
 use crate::schedule::planner::{Planner, RunEnd, ScheduleEnd};
 use crate::schedule::timeline::Timeline;
@@ -113,7 +114,31 @@ impl Runner {
                 site: runner.site,
             })
         };
-        core.lifecycle.add_schedule(self.key, Box::new(end))
+        let runner = self.clone();
+        let info = move || runner.info();
+        let listed = ListedSchedule {
+            end: Box::new(end),
+            info: Arc::new(info),
+        };
+        core.lifecycle.add_schedule(self.key, listed)
+    }
+
+    fn info(&self) -> ScheduleInfo {
+        let state = self.state.lock();
+        let counts = state.planner.counts();
+        let (due, last_run) = (state.planner.due(), state.last_run);
+        let is_paused = state.planner.is_paused();
+        drop(state);
+        ScheduleInfo {
+            name: self.name.clone(),
+            site: self.site,
+            next_run: due.and_then(|due| self.timeline.time_of_day(due)),
+            last_run,
+            is_paused,
+            runs: counts.runs,
+            left_out: counts.skips + counts.misses,
+            failures: counts.failures,
+        }
     }
 
     /// Gives the schedule its body, and starts it.

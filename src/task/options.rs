@@ -7,16 +7,14 @@ use crate::cancel::{CancelGuard, CancelToken};
 use crate::clock::{Clock, later};
 use crate::context_var::Context;
 use crate::error::{JoinError, Mistake, TaskError};
-use crate::id::TaskId;
 use crate::limit::{self, GateRequest, QueuePlace, Turns};
 use crate::reason::WaitedFor;
 use crate::task::after::After;
 use crate::task::group_error::BoxedError;
-use crate::task::head::Site;
+use crate::task::label::TaskLabel;
 use crate::task::pool::{Level, Rank, TaskPool};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::TaskRef;
-use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
@@ -254,8 +252,18 @@ pub(crate) struct Extras {
     /// Released when the task leaves the queue.
     pub(crate) place: Option<QueuePlace>,
     pub(crate) token: Option<CancelToken>,
+    /// Whether its times are taken: when it was due, if so.
+    pub(crate) due: Option<Instant>,
     /// When the first attempt began.
     pub(crate) started: Option<Instant>,
+    /// When it ended, if its times are taken.
+    pub(crate) ended: Option<Instant>,
+    /// When it began to wait where it waits now, if that is known.
+    pub(crate) since: Option<Instant>,
+    /// How far it has come, as its body says.
+    pub(crate) reported: Option<(u64, u64)>,
+    /// The text of its failure, if something wants it.
+    pub(crate) failure: Option<Arc<str>>,
     pub(crate) progress: Option<Progress>,
     /// Why there is no value, if the codes in the head cannot express it.
     pub(crate) error: Option<Box<TaskError>>,
@@ -449,21 +457,3 @@ impl Drop for Member {
 /// A failure that no handle will take: the body's own error without its type, or why there is no
 /// outcome.
 pub(crate) type Unread = JoinError<BoxedError>;
-
-/// How texts name a task.
-#[derive(Clone, Debug)]
-pub(crate) struct TaskLabel {
-    pub(crate) id: TaskId,
-    pub(crate) name: Option<Arc<str>>,
-    pub(crate) site: Site,
-}
-
-impl fmt::Display for TaskLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.id)?;
-        if let Some(name) = &self.name {
-            write!(f, " `{name}`")?;
-        }
-        write!(f, " (submitted at {})", self.site)
-    }
-}

@@ -81,7 +81,11 @@ impl Task {
             id: self.head.id(),
             name: self.head.name(),
             outcome: kind,
-            ran_for: started.map(|at| {
+            site: self.head.site,
+            waited: None,
+            attempts: 0,
+            error: None,
+            ran: started.map(|at| {
                 let now = process::clock_of(self.head.owner).now();
                 now.saturating_duration_since(at)
             }),

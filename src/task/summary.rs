@@ -4,6 +4,8 @@
 
 use crate::error::TaskError;
 use crate::id::TaskId;
+use crate::task::label::TaskLabel;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,18 +70,23 @@ impl OutcomeKind {
     }
 }
 
-/// What an [`on_finish`](crate::TaskHandle::on_finish) callback receives.
+/// Tells how a task ended: what an [`on_finish`](crate::TaskHandle::on_finish) callback and the
+/// last event of a task have.
 ///
 /// ```
 /// let pool = millhand::ThreadPool::new(1)?;
 /// let (sender, receiver) = std::sync::mpsc::channel();
-/// let handle = pool.task().name("index").submit(|| 1);
-/// handle.on_finish(move |summary| sender.send(summary.clone()).unwrap());
+/// let index = pool.task().name("index").on_finish(move |summary| sender.send(summary.clone()).unwrap());
+/// let handle = index.submit(|| 1);
 /// let summary = receiver.recv()?;
 /// assert_eq!(summary.id, handle.id());
 /// assert_eq!(summary.name.as_deref(), Some("index"));
+/// println!("waited {:?}, ran {:?}", summary.waited, summary.ran);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// The times are there for a task that is timed: one with a name, or of a template with
+/// [`timed`](crate::TaskBuilder::timed). Others read no clock, unless something else asks for it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Summary {
@@ -87,11 +94,28 @@ pub struct Summary {
     pub id: TaskId,
     /// Its name, if it was given one.
     pub name: Option<Arc<str>>,
+    /// Where it was submitted.
+    pub site: &'static Location<'static>,
     /// What became of it.
     pub outcome: OutcomeKind,
+    /// How long it waited from when it was due to the start of its first attempt, in the queue and
+    /// at gates. A task is due at its submission, after its delay, or when the tasks that it
+    /// continues have settled. `None` if it never ran, or is not timed.
+    pub waited: Option<Duration>,
     /// How long it ran, from the start of its first attempt (what lies between two is counted,
     /// too); `None` if it never did, if nothing had asked for a measurement when it started (a
-    /// plain task reads no clock: a name, a token or a callback asks for one), or if the callback
-    /// came after the end.
-    pub ran_for: Option<Duration>,
+    /// name, `timed` or a callback asks for one), or if the callback came after the end.
+    pub ran: Option<Duration>,
+    /// How many attempts it made: 0 if it never ran, and more than 1 only if it was retried.
+    pub attempts: u32,
+    /// Why it has no value: the text of the body's error, cut at 8 KiB, the message of its panic,
+    /// or the reason for which it was cancelled, was late or was rejected. `None` for a task that
+    /// completed, and for a failure whose text nothing had asked for when its body returned.
+    pub error: Option<Arc<str>>,
+}
+
+impl Summary {
+    pub(crate) fn label(&self) -> TaskLabel {
+        TaskLabel::new(self.id, self.name.clone(), self.site)
+    }
 }

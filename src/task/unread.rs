@@ -7,7 +7,7 @@ use crate::id::TaskId;
 use crate::panic::{self, Level, TaskPanic};
 #[cfg(loom)]
 use crate::task::double;
-use crate::task::options::TaskLabel;
+use crate::task::label::TaskLabel;
 use crate::task::pool;
 use std::fmt::{self, Write};
 use std::panic::Location;

@@ -15,7 +15,7 @@
 
 use crate::compose::pipeline::driver::Mode;
 use crate::error::{BoxError, JoinError};
-use crate::task::options::TaskLabel;
+use crate::task::label::TaskLabel;
 use std::any::Any;
 use std::collections::BTreeMap;
 

@@ -1,0 +1,49 @@
+//! How texts and events name a task.
+//!
+//! Layer: task.
+
+use crate::id::TaskId;
+use crate::task::head::Site;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// Names a task: its id, its name if it has one, and where it was submitted.
+///
+/// Its text is the one that the log uses.
+///
+/// ```
+/// use millhand::observe::Event;
+/// use millhand::task::TaskLabel;
+///
+/// fn line(event: &Event) -> Option<String> {
+///     let label: TaskLabel = event.task()?;
+///     Some(format!("{label}, from line {}", label.site.line()))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskLabel {
+    /// The id of the task.
+    pub id: TaskId,
+    /// Its name, if it was given one.
+    pub name: Option<Arc<str>>,
+    /// Where it was submitted.
+    pub site: &'static Location<'static>,
+}
+
+impl TaskLabel {
+    pub(crate) fn new(id: TaskId, name: Option<Arc<str>>, site: Site) -> Self {
+        Self { id, name, site }
+    }
+}
+
+impl fmt::Display for TaskLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        write!(f, " (submitted at {})", self.site)
+    }
+}
