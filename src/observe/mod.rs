@@ -7,6 +7,8 @@
 mod age;
 mod buffered;
 mod event;
+#[cfg(feature = "histograms")]
+mod histograms;
 mod observer;
 mod stats;
 mod task_table;
@@ -14,9 +16,13 @@ mod task_table;
 pub use age::Age;
 pub use buffered::Buffered;
 pub use event::Event;
+#[cfg(feature = "histograms")]
+pub use histograms::{Quantiles, Times};
 pub use observer::Observer;
 pub use stats::{Rates, Stats};
 pub use task_table::{ScheduleInfo, TaskInfo, TaskTable, WaitsFor, WorkerInfo, WorkerState};
 
 // For the pool.
+#[cfg(feature = "histograms")]
+pub(crate) use histograms::Histograms;
 pub(crate) use observer::Observers;

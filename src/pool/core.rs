@@ -4,6 +4,8 @@
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::limit::Capacity;
+#[cfg(feature = "histograms")]
+use crate::observe::Histograms;
 use crate::panic;
 use crate::pool::builder::Options;
 use crate::pool::lifecycle::{Lifecycle, Phase};
@@ -64,6 +66,9 @@ pub(crate) struct Core {
     pub(crate) warned_at_bound: AtomicBool,
     /// Whether the timer will see to a spare thread that the system has refused.
     pub(crate) retries_spare: AtomicBool,
+    /// The times of timed tasks, if the builder asked for them.
+    #[cfg(feature = "histograms")]
+    pub(crate) histograms: Option<Histograms>,
     _listed: process::ListedClock,
 }
 
@@ -143,6 +148,8 @@ impl Core {
             is_reported: Mutex::new(false),
             warned_at_bound: AtomicBool::new(false),
             retries_spare: AtomicBool::new(false),
+            #[cfg(feature = "histograms")]
+            histograms: options.histograms.map(Histograms::new),
             _listed: process::ListedClock::new(owner, &options.clock),
             options,
         });

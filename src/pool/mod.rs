@@ -31,6 +31,7 @@ mod sweep;
 mod task_events;
 mod template;
 mod timer;
+mod times;
 mod verbs;
 mod watch;
 mod worker;
