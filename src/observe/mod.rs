@@ -7,9 +7,11 @@
 mod age;
 mod buffered;
 mod event;
+mod families;
 #[cfg(feature = "histograms")]
 mod histograms;
 mod observer;
+mod prometheus;
 mod stats;
 mod task_table;
 
@@ -19,6 +21,7 @@ pub use event::Event;
 #[cfg(feature = "histograms")]
 pub use histograms::{Quantiles, Times};
 pub use observer::Observer;
+pub use prometheus::prometheus_of;
 pub use stats::{Rates, Stats};
 pub use task_table::{ScheduleInfo, TaskInfo, TaskTable, WaitsFor, WorkerInfo, WorkerState};
 

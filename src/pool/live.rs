@@ -130,6 +130,8 @@ impl Core {
             uptime: Default::default(),
             rates: None,
             oldest_queued: None,
+            #[cfg(feature = "histograms")]
+            times: self.times(),
         }
     }
 
