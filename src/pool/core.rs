@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::limit::Capacity;
 #[cfg(feature = "histograms")]
 use crate::observe::Histograms;
-use crate::panic;
+use crate::panic::{self, Level, Value};
 use crate::pool::builder::Options;
 use crate::pool::lifecycle::{Lifecycle, Phase};
 use crate::pool::queue::RunQueue;
@@ -176,6 +176,14 @@ impl Core {
     /// In a simulation, on a thread that does not belong to it.
     pub(crate) fn check_thread(&self) {
         self.clock().check_thread();
+    }
+
+    /// Logs a record about this pool, with its name as a key-value. Called with no lock held, since
+    /// the logger may call the library.
+    #[cold]
+    pub(crate) fn log(&self, level: Level, text: fmt::Arguments<'_>) {
+        let name = Value::from(self.options.name_prefix.as_str());
+        panic::log_about(level, &[("pool", name)], text);
     }
 
     /// Adds an entry to the trace of a simulation. It names the task by a number of its own, since

@@ -238,7 +238,7 @@ impl Core {
             if ends() {
                 return false;
             }
-            panic::log(
+            self.log(
                 Level::Warn,
                 format_args!(
                     "a shutdown gave up while stop hooks or drops of a pool's workers still ran"
@@ -377,7 +377,7 @@ impl Core {
         // which must not cut the report of a signal short.
         let mut is_reported = self.is_reported.lock();
         if !mem::replace(&mut *is_reported, true) {
-            panic::log(level, format_args!("a pool was {what}: {report}"));
+            self.log(level, format_args!("a pool was {what}: {report}"));
         }
     }
 

@@ -44,7 +44,7 @@ impl Task {
             return (OutcomeKind::Failed, None);
         };
         let (who, text) = (self.head.label(), ErrorText(self));
-        panic::log(
+        who.log(
             Level::Debug,
             format_args!("{who} was asked to stop, and returned an error: {text}"),
         );

@@ -143,7 +143,7 @@ impl Task {
             }
         });
         ended.unwrap_or_else(|| {
-            panic::log(
+            self.head.label().log(
                 Level::Warn,
                 format_args!("the around_task hook has not run the task, which runs without it"),
             );
@@ -283,7 +283,7 @@ impl Task {
             Some(to) => {
                 limit::release(gates.requests(), order, false);
                 if let Ok(failed) = self.put_back(to) {
-                    panic::log(
+                    self.head.label().log(
                         Level::Debug,
                         format_args!(
                             "task {} goes for attempt {}",
