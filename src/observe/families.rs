@@ -110,3 +110,15 @@ pub(crate) const STALLS: Family = family(
     "millhand_queue_stalls_total",
     "How often the head of the queue has waited for longer than the pool's `stalled` allows.",
 );
+
+#[cfg(feature = "metrics")]
+pub(crate) const RUNNING: Family = family(
+    "millhand_running_tasks",
+    "Bodies that run, those whose time is over included.",
+);
+
+#[cfg(feature = "metrics")]
+pub(crate) const POOL_THREADS: Family = family(
+    "millhand_pool_threads",
+    "Threads of the pool, spares included.",
+);

@@ -10,11 +10,19 @@ mod event;
 mod families;
 #[cfg(feature = "histograms")]
 mod histograms;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observer;
 mod prometheus;
 mod stats;
 mod task_table;
+#[cfg(feature = "tracing")]
+mod tracing;
 
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
+#[cfg(feature = "tracing")]
+pub use self::tracing::Tracing;
 pub use age::Age;
 pub use buffered::Buffered;
 pub use event::Event;
