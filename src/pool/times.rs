@@ -28,6 +28,15 @@ impl Pool {
 }
 
 impl Core {
+    /// Whether `record_times` does anything.
+    #[inline]
+    pub(crate) fn records_times(&self) -> bool {
+        #[cfg(feature = "histograms")]
+        return self.histograms.is_some();
+        #[cfg(not(feature = "histograms"))]
+        false
+    }
+
     /// Records how long a task waited and ran, if it is timed and has run.
     #[inline]
     pub(crate) fn record_times(&self, summary: &Summary) {
