@@ -113,7 +113,7 @@ impl Core {
         let still_running = if ended {
             Vec::new()
         } else {
-            panic::log(
+            self.log(
                 Level::Warn,
                 format_args!("a shutdown ran out of time\n{}", self.dump()),
             );

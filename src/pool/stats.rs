@@ -31,6 +31,10 @@ impl Core {
             idle,
         } = self.run_slots.overview();
         let now = self.clock().now();
+        // Not within the expression below, which would hold their locks to its end.
+        let gated = self.parked.lock().len();
+        let waiting = self.continuations.lock().len();
+        let running = self.workers().iter().map(|one| one.stack.running()).sum();
         let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Stats {
             pool: self.options.name_prefix.as_str().into(),
@@ -47,9 +51,9 @@ impl Core {
             spares_started: counts.spares_started.sum(),
             queued: self.queue.waiting(),
             delayed: small(delayed - due),
-            gated: self.parked.lock().len(),
-            waiting: self.continuations.lock().len(),
-            running: self.workers().iter().map(|one| one.stack.running()).sum(),
+            gated,
+            waiting,
+            running,
             workers,
             threads,
             busy,

@@ -153,6 +153,14 @@ fn the_counters_equal_the_counts_of_the_pool() {
 fn gauges_rise_and_fall() {
     let (pool, snapshotter) = recorded("b");
     let pool = pool.build().unwrap();
+    // The recorder begins at zero again after each snapshot.
+    let (mut running, mut threads) = (0.0, 0.0);
+    let mut read = || {
+        let snapshot = snapshot(&snapshotter);
+        running += gauge(&snapshot, "millhand_running_tasks{pool=b}");
+        threads += gauge(&snapshot, "millhand_pool_threads{pool=b}");
+        (running, threads)
+    };
     let (send, receive) = channel();
     let (hold, held) = channel::<()>();
     let busy = pool.submit(move || {
@@ -160,21 +168,13 @@ fn gauges_rise_and_fall() {
         drop(held.recv());
     });
     receive.recv().unwrap();
-    assert_eq!(
-        gauge(&snapshot(&snapshotter), "millhand_running_tasks{pool=b}"),
-        1.0
-    );
+    assert_eq!(read().0, 1.0);
     drop(hold);
     busy.join().unwrap();
-    pool.wait_idle().unwrap();
     let all = pool.broadcast(|| ()).unwrap(); // both threads have begun
     all.into_iter().for_each(|handle| handle.join().unwrap());
-    let present = snapshot(&snapshotter);
-    assert_eq!(gauge(&present, "millhand_running_tasks{pool=b}"), 0.0);
-    assert_eq!(gauge(&present, "millhand_pool_threads{pool=b}"), 2.0);
+    pool.wait_idle().unwrap();
+    assert_eq!(read(), (0.0, 2.0));
     drop(pool);
-    assert_eq!(
-        gauge(&snapshot(&snapshotter), "millhand_pool_threads{pool=b}"),
-        0.0
-    );
+    assert_eq!(read(), (0.0, 0.0));
 }
