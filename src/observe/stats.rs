@@ -33,6 +33,7 @@ use std::time::Duration;
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(Default))]
 #[non_exhaustive]
 pub struct Stats {
     /// The name of the pool: its [`name_prefix`](crate::pool::PoolBuilder::name_prefix).

@@ -66,8 +66,8 @@ impl PoolBuilder {
     }
 
     /// Keeps histograms of how long timed tasks wait and run, in all and for each of the first
-    /// `names` names, 1 or more; see [`Pool::histograms`](crate::Pool::histograms). Tasks with later
-    /// names count in the row of all and in one row with the name `(others)`.
+    /// `names` names, 1 or more; see [`Pool::histograms`](crate::Pool::histograms). Tasks with
+    /// later names count in the row of all and in one row with the name `(others)`.
     ///
     /// Cost: 34 kB for each name, and about 100 ns for each timed task. Default: none.
     ///

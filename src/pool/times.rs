@@ -9,10 +9,12 @@ use crate::{observe::Times, pool::pool::Pool};
 impl Pool {
     /// Returns how long timed tasks waited and ran: those with a name, and those of a template with
     /// [`timed`](crate::TaskBuilder::timed). The first row is of all of them, then there is one for
-    /// each name. Empty unless [`PoolBuilder::histograms`](crate::pool::PoolBuilder::histograms) has
-    /// asked for it.
+    /// each name. Empty unless the pool was built with
+    /// [`histograms`](crate::pool::PoolBuilder::histograms).
     ///
-    /// It takes about 10 µs for each name, and holds up no task.
+    /// A task counts just after its outcome is there: a thread that joins the task may be faster,
+    /// one that waits for an [idle pool](crate::ThreadPool::wait_idle) is not. This takes about
+    /// 10 µs for each name, and holds up no task.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(1).histograms(50).build()?;

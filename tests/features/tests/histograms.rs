@@ -105,6 +105,7 @@ fn the_clock_is_that_of_the_pool() {
     drop(send);
     first.join().unwrap();
     second.join().unwrap();
+    pool.wait_idle().unwrap(); // a join may return before the times are recorded
     let rows = pool.histograms();
     let minute = Duration::from_secs(60);
     let first = row(&rows, "first");
