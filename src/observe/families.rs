@@ -99,6 +99,14 @@ pub(crate) const NAMED_END_TO_END: Family = family(
     "How long the tasks of a name took, from when they were due to their end.",
 );
 
+/// Events do not show whether a task that is rejected was taken before, as a continuation may be:
+/// so this is counted, and not what was submitted.
+#[cfg(feature = "metrics")]
+pub(crate) const ACCEPTED: Family = family(
+    "millhand_tasks_accepted_total",
+    "Tasks that the pool has taken.",
+);
+
 #[cfg(feature = "metrics")]
 pub(crate) const SLOW: Family = family(
     "millhand_slow_tasks_total",

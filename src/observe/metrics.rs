@@ -4,10 +4,11 @@
 
 use crate::observe::families::{self, Family};
 use crate::observe::{Event, Observer};
-use crate::task::{OutcomeKind, Summary, TaskLabel};
+use crate::task::{Summary, TaskLabel};
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::fmt;
+use std::time::Duration;
 
 /// An observer that counts through the crate `metrics`, for whatever recorder the program has
 /// installed.
@@ -16,9 +17,9 @@ use std::fmt;
 ///
 /// | kind | name | what |
 /// | --- | --- | --- |
-/// | counter | `millhand_tasks_submitted_total` | tasks that were submitted |
+/// | counter | `millhand_tasks_accepted_total` | tasks that the pool has taken |
 /// | counter | `millhand_tasks_total` | tasks that have settled, with the label `outcome` |
-/// | counter | `millhand_task_retries_total` | attempts after the first that were asked for |
+/// | counter | `millhand_task_retries_total` | attempts after the first |
 /// | counter | `millhand_slow_tasks_total` | tasks longer than [`slow_task`](crate::pool::PoolBuilder::slow_task) |
 /// | counter | `millhand_queue_stalls_total` | waits longer than [`stalled`](crate::pool::PoolBuilder::stalled) |
 /// | gauge | `millhand_running_tasks` | bodies that run, those whose time is over included |
@@ -39,7 +40,7 @@ use std::fmt;
 /// ```
 pub struct Metrics {
     pool: String,
-    submitted: Counter,
+    accepted: Counter,
     outcomes: [Counter; OUTCOMES.len()],
     retries: Counter,
     slow: Counter,
@@ -50,7 +51,7 @@ pub struct Metrics {
     runs: Histogram,
 }
 
-/// By the numbers of [`OutcomeKind`].
+/// By the numbers of [`OutcomeKind`](crate::task::OutcomeKind).
 const OUTCOMES: [&str; 7] = [
     "succeeded",
     "failed",
@@ -91,7 +92,7 @@ impl Metrics {
         let Family { name, help } = families::ENDED;
         describe_counter!(name, Unit::Count, help);
         Self {
-            submitted: counter_of(families::SUBMITTED),
+            accepted: counter_of(families::ACCEPTED),
             outcomes: OUTCOMES
                 .map(|outcome| counter!(name, "pool" => pool.clone(), "outcome" => outcome)),
             retries: counter_of(families::RETRIES),
@@ -105,11 +106,15 @@ impl Metrics {
         }
     }
 
-    fn ended(&self, summary: &Summary) {
-        if summary.outcome == OutcomeKind::Rejected {
-            // The pool has not taken it, so there was no `Submitted`.
-            self.submitted.increment(1);
+    fn started(&self, attempt: u32, waited: Option<Duration>) {
+        if attempt > 1 {
+            self.retries.increment(1);
+        } else if let Some(waited) = waited {
+            self.waits.record(waited);
         }
+    }
+
+    fn ended(&self, summary: &Summary) {
         self.outcomes[summary.outcome as usize].increment(1);
         if let Some(ran) = summary.ran {
             self.runs.record(ran);
@@ -120,13 +125,10 @@ impl Metrics {
 impl Observer for Metrics {
     fn on_event(&self, event: &Event) {
         match event {
-            Event::Submitted { .. } => self.submitted.increment(1),
+            Event::Submitted { .. } => self.accepted.increment(1),
             Event::Started {
-                attempt: 1,
-                waited: Some(waited),
-                ..
-            } => self.waits.record(*waited),
-            Event::Retrying { .. } => self.retries.increment(1),
+                attempt, waited, ..
+            } => self.started(*attempt, *waited),
             Event::Slow { .. } => self.slow.increment(1),
             Event::Stalled { .. } => self.stalls.increment(1),
             Event::WorkerStarted { .. } => self.threads.increment(1),
@@ -158,7 +160,7 @@ impl fmt::Debug for Metrics {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::task::TaskId;
+    use crate::task::{OutcomeKind, TaskId};
     use std::panic::Location;
 
     #[test]

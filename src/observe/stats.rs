@@ -94,7 +94,8 @@ pub struct Stats {
     /// [tracks its queue](crate::pool::PoolBuilder::track_queue) and one is queued.
     pub oldest_queued: Option<Duration>,
     /// How long timed tasks waited and ran, as [`Pool::histograms`](crate::Pool::histograms)
-    /// returns it. Where a pool keeps them, its counts take about 10 µs more for each name.
+    /// returns it. Where a pool keeps them, its counts take some microseconds more for each
+    /// name.
     #[cfg(feature = "histograms")]
     pub times: Vec<Times>,
 }

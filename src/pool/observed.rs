@@ -69,7 +69,7 @@ impl PoolBuilder {
     /// `names` names, 1 or more; see [`Pool::histograms`](crate::Pool::histograms). Tasks with
     /// later names count in the row of all and in one row with the name `(others)`.
     ///
-    /// Cost: 34 kB for each name, and about 100 ns for each timed task. Default: none.
+    /// Cost: 34 kB for each name, and some hundred nanoseconds for each timed task. Default: none.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(1).histograms(50).build()?;

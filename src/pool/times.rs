@@ -13,8 +13,8 @@ impl Pool {
     /// [`histograms`](crate::pool::PoolBuilder::histograms).
     ///
     /// A task counts just after its outcome is there: a thread that joins the task may be faster,
-    /// one that waits for an [idle pool](crate::ThreadPool::wait_idle) is not. This takes about
-    /// 10 µs for each name, and holds up no task.
+    /// one that waits for an [idle pool](crate::ThreadPool::wait_idle) is not. This takes some
+    /// microseconds for each name, and holds up no task.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(1).histograms(50).build()?;

@@ -111,6 +111,8 @@ fn the_counters_equal_the_counts_of_the_pool() {
     short.join().map(drop).unwrap_err();
     let invalid = pool.task().expires(Duration::ZERO);
     invalid.submit(|| ()).join().unwrap_err();
+    // The second one was submitted, and is rejected for the first.
+    invalid.submit(|| ()).map(|()| ()).join().unwrap_err();
     pool.wait_idle().unwrap();
     let stats = pool.stats();
     let reference = pool.handle();
@@ -129,10 +131,11 @@ fn the_counters_equal_the_counts_of_the_pool() {
     assert_eq!((ended("cancelled"), stats.cancelled), (1, 1));
     assert_eq!((ended("timed_out"), stats.timed_out), (1, 1));
     // One more after the end of the pool.
-    assert_eq!((ended("rejected"), stats.rejected), (2, 1));
+    assert_eq!((ended("rejected"), stats.rejected), (4, 3));
     assert_eq!(ended("expired"), 0);
     let plain = |name: &str| counter(&snapshot, &format!("millhand_{name}{{pool=mail}}"));
-    assert_eq!(plain("tasks_submitted_total"), stats.submitted + 1);
+    // Two were not taken, and one was rejected later.
+    assert_eq!(plain("tasks_accepted_total"), stats.submitted - 2);
     assert_eq!((plain("task_retries_total"), stats.retries), (2, 2));
     let times = |name: &str| {
         samples(
