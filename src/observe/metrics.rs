@@ -8,7 +8,6 @@ use crate::task::{Summary, TaskLabel};
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::fmt;
-use std::time::Duration;
 
 /// An observer that counts through the crate `metrics`, for whatever recorder the program has
 /// installed.
@@ -106,14 +105,6 @@ impl Metrics {
         }
     }
 
-    fn started(&self, attempt: u32, waited: Option<Duration>) {
-        if attempt > 1 {
-            self.retries.increment(1);
-        } else if let Some(waited) = waited {
-            self.waits.record(waited);
-        }
-    }
-
     fn ended(&self, summary: &Summary) {
         self.outcomes[summary.outcome as usize].increment(1);
         if let Some(ran) = summary.ran {
@@ -127,8 +118,12 @@ impl Observer for Metrics {
         match event {
             Event::Submitted { .. } => self.accepted.increment(1),
             Event::Started {
-                attempt, waited, ..
-            } => self.started(*attempt, *waited),
+                attempt: 1,
+                waited: Some(waited),
+                ..
+            } => self.waits.record(*waited),
+            // As the pool counts them: when the attempt before has failed.
+            Event::Retrying { .. } => self.retries.increment(1),
             Event::Slow { .. } => self.slow.increment(1),
             Event::Stalled { .. } => self.stalls.increment(1),
             Event::WorkerStarted { .. } => self.threads.increment(1),
