@@ -36,6 +36,10 @@ fn assert_close(found: &Quantiles, mut exact: Vec<Duration>) {
     }
 }
 
+fn panics() {
+    panic!("expected");
+}
+
 #[test]
 fn they_agree_with_the_summaries_of_the_tasks() {
     let pool = ThreadPool::builder()
@@ -49,9 +53,11 @@ fn they_agree_with_the_summaries_of_the_tasks() {
         .task()
         .on_finish(move |summary| seen.lock().unwrap().push(summary.clone()));
     for n in 0..600_u32 {
-        let work = move || std::hint::black_box((0..n * 20).fold(0, u32::wrapping_add));
+        let work = move || {
+            let _ = std::hint::black_box((0..n * 20).fold(0, u32::wrapping_add));
+        };
         let name = ["a", "b", "c"][n as usize % 3];
-        task.clone().name(name).submit(work);
+        task.clone().name(name).execute(work);
         pool.execute(|| ()); // neither named nor timed
     }
     pool.wait_idle().unwrap();
@@ -97,7 +103,7 @@ fn the_clock_is_that_of_the_pool() {
     let (started, has_started) = channel();
     let first = pool.task().name("first").submit(move || {
         started.send(()).unwrap();
-        drop(receive.recv());
+        let _ = receive.recv();
     });
     has_started.recv().unwrap();
     let second = pool.task().timed().submit(|| ());
@@ -137,12 +143,7 @@ fn what_has_not_run_does_not_count() {
             .expires(Duration::ZERO)
             .submit(|| ()),
     );
-    pool.task()
-        .name("fails")
-        .submit(|| panic!("expected"))
-        .join()
-        .map(|()| ())
-        .unwrap_err();
+    pool.task().name("fails").submit(panics).join().unwrap_err();
     pool.wait_idle().unwrap();
     let rows = pool.histograms();
     assert_eq!(rows.len(), 2);

@@ -66,6 +66,10 @@ fn samples(snapshot: &Snapshot, key: &str) -> Vec<f64> {
     }
 }
 
+fn panics() {
+    panic!("expected");
+}
+
 #[test]
 fn the_metrics_follow_the_conventions() {
     let (pool, snapshotter) = recorded("a");
@@ -91,17 +95,14 @@ fn the_counters_equal_the_counts_of_the_pool() {
     let (pool, snapshotter) = recorded("mail");
     let pool = pool.build().unwrap();
     let ok = pool.task().name("ok");
-    let handles: Vec<_> = (0..10).map(|n| ok.submit(move || n)).collect();
+    let handles: Vec<_> = (0..10).map(|_| ok.submit(|| ())).collect();
     handles
         .into_iter()
-        .for_each(|handle| drop(handle.join().unwrap()));
+        .for_each(|handle| handle.join().unwrap());
     pool.execute(|| ());
     let retried = pool.task().retry(Retry::fixed(2, Duration::ZERO));
     retried.submit(|| Err::<(), _>("no")).join_ok().unwrap_err();
-    pool.submit(|| panic!("expected"))
-        .join()
-        .map(|()| ())
-        .unwrap_err();
+    pool.submit(panics).join().unwrap_err();
     pool.task()
         .delay(Duration::from_secs(3600))
         .submit(|| ())
@@ -168,7 +169,7 @@ fn gauges_rise_and_fall() {
     let (hold, held) = channel::<()>();
     let busy = pool.submit(move || {
         send.send(()).unwrap();
-        drop(held.recv());
+        let _ = held.recv();
     });
     receive.recv().unwrap();
     assert_eq!(read().0, 1.0);

@@ -122,6 +122,10 @@ fn check(scrape: &Scrape, stats: &Stats, pool: &str) {
     assert!((uptime - stats.uptime.as_secs_f64()).abs() < 1e-6);
 }
 
+fn panics() {
+    panic!("expected");
+}
+
 #[test]
 fn several_pools_are_one_page() {
     let odd = "a \"b\" \\ ü";
@@ -134,10 +138,7 @@ fn several_pools_are_one_page() {
     });
     for (n, pool) in pools.iter().enumerate() {
         (0..=n).for_each(|_| pool.execute(|| ()));
-        pool.submit(|| panic!("expected"))
-            .join()
-            .map(|()| ())
-            .unwrap_err();
+        pool.submit(panics).join().unwrap_err();
         pool.task().delay(Duration::from_secs(3600)).execute(|| ());
         pool.submit(|| ()).join().unwrap();
     }

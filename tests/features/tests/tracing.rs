@@ -160,6 +160,10 @@ fn assert_empty(tracing: &dyn Debug) {
     assert!(format!("{tracing:?}").contains("tasks: 0"), "{tracing:?}");
 }
 
+fn panics() {
+    panic!("expected");
+}
+
 #[test]
 fn an_attempt_runs_in_a_span_below_that_of_its_submitter() {
     let (pool, tracing) = traced();
@@ -270,13 +274,15 @@ fn outcomes_without_an_attempt_are_in_the_span_of_the_submitter() {
             .name("expired")
             .expires(Duration::from_millis(1));
         let (send, receive) = channel::<()>();
-        pool.execute(move || drop(receive.recv()));
+        pool.execute(move || {
+            let _ = receive.recv();
+        });
         let late = late.submit(|| ());
         late.wait().unwrap();
         drop(send);
         pool.wait_idle().unwrap();
-        let panics = pool.task().name("panicked").submit(|| panic!("expected"));
-        panics.join().map(|()| ()).unwrap_err();
+        let panicked = pool.task().name("panicked").submit(panics);
+        panicked.join().unwrap_err();
         let slow = pool
             .task()
             .name("timed out")

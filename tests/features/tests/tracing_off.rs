@@ -11,8 +11,7 @@ fn nothing_is_kept_for_no_subscriber() {
     let pool = pool.build().unwrap();
     let root = tracing::info_span!("request");
     assert!(root.is_disabled());
-    let inside = tracing.clone();
-    let kept = root.in_scope(|| pool.task().name("a").submit(move || format!("{inside:?}")));
+    let kept = root.in_scope(|| pool.task().name("a").submit(move || format!("{tracing:?}")));
     let kept = kept.join().unwrap();
     assert!(kept.contains("tasks: 0"), "{kept}");
 }
