@@ -62,7 +62,7 @@
 //!     .stalled(Duration::from_secs(10)) // logs when nothing leaves the queue for so long
 //!     .observer(|event: &Event| {
 //!         if let Event::Slow { task, running, .. } = event {
-//!             eprintln!("{task} has run for {running}"); // a page to whom it concerns
+//!             eprintln!("{task} has run for {running}"); // or a message to the operator
 //!         }
 //!     })
 //!     .build()?;
