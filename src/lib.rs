@@ -364,6 +364,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Looking into a running pool
+//!
+//! [`stats`](Pool::stats) counts what a pool did and does, [`tasks`](Pool::tasks) lists what each
+//! worker and each task does, and an [`Observer`](observe::Observer) gets every step of every task.
+//! A [watchdog](pool::PoolBuilder::slow_task) logs tasks that run for too long. Features pass all
+//! of it on: `histograms`, `tracing`, `metrics`, and `dashboard`, a page for the browser. The guide
+//! [`observability`](guide::observability) begins with what a program needs.
+//!
+//! ```
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! pool.task().name("resize").submit(|| ()).join().unwrap();
+//! println!("{}", pool.stats());
+//! println!("{}", pool.tasks());
+//! assert_eq!(pool.stats().succeeded, 1);
+//! # Ok::<(), millhand::pool::BuildError>(())
+//! ```
+//!
 //! # Logging
 //!
 //! The library logs through the [`log`] crate, with the target `millhand`. Any logger shows it; the

@@ -270,6 +270,9 @@ fn describe(task: &TaskRef) -> TaskInfo {
         age: None,
         worker: None,
         waits_for: Vec::new(),
-        progress: task.head.peek(|extras| extras.reported).flatten(),
+        progress: task
+            .head
+            .peek(|extras| extras.notes.as_ref()?.reported)
+            .flatten(),
     }
 }
