@@ -24,7 +24,7 @@ pub use self::metrics::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::tracing::Tracing;
 pub use age::Age;
-pub use buffered::Buffered;
+pub use buffered::{Buffered, Dropped};
 pub use event::Event;
 #[cfg(feature = "histograms")]
 pub use histograms::{Quantiles, Times};
