@@ -29,7 +29,8 @@ use std::time::{Duration, Instant};
 /// after `Started`, also just after the last event. Events of different tasks have no order.
 ///
 /// The last event comes after the outcome is there: a thread that joins the task may go on before
-/// it. The callbacks of the task come after it.
+/// it. The callbacks of the task come after it, unless the task was settled just while another
+/// thread reported a step of it.
 ///
 /// ```
 /// use millhand::ThreadPool;

@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// runs no code of the user: a worker gets the events of tasks that are late.
 ///
 /// An observer that panics is switched off, and that is logged as an error. What an observer itself
-/// does with the pool, while it is called, causes no event for this observer. It cannot wait for the
-/// pool.
+/// does with the pool, while it is called, causes no event for this observer. It cannot wait for
+/// the pool.
 ///
 /// Without an observer no task pays for this; with one, each task does: `guide::performance` has
 /// the table.
@@ -155,13 +155,15 @@ fn surround(entries: &[Arc<Entry>], task: &TaskLabel, attempt: &mut dyn FnMut())
     };
     let mut has_run = false;
     // What it surrounds is no part of it.
-    let mut outside = ACTIVE.with_borrow(Clone::clone);
+    let active = ACTIVE.try_with(|active| active.borrow().clone());
+    let mut outside = active.unwrap_or_default();
     let was_called = first.call(&mut |observer| {
         observer.around(task, &mut || {
             if !mem::replace(&mut has_run, true) {
-                let within = ACTIVE.replace(mem::take(&mut outside));
+                let outside = mem::take(&mut outside);
+                let within = ACTIVE.try_with(|active| active.replace(outside));
                 surround(others, task, attempt);
-                ACTIVE.set(within);
+                let _ = within.map(|within| ACTIVE.try_with(|active| active.replace(within)));
             }
         });
     });

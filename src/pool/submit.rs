@@ -203,12 +203,12 @@ impl Core {
         if let Some(mut extras) = extras {
             extras.add_hook(spec.on_finish.as_ref());
             task.head.set_extras(extras);
-            if self.options.track_queue || !spec.is_plain() {
-                self.live.add(task);
-            }
         }
-        // Before the token, which may cancel the task at once.
+        // Before another thread can find the task, or its token cancels it at once.
         self.emit_submitted(task);
+        if self.options.track_queue || !spec.is_plain() {
+            self.live.add(task);
+        }
         if let Some(token) = token {
             task.obey(token);
         }

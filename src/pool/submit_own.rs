@@ -7,7 +7,8 @@ use crate::limit::WhenFull;
 use crate::pool::core::{Core, PLAIN, Spec};
 use crate::pool::worker_state::WorkerState;
 use crate::reason::CancelReason;
-use crate::task::options::{Callback, Extras, Member};
+use crate::task::options::{Callback, Extras};
+use crate::task::watch::Member;
 use crate::task::{Head, Site, TaskRef};
 use std::sync::Arc;
 

@@ -5,7 +5,6 @@
 //! and drop no code of the user.
 
 use crate::id::TaskId;
-use crate::observe::Event;
 use crate::panic;
 use crate::pool::core::Core;
 use crate::pool::current::current;
@@ -220,6 +219,10 @@ impl TaskPool for Core {
         Self::is_observed(self) || self.watch.is_on()
     }
 
+    fn wants_times(&self) -> bool {
+        Self::is_observed(self) || self.records_times()
+    }
+
     fn is_observed(&self) -> bool {
         Self::is_observed(self)
     }
@@ -271,12 +274,7 @@ impl TaskPool for Core {
     }
 
     fn settled(&self, task: &Task, kind: OutcomeKind) {
-        if self.is_observed() || self.records_times() || self.is_failure_kept(kind) {
-            let summary = task.summary(kind);
-            self.record_times(&summary);
-            self.keep_failure(&summary);
-            self.emit(|| Event::of_end(summary));
-        }
+        self.report_settled(task, kind);
     }
 
     fn released(&self, task: &Task, kind: OutcomeKind) {

@@ -10,8 +10,8 @@ use crate::sync::trampoline;
 use crate::task::OutcomeKind;
 use crate::task::body::Left;
 use crate::task::current;
-use crate::task::options::Watcher;
 use crate::task::task::{Task, TaskRef};
+use crate::task::watch::Watcher;
 
 /// What a task continues, until it is ready.
 pub(crate) struct After {

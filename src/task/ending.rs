@@ -48,7 +48,8 @@ impl Task {
     fn note_end(&self, ended: &Ended, pool: &dyn TaskPool) {
         if self.head.has_extras_or_waiters() {
             self.head.peek(|extras| {
-                if extras.started.is_some() && (extras.due.is_some() || extras.wants_failure()) {
+                let wants = extras.wants_failure() || extras.due.is_some() && pool.wants_times();
+                if extras.started.is_some() && wants {
                     extras.ended = Some(pool.now());
                 }
             });

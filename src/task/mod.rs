@@ -31,6 +31,7 @@ mod task;
 pub(crate) mod timed;
 pub(crate) mod unread;
 mod wait;
+pub(crate) mod watch;
 
 pub use crate::context_var::Context;
 pub use crate::id::{ParseTaskIdError, TaskId};

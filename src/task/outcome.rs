@@ -12,10 +12,11 @@ use crate::sync::atomic::Ordering;
 use crate::task::body::Part;
 use crate::task::group_error::BoxedError;
 use crate::task::head::{DETACHED, LISTENED, SETTLED, TAKEN};
-use crate::task::options::{Callback, Listeners, Member, OnSettled, Unread, Watcher};
+use crate::task::options::{Callback, Listeners, OnSettled};
 use crate::task::summary::{OutcomeKind, Summary};
 use crate::task::task::{GroupRef, Task};
 use crate::task::unread;
+use crate::task::watch::{Member, Unread, Watcher};
 use std::any::Any;
 use std::mem;
 use std::sync::Arc;
@@ -357,7 +358,8 @@ mod tests {
     use super::*;
     use crate::task::body::ByHand;
     use crate::task::head::Head;
-    use crate::task::options::{Extras, Watch};
+    use crate::task::options::Extras;
+    use crate::task::watch::Watch;
     use std::panic::Location;
     use std::sync::atomic::{AtomicBool, AtomicUsize};
 

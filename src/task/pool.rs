@@ -155,6 +155,11 @@ pub(crate) trait TaskPool: Send + Sync {
     /// An attempt has failed, and another one is to follow. `why` makes the text of the failure.
     fn retries(&self, _task: &Task, _delay: Duration, _why: &mut dyn FnMut() -> Arc<str>) {}
 
+    /// Whether something wants the times of all timed tasks.
+    fn wants_times(&self) -> bool {
+        false
+    }
+
     /// Whether something wants the texts of all failures.
     fn wants_failures(&self) -> bool {
         false

@@ -10,7 +10,8 @@ use crate::reason::CancelReason;
 use crate::sync::{Mutex, OnceLock};
 use crate::task::OutcomeKind;
 use crate::task::handle::{Held, OnFinish, TaskHandle, face, taken as taken_value};
-use crate::task::options::{Watch, Watcher, callback};
+use crate::task::options::callback;
+use crate::task::watch::{Watch, Watcher};
 
 use crate::task::summary::Summary;
 use crate::task::task::{CancelOutcome, TaskRef, TaskState};

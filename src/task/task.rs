@@ -16,9 +16,10 @@ use crate::sync::atomic::Ordering;
 use crate::task::after::After;
 use crate::task::body::{Body, Left, Part};
 use crate::task::head::{CLAIMED, DETACHED, Head, LISTENED, Locked, PLANNED, SETTLED, UNRUN};
-use crate::task::options::{NO_WORKER, OnSettled, Position, Progress, TaskOptions, Watch};
+use crate::task::options::{NO_WORKER, OnSettled, Position, Progress, TaskOptions};
 use crate::task::pool::TaskPool;
 use crate::task::summary::OutcomeKind;
+use crate::task::watch::Watch;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 

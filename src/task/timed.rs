@@ -11,9 +11,10 @@ use crate::panic;
 use crate::reason::CancelReason;
 use crate::task::OutcomeKind;
 use crate::task::body::Part;
-use crate::task::options::{OnSettled, Position, Watcher};
+use crate::task::options::{OnSettled, Position};
 use crate::task::pool::TaskPool;
 use crate::task::task::{Task, TaskRef, Unrun};
+use crate::task::watch::Watcher;
 use std::mem;
 use std::time::Duration;
 

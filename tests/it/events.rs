@@ -571,6 +571,48 @@ fn events_of_many_tasks_from_many_threads_are_each_in_order() {
 }
 
 #[test]
+fn started_came_after_timed_out_and_gated_after_cancelled() {
+    let (builder, record) = observed(2);
+    let pool = builder.build().unwrap();
+    let gate = Semaphore::new(1).unwrap();
+    let moment = Duration::from_micros(20);
+    std::thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                let limited = pool.task().total_timeout(moment);
+                let gated = pool.task().gate(&gate).expires(20 * moment);
+                let retried = pool.task().total_timeout(moment);
+                let retried = retried.retry(Retry::fixed(3, Duration::ZERO));
+                for n in 0..300 {
+                    drop(limited.submit(|| ()));
+                    drop(retried.submit(|| Err::<(), _>("no")));
+                    let handle = gated.submit(std::thread::yield_now);
+                    if n % 2 == 0 {
+                        handle.cancel();
+                    }
+                    drop(pool.task().delay(moment).submit(|| ()));
+                }
+            });
+        }
+    });
+    pool.shutdown(Shutdown::drain().including_delayed())
+        .unwrap();
+    let mut ended = std::collections::HashSet::new();
+    let mut submitted = std::collections::HashSet::new();
+    for event in record.all() {
+        let Some(task) = event.task() else { continue };
+        let is_first = event.name() == "submitted";
+        assert_eq!(submitted.insert(task.id), is_first, "{}", event.name());
+        assert!(!ended.contains(&task.id), "{} after the last", event.name());
+        if event.summary().is_some() {
+            ended.insert(task.id);
+        }
+    }
+    assert_eq!(submitted, ended);
+    assert_eq!(ended.len() as u64, pool.stats().submitted);
+}
+
+#[test]
 fn a_template_s_hook_gets_each_of_its_tasks() {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);

@@ -11,7 +11,7 @@ use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::{Mutex, trampoline};
 use crate::task::label::TaskLabel;
-use crate::task::options::{Member, Unread, Watch};
+use crate::task::watch::{Member, Unread, Watch};
 use crate::task::{self, OutcomeKind, TaskRef, TaskState};
 use std::collections::VecDeque;
 use std::mem;

@@ -9,7 +9,7 @@ use crate::compose::wait::handles::Link;
 use crate::error::Stopped;
 use crate::process;
 use crate::task::current::{self, Awaited};
-use crate::task::options::{Watch, Watcher};
+use crate::task::watch::{Watch, Watcher};
 use crate::task::{self, OutcomeKind, TaskRef};
 use std::collections::VecDeque;
 use std::mem;
