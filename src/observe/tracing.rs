@@ -7,6 +7,7 @@ use crate::task::{OutcomeKind, Summary, TaskId, TaskLabel};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing::{Level, Span, enabled, event, span};
@@ -31,7 +32,7 @@ use tracing::{Level, Span, enabled, event, span};
 /// The span of the submitter stays open until its tasks have settled. Do not put a
 /// [`Buffered`](crate::observe::Buffered) between: the spans are taken and entered on the threads
 /// where things happen. Where no subscriber wants the target `millhand`, nothing is kept and no
-/// field is made.
+/// field is made. What the subscriber itself submits to the pool has no span.
 ///
 /// ```
 /// use millhand::ThreadPool;
@@ -96,13 +97,6 @@ impl Tracing {
         self.shard(id).lock().get(&id).cloned()
     }
 
-    fn insert(&self, id: TaskId, spans: Spans) {
-        let before = self.shard(id).lock().insert(id, spans);
-        if before.is_none() {
-            self.tasks.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     fn remove(&self, id: TaskId) -> Option<Spans> {
         if self.tasks.load(Ordering::Relaxed) == 0 {
             return None;
@@ -116,28 +110,33 @@ impl Tracing {
 
     fn submitted(&self, task: &TaskLabel) {
         if enabled!(target: "millhand", Level::ERROR) {
-            let submitter = Span::current();
-            if !submitter.is_none() {
-                let submitter = Arc::new(submitter);
-                let attempt = None;
-                self.insert(task.id, Spans { submitter, attempt });
-            }
+            let submitter = Arc::new(Span::current());
+            let attempt = None;
+            let spans = Spans { submitter, attempt };
+            self.tasks.fetch_add(1, Ordering::Relaxed);
+            self.shard(task.id).lock().insert(task.id, spans);
         }
     }
 
-    /// Another attempt begins, or one has ended that another one is to follow.
-    fn set_attempt(&self, id: TaskId, spans: Option<Spans>, attempt: Option<Span>) {
-        let submitter = spans.map_or_else(|| Arc::new(Span::none()), |spans| spans.submitter);
-        let attempt = attempt.map(Arc::new);
-        self.insert(id, Spans { submitter, attempt });
+    /// Another attempt begins, or one has ended that another one is to follow. A task whose time
+    /// ends just when it begins may have had its last event: nothing may be kept for it again.
+    fn set_attempt(&self, id: TaskId, attempt: Option<Span>) {
+        let mut attempt = attempt.map(Arc::new);
+        let mut shard = self.shard(id).lock();
+        if let Some(spans) = shard.get_mut(&id) {
+            mem::swap(&mut spans.attempt, &mut attempt);
+        }
+        // The span of the attempt before is dropped with no lock held.
+        drop(shard);
     }
 
     fn started(&self, task: &TaskLabel, attempt: u32) {
-        let spans = self.get(task.id);
-        let submitter = spans.as_ref().and_then(|spans| spans.submitter.id());
+        let Some(spans) = self.get(task.id) else {
+            return;
+        };
         let span = span!(
             target: "millhand",
-            parent: submitter,
+            parent: spans.submitter.id(),
             Level::INFO,
             "task",
             id = task.id.number(),
@@ -146,7 +145,7 @@ impl Tracing {
             attempt,
         );
         if !span.is_disabled() {
-            self.set_attempt(task.id, spans, Some(span));
+            self.set_attempt(task.id, Some(span));
         }
     }
 }
@@ -216,7 +215,7 @@ impl Observer for Tracing {
                     "retrying"
                 );
                 if spans.is_some() {
-                    self.set_attempt(task.id, spans, None);
+                    self.set_attempt(task.id, None);
                 }
             }
             Event::Slow {

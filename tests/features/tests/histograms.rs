@@ -52,6 +52,10 @@ fn they_agree_with_the_summaries_of_the_tasks() {
     let task = pool
         .task()
         .on_finish(move |summary| seen.lock().unwrap().push(summary.clone()));
+    for first in ["a", "b"] {
+        task.clone().name(first).execute(|| ());
+        pool.wait_idle().unwrap();
+    }
     for n in 0..600_u32 {
         let work = move || {
             let _ = std::hint::black_box((0..n * 20).fold(0, u32::wrapping_add));

@@ -286,7 +286,7 @@ fn outcomes_without_an_attempt_are_in_the_span_of_the_submitter() {
         let slow = pool
             .task()
             .name("timed out")
-            .total_timeout(Duration::from_millis(1));
+            .total_timeout(Duration::from_millis(100));
         let slow = slow.submit(|| millhand::sleep(Duration::from_secs(3600)));
         slow.join().map(drop).unwrap_err();
         pool.wait_idle().unwrap();
