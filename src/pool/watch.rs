@@ -12,4 +12,10 @@ impl Pool {
     pub(crate) fn keep_sampling(&self) -> Sampling {
         Sampling(self.core().clone())
     }
+
+    /// The last tasks that failed, panicked or ran out of time while the sampler ran.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn recent_failures(&self) -> Vec<crate::task::Summary> {
+        Vec::new() // Stub.
+    }
 }
