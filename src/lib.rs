@@ -382,6 +382,7 @@
 //   time         schedule/
 //   composition  compose/
 //   signals      signal
+//   dashboard    dashboard/
 //   guides       guide/
 
 // docs.rs shows beside each item which feature it needs.
@@ -400,6 +401,8 @@ pub mod cancel;
 mod clock;
 pub mod compose;
 mod context_var;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod error;
 pub mod guide;
 mod id;

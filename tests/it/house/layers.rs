@@ -28,6 +28,7 @@ const ORDER: &[&str] = &[
     "compose/pipeline",
     "compose",
     "signal",
+    "dashboard",
     "guide",
     "lib",
 ];

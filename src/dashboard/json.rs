@@ -1,0 +1,262 @@
+//! What is shown of a pool, as JSON and as text for Prometheus.
+//!
+//! Layer: dashboard. Ids are texts, since the numbers of scripts are not exact. Durations are
+//! seconds, and times are seconds since 1970.
+
+use crate::observe::{Age, ScheduleInfo, Stats, TaskInfo, WaitsFor, WorkerInfo, WorkerState};
+use crate::pool::Pool;
+use crate::task::{OutcomeKind, Summary, TaskState};
+use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use std::time::{Duration, SystemTime};
+
+/// How many workers and schedules are listed.
+const MOST_LISTED: usize = 1_000;
+
+pub(crate) fn stats(stats: &Stats) -> Value {
+    let mut map = Map::new();
+    let totals = stats.totals().map(|(name, n)| (name, n.into()));
+    let present = stats.present().map(|(name, n)| (name, n.into()));
+    for (name, value) in totals.into_iter().chain(present) {
+        map.insert(name.to_owned(), value);
+    }
+    let rates = stats
+        .rates
+        .map(|rates| json!({ "last_second": rates.last_second, "last_minute": rates.last_minute }));
+    let rest = [
+        ("pool", json!(&*stats.pool)),
+        ("ended", json!(stats.ended())),
+        ("spares", json!(stats.spares())),
+        ("uptime", json!(stats.uptime.as_secs_f64())),
+        ("rates", rates.unwrap_or_default()),
+        ("oldest_queued", seconds(stats.oldest_queued)),
+    ];
+    map.extend(rest.map(|(name, value)| (name.to_owned(), value)));
+    map.into()
+}
+
+/// The live tasks of a pool: `left` rows at most, from which the rows are subtracted.
+pub(crate) fn tasks(pool: &Pool, left: &mut usize) -> Value {
+    let table = pool.core().task_table(*left);
+    let rows: Vec<_> = table.rows().iter().take(*left).map(row).collect();
+    *left -= rows.len();
+    let unlisted = table.unlisted() + (table.rows().len() - rows.len());
+    let workers = table.workers().iter().take(MOST_LISTED).map(worker);
+    json!({
+        "pool": &*pool.core().options.name_prefix,
+        "tasks": rows,
+        "unlisted": unlisted,
+        "workers": workers.collect::<Vec<_>>(),
+    })
+}
+
+/// All that the page shows of a pool, with `most` rows of live tasks at most.
+pub(crate) fn pool(pool: &Pool, most: usize) -> Value {
+    let table = pool.core().task_table(most);
+    let bodies = table.workers().iter().flat_map(|worker| &worker.tasks);
+    let mut running: Vec<_> = bodies.collect();
+    running.sort_by_key(|task| Reverse(task.age.map(|age| age.at_least)));
+    let waiting = table.rows().iter().filter(|task| task.worker.is_none());
+    let all = running.len() + waiting.clone().count() + table.unlisted();
+    running.truncate(most);
+    let waiting: Vec<_> = waiting.take(most - running.len()).map(row).collect();
+    let running: Vec<_> = running.into_iter().map(row).collect();
+    let workers = table.workers().iter().take(MOST_LISTED).map(worker);
+    let schedules = pool.schedules().into_iter().take(MOST_LISTED);
+    let failures = pool.recent_failures();
+    json!({
+        "stats": stats(&pool.stats()),
+        "now": time(Some(pool.core().clock().wall())),
+        "closed": pool.is_closed(),
+        "unlisted": all - running.len() - waiting.len(),
+        "running": running,
+        "waiting": waiting,
+        "workers": workers.collect::<Vec<_>>(),
+        "schedules": schedules.map(schedule).collect::<Vec<_>>(),
+        "failures": failures.iter().rev().map(failure).collect::<Vec<_>>(),
+        "times": times(pool),
+    })
+}
+
+fn row(task: &TaskInfo) -> Value {
+    let age = |age: Age| json!({ "at_least": age.at_least.as_secs_f64(), "exact": age.is_exact });
+    json!({
+        "id": task.id.map(|id| id.to_string()),
+        "name": task.name.as_deref(),
+        "site": task.site.to_string(),
+        "state": state(task.state),
+        "attempt": task.attempt,
+        "age": task.age.map(age),
+        "worker": task.worker,
+        "waits_for": task.waits_for.iter().map(waits_for).collect::<Vec<_>>(),
+        "progress": task.progress.map(|(done, total)| [done, total]),
+    })
+}
+
+fn state(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Delayed { .. } => "delayed",
+        TaskState::Queued => "queued",
+        TaskState::Gated => "gated",
+        TaskState::Waiting => "waiting",
+        TaskState::Running => "running",
+        TaskState::Retrying { .. } => "retrying",
+        TaskState::Finished => "finished",
+    }
+}
+
+fn waits_for(what: &WaitsFor) -> Value {
+    match what {
+        WaitsFor::Worker => json!({ "what": "worker" }),
+        WaitsFor::Gate { id, kind, waiting } => {
+            json!({ "what": "gate", "id": id.to_string(), "kind": kind, "waiting": waiting })
+        }
+        WaitsFor::Task(id) => json!({ "what": "task", "id": id.to_string() }),
+        WaitsFor::Time(left) => json!({ "what": "time", "left": left.as_secs_f64() }),
+    }
+}
+
+fn worker(worker: &WorkerInfo) -> Value {
+    let state = match worker.state {
+        WorkerState::Idle => "idle",
+        WorkerState::Busy => "busy",
+        WorkerState::Blocked => "blocked",
+        WorkerState::Hung => "hung",
+    };
+    json!({ "index": worker.index, "state": state })
+}
+
+fn schedule(schedule: ScheduleInfo) -> Value {
+    json!({
+        "id": schedule.id.to_string(),
+        "name": schedule.name.as_deref(),
+        "site": schedule.site.to_string(),
+        "next_run": time(schedule.next_run),
+        "last_run": time(schedule.last_run),
+        "paused": schedule.is_paused,
+        "runs": schedule.runs,
+        "left_out": schedule.left_out,
+        "failures": schedule.failures,
+    })
+}
+
+fn failure(summary: &Summary) -> Value {
+    let outcome = match summary.outcome {
+        OutcomeKind::Completed => "completed",
+        OutcomeKind::Failed => "failed",
+        OutcomeKind::Panicked => "panicked",
+        OutcomeKind::Cancelled => "cancelled",
+        OutcomeKind::Expired => "expired",
+        OutcomeKind::TimedOut => "timed out",
+        OutcomeKind::Rejected => "rejected",
+    };
+    json!({
+        "id": summary.id.to_string(),
+        "name": summary.name.as_deref(),
+        "site": summary.site.to_string(),
+        "outcome": outcome,
+        "error": summary.error.as_deref(),
+        "attempts": summary.attempts,
+        "waited": seconds(summary.waited),
+        "ran": seconds(summary.ran),
+    })
+}
+
+/// The histograms by name, that of all tasks first.
+fn times(pool: &Pool) -> Vec<Value> {
+    let _ = pool;
+    Vec::new() // Stub.
+}
+
+fn seconds(duration: Option<Duration>) -> Value {
+    json!(duration.map(|duration| duration.as_secs_f64()))
+}
+
+fn time(time: Option<SystemTime>) -> Value {
+    let since = time.map(|time| time.duration_since(SystemTime::UNIX_EPOCH));
+    json!(since.map(|since| match since {
+        Ok(after) => after.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }))
+}
+
+/// The counts of all pools in the text format of Prometheus.
+pub(crate) fn metrics(stats: &[Stats]) -> String {
+    let texts: Vec<_> = stats.iter().map(prometheus).collect();
+    merged(&texts)
+}
+
+/// Stub.
+fn prometheus(stats: &Stats) -> String {
+    let pool = stats
+        .pool
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    let mut text = String::new();
+    for (name, n) in stats.totals() {
+        text += &format!("# TYPE millhand_{name}_total counter\n");
+        text += &format!("millhand_{name}_total{{pool=\"{pool}\"}} {n}\n");
+    }
+    for (name, n) in stats.present() {
+        text += &format!("# TYPE millhand_{name} gauge\n");
+        text += &format!("millhand_{name}{{pool=\"{pool}\"}} {n}\n");
+    }
+    text
+}
+
+/// Puts the same families of several texts together: the format has each only once.
+fn merged(texts: &[String]) -> String {
+    /// The comments and the samples of a family.
+    type Family<'a> = (&'a str, String, String);
+    let mut families: Vec<Family<'_>> = Vec::new();
+    for text in texts {
+        let mut at = 0;
+        for line in text.lines() {
+            let Some(comment) = line.strip_prefix("# ") else {
+                if let Some((_, _, samples)) = families.get_mut(at) {
+                    *samples += &format!("{line}\n");
+                }
+                continue;
+            };
+            let name = comment.split(' ').nth(1).unwrap_or_default();
+            let known = families.iter().position(|family| family.0 == name);
+            at = known.unwrap_or(families.len());
+            if known.is_none() {
+                families.push((name, String::new(), String::new()));
+            }
+            let comments = &mut families[at].1;
+            if !comments.lines().any(|known| known == line) {
+                *comments += &format!("{line}\n");
+            }
+        }
+    }
+    families
+        .into_iter()
+        .flat_map(|(_, comments, samples)| [comments, samples])
+        .collect()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_of_several_pools_are_merged() {
+        let text = |pool: &str, n: u32| {
+            format!(
+                "# HELP a A.\n# TYPE a counter\na{{pool=\"{pool}\"}} {n}\n# TYPE b gauge\nb{{pool=\"{pool}\"}} 0\n"
+            )
+        };
+        let wanted = "# HELP a A.\n# TYPE a counter\na{pool=\"x\"} 1\na{pool=\"y\"} 2\n\
+            # TYPE b gauge\nb{pool=\"x\"} 0\nb{pool=\"y\"} 0\n";
+        assert_eq!(merged(&[text("x", 1), text("y", 2)]), wanted);
+    }
+
+    #[test]
+    fn times_before_1970_are_negative() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_millis(1500);
+        assert_eq!(time(Some(before)), json!(-1.5));
+        assert_eq!(time(None), Value::Null);
+    }
+}
