@@ -266,7 +266,8 @@ impl Shared {
     }
 
     fn serve(&self, connection: &Connection) {
-        let mut stream = Timed::new(connection, DEADLINE);
+        let until = connection.began + DEADLINE;
+        let mut stream = Timed { connection, until };
         match Request::read(&mut stream) {
             Ok(request) => {
                 let mut reply = Reply::text(500, "the request failed, and the log has the reason");
@@ -276,8 +277,10 @@ impl Shared {
                 let _ = reply.write(&mut stream, request.method != "HEAD");
             }
             Err(Failure::Refused(reply)) => {
+                // The deadline may be over.
+                stream.until = clock::now() + LINGER;
                 if reply.write(&mut stream, true).is_ok() {
-                    linger(connection);
+                    linger(&mut stream);
                 }
             }
             Err(Failure::Gone) => {}
@@ -296,10 +299,8 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// Reads what a client still sends, so that it gets its reply.
-fn linger(connection: &Connection) {
-    let _ = connection.stream.shutdown(Shutdown::Write);
-    let left = clock::now().saturating_duration_since(connection.began);
-    let mut stream = Timed::new(connection, left + LINGER);
+fn linger(stream: &mut Timed<'_>) {
+    let _ = stream.connection.stream.shutdown(Shutdown::Write);
     let mut dropped = 0;
     let mut chunk = [0; 4096];
     while let Ok(n) = stream.read(&mut chunk) {
@@ -369,13 +370,7 @@ struct Timed<'a> {
     until: Instant,
 }
 
-impl<'a> Timed<'a> {
-    /// The deadline is so long after the connection was accepted.
-    fn new(connection: &'a Connection, deadline: Duration) -> Self {
-        let until = connection.began + deadline;
-        Self { connection, until }
-    }
-
+impl Timed<'_> {
     /// What is left, more than zero.
     fn left(&self) -> io::Result<Option<Duration>> {
         let left = self.until.saturating_duration_since(clock::now());
