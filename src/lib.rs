@@ -378,6 +378,7 @@
 //   hand-off     cancel/ retry
 //   limits       limit/
 //   task         task/
+//   looking in   observe/
 //   pool         pool/
 //   time         schedule/
 //   composition  compose/

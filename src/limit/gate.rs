@@ -195,6 +195,15 @@ impl GateQueue {
         current::clock().or(&self.clock)
     }
 
+    /// What it is, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.kind {
+            RuleKind::Rate => "rate limiter",
+            RuleKind::Permits => "semaphore",
+            RuleKind::Fifo => "lane",
+        }
+    }
+
     /// Whether the rule reads the clock. A pool with another clock refuses such a gate.
     pub(crate) fn is_timed(&self) -> bool {
         self.kind == RuleKind::Rate

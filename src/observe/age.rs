@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// For how long something has gone on: exactly, or at least so long.
 ///
-/// A plain task reads no clock when it starts. While a watchdog or a dashboard looks at the pool, its
-/// sampler notes when it first saw the task. Then the age counts from there, and is shown as
+/// A plain task reads no clock when it starts. While a watchdog or a dashboard looks at the pool,
+/// its sampler notes when it first saw the task. Then the age counts from there, and is shown as
 /// `>= 3.0s`.
 ///
 /// ```

@@ -14,8 +14,8 @@ use std::thread::{self, JoinHandle};
 /// Passes events to an observer on a thread of its own, so that a slow one, such as one that writes
 /// to a disk or a socket, slows no worker.
 ///
-/// The queue between has a bound. When it is full, an event is dropped and counted. The order of the
-/// events stays. [`Observer::around`] does not go through the queue: attempts run without it.
+/// The queue between has a bound. When it is full, an event is dropped and counted. The order of
+/// the events stays. [`Observer::around`] does not go through the queue: attempts run without it.
 ///
 /// Its drop waits until the observer has had all that is queued. A pool drops its observers once it
 /// has ended, and all its handles are gone.

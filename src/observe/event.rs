@@ -8,8 +8,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// One step in the life of a task, a worker or a schedule. An [`Observer`](crate::observe::Observer)
-/// gets them.
+/// One step in the life of a task, a worker or a schedule. An
+/// [`Observer`](crate::observe::Observer) gets them.
 ///
 /// # The order
 ///
@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 /// ```
 ///
 /// `Submitted` comes on the thread that submits, before the task can start. A task that the pool
-/// does not take has `Rejected` as its only event. A [`Slow`](Self::Slow) may come at any time after
-/// `Started`, also just after the last event. Events of different tasks have no order.
+/// does not take has `Rejected` as its only event. A [`Slow`](Self::Slow) may come at any time
+/// after `Started`, also just after the last event. Events of different tasks have no order.
 ///
 /// The last event comes after the outcome is there: a thread that joins the task may go on before
 /// it. The callbacks of the task come after it.
@@ -108,7 +108,7 @@ pub enum Event {
     Expired(Summary),
     /// A task ran out of time. Its body may still run.
     TimedOut(Summary),
-    /// The pool did not take a task, or gave its closure back.
+    /// The pool did not take a task. One whose closure it gave back has no event.
     Rejected(Summary),
     /// A task has run for longer than [`slow_task`](crate::pool::PoolBuilder::slow_task) allows.
     #[non_exhaustive]

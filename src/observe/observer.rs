@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Gets the events of a pool: for metrics, for traces, for a history of one's own. A closure
 /// `Fn(&Event)` is one, too.
 ///
-/// The pool calls it where the thing happens, on that thread and with no lock held, so it slows that
-/// thread alone: the submitter for `Submitted`, the worker for most others, the thread that cancels
-/// for `Cancelled`. [`Buffered`](crate::observe::Buffered) puts a thread between. The timer runs no
-/// code of the user: a worker gets the events of tasks that are late.
+/// The pool calls it where the thing happens, on that thread and with no lock held, so it slows
+/// that thread alone: the submitter for `Submitted`, the worker for most others, the thread that
+/// cancels for `Cancelled`. [`Buffered`](crate::observe::Buffered) puts a thread between. The timer
+/// runs no code of the user: a worker gets the events of tasks that are late.
 ///
 /// An observer that panics is switched off, and that is logged as an error. What an observer itself
 /// does with the pool, while it is called, causes no event.
@@ -132,9 +132,9 @@ impl Observers {
         self.0.is_empty()
     }
 
-    /// Tells all of them what has happened. Called with no lock held.
+    /// Reports to all of them what has happened. Called with no lock held.
     #[cold]
-    pub(crate) fn tell(&self, event: &Event) {
+    pub(crate) fn emit(&self, event: &Event) {
         for entry in &self.0 {
             entry.call(&mut |observer| observer.on_event(event));
         }

@@ -12,10 +12,10 @@ use std::time::Duration;
 ///
 /// # What holds
 ///
-/// The totals, from `submitted` to `spares_started`, only grow. Each task counts in `submitted`, and
-/// once it has settled in exactly one of the outcomes, `succeeded` to `rejected`; their
-/// [sum](Self::ended) never exceeds `submitted`. A task counts before its outcome can be seen: after
-/// `handle.join()` the totals include it. At rest they equal the outcomes of the handles.
+/// The totals, from `submitted` to `spares_started`, only grow. Each task counts in `submitted`,
+/// and once it has settled in exactly one of the outcomes, `succeeded` to `rejected`. Their sum,
+/// [`ended`](Self::ended), never exceeds `submitted`. A task counts before its outcome can be seen:
+/// after `handle.join()` the totals include it. At rest they equal the outcomes of the handles.
 ///
 /// The numbers of the present, from `queued` to `idle`, are read one after the other while the pool
 /// works, so they may differ from each other by what happened in between. At rest they are exact.
@@ -50,7 +50,7 @@ pub struct Stats {
     pub expired: u64,
     /// Tasks that ran out of time.
     pub timed_out: u64,
-    /// Submissions that the pool refused, those whose closures it gave back included.
+    /// Tasks that the pool did not take, without those whose closures it gave back.
     pub rejected: u64,
     /// Attempts after the first, of all tasks.
     pub retries: u64,
@@ -195,10 +195,10 @@ impl fmt::Display for Stats {
         let words = |name: &str| name.replace('_', " ");
         let totals = self.totals().map(|(name, n)| (words(name), n));
         let present = self.present().map(|(name, n)| (words(name), n));
-        for at in 0..totals.len() {
-            let (name, n) = &totals[at];
+        let mut present = present.iter();
+        for (name, n) in &totals {
             write!(f, "  {name:<14} {n:>12}")?;
-            if let Some((name, n)) = present.get(at) {
+            if let Some((name, n)) = present.next() {
                 write!(f, "    {name:<8} {n:>8}")?;
             }
             writeln!(f)?;

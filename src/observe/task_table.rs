@@ -150,7 +150,7 @@ pub enum WaitsFor {
     /// The line of a gate.
     #[non_exhaustive]
     Gate {
-        /// A number that tells the gates of the process apart.
+        /// A number, another one for each gate of the process.
         id: u64,
         /// `rate limiter`, `semaphore` or `lane`.
         kind: &'static str,

@@ -105,6 +105,14 @@ impl Options {
             .map_or(SPARES, |threads| threads.saturating_sub(self.workers))
     }
 
+    /// Whether each submission has more to do than a push.
+    pub(crate) fn is_special(&self) -> bool {
+        self.queue_capacity.is_some()
+            || self.clock.is_simulated()
+            || self.track_queue
+            || !self.observers.is_empty()
+    }
+
     pub(crate) fn waits_when_full(&self) -> bool {
         self.on_full == OnFull::Block
     }

@@ -6,6 +6,7 @@
 // There the predecessor is not yet counted as finished, so the pool cannot look idle in
 // between. Otherwise it is cancelled, and so are its own continuations.
 
+use crate::cancel::CancelToken;
 use crate::error::Rejection;
 use crate::pool::core::{Core, Spec};
 use crate::pool::registry;
@@ -42,18 +43,22 @@ impl Core {
     pub(crate) fn submit_after(self: &Arc<Self>, spec: &Spec, task: &TaskRef, tasks: Vec<TaskRef>) {
         let options = spec.options.clone().unwrap_or_else(no_options);
         if let Err(reason) = self.admit_after(&options) {
+            self.count_refused();
             return self.refuse(spec, task, reason);
         }
+        self.lifecycle.continuation_added();
         let after = After::new(tasks.clone());
         let mut extras = Extras::new(spec.name.clone(), None);
         let level = current::level_here(self.owner());
         let progress = Progress::after(&options, self.clone(), after, level);
         let order = progress.order;
         extras.progress = Some(progress);
-        task.head.set_extras(extras);
-        if let Some(token) = &spec.token {
-            task.obey(token.child());
+        if self.options.track_queue || spec.is_timed() {
+            // Until they have settled.
+            extras.due = Some(self.clock().now());
         }
+        let token = spec.token.as_ref().map(CancelToken::child);
+        self.equip(spec, task, Some(extras), token);
         // With the list locked: the thread that ends the pool moves the phase and then takes the
         // list. So either it finds the task there, or the phase is seen here. A task that its token
         // has cancelled by now is not listed any more.

@@ -7,6 +7,7 @@ use crate::limit::Capacity;
 use crate::panic;
 use crate::pool::builder::Options;
 use crate::pool::lifecycle::{Lifecycle, Phase};
+use crate::pool::live::LiveTasks;
 use crate::pool::queue::RunQueue;
 use crate::pool::registry::{self, Registered};
 use crate::pool::report::PendingTask;
@@ -14,20 +15,22 @@ use crate::pool::side_queues::Swept;
 use crate::pool::slot_counts::Ready;
 use crate::pool::spares::RunSlots;
 use crate::pool::timer::Timer;
+use crate::pool::watch::Watch;
 use crate::pool::worker_state::WorkerState;
 use crate::pool::workers::Workers;
 use crate::process;
 use crate::reason::CancelReason;
 use crate::sync::counters::Striped;
 use crate::sync::number_map::NumberMap;
-use crate::task::options::TaskOptions;
+use crate::task::options::{FinishHook, TaskOptions};
 use crate::task::timed::Cleanup;
-use crate::task::{self, CancelOutcome, OutcomeKind, Summary, Task, TaskRef};
+use crate::task::{self, CancelOutcome, OutcomeKind, Task, TaskRef};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 pub(crate) struct Core {
     /// The tag of the pool; see `process`.
@@ -36,7 +39,7 @@ pub(crate) struct Core {
     /// For code that has a reference and needs an `Arc`.
     pub(crate) me: Weak<Core>,
     pub(crate) options: Options,
-    /// Whether the queue is bounded or the pool is simulated.
+    /// Whether each submission has more to do than a push.
     pub(crate) is_special: bool,
     pub(crate) queue: RunQueue,
     pub(crate) capacity: Option<Arc<Capacity>>,
@@ -55,6 +58,11 @@ pub(crate) struct Core {
     pub(crate) run_slots: RunSlots,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) counts: Counts,
+    /// The tasks that are listed from their submission on.
+    pub(crate) live: LiveTasks,
+    pub(crate) watch: Arc<Watch>,
+    /// When the pool was made.
+    pub(crate) began: Instant,
     /// Whether a shutdown has given up waiting. The drop of the owner then does not wait, either.
     pub(crate) gave_up: AtomicBool,
     /// Whether the program, or the log, has the report of a shutdown. The drop of the owner then
@@ -67,9 +75,10 @@ pub(crate) struct Core {
     _listed: process::ListedClock,
 }
 
-/// The outcomes of the tasks. All others have completed.
+/// What happened so far. The workers count most of those that have completed.
 #[derive(Default)]
 pub(crate) struct Counts {
+    pub(crate) succeeded: Striped,
     pub(crate) failed: Striped,
     pub(crate) panicked: Striped,
     pub(crate) cancelled: Striped,
@@ -77,11 +86,28 @@ pub(crate) struct Counts {
     pub(crate) timed_out: Striped,
     pub(crate) rejected: Striped,
     pub(crate) cancelled_by_shutdown: Striped,
-    pub(crate) unread_panics: Striped,
+    pub(crate) unread: Striped,
+    pub(crate) retries: Striped,
+    pub(crate) spares_started: Striped,
+    /// How often a task began to wait for time, and how often one ended that.
+    pub(crate) delayed: Striped,
+    pub(crate) due: Striped,
 }
 
-/// A hook of a template, called at the end of each of its tasks.
-pub(crate) type FinishHook = Arc<dyn Fn(&Summary) + Send + Sync>;
+impl Counts {
+    /// The count of such outcomes.
+    pub(crate) fn of(&self, kind: OutcomeKind) -> &Striped {
+        match kind {
+            OutcomeKind::Completed => &self.succeeded,
+            OutcomeKind::Failed => &self.failed,
+            OutcomeKind::Panicked => &self.panicked,
+            OutcomeKind::Cancelled => &self.cancelled,
+            OutcomeKind::Expired => &self.expired,
+            OutcomeKind::TimedOut => &self.timed_out,
+            OutcomeKind::Rejected => &self.rejected,
+        }
+    }
+}
 
 /// The options of a submission.
 #[derive(Clone, Default)]
@@ -124,7 +150,7 @@ impl Core {
         let core = Arc::new_cyclic(|me| Self {
             owner,
             _registered: Registered::new(owner, me),
-            is_special: options.queue_capacity.is_some() || options.clock.is_simulated(),
+            is_special: options.is_special(),
             me: me.clone(),
             queue: RunQueue::new(),
             capacity: options
@@ -139,6 +165,9 @@ impl Core {
             run_slots: RunSlots::new(options.workers, options.max_spares()),
             workers: Mutex::new(Workers::default()),
             counts: Counts::default(),
+            live: LiveTasks::default(),
+            watch: Watch::new(),
+            began: options.clock.now(),
             gave_up: AtomicBool::new(false),
             is_reported: Mutex::new(false),
             warned_at_bound: AtomicBool::new(false),
@@ -149,6 +178,7 @@ impl Core {
         task::pool::set_find(|owner| Some(registry::find(owner)?));
         core.queue.set_workers(core.options.workers);
         core.start_workers()?;
+        core.start_watchdog();
         Ok(core)
     }
 
@@ -192,33 +222,6 @@ impl Core {
 
     // After a task has run, or will not run any more.
 
-    /// Counts a task that has settled and is released.
-    pub(crate) fn count_finished(&self, kind: OutcomeKind) {
-        self.count_outcome(kind);
-        self.lifecycle.tasks_finished(1);
-    }
-
-    /// Counts the outcome of a task, but not yet that it has finished.
-    #[inline]
-    pub(crate) fn count_outcome(&self, kind: OutcomeKind) {
-        if kind != OutcomeKind::Completed {
-            self.count_unsuccessful(kind);
-        }
-    }
-
-    #[cold]
-    fn count_unsuccessful(&self, kind: OutcomeKind) {
-        match kind {
-            OutcomeKind::Completed => {}
-            OutcomeKind::Panicked => self.counts.panicked.add(),
-            OutcomeKind::Cancelled => self.counts.cancelled.add(),
-            OutcomeKind::Failed => self.counts.failed.add(),
-            OutcomeKind::Expired => self.counts.expired.add(),
-            OutcomeKind::TimedOut => self.counts.timed_out.add(),
-            OutcomeKind::Rejected => self.counts.rejected.add(),
-        }
-    }
-
     /// Counts a task that was cancelled while it had an entry in the queue, now that the entry has
     /// left the queue. A task that a waiting body runs on its own stack is counted there.
     #[cold]
@@ -227,11 +230,9 @@ impl Core {
         if task.pinned().is_none() {
             self.queue.uncount_dead();
         }
-        if task.head.has_begun() {
-            return;
+        if !task.head.has_begun() {
+            self.lifecycle.tasks_finished(1);
         }
-        let kind = task.head.outcome_kind();
-        self.count_finished(kind.unwrap_or(OutcomeKind::Cancelled));
     }
 
     /// Counts tasks whose entries a sweep has removed. They may have been the last of the pool.
@@ -255,7 +256,7 @@ impl Core {
     /// Drops the closures of a task that the timer has settled.
     pub(crate) fn run_cleanup(&self, cleanup: Cleanup) {
         cleanup();
-        self.withdraw();
+        self.release();
     }
 
     /// If the pool is idle, wakes the threads that wait for that, and ends a pool that drains.
@@ -278,6 +279,7 @@ impl Core {
             let resting = self.run_slots.resting();
             resting.iter().for_each(|thread| thread.wake());
             self.timer.check();
+            self.watch.check();
             self.lifecycle.notify_all();
         }
     }

@@ -4,11 +4,15 @@
 //
 // # Whether it is idle
 //
-// Two counters only grow: `submitted` and `finished`. A task that was withdrawn again (the pool
-// turned out closed, or the timer left nothing to clean up) counts as finished. A task is counted
-// in `submitted` before anything else happens to it, so finished <= submitted. Read `finished`,
-// then `submitted`. If they are equal the pool was idle at the moment between the reads:
-// `finished` was then at least what had been read, `submitted` at most what is read next.
+// Two sums only grow: what has begun, and what has ended. What begins is a task that is submitted
+// or that continues others and is ready; and work of the pool's own, which is `held`: a cleanup, a
+// check of the timer. Each is counted before anything else happens to it, so ended <= begun. Read
+// what has ended, then what has begun. If they are equal the pool was idle at the moment between
+// the reads: what had ended was then at least what had been read, and what had begun at most what
+// is read next.
+//
+// Statistics read `submitted` and `continued`. So a task counts there at its submission, and one
+// that the pool refuses counts as one that has ended.
 //
 // A worker counts what it has finished for itself, and adds that to `finished` when it looks for
 // work or exits. So `finished` lags behind while a worker is at work, and the pool is not idle
@@ -65,9 +69,15 @@ pub(crate) struct Lifecycle {
     /// Whether the phase is `Cancelling` or later, for the workers. Set right after the phase, and
     /// so before the shutdown looks for what runs.
     is_cancelling: Arc<AtomicBool>,
+    /// Tasks that were submitted, without those that continue others.
     submitted: Striped,
+    /// Tasks that continue others, and those of them that are ready.
+    continued: Striped,
+    ready: Striped,
     finished: Striped,
-    withdrawn: Striped,
+    /// Work of the pool's own, and that which is done.
+    held: Striped,
+    released: Striped,
     /// How many threads wait for the pool to be idle. A closed pool counts as one more.
     watchers: AtomicUsize,
     /// How many threads of workers have not ended yet.
@@ -119,8 +129,11 @@ impl Lifecycle {
             phase: AtomicU8::new(Phase::Open as u8),
             is_cancelling: Arc::new(AtomicBool::new(false)),
             submitted: Striped::default(),
+            continued: Striped::default(),
+            ready: Striped::default(),
             finished: Striped::default(),
-            withdrawn: Striped::default(),
+            held: Striped::default(),
+            released: Striped::default(),
             watchers: AtomicUsize::new(0),
             threads: AtomicUsize::new(0),
             shutdowns: Monitor::new(Shutdowns::default()),
@@ -160,19 +173,33 @@ impl Lifecycle {
         self.finished.add_many(tasks);
     }
 
-    /// Takes back the count of an added task.
-    pub(crate) fn task_withdrawn(&self) {
-        self.withdrawn.add();
+    /// A task that continues others is submitted.
+    pub(crate) fn continuation_added(&self) {
+        self.continued.add();
     }
 
-    /// How many tasks have finished, without those that the workers have not added yet.
-    pub(crate) fn finished(&self) -> u64 {
-        self.finished.sum()
+    /// It counts as pending from now on, until it is finished.
+    pub(crate) fn continuation_ready(&self) {
+        self.ready.add();
+    }
+
+    /// Work of the pool's own begins: until its end the pool is not idle.
+    pub(crate) fn hold(&self) {
+        self.held.add();
+    }
+
+    pub(crate) fn release(&self) {
+        self.released.add();
+    }
+
+    /// How many tasks were submitted.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.submitted.sum() + self.continued.sum()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        let finished = self.finished.sum() + self.withdrawn.sum();
-        finished == self.submitted.sum()
+        let ended = self.finished.sum() + self.released.sum();
+        ended == self.submitted.sum() + self.ready.sum() + self.held.sum()
     }
 
     // Waiting.

@@ -1,155 +1,264 @@
-//! The live tasks of a pool, for those who look into it.
+//! The live tasks of a pool: which there are, and what each of them does.
+//
+// Tasks with a name or options are in a list from their submission on: weakly, so that the list
+// changes nothing about when a task is dropped. What is dropped is taken out when the list has
+// doubled. Continuations are in the pool's list of those, and running bodies on the stacks.
 
-use crate::observe::{ScheduleInfo, Stats, TaskInfo, TaskTable};
+use crate::id::TaskId;
+use crate::observe::{Age, TaskInfo, TaskTable, WaitsFor, WorkerInfo, WorkerState as State};
+use crate::panic;
 use crate::pool::core::Core;
-use crate::pool::pool::Pool;
-use crate::task::{CancelOutcome, TaskId};
+use crate::pool::slot_counts::Wait;
+use crate::pool::watch::Body;
+use crate::pool::worker_state::WorkerState;
+use crate::sync::counters::{STRIPES, stripe};
+use crate::task::{CancelOutcome, Task, TaskRef, TaskState, TaskWeak};
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
 
-impl Pool {
-    /// Counts what the pool did and does; see [`Stats`].
-    ///
-    /// It takes some microseconds, and holds up no task.
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.submit(|| ()).join().unwrap();
-    /// assert_eq!(pool.stats().succeeded, 1);
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn stats(&self) -> Stats {
-        self.core().stats()
+/// A list for each stripe of threads, so that few submitters want the same lock.
+#[derive(Default)]
+pub(crate) struct LiveTasks([CachePadded<Mutex<List>>; STRIPES]);
+
+#[derive(Default)]
+struct List {
+    tasks: Vec<TaskWeak>,
+    /// When there are so many, those that are gone are taken out.
+    sweep_at: usize,
+}
+
+/// Fewer are not worth a sweep.
+const FEW: usize = 64;
+
+/// At most so many predecessors of a task are named.
+const NAMED: usize = 8;
+
+impl LiveTasks {
+    pub(crate) fn add(&self, task: &TaskRef) {
+        let mut list = self.0[stripe()].lock();
+        if list.tasks.len() >= list.sweep_at {
+            // To drop a weak reference frees memory, and runs no code of the user.
+            list.tasks.retain(|task| task.strong_count() > 0);
+            list.sweep_at = FEW.max(2 * list.tasks.len());
+            let room = list.sweep_at;
+            list.tasks.shrink_to(room);
+        }
+        list.tasks.push(Arc::downgrade(task));
     }
 
-    /// Lists the tasks that have not settled, and what the workers do; see [`TaskTable`].
-    ///
-    /// A task that had settled before this call is not in it. It takes time in proportion to the
-    /// number of live tasks with a name or options.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let report = pool.task().name("report").delay(Duration::from_secs(3600)).submit(|| ());
-    /// for task in pool.tasks().rows() {
-    ///     println!("{task}");
-    /// }
-    /// report.cancel();
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn tasks(&self) -> TaskTable {
-        self.core().task_table(usize::MAX)
-    }
-
-    /// Finds a live task: one that runs, or that would be among the rows of [`tasks`](Self::tasks).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let report = pool.task().delay(Duration::from_secs(3600)).submit(|| ());
-    /// assert!(pool.find(report.id()).is_some());
-    /// report.cancel();
-    /// assert!(pool.find(report.id()).is_none());
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn find(&self, id: TaskId) -> Option<TaskInfo> {
-        self.core().find_task(id)
-    }
-
-    /// Cancels a live task as its handle does; see [`CancelOutcome`]. `None` if
-    /// [`find`](Self::find) would not find it.
-    ///
-    /// ```
-    /// use millhand::task::CancelOutcome;
-    /// use std::time::Duration;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let report = pool.task().delay(Duration::from_secs(3600)).submit(|| ());
-    /// assert_eq!(pool.cancel(report.id()), Some(CancelOutcome::Settled));
-    /// assert_eq!(pool.cancel(report.id()), None);
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn cancel(&self, id: TaskId) -> Option<CancelOutcome> {
-        self.core().cancel_task(id)
-    }
-
-    /// Returns the counts and the live tasks as text, for a log or a bug report. A shutdown that
-    /// runs out of time logs it.
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::builder().workers(1).name_prefix("mail").build()?;
-    /// assert!(pool.dump().starts_with("pool `mail`"));
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn dump(&self) -> String {
-        self.core().dump()
-    }
-
-    /// Lists the schedules of the pool, in the order in which they were made.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// let backup = pool.task().name("backup").every(Duration::from_secs(3600)).run(|| ())?;
-    /// assert_eq!(pool.schedules().len(), 1);
-    /// backup.cancel();
-    /// assert!(pool.schedules().is_empty());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn schedules(&self) -> Vec<ScheduleInfo> {
-        self.core().lifecycle.schedules()
+    /// Those that may not have settled. The references may be the last: they are to be discarded
+    /// with no lock held.
+    fn all(&self) -> Vec<TaskRef> {
+        let mut all = Vec::new();
+        for list in &self.0 {
+            all.extend(list.lock().tasks.iter().filter_map(TaskWeak::upgrade));
+        }
+        all
     }
 }
 
+/// The place of a task in memory.
+fn place(task: &TaskRef) -> *const u8 {
+    Arc::as_ptr(task).cast()
+}
+
 impl Core {
-    fn stats(&self) -> Stats {
-        Stats {
-            pool: self.options.name_prefix.as_str().into(),
-            submitted: 0,
-            succeeded: 0,
-            failed: 0,
-            panicked: 0,
-            cancelled: 0,
-            expired: 0,
-            timed_out: 0,
-            rejected: 0,
-            retries: 0,
-            unread: 0,
-            spares_started: 0,
-            queued: 0,
-            delayed: 0,
-            gated: 0,
-            waiting: 0,
-            running: 0,
-            workers: 0,
-            threads: 0,
-            busy: 0,
-            blocked: 0,
-            idle: 0,
-            uptime: Default::default(),
-            rates: None,
-            oldest_queued: None,
-        }
+    /// All live tasks that are listed, without those that run.
+    fn listed(&self) -> Vec<TaskRef> {
+        let mut tasks = self.live.all();
+        let known: HashSet<_> = tasks.iter().map(place).collect();
+        let continuations = self.continuations.lock();
+        let others = continuations.iter().map(|(_, task)| task);
+        tasks.extend(others.filter(|task| !known.contains(&place(task))).cloned());
+        drop(continuations);
+        tasks
+    }
+
+    /// Calls `look` with each listed task until it returns something. Drops the references with no
+    /// lock held.
+    fn search<R>(&self, look: impl FnMut(&TaskRef) -> Option<R>) -> Option<R> {
+        let mut tasks = self.listed();
+        tasks.extend(self.running());
+        let found = tasks.iter().find_map(look);
+        panic::discard(tasks);
+        found
+    }
+
+    /// For how long the oldest queued task has waited, of those that are listed and timed.
+    pub(crate) fn oldest_queued(&self, now: Instant) -> Option<std::time::Duration> {
+        let mut oldest: Option<Instant> = None;
+        self.search(|task| {
+            if task.state() == TaskState::Queued {
+                let due = task.head.peek(|extras| extras.due).flatten();
+                oldest = due.into_iter().chain(oldest).min();
+            }
+            None::<()>
+        });
+        Some(now.saturating_duration_since(oldest?))
     }
 
     /// At most so many rows.
     pub(crate) fn task_table(&self, most: usize) -> TaskTable {
-        let _ = most;
-        TaskTable::default()
+        let now = self.clock().now();
+        let workers: Vec<_> = self
+            .workers()
+            .iter()
+            .map(|one| self.worker_info(one, now))
+            .collect();
+        let running = workers.iter().flat_map(|worker| &worker.tasks);
+        let running = running.filter(|task| task.state != TaskState::Finished);
+        let mut rows: Vec<TaskInfo> = running.cloned().collect();
+        let are_known: HashSet<_> = rows.iter().filter_map(|row| row.id).collect();
+        let tasks = self.listed();
+        let mut waiting: Vec<_> = tasks
+            .iter()
+            .filter_map(|task| self.info(task, now))
+            .filter(|row| row.id.is_none_or(|id| !are_known.contains(&id)))
+            .collect();
+        panic::discard(tasks);
+        waiting.sort_by_key(|row| row.id.map(TaskId::number));
+        let queued = waiting.iter().filter(|row| row.state == TaskState::Queued);
+        let unlisted = self.queue.waiting().saturating_sub(queued.count());
+        rows.extend(waiting);
+        let beyond = rows.len().saturating_sub(most);
+        rows.truncate(most);
+        TaskTable {
+            rows,
+            workers,
+            unlisted: unlisted + beyond,
+        }
     }
 
-    fn find_task(&self, id: TaskId) -> Option<TaskInfo> {
-        let _ = id;
-        None
+    fn worker_info(&self, worker: &WorkerState, now: Instant) -> WorkerInfo {
+        let index = worker.stack.index;
+        let stack = worker.stack.listed();
+        let awaited = worker.stack.awaits();
+        let mut tasks: Vec<_> = stack
+            .iter()
+            .map(|task| TaskInfo {
+                worker: Some(index),
+                attempt: task.attempt(),
+                age: self.age_of(task, now),
+                ..describe(task)
+            })
+            .collect();
+        if let (Some(site), true) = (worker.stack.owned_site(), tasks.is_empty()) {
+            let body = Body::Unnamed(index, worker.stack.done.get());
+            tasks.push(TaskInfo {
+                id: None,
+                name: None,
+                site,
+                state: TaskState::Running,
+                attempt: 1,
+                age: self.watch.age_of(body, now),
+                worker: Some(index),
+                waits_for: Vec::new(),
+                progress: None,
+            });
+        }
+        panic::discard(stack);
+        if let (Some(last), Some(id)) = (tasks.last_mut(), awaited) {
+            last.waits_for.push(WaitsFor::Task(id));
+        }
+        let state = match worker.waits() {
+            None if tasks.is_empty() => State::Idle,
+            None => State::Busy,
+            Some(Wait::Hung) => State::Hung,
+            Some(_) => State::Blocked,
+        };
+        WorkerInfo {
+            index,
+            state,
+            tasks,
+        }
     }
 
-    fn cancel_task(&self, id: TaskId) -> Option<CancelOutcome> {
-        let _ = id;
-        None
+    /// For how long a body has run.
+    fn age_of(&self, task: &Task, now: Instant) -> Option<Age> {
+        match task.started() {
+            Some(since) => Some(Age::exactly(now.saturating_duration_since(since))),
+            None => self.watch.age_of(Body::Task(task.head.id()), now),
+        }
+    }
+
+    /// Describes a task that waits; `None` if it runs or has settled.
+    fn info(&self, task: &TaskRef, now: Instant) -> Option<TaskInfo> {
+        let mut info = describe(task);
+        match info.state {
+            TaskState::Finished | TaskState::Running => return None,
+            TaskState::Queued => info.waits_for.push(WaitsFor::Worker),
+            TaskState::Delayed { due } | TaskState::Retrying { due, .. } => {
+                let left = due.saturating_duration_since(now);
+                info.waits_for.push(WaitsFor::Time(left));
+            }
+            TaskState::Waiting => {
+                let tasks = task.predecessors(NAMED);
+                let ids = tasks.iter().map(|task| WaitsFor::Task(task.head.id()));
+                info.waits_for.extend(ids);
+                panic::discard(tasks);
+            }
+            TaskState::Gated => {
+                let gates = task.head.progress(|progress, _| progress.options.clone());
+                for request in gates.iter().flat_map(|options| &options.gates) {
+                    info.waits_for.push(WaitsFor::Gate {
+                        id: request.gate.id(),
+                        kind: request.gate.kind(),
+                        waiting: request.gate.waiting(),
+                    });
+                }
+                panic::discard(gates);
+            }
+        }
+        let since = task.head.peek(|extras| match &extras.progress {
+            Some(progress) => progress.since.filter(|since| *since <= now),
+            None => extras.due,
+        });
+        info.age = since
+            .flatten()
+            .map(|since| Age::exactly(now.saturating_duration_since(since)));
+        Some(info)
+    }
+
+    pub(crate) fn find_task(&self, id: TaskId) -> Option<TaskInfo> {
+        let now = self.clock().now();
+        let workers = self.workers();
+        let mut running = workers
+            .iter()
+            .flat_map(|one| self.worker_info(one, now).tasks);
+        let running = running.find(|task| task.id == Some(id) && task.state != TaskState::Finished);
+        running.or_else(|| {
+            let is_it = |task: &TaskRef| task.head.id() == id;
+            self.search(|task| is_it(task).then(|| self.info(task, now)))?
+        })
+    }
+
+    pub(crate) fn cancel_task(&self, id: TaskId) -> Option<CancelOutcome> {
+        let is_live = |task: &TaskRef| task.head.id() == id && !task.head.is_settled();
+        let task = self.search(|task| is_live(task).then(|| task.clone()))?;
+        let outcome = task.cancel(crate::reason::CancelReason::User);
+        panic::discard(task);
+        Some(outcome)
     }
 
     pub(crate) fn dump(&self) -> String {
         format!("{}{}", self.stats(), self.task_table(usize::MAX))
+    }
+}
+
+/// What is the same for all tasks.
+fn describe(task: &TaskRef) -> TaskInfo {
+    TaskInfo {
+        id: Some(task.head.id()),
+        name: task.head.name(),
+        site: task.head.site,
+        state: task.state(),
+        attempt: task.attempts(),
+        age: None,
+        worker: None,
+        waits_for: Vec::new(),
+        progress: task.head.peek(|extras| extras.reported).flatten(),
     }
 }

@@ -44,8 +44,8 @@ impl PoolBuilder {
         self
     }
 
-    /// Starts a watchdog for a queue whose head waits for longer than `limit`, more than zero: it is
-    /// logged once as a warning, with what the workers do, and observers get
+    /// Starts a watchdog for a queue whose head waits for longer than `limit`, more than zero: it
+    /// is logged once as a warning, with what the workers do, and observers get
     /// [`Event::Stalled`](crate::observe::Event::Stalled). It is logged again after the queue has
     /// moved on.
     ///

@@ -326,20 +326,6 @@ impl ThreadPool {
         self.core.queue.waiting()
     }
 
-    /// Returns how many panics no code could read: the task had no handle, or the handle was
-    /// dropped unread.
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::new(1)?;
-    /// pool.execute(|| panic!("into the void"));
-    /// pool.shutdown(millhand::Shutdown::drain())?;
-    /// assert_eq!(pool.unread_panics(), 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn unread_panics(&self) -> u64 {
-        self.core.counts.unread_panics.sum()
-    }
-
     /// Waits until no task is queued and none runs. Any number of threads may wait at once, and
     /// tasks may be submitted meanwhile. By then the closures of all tasks are dropped, except one
     /// that another thread cancels at that moment.

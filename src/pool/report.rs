@@ -37,12 +37,6 @@ pub struct ShutdownReport {
 impl Core {
     pub(crate) fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
         let counts = &self.counts;
-        let counted = self.lifecycle.finished();
-        let local = self
-            .workers()
-            .iter()
-            .map(|worker| worker.stack.done.get())
-            .sum::<u64>();
         let [failed, panicked, cancelled, expired, timed_out, rejected] = [
             &counts.failed,
             &counts.panicked,
@@ -52,9 +46,8 @@ impl Core {
             &counts.rejected,
         ]
         .map(Striped::sum);
-        let others = failed + panicked + cancelled + expired + timed_out + rejected;
         ShutdownReport {
-            completed: (counted + local).saturating_sub(others),
+            completed: self.succeeded(),
             failed,
             panicked,
             cancelled,

@@ -113,6 +113,10 @@ impl Core {
         let still_running = if ended {
             Vec::new()
         } else {
+            panic::log(
+                Level::Warn,
+                format_args!("a shutdown ran out of time\n{}", self.dump()),
+            );
             self.still_running()
         };
         Ok(Some((self.report(still_running), has_closed)))
@@ -284,6 +288,7 @@ impl Core {
             let _ = thread.join();
         }
         self.timer.join();
+        self.watch.join();
         self.lifecycle.lock().is_joining = false;
         self.lifecycle.notify_all();
         true

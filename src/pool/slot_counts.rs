@@ -54,6 +54,15 @@ pub(crate) enum Wait {
     Hung,
 }
 
+/// How many threads a pool has, and what they do.
+pub(crate) struct Overview {
+    pub(crate) workers: usize,
+    pub(crate) threads: usize,
+    pub(crate) busy: usize,
+    pub(crate) blocked: usize,
+    pub(crate) idle: usize,
+}
+
 /// Heights of bodies, the highest first.
 fn add(heights: &mut Vec<u8>, height: u8) {
     let at = heights.partition_point(|other| *other > height);
@@ -110,6 +119,18 @@ impl SlotCounts {
 
     pub(crate) fn taken(&self) -> usize {
         self.threads - self.waiting()
+    }
+
+    /// `idle`: how many threads look for work. One of them may just have begun or ceased to.
+    pub(crate) fn overview(&self, idle: usize, resting: usize) -> Overview {
+        let idle = idle.min(self.taken());
+        Overview {
+            workers: self.slots,
+            threads: self.threads + resting,
+            busy: self.taken() - idle,
+            blocked: self.waiting(),
+            idle: idle + resting,
+        }
     }
 
     /// A thread has released its run slot for this.

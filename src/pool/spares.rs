@@ -28,7 +28,7 @@
 // and starts the spare itself. In most pools no body waits: `hint` saves them the lock.
 
 use crate::pool::parking::Sleeper;
-use crate::pool::slot_counts::{MayTake, Ready, SlotCounts, Wait};
+use crate::pool::slot_counts::{MayTake, Overview, Ready, SlotCounts, Wait};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
@@ -283,6 +283,11 @@ impl RunSlots {
     /// How many threads have their run slot: those that look for work, and those that run a body.
     pub(crate) fn taken(&self) -> usize {
         self.state.lock().counts.taken()
+    }
+
+    pub(crate) fn overview(&self) -> Overview {
+        let (state, idle) = (self.state.lock(), self.idle.load(Ordering::Relaxed));
+        state.counts.overview(idle, state.resting.len())
     }
 
     /// How many threads there are, those that rest included.

@@ -7,53 +7,62 @@ use crate::context_var;
 use crate::error::{JoinError, Rejection, TaskError};
 use crate::id::TaskId;
 use crate::limit::{QueuePlace, WhenFull};
+use crate::panic;
 use crate::pool::core::{Core, Spec};
 use crate::pool::lifecycle::Phase;
 use crate::pool::queue::QueueEntry;
-use crate::pool::worker_state::WorkerState;
-use crate::reason::CancelReason;
 use crate::task::body::Body;
 use crate::task::current::{self, Place};
-use crate::task::label::TaskLabel;
-use crate::task::options::{Callback, Extras, Member, Progress};
+use crate::task::options::{Extras, Progress};
 use crate::task::pool::Level;
-use crate::task::{Head, OutcomeKind, Site, Task, TaskHandle, TaskRef, unread};
+use crate::task::{Head, Site, Summary, Task, TaskHandle, TaskRef, unread};
 use std::sync::Arc;
 
 impl Core {
-    /// Takes a place in a bounded queue, and counts a task as pending. Returns the extras that the
-    /// task needs.
+    /// Takes a place in a bounded queue, and counts a task as submitted. Returns the extras that
+    /// the task needs. A task that is refused is counted, too.
     pub(crate) fn admit(
         self: &Arc<Self>,
         spec: &Spec,
         when_full: WhenFull,
     ) -> Result<Option<Box<Extras>>, Rejection> {
         if self.is_special || !spec.is_plain() || context_var::is_in_use() {
-            return self.admit_with_all(spec, when_full);
+            return self.admit_with_all(spec, when_full, false);
         }
         self.lifecycle.task_added();
         if self.lifecycle.phase() == Phase::Open && !self.queue.would_wake() {
             return Ok(None);
         }
-        self.admit_counted(false)?;
+        if let Err(reason) = self.is_taken(false) {
+            self.count_rejected();
+            return Err(reason);
+        }
         Ok(None)
     }
 
-    /// Whether the pool takes a task that is counted. If not, the count is taken back.
+    /// The same for a closure that the caller gets back if it is refused. Then it is not counted.
+    #[inline(never)]
+    pub(crate) fn try_admit(
+        self: &Arc<Self>,
+        spec: &Spec,
+        when_full: WhenFull,
+    ) -> Result<Option<Box<Extras>>, Rejection> {
+        self.admit_with_all(spec, when_full, true)
+    }
+
+    /// Whether the pool takes a task. Called after something is counted or held for it, so that
+    /// either this finds the pool closed, or the shutdown finds the pool not idle.
     ///
     /// The check for a forked child is a system call, which takes half as long as a plain task. So
     /// a task that needs no more than a push is checked only if the push would wake a worker, which
     /// takes longer: in a child of a pool that was at rest, that is each one.
     #[inline(never)]
-    fn admit_counted(&self, asks: bool) -> Result<(), Rejection> {
-        if (asks || self.queue.would_wake()) && self.is_foreign() {
-            return Err(Rejection::Forked);
+    fn is_taken(&self, asks: bool) -> Result<(), Rejection> {
+        match () {
+            () if (asks || self.queue.would_wake()) && self.is_foreign() => Err(Rejection::Forked),
+            () if self.is_open_here() => Ok(()),
+            () => Err(Rejection::Closed),
         }
-        if self.is_open_here() {
-            return Ok(());
-        }
-        self.withdraw();
-        Err(Rejection::Closed)
     }
 
     #[inline(never)]
@@ -61,27 +70,55 @@ impl Core {
         self: &Arc<Self>,
         spec: &Spec,
         when_full: WhenFull,
+        gives_back: bool,
     ) -> Result<Option<Box<Extras>>, Rejection> {
         self.check_thread();
-        if let Some(options) = &spec.options {
-            options.check(self.clock())?;
+        let place = self.check_and_place(spec, when_full);
+        if place.is_err() && !gives_back {
+            self.count_refused();
         }
-        let place = match &self.capacity {
-            Some(capacity) if !self.is_here() => Some(capacity.take(when_full)?),
-            _ => None,
-        };
-        self.lifecycle.task_added();
+        let place = place?;
         let asks = spec
             .options
             .as_ref()
             .is_some_and(|options| options.waits_apart());
-        self.admit_counted(asks)?;
+        // Statistics never show a task that is counted and then is none.
+        match gives_back {
+            true => self.lifecycle.hold(),
+            false => self.lifecycle.task_added(),
+        }
+        let taken = self.is_taken(asks);
+        match (gives_back, taken.is_ok()) {
+            (true, true) => {
+                self.lifecycle.task_added();
+                self.lifecycle.release();
+            }
+            (true, false) => self.release(),
+            (false, true) => {}
+            (false, false) => self.count_rejected(),
+        }
+        taken?;
         Ok(self.extras(spec, place))
     }
 
-    /// Takes the count of a pending task back.
-    pub(crate) fn withdraw(&self) {
-        self.lifecycle.task_withdrawn();
+    /// Takes a place in a bounded queue, if the options are valid.
+    fn check_and_place(
+        &self,
+        spec: &Spec,
+        when_full: WhenFull,
+    ) -> Result<Option<QueuePlace>, Rejection> {
+        if let Some(options) = &spec.options {
+            options.check(self.clock())?;
+        }
+        match &self.capacity {
+            Some(capacity) if !self.is_here() => capacity.take(when_full).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Ends what the pool did for itself, after [`Lifecycle::hold`].
+    pub(crate) fn release(&self) {
+        self.lifecycle.release();
         self.notify_if_idle();
     }
 
@@ -127,27 +164,46 @@ impl Core {
     /// Sends an admitted task on its way.
     pub(crate) fn send(self: &Arc<Self>, spec: &Spec, task: TaskRef, extras: Option<Box<Extras>>) {
         match extras {
-            None => self.enqueue(task),
-            Some(extras) => self.send_with(spec, task, extras),
+            None if !self.is_special => self.enqueue(task),
+            extras => self.send_with(spec, task, extras),
         }
     }
 
     #[inline(never)]
-    fn send_with(self: &Arc<Self>, spec: &Spec, task: TaskRef, extras: Box<Extras>) {
-        self.equip(spec, &task, Some(extras));
+    fn send_with(self: &Arc<Self>, spec: &Spec, task: TaskRef, extras: Option<Box<Extras>>) {
+        self.equip(
+            spec,
+            &task,
+            extras,
+            spec.token.as_ref().map(CancelToken::child),
+        );
         self.dispatch(task);
     }
 
-    fn equip(self: &Arc<Self>, spec: &Spec, task: &TaskRef, extras: Option<Box<Extras>>) {
-        let Some(extras) = extras else { return };
-        task.head.set_extras(extras);
-        if let Some(token) = &spec.token {
-            // A child token: to cancel this task alone does not cancel its siblings.
-            task.obey(token.child());
+    /// Gives a task what it needs beside its body, before another thread can reach it. Its token is
+    /// a child of the template's: to cancel this task alone does not cancel its siblings.
+    pub(crate) fn equip(
+        self: &Arc<Self>,
+        spec: &Spec,
+        task: &TaskRef,
+        extras: Option<Box<Extras>>,
+        token: Option<CancelToken>,
+    ) {
+        if let Some(mut extras) = extras {
+            extras.add_hook(spec.on_finish.as_ref());
+            task.head.set_extras(extras);
+            if self.options.track_queue || !spec.is_plain() {
+                self.live.add(task);
+            }
+        }
+        // Before the token, which may cancel the task at once.
+        self.emit_submitted(task);
+        if let Some(token) = token {
+            task.obey(token);
         }
     }
 
-    fn dispatch(self: &Arc<Self>, task: TaskRef) {
+    pub(super) fn dispatch(self: &Arc<Self>, task: TaskRef) {
         if task.head.is_planned() {
             let parent = current::body_here(self.owner());
             return task.schedule(&**self, parent);
@@ -156,15 +212,25 @@ impl Core {
     }
 
     #[inline]
-    fn extras(self: &Arc<Self>, spec: &Spec, place: Option<QueuePlace>) -> Option<Box<Extras>> {
-        if place.is_none() && spec.is_plain() && !context_var::is_set_here() {
+    pub(super) fn extras(
+        self: &Arc<Self>,
+        spec: &Spec,
+        place: Option<QueuePlace>,
+    ) -> Option<Box<Extras>> {
+        let is_tracked = self.options.track_queue;
+        let is_needed = place.is_some() || is_tracked || context_var::is_set_here();
+        if !is_needed && spec.is_plain() {
             return None;
         }
         let mut extras = Extras::new(spec.name.clone(), place);
+        let is_timed = is_tracked || spec.is_timed();
         if let Some(options) = &spec.options {
-            let start = options.start(&**self);
+            let start = options.start(&**self, is_timed);
             let level = current::level_here(self.owner());
+            extras.due = start.due;
             extras.progress = Some(Progress::new(options, self.clone(), start, level));
+        } else if is_timed {
+            extras.due = Some(self.clock().now());
         }
         Some(extras)
     }
@@ -205,7 +271,12 @@ impl Core {
                 if let Some(progress) = progress {
                     progress.level = level;
                 }
-                self.equip(spec, &task, extras);
+                self.equip(
+                    spec,
+                    &task,
+                    extras,
+                    spec.token.as_ref().map(CancelToken::child),
+                );
                 let parent = place.parent.clone();
                 if task.head.is_planned() {
                     task.clone().schedule(&**self, parent);
@@ -220,22 +291,24 @@ impl Core {
 
     #[cold]
     pub(crate) fn refuse(&self, spec: &Spec, task: &TaskRef, reason: Rejection) {
-        if spec.name.is_some() {
-            task.head.set_extras(Extras::new(spec.name.clone(), None));
+        if spec.name.is_some() || spec.on_finish.is_some() {
+            let mut extras = Extras::new(spec.name.clone(), None);
+            extras.add_hook(spec.on_finish.as_ref());
+            task.head.set_extras(extras);
         }
-        self.count_refused();
+        self.emit_refused(&task.head.label(), &reason);
         task.refuse(TaskError::Rejected(reason));
     }
 
     /// Reports that the pool does not take a task for which there is no handle.
     #[cold]
     pub(crate) fn refuse_detached(&self, spec: &Spec, site: Site, reason: Rejection) {
-        self.count_refused();
-        let who = TaskLabel {
-            id: TaskId::next(),
-            name: spec.name.clone(),
-            site,
-        };
+        let who = spec.label(TaskId::next, site);
+        let summary = self.emit_refused(&who, &reason);
+        if let Some(hook) = &spec.on_finish {
+            let summary = summary.unwrap_or_else(|| Summary::refused(&who, &reason));
+            panic::shield("an on_finish callback", || hook(&summary));
+        }
         let error = TaskError::Rejected(reason);
         unread::report(self.owner(), who, JoinError::Task(error));
     }
@@ -247,109 +320,12 @@ impl Core {
             return;
         }
         self.lifecycle.task_added();
-        self.count_finished(OutcomeKind::Rejected);
+        self.count_rejected();
+    }
+
+    fn count_rejected(&self) {
+        self.counts.rejected.add();
+        self.lifecycle.tasks_finished(1);
         self.notify_if_idle();
-    }
-
-    /// Submits a member of a group. `cancelled`: why the group was cancelled before. The task is
-    /// then cancelled before a worker can take it.
-    pub(crate) fn submit_member(
-        self: &Arc<Self>,
-        spec: &Spec,
-        task: &TaskRef,
-        member: Member,
-        token: Option<CancelToken>,
-        cancelled: Option<CancelReason>,
-    ) {
-        let admitted = match self.is_foreign() {
-            true => Err(Rejection::Forked),
-            false => self.admit(spec, WhenFull::Wait(None)),
-        };
-        let (mut extras, refusal) = match admitted {
-            Ok(extras) => (extras.unwrap_or_default(), None),
-            Err(reason) => (Extras::new(spec.name.clone(), None), Some(reason)),
-        };
-        extras.member = Some(member);
-        task.head.set_extras(extras);
-        match refusal {
-            None => {
-                if let Some(token) = token {
-                    task.obey(token);
-                }
-                if let Some(reason) = cancelled {
-                    task.cancel(reason);
-                }
-                self.dispatch(task.clone());
-            }
-            Some(reason) => {
-                self.count_refused();
-                task.refuse(TaskError::Rejected(reason));
-            }
-        }
-    }
-
-    /// Submits a run of a schedule, the task that `make` makes; returns whether it did. `ended` is
-    /// called when the task has settled. The timer calls this, too, so it waits for no place in a
-    /// full queue, and takes none: the schedule limits how many runs there are.
-    pub(crate) fn submit_run(
-        self: &Arc<Self>,
-        site: Site,
-        spec: &Spec,
-        make: &dyn Fn(Head) -> TaskRef,
-        ended: Callback,
-    ) -> bool {
-        self.lifecycle.task_added();
-        if !self.is_open_here() {
-            self.withdraw();
-            return false;
-        }
-        let head = Head::detached(self.owner(), site).with(self.extras(spec, None));
-        let task = make(head);
-        if let Some(token) = &spec.token {
-            task.obey(token.child());
-        }
-        if let Err((ended, summary)) = task.on_finish(ended) {
-            // Its token was cancelled just now. A worker reports that, since the report may start
-            // another run.
-            self.lifecycle.task_added();
-            self.push_cleanup(Box::new(move || ended(&summary)));
-        }
-        self.dispatch(task);
-        true
-    }
-
-    /// Puts a task into the mailbox of each worker.
-    pub(crate) fn broadcast(
-        self: &Arc<Self>,
-        site: Site,
-        make: &mut dyn FnMut(Head) -> TaskRef,
-    ) -> Result<Vec<TaskRef>, Rejection> {
-        self.check_thread();
-        if self.is_foreign() {
-            return Err(Rejection::Forked);
-        }
-        let workers = self.workers.lock();
-        let tasks = workers.workers().count();
-        (0..tasks).for_each(|_| self.lifecycle.task_added());
-        if !self.is_open_here() {
-            // The last one may start a thread, which takes the lock.
-            drop(workers);
-            (0..tasks).for_each(|_| self.withdraw());
-            return Err(Rejection::Closed);
-        }
-        let mut dead = Vec::new();
-        let mut post = |worker: &Arc<WorkerState>| {
-            let mut extras = Extras::new(None, None);
-            extras.pinned = u32::try_from(worker.stack.index).ok();
-            let task = make(Head::new(self.owner(), site).with(Some(extras)));
-            dead.extend(worker.mail.post(task.clone()));
-            task
-        };
-        let posted = workers.workers().map(&mut post).collect();
-        drop(workers);
-        if !dead.is_empty() {
-            self.count_swept(dead.into_iter().map(|task| (task, None)));
-        }
-        Ok(posted)
     }
 }

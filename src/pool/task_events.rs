@@ -4,8 +4,8 @@
 //! `has_idle_worker`, `parked`, `unparked`, `entry_died`, `count_unqueued` and `hung`. These run
 //! and drop no code of the user.
 
-use crate::error::{JoinError, TaskError};
 use crate::id::TaskId;
+use crate::observe::Event;
 use crate::panic;
 use crate::pool::core::Core;
 use crate::pool::current::current;
@@ -17,12 +17,13 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::trampoline;
 use crate::sync::waiter::ClockWaiter;
 use crate::task::OutcomeKind;
+use crate::task::options::Position;
 use crate::task::pool::{Rank, TaskPool};
 use crate::task::timed::{Cleanup, OnTime};
 use crate::task::{Task, TaskRef, UnreadFailure};
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 thread_local! {
     /// Whether this thread runs a hook `on_unread`. It has no destructor.
@@ -33,11 +34,11 @@ impl Core {
     /// Runs what the timer does for a schedule. It counts as pending, so that no shutdown ends
     /// meanwhile. A worker drops the closures that it leaves.
     pub(crate) fn tick(self: &Arc<Self>, tick: impl FnOnce() -> Option<Cleanup>) {
-        self.lifecycle.task_added();
+        self.lifecycle.hold();
         let left = if self.is_open_here() { tick() } else { None };
         match left {
             Some(cleanup) => self.push_cleanup(cleanup),
-            None => self.withdraw(),
+            None => self.release(),
         }
     }
 
@@ -48,7 +49,7 @@ impl Core {
             return;
         };
         let core = self.clone();
-        self.lifecycle.task_added();
+        self.lifecycle.hold();
         self.push_cleanup(Box::new(move || core.cancel_unrun(&task)));
     }
 
@@ -61,10 +62,16 @@ impl Core {
         let Some(core) = self.me.upgrade() else {
             return false;
         };
-        self.lifecycle.task_added();
+        self.lifecycle.hold();
         let pool = core.clone();
         core.push_cleanup(Box::new(move || pool.cancel_continuations()));
         true
+    }
+
+    /// Has a worker do what may run code of the user.
+    pub(crate) fn serve_later(self: &Arc<Self>, work: Cleanup) {
+        self.lifecycle.hold();
+        self.push_cleanup(work);
     }
 
     pub(crate) fn push_cleanup(self: &Arc<Self>, cleanup: Cleanup) {
@@ -89,6 +96,15 @@ impl TaskPool for Core {
             if let Some(core) = self.me.upgrade() {
                 core.start_spare_if_due();
             }
+        }
+    }
+
+    fn moves(&self, from: Option<Position>, to: Option<Position>) {
+        let is_timer = |position| matches!(position, Some(Position::Timer { .. }));
+        match (is_timer(from), is_timer(to)) {
+            (false, true) => self.counts.delayed.add(),
+            (true, false) => self.counts.due.add(),
+            _ => {}
         }
     }
 
@@ -129,36 +145,42 @@ impl TaskPool for Core {
         self.count_swept(self.queue.sweep());
     }
 
-    fn count_unqueued(&self, kind: OutcomeKind) {
-        self.count_finished(kind);
+    fn count_outcome(&self, kind: OutcomeKind) {
+        self.counts.of(kind).add();
+    }
+
+    fn count_unqueued(&self) {
+        self.lifecycle.tasks_finished(1);
         self.notify_if_idle();
     }
 
     // See `submit` about tasks that continue others.
 
     fn predecessors_settled(self: Arc<Self>, task: TaskRef) {
-        // Counted while it is listed: a thread that finds the list empty and then the pool idle has
+        // Held while it is listed: a thread that finds the list empty and then the pool idle has
         // not missed it in between.
-        self.lifecycle.task_added();
+        self.lifecycle.hold();
         let order = task.head.progress(|progress, _| progress.order);
         let was_there = order.and_then(|order| self.continuations.lock().remove(order));
         drop(was_there);
         if self.is_open_here() {
+            self.lifecycle.continuation_ready();
             if !task.set_off() {
-                self.withdraw();
+                // The thread that settled it has counted it as ready and as finished.
+                self.lifecycle.tasks_finished(1);
             }
-            return;
+            return self.release();
         }
         // Its own continuations are cancelled in turn, and so on.
         trampoline::run(move || {
             self.cancel_continuation(&task);
-            self.withdraw();
+            self.release();
         });
     }
 
     fn settled_before_predecessors(&self, order: u64) {
         // It was not counted as pending yet. It will be counted as finished.
-        self.lifecycle.task_added();
+        self.lifecycle.continuation_ready();
         let was_there = self.continuations.lock().remove(order);
         drop(was_there);
     }
@@ -178,6 +200,33 @@ impl TaskPool for Core {
             .iter()
             .map(|worker| worker.stack.joined_on_top_of(task));
         joined.find(|joined| !joined.is_empty()).unwrap_or_default()
+    }
+
+    fn scheduled(&self, task: &Task, due: Instant) {
+        self.emit_scheduled(task, due);
+    }
+
+    fn gated(&self, task: &Task) {
+        self.emit_gated(task);
+    }
+
+    fn retries(&self, task: &Task, delay: Duration, why: &mut dyn FnMut() -> Arc<str>) {
+        self.counts.retries.add();
+        if self.is_observed() {
+            self.emit_retrying(task, delay, why());
+        }
+    }
+
+    fn wants_failures(&self) -> bool {
+        Self::is_observed(self) || self.watch.is_on()
+    }
+
+    fn is_observed(&self) -> bool {
+        Self::is_observed(self)
+    }
+
+    fn started(&self, task: &Task, worker: usize) {
+        self.emit_started(task, worker);
     }
 
     fn attempt_begins(&self, task: &Task) {
@@ -200,20 +249,38 @@ impl TaskPool for Core {
     }
 
     fn has_hook(&self) -> bool {
-        self.options.around_task.is_some()
+        self.options.around_task.is_some() || self.is_observed()
     }
 
-    fn around(&self, body: &mut dyn FnMut()) {
-        if let (Some(hook), Some(task)) = (&self.options.around_task, current()) {
-            panic::shield("the around_task hook", || hook(&task, body));
+    fn around(&self, task: &Task, body: &mut dyn FnMut()) {
+        let mut hooked = || match (&self.options.around_task, current()) {
+            (Some(hook), Some(task)) => {
+                panic::shield("the around_task hook", || hook(&task, body));
+            }
+            _ => body(),
+        };
+        if self.is_observed() {
+            return self
+                .options
+                .observers
+                .around(&task.head.label(), &mut hooked);
         }
+        hooked();
     }
 
     fn settled(&self, task: &Task, kind: OutcomeKind) {
+        if self.is_observed() || self.records_times() || self.is_failure_kept(kind) {
+            let summary = task.summary(kind);
+            self.record_times(&summary);
+            self.keep_failure(&summary);
+            self.emit(|| Event::of_end(summary));
+        }
+    }
+
+    fn released(&self, task: &Task, kind: OutcomeKind) {
         if self.clock().is_simulated() {
             self.note(task, &|| format!("{kind:?}"));
         }
-        self.count_outcome(kind);
         // The body had begun: what a shutdown cancels before that, it counts itself.
         if kind == OutcomeKind::Cancelled
             && task.head.stop_reason() == Some(CancelReason::Shutdown)
@@ -224,9 +291,7 @@ impl TaskPool for Core {
     }
 
     fn notify_unread(&self, failure: &UnreadFailure) {
-        if matches!(failure.error(), JoinError::Task(TaskError::Panicked(_))) {
-            self.counts.unread_panics.add();
-        }
+        self.counts.unread.add();
         if let Some(hook) = &self.options.on_unread {
             // What the hook itself submits may fail at once, and so on without end.
             if !IN_HOOK.replace(true) {

@@ -310,10 +310,10 @@ fn fire(core: &Arc<Core>, task: TaskRef, what: OnTime) -> Option<TaskRef> {
     }
     // The cleanup is counted before the task is settled, so that no thread finds the pool idle in
     // between.
-    core.lifecycle.task_added();
+    core.lifecycle.hold();
     match task.on_time(what) {
         Some(cleanup) => core.push_cleanup(cleanup),
-        None => core.withdraw(),
+        None => core.release(),
     }
     None
 }

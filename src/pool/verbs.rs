@@ -55,7 +55,7 @@ macro_rules! submit_verbs {
         {
             let ($this, $f) = (self, f);
             let (core, spec) = $this.parts();
-            match core.admit(spec, when_full) {
+            match core.try_admit(spec, when_full) {
                 Ok(extras) => {
                     let head = $crate::task::Head::new(core.owner(), std::panic::Location::caller());
                     let task = $crate::task::body::boxed_if_large!(
@@ -168,7 +168,7 @@ macro_rules! detached_verbs {
         {
             let ($this, $f) = (self, f);
             let (core, spec) = $this.parts();
-            match core.admit(spec, $crate::limit::WhenFull::Refuse) {
+            match core.try_admit(spec, $crate::limit::WhenFull::Refuse) {
                 Ok(extras) => {
                     let site = std::panic::Location::caller();
                     let head = $crate::task::Head::detached(core.owner(), site);

@@ -1,21 +1,423 @@
-//! The sampler of a pool: a thread that looks at what runs, for the watchdog, rates and ages.
+//! The sampler of a pool: a thread that looks at what runs, for the watchdog, for rates and ages.
+//
+// It runs while something asks for it: an option of the pool, or a dashboard. Between its looks it
+// waits on a channel, as the timer does.
+//
+// A plain task reads no clock. So the sampler notes when it first saw a body. It distinguishes
+// bodies by the ids of their tasks. A task that only its worker has, has no id: there it takes the
+// number of tasks that the worker has finished.
 
+use crate::clock::spawn::{Thread, spawn};
+use crate::id::TaskId;
+use crate::observe::{Age, Event, Rates};
+use crate::panic::{self, Level};
 use crate::pool::core::Core;
+use crate::pool::lifecycle::Phase;
+#[cfg(feature = "dashboard")]
 use crate::pool::pool::Pool;
-use std::sync::Arc;
+use crate::sync::waiter::ClockWaiter;
+use crate::task::label::TaskLabel;
+use crate::task::{OutcomeKind, Summary};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// A body that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Body {
+    Task(TaskId),
+    /// Of this worker, which has finished so many tasks.
+    Unnamed(usize, u64),
+}
+
+pub(crate) struct Watch {
+    /// How many ask for the sampler. Changed with `thread` locked.
+    users: AtomicUsize,
+    /// `None` while it does not run.
+    thread: Mutex<Option<Thread>>,
+    seen: Mutex<Seen>,
+    sender: Sender<()>,
+    receiver: Receiver<()>,
+}
+
+/// What the sampler has seen.
+#[derive(Default)]
+struct Seen {
+    /// The bodies that ran at the last look: since when it has seen each, and whether it was
+    /// reported as slow.
+    bodies: HashMap<Body, (Instant, bool)>,
+    /// How many tasks had ended at some instants of the last minute.
+    ended: VecDeque<(Instant, u64)>,
+    /// Since when there are queued tasks and none was taken, and whether that was reported.
+    still: Option<(Instant, bool)>,
+    /// How many tasks had ended at the last look.
+    last: u64,
+    /// The last failures.
+    failures: VecDeque<Summary>,
+}
+
+/// How many failures are kept.
+const FAILURES: usize = 32;
+const MINUTE: Duration = Duration::from_secs(60);
+/// The rates are taken from looks that are at least so far apart.
+const STEP: Duration = Duration::from_millis(100);
+
+impl Watch {
+    pub(crate) fn new() -> Arc<Self> {
+        let (sender, receiver) = unbounded();
+        Arc::new(Self {
+            users: AtomicUsize::new(0),
+            thread: Mutex::new(None),
+            seen: Mutex::default(),
+            sender,
+            receiver,
+        })
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.users.load(Ordering::Relaxed) > 0
+    }
+
+    /// For how long a body has run, as far as the sampler has seen it.
+    pub(crate) fn age_of(&self, body: Body, now: Instant) -> Option<Age> {
+        let seen = self.seen.lock();
+        let (since, _) = seen.bodies.get(&body)?;
+        Some(Age::at_least(now.saturating_duration_since(*since)))
+    }
+
+    /// How many tasks end each second. A sampler that has looked once knows no rate: 0.
+    pub(crate) fn rates(&self) -> Option<Rates> {
+        if !self.is_on() {
+            return None;
+        }
+        let seen = self.seen.lock();
+        let rate_over = |span: Duration| {
+            let (now, ended) = *seen.ended.back()?;
+            let is_within = |at: &Instant| now.saturating_duration_since(*at) <= span;
+            let (from, before) = *seen.ended.iter().find(|(at, _)| is_within(at))?;
+            let seconds = now.saturating_duration_since(from).as_secs_f64();
+            (seconds > 0.0).then(|| (ended - before) as f64 / seconds)
+        };
+        Some(Rates {
+            last_second: rate_over(Duration::from_secs(1)).unwrap_or(0.0),
+            last_minute: rate_over(MINUTE).unwrap_or(0.0),
+        })
+    }
+
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn failures(&self) -> Vec<Summary> {
+        self.seen.lock().failures.iter().cloned().collect()
+    }
+
+    /// Has the sampler look again, or end.
+    pub(crate) fn check(&self) {
+        // Cannot fail: the receiver is beside the sender.
+        let _ = self.sender.send(());
+    }
+
+    /// Waits for its end, which is near.
+    pub(crate) fn join(&self) {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // It ends by a panic only through a fault of the library.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// For the sampler's thread.
+impl ClockWaiter for Watch {
+    fn wake(self: Arc<Self>) {
+        self.check();
+    }
+
+    fn waits_for(&self) -> String {
+        "the time of its next look".to_owned()
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.receiver.is_empty()
+    }
+}
 
 /// While there is one, the sampler of the pool runs.
-pub(crate) struct Sampling(#[allow(dead_code)] Arc<Core>); // Stub.
+#[cfg(feature = "dashboard")]
+pub(crate) struct Sampling(Arc<Core>);
 
+#[cfg(feature = "dashboard")]
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        let watch = &self.0.watch;
+        watch.users.fetch_sub(1, Ordering::Relaxed);
+        watch.check();
+    }
+}
+
+#[cfg(feature = "dashboard")]
 impl Pool {
     /// Has the sampler run until what this returns is dropped.
     pub(crate) fn keep_sampling(&self) -> Sampling {
+        self.core().start_sampling();
         Sampling(self.core().clone())
     }
 
-    /// The last tasks that failed, panicked or ran out of time while the sampler ran.
-    #[cfg(feature = "dashboard")]
-    pub(crate) fn recent_failures(&self) -> Vec<crate::task::Summary> {
-        Vec::new() // Stub.
+    /// The last failures while the sampler ran, the oldest first.
+    pub(crate) fn recent_failures(&self) -> Vec<Summary> {
+        self.core().watch.failures()
+    }
+}
+
+/// What a look has found of a body.
+struct Found {
+    body: Body,
+    who: TaskLabel,
+    worker: usize,
+    age: Age,
+}
+
+impl Core {
+    /// Starts the sampler if its options ask for it.
+    pub(crate) fn start_watchdog(self: &Arc<Self>) {
+        if self.options.slow_task.is_some() || self.options.stalled.is_some() {
+            self.start_sampling();
+        }
+    }
+
+    /// One more asks for the sampler. In a simulation there is none: simulated time would never
+    /// come to rest.
+    fn start_sampling(self: &Arc<Self>) {
+        let mut thread = self.watch.thread.lock();
+        self.watch.users.fetch_add(1, Ordering::Relaxed);
+        if thread.is_some() || self.clock().is_simulated() || self.lifecycle.phase() == Phase::Over
+        {
+            return;
+        }
+        let core = self.clone();
+        let name = format!("{}-watch", self.options.name_prefix);
+        let run = move || {
+            core.watch_on();
+            core.lifecycle.thread_ends();
+        };
+        self.lifecycle.thread_starts();
+        match spawn(self.clock(), name, None, Box::new(run)) {
+            Ok(started) => *thread = Some(started),
+            Err(error) => {
+                self.lifecycle.thread_ends();
+                panic::log(
+                    Level::Warn,
+                    format_args!("no thread for the watchdog of a pool: {error}"),
+                );
+            }
+        }
+    }
+
+    /// How far apart the looks are.
+    fn period(&self) -> Duration {
+        let limits = [self.options.slow_task, self.options.stalled];
+        let least = limits.into_iter().flatten().min();
+        let quarter = least.map_or(Duration::from_millis(250), |limit| limit / 4);
+        quarter.clamp(Duration::from_millis(20), Duration::from_millis(250))
+    }
+
+    /// The main function of the sampler's thread.
+    fn watch_on(&self) {
+        let watch = &self.watch;
+        loop {
+            let now = self.clock().now();
+            self.look(now);
+            let me = || {
+                let weak: Weak<Watch> = Arc::downgrade(watch);
+                weak as Weak<dyn ClockWaiter>
+            };
+            let next = now.checked_add(self.period());
+            self.clock().receive(&watch.receiver, next, me);
+            while watch.receiver.try_recv().is_ok() {}
+            if self.lifecycle.phase() == Phase::Over {
+                return;
+            }
+            // With the list of users locked: one that comes now starts another thread.
+            let mut thread = watch.thread.lock();
+            if !watch.is_on() {
+                *thread = None;
+                *watch.seen.lock() = Seen::default();
+                return;
+            }
+        }
+    }
+
+    fn look(&self, now: Instant) {
+        let found = self.found(now);
+        let stats_ended = self.ended();
+        let queued = self.queue.waiting();
+        let oldest = match self.options.track_queue {
+            true => self.oldest_queued(now),
+            false => None,
+        };
+        let mut seen = self.watch.seen.lock();
+        seen.note_ended(now, stats_ended);
+        let (slow, has_moved) = seen.note_bodies(found, now, self.options.slow_task);
+        let has_moved = has_moved || seen.last != stats_ended || queued == 0;
+        seen.last = stats_ended;
+        let stalled = seen.note_queue(now, has_moved, oldest, self.options.stalled);
+        drop(seen);
+        for Found {
+            who, worker, age, ..
+        } in slow
+        {
+            panic::log(
+                Level::Warn,
+                format_args!("{who} has run for {age} on worker {worker}"),
+            );
+            self.emit(|| Event::Slow {
+                task: who,
+                worker,
+                running: age,
+            });
+        }
+        if let Some(waited) = stalled {
+            panic::log(
+                Level::Warn,
+                format_args!(
+                    "the head of the queue of the pool `{}` has waited for {waited}; {queued} tasks are queued\n{}",
+                    self.options.name_prefix,
+                    self.task_table(0)
+                ),
+            );
+            self.emit(|| Event::Stalled { queued, waited });
+        }
+    }
+
+    /// How many tasks have ended.
+    fn ended(&self) -> u64 {
+        let counts = &self.counts;
+        let others = [
+            &counts.failed,
+            &counts.panicked,
+            &counts.cancelled,
+            &counts.expired,
+            &counts.timed_out,
+            &counts.rejected,
+        ];
+        self.succeeded() + others.map(|count| count.sum()).iter().sum::<u64>()
+    }
+
+    /// The bodies that run now.
+    fn found(&self, now: Instant) -> Vec<Found> {
+        let mut found = Vec::new();
+        for worker in self.workers() {
+            let index = worker.stack.index;
+            let done = worker.stack.done.get();
+            let tasks = worker.stack.listed();
+            for task in &tasks {
+                let started = task.started();
+                let age = started.map(|at| Age::exactly(now.saturating_duration_since(at)));
+                found.push(Found {
+                    body: Body::Task(task.head.id()),
+                    who: task.head.label(),
+                    worker: index,
+                    age: age.unwrap_or(Age::at_least(Duration::ZERO)),
+                });
+            }
+            if let (true, Some(site)) = (tasks.is_empty(), worker.stack.owned_site()) {
+                found.push(Found {
+                    body: Body::Unnamed(index, done),
+                    who: TaskLabel::new(TaskId::next(), None, site),
+                    worker: index,
+                    age: Age::at_least(Duration::ZERO),
+                });
+            }
+            panic::discard(tasks);
+        }
+        found
+    }
+
+    /// Whether the failure is kept, for a dashboard.
+    pub(crate) fn is_failure_kept(&self, kind: OutcomeKind) -> bool {
+        use OutcomeKind::{Expired, Failed, Panicked, TimedOut};
+        self.watch.is_on() && matches!(kind, Failed | Panicked | TimedOut | Expired)
+    }
+
+    pub(crate) fn keep_failure(&self, summary: &Summary) {
+        if self.is_failure_kept(summary.outcome) {
+            let mut seen = self.watch.seen.lock();
+            if seen.failures.len() == FAILURES {
+                seen.failures.pop_front();
+            }
+            seen.failures.push_back(summary.clone());
+        }
+    }
+}
+
+impl Seen {
+    fn note_ended(&mut self, now: Instant, ended: u64) {
+        let is_near = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) < STEP;
+        if self.ended.back().is_some_and(is_near) {
+            return;
+        }
+        self.ended.push_back((now, ended));
+        while self
+            .ended
+            .front()
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > MINUTE)
+        {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Returns those that have run for longer than `limit` and were not reported, and whether a
+    /// worker has begun or ended a body since the last look.
+    fn note_bodies(
+        &mut self,
+        found: Vec<Found>,
+        now: Instant,
+        limit: Option<Duration>,
+    ) -> (Vec<Found>, bool) {
+        let before = mem::take(&mut self.bodies);
+        let mut is_same = before.len() == found.len();
+        let mut slow = Vec::new();
+        for mut found in found {
+            let known = before.get(&found.body).copied();
+            is_same &= known.is_some();
+            let (since, was_reported) = known.unwrap_or((now, false));
+            if !found.age.is_exact {
+                found.age = Age::at_least(now.saturating_duration_since(since));
+            }
+            let is_slow = limit.is_some_and(|limit| found.age.at_least > limit);
+            self.bodies
+                .insert(found.body, (since, was_reported || is_slow));
+            if is_slow && !was_reported {
+                slow.push(found);
+            }
+        }
+        (slow, !is_same)
+    }
+
+    /// Returns for how long the head of the queue has waited, if that is too long and was not
+    /// reported.
+    fn note_queue(
+        &mut self,
+        now: Instant,
+        has_moved: bool,
+        oldest: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> Option<Age> {
+        let limit = limit?;
+        if has_moved {
+            self.still = None;
+        }
+        let (since, is_reported) = self.still.get_or_insert((now, false));
+        let waited = match oldest {
+            Some(oldest) => Age::exactly(oldest),
+            None => Age::at_least(now.saturating_duration_since(*since)),
+        };
+        if has_moved && oldest.is_none() || *is_reported || waited.at_least <= limit {
+            return None;
+        }
+        *is_reported = true;
+        Some(waited)
     }
 }

@@ -4,6 +4,7 @@ use crate::cancel::CancelToken;
 use crate::cancel::blocking::{self, Target};
 use crate::clock::current;
 use crate::id::TaskId;
+use crate::observe::Event;
 use crate::panic;
 use crate::pool::builder::WorkerHook;
 use crate::pool::core::Core;
@@ -323,6 +324,8 @@ pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
         }
     };
     let options = &worker.core.options;
+    let index = worker.state.stack.index;
+    worker.core.emit(|| Event::WorkerStarted { worker: index });
     run_hook("the on_worker_start hook", &options.on_worker_start);
     set(Some(worker.clone()));
     // User code runs only inside `catch`, so this returns unless the library has a fault. The stop
@@ -332,6 +335,7 @@ pub(crate) fn main(core: Arc<Core>, state: Arc<WorkerState>) {
     // These drops are code of the user, too. Like the tasks, they run between the two hooks.
     worker_local::drop_all();
     run_hook("the on_worker_stop hook", &options.on_worker_stop);
+    worker.core.emit(|| Event::WorkerStopped { worker: index });
     if let Err(payload) = end {
         std::panic::resume_unwind(payload);
     }

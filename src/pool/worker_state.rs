@@ -108,6 +108,11 @@ impl WorkerState {
         self.waits.lock().counted.is_none()
     }
 
+    /// What its innermost body has released its run slot for, if it has.
+    pub(crate) fn waits(&self) -> Option<Wait> {
+        self.waits.lock().counted
+    }
+
     /// Whether the thread is settled in its wait.
     pub(crate) fn settles(&self, is_settled: bool) {
         // ORDERING: sequentially consistent, in this order; pairs with `still_turns`.

@@ -30,6 +30,10 @@ pub(crate) struct Workers {
     threads: Vec<Option<WorkerThread>>,
     /// Threads that exit. Kept for a shutdown to join, dropped once they have ended.
     exiting: Vec<Thread>,
+    /// How many broadcasts keep the workers from exiting.
+    kept: usize,
+    /// What workers that have exited have counted.
+    succeeded: u64,
 }
 
 /// A worker, and the thread that runs it.
@@ -62,6 +66,9 @@ impl Workers {
     fn remove(&mut self, index: usize) -> bool {
         self.exiting.retain(|thread| !thread.is_finished());
         let removed = self.threads[index].take();
+        if let Some(removed) = &removed {
+            self.succeeded += removed.worker.stack.succeeded.get();
+        }
         self.exiting
             .extend(removed.and_then(|removed| removed.thread));
         self.threads.iter().all(Option::is_none)
@@ -70,6 +77,22 @@ impl Workers {
     pub(crate) fn workers(&self) -> impl Iterator<Item = &Arc<WorkerState>> {
         let threads = self.threads.iter().flatten();
         threads.map(|thread| &thread.worker)
+    }
+
+    /// All workers, none of which exits before `keep_no_more`.
+    pub(crate) fn keep_all(&mut self) -> Vec<Arc<WorkerState>> {
+        self.kept += 1;
+        self.workers().cloned().collect()
+    }
+
+    pub(crate) fn keep_no_more(&mut self) {
+        self.kept -= 1;
+    }
+
+    /// How many tasks have completed on the short ways.
+    pub(crate) fn succeeded(&self) -> u64 {
+        let of_workers = self.workers().map(|worker| worker.stack.succeeded.get());
+        self.succeeded + of_workers.sum::<u64>()
     }
 
     /// Takes all threads, to be joined.
@@ -154,6 +177,7 @@ impl Core {
             }
             Spare::Wake(thread) => thread.wake(),
             Spare::Start => {
+                self.counts.spares_started.add();
                 if let Err(error) = self.start_thread() {
                     self.run_slots.start_failed();
                     if self.lifecycle.phase() != Phase::Over {
@@ -212,7 +236,10 @@ impl Core {
     pub(crate) fn try_exit(&self, worker: &WorkerState, is_idle: bool) -> bool {
         let mut workers = self.workers.lock();
         let is_over = self.lifecycle.phase() == Phase::Over;
-        if !worker.mail.is_empty() || !self.run_slots.try_leave(is_idle, is_over, None) {
+        if workers.kept > 0
+            || !worker.mail.is_empty()
+            || !self.run_slots.try_leave(is_idle, is_over, None)
+        {
             return false;
         }
         let was_last = workers.remove(worker.stack.index);

@@ -16,11 +16,11 @@
 
 use crate::cancel::CancelGuard;
 use crate::context_var::Context;
-use crate::observe::ScheduleInfo;
+use crate::observe::{Event, ScheduleInfo};
 use crate::panic::{self, Level};
 use crate::pool::{Core, EndedSchedule, ListedSchedule, Spec, TimerEntry};
 use crate::schedule::outcome::Verdict;
-use crate::schedule::planner::{Planner, RunEnd, ScheduleEnd};
+use crate::schedule::planner::{Planner, RunEnd, ScheduleCounts, ScheduleEnd};
 use crate::schedule::timeline::Timeline;
 use crate::sync::waiter::ClockWaiter;
 use crate::task::{Head, OutcomeKind, Site, Summary, TaskRef};
@@ -205,6 +205,7 @@ impl Runner {
             state.alarm.take_if(|alarm| alarm.due == due)?;
         }
         let now = self.timeline.now();
+        let before = state.planner.counts();
         // The timer thread calls this, and a pool has only one: a panic in the calendar must not
         // end it.
         let runs = panic::catch(|| change(&mut state.planner, now)).unwrap_or_else(|_| {
@@ -229,8 +230,10 @@ impl Runner {
             filed = alarm.as_ref().map(Arc::downgrade);
             stale = mem::replace(&mut state.alarm, alarm);
         }
+        let after = state.planner.counts();
         drop(state);
 
+        self.emit(core, before, after, fired.is_some());
         if stale.take().is_some() {
             core.timer.count_dead(1);
         }
@@ -252,6 +255,31 @@ impl Runner {
             .into_iter()
             .flatten()
             .find_map(Arc::into_inner)
+    }
+
+    /// Reports runs that were left out to observers. The timer leaves that to a worker.
+    fn emit(&self, core: &Arc<Core>, before: ScheduleCounts, now: ScheduleCounts, on_timer: bool) {
+        let (skips, misses) = (now.skips - before.skips, now.misses - before.misses);
+        if skips + misses == 0 || !core.is_observed() {
+            return;
+        }
+        let (name, site) = (self.name.clone(), self.site);
+        let pool = core.clone();
+        let emit = move || {
+            if skips > 0 {
+                let (name, runs) = (name.clone(), skips);
+                pool.emit(|| Event::ScheduleSkipped { name, site, runs });
+            }
+            if misses > 0 {
+                let runs = misses;
+                pool.emit(|| Event::ScheduleMissed { name, site, runs });
+            }
+        };
+        if on_timer {
+            core.serve_later(Box::new(emit));
+        } else {
+            emit();
+        }
     }
 
     /// Logs that the schedule has ended, if that is an error.

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-const STRIPES: usize = 16;
+pub(crate) const STRIPES: usize = 16;
 
 /// Two cache lines, since processors fetch them in pairs.
 #[repr(align(128))]
@@ -24,7 +24,7 @@ thread_local! {
 
 /// The stripe that this thread adds to.
 #[inline]
-fn stripe() -> usize {
+pub(crate) fn stripe() -> usize {
     match STRIPE.try_with(Cell::get) {
         Ok(stripe) if stripe < STRIPES => stripe,
         _ => new_stripe(),
@@ -62,24 +62,29 @@ impl Striped {
     }
 }
 
-/// What one thread has counted and not yet added to a shared sum. Other threads may read it; only
-/// that thread changes it.
+/// What one thread counts. Other threads may read it; only that thread changes it.
 #[derive(Debug, Default)]
-pub(crate) struct LocalCount(AtomicU64);
+pub(crate) struct LocalCount {
+    counted: AtomicU64,
+    /// How much of it is taken.
+    taken: AtomicU64,
+}
 
 impl LocalCount {
     pub(crate) fn add(&self) {
-        self.0.store(self.get() + 1, Ordering::Relaxed);
+        self.counted.store(self.get() + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.counted.load(Ordering::Relaxed)
     }
 
+    /// Returns how much was counted since the last call.
     pub(crate) fn take(&self) -> u64 {
         let counted = self.get();
-        self.0.store(0, Ordering::Relaxed);
-        counted
+        let taken = self.taken.load(Ordering::Relaxed);
+        self.taken.store(counted, Ordering::Relaxed);
+        counted - taken
     }
 }
 

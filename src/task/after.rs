@@ -79,19 +79,24 @@ impl Task {
     /// The tasks that it continues have settled: schedules it as if it were submitted now. Returns
     /// false if it was settled before.
     pub(crate) fn set_off(self: TaskRef) -> bool {
-        let progress = self
-            .head
-            .progress(|progress, _| (progress.options.clone(), progress.pool.clone()));
-        let Some((options, pool)) = progress else {
+        let seen = self.head.peek(|extras| {
+            let progress = extras.progress.as_ref()?;
+            Some((
+                progress.options.clone(),
+                progress.pool.clone(),
+                extras.due.is_some(),
+            ))
+        });
+        let Some((options, pool, is_timed)) = seen.flatten() else {
             return false;
         };
-        let start = options.start(&*pool);
+        let start = options.start(&*pool, is_timed);
         let moved = self.head.waiting(|progress| {
             progress.order = start.order;
             progress.expires = start.expires;
             progress.ends = start.ends;
             progress.ends_filed = u8::from(start.ends.is_some());
-            progress.position = start.position;
+            progress.move_to(start.position);
             Some(())
         });
         if moved.is_none() {
@@ -99,6 +104,7 @@ impl Task {
             limit::withdraw(&options.gates, start.order);
             return false;
         }
+        self.head.peek(|extras| extras.due = start.due);
         let parent = current::body_here(self.head.owner);
         self.schedule(&*pool, parent);
         true

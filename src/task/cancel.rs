@@ -16,14 +16,15 @@ use std::sync::Arc;
 
 impl Task {
     pub(crate) fn cancel(&self, reason: CancelReason) -> CancelOutcome {
+        let pool = pool::find(self.head.owner);
         let extras = self.head.extras.lock();
-        let unrun = match self.settle_unrun(extras, TaskError::stopped(reason)) {
+        let unrun = match self.settle_unrun(extras, TaskError::stopped(reason), pool.as_deref()) {
             Ok(unrun) => unrun,
             Err(extras) => {
                 let Some(is_first) = self.request_stop(extras, reason) else {
                     return CancelOutcome::AlreadyFinished;
                 };
-                if let Some(pool) = pool::find(self.head.owner).filter(|_| is_first) {
+                if let Some(pool) = pool.filter(|_| is_first) {
                     stop_joined(reason, &|| pool.joined_on_top_of(self));
                 }
                 return CancelOutcome::Requested;
@@ -34,9 +35,13 @@ impl Task {
             token.cancel_with(reason);
         }
         self.drop_unrun(unrun.after, reason);
+        let counting = pool.filter(|_| !unrun.is_promise);
+        counting
+            .into_iter()
+            .for_each(|pool| pool.settled(self, unrun.kind));
         self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
         match uncounted {
-            Some(pool) => pool.count_unqueued(unrun.kind),
+            Some(pool) => pool.count_unqueued(),
             None if unrun.is_pinned => {}
             None => self.entry_died().into_iter().for_each(|pool| pool.sweep()),
         }

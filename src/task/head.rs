@@ -358,7 +358,7 @@ impl Head {
     /// Notes where an unclaimed task goes. Returns whether it was still unclaimed.
     pub(crate) fn move_to(&self, to: Position) -> bool {
         self.waiting(|progress| {
-            progress.position = to;
+            progress.move_to(to);
             Some(())
         })
         .is_some()

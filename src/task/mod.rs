@@ -50,5 +50,5 @@ pub(crate) use head::{Head, Site};
 pub(crate) use promise::{promise_of, settled};
 pub(crate) use retry::Rules;
 pub(crate) use run::RunResult;
-pub(crate) use task::{Task, TaskRef};
+pub(crate) use task::{Task, TaskRef, TaskWeak};
 pub(crate) use wait::{deadline, is_pinned_here, join, run_here, wait_for, wait_to_the_end};

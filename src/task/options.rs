@@ -67,8 +67,9 @@ impl TaskOptions {
     }
 
     /// Where a task with these options begins, and until when, if it is submitted now.
-    pub(crate) fn start(&self, pool: &dyn TaskPool) -> Start {
-        let now = self.is_timed().then(|| pool.now());
+    /// `is_timed`: whether the times of the task are taken.
+    pub(crate) fn start(&self, pool: &dyn TaskPool, is_timed: bool) -> Start {
+        let now = (is_timed || self.is_timed()).then(|| pool.now());
         let due = now.and_then(|now| self.due(now));
         let starts = due.or(now);
         let within = |limit: Option<Duration>| starts?.checked_add(limit?);
@@ -80,6 +81,7 @@ impl TaskOptions {
             position: due.map_or(Position::Queue, |due| Position::Timer { due }),
             expires: within(self.expires),
             ends: within(self.deadline),
+            due: starts.filter(|_| is_timed),
         }
     }
 
@@ -124,6 +126,8 @@ pub(crate) struct Start {
     pub(crate) order: u64,
     pub(crate) expires: Option<Instant>,
     pub(crate) ends: Option<Instant>,
+    /// When the task is due, if its times are taken.
+    pub(crate) due: Option<Instant>,
 }
 
 /// Where an unclaimed task is now.
@@ -165,6 +169,8 @@ pub(crate) struct Progress {
     pub(crate) ends: Option<Instant>,
     /// How many entries of the timer wait for such an end.
     pub(crate) ends_filed: u8,
+    /// When it came to where it is now, or when the present attempt began, if that is known.
+    pub(crate) since: Option<Instant>,
     /// Whether the present attempt has exceeded its time limit.
     pub(crate) late: bool,
     /// The level at which it was submitted.
@@ -189,6 +195,12 @@ impl Progress {
         self.ends
     }
 
+    /// Notes where the task goes.
+    pub(crate) fn move_to(&mut self, to: Position) {
+        let from = mem::replace(&mut self.position, to);
+        self.pool.moves(Some(from), Some(to));
+    }
+
     /// Its place in the run queue, unless a gate has admitted it.
     pub(crate) fn rank(&self) -> Rank {
         Rank::new(self.level, self.options.priority)
@@ -200,6 +212,7 @@ impl Progress {
         start: Start,
         level: Level,
     ) -> Self {
+        pool.moves(None, Some(start.position));
         Self {
             level,
             options: options.clone(),
@@ -213,6 +226,7 @@ impl Progress {
             expires: start.expires,
             ends: start.ends,
             ends_filed: u8::from(start.ends.is_some()),
+            since: start.due,
             late: false,
             attempt_token: None,
         }
@@ -231,6 +245,7 @@ impl Progress {
             order: limit::next_order(),
             expires: None,
             ends: None,
+            due: None,
         };
         let mut progress = Self::new(options, pool, start, level);
         progress.after = Some(Box::new(after));
@@ -258,8 +273,6 @@ pub(crate) struct Extras {
     pub(crate) started: Option<Instant>,
     /// When it ended, if its times are taken.
     pub(crate) ended: Option<Instant>,
-    /// When it began to wait where it waits now, if that is known.
-    pub(crate) since: Option<Instant>,
     /// How far it has come, as its body says.
     pub(crate) reported: Option<(u64, u64)>,
     /// The text of its failure, if something wants it.
@@ -336,6 +349,25 @@ impl Extras {
         }
     }
 
+    /// Adds the hook of a template, if it has one. Its first callback.
+    pub(crate) fn add_hook(&mut self, hook: Option<&FinishHook>) {
+        if let Some(hook) = hook.cloned() {
+            self.add_callback(callback(move |summary| hook(summary)));
+        }
+    }
+
+    /// Whether something asks for how long it runs: it is timed, has options that need it, or a
+    /// callback.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.due.is_some() || self.progress.is_some() || self.wants_failure()
+    }
+
+    /// Whether something asks for the text of a failure.
+    pub(crate) fn wants_failure(&self) -> bool {
+        let listeners = self.listeners.as_ref();
+        listeners.is_some_and(|listeners| !listeners.callbacks.is_empty())
+    }
+
     pub(crate) fn listeners(&mut self) -> &mut Listeners {
         self.listeners.get_or_insert_default()
     }
@@ -363,6 +395,9 @@ impl Extras {
 }
 
 pub(crate) type Callback = Box<dyn FnOnce(&Summary) + Send>;
+
+/// A hook of a template, called at the end of each of its tasks.
+pub(crate) type FinishHook = Arc<dyn Fn(&Summary) + Send + Sync>;
 
 /// A callback that runs with the context variables of this place.
 pub(crate) fn callback(f: impl FnOnce(&Summary) + Send + 'static) -> Callback {

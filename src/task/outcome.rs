@@ -20,7 +20,6 @@ use std::any::Any;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Instant;
 
 impl Task {
     // After settling.
@@ -67,28 +66,11 @@ impl Task {
         if callbacks.is_empty() {
             return;
         }
-        let started = self.head.peek(|extras| extras.started);
-        let summary = self.summary(kind, started.flatten());
+        let summary = self.summary(kind);
         // Each brings the context variables of the place where it was registered.
         let _outside = context_var::enter(Context::default());
         for callback in callbacks.into_iter().filter_map(|(_, callback)| callback) {
             panic::shield("an on_finish callback", || callback(&summary));
-        }
-    }
-
-    pub(crate) fn summary(&self, kind: OutcomeKind, started: Option<Instant>) -> Summary {
-        Summary {
-            id: self.head.id(),
-            name: self.head.name(),
-            outcome: kind,
-            site: self.head.site,
-            waited: None,
-            attempts: 0,
-            error: None,
-            ran: started.map(|at| {
-                let now = process::clock_of(self.head.owner).now();
-                now.saturating_duration_since(at)
-            }),
         }
     }
 
@@ -240,7 +222,7 @@ impl Task {
                 Ok(extras.add_callback(callback))
             }
         });
-        refused.map_err(|callback| (callback, self.summary(self.head.kind(), None)))
+        refused.map_err(|callback| (callback, self.summary(self.head.kind())))
     }
 
     /// Registers a watcher. A finished task returns it.

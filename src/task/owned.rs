@@ -32,6 +32,7 @@ impl Task {
         if stand_in.is_none() && matches!(ended, Ended::CompletedEmpty) {
             // Nothing is in it, so there is nothing to be dropped.
             mem::forget(ended);
+            stack.succeeded.add();
             return true;
         }
         self.finish_owned(ended, stand_in, &*stack.pool);
@@ -52,7 +53,7 @@ impl Task {
         if let Some(stand_in) = stand_in {
             let kind = self.head.outcome_kind().unwrap_or(OutcomeKind::Completed);
             // A failure has been reported, so the outcome of the stand-in is not dropped again.
-            if let Ok((on_settled, _)) = stand_in.settle(kind, None) {
+            if let Ok((on_settled, _)) = stand_in.settle(kind, None, None) {
                 stand_in.after_settle(kind, on_settled, false);
             }
         }

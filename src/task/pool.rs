@@ -10,11 +10,12 @@ use crate::process;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::waiter::ClockWaiter;
 use crate::task::OutcomeKind;
+use crate::task::options::Position;
 use crate::task::task::{Task, TaskRef};
 use crate::task::timed::OnTime;
 use crate::task::unread::UnreadFailure;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How deep a body is, or a task that a body submitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +99,9 @@ pub(crate) trait TaskPool: Send + Sync {
     /// Puts a task into the run queue. `parent`: the task whose body has just submitted it.
     fn ready(&self, task: TaskRef, rank: Rank, parent: Option<TaskRef>);
 
+    /// Counts that a task goes from one place to another; `None` for none.
+    fn moves(&self, _from: Option<Position>, _to: Option<Position>) {}
+
     /// At `instant` the timer is to call `start` or `on_time` of the task.
     fn at(&self, instant: Instant, task: TaskRef, what: OnTime);
 
@@ -123,8 +127,11 @@ pub(crate) trait TaskPool: Send + Sync {
     /// Removes such entries from the run queue, if there are many.
     fn sweep(&self);
 
-    /// Counts a task that was settled while it had no entry in the run queue.
-    fn count_unqueued(&self, kind: OutcomeKind);
+    /// Counts what becomes of a task, before any thread can see it. Called with the task locked.
+    fn count_outcome(&self, _kind: OutcomeKind) {}
+
+    /// Counts a task as finished that was settled while it had no entry in the run queue.
+    fn count_unqueued(&self);
 
     /// All that the task continues has settled. A closing pool cancels the task, which drops its
     /// closure.
@@ -139,21 +146,47 @@ pub(crate) trait TaskPool: Send + Sync {
     /// What this body, which runs, joins and therefore runs itself, and what that joins in turn.
     fn joined_on_top_of(&self, task: &Task) -> Vec<TaskRef>;
 
+    /// A task that is submitted is not due yet.
+    fn scheduled(&self, _task: &Task, _due: Instant) {}
+
+    /// A task has found a gate closed, and is about to wait there.
+    fn gated(&self, _task: &Task) {}
+
+    /// An attempt has failed, and another one is to follow. `why` makes the text of the failure.
+    fn retries(&self, _task: &Task, _delay: Duration, _why: &mut dyn FnMut() -> Arc<str>) {}
+
+    /// Whether something wants the texts of all failures.
+    fn wants_failures(&self) -> bool {
+        false
+    }
+
+    /// Whether observers want all that happens.
+    fn is_observed(&self) -> bool {
+        false
+    }
+
     /// An attempt of the innermost task of this worker is about to run. A cancelling pool cancels
     /// the task, which runs the hooks on its token.
     fn attempt_begins(&self, task: &Task);
 
+    /// It runs next, on the worker with this index.
+    fn started(&self, _task: &Task, _worker: usize) {}
+
     /// Whether the pool has a hook around bodies, or is part of a simulation.
     fn is_special(&self) -> bool;
 
-    /// Whether bodies run inside of a hook of the pool's.
+    /// Whether bodies run inside of hooks of the pool's or of observers.
     fn has_hook(&self) -> bool;
 
-    /// Calls the hook, which is the user's. The hook is to call `body` once.
-    fn around(&self, body: &mut dyn FnMut());
+    /// Calls the hooks, which are the user's. They are to call `body` once.
+    fn around(&self, task: &Task, body: &mut dyn FnMut());
 
-    /// A task that this pool's worker ran has settled; its callbacks have not run yet.
-    fn settled(&self, task: &Task, kind: OutcomeKind);
+    /// A task has settled, and its callbacks have not run yet. Called where code of the user may
+    /// run.
+    fn settled(&self, _task: &Task, _kind: OutcomeKind) {}
+
+    /// A task that this pool's worker ran has settled, now or before.
+    fn released(&self, task: &Task, kind: OutcomeKind);
 
     /// Counts a failure that no handle will take, and calls the hook.
     fn notify_unread(&self, failure: &UnreadFailure);

@@ -41,7 +41,7 @@ impl Task {
         let kind = error
             .as_ref()
             .map_or(OutcomeKind::Completed, OutcomeKind::of_error);
-        if let Ok((on_settled, drops)) = self.settle(kind, error) {
+        if let Ok((on_settled, drops)) = self.settle(kind, error, None) {
             self.after_settle(kind, on_settled, drops);
         }
     }

@@ -23,6 +23,7 @@ use crate::task::pool::TaskPool;
 use crate::task::stack::Stack;
 use crate::task::task::{Started, Task, TaskRef};
 use crate::task::timed::OnTime;
+use std::cell::Cell;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -62,6 +63,8 @@ impl Task {
         // Nothing is in it, so there is nothing to be dropped.
         mem::forget(ended);
         stack.end();
+        // Before any thread can see the outcome.
+        stack.succeeded.add();
         let before = self.head.finish_bare();
         if Head::is_observed(before, has_value) {
             self.after_finish(before, has_value);
@@ -93,6 +96,9 @@ impl Task {
         let keep = !self.head.is_detached();
         stack.push(self.clone());
         pool.attempt_begins(self);
+        if stopped.is_none() {
+            pool.started(self, stack.index);
+        }
         let mut ended = match stopped {
             None if pool.has_hook() => self.run_in_hook(keep, pool),
             None => self.body.run(keep),
@@ -137,7 +143,7 @@ impl Task {
     #[cold]
     fn run_in_hook(&self, keep: bool, pool: &dyn TaskPool) -> Ended {
         let mut ended = None;
-        pool.around(&mut || {
+        pool.around(self, &mut || {
             if ended.is_none() {
                 ended = Some(self.body.run(keep));
             }
@@ -177,9 +183,10 @@ impl Task {
         let mut attempt_ends = None;
         let mut total_ends = None;
         let mut claim = || {
-            claimed = self.claim_with(now, &mut |progress| {
+            claimed = self.claim_with(Some(now), &mut |progress| {
                 first = progress.attempts == 1;
                 progress.turns = Turns::default();
+                progress.since = progress.since.and(Some(now));
                 let limit = progress.options.attempt_timeout;
                 progress.attempt_ends = limit.and_then(|limit| now.checked_add(limit));
                 attempt_ends = progress.attempt_ends.map(|at| (at, progress.attempts));
@@ -190,21 +197,36 @@ impl Task {
         if gates.requests().is_empty() {
             claim();
         } else {
+            // With observers the task asks twice if it must wait: the first time it does not join
+            // the lines.
+            let (asks_first, would_wait) = (Cell::new(pool.is_observed()), Cell::new(false));
             let mut park = |turns| {
                 // With the gates locked: a canceller has to wait before it takes the task out of
                 // all of them and out of the list.
                 let pool = self.head.waiting(|progress| {
-                    progress.position = Position::Gate;
+                    if asks_first.get() {
+                        would_wait.set(true);
+                        return None;
+                    }
+                    progress.move_to(Position::Gate);
                     progress.turns = turns;
+                    progress.since = progress.since.and(Some(now));
                     Some(progress.pool.clone())
                 })?;
                 let task = self.clone();
                 pool.parked(asker.order, task.clone());
                 Some(Arc::new(Parked { task, pool }) as Arc<dyn Waiter>)
             };
-            if limit::acquire_all(gates.requests(), asker, now, &mut claim, &mut park)
-                == Acquisition::Queued
-            {
+            let mut acquire =
+                || limit::acquire_all(gates.requests(), asker, now, &mut claim, &mut park);
+            let mut acquired = acquire();
+            if asks_first.get() && would_wait.get() {
+                // Observers get the event before the task can go on from there.
+                pool.gated(self);
+                asks_first.set(false);
+                acquired = acquire();
+            }
+            if acquired == Acquisition::Queued {
                 return Err(RunResult::Away);
             }
         }
@@ -282,7 +304,9 @@ impl Task {
             None => limit::release(gates.requests(), order, true),
             Some(to) => {
                 limit::release(gates.requests(), order, false);
-                if let Ok(failed) = self.put_back(to) {
+                let waits = matches!(to, Position::Timer { .. });
+                let since = waits.then(|| pool.now());
+                if let Ok(failed) = self.put_back(to, since) {
                     panic::log(
                         Level::Debug,
                         format_args!(
@@ -350,6 +374,7 @@ impl Task {
         if self.is_stopped() {
             return None;
         }
+        pool.retries(self, delay, &mut || self.failure_text(ended));
         Some(match delay.is_zero() {
             true => Position::Queue,
             false => Position::Timer {

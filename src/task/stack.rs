@@ -52,6 +52,8 @@ pub(crate) struct Stack {
     pub(super) awaited: LocalMutex<Option<TaskRef>>,
     /// Tasks that the worker has released, and not added to the pool's count yet.
     pub(crate) done: LocalCount,
+    /// Tasks that have completed here on the short ways. The pool counts the others.
+    pub(crate) succeeded: LocalCount,
     /// About where the stack of the thread began.
     top: OnceLock<usize>,
     /// How large it is, in bytes.
@@ -74,6 +76,7 @@ impl Stack {
             parent: Mutex::new(None),
             awaited: LocalMutex::default(),
             done: LocalCount::default(),
+            succeeded: LocalCount::default(),
             top: OnceLock::new(),
             size,
         }
@@ -271,6 +274,22 @@ impl Stack {
         // went, so it is not set for a body that runs.
         let running = bodies.len() - usize::from(self.has_ended());
         bodies[..running].to_vec()
+    }
+
+    /// How many bodies there are, for another thread.
+    pub(crate) fn running(&self) -> usize {
+        let bodies = self.bodies.lock();
+        // ORDERING: as in `listed`.
+        let listed = bodies.len() - usize::from(self.has_ended());
+        listed.max(usize::from(self.owned.load().is_some()))
+    }
+
+    /// The task that its innermost wait is for.
+    pub(crate) fn awaits(&self) -> Option<TaskId> {
+        let awaited = self.awaited.lock().clone();
+        let id = awaited.as_ref().map(|task| task.head.id());
+        panic::discard(awaited);
+        id
     }
 
     /// The level of the body that runs. Once the body that submitted it has ended, it has no

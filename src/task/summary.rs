@@ -2,7 +2,7 @@
 //!
 //! Layer: task.
 
-use crate::error::TaskError;
+use crate::error::{Rejection, TaskError};
 use crate::id::TaskId;
 use crate::task::label::TaskLabel;
 use std::panic::Location;
@@ -70,7 +70,7 @@ impl OutcomeKind {
     }
 }
 
-/// Tells how a task ended: what an [`on_finish`](crate::TaskHandle::on_finish) callback and the
+/// Describes how a task ended: what an [`on_finish`](crate::TaskHandle::on_finish) callback and the
 /// last event of a task have.
 ///
 /// ```
@@ -115,6 +115,20 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Of a task that the pool did not take.
+    pub(crate) fn refused(who: &TaskLabel, reason: &Rejection) -> Self {
+        Self {
+            id: who.id,
+            name: who.name.clone(),
+            site: who.site,
+            outcome: OutcomeKind::Rejected,
+            waited: None,
+            ran: None,
+            attempts: 0,
+            error: Some(reason.to_string().into()),
+        }
+    }
+
     pub(crate) fn label(&self) -> TaskLabel {
         TaskLabel::new(self.id, self.name.clone(), self.site)
     }

@@ -16,7 +16,7 @@ use crate::sync::atomic::Ordering;
 use crate::task::after::After;
 use crate::task::body::{Body, Left, Part};
 use crate::task::head::{CLAIMED, DETACHED, Head, LISTENED, Locked, PLANNED, SETTLED, UNRUN};
-use crate::task::options::{OnSettled, Position, Progress, TaskOptions, Watch};
+use crate::task::options::{NO_WORKER, OnSettled, Position, Progress, TaskOptions, Watch};
 use crate::task::pool::TaskPool;
 use crate::task::summary::OutcomeKind;
 use std::sync::{Arc, Weak};
@@ -58,6 +58,8 @@ pub(crate) struct Unrun {
     pub(crate) place: Option<QueuePlace>,
     /// Whether it is the task of a broadcast, which has its entry in a mailbox.
     pub(super) is_pinned: bool,
+    /// Whether it is a promise, of which its pool does not know.
+    pub(super) is_promise: bool,
 }
 
 /// The part of the progress that is needed to clean up after a task with options.
@@ -172,7 +174,10 @@ impl Task {
         if self.head.flags.load(Ordering::Relaxed) & LISTENED == 0 {
             return self.head.try_claim(0).then(Started::default);
         }
-        let now = process::clock_of(self.head.owner).now();
+        // Most tasks that wait for nothing else are not measured.
+        let is_measured = self.head.peek(|extras| extras.is_measured());
+        let clock = || process::clock_of(self.head.owner).now();
+        let now = (is_measured == Some(true)).then(clock);
         self.claim_with(now, &mut |_| ())
     }
 
@@ -180,7 +185,7 @@ impl Task {
     #[cold]
     pub(crate) fn claim_with(
         &self,
-        now: Instant,
+        now: Option<Instant>,
         begin: &mut dyn FnMut(&mut Progress),
     ) -> Option<Started> {
         let mut extras = self.head.extras.lock();
@@ -190,7 +195,7 @@ impl Task {
         let Some(some) = extras.as_deref_mut() else {
             return Some(Started::default());
         };
-        some.started.get_or_insert(now);
+        some.started = some.started.or(now);
         if let Some(progress) = &mut some.progress {
             progress.attempts += 1;
             progress.late = false;
@@ -206,16 +211,22 @@ impl Task {
         Some(started)
     }
 
-    /// Makes a failed task wait again, for another attempt, and returns the result of the failed
-    /// one. `Err` if there will be no other attempt: the task was asked to stop, or has settled.
-    pub(crate) fn put_back(&self, to: Position) -> Result<Option<Left>, ()> {
+    /// Makes a failed task wait again, from `since` on, for another attempt. Returns the result of
+    /// the failed one; `Err` if there will be no other attempt: the task was asked to stop, or has
+    /// settled.
+    pub(crate) fn put_back(
+        &self,
+        to: Position,
+        since: Option<Instant>,
+    ) -> Result<Option<Left>, ()> {
         let mut extras = self.head.extras.lock();
         let stopped = self.head.stop.load(Ordering::Relaxed) != 0 || self.head.is_settled();
         let progress = extras.as_mut().and_then(|extras| extras.progress.as_mut());
         let Some(progress) = progress.filter(|_| !stopped) else {
             return Err(());
         };
-        progress.position = to;
+        progress.move_to(to);
+        progress.since = progress.since.and(since);
         // Before another thread can claim the task: the next attempt leaves a result of its own.
         let failed = self.body.take(Part::Value, None);
         // ORDERING: pairs with `try_claim`: the next claimer sees what this attempt has left.
@@ -227,14 +238,20 @@ impl Task {
 
     /// Settles what the caller has claimed. Returns what is left to do, and whether the last
     /// handle is gone; or the error, if the task's time had ended before.
+    ///
+    /// `pool` counts the outcome.
     pub(crate) fn settle(
         &self,
         kind: OutcomeKind,
         error: Option<TaskError>,
+        pool: Option<&dyn TaskPool>,
     ) -> Result<(OnSettled, bool), Option<TaskError>> {
         let head = &self.head;
         if head.is_planned() || error.is_some() {
-            return self.settle_locked(kind, error);
+            return self.settle_locked(kind, error, pool);
+        }
+        if let Some(pool) = pool {
+            pool.count_outcome(kind);
         }
         head.kind.store(kind as u8, Ordering::Relaxed);
         let before = head.set(SETTLED);
@@ -272,13 +289,14 @@ impl Task {
         &self,
         kind: OutcomeKind,
         error: Option<TaskError>,
+        pool: Option<&dyn TaskPool>,
     ) -> Result<(OnSettled, bool), Option<TaskError>> {
         let extras = self.head.extras.lock();
         if self.head.is_settled() {
             drop(extras);
             return Err(error);
         }
-        Ok(self.finish(extras, kind, error))
+        Ok(self.finish(extras, kind, error, pool))
     }
 
     pub(super) fn finish(
@@ -286,8 +304,13 @@ impl Task {
         mut extras: Locked<'_>,
         kind: OutcomeKind,
         error: Option<TaskError>,
+        pool: Option<&dyn TaskPool>,
     ) -> (OnSettled, bool) {
         let head = &self.head;
+        // Before any thread can see the outcome.
+        if let Some(pool) = pool {
+            pool.count_outcome(kind);
+        }
         match error {
             Some(TaskError::Cancelled(reason)) => head.why.store(reason as u8, Ordering::Relaxed),
             Some(TaskError::Expired(waited)) => head.why.store(waited as u8, Ordering::Relaxed),
@@ -307,6 +330,7 @@ impl Task {
         &self,
         mut extras: Locked<'a>,
         error: TaskError,
+        pool: Option<&dyn TaskPool>,
     ) -> Result<Unrun, Locked<'a>> {
         if !self.head.try_claim(UNRUN) {
             return Err(extras);
@@ -331,13 +355,15 @@ impl Task {
             self.head.ask_to_stop(&extras, reason);
         }
         let (mut place, mut token, mut planned, mut after) = (None, None, None, None);
-        let mut is_pinned = false;
+        let (mut is_pinned, mut is_promise) = (false, false);
         if let Some(extras) = extras.as_deref_mut() {
             is_pinned = extras.pinned.is_some();
+            is_promise = extras.pinned == Some(NO_WORKER);
             place = extras.place.take();
             token = extras.token.clone();
             if let Some(progress) = &mut extras.progress {
                 after = progress.after.take();
+                progress.pool.moves(Some(progress.position), None);
                 planned = Some(Planned {
                     options: progress.options.clone(),
                     pool: progress.pool.clone(),
@@ -353,7 +379,8 @@ impl Task {
         let is_late = matches!(error, TaskError::Expired(_) | TaskError::TimedOut);
         let place = place.filter(|_| is_late);
         let kind = OutcomeKind::of_error(&error);
-        let (on_settled, drops) = self.finish(extras, kind, Some(error));
+        let pool = pool.filter(|_| !is_promise);
+        let (on_settled, drops) = self.finish(extras, kind, Some(error), pool);
         Ok(Unrun {
             kind,
             on_settled,
@@ -363,13 +390,16 @@ impl Task {
             planned,
             place,
             is_pinned,
+            is_promise,
         })
     }
 
     /// Settles a task that the pool did not take, and drops its closure.
     pub(crate) fn refuse(&self, error: TaskError) {
+        self.note_failure(&mut || error.to_string().into(), false);
         let extras = self.head.extras.lock();
-        if let Ok(unrun) = self.settle_unrun(extras, error) {
+        // The pool has counted it.
+        if let Ok(unrun) = self.settle_unrun(extras, error, None) {
             self.drop_unrun(unrun.after, CancelReason::User);
             self.after_settle(unrun.kind, unrun.on_settled, unrun.drops);
         }

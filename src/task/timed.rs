@@ -49,13 +49,17 @@ impl Task {
         if progress.attempts > 0 {
             return None;
         }
-        self.settle_unrun(extras, TaskError::TimedOut).ok()
+        let pool = progress.pool.clone();
+        self.settle_unrun(extras, TaskError::TimedOut, Some(&*pool))
+            .ok()
     }
 
     /// Settles a task whose time is over, whatever its body does.
     pub(crate) fn time_out(&self) -> TimedOut {
         let extras = self.head.extras.lock();
-        let extras = match self.settle_unrun(extras, TaskError::TimedOut) {
+        let progress = extras.as_ref().and_then(|extras| extras.progress.as_ref());
+        let pool = progress.map(|progress| progress.pool.clone());
+        let extras = match self.settle_unrun(extras, TaskError::TimedOut, pool.as_deref()) {
             Ok(unrun) => return TimedOut::Unrun(unrun),
             Err(extras) => extras,
         };
@@ -63,9 +67,15 @@ impl Task {
             return TimedOut::Finished;
         }
         self.head.ask_to_stop(&extras, CancelReason::Deadline);
+        let mut extras = extras;
+        if let Some(extras) = extras.as_deref_mut() {
+            let ends = extras.progress.as_ref().and_then(|progress| progress.ends);
+            extras.ended = ends.filter(|_| extras.started.is_some());
+        }
         let token = extras.as_ref().and_then(|extras| extras.token.clone());
         let error = Some(TaskError::TimedOut);
-        let (on_settled, drops) = self.finish(extras, OutcomeKind::TimedOut, error);
+        let kind = OutcomeKind::TimedOut;
+        let (on_settled, drops) = self.finish(extras, kind, error, pool.as_deref());
         TimedOut::Running(on_settled, drops, token)
     }
 
@@ -87,7 +97,10 @@ impl Task {
             pool.at(ends, self.clone(), OnTime::End);
         }
         match position {
-            Position::Timer { due } => pool.at(due, self, OnTime::Start),
+            Position::Timer { due } => {
+                pool.scheduled(&self, due);
+                pool.at(due, self, OnTime::Start);
+            }
             _ => pool.ready(self, rank, parent),
         }
     }
@@ -108,7 +121,10 @@ impl Task {
                 }
                 progress.order = order;
             }
-            progress.position = Position::Queue;
+            if let (Position::Timer { due }, true) = (progress.position, progress.since.is_some()) {
+                progress.since = Some(due);
+            }
+            progress.move_to(Position::Queue);
             Some((rank, None))
         });
         let Some((rank, gated)) = leaves else {
@@ -119,7 +135,7 @@ impl Task {
             let order = limit::enter(&options.gates);
             let moved = self.head.waiting(|progress| {
                 progress.order = order;
-                progress.position = Position::Queue;
+                progress.move_to(Position::Queue);
                 Some(())
             });
             if moved.is_none() {
@@ -159,9 +175,10 @@ impl Task {
     fn settle_late(self: TaskRef, unrun: Unrun) -> Cleanup {
         let mut queue = None;
         match self.unlink(&unrun) {
-            Some(pool) => pool.count_unqueued(unrun.kind),
+            Some(pool) => pool.count_unqueued(),
             None => queue = self.entry_died(),
         }
+        let pool = unrun.planned.as_ref().map(|planned| planned.pool.clone());
         let Unrun {
             kind,
             mut on_settled,
@@ -180,6 +197,7 @@ impl Task {
                 .into_iter()
                 .for_each(panic::discard_deferred);
             drop(place);
+            pool.into_iter().for_each(|pool| pool.settled(&self, kind));
             self.after_settle(kind, on_settled, drops);
             queue.into_iter().for_each(|pool| pool.sweep());
         })
@@ -199,6 +217,7 @@ impl Task {
                     token.cancel_in_background(CancelReason::Deadline);
                 }
                 Some(Box::new(move || {
+                    pool.settled(&self, kind);
                     self.after_settle(kind, on_settled, drops);
                 }))
             }

@@ -617,7 +617,7 @@ fn a_task_whose_token_s_deadline_passed_before_the_start_never_runs() {
     ));
     must_recv(&told);
     pool.wait_idle().unwrap();
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 #[test]

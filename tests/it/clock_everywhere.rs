@@ -299,7 +299,7 @@ fn what_a_task_took_is_told_by_the_clock_of_its_pool() {
     });
     must_recv(&started);
     let (tell, told) = mpsc::channel();
-    let _callback = named.on_finish(move |summary| tell.send(summary.ran_for).unwrap());
+    let _callback = named.on_finish(move |summary| tell.send(summary.ran).unwrap());
     pool.advance(HOUR);
     drop(go);
     assert_eq!(must_recv(&told), Some(HOUR));

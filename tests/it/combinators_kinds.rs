@@ -183,7 +183,7 @@ fn shared_handles_give_clones() {
         assert_eq!((panic.message(), panic.task()), ("for all", loud.id()));
     }
     drop(loud);
-    assert_eq!(pool.unread_panics(), 0, "all have read it");
+    assert_eq!(pool.stats().unread, 0, "all have read it");
 }
 
 #[test]

@@ -342,7 +342,7 @@ fn a_checkpoint_is_no_panic() {
     assert!(must_join(pool.submit(leave)).is_err());
     pool.execute(leave);
     pool.wait_idle().unwrap();
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
     assert_eq!(HOOK_CALLS.load(SeqCst), 0);
     // The watch works: a panic is seen.
     pool.execute(|| panic!("seen"));

@@ -140,7 +140,7 @@ fn each_attempt_sees_the_same_outcomes() {
     assert_eq!(must_recv(&told), "same true");
     assert_eq!(must_join(handle).unwrap(), Ok(4));
     pool.wait_idle().unwrap();
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn cancelling_settles_at_once_and_drops_the_closure_here() {
     assert_eq!(told.try_recv(), Ok(thread::current().id()));
     let summary = read.try_recv().expect("callbacks are called here, too");
     assert_eq!(
-        (summary.outcome, summary.ran_for),
+        (summary.outcome, summary.ran),
         (OutcomeKind::Cancelled, None)
     );
     assert_eq!(handle.state(), TaskState::Finished);

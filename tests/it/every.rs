@@ -480,10 +480,7 @@ fn a_panic_is_told_of_and_ends_what_was_asked_to_stop() {
         let counts = schedule.counts();
         let expected = if ends { 1 } else { 2 };
         assert_eq!((counts.runs, counts.failures), (expected, expected));
-        assert_eq!(
-            (schedule.is_ended(), pool.unread_panics()),
-            (ends, expected)
-        );
+        assert_eq!((schedule.is_ended(), pool.stats().unread), (ends, expected));
     }
 }
 

@@ -81,10 +81,7 @@ fn what_is_the_user_s_is_dropped_and_called_by_a_worker() {
     assert_eq!(must_recv(&told), worker);
     let (summary, place) = must_recv(&read);
     assert_eq!(place, worker);
-    assert_eq!(
-        (summary.outcome, summary.ran_for),
-        (OutcomeKind::Expired, None)
-    );
+    assert_eq!((summary.outcome, summary.ran), (OutcomeKind::Expired, None));
     assert_eq!(summary.name.as_deref(), Some("stale"));
 }
 

@@ -560,7 +560,7 @@ fn a_callback_is_told_when_the_task_has_finished() {
     assert_eq!(summary.id, handle.id());
     assert_eq!(summary.name.as_deref(), Some("told"));
     assert_eq!(summary.outcome, OutcomeKind::Completed);
-    assert!(summary.ran_for.is_some(), "a callback asks for measuring");
+    assert!(summary.ran.is_some(), "a callback asks for measuring");
     assert_eq!(handle.join().unwrap(), thread);
     assert!(summaries.recv().is_err(), "it is called once");
 }
@@ -588,7 +588,7 @@ fn a_callback_of_a_cancelled_task_is_called_by_who_cancels() {
     handle.cancel();
     let (summary, thread) = summaries.try_recv().unwrap();
     assert_eq!(summary.outcome, OutcomeKind::Cancelled);
-    assert_eq!(summary.ran_for, None);
+    assert_eq!(summary.ran, None);
     assert_eq!(thread, thread::current().id());
 }
 
@@ -724,7 +724,7 @@ fn a_task_that_never_ran_ran_for_no_time() {
     drop(busy);
     let summary = must_recv(&summaries).0;
     assert_eq!(summary.outcome, OutcomeKind::Expired);
-    assert_eq!(summary.ran_for, None);
+    assert_eq!(summary.ran, None);
 }
 
 // Both failures in one.
@@ -856,7 +856,7 @@ fn a_payload_whose_own_drop_panics_harms_nothing() {
     pool.execute(|| panic_any(Grenade(2)));
     drop(busy);
     pool.wait_idle().unwrap();
-    assert_eq!(pool.unread_panics(), 3);
+    assert_eq!(pool.stats().unread, 3);
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
 }
 

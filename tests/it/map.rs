@@ -203,7 +203,7 @@ fn the_first_panic_comes_through_and_stops_the_rest() {
         // Another worker may be at work, and may be fast.
         assert!(tried.into_inner() == 1 || workers > 1);
         assert_eq!(dropped.into_inner(), 10_000, "items and results, all");
-        assert_eq!(pool.unread_panics(), 0);
+        assert_eq!(pool.stats().unread, 0);
     }
 }
 

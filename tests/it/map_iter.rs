@@ -148,7 +148,7 @@ fn the_results_before_a_panic_of_the_source_were_lost() {
         let payload = catch_unwind(AssertUnwindSafe(|| mapped.next())).unwrap_err();
         assert_eq!(payload.downcast_ref(), Some(&"no more"));
         assert_eq!(mapped.next(), None);
-        assert_eq!(pool.unread_panics(), 0);
+        assert_eq!(pool.stats().unread, 0);
     }
 }
 
@@ -202,7 +202,7 @@ fn a_panic_comes_through_where_its_result_was_to_be_and_the_rest_goes_on() {
         }
     }
     assert_eq!(seen, [0, 1, 20, 3, 4]);
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn in_a_cancelled_task_it_ends_the_task() {
     assert!(task.join_timeout(LONG).unwrap().unwrap_err().is_cancelled());
     drop(hold);
     pool.wait_idle().unwrap();
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn a_template_s_failures_are_outcomes_in_their_places() {
             assert!(text.ends_with(&format!("{index} is odd")), "{text}");
         }
     }
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 #[test]

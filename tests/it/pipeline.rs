@@ -390,7 +390,7 @@ fn a_panic_in_a_stage_is_a_failure_that_is_read() {
     let failures = risky().collect_all().run(drop).unwrap_err();
     let said: Vec<_> = failures.into_iter().map(panic_of).collect();
     assert_eq!(said, ["item 3", "item 7"]);
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 /// A source that panics at its fourth item, and when it is dropped if asked to.

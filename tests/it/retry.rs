@@ -327,7 +327,7 @@ fn panics_are_retried_only_when_asked() {
     }
     assert_eq!(must_join(asked).unwrap(), Ok(3));
     // What was retried was not lost on anybody.
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
     // The last one is the handle's.
     let last = task
         .retry_panics(true)

@@ -463,7 +463,7 @@ fn the_first_panic_comes_through_when_all_have_retired() {
     assert_eq!(payload.downcast_ref(), Some(&41));
     assert_eq!(ran.into_inner(), 1);
     // The second is nobody's.
-    assert_eq!(pool.unread_panics(), 1);
+    assert_eq!(pool.stats().unread, 1);
 }
 
 #[test]
@@ -475,7 +475,7 @@ fn a_panic_comes_through_whenever_its_handle_is_dropped() {
         let payload = panic_of(|| pool.scope(|s| drop(s.submit(|| panic_any(7)))));
         assert_eq!(payload.downcast_ref(), Some(&7));
     }
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 #[test]
@@ -485,7 +485,7 @@ fn a_panic_that_is_read_is_the_readers() {
         let outcome = s.submit(|| panic!("read")).join();
         assert!(matches!(outcome, Err::<(), _>(TaskError::Panicked(_))));
     });
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 /// Adds one before and one after.
@@ -513,7 +513,7 @@ fn the_closures_own_panic_comes_first_and_after_its_tasks() {
     });
     assert_eq!(text_of(&*payload), "the closure's");
     assert_eq!(ran.into_inner(), 3);
-    assert_eq!(pool.unread_panics(), 1);
+    assert_eq!(pool.stats().unread, 1);
 }
 
 #[test]
@@ -531,7 +531,7 @@ fn a_panic_of_a_body_that_was_out_of_time_is_nobodys() {
         drop(hang);
     });
     pool.wait_idle().unwrap();
-    assert_eq!(pool.unread_panics(), 1);
+    assert_eq!(pool.stats().unread, 1);
 }
 
 // Nesting.

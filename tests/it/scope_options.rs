@@ -89,7 +89,7 @@ fn whatever_fails_cancels_the_others_and_is_the_failure() {
         assert_eq!(ran.into_inner(), 0, "{what}");
         assert_eq!(failures.len(), 1, "{what}: {failures}");
         assert!(failures.first().index() >= 2, "{what}");
-        assert_eq!(pool.unread_panics(), 0, "{what}");
+        assert_eq!(pool.stats().unread, 0, "{what}");
     }
 }
 
@@ -190,7 +190,7 @@ fn failures_tell_what_went_wrong_where() {
         text.starts_with("5 tasks failed: task ") && text.contains("`parse`"),
         "{text}"
     );
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
 }
 
 #[test]

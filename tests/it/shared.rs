@@ -94,7 +94,7 @@ fn all_readers_see_the_panic() {
         assert_eq!((panic.message(), panic.name()), ("for all", Some("loud")));
     }
     drop(shared);
-    assert_eq!(pool.unread_panics(), 0, "it was read");
+    assert_eq!(pool.stats().unread, 0, "it was read");
 }
 
 #[test]
@@ -104,9 +104,9 @@ fn a_panic_that_no_clone_has_read_is_counted_once() {
     shared.wait().unwrap();
     let clone = shared.clone();
     drop(shared);
-    assert_eq!(pool.unread_panics(), 0);
+    assert_eq!(pool.stats().unread, 0);
     drop(clone);
-    assert_eq!(pool.unread_panics(), 1);
+    assert_eq!(pool.stats().unread, 1);
 }
 
 #[test]

@@ -307,7 +307,7 @@ fn callbacks_tell_simulated_times() {
     let _callback = handle.on_finish(move |summary| drop(tell.complete(summary.clone())));
     let summary = told.join().unwrap();
     assert_eq!(
-        (summary.outcome, summary.ran_for),
+        (summary.outcome, summary.ran),
         (OutcomeKind::Completed, Some(HOUR))
     );
 }

@@ -337,7 +337,7 @@ fn a_body_goes_on_to_wait_after_its_time_is_over() {
     pool.wait_idle().unwrap();
     has_threads(&pool, 1);
     runs_at_once(&pool, 1);
-    assert_eq!(pool.unread_panics(), 0, "leaving at a checkpoint is none");
+    assert_eq!(pool.stats().unread, 0, "leaving at a checkpoint is none");
 }
 
 #[test]

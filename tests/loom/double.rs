@@ -313,7 +313,7 @@ impl TaskPool for Pool {
 
     fn sweep(&self) {}
 
-    fn count_unqueued(&self, _: OutcomeKind) {
+    fn count_unqueued(&self) {
         self.finished.add();
     }
 
@@ -369,11 +369,11 @@ impl TaskPool for Pool {
         self.has_hook
     }
 
-    fn around(&self, body: &mut dyn FnMut()) {
+    fn around(&self, _: &Task, body: &mut dyn FnMut()) {
         body();
     }
 
-    fn settled(&self, task: &Task, kind: OutcomeKind) {
+    fn released(&self, task: &Task, kind: OutcomeKind) {
         assert_eq!(task.head.outcome_kind(), Some(kind));
     }
 

@@ -79,7 +79,7 @@ impl Scene {
         });
         let pool = Pool::new(false);
         let mut extras = Extras::new(None, None);
-        let start = options.start(&*pool);
+        let start = options.start(&*pool, false);
         extras.progress = Some(Progress::new(
             &options,
             pool.clone(),

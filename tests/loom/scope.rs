@@ -113,7 +113,7 @@ fn submit(state: &Arc<ScopeState>, pool: &Arc<Pool>, task: &TaskRef, plans: bool
             deadline: Some(Duration::from_secs(3600)),
             ..TaskOptions::default()
         });
-        let start = options.start(&**pool);
+        let start = options.start(&**pool, false);
         extras.progress = Some(Progress::new(
             &options,
             pool.clone(),

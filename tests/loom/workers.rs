@@ -141,7 +141,7 @@ fn with_an_end(pool: &Arc<Pool>, body: impl FnOnce() + Send + 'static) -> TaskRe
         ..TaskOptions::default()
     });
     let mut extras = Extras::new(None, None);
-    let start = options.start(&**pool);
+    let start = options.start(&**pool, false);
     extras.progress = Some(Progress::new(
         &options,
         pool.clone(),

@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "retry",
     "limit",
     "task",
+    "observe",
     "pool",
     "schedule",
     "compose/failures",

@@ -1,0 +1,102 @@
+//! What a program asks a running pool.
+
+use crate::observe::{ScheduleInfo, Stats, TaskInfo, TaskTable};
+use crate::pool::pool::Pool;
+use crate::task::{CancelOutcome, TaskId};
+
+impl Pool {
+    /// Counts what the pool did and does; see [`Stats`].
+    ///
+    /// It takes some microseconds, and holds up no task.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// pool.submit(|| ()).join().unwrap();
+    /// assert_eq!(pool.stats().succeeded, 1);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// Lists the tasks that have not settled, and what the workers do; see [`TaskTable`].
+    ///
+    /// A task that had settled before this call is not in it. It takes time in proportion to the
+    /// number of live tasks with a name or options.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let report = pool.task().name("report").delay(Duration::from_secs(3600)).submit(|| ());
+    /// for task in pool.tasks().rows() {
+    ///     println!("{task}");
+    /// }
+    /// report.cancel();
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn tasks(&self) -> TaskTable {
+        self.core().task_table(usize::MAX)
+    }
+
+    /// Finds a live task: one that runs, or that would be among the rows of [`tasks`](Self::tasks).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let report = pool.task().delay(Duration::from_secs(3600)).submit(|| ());
+    /// assert!(pool.find(report.id()).is_some());
+    /// report.cancel();
+    /// assert!(pool.find(report.id()).is_none());
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn find(&self, id: TaskId) -> Option<TaskInfo> {
+        self.core().find_task(id)
+    }
+
+    /// Cancels a live task as its handle does; see [`CancelOutcome`]. `None` if
+    /// [`find`](Self::find) would not find it.
+    ///
+    /// ```
+    /// use millhand::task::CancelOutcome;
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let report = pool.task().delay(Duration::from_secs(3600)).submit(|| ());
+    /// assert_eq!(pool.cancel(report.id()), Some(CancelOutcome::Settled));
+    /// assert_eq!(pool.cancel(report.id()), None);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn cancel(&self, id: TaskId) -> Option<CancelOutcome> {
+        self.core().cancel_task(id)
+    }
+
+    /// Returns the counts and the live tasks as text, for a log or a bug report. A shutdown that
+    /// runs out of time logs it.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::builder().workers(1).name_prefix("mail").build()?;
+    /// assert!(pool.dump().starts_with("pool `mail`"));
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn dump(&self) -> String {
+        self.core().dump()
+    }
+
+    /// Lists the schedules of the pool, in the order in which they were made.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let backup = pool.task().name("backup").every(Duration::from_secs(3600)).run(|| ())?;
+    /// assert_eq!(pool.schedules().len(), 1);
+    /// backup.cancel();
+    /// assert!(pool.schedules().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn schedules(&self) -> Vec<ScheduleInfo> {
+        self.core().lifecycle.schedules()
+    }
+}

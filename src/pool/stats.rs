@@ -1,0 +1,66 @@
+//! Reads the counts of a pool.
+
+use crate::observe::Stats;
+use crate::pool::core::Core;
+use crate::pool::slot_counts::Overview;
+
+impl Core {
+    /// How many tasks have completed.
+    pub(crate) fn succeeded(&self) -> u64 {
+        self.workers.lock().succeeded() + self.counts.succeeded.sum()
+    }
+
+    /// What has ended is read before what was submitted: so it never exceeds that.
+    pub(crate) fn stats(&self) -> Stats {
+        let counts = &self.counts;
+        let succeeded = self.succeeded();
+        let failed = counts.failed.sum();
+        let panicked = counts.panicked.sum();
+        let cancelled = counts.cancelled.sum();
+        let expired = counts.expired.sum();
+        let timed_out = counts.timed_out.sum();
+        let rejected = counts.rejected.sum();
+        // Of two numbers of which the first grows before the second, the second is read first.
+        let due = counts.due.sum();
+        let delayed = counts.delayed.sum();
+        let Overview {
+            workers,
+            threads,
+            busy,
+            blocked,
+            idle,
+        } = self.run_slots.overview();
+        let now = self.clock().now();
+        let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Stats {
+            pool: self.options.name_prefix.as_str().into(),
+            succeeded,
+            failed,
+            panicked,
+            cancelled,
+            expired,
+            timed_out,
+            rejected,
+            submitted: self.lifecycle.submitted(),
+            retries: counts.retries.sum(),
+            unread: counts.unread.sum(),
+            spares_started: counts.spares_started.sum(),
+            queued: self.queue.waiting(),
+            delayed: small(delayed - due),
+            gated: self.parked.lock().len(),
+            waiting: self.continuations.lock().len(),
+            running: self.workers().iter().map(|one| one.stack.running()).sum(),
+            workers,
+            threads,
+            busy,
+            blocked,
+            idle,
+            uptime: now.saturating_duration_since(self.began),
+            rates: self.watch.rates(),
+            oldest_queued: match self.options.track_queue {
+                true => self.oldest_queued(now),
+                false => None,
+            },
+        }
+    }
+}
