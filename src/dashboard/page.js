@@ -4,7 +4,8 @@
 
 const PERIOD = 1000;
 const TIMEOUT = 5000;
-/** How far back the line goes, in seconds. */
+/** How far back the line goes, in seconds: so far at first, and in the end. */
+const LEAST_SPAN = 30;
 const SPAN = 120;
 
 const byId = (id) => document.getElementById(id);
@@ -193,6 +194,7 @@ function fill(table, items, keyOf, cellsOf) {
 }
 
 const num = (text) => ({ text, kind: "num" });
+const short = (text) => ({ text, kind: "short" });
 const site = (text) => ({ text, kind: "site" });
 
 // The parts of the page.
@@ -226,8 +228,11 @@ function showLine(stats) {
   line.points = line.points.filter(([at]) => at > stats.uptime - SPAN);
   const most = Math.max(1, ...line.points.map(([, rate]) => rate));
   const top = most * 1.15;
+  const seen = line.points.length > 0 ? stats.uptime - line.points[0][0] : 0;
+  const span = Math.min(Math.max(seen, LEAST_SPAN), SPAN);
+  setText(byId("chart-from"), Math.round(span) + " s ago");
   const places = line.points.map(([at, rate]) => {
-    const x = 600 - ((stats.uptime - at) / SPAN) * 600;
+    const x = 600 - ((stats.uptime - at) / span) * 600;
     return x.toFixed(1) + "," + (160 - (rate / top) * 160).toFixed(1);
   });
   byId("line").setAttribute("points", places.join(" "));
@@ -256,7 +261,7 @@ function showTasks(pool) {
   const keyOf = (task) => task.worker + "/" + (task.id || task.site);
   fill(byId("workers"), running, keyOf, (task) => [
     num(task.worker === null ? "" : task.worker),
-    states.get(task.worker) || task.state,
+    short(states.get(task.worker) || task.state),
     label(task) + (task.attempt > 1 ? ", attempt " + task.attempt : ""),
     num(age(task)),
     { progress: task.progress },
@@ -267,7 +272,7 @@ function showTasks(pool) {
   setText(byId("idle"), idle === 1 ? "1 thread is idle." : number.format(idle) + " threads are idle.");
 
   fill(byId("waiting"), pool.waiting, (task) => task.id || task.site, (task) => [
-    label(task), task.state, waitsFor(task), num(age(task)), site(task.site), cancelButton(task),
+    label(task), short(task.state), waitsFor(task), num(age(task)), site(task.site), cancelButton(task),
   ]);
   const more = pool.unlisted === 0 ? "" : number.format(pool.unlisted) + " more tasks are not listed.";
   setText(byId("unlisted"), more);
@@ -281,7 +286,7 @@ function showTasks(pool) {
     }
   }
   fill(byId("gates"), [...gates.values()], (gate) => gate.id, (gate) => [
-    gate.kind + " " + gate.id, num(number.format(gate.waiting)), gate.tasks.slice(0, 5).join(", "),
+    short(gate.kind + " " + gate.id), num(number.format(gate.waiting)), gate.tasks.slice(0, 5).join(", "),
   ]);
 
   fill(byId("slowest"), pool.running.slice(0, 5), keyOf, (task) => [
