@@ -21,7 +21,17 @@ use std::sync::Arc;
 impl Core {
     /// Takes a place in a bounded queue, and counts a task as submitted. Returns the extras that
     /// the task needs. A task that is refused is counted, too.
+    #[inline(never)]
     pub(crate) fn admit(
+        self: &Arc<Self>,
+        spec: &Spec,
+        when_full: WhenFull,
+    ) -> Result<Option<Box<Extras>>, Rejection> {
+        self.admit_inline(spec, when_full)
+    }
+
+    #[inline(always)]
+    fn admit_inline(
         self: &Arc<Self>,
         spec: &Spec,
         when_full: WhenFull,
@@ -33,11 +43,14 @@ impl Core {
         if self.lifecycle.phase() == Phase::Open && !self.queue.would_wake() {
             return Ok(None);
         }
-        if let Err(reason) = self.is_taken(false) {
-            self.count_rejected();
-            return Err(reason);
-        }
+        self.is_taken_or_counted()?;
         Ok(None)
+    }
+
+    #[inline(never)]
+    fn is_taken_or_counted(&self) -> Result<(), Rejection> {
+        self.is_taken(false)
+            .inspect_err(|_| self.count_rejected())
     }
 
     /// The same for a closure that the caller gets back if it is refused. Then it is not counted.
@@ -56,7 +69,6 @@ impl Core {
     /// The check for a forked child is a system call, which takes half as long as a plain task. So
     /// a task that needs no more than a push is checked only if the push would wake a worker, which
     /// takes longer: in a child of a pool that was at rest, that is each one.
-    #[inline(never)]
     fn is_taken(&self, asks: bool) -> Result<(), Rejection> {
         match () {
             () if (asks || self.queue.would_wake()) && self.is_foreign() => Err(Rejection::Forked),
@@ -238,7 +250,7 @@ impl Core {
     /// Submits a task that has no options and no extras yet. If the pool does not take it, it
     /// settles as rejected.
     pub(crate) fn submit(self: &Arc<Self>, spec: &Spec, task: TaskRef) -> TaskRef {
-        match self.admit(spec, WhenFull::Wait(None)) {
+        match self.admit_inline(spec, WhenFull::Wait(None)) {
             Ok(extras) => self.send(spec, task.clone(), extras),
             Err(reason) => self.refuse(spec, &task, reason),
         }
@@ -323,6 +335,7 @@ impl Core {
         self.count_rejected();
     }
 
+    #[cold]
     fn count_rejected(&self) {
         self.counts.rejected.add();
         self.lifecycle.tasks_finished(1);
