@@ -6,7 +6,8 @@
 // its own name is made to lead to this machine; then `Host` has that name, and the request is
 // refused. What changes something needs the token, in a header that such a page cannot set.
 
-use crate::dashboard::http::{Reply, Request};
+use crate::dashboard::http::Request;
+use crate::dashboard::reply::Reply;
 use std::fmt;
 use std::hint;
 

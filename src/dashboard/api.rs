@@ -3,9 +3,10 @@
 //! Layer: dashboard. It runs on the connection threads, and calls the pools as a program would.
 
 use crate::dashboard::access::Access;
-use crate::dashboard::http::{Reply, Request};
+use crate::dashboard::http::Request;
 use crate::dashboard::json;
 use crate::dashboard::panel::{Panel, PanelAction};
+use crate::dashboard::reply::Reply;
 use crate::panic;
 use crate::pool::{PoolHandle, Sampling};
 use crate::task::{CancelOutcome, TaskId};

@@ -15,9 +15,9 @@ const MAX_ROWS: usize = 10_000;
 
 /// Shows running pools as a page for a browser, until it is dropped.
 ///
-/// The page shows counts and the throughput, what each worker runs and for how long, what waits and
-/// for which gate, the slowest and the failed tasks with error texts and submit sites, the schedules
-/// with their next runs, and histograms of times. It asks for new numbers each second.
+/// The page shows counts and the throughput, what each worker runs and for how long, what waits
+/// and for which gate, the slowest and the failed tasks with error texts and submit sites, the
+/// schedules with their next runs, and histograms of times. It asks for new numbers each second.
 ///
 /// # Paths
 ///
@@ -42,9 +42,9 @@ const MAX_ROWS: usize = 10_000;
 /// `localhost`, `127.0.0.1`, `[::1]` or a name from [`allow_host`](DashboardBuilder::allow_host) is
 /// refused, so no other site can read the page through a browser. There is no encryption.
 ///
-/// The page is read-only unless [`allow_control`](DashboardBuilder::allow_control) sets a token. With
-/// that token it cancels tasks, pauses and resumes schedules, changes the number of workers, and
-/// calls the actions of [panels](Panel).
+/// The page is read-only unless [`allow_control`](DashboardBuilder::allow_control) sets a token.
+/// With that token it cancels tasks, pauses and resumes schedules, changes the number of workers,
+/// and calls the actions of [panels](Panel).
 ///
 /// # Its end
 ///
@@ -240,8 +240,8 @@ impl DashboardBuilder {
     /// schedule, to change the number of workers, and the actions of panels. Default: read-only.
     ///
     /// The page asks for the token. A program sends it as `Authorization: Bearer TOKEN`. Make it
-    /// long and random: it is visible ASCII, and attempts are not limited. It is not encrypted on its
-    /// way.
+    /// long and random: it is visible ASCII, and attempts are not limited. It is not encrypted on
+    /// its way.
     ///
     /// ```
     /// use millhand::dashboard::Dashboard;
@@ -257,8 +257,8 @@ impl DashboardBuilder {
         self
     }
 
-    /// Sets how many tasks a reply lists at most, from 1 to 10,000. Default: 200. Those that run for
-    /// longest come first.
+    /// Sets how many tasks a reply lists at most, from 1 to 10,000. Default: 200. Those that run
+    /// for longest come first.
     ///
     /// ```
     /// use millhand::dashboard::Dashboard;

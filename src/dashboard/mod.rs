@@ -3,9 +3,9 @@
 //! [`Dashboard::builder`] makes one. Behind the feature `dashboard`.
 //
 // Layer: the dashboard, above all others. `dashboard`: the builder and the handle. `panel`: what a
-// program adds to the page. `server`: threads, limits and deadlines. `http`: one request, one
-// reply. `access`: who may ask. `api`: what each path answers. `json`: what is shown, as JSON.
-// The page itself is `page.html`, `page.css`, `page.js`.
+// program adds to the page. `server`: threads, limits and deadlines. `http` and `reply`: one
+// request, one reply. `access`: who may ask. `api`: what each path answers. `json`: what is shown,
+// as JSON. The page itself is `page.html`, `page.css`, `page.js`.
 
 mod access;
 mod api;
@@ -15,6 +15,7 @@ mod error;
 mod http;
 mod json;
 mod panel;
+mod reply;
 mod server;
 
 pub use dashboard::{Dashboard, DashboardBuilder};

@@ -19,8 +19,8 @@
 // # Closing
 //
 // The system resets a connection that is closed with something unread, and the client may then lose
-// the reply. So what a refused client still sends is read and dropped for a while: by its thread, or
-// for a 503, where there is no thread, the connection stays in `State::refused`, half closed.
+// the reply. So what a refused client still sends is read and dropped for a while: by its thread.
+// For a 503 there is no thread, and the connection stays in `State::refused`, half closed.
 //
 // # Stopping
 //
@@ -30,7 +30,8 @@
 use crate::clock::spawn::{self, Thread};
 use crate::clock::{self, Clock};
 use crate::dashboard::api::Api;
-use crate::dashboard::http::{Failure, Reply, Request};
+use crate::dashboard::http::{Failure, Request};
+use crate::dashboard::reply::Reply;
 use crate::panic::{self, Level};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -212,7 +213,8 @@ impl Shared {
             || state.threads == MOST_THREADS && state.close_unused(now)
         {
             state.queue.push_back(connection);
-            self.changed.notify_all();
+            // Only idle threads wait, as long as the server does not stop.
+            self.changed.notify_one();
         } else if state.threads < MOST_THREADS && self.start_thread(state, &connection).is_ok() {
             state.threads += 1;
             state.live.push(connection);
@@ -272,7 +274,7 @@ impl Shared {
             Ok(request) => {
                 let mut reply = Reply::text(500, "the request failed, and the log has the reason");
                 panic::shield("a request of the dashboard", || {
-                    reply = self.api.answer(&request)
+                    reply = self.api.answer(&request);
                 });
                 let _ = reply.write(&mut stream, request.method != "HEAD");
             }

@@ -49,8 +49,7 @@ impl Core {
 
     #[inline(never)]
     fn is_taken_or_counted(&self) -> Result<(), Rejection> {
-        self.is_taken(false)
-            .inspect_err(|_| self.count_rejected())
+        self.is_taken(false).inspect_err(|_| self.count_rejected())
     }
 
     /// The same for a closure that the caller gets back if it is refused. Then it is not counted.

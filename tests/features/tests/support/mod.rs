@@ -1,4 +1,5 @@
 //! A client on a plain socket, and bounded waits.
+#![allow(dead_code)] // Each test file uses a part of it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
