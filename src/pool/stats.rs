@@ -30,7 +30,16 @@ impl Core {
             blocked,
             idle,
         } = self.run_slots.overview();
+        // Each lock is released before the next is taken.
+        let gated = self.parked.lock().len();
+        let waiting = self.continuations.lock().len();
+        let states = self.workers();
+        let running = states.iter().map(|one| one.stack.running()).sum();
         let now = self.clock().now();
+        let oldest_queued = match self.options.track_queue {
+            true => self.oldest_queued(now),
+            false => None,
+        };
         let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Stats {
             pool: self.options.name_prefix.as_str().into(),
@@ -47,9 +56,9 @@ impl Core {
             spares_started: counts.spares_started.sum(),
             queued: self.queue.waiting(),
             delayed: small(delayed - due),
-            gated: self.parked.lock().len(),
-            waiting: self.continuations.lock().len(),
-            running: self.workers().iter().map(|one| one.stack.running()).sum(),
+            gated,
+            waiting,
+            running,
             workers,
             threads,
             busy,
@@ -57,10 +66,7 @@ impl Core {
             idle,
             uptime: now.saturating_duration_since(self.began),
             rates: self.watch.rates(),
-            oldest_queued: match self.options.track_queue {
-                true => self.oldest_queued(now),
-                false => None,
-            },
+            oldest_queued,
         }
     }
 }
