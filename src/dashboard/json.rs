@@ -53,14 +53,16 @@ pub(crate) fn tasks(pool: &Pool, left: &mut usize) -> Value {
 /// All that the page shows of a pool, with `most` rows of live tasks at most.
 pub(crate) fn pool(pool: &Pool, most: usize) -> Value {
     let table = pool.core().task_table(most);
+    // With those that have settled and run on.
     let bodies = table.workers().iter().flat_map(|worker| &worker.tasks);
     let mut running: Vec<_> = bodies.collect();
     running.sort_by_key(|task| Reverse(task.age.map(|age| age.at_least)));
-    let waiting = table.rows().iter().filter(|task| task.worker.is_none());
-    let all = running.len() + waiting.clone().count() + table.unlisted();
     running.truncate(most);
-    let waiting: Vec<_> = waiting.take(most - running.len()).map(row).collect();
-    let running: Vec<_> = running.into_iter().map(row).collect();
+    let waiting = table.rows().iter().filter(|task| task.worker.is_none());
+    let waiting: Vec<_> = waiting.take(most - running.len()).collect();
+    let is_live = |task: &&&TaskInfo| task.state != TaskState::Finished;
+    let shown = running.iter().filter(is_live).count() + waiting.len();
+    let all = table.rows().len() + table.unlisted();
     let workers = table.workers().iter().take(MOST_LISTED).map(worker);
     let schedules = pool.schedules().into_iter().take(MOST_LISTED);
     let failures = pool.recent_failures();
@@ -68,9 +70,9 @@ pub(crate) fn pool(pool: &Pool, most: usize) -> Value {
         "stats": stats(&pool.stats()),
         "now": time(Some(pool.core().clock().wall())),
         "closed": pool.is_closed(),
-        "unlisted": all - running.len() - waiting.len(),
-        "running": running,
-        "waiting": waiting,
+        "unlisted": all.saturating_sub(shown),
+        "running": running.into_iter().map(row).collect::<Vec<_>>(),
+        "waiting": waiting.into_iter().map(row).collect::<Vec<_>>(),
         "workers": workers.collect::<Vec<_>>(),
         "schedules": schedules.map(schedule).collect::<Vec<_>>(),
         "failures": failures.iter().rev().map(failure).collect::<Vec<_>>(),
@@ -182,76 +184,30 @@ fn time(time: Option<SystemTime>) -> Value {
 
 /// The counts of all pools in the text format of Prometheus.
 pub(crate) fn metrics(stats: &[Stats]) -> String {
-    let texts: Vec<_> = stats.iter().map(prometheus).collect();
-    merged(&texts)
-}
-
-/// Stub.
-fn prometheus(stats: &Stats) -> String {
-    let pool = stats
-        .pool
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n");
-    let mut text = String::new();
-    for (name, n) in stats.totals() {
-        text += &format!("# TYPE millhand_{name}_total counter\n");
-        text += &format!("millhand_{name}_total{{pool=\"{pool}\"}} {n}\n");
-    }
-    for (name, n) in stats.present() {
-        text += &format!("# TYPE millhand_{name} gauge\n");
-        text += &format!("millhand_{name}{{pool=\"{pool}\"}} {n}\n");
-    }
-    text
-}
-
-/// Puts the same families of several texts together: the format has each only once.
-fn merged(texts: &[String]) -> String {
-    /// The comments and the samples of a family.
-    type Family<'a> = (&'a str, String, String);
-    let mut families: Vec<Family<'_>> = Vec::new();
-    for text in texts {
-        let mut at = 0;
-        for line in text.lines() {
-            let Some(comment) = line.strip_prefix("# ") else {
-                if let Some((_, _, samples)) = families.get_mut(at) {
-                    *samples += &format!("{line}\n");
-                }
-                continue;
-            };
-            let name = comment.split(' ').nth(1).unwrap_or_default();
-            let known = families.iter().position(|family| family.0 == name);
-            at = known.unwrap_or(families.len());
-            if known.is_none() {
-                families.push((name, String::new(), String::new()));
-            }
-            let comments = &mut families[at].1;
-            if !comments.lines().any(|known| known == line) {
-                *comments += &format!("{line}\n");
+    // Stub.
+    let mut families: Vec<(String, &str, String)> = Vec::new();
+    for stats in stats {
+        let totals = stats
+            .totals()
+            .map(|(name, n)| (format!("{name}_total"), "counter", n));
+        let present = stats
+            .present()
+            .map(|(name, n)| (name.to_owned(), "gauge", n as u64));
+        for (at, (name, kind, n)) in totals.into_iter().chain(present).enumerate() {
+            let sample = format!("millhand_{name}{{pool=\"{}\"}} {n}\n", stats.pool);
+            match families.get_mut(at) {
+                Some((_, _, samples)) => samples.push_str(&sample),
+                None => families.push((name, kind, sample)),
             }
         }
     }
-    families
-        .into_iter()
-        .flat_map(|(_, comments, samples)| [comments, samples])
-        .collect()
+    let text = |(name, kind, samples)| format!("# TYPE millhand_{name} {kind}\n{samples}");
+    families.into_iter().map(text).collect()
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn families_of_several_pools_are_merged() {
-        let text = |pool: &str, n: u32| {
-            format!(
-                "# HELP a A.\n# TYPE a counter\na{{pool=\"{pool}\"}} {n}\n# TYPE b gauge\nb{{pool=\"{pool}\"}} 0\n"
-            )
-        };
-        let wanted = "# HELP a A.\n# TYPE a counter\na{pool=\"x\"} 1\na{pool=\"y\"} 2\n\
-            # TYPE b gauge\nb{pool=\"x\"} 0\nb{pool=\"y\"} 0\n";
-        assert_eq!(merged(&[text("x", 1), text("y", 2)]), wanted);
-    }
 
     #[test]
     fn times_before_1970_are_negative() {

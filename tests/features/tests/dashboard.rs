@@ -225,6 +225,28 @@ fn failures_are_shown_with_their_errors() {
     );
 }
 
+#[test]
+fn more_bodies_than_rows_are_counted_once() {
+    let pool = ThreadPool::builder().workers(4).build().unwrap();
+    let page = serve(Dashboard::builder().pool(&pool).max_rows(2));
+    let (send, receive) = channel::<()>();
+    let receive = Arc::new(Mutex::new(receive));
+    for _ in 0..4 {
+        let receive = receive.clone();
+        pool.task().name("busy").execute(move || {
+            let _ = receive.lock().unwrap().recv();
+        });
+    }
+    let later = pool.task().name("later").delay(HOUR).submit(|| ());
+    wait_until("all of them run", || pool.stats().running == 4);
+    let shown = &get(page.local_addr(), "/page.json").json()["pool"];
+    assert_eq!(shown["running"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["waiting"].as_array().unwrap().len(), 0);
+    assert_eq!(shown["unlisted"].as_u64(), Some(3));
+    drop(send);
+    later.cancel();
+}
+
 // What is refused.
 
 #[test]
