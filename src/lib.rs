@@ -364,11 +364,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Looking into a running pool
+//!
+//! [`stats`](Pool::stats) counts what a pool did and does, [`tasks`](Pool::tasks) lists what each
+//! worker and each task does, and an [`Observer`](observe::Observer) gets every step of every task.
+//! A [watchdog](pool::PoolBuilder::slow_task) logs tasks that run for too long. Features pass all
+//! of it on: `histograms`, `tracing`, `metrics`, and `dashboard`, a page for the browser. The guide
+//! [`observability`](guide::observability) begins with what a program needs.
+//!
+//! ```
+//! # let pool = millhand::ThreadPool::new(2)?;
+//! pool.task().name("resize").submit(|| ()).join().unwrap();
+//! println!("{}", pool.stats());
+//! println!("{}", pool.tasks());
+//! assert_eq!(pool.stats().succeeded, 1);
+//! # Ok::<(), millhand::pool::BuildError>(())
+//! ```
+//!
 //! # Logging
 //!
-//! The library logs through the [`log`] crate: as errors the failures that no handle is left to
-//! read, as warnings what the system or a bound refuses. Any logger shows them; the examples use
-//! env_logger.
+//! The library logs through the [`log`] crate, with the target `millhand`. Any logger shows it; the
+//! examples use env_logger.
+//!
+//! | level | what |
+//! | --- | --- |
+//! | error | failures that no handle is left to read; hooks, observers and drops that panic; a schedule that ends for a panic; a thread that the library needs and the system refuses |
+//! | warn | what a bound or the system refuses, as a spare thread; signals; a shutdown with tasks left; slow tasks, stalled queues and slow hooks |
+//! | info | the report of a clean shutdown, where the program does not get it |
+//! | debug | attempts that follow a failure; the error of a body that was asked to stop |
+//!
+//! A record about a task has the key-values `task_id`, `task_site` and, if it has a name,
+//! `task_name`; one about a pool has `pool`, its name. No text is made for a level that is off.
 //
 // For maintainers: `src/README.md` has the path of a task, its states and the map of the folders.
 // These are the layers, top to bottom. A folder imports only from those above it

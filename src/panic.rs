@@ -8,6 +8,7 @@ use crate::id::TaskId;
 use crate::reason::CancelReason;
 use crate::sync::trampoline;
 pub(crate) use log::Level;
+pub(crate) use log::kv::Value;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::fmt;
@@ -52,7 +53,24 @@ pub(crate) fn shield_dyn(what: &str, f: &mut dyn FnMut()) {
 /// Called with no lock held, since the logger may call the library.
 #[cold]
 pub(crate) fn log(level: Level, text: fmt::Arguments<'_>) {
-    if let Err(payload) = catch(|| log::log!(target: "millhand", level, "{text}")) {
+    log_about(level, &[], text);
+}
+
+/// As `log`, with key-values: what the record is about. Nothing is formatted unless the logger does
+/// it.
+#[cold]
+pub(crate) fn log_about(level: Level, about: &[(&str, Value<'_>)], text: fmt::Arguments<'_>) {
+    // As the macros of `log` do it, whose keys must be known when this is compiled.
+    if level > log::STATIC_MAX_LEVEL || level > log::max_level() {
+        return;
+    }
+    let write = || {
+        let mut record = log::Record::builder();
+        record.level(level).target("millhand");
+        record.module_path_static(Some("millhand"));
+        log::logger().log(&record.key_values(&about).args(text).build());
+    };
+    if let Err(payload) = catch(write) {
         discard_payload(payload);
     }
 }
@@ -325,6 +343,21 @@ mod tests {
         let payload = catch(|| std::panic::panic_any(Grenade(2))).unwrap_err();
         discard_payload(payload);
         discard(Grenade(1));
+    }
+
+    struct Unread;
+
+    impl fmt::Display for Unread {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("nothing reads this record")
+        }
+    }
+
+    #[test]
+    fn nothing_is_formatted_when_the_level_is_off() {
+        assert_eq!(log::max_level(), log::LevelFilter::Off); // no test here sets a logger
+        let about = [("task_id", Value::from_display(&Unread))];
+        log_about(Level::Error, &about, format_args!("{Unread}"));
     }
 
     #[test]

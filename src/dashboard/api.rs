@@ -7,6 +7,7 @@ use crate::dashboard::http::Request;
 use crate::dashboard::json;
 use crate::dashboard::panel::{Panel, PanelAction};
 use crate::dashboard::reply::Reply;
+use crate::observe::prometheus_of;
 use crate::panic;
 use crate::pool::{PoolHandle, Sampling};
 use crate::task::{CancelOutcome, TaskId};
@@ -122,7 +123,7 @@ impl Api {
 
     fn metrics(&self) -> Reply {
         let stats = self.pools.iter().map(|shown| shown.pool.stats());
-        let text = json::metrics(&stats.collect::<Vec<_>>());
+        let text = prometheus_of(&stats.collect::<Vec<_>>());
         Reply::new(
             "text/plain; version=0.0.4; charset=utf-8",
             text.into_bytes(),

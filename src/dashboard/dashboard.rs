@@ -17,7 +17,8 @@ const MAX_ROWS: usize = 10_000;
 ///
 /// The page shows counts and the throughput, what each worker runs and for how long, what waits
 /// and for which gate, the slowest and the failed tasks with error texts and submit sites, the
-/// schedules with their next runs, and histograms of times. It asks for new numbers each second.
+/// schedules with their next runs, and the [histograms](crate::pool::PoolBuilder::histograms) of
+/// times. It asks for new numbers each second.
 ///
 /// # Paths
 ///

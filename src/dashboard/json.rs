@@ -1,9 +1,11 @@
-//! What is shown of a pool, as JSON and as text for Prometheus.
+//! What is shown of a pool, as JSON.
 //!
 //! Layer: dashboard. Ids are texts, since the numbers of scripts are not exact. Durations are
 //! seconds, and times are seconds since 1970.
 
-use crate::observe::{Age, ScheduleInfo, Stats, TaskInfo, WaitsFor, WorkerInfo, WorkerState};
+use crate::observe::{
+    Age, Quantiles, ScheduleInfo, Stats, TaskInfo, Times, WaitsFor, WorkerInfo, WorkerState,
+};
 use crate::pool::Pool;
 use crate::task::{OutcomeKind, Summary, TaskState};
 use serde_json::{Map, Value, json};
@@ -30,6 +32,7 @@ pub(crate) fn stats(stats: &Stats) -> Value {
         ("uptime", json!(stats.uptime.as_secs_f64())),
         ("rates", rates.unwrap_or_default()),
         ("oldest_queued", seconds(stats.oldest_queued)),
+        ("times", stats.times.iter().map(times).collect()),
     ];
     map.extend(rest.map(|(name, value)| (name.to_owned(), value)));
     map.into()
@@ -76,7 +79,6 @@ pub(crate) fn pool(pool: &Pool, most: usize) -> Value {
         "workers": workers.collect::<Vec<_>>(),
         "schedules": schedules.map(schedule).collect::<Vec<_>>(),
         "failures": failures.iter().rev().map(failure).collect::<Vec<_>>(),
-        "times": times(pool),
     })
 }
 
@@ -164,10 +166,24 @@ fn failure(summary: &Summary) -> Value {
     })
 }
 
-/// The histograms by name, that of all tasks first.
-fn times(pool: &Pool) -> Vec<Value> {
-    let _ = pool;
-    Vec::new() // Stub.
+fn times(times: &Times) -> Value {
+    json!({
+        "name": times.name.as_deref(),
+        "waited": quantiles(&times.waited),
+        "ran": quantiles(&times.ran),
+        "total": quantiles(&times.total),
+    })
+}
+
+fn quantiles(of: &Quantiles) -> Value {
+    json!({
+        "count": of.count,
+        "p50": of.p50.as_secs_f64(),
+        "p90": of.p90.as_secs_f64(),
+        "p99": of.p99.as_secs_f64(),
+        "p999": of.p999.as_secs_f64(),
+        "max": of.max.as_secs_f64(),
+    })
 }
 
 fn seconds(duration: Option<Duration>) -> Value {
@@ -180,29 +196,6 @@ fn time(time: Option<SystemTime>) -> Value {
         Ok(after) => after.as_secs_f64(),
         Err(before) => -before.duration().as_secs_f64(),
     }))
-}
-
-/// The counts of all pools in the text format of Prometheus.
-pub(crate) fn metrics(stats: &[Stats]) -> String {
-    // Stub.
-    let mut families: Vec<(String, &str, String)> = Vec::new();
-    for stats in stats {
-        let totals = stats
-            .totals()
-            .map(|(name, n)| (format!("{name}_total"), "counter", n));
-        let present = stats
-            .present()
-            .map(|(name, n)| (name.to_owned(), "gauge", n as u64));
-        for (at, (name, kind, n)) in totals.into_iter().chain(present).enumerate() {
-            let sample = format!("millhand_{name}{{pool=\"{}\"}} {n}\n", stats.pool);
-            match families.get_mut(at) {
-                Some((_, _, samples)) => samples.push_str(&sample),
-                None => families.push((name, kind, sample)),
-            }
-        }
-    }
-    let text = |(name, kind, samples)| format!("# TYPE millhand_{name} {kind}\n{samples}");
-    families.into_iter().map(text).collect()
 }
 
 #[cfg(all(test, not(loom)))]

@@ -319,7 +319,12 @@ function showSchedules(pool) {
 
 function showTimes(pool) {
   const which = byId("which-time").value;
-  const counted = pool.times.filter((times) => times[which].count > 0);
+  const { times: all } = pool.stats;
+  const none = all.length === 0
+    ? "This pool keeps no histograms: see PoolBuilder::histograms."
+    : "No task was timed. Tasks with a name are.";
+  setText(byId("times").parentNode.querySelector(".none"), none);
+  const counted = all.filter((times) => times[which].count > 0);
   fill(byId("times"), counted, (times) => times.name === null ? "/all" : "/" + times.name, (times) => {
     const of = times[which];
     return [
@@ -340,7 +345,10 @@ function showPools(names) {
     });
     return button;
   };
-  const items = names.map((name, n) => [String(n), { name, n }]);
+  const items = names.map((name, n) => {
+    const isSecond = names.indexOf(name) !== n;
+    return [String(n), { name: isSecond ? name + " (" + (n + 1) + ")" : name, n }];
+  });
   keyed(byId("pools"), items, create, (button, { name, n }) => {
     setText(button, name);
     button.number = n;

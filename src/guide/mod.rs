@@ -8,6 +8,8 @@
 //!   what to do about sockets, children and locks.
 //! - [`daemons`]: programs that run until they are asked to end: signals, systemd, containers,
 //!   scripts, windows, and standard input.
+//! - [`observability`]: what a running pool does, what it did, and why it is slow: statistics, live
+//!   tasks, a watchdog, events, exporters, and a page.
 //! - [`guarantees`]: what always holds, and where it ends.
 //! - [`performance`]: what each feature costs, how many workers to use, batches, allocators, and
 //!   when rayon or tokio is the better choice.
@@ -23,4 +25,5 @@ pub mod from_python;
 pub mod from_rust;
 pub mod glossary;
 pub mod guarantees;
+pub mod observability;
 pub mod performance;

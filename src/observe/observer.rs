@@ -166,7 +166,7 @@ fn surround(entries: &[Arc<Entry>], task: &TaskLabel, attempt: &mut dyn FnMut())
         return;
     }
     if was_called && !first.is_off.swap(true, Ordering::Relaxed) {
-        panic::log(
+        task.log(
             Level::Error,
             format_args!("an observer has not run the attempt of {task}, and is switched off"),
         );

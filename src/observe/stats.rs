@@ -2,6 +2,8 @@
 //!
 //! Layer: observe. Plain data; `pool/stats.rs` fills it.
 
+#[cfg(feature = "histograms")]
+use crate::observe::Times;
 use crate::observe::age::Short;
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use std::time::Duration;
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(Default))]
 #[non_exhaustive]
 pub struct Stats {
     /// The name of the pool: its [`name_prefix`](crate::pool::PoolBuilder::name_prefix).
@@ -90,6 +93,11 @@ pub struct Stats {
     /// For how long the oldest queued task has waited, if the pool
     /// [tracks its queue](crate::pool::PoolBuilder::track_queue) and one is queued.
     pub oldest_queued: Option<Duration>,
+    /// How long timed tasks waited and ran, as [`Pool::histograms`](crate::Pool::histograms)
+    /// returns it. Where a pool keeps them, its counts take some microseconds more for each
+    /// name.
+    #[cfg(feature = "histograms")]
+    pub times: Vec<Times>,
 }
 
 /// How many tasks a pool settles each second.
@@ -119,17 +127,7 @@ impl Stats {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn ended(&self) -> u64 {
-        let Self {
-            succeeded,
-            failed,
-            panicked,
-            cancelled,
-            expired,
-            timed_out,
-            rejected,
-            ..
-        } = self;
-        succeeded + failed + panicked + cancelled + expired + timed_out + rejected
+        self.outcomes().iter().map(|(_, n)| n).sum()
     }
 
     /// Returns how many tasks have not settled: those that wait, and those that run.
@@ -155,10 +153,9 @@ impl Stats {
         self.threads.saturating_sub(self.workers)
     }
 
-    /// The totals with their names, in the order of the table.
-    pub(crate) fn totals(&self) -> [(&'static str, u64); 11] {
+    /// The outcomes with their names.
+    pub(crate) fn outcomes(&self) -> [(&'static str, u64); 7] {
         [
-            ("submitted", self.submitted),
             ("succeeded", self.succeeded),
             ("failed", self.failed),
             ("panicked", self.panicked),
@@ -166,6 +163,29 @@ impl Stats {
             ("expired", self.expired),
             ("timed_out", self.timed_out),
             ("rejected", self.rejected),
+        ]
+    }
+
+    /// The totals with their names, in the order of the table.
+    pub(crate) fn totals(&self) -> [(&'static str, u64); 11] {
+        let [
+            succeeded,
+            failed,
+            panicked,
+            cancelled,
+            expired,
+            timed_out,
+            rejected,
+        ] = self.outcomes();
+        [
+            ("submitted", self.submitted),
+            succeeded,
+            failed,
+            panicked,
+            cancelled,
+            expired,
+            timed_out,
+            rejected,
             ("retries", self.retries),
             ("unread", self.unread),
             ("spares_started", self.spares_started),

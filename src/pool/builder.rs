@@ -68,6 +68,9 @@ pub(crate) struct Options {
     pub(crate) slow_task: Option<Duration>,
     pub(crate) stalled: Option<Duration>,
     pub(crate) track_queue: bool,
+    /// For how many names the times are kept.
+    #[cfg(feature = "histograms")]
+    pub(crate) histograms: Option<usize>,
 }
 
 impl Default for Options {
@@ -89,6 +92,8 @@ impl Default for Options {
             slow_task: None,
             stalled: None,
             track_queue: false,
+            #[cfg(feature = "histograms")]
+            histograms: None,
         }
     }
 }
@@ -139,6 +144,10 @@ impl Options {
         }
         if is_zero(self.stalled) {
             return refuse("stalled", "more than zero (leave it out for no watchdog)");
+        }
+        #[cfg(feature = "histograms")]
+        if self.histograms == Some(0) {
+            return refuse("histograms", "at least 1 (leave it out for no histograms)");
         }
         if !self.max_threads.is_none_or(fits) {
             return refuse(
@@ -515,9 +524,11 @@ impl fmt::Debug for PoolBuilder {
             slow_task,
             stalled,
             track_queue,
+            #[cfg(feature = "histograms")]
+            histograms,
         } = &self.options;
-        f.debug_struct("PoolBuilder")
-            .field("workers", workers)
+        let mut text = f.debug_struct("PoolBuilder");
+        text.field("workers", workers)
             .field("clock", clock)
             .field("name_prefix", name_prefix)
             .field("stack_size", stack_size)
@@ -532,7 +543,9 @@ impl fmt::Debug for PoolBuilder {
             .field("observed", &!observers.is_empty())
             .field("slow_task", slow_task)
             .field("stalled", stalled)
-            .field("track_queue", track_queue)
-            .finish()
+            .field("track_queue", track_queue);
+        #[cfg(feature = "histograms")]
+        text.field("histograms", histograms);
+        text.finish()
     }
 }

@@ -4,7 +4,9 @@
 use crate::cancel::CancelToken;
 use crate::clock::Clock;
 use crate::limit::Capacity;
-use crate::panic;
+#[cfg(feature = "histograms")]
+use crate::observe::Histograms;
+use crate::panic::{self, Level, Value};
 use crate::pool::builder::Options;
 use crate::pool::lifecycle::{Lifecycle, Phase};
 use crate::pool::live::LiveTasks;
@@ -72,6 +74,9 @@ pub(crate) struct Core {
     pub(crate) warned_at_bound: AtomicBool,
     /// Whether the timer will see to a spare thread that the system has refused.
     pub(crate) retries_spare: AtomicBool,
+    /// The times of timed tasks, if the builder asked for them.
+    #[cfg(feature = "histograms")]
+    pub(crate) histograms: Option<Histograms>,
     _listed: process::ListedClock,
 }
 
@@ -172,6 +177,8 @@ impl Core {
             is_reported: Mutex::new(false),
             warned_at_bound: AtomicBool::new(false),
             retries_spare: AtomicBool::new(false),
+            #[cfg(feature = "histograms")]
+            histograms: options.histograms.map(Histograms::new),
             _listed: process::ListedClock::new(owner, &options.clock),
             options,
         });
@@ -199,6 +206,14 @@ impl Core {
     /// In a simulation, on a thread that does not belong to it.
     pub(crate) fn check_thread(&self) {
         self.clock().check_thread();
+    }
+
+    /// Logs a record about this pool, with its name as a key-value. Called with no lock held, since
+    /// the logger may call the library.
+    #[cold]
+    pub(crate) fn log(&self, level: Level, text: fmt::Arguments<'_>) {
+        let name = Value::from(self.options.name_prefix.as_str());
+        panic::log_about(level, &[("pool", name)], text);
     }
 
     /// Adds an entry to the trace of a simulation. It names the task by a number of its own, since

@@ -177,7 +177,7 @@ impl Current {
     pub fn set_progress(&self, done: u64, total: u64) {
         self.task
             .head
-            .listen(|extras, _| extras.reported = Some((done, total)));
+            .listen(|extras, _| extras.notes().reported = Some((done, total)));
     }
 
     /// Returns the pool that runs this task. A task that submits to it never waits for a place in a

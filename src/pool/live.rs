@@ -16,6 +16,7 @@ use crate::task::{CancelOutcome, Task, TaskRef, TaskState, TaskWeak};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -243,8 +244,18 @@ impl Core {
         Some(outcome)
     }
 
-    pub(crate) fn dump(&self) -> String {
-        format!("{}{}", self.stats(), self.task_table(usize::MAX))
+    /// The text of `Pool::dump`, made when it is written.
+    pub(crate) fn dump(&self) -> Dump<'_> {
+        Dump(self)
+    }
+}
+
+pub(crate) struct Dump<'a>(&'a Core);
+
+impl fmt::Display for Dump<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(core) = self;
+        write!(f, "{}{}", core.stats(), core.task_table(usize::MAX))
     }
 }
 
@@ -259,6 +270,9 @@ fn describe(task: &TaskRef) -> TaskInfo {
         age: None,
         worker: None,
         waits_for: Vec::new(),
-        progress: task.head.peek(|extras| extras.reported).flatten(),
+        progress: task
+            .head
+            .peek(|extras| extras.notes.as_ref()?.reported)
+            .flatten(),
     }
 }

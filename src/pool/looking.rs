@@ -81,7 +81,7 @@ impl Pool {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn dump(&self) -> String {
-        self.core().dump()
+        self.core().dump().to_string()
     }
 
     /// Lists the schedules of the pool, in the order in which they were made.

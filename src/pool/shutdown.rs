@@ -113,7 +113,7 @@ impl Core {
         let still_running = if ended {
             Vec::new()
         } else {
-            panic::log(
+            self.log(
                 Level::Warn,
                 format_args!("a shutdown ran out of time\n{}", self.dump()),
             );
@@ -242,7 +242,7 @@ impl Core {
             if ends() {
                 return false;
             }
-            panic::log(
+            self.log(
                 Level::Warn,
                 format_args!(
                     "a shutdown gave up while stop hooks or drops of a pool's workers still ran"
@@ -382,7 +382,7 @@ impl Core {
         // which must not cut the report of a signal short.
         let mut is_reported = self.is_reported.lock();
         if !mem::replace(&mut *is_reported, true) {
-            panic::log(level, format_args!("a pool was {what}: {report}"));
+            self.log(level, format_args!("a pool was {what}: {report}"));
         }
     }
 

@@ -67,6 +67,8 @@ impl Core {
             uptime: now.saturating_duration_since(self.began),
             rates: self.watch.rates(),
             oldest_queued,
+            #[cfg(feature = "histograms")]
+            times: self.times(),
         }
     }
 }

@@ -211,7 +211,6 @@ impl TaskPool for Core {
     }
 
     fn retries(&self, task: &Task, delay: Duration, why: &mut dyn FnMut() -> Arc<str>) {
-        self.counts.retries.add();
         if self.is_observed() {
             self.emit_retrying(task, delay, why());
         }
@@ -225,7 +224,10 @@ impl TaskPool for Core {
         Self::is_observed(self)
     }
 
-    fn started(&self, task: &Task, worker: usize) {
+    fn started(&self, task: &Task, worker: usize, is_retry: bool) {
+        if is_retry {
+            self.counts.retries.add();
+        }
         self.emit_started(task, worker);
     }
 

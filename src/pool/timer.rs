@@ -94,14 +94,14 @@ impl Timer {
             return;
         }
         // A pool that is gone has nothing to be timed.
-        let Some(core) = core.me.upgrade() else {
+        let Some(its_core) = core.me.upgrade() else {
             return;
         };
         // ORDERING: stored before the thread runs; pairs with the load in `check`. A thread that
         // changes the phase either finds it stored and sends a message, or the new thread, which
         // reads the phase later, finds the phase changed.
         self.started.store(true, Ordering::SeqCst);
-        let error = match self.start(core) {
+        let error = match self.start(its_core) {
             Ok(handle) => {
                 *thread = Some(handle);
                 return;
@@ -111,7 +111,7 @@ impl Timer {
         // ORDERING: as above.
         self.started.store(false, Ordering::SeqCst);
         drop(thread);
-        panic::log(
+        core.log(
             Level::Error,
             format_args!(
                 "no thread for a pool's timer ({error}): what it holds waits until one can be started"

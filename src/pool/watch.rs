@@ -207,7 +207,7 @@ impl Core {
             Ok(started) => *thread = Some(started),
             Err(error) => {
                 self.lifecycle.thread_ends();
-                panic::log(
+                self.log(
                     Level::Warn,
                     format_args!("no thread for the watchdog of a pool: {error}"),
                 );
@@ -268,7 +268,7 @@ impl Core {
             who, worker, age, ..
         } in slow
         {
-            panic::log(
+            who.log(
                 Level::Warn,
                 format_args!("{who} has run for {age} on worker {worker}"),
             );
@@ -279,7 +279,7 @@ impl Core {
             });
         }
         if let Some(waited) = stalled {
-            panic::log(
+            self.log(
                 Level::Warn,
                 format_args!(
                     "the head of the queue of the pool `{}` has waited for {waited}; {queued} tasks are queued\n{}",

@@ -2,7 +2,7 @@
 
 use crate::clock::later;
 use crate::clock::spawn::{Thread, spawn};
-use crate::panic::{self, Level};
+use crate::panic::Level;
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 use crate::pool::spares::Spare;
@@ -112,7 +112,7 @@ impl Core {
             Ok(()) => Ok(()),
             Err((0, error)) => Err(error),
             Err((fewer, error)) => {
-                panic::log(
+                self.log(
                     Level::Warn,
                     format_args!("the pool runs with {fewer} of {wanted} workers: {error}"),
                 );
@@ -166,7 +166,7 @@ impl Core {
             Spare::NotDue => {}
             Spare::AtBound => {
                 if !self.warned_at_bound.swap(true, Ordering::Relaxed) {
-                    panic::log(
+                    self.log(
                         Level::Warn,
                         format_args!(
                             "work is ready while bodies wait, but no further spare thread may start: there are {} threads, and `max_threads` allows no more (logged once)",
@@ -195,7 +195,7 @@ impl Core {
         if self.retries_spare.swap(true, Ordering::Relaxed) {
             return;
         }
-        panic::log(
+        self.log(
             Level::Warn,
             format_args!("no spare thread could be started: {error}"),
         );
@@ -215,7 +215,7 @@ impl Core {
         let mut now = workers;
         if let Err((started, error)) = self.start_threads(missing) {
             now = workers - (missing - started);
-            panic::log(
+            self.log(
                 Level::Warn,
                 format_args!("the pool runs with {now} of {workers} workers: {error}"),
             );

@@ -289,12 +289,14 @@ impl Runner {
             Some(ScheduleEnd::Failed) => "the search for its next time panicked",
             _ => return,
         };
-        let name = self.name.iter().map(|name| format!("`{name}` "));
+        let (open, name, close) = match &self.name {
+            Some(name) => ("`", &**name, "` "),
+            None => ("", "", ""),
+        };
         panic::log(
             Level::Error,
             format_args!(
-                "the schedule {}made at {} has ended: {why}",
-                name.collect::<String>(),
+                "the schedule {open}{name}{close}made at {} has ended: {why}",
                 self.site
             ),
         );

@@ -219,7 +219,7 @@ fn spawn(what: &str, f: impl FnOnce() + Send + 'static) {
 
 fn shut_down(pool: &Core, how: &Shutdown) {
     if let Err(error) = pool.shutdown_by_signal(how) {
-        panic::log(
+        pool.log(
             Level::Error,
             format_args!("a signal could not shut a pool down: {error}"),
         );

@@ -65,7 +65,8 @@ impl Task {
         if is_wanted || asks() {
             // Without the lock: the text may be the user's.
             let text = text();
-            self.head.listen(|extras, _| extras.failure = Some(text));
+            self.head
+                .listen(|extras, _| extras.notes().failure = Some(text));
         }
     }
 
@@ -114,7 +115,8 @@ impl Task {
         let seen = self.head.peek(|extras| {
             let attempts = extras.progress.as_ref().map(|progress| progress.attempts);
             let attempts = attempts.map(|n| if extras.started.is_some() { n } else { 0 });
-            (attempts, extras.failure.clone())
+            let notes = extras.notes.as_ref();
+            (attempts, notes.and_then(|notes| notes.failure.clone()))
         });
         let (attempts, failure) = seen.unwrap_or_default();
         Summary {
@@ -151,7 +153,7 @@ impl Task {
             return (OutcomeKind::Failed, None);
         };
         let (who, text) = (self.head.label(), ErrorText(self));
-        panic::log(
+        who.log(
             Level::Debug,
             format_args!("{who} was asked to stop, and returned an error: {text}"),
         );

@@ -3,6 +3,7 @@
 //! Layer: task.
 
 use crate::id::TaskId;
+use crate::panic::{self, Level, Value};
 use crate::task::head::Site;
 use std::fmt;
 use std::panic::Location;
@@ -35,6 +36,20 @@ pub struct TaskLabel {
 impl TaskLabel {
     pub(crate) fn new(id: TaskId, name: Option<Arc<str>>, site: Site) -> Self {
         Self { id, name, site }
+    }
+
+    /// Logs a record about this task, with its fields as key-values.
+    pub(crate) fn log(&self, level: Level, text: fmt::Arguments<'_>) {
+        let about = [
+            ("task_id", Value::from(self.id.number())),
+            ("task_site", Value::from_display(&self.site)),
+            ("task_name", Value::from(self.name.as_deref().unwrap_or(""))),
+        ];
+        let about = match self.name {
+            Some(_) => &about[..],
+            None => &about[..2],
+        };
+        panic::log_about(level, about, text);
     }
 }
 

@@ -273,10 +273,7 @@ pub(crate) struct Extras {
     pub(crate) started: Option<Instant>,
     /// When it ended, if its times are taken.
     pub(crate) ended: Option<Instant>,
-    /// How far it has come, as its body says.
-    pub(crate) reported: Option<(u64, u64)>,
-    /// The text of its failure, if something wants it.
-    pub(crate) failure: Option<Arc<str>>,
+    pub(crate) notes: Option<Box<Notes>>,
     pub(crate) progress: Option<Progress>,
     /// Why there is no value, if the codes in the head cannot express it.
     pub(crate) error: Option<Box<TaskError>>,
@@ -287,6 +284,15 @@ pub(crate) struct Extras {
     pub(crate) member: Option<Member>,
     /// Gone when it has settled.
     pub(crate) listeners: Option<Box<Listeners>>,
+}
+
+/// What is known about a task that few have.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// How far it has come, as its body says.
+    pub(crate) reported: Option<(u64, u64)>,
+    /// The text of its failure, if something wants it.
+    pub(crate) failure: Option<Arc<str>>,
 }
 
 /// What is called when a task has settled.
@@ -354,6 +360,10 @@ impl Extras {
         if let Some(hook) = hook.cloned() {
             self.add_callback(callback(move |summary| hook(summary)));
         }
+    }
+
+    pub(crate) fn notes(&mut self) -> &mut Notes {
+        self.notes.get_or_insert_default()
     }
 
     /// Whether something asks for how long it runs: it is timed, has options that need it, or a

@@ -169,8 +169,8 @@ pub(crate) trait TaskPool: Send + Sync {
     /// the task, which runs the hooks on its token.
     fn attempt_begins(&self, task: &Task);
 
-    /// It runs next, on the worker with this index.
-    fn started(&self, _task: &Task, _worker: usize) {}
+    /// It runs next, on the worker with this index. `is_retry`: an attempt has gone before.
+    fn started(&self, _task: &Task, _worker: usize, _is_retry: bool) {}
 
     /// Whether the pool has a hook around bodies, or is part of a simulation.
     fn is_special(&self) -> bool;

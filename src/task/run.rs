@@ -89,7 +89,11 @@ impl Task {
         };
         // The body runs with the context variables of its task, even with none: it may run on the
         // stack of a body that waits, which has others.
-        let Started { token, context } = started;
+        let Started {
+            token,
+            context,
+            is_retry,
+        } = started;
         let inside = context_var::enter(context);
         // The deadline of its token may have passed while it was queued.
         let stopped = token.and_then(|token| token.reason());
@@ -97,7 +101,7 @@ impl Task {
         stack.push(self.clone());
         pool.attempt_begins(self);
         if stopped.is_none() {
-            pool.started(self, stack.index);
+            pool.started(self, stack.index, is_retry);
         }
         let mut ended = match stopped {
             None if pool.has_hook() => self.run_in_hook(keep, pool),
@@ -149,7 +153,7 @@ impl Task {
             }
         });
         ended.unwrap_or_else(|| {
-            panic::log(
+            self.head.label().log(
                 Level::Warn,
                 format_args!("the around_task hook has not run the task, which runs without it"),
             );
@@ -307,7 +311,7 @@ impl Task {
                 let waits = matches!(to, Position::Timer { .. });
                 let since = waits.then(|| pool.now());
                 if let Ok(failed) = self.put_back(to, since) {
-                    panic::log(
+                    self.head.label().log(
                         Level::Debug,
                         format_args!(
                             "task {} goes for attempt {}",

@@ -36,6 +36,8 @@ pub(crate) type TaskWeak = Weak<Task>;
 pub(crate) struct Started {
     pub(crate) token: Option<CancelToken>,
     pub(crate) context: Context,
+    /// Whether an attempt has gone before.
+    pub(crate) is_retry: bool,
 }
 
 /// A group, and the number of the task in it.
@@ -196,7 +198,9 @@ impl Task {
             return Some(Started::default());
         };
         some.started = some.started.or(now);
+        let mut is_retry = false;
         if let Some(progress) = &mut some.progress {
+            is_retry = progress.attempts > 0;
             progress.attempts += 1;
             progress.late = false;
             begin(progress);
@@ -205,6 +209,7 @@ impl Task {
         let started = Started {
             token: some.token.clone(),
             context: some.context.clone(),
+            is_retry,
         };
         drop(extras);
         drop(place);

@@ -117,7 +117,7 @@ impl fmt::Display for UnreadFailure {
 #[cold]
 pub(crate) fn report(owner: u32, who: TaskLabel, error: JoinError<String>) {
     let failure = UnreadFailure { who, error };
-    panic::log(
+    failure.who.log(
         Level::Error,
         format_args!("{failure}, and no handle of the task is left"),
     );

@@ -6,7 +6,9 @@ use crate::manual::{Manual, S, until};
 use crate::support::{LONG, SCENARIO, in_a_copy, must_recv};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use millhand::cancel::CancelGuard;
-use millhand::{CancelToken, Retry, ScopeOptions, TaskError, ThreadPool, current};
+use millhand::observe::Event;
+use millhand::testing::ManualClock;
+use millhand::{CancelToken, Retry, ScopeOptions, Shutdown, TaskError, ThreadPool, current};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -28,6 +30,7 @@ fn the_copy() {
         Ok("hooks") => crowd_of_hooks(),
         Ok("other") => waker_that_waits_for_another(),
         Ok("removed") => hook_removed_before_its_turn(),
+        Ok("watchdog") => what_the_watchdog_and_a_late_shutdown_log(),
         Ok(other) => panic!("no such scenario: {other}"),
         Err(_) => {}
     }
@@ -167,6 +170,67 @@ fn logger_that_panics() {
     ] {
         assert!(Logger::has(level, part), "{part}: {:?}", LOGGER.records);
     }
+}
+
+#[test]
+fn slow_tasks_a_queue_that_stands_still_and_a_late_shutdown_are_logged_with_what_runs() {
+    alone("watchdog");
+}
+
+fn what_the_watchdog_and_a_late_shutdown_log() {
+    Logger::install(false);
+    let clock = ManualClock::new();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .max_threads(1)
+        .clock(&clock)
+        .slow_task(Duration::from_secs(10))
+        .stalled(Duration::from_secs(10))
+        .observer(|_: &Event| panic!("an observer"))
+        .build()
+        .unwrap();
+    let (go, wait) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    pool.task().name("import").execute(move || {
+        tell.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    must_recv(&told);
+    pool.task().name("next").execute(|| ());
+    let has = |part: &str| Logger::has(Level::Warn, part);
+    while !has("the head of the queue of the pool `millhand` has waited for") {
+        clock.advance(Duration::from_millis(500));
+        thread::yield_now();
+    }
+    assert!(has("`import` (submitted at tests/it/alone.rs:") && has("has run for 10."));
+    assert!(has("worker 0 is busy: task"), "what the workers do");
+    let how = Shutdown::drain().give_up_after(Duration::from_nanos(1));
+    let late = thread::spawn(move || {
+        let report = pool.shutdown(how).unwrap();
+        (pool, report)
+    });
+    while !late.is_finished() {
+        clock.advance(Duration::from_secs(1));
+        thread::yield_now();
+    }
+    let (pool, report) = late.join().unwrap();
+    assert_eq!(report.still_running().len(), 1);
+    assert!(has("a shutdown ran out of time"), "{:?}", LOGGER.records);
+    let records = LOGGER.records.lock().unwrap().clone();
+    let dump = records
+        .iter()
+        .find(|(_, text)| text.contains("ran out of time"));
+    let text = &dump.unwrap().1;
+    assert!(
+        text.contains("pool `millhand`") && text.contains("`import`"),
+        "{text}"
+    );
+    assert!(Logger::has(
+        Level::Error,
+        "an observer, which is switched off for that, panicked"
+    ));
+    drop(go);
+    drop(pool);
 }
 
 /// What user code waits at, and how many threads were in it at once.

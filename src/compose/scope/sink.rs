@@ -12,6 +12,7 @@ use crate::task::group_error::shown;
 use crate::task::label::TaskLabel;
 use crate::task::options::Unread;
 use crate::task::unread::{self, text_of};
+use std::fmt;
 use std::mem;
 use std::panic::resume_unwind;
 
@@ -141,17 +142,23 @@ impl Unfinished {
         if let Some(reason) = reason_here() {
             panic::unwind(reason);
         }
-        panic!("{}", self.text(what));
+        panic!("{}", Text(&self, what));
     }
 
     #[cold]
     pub(crate) fn log(self, what: &str) {
-        panic::log(Level::Error, format_args!("{}", self.text(what)));
+        self.who
+            .log(Level::Error, format_args!("{}", Text(&self, what)));
     }
+}
 
-    fn text(&self, what: &str) -> String {
-        let Self { who, error } = self;
-        format!("{who}, of a {what}, was not run to its end: {error}")
+/// The text about a task that was not run to its end, and about what it is a part of.
+struct Text<'a>(&'a Unfinished, &'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Unfinished { who, error }, what) = self;
+        write!(f, "{who}, of a {what}, was not run to its end: {error}")
     }
 }
 

@@ -179,7 +179,7 @@ impl ScopeState {
         let waits = self.unsettled.lock().seen.clone();
         for task in waits {
             if let Err(error) = task::wait_to_the_end(&task) {
-                panic::log(
+                task.head.label().log(
                     Level::Error,
                     format_args!("a scope waits for a task that may never end: {error}"),
                 );

@@ -65,7 +65,12 @@ fn assert_clean(browser: &Browser) {
 
 #[test]
 fn the_numbers_follow_the_load() {
-    let pool = pool("loaded");
+    let pool = ThreadPool::builder()
+        .workers(2)
+        .name_prefix("loaded")
+        .histograms(9)
+        .build()
+        .unwrap();
     let (_page, browser) = open(Dashboard::builder().pool(&pool));
     browser.wait_for(&has_count("succeeded", 0));
     assert_eq!(browser.run("return document.title"), "loaded · millhand");
@@ -95,6 +100,9 @@ fn the_numbers_follow_the_load() {
         browser.run("return document.querySelectorAll('main img').length"),
         0
     );
+
+    browser.wait_for(&has_row("times", &["import", "1", "µs"]));
+    browser.wait_for(&has_row("times", &["all timed tasks", "2"]));
 
     let gate = Semaphore::new(1).unwrap();
     let taken = gate.acquire().unwrap();
@@ -332,6 +340,7 @@ fn a_picture_of_the_page() {
     let pool = ThreadPool::builder()
         .workers(6)
         .name_prefix("shop")
+        .histograms(20)
         .build()
         .unwrap();
     let mails = ThreadPool::builder()

@@ -247,6 +247,26 @@ fn more_bodies_than_rows_are_counted_once() {
     later.cancel();
 }
 
+#[test]
+fn histograms_are_shown_if_the_pool_has_them() {
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .histograms(9)
+        .build()
+        .unwrap();
+    let (_page, address) = show(&pool);
+    pool.task().name("parse").submit(|| ()).join().unwrap();
+    pool.wait_idle().unwrap();
+    let stats = get(address, "/stats.json").json();
+    let times = &stats["pools"][0]["times"];
+    assert_eq!(
+        (&times[0]["name"], &times[1]["name"]),
+        (&serde_json::Value::Null, &"parse".into())
+    );
+    assert_eq!(times[1]["ran"]["count"].as_u64(), Some(1));
+    assert!(times[1]["total"]["max"].as_f64() > Some(0.0));
+}
+
 // What is refused.
 
 #[test]

@@ -1,0 +1,268 @@
+//! A span for each attempt, and events for what becomes of tasks, through the crate `tracing`.
+//!
+//! Layer: observe.
+
+use crate::observe::{Event, Observer};
+use crate::task::{OutcomeKind, Summary, TaskId, TaskLabel};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tracing::{Level, Span, enabled, event, span};
+
+/// An observer that makes a span for each attempt of a task, below the span in which the task was
+/// submitted, and an event for its outcome. The body runs in the span.
+///
+/// The target is `millhand`. The span has the name `task`, the level INFO and the fields `id`,
+/// `name`, `site` and `attempt`. These are the events, each in the span of the last attempt, or of
+/// the submitter if there was none:
+///
+/// | level | event | fields beside `id` and `name` |
+/// | --- | --- | --- |
+/// | DEBUG | succeeded | `attempts`, `waited_seconds`, `ran_seconds` |
+/// | INFO | cancelled | the same, and `error`: the reason |
+/// | WARN | expired, timed out, rejected | the same |
+/// | ERROR | failed, panicked | the same: the text or the message |
+/// | WARN | retrying | `attempt`, `delay_seconds`, `error` |
+/// | WARN | slow | `worker`, `running_seconds` |
+/// | WARN | stalled; it is of no task and in no span | `queued`, `waited_seconds` |
+///
+/// The span of the submitter stays open until its tasks have settled. Do not put a
+/// [`Buffered`](crate::observe::Buffered) between: the spans are taken and entered on the threads
+/// where things happen. Where no subscriber wants the target `millhand`, nothing is kept and no
+/// field is made. A task that another observer cancels has no last event, so its span stays open.
+///
+/// ```
+/// use millhand::ThreadPool;
+/// use millhand::observe::Tracing;
+///
+/// let pool = ThreadPool::builder().workers(1).observer(Tracing::new()).build()?;
+/// let request = tracing::info_span!("request", user = "ann");
+/// let handle = request.in_scope(|| pool.task().name("resize").submit(|| {
+///     tracing::info!("in the span of the attempt, below that of the request");
+/// }));
+/// handle.join().unwrap();
+/// # Ok::<(), millhand::pool::BuildError>(())
+/// ```
+pub struct Tracing {
+    shards: [Mutex<HashMap<TaskId, Spans>>; SHARDS],
+    /// How many tasks the shards have.
+    tasks: AtomicUsize,
+}
+
+/// Submitters and workers seldom meet at one.
+const SHARDS: usize = 16;
+
+/// The spans of a live task. A subscriber is the user's code, and is called when a `Span` is cloned
+/// or dropped: hence the `Arc`s, which are cloned with a shard locked.
+#[derive(Clone)]
+struct Spans {
+    submitter: Arc<Span>,
+    attempt: Option<Arc<Span>>,
+}
+
+impl Spans {
+    fn innermost(&self) -> &Span {
+        self.attempt.as_ref().unwrap_or(&self.submitter)
+    }
+}
+
+impl Tracing {
+    /// Makes the observer, for one pool or, in an `Arc`, for several.
+    ///
+    /// ```
+    /// use millhand::observe::Tracing;
+    ///
+    /// let pool = millhand::ThreadPool::builder().observer(Tracing::new()).build()?;
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            tasks: AtomicUsize::new(0),
+        }
+    }
+
+    fn shard(&self, id: TaskId) -> &Mutex<HashMap<TaskId, Spans>> {
+        &self.shards[id.number() as usize % SHARDS]
+    }
+
+    fn get(&self, id: TaskId) -> Option<Spans> {
+        // The events of a task come one after the other, so this sees what they have added.
+        if self.tasks.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.shard(id).lock().get(&id).cloned()
+    }
+
+    fn insert(&self, id: TaskId, spans: Spans) {
+        let before = self.shard(id).lock().insert(id, spans);
+        if before.is_none() {
+            self.tasks.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, id: TaskId) -> Option<Spans> {
+        if self.tasks.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let spans = self.shard(id).lock().remove(&id);
+        if spans.is_some() {
+            self.tasks.fetch_sub(1, Ordering::Relaxed);
+        }
+        spans
+    }
+
+    fn submitted(&self, task: &TaskLabel) {
+        if enabled!(target: "millhand", Level::ERROR) {
+            let submitter = Span::current();
+            if !submitter.is_none() {
+                let submitter = Arc::new(submitter);
+                let attempt = None;
+                self.insert(task.id, Spans { submitter, attempt });
+            }
+        }
+    }
+
+    /// Another attempt begins, or one has ended that another one is to follow.
+    fn set_attempt(&self, id: TaskId, spans: Option<Spans>, attempt: Option<Span>) {
+        let submitter = spans.map_or_else(|| Arc::new(Span::none()), |spans| spans.submitter);
+        let attempt = attempt.map(Arc::new);
+        self.insert(id, Spans { submitter, attempt });
+    }
+
+    fn started(&self, task: &TaskLabel, attempt: u32) {
+        let spans = self.get(task.id);
+        let submitter = spans.as_ref().and_then(|spans| spans.submitter.id());
+        let span = span!(
+            target: "millhand",
+            parent: submitter,
+            Level::INFO,
+            "task",
+            id = task.id.number(),
+            name = task.name.as_deref(),
+            site = %task.site,
+            attempt,
+        );
+        if !span.is_disabled() {
+            self.set_attempt(task.id, spans, Some(span));
+        }
+    }
+}
+
+/// An event about a task, in its innermost span. Its arguments are evaluated only if a subscriber
+/// wants it.
+macro_rules! event_of {
+    ($level:ident, $spans:expr, $task:expr, $($rest:tt)*) => {
+        event!(
+            target: "millhand",
+            parent: $spans.as_ref().and_then(|spans| spans.innermost().id()),
+            Level::$level,
+            id = $task.id.number(),
+            name = $task.name.as_deref(),
+            $($rest)*
+        )
+    };
+}
+
+/// The last event of a task.
+fn ended(summary: &Summary, spans: Option<Spans>) {
+    macro_rules! end {
+        ($level:ident, $what:literal) => {
+            event_of!(
+                $level,
+                spans,
+                summary,
+                attempts = summary.attempts,
+                waited_seconds = summary.waited.map(|d| d.as_secs_f64()),
+                ran_seconds = summary.ran.map(|d| d.as_secs_f64()),
+                error = summary.error.as_deref(),
+                $what
+            )
+        };
+    }
+    match summary.outcome {
+        OutcomeKind::Completed => end!(DEBUG, "succeeded"),
+        OutcomeKind::Failed => end!(ERROR, "failed"),
+        OutcomeKind::Panicked => end!(ERROR, "panicked"),
+        OutcomeKind::Cancelled => end!(INFO, "cancelled"),
+        OutcomeKind::Expired => end!(WARN, "expired"),
+        OutcomeKind::TimedOut => end!(WARN, "timed out"),
+        OutcomeKind::Rejected => end!(WARN, "rejected"),
+    }
+}
+
+impl Observer for Tracing {
+    fn on_event(&self, event: &Event) {
+        match event {
+            Event::Submitted { task } => self.submitted(task),
+            Event::Started { task, attempt, .. } => self.started(task, *attempt),
+            Event::Retrying {
+                task,
+                attempt,
+                delay,
+                error,
+            } => {
+                let spans = self.get(task.id);
+                let delay_seconds = delay.as_secs_f64();
+                event_of!(
+                    WARN,
+                    spans,
+                    task,
+                    attempt,
+                    delay_seconds,
+                    error = &**error,
+                    "retrying"
+                );
+                if spans.is_some() {
+                    self.set_attempt(task.id, spans, None);
+                }
+            }
+            Event::Slow {
+                task,
+                worker,
+                running,
+            } => {
+                let spans = self.get(task.id);
+                let running_seconds = running.at_least.as_secs_f64();
+                event_of!(WARN, spans, task, worker, running_seconds, "slow");
+            }
+            Event::Stalled { queued, waited } => event!(
+                target: "millhand",
+                parent: None,
+                Level::WARN,
+                queued,
+                waited_seconds = waited.at_least.as_secs_f64(),
+                "stalled"
+            ),
+            event => {
+                if let Some(summary) = event.summary() {
+                    ended(summary, self.remove(summary.id));
+                }
+            }
+        }
+    }
+
+    fn around(&self, task: &TaskLabel, attempt: &mut dyn FnMut()) {
+        match self.get(task.id).and_then(|spans| spans.attempt) {
+            Some(span) => span.in_scope(attempt),
+            None => attempt(),
+        }
+    }
+}
+
+impl Default for Tracing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Tracing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = self.tasks.load(Ordering::Relaxed);
+        f.debug_struct("Tracing")
+            .field("tasks", &tasks)
+            .finish_non_exhaustive()
+    }
+}
