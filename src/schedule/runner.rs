@@ -147,14 +147,7 @@ impl Runner {
 
     /// Pauses the schedule, or else resumes it.
     pub(crate) fn set_paused(self: &Arc<Self>, is_paused: bool) {
-        self.apply(|planner, now| {
-            if is_paused {
-                planner.pause();
-                0
-            } else {
-                planner.resume(now)
-            }
-        });
+        self.apply(|planner, now| planner.set_paused(is_paused, now));
     }
 
     /// Gives the schedule its body, and starts it.
