@@ -5,8 +5,9 @@
 use crate::observe::Event;
 use crate::panic::{self, Level};
 use crate::task::TaskLabel;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::mem;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,7 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// runs no code of the user: a worker gets the events of tasks that are late.
 ///
 /// An observer that panics is switched off, and that is logged as an error. What an observer itself
-/// does with the pool, while it is called, causes no event.
+/// does with the pool, while it is called, causes no event for this observer. It cannot wait for the
+/// pool.
 ///
 /// Without an observer no task pays for this; with one, each task does: `guide::performance` has
 /// the table.
@@ -109,8 +111,8 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 }
 
 thread_local! {
-    /// Whether this thread is in an observer. It has no destructor.
-    static IN_OBSERVER: Cell<bool> = const { Cell::new(false) };
+    /// The observers that this thread is in, by their places in memory.
+    static ACTIVE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The observers of one pool.
@@ -152,13 +154,14 @@ fn surround(entries: &[Arc<Entry>], task: &TaskLabel, attempt: &mut dyn FnMut())
         return attempt();
     };
     let mut has_run = false;
+    // What it surrounds is no part of it.
+    let mut outside = ACTIVE.with_borrow(Clone::clone);
     let was_called = first.call(&mut |observer| {
         observer.around(task, &mut || {
             if !mem::replace(&mut has_run, true) {
-                // What it surrounds is no part of it.
-                IN_OBSERVER.set(false);
+                let within = ACTIVE.replace(mem::take(&mut outside));
                 surround(others, task, attempt);
-                IN_OBSERVER.set(true);
+                ACTIVE.set(within);
             }
         });
     });
@@ -178,9 +181,13 @@ impl Entry {
     /// Calls the observer, which is the user's. One that panics is called no more. Returns whether
     /// it was called.
     fn call(&self, f: &mut dyn FnMut(&dyn Observer)) -> bool {
-        if self.is_off.load(Ordering::Relaxed) || IN_OBSERVER.replace(true) {
+        let here = ptr::from_ref(self).addr();
+        // Fails in the destructors of a thread, where an observer is called like anywhere else.
+        let is_in_it = ACTIVE.try_with(|active| active.borrow().contains(&here));
+        if self.is_off.load(Ordering::Relaxed) || is_in_it == Ok(true) {
             return false;
         }
+        let _ = ACTIVE.try_with(|active| active.borrow_mut().push(here));
         let mut has_returned = false;
         panic::shield_dyn("an observer, which is switched off for that,", &mut || {
             f(&*self.observer);
@@ -189,7 +196,7 @@ impl Entry {
         if !has_returned {
             self.is_off.store(true, Ordering::Relaxed);
         }
-        IN_OBSERVER.set(false);
+        let _ = ACTIVE.try_with(|active| active.borrow_mut().pop());
         true
     }
 }

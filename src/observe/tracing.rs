@@ -31,7 +31,7 @@ use tracing::{Level, Span, enabled, event, span};
 /// The span of the submitter stays open until its tasks have settled. Do not put a
 /// [`Buffered`](crate::observe::Buffered) between: the spans are taken and entered on the threads
 /// where things happen. Where no subscriber wants the target `millhand`, nothing is kept and no
-/// field is made. A task that another observer cancels has no last event, so its span stays open.
+/// field is made.
 ///
 /// ```
 /// use millhand::ThreadPool;

@@ -32,7 +32,9 @@ fn a_timed_task_that_runs_too_long_is_reported_once_with_its_exact_age() {
     let pool = pool.observer(record.clone()).build().unwrap();
     let (go, wait) = mpsc::channel::<()>();
     let begun = clock.now();
-    let import = pool.task().name("import").submit(move || drop(wait.recv()));
+    let import = pool.task().name("import").submit(move || {
+        let _ = wait.recv();
+    });
     while record.of(import.id()).len() < 2 {
         std::thread::yield_now();
     }
