@@ -48,7 +48,7 @@ use std::sync::Arc;
 /// let page = Dashboard::builder()
 ///     .pool(&pool)
 ///     .panel(letters)
-///     .allow_control("a long random text")
+///     .allow_control("a-long-random-text")
 ///     .serve("127.0.0.1:0")?;
 /// # drop(page);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
