@@ -409,6 +409,7 @@
 //   time         schedule/
 //   composition  compose/
 //   signals      signal
+//   dashboard    dashboard/
 //   guides       guide/
 
 // docs.rs shows beside each item which feature it needs.
@@ -427,6 +428,8 @@ pub mod cancel;
 mod clock;
 pub mod compose;
 mod context_var;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 pub mod error;
 pub mod guide;
 mod id;

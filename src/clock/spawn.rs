@@ -39,6 +39,14 @@ impl Thread {
         }
     }
 
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn is_current(&self) -> bool {
+        match &self.0 {
+            Kind::Free(handle) => handle.thread().id() == thread::current().id(),
+            Kind::Simulated(_) => false,
+        }
+    }
+
     /// Waits for its end. The error is the payload of its panic.
     pub(crate) fn join(self) -> thread::Result<()> {
         match self.0 {

@@ -310,6 +310,8 @@ impl fmt::Display for WorkerInfo {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ScheduleInfo {
+    /// The number of the schedule in its pool.
+    pub id: u64,
     /// The name of its tasks, if they have one.
     pub name: Option<Arc<str>>,
     /// Where it was made.

@@ -118,6 +118,9 @@ pub(crate) struct ListedSchedule {
     pub(crate) end: Box<dyn FnOnce() -> Option<EndedSchedule> + Send>,
     /// Describes it. Called with no lock held.
     pub(crate) info: Arc<dyn Fn() -> ScheduleInfo + Send + Sync>,
+    /// Pauses it if the argument is true, or else resumes it. Called with no lock held.
+    #[cfg_attr(not(feature = "dashboard"), allow(dead_code))] // The dashboard calls it.
+    pub(crate) set_paused: Arc<dyn Fn(bool) + Send + Sync>,
 }
 
 impl Lifecycle {
@@ -329,6 +332,15 @@ impl Lifecycle {
             .collect();
         drop(schedules);
         infos.into_iter().map(|info| info()).collect()
+    }
+
+    /// Pauses or resumes the schedule with this key. Returns whether there is one.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn set_schedule_paused(&self, key: u64, is_paused: bool) -> bool {
+        let schedules = self.schedules.lock();
+        let found = schedules.live.get(key).map(|one| one.set_paused.clone());
+        drop(schedules);
+        found.map(|set_paused| set_paused(is_paused)).is_some()
     }
 
     /// The schedules that a shutdown ended.

@@ -45,6 +45,15 @@ impl Pool {
         &self.core
     }
 
+    /// Changes the number of workers; see [`ThreadPool::set_workers`].
+    pub(crate) fn resize(&self, workers: usize) -> Result<usize, BuildError> {
+        check_workers(workers)?;
+        if self.core.is_foreign() {
+            return Err(BuildError::Forked);
+        }
+        Ok(self.core.resize(workers))
+    }
+
     fn parts(&self) -> (&Arc<Core>, &Spec) {
         (&self.core, &PLAIN)
     }
@@ -274,11 +283,7 @@ impl ThreadPool {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn set_workers(&self, workers: usize) -> Result<usize, BuildError> {
-        check_workers(workers)?;
-        if self.core.is_foreign() {
-            return Err(BuildError::Forked);
-        }
-        Ok(self.core.resize(workers))
+        self.resize(workers)
     }
 
     /// Returns the number of workers, which is the number of tasks that can run at once.

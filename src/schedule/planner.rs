@@ -267,6 +267,15 @@ impl Planner {
         (self.queue_or_skip(), 0)
     }
 
+    /// Pauses, or else resumes. Returns how many runs start.
+    pub(crate) fn set_paused(&mut self, is_paused: bool, now: Duration) -> usize {
+        if !is_paused {
+            return self.resume(now);
+        }
+        self.pause();
+        0
+    }
+
     pub(crate) fn pause(&mut self) {
         self.paused = true;
     }

@@ -116,9 +116,12 @@ impl Runner {
         };
         let runner = self.clone();
         let info = move || runner.info();
+        let runner = self.clone();
+        let set_paused = move |is_paused| runner.set_paused(is_paused);
         let listed = ListedSchedule {
             end: Box::new(end),
             info: Arc::new(info),
+            set_paused: Arc::new(set_paused),
         };
         core.lifecycle.add_schedule(self.key, listed)
     }
@@ -130,6 +133,7 @@ impl Runner {
         let is_paused = state.planner.is_paused();
         drop(state);
         ScheduleInfo {
+            id: self.key,
             name: self.name.clone(),
             site: self.site,
             next_run: due.and_then(|due| self.timeline.time_of_day(due)),
@@ -139,6 +143,11 @@ impl Runner {
             left_out: counts.skips + counts.misses,
             failures: counts.failures,
         }
+    }
+
+    /// Pauses the schedule, or else resumes it.
+    pub(crate) fn set_paused(self: &Arc<Self>, is_paused: bool) {
+        self.apply(|planner, now| planner.set_paused(is_paused, now));
     }
 
     /// Gives the schedule its body, and starts it.

@@ -79,10 +79,7 @@ impl Schedule {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pause(&self) {
-        self.runner.apply(|planner, _| {
-            planner.pause();
-            0
-        });
+        self.runner.set_paused(true);
     }
 
     /// Continues after a [`pause`](Self::pause), at the next time of the original plan. If a fixed
@@ -99,7 +96,7 @@ impl Schedule {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn resume(&self) {
-        self.runner.apply(Planner::resume);
+        self.runner.set_paused(false);
     }
 
     /// Returns whether the schedule is paused.

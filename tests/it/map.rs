@@ -250,7 +250,7 @@ fn a_map_that_the_pool_does_not_do_says_so() {
     let payload = payload.unwrap_err();
     let text = payload.downcast_ref::<String>().unwrap();
     assert!(text.ends_with("the pool is closed"), "{text}");
-    assert_eq!(pool.map(0..0, |n: u32| n), [], "nothing was to be done");
+    assert_eq!(pool.map(0..0, |n: u32| n), [0; 0], "nothing was to be done");
 }
 
 #[test]
