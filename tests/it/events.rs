@@ -170,9 +170,8 @@ fn the_last_event_says_why_and_how_long() {
     let clock = ManualClock::new();
     let (builder, record) = observed(1);
     let pool = builder.clock(&clock).build().unwrap();
-    let turned = clock.clone();
     let timed = pool.task().name("index").fallible().submit(move || {
-        turned.advance(Duration::from_secs(3));
+        clock.advance(Duration::from_secs(3));
         Err::<(), _>("no disk")
     });
     timed.join_ok().unwrap_err();

@@ -142,7 +142,7 @@ fn a_body_that_waits_is_counted_as_blocked_and_its_spare_as_started() {
     let waits = token.clone();
     let blocked = pool.submit(move || {
         tell.send(()).unwrap();
-        let _ = millhand::blocking(|| while !waits.is_cancelled() {});
+        millhand::blocking(|| while !waits.is_cancelled() {});
     });
     must_recv(&told);
     pool.submit(|| ()).join().unwrap(); // on a spare
