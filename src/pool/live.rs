@@ -8,10 +8,11 @@ use crate::id::TaskId;
 use crate::observe::{Age, TaskInfo, TaskTable, WaitsFor, WorkerInfo, WorkerState as State};
 use crate::panic;
 use crate::pool::core::Core;
+use crate::pool::seen::Body;
 use crate::pool::slot_counts::Wait;
-use crate::pool::watch::Body;
 use crate::pool::worker_state::WorkerState;
 use crate::sync::counters::{STRIPES, stripe};
+use crate::task::label::TaskLabel;
 use crate::task::{CancelOutcome, Task, TaskRef, TaskState, TaskWeak};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
@@ -88,17 +89,23 @@ impl Core {
         found
     }
 
-    /// For how long the oldest queued task has waited, of those that are listed and timed.
-    pub(crate) fn oldest_queued(&self, now: Instant) -> Option<std::time::Duration> {
-        let mut oldest: Option<Instant> = None;
+    /// The oldest queued task of those that are listed and timed, and since when it waits.
+    pub(crate) fn oldest_queued(&self) -> Option<(Instant, TaskLabel)> {
+        let mut oldest: Option<(Instant, TaskRef)> = None;
         self.search(|task| {
-            if task.state() == TaskState::Queued {
-                let due = task.head.peek(|extras| extras.due).flatten();
-                oldest = due.into_iter().chain(oldest).min();
+            let is_queued = task.state() == TaskState::Queued;
+            let due = is_queued.then(|| task.head.peek(|extras| extras.due));
+            if let Some(due) = due.flatten().flatten() {
+                if oldest.as_ref().is_none_or(|(before, _)| due < *before) {
+                    panic::discard(oldest.replace((due, task.clone())));
+                }
             }
             None::<()>
         });
-        Some(now.saturating_duration_since(oldest?))
+        let (due, task) = oldest?;
+        let label = task.head.label();
+        panic::discard(task);
+        Some((due, label))
     }
 
     /// At most so many rows.
