@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// The pool calls it where the thing happens, on that thread and with no lock held, so it slows
 /// that thread alone: the submitter for `Submitted`, the worker for most others, the thread that
-/// cancels for `Cancelled`. [`Buffered`](crate::observe::Buffered) puts a thread between. The timer
-/// runs no code of the user: a worker gets the events of tasks that are late.
+/// cancels for `Cancelled`, the sampler for `Slow` and `Stalled`. What it takes before the body
+/// runs, in `Started` and in `around`, counts for the time limits of the task.
+/// [`Buffered`](crate::observe::Buffered) puts a thread between. The timer runs no code of the
+/// user: a worker gets the events of tasks that are late.
 ///
 /// An observer that panics is switched off, and that is logged as an error. What an observer itself
 /// does with the pool, while it is called, causes no event for this observer. It cannot wait for

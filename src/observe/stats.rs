@@ -32,8 +32,7 @@ use std::time::Duration;
 /// println!("{stats}");
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(test, derive(Default))]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// The name of the pool: its [`name_prefix`](crate::pool::PoolBuilder::name_prefix).
@@ -139,7 +138,7 @@ impl Stats {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn pending(&self) -> u64 {
-        self.submitted - self.ended()
+        self.submitted.saturating_sub(self.ended())
     }
 
     /// Returns how many threads there are beyond the workers, for bodies that wait.

@@ -86,7 +86,7 @@ impl fmt::Display for TaskTable {
         }
         match unlisted {
             0 => Ok(()),
-            n => writeln!(f, "and {n} more that wait for a worker"),
+            n => writeln!(f, "and {n} more"),
         }
     }
 }

@@ -80,6 +80,8 @@ impl Core {
         if !begins {
             return;
         }
+        // Another thread may settle it, and leave that report to this one.
+        self.lifecycle.hold();
         self.emit_all(&event());
         let settled = task.head.listen(|extras, _| {
             let notes = extras.notes();
@@ -89,6 +91,7 @@ impl Core {
         if let Some(kind) = settled {
             self.report_settled(task, kind);
         }
+        self.release();
     }
 
     /// A task has settled, which is reported by this thread or by the one that reports a step now.

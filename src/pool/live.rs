@@ -14,7 +14,7 @@ use crate::pool::slot_counts::Wait;
 use crate::pool::worker_state::WorkerState;
 use crate::sync::counters::{STRIPES, stripe};
 use crate::task::label::TaskLabel;
-use crate::task::{CancelOutcome, Task, TaskRef, TaskState, TaskWeak};
+use crate::task::{CancelOutcome, TaskRef, TaskState, TaskWeak};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -130,30 +130,39 @@ impl Core {
         found
     }
 
-    /// The oldest queued task of those that are listed and timed, and since when it waits.
+    /// The oldest queued task of those that are listed and timed, and since when it is queued.
     pub(crate) fn oldest_queued(&self) -> Option<(Instant, TaskLabel)> {
         let mut oldest: Option<(Instant, TaskRef)> = None;
         self.search(|task| {
             let is_queued = task.state() == TaskState::Queued;
-            let due = is_queued.then(|| task.head.peek(|extras| extras.due));
-            if let Some(due) = due.flatten().flatten() {
-                if oldest.as_ref().is_none_or(|(before, _)| due < *before) {
-                    panic::discard(oldest.replace((due, task.clone())));
+            if let Some(since) = is_queued.then(|| task.waits_since()).flatten() {
+                if oldest.as_ref().is_none_or(|(before, _)| since < *before) {
+                    panic::discard(oldest.replace((since, task.clone())));
                 }
             }
             None::<()>
         });
-        let (due, task) = oldest?;
+        let (since, task) = oldest?;
         let label = task.head.label();
         panic::discard(task);
-        Some((due, label))
+        Some((since, label))
+    }
+
+    /// How many tasks wait for a worker, those in mailboxes included.
+    pub(crate) fn queued(&self) -> usize {
+        let workers = self.workers();
+        let mail = workers.iter().map(|worker| worker.mail.len());
+        self.queue.waiting() + mail.sum::<usize>()
     }
 
     /// At most so many rows.
     pub(crate) fn task_table(&self, most: usize) -> TaskTable {
         let now = self.clock().now();
-        let workers: Vec<_> = self
-            .workers()
+        // Before the stacks are read: a task that moves on from here in between is on one of them,
+        // or shows as running.
+        let tasks = self.listed();
+        let workers = self.workers();
+        let workers: Vec<_> = workers
             .iter()
             .map(|one| self.worker_info(one, now))
             .collect();
@@ -161,16 +170,15 @@ impl Core {
         let running = running.filter(|task| task.state != TaskState::Finished);
         let mut rows: Vec<TaskInfo> = running.cloned().collect();
         let are_known: HashSet<_> = rows.iter().filter_map(|row| row.id).collect();
-        let tasks = self.listed();
         let mut waiting: Vec<_> = tasks
             .iter()
+            .filter(|task| !are_known.contains(&task.head.id()))
             .filter_map(|task| self.info(task, now))
-            .filter(|row| row.id.is_none_or(|id| !are_known.contains(&id)))
             .collect();
         panic::discard(tasks);
         waiting.sort_by_key(|row| row.id.map(TaskId::number));
         let queued = waiting.iter().filter(|row| row.state == TaskState::Queued);
-        let unlisted = self.queue.waiting().saturating_sub(queued.count());
+        let unlisted = self.queued().saturating_sub(queued.count());
         rows.extend(waiting);
         let beyond = rows.len().saturating_sub(most);
         rows.truncate(most);
@@ -183,31 +191,29 @@ impl Core {
 
     fn worker_info(&self, worker: &WorkerState, now: Instant) -> WorkerInfo {
         let index = worker.stack.index;
-        let stack = worker.stack.listed();
+        let (stack, owned) = worker.stack.snapshot();
         let awaited = worker.stack.awaits();
-        let mut tasks: Vec<_> = stack
-            .iter()
-            .map(|task| TaskInfo {
-                worker: Some(index),
-                attempt: task.attempt(),
-                age: self.age_of(task, now),
-                ..describe(task)
-            })
-            .collect();
-        if let (Some(site), true) = (worker.stack.owned_site(), tasks.is_empty()) {
-            let body = Body::Unnamed(index, worker.stack.done.get());
-            tasks.push(TaskInfo {
-                id: None,
-                name: None,
-                site,
-                state: TaskState::Running,
-                attempt: 1,
-                age: self.watch.age_of(body, now),
-                worker: Some(index),
-                waits_for: Vec::new(),
-                progress: None,
-            });
-        }
+        let describe = |(depth, task): (usize, &TaskRef)| TaskInfo {
+            worker: Some(index),
+            attempt: task.attempt(),
+            age: match task.started() {
+                Some(since) => Some(Age::exactly(now.saturating_duration_since(since))),
+                None => self.watch.age_of(Body::of(&worker.stack, depth, task), now),
+            },
+            ..describe(task)
+        };
+        let mut tasks: Vec<_> = stack.iter().enumerate().map(describe).collect();
+        tasks.extend(owned.map(|site| TaskInfo {
+            id: None,
+            name: None,
+            site,
+            state: TaskState::Running,
+            attempt: 1,
+            age: self.watch.age_of(Body::first(&worker.stack), now),
+            worker: Some(index),
+            waits_for: Vec::new(),
+            progress: None,
+        }));
         panic::discard(stack);
         if let (Some(last), Some(id)) = (tasks.last_mut(), awaited) {
             last.waits_for.push(WaitsFor::Task(id));
@@ -225,19 +231,13 @@ impl Core {
         }
     }
 
-    /// For how long a body has run.
-    fn age_of(&self, task: &Task, now: Instant) -> Option<Age> {
-        match task.started() {
-            Some(since) => Some(Age::exactly(now.saturating_duration_since(since))),
-            None => self.watch.age_of(Body::Task(task.head.id()), now),
-        }
-    }
-
-    /// Describes a task that waits; `None` if it runs or has settled.
+    /// Describes a task that waits, or that has just begun to run; `None` if it has settled.
     fn info(&self, task: &TaskRef, now: Instant) -> Option<TaskInfo> {
         let mut info = describe(task);
         match info.state {
-            TaskState::Finished | TaskState::Running => return None,
+            TaskState::Finished => return None,
+            // A worker has claimed it, or is done with its body.
+            TaskState::Running => {}
             TaskState::Queued => info.waits_for.push(WaitsFor::Worker),
             TaskState::Delayed { due } | TaskState::Retrying { due, .. } => {
                 let left = due.saturating_duration_since(now);
@@ -251,37 +251,43 @@ impl Core {
             }
             TaskState::Gated => {
                 let gates = task.head.progress(|progress, _| progress.options.clone());
-                for request in gates.iter().flat_map(|options| &options.gates) {
-                    info.waits_for.push(WaitsFor::Gate {
-                        id: request.gate.id(),
-                        kind: request.gate.kind(),
-                        waiting: request.gate.waiting(),
-                    });
-                }
+                let requests = gates.iter().flat_map(|options| &options.gates);
+                let all = requests.map(|request| (request.gate.waiting(), &request.gate));
+                // It is in the lines of those that have refused it.
+                info.waits_for
+                    .extend(
+                        all.filter(|(waiting, _)| *waiting > 0)
+                            .map(|(waiting, gate)| WaitsFor::Gate {
+                                id: gate.id(),
+                                kind: gate.kind(),
+                                waiting,
+                            }),
+                    );
                 panic::discard(gates);
             }
         }
-        let since = task.head.peek(|extras| match &extras.progress {
-            Some(progress) => progress.since.filter(|since| *since <= now),
-            None => extras.due,
-        });
-        info.age = since
-            .flatten()
-            .map(|since| Age::exactly(now.saturating_duration_since(since)));
+        let since = match info.state {
+            TaskState::Running => task.started(),
+            _ => task.waits_since(),
+        };
+        let since = since.filter(|since| *since <= now);
+        info.age = since.map(|since| Age::exactly(now.saturating_duration_since(since)));
         Some(info)
     }
 
     pub(crate) fn find_task(&self, id: TaskId) -> Option<TaskInfo> {
         let now = self.clock().now();
+        let is_it = |task: &TaskRef| task.head.id() == id;
+        // Before the stacks are read, as in the table.
+        let listed = self.search(|task| is_it(task).then(|| self.info(task, now)))?;
         let workers = self.workers();
         let mut running = workers
             .iter()
             .flat_map(|one| self.worker_info(one, now).tasks);
-        let running = running.find(|task| task.id == Some(id) && task.state != TaskState::Finished);
-        running.or_else(|| {
-            let is_it = |task: &TaskRef| task.head.id() == id;
-            self.search(|task| is_it(task).then(|| self.info(task, now)))?
-        })
+        let running = running.find(|task| task.id == Some(id));
+        running
+            .filter(|task| task.state != TaskState::Finished)
+            .or(listed)
     }
 
     pub(crate) fn cancel_task(&self, id: TaskId) -> Option<CancelOutcome> {
@@ -293,17 +299,22 @@ impl Core {
     }
 
     /// The text of `Pool::dump`, made when it is written.
-    pub(crate) fn dump(&self) -> Dump<'_> {
-        Dump(self)
+    /// At most so many rows.
+    pub(crate) fn dump(&self, most: usize) -> Dump<'_> {
+        Dump(self, most)
     }
 }
 
-pub(crate) struct Dump<'a>(&'a Core);
+/// How many rows a log has.
+pub(crate) const LOGGED: usize = 200;
+
+/// Made when it is written.
+pub(crate) struct Dump<'a>(&'a Core, usize);
 
 impl fmt::Display for Dump<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(core) = self;
-        write!(f, "{}{}", core.stats(), core.task_table(usize::MAX))
+        let Self(core, most) = self;
+        write!(f, "{}{}", core.stats(), core.task_table(*most))
     }
 }
 

@@ -7,7 +7,9 @@ use crate::task::{CancelOutcome, TaskId};
 impl Pool {
     /// Counts what the pool did and does; see [`Stats`].
     ///
-    /// It takes some microseconds, and holds up no task.
+    /// It takes some microseconds, and holds up no task. In a pool that
+    /// [tracks its queue](crate::pool::PoolBuilder::track_queue) it takes time in proportion to the
+    /// number of live tasks. In a forked child all numbers are 0.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -16,13 +18,20 @@ impl Pool {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn stats(&self) -> Stats {
-        self.core().stats()
+        match self.core().is_foreign() {
+            true => Stats {
+                pool: self.core().name(),
+                ..Stats::default()
+            },
+            false => self.core().stats(),
+        }
     }
 
     /// Lists the tasks that have not settled, and what the workers do; see [`TaskTable`].
     ///
-    /// A task that had settled before this call is not in it. It takes time in proportion to the
-    /// number of live tasks with a name or options.
+    /// A task that had settled before this call is not in it, and one with a name or options that
+    /// is live all the time is. It takes time in proportion to the number of live tasks with a name
+    /// or options. In a forked child it is empty.
     ///
     /// ```
     /// use std::time::Duration;
@@ -36,7 +45,10 @@ impl Pool {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn tasks(&self) -> TaskTable {
-        self.core().task_table(usize::MAX)
+        match self.core().is_foreign() {
+            true => TaskTable::default(),
+            false => self.core().task_table(usize::MAX),
+        }
     }
 
     /// Finds a live task: one that runs, or that would be among the rows of [`tasks`](Self::tasks).
@@ -52,7 +64,8 @@ impl Pool {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn find(&self, id: TaskId) -> Option<TaskInfo> {
-        self.core().find_task(id)
+        let core = self.core();
+        (!core.is_foreign()).then(|| core.find_task(id))?
     }
 
     /// Cancels a live task as its handle does; see [`CancelOutcome`]. `None` if
@@ -69,7 +82,8 @@ impl Pool {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn cancel(&self, id: TaskId) -> Option<CancelOutcome> {
-        self.core().cancel_task(id)
+        let core = self.core();
+        (!core.is_foreign()).then(|| core.cancel_task(id))?
     }
 
     /// Returns the counts and the live tasks as text, for a log or a bug report. A shutdown that
@@ -81,7 +95,7 @@ impl Pool {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn dump(&self) -> String {
-        self.core().dump().to_string()
+        format!("{}{}", self.stats(), self.tasks())
     }
 
     /// Lists the schedules of the pool, in the order in which they were made.
@@ -97,6 +111,9 @@ impl Pool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn schedules(&self) -> Vec<ScheduleInfo> {
-        self.core().lifecycle.schedules()
+        match self.core().is_foreign() {
+            true => Vec::new(),
+            false => self.core().lifecycle.schedules(),
+        }
     }
 }

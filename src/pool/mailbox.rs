@@ -40,6 +40,14 @@ impl Mailbox {
         }
     }
 
+    /// How many tasks wait here that were not cancelled.
+    pub(crate) fn len(&self) -> usize {
+        let mail = self.mail.lock();
+        let waits =
+            |entry: &&QueueEntry| entry.0.as_ref().is_some_and(|task| !task.head.is_claimed());
+        mail.entries.iter().filter(waits).count()
+    }
+
     /// Where the worker sleeps.
     pub(crate) fn sleeper(&self) -> &Arc<Sleeper> {
         &self.sleeper

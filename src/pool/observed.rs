@@ -29,7 +29,8 @@ impl PoolBuilder {
     ///
     /// A thread of the pool's, the sampler, looks four times in `limit`, and at most 50 times a
     /// second. A task that is not timed counts from when the sampler first saw it, so it may be
-    /// reported a quarter of `limit` late. A pool in a simulation has no watchdog.
+    /// reported a quarter of `limit` late. A retried task counts anew for each attempt. A pool in a
+    /// simulation has no watchdog.
     ///
     /// ```
     /// use std::time::Duration;
@@ -45,9 +46,9 @@ impl PoolBuilder {
     }
 
     /// Starts a watchdog for a queue whose head waits for longer than `limit`, more than zero: it
-    /// is logged once as a warning, with what the workers do, and observers get
-    /// [`Event::Stalled`](crate::observe::Event::Stalled). It is logged again after the queue has
-    /// moved on.
+    /// is logged once as a warning, with the oldest task that is listed and what the workers do,
+    /// and observers get [`Event::Stalled`](crate::observe::Event::Stalled). It is logged again
+    /// after the head has waited for less.
     ///
     /// It takes the head as waiting for as long as it sees tasks in the queue and no worker takes
     /// one. With [`track_queue`](Self::track_queue) it knows the oldest task.

@@ -3,8 +3,9 @@
 
 use crate::id::TaskId;
 use crate::observe::{Age, Rates};
-use crate::task::Summary;
 use crate::task::label::TaskLabel;
+use crate::task::stack::Stack;
+use crate::task::{Summary, Task};
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::time::{Duration, Instant};
@@ -12,9 +13,23 @@ use std::time::{Duration, Instant};
 /// A body that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Body {
+    /// On top of another one, or of a task with options, which may run again.
     Task(TaskId),
-    /// Of this worker, which has finished so many tasks.
-    Unnamed(usize, u64),
+    /// The first one on the stack with this number, whose worker has finished so many tasks.
+    First(u64, u64),
+}
+
+impl Body {
+    pub(super) fn first(stack: &Stack) -> Self {
+        Self::First(stack.serial, stack.done.get())
+    }
+
+    pub(super) fn of(stack: &Stack, depth: usize, task: &Task) -> Self {
+        match depth == 0 && !task.head.is_planned() {
+            true => Self::first(stack),
+            false => Self::Task(task.head.id()),
+        }
+    }
 }
 
 /// What the sampler has seen.
@@ -25,8 +40,10 @@ pub(super) struct Seen {
     pub(super) bodies: HashMap<Body, (Instant, bool)>,
     /// How many tasks had ended at some instants of the last minute.
     ended: VecDeque<(Instant, u64)>,
-    /// Since when there are queued tasks and none was taken, and whether that was reported.
-    still: Option<(Instant, bool)>,
+    /// Since when there are queued tasks and none was taken.
+    still: Option<Instant>,
+    /// Whether the head of the queue had waited for too long at the last look.
+    is_stalled: bool,
     /// How many tasks and attempts had ended at the last look.
     pub(super) last: u64,
     /// The last failures.
@@ -105,7 +122,7 @@ impl Seen {
     }
 
     /// Returns for how long the head of the queue has waited, if that is too long and was not
-    /// reported.
+    /// reported since it was short. `oldest`: that time, where it is known.
     pub(super) fn note_queue(
         &mut self,
         now: Instant,
@@ -117,16 +134,14 @@ impl Seen {
         if has_moved {
             self.still = None;
         }
-        let (since, is_reported) = self.still.get_or_insert((now, false));
+        let since = *self.still.get_or_insert(now);
         let waited = match oldest {
             Some(oldest) => Age::exactly(oldest),
-            None => Age::at_least(now.saturating_duration_since(*since)),
+            None => Age::at_least(now.saturating_duration_since(since)),
         };
-        if has_moved && oldest.is_none() || *is_reported || waited.at_least <= limit {
-            return None;
-        }
-        *is_reported = true;
-        Some(waited)
+        let is_long = waited.at_least > limit;
+        let was_long = mem::replace(&mut self.is_stalled, is_long);
+        (is_long && !was_long).then_some(waited)
     }
 }
 
@@ -149,7 +164,7 @@ mod tests {
     }
 
     fn plain(run: u64) -> Vec<Found> {
-        vec![body(Body::Unnamed(0, run), Age::at_least(Duration::ZERO))]
+        vec![body(Body::First(0, run), Age::at_least(Duration::ZERO))]
     }
 
     #[test]
@@ -185,7 +200,13 @@ mod tests {
         assert_eq!(look(false, 4, None), None, "once");
         assert_eq!(look(true, 5, None), None);
         assert_eq!(look(true, 6, Some(4)), Some(Age::exactly(4 * SECOND)));
-        assert_eq!(look(false, 7, Some(5)), None);
+        assert_eq!(
+            look(true, 7, Some(5)),
+            None,
+            "a pool that is behind, and works"
+        );
+        assert_eq!(look(true, 8, Some(1)), None);
+        assert_eq!(look(true, 9, Some(3)), Some(Age::exactly(3 * SECOND)));
     }
 
     #[test]

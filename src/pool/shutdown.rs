@@ -7,6 +7,7 @@ use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::error::PoolError;
 use crate::pool::lifecycle::{Phase, Shutdowns};
+use crate::pool::live::LOGGED;
 use crate::pool::queue::{QueueEntry, Tick, Work};
 use crate::pool::report::{RunningTask, ShutdownReport};
 use crate::pool::shutdown_options::Shutdown;
@@ -115,7 +116,7 @@ impl Core {
         } else {
             self.log(
                 Level::Warn,
-                format_args!("a shutdown ran out of time\n{}", self.dump()),
+                format_args!("a shutdown ran out of time\n{}", self.dump(LOGGED)),
             );
             self.still_running()
         };
@@ -139,22 +140,15 @@ impl Core {
 
     /// The tasks that run now.
     fn still_running(&self) -> Vec<RunningTask> {
-        // In this order: a body that is listed in between is reported once, as listed.
-        let workers = self.workers();
-        let owned: Vec<_> = workers
-            .iter()
-            .map(|worker| worker.stack.owned_site())
-            .collect();
         let mut running = Vec::new();
-        for (worker, owned) in workers.iter().zip(owned) {
-            let listed = worker.stack.listed();
-            let is_listed = !listed.is_empty();
+        for worker in self.workers() {
+            let (listed, owned) = worker.stack.snapshot();
             running.extend(listed.into_iter().map(|task| RunningTask {
                 id: task.head.id(),
                 name: task.head.name(),
                 site: task.head.site,
             }));
-            running.extend(owned.filter(|_| !is_listed).map(|site| RunningTask {
+            running.extend(owned.map(|site| RunningTask {
                 id: TaskId::next(),
                 name: None,
                 site,

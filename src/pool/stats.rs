@@ -2,12 +2,18 @@
 
 use crate::observe::Stats;
 use crate::pool::core::Core;
+use crate::pool::lifecycle::Phase;
 use crate::pool::slot_counts::Overview;
+use std::sync::Arc;
 
 impl Core {
     /// How many tasks have completed.
     pub(crate) fn succeeded(&self) -> u64 {
         self.workers.lock().succeeded() + self.counts.succeeded.sum()
+    }
+
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.options.name_prefix.as_str().into()
     }
 
     /// What has ended is read before what was submitted: so it never exceeds that.
@@ -31,6 +37,7 @@ impl Core {
             idle,
         } = self.run_slots.overview();
         // Each lock is released before the next is taken.
+        let queued = self.queued();
         let gated = self.parked.lock().len();
         let waiting = self.continuations.lock().len();
         let states = self.workers();
@@ -43,7 +50,7 @@ impl Core {
         let oldest_queued = oldest_queued.map(|(due, _)| now.saturating_duration_since(due));
         let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Stats {
-            pool: self.options.name_prefix.as_str().into(),
+            pool: self.name(),
             succeeded,
             failed,
             panicked,
@@ -55,8 +62,8 @@ impl Core {
             retries: counts.retries.sum(),
             unread: counts.unread.sum(),
             spares_started: counts.spares_started.sum(),
-            queued: self.queue.waiting(),
-            delayed: small(delayed - due),
+            queued,
+            delayed: small(delayed.saturating_sub(due)),
             gated,
             waiting,
             running,
@@ -66,7 +73,11 @@ impl Core {
             blocked,
             idle,
             uptime: now.saturating_duration_since(self.began),
-            rates: self.watch.rates(),
+            // The sampler ends with the pool.
+            rates: self
+                .watch
+                .rates()
+                .filter(|_| self.lifecycle.phase() < Phase::Over),
             oldest_queued,
             #[cfg(feature = "histograms")]
             times: self.times(),

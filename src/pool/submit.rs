@@ -336,6 +336,9 @@ impl Core {
 
     #[cold]
     fn count_rejected(&self) {
+        if self.is_foreign() {
+            return;
+        }
         self.counts.rejected.add();
         self.lifecycle.tasks_finished(1);
         self.notify_if_idle();

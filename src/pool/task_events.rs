@@ -219,6 +219,14 @@ impl TaskPool for Core {
         Self::is_observed(self) || self.watch.is_on()
     }
 
+    fn hold_up(&self) {
+        self.lifecycle.hold();
+    }
+
+    fn let_go(&self) {
+        self.release();
+    }
+
     fn wants_times(&self) -> bool {
         Self::is_observed(self) || self.records_times()
     }

@@ -13,6 +13,7 @@ use crate::observe::{Age, Event, Rates};
 use crate::panic::{self, Level};
 use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
+use crate::pool::live::LOGGED;
 #[cfg(feature = "dashboard")]
 use crate::pool::pool::Pool;
 use crate::pool::seen::{Body, Found, Seen};
@@ -27,7 +28,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Watch {
-    /// How many ask for the sampler. Changed with `thread` locked.
+    /// How many ask for the sampler. Raised with `thread` locked.
     users: AtomicUsize,
     /// `None` while it does not run.
     thread: Mutex<Option<Thread>>,
@@ -162,6 +163,7 @@ impl Core {
         match spawn(self.clock(), name, None, Box::new(run)) {
             Ok(started) => *thread = Some(started),
             Err(error) => {
+                drop(thread);
                 self.lifecycle.thread_ends();
                 self.log(
                     Level::Warn,
@@ -209,12 +211,13 @@ impl Core {
         let found = self.found(now);
         let ended = self.ended();
         let taken = ended + self.counts.retries.sum();
-        let queued = self.queue.waiting();
+        let queued = self.queued();
         let oldest = match self.options.track_queue {
-            true => self.oldest_queued(),
+            true => Some(self.oldest_queued()),
             false => None,
         };
-        let oldest = oldest.map(|(due, _)| now.saturating_duration_since(due));
+        let since = |due| now.saturating_duration_since(due);
+        let oldest = oldest.map(|oldest| oldest.map_or(Duration::ZERO, |(due, _)| since(due)));
         let mut seen = self.watch.seen.lock();
         seen.note_ended(now, ended);
         let (slow, has_moved) = seen.note_bodies(found, now, self.options.slow_task);
@@ -248,7 +251,7 @@ impl Core {
             format_args!(
                 "the head of the queue has waited for {waited}; the oldest that is listed: {}\n{}",
                 head.as_ref().map_or(&"none" as &dyn Display, |head| head),
-                self.dump()
+                self.dump(LOGGED)
             ),
         );
         self.emit(|| Event::Stalled {
@@ -258,7 +261,7 @@ impl Core {
         });
     }
 
-    /// How many tasks have ended.
+    /// How many tasks have ended that the pool had taken.
     fn ended(&self) -> u64 {
         let counts = &self.counts;
         let others = [
@@ -267,7 +270,6 @@ impl Core {
             &counts.cancelled,
             &counts.expired,
             &counts.timed_out,
-            &counts.rejected,
         ];
         self.succeeded() + others.map(|count| count.sum()).iter().sum::<u64>()
     }
@@ -276,27 +278,22 @@ impl Core {
     fn found(&self, now: Instant) -> Vec<Found> {
         let mut found = Vec::new();
         for worker in self.workers() {
-            let index = worker.stack.index;
-            let done = worker.stack.done.get();
-            let tasks = worker.stack.listed();
-            for task in &tasks {
-                let started = task.started();
-                let age = started.map(|at| Age::exactly(now.saturating_duration_since(at)));
+            let (tasks, owned) = worker.stack.snapshot();
+            for (depth, task) in tasks.iter().enumerate() {
+                let age = task.started().map(|at| now.saturating_duration_since(at));
                 found.push(Found {
-                    body: Body::Task(task.head.id()),
+                    body: Body::of(&worker.stack, depth, task),
                     who: task.head.label(),
-                    worker: index,
-                    age: age.unwrap_or(Age::at_least(Duration::ZERO)),
+                    worker: worker.stack.index,
+                    age: age.map_or(Age::at_least(Duration::ZERO), Age::exactly),
                 });
             }
-            if let (true, Some(site)) = (tasks.is_empty(), worker.stack.owned_site()) {
-                found.push(Found {
-                    body: Body::Unnamed(index, done),
-                    who: TaskLabel::new(TaskId::next(), None, site),
-                    worker: index,
-                    age: Age::at_least(Duration::ZERO),
-                });
-            }
+            found.extend(owned.map(|site| Found {
+                body: Body::first(&worker.stack),
+                who: TaskLabel::new(TaskId::next(), None, site),
+                worker: worker.stack.index,
+                age: Age::at_least(Duration::ZERO),
+            }));
             panic::discard(tasks);
         }
         found

@@ -176,15 +176,15 @@ impl Core {
                 }
             }
             Spare::Wake(thread) => thread.wake(),
-            Spare::Start => {
-                self.counts.spares_started.add();
-                if let Err(error) = self.start_thread() {
+            Spare::Start => match self.start_thread() {
+                Ok(()) => self.counts.spares_started.add(),
+                Err(error) => {
                     self.run_slots.start_failed();
                     if self.lifecycle.phase() != Phase::Over {
                         self.retry_spare(&error);
                     }
                 }
-            }
+            },
         }
     }
 

@@ -231,7 +231,7 @@ impl Runner {
             core.timer.count_dead(1);
         }
         for _ in 0..runs {
-            self.submit_run(core, used.as_deref());
+            self.submit_run(core, used.clone(), fired.is_some());
         }
         let at = due.and_then(|due| self.timeline.wake_at(due));
         if let (Some(at), Some(alarm)) = (at, filed) {
@@ -243,7 +243,7 @@ impl Runner {
         if ended.is_some() {
             self.log_end(end_reason);
         }
-        // Both are the same launcher, so at most one of them is the last.
+        // They are the same launcher, so at most one of them is the last.
         [ended, used]
             .into_iter()
             .flatten()
@@ -295,8 +295,29 @@ impl Runner {
         );
     }
 
-    /// Submits one run. The pool does not take it if it is closed.
-    fn submit_run(self: &Arc<Self>, core: &Arc<Core>, launcher: Option<&Launcher>) {
+    /// Submits one run. Observers and hooks are code of the user, so the timer leaves it to a worker
+    /// then: the run needs one anyway.
+    fn submit_run(
+        self: &Arc<Self>,
+        core: &Arc<Core>,
+        launcher: Option<Arc<Launcher>>,
+        on_timer: bool,
+    ) {
+        let has_hook = launcher
+            .as_ref()
+            .is_some_and(|one| one.spec.on_finish.is_some());
+        if on_timer && (core.is_observed() || has_hook) {
+            let (runner, pool) = (self.clone(), core.clone());
+            return core.serve_later(Box::new(move || {
+                runner.submit_now(&pool, launcher.as_deref());
+                panic::discard_deferred(launcher.and_then(Arc::into_inner));
+            }));
+        }
+        self.submit_now(core, launcher.as_deref());
+    }
+
+    /// The pool does not take the run if it is closed.
+    fn submit_now(self: &Arc<Self>, core: &Arc<Core>, launcher: Option<&Launcher>) {
         let run = Arc::new(Run {
             runner: self.clone(),
             verdict: Mutex::new(None),

@@ -72,11 +72,15 @@ pub(crate) struct LocalCount {
 
 impl LocalCount {
     pub(crate) fn add(&self) {
-        self.counted.store(self.get() + 1, Ordering::Relaxed);
+        let more = self.counted.load(Ordering::Relaxed) + 1;
+        // ORDERING: pairs with `get`: a thread that sees the count sees what was counted before,
+        // such as that the task was submitted.
+        self.counted.store(more, Ordering::Release);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.counted.load(Ordering::Relaxed)
+        // ORDERING: pairs with `add`.
+        self.counted.load(Ordering::Acquire)
     }
 
     /// Returns how much was counted since the last call.

@@ -96,6 +96,7 @@ impl Task {
             progress.expires = start.expires;
             progress.ends = start.ends;
             progress.ends_filed = u8::from(start.ends.is_some());
+            progress.since = start.due;
             progress.move_to(start.position);
             Some(())
         });

@@ -14,9 +14,28 @@ use crate::task::pool::{self, TaskPool};
 use crate::task::task::{CancelOutcome, Task, TaskRef, Unrun};
 use std::sync::Arc;
 
+/// Keeps a pool from being idle.
+struct Held(Arc<dyn TaskPool>);
+
+impl Held {
+    fn new(pool: Arc<dyn TaskPool>) -> Self {
+        pool.hold_up();
+        Self(pool)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
 impl Task {
     pub(crate) fn cancel(&self, reason: CancelReason) -> CancelOutcome {
         let pool = pool::find(self.head.owner);
+        // A thread that finds the pool idle finds all events reported.
+        let observed = pool.clone().filter(|pool| pool.is_observed());
+        let _held = observed.map(Held::new);
         let extras = self.head.extras.lock();
         let unrun = match self.settle_unrun(extras, TaskError::stopped(reason), pool.as_deref()) {
             Ok(unrun) => unrun,

@@ -49,7 +49,8 @@ impl Task {
         if self.head.has_extras_or_waiters() {
             self.head.peek(|extras| {
                 let wants = extras.wants_failure() || extras.due.is_some() && pool.wants_times();
-                if extras.started.is_some() && wants {
+                // One whose time is over has ended before.
+                if extras.started.is_some() && extras.ended.is_none() && wants {
                     extras.ended = Some(pool.now());
                 }
             });
@@ -86,6 +87,15 @@ impl Task {
         }
     }
 
+    /// Since when it waits where it waits, if that is known.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        let since = self.head.peek(|extras| match &extras.progress {
+            Some(progress) => progress.since,
+            None => extras.due,
+        });
+        since.flatten()
+    }
+
     /// When its present attempt began, if that was measured.
     pub(crate) fn started(&self) -> Option<Instant> {
         let began = self.head.peek(|extras| {
@@ -115,8 +125,9 @@ impl Task {
         let Times { waited, ran } = self.times();
         let seen = self.head.peek(|extras| {
             let attempts = extras.progress.as_ref().map(|progress| progress.attempts);
-            let attempts = attempts.map(|n| if extras.started.is_some() { n } else { 0 });
             let notes = extras.notes.as_ref();
+            let was_skipped = notes.is_some_and(|notes| notes.was_skipped);
+            let attempts = attempts.or(was_skipped.then_some(0));
             (attempts, notes.and_then(|notes| notes.failure.clone()))
         });
         let (attempts, failure) = seen.unwrap_or_default();

@@ -171,6 +171,9 @@ pub(crate) struct Progress {
     pub(crate) since: Option<Instant>,
     /// Whether the present attempt has exceeded its time limit.
     pub(crate) late: bool,
+    /// While it is reported to observers that it waits at a gate: whether the gate has granted it
+    /// meanwhile.
+    pub(crate) held: Option<bool>,
     /// The level at which it was submitted.
     pub(crate) level: Level,
     /// The token of the present attempt, if it was asked for: a child of the task's own.
@@ -226,6 +229,7 @@ impl Progress {
             ends_filed: u8::from(start.ends.is_some()),
             since: start.due,
             late: false,
+            held: None,
             attempt_token: None,
         }
     }
@@ -291,6 +295,8 @@ pub(crate) struct Notes {
     pub(crate) reported: Option<(u64, u64)>,
     /// The text of its failure, if something wants it.
     pub(crate) failure: Option<Arc<str>>,
+    /// Whether its only attempt did not run, since its time was over.
+    pub(crate) was_skipped: bool,
     /// Whether a thread reports a step of it to observers.
     pub(crate) is_reported_now: bool,
     /// How it settled meanwhile: that thread reports it, too.

@@ -8,7 +8,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::waiter::ClockWaiter;
 use crate::task::options::{Position, Progress};
 use crate::task::pool::{Rank, TaskPool};
-use crate::task::task::TaskRef;
+use crate::task::task::{Task, TaskRef};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -22,13 +22,17 @@ impl Waiter for Parked {
     fn granted(self: Arc<Self>) {
         let head = &self.task.head;
         let of = |progress: &mut Progress, _| {
+            if let Some(is_granted) = &mut progress.held {
+                *is_granted = true;
+                return None;
+            }
             let rank = match progress.rank() {
                 Rank::Priority(_) => Rank::Front(progress.order),
                 inner => inner,
             };
-            (progress.order, rank)
+            Some((progress.order, rank))
         };
-        let Some((order, rank)) = head.progress(of) else {
+        let Some((order, rank)) = head.progress(of).flatten() else {
             return;
         };
         // Unless a shutdown has taken it, it was cancelled, or another of its gates was faster.
@@ -53,6 +57,20 @@ impl Waiter for Parked {
         let at = at.unwrap_or_else(|| later(self.pool.now(), PATIENCE));
         if let Some(alarm) = alarm {
             self.pool.alarm_at(at, Arc::downgrade(alarm));
+        }
+    }
+}
+
+impl Task {
+    /// The task is held at its gates no more.
+    pub(super) fn let_go(self: &TaskRef) {
+        let granted = self.head.progress(|progress, _| {
+            let is_granted = progress.held.take() == Some(true);
+            is_granted.then(|| progress.pool.clone())
+        });
+        if let Some(pool) = granted.flatten() {
+            let task = self.clone();
+            Arc::new(Parked { task, pool }).granted();
         }
     }
 }

@@ -155,6 +155,11 @@ pub(crate) trait TaskPool: Send + Sync {
     /// An attempt has failed, and another one is to follow. `why` makes the text of the failure.
     fn retries(&self, _task: &Task, _delay: Duration, _why: &mut dyn FnMut() -> Arc<str>) {}
 
+    /// The pool is not idle until `let_go`: a report to observers is to come.
+    fn hold_up(&self) {}
+
+    fn let_go(&self) {}
+
     /// Whether something wants the times of all timed tasks.
     fn wants_times(&self) -> bool {
         false

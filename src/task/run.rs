@@ -23,7 +23,6 @@ use crate::task::pool::TaskPool;
 use crate::task::stack::Stack;
 use crate::task::task::{Started, Task, TaskRef};
 use crate::task::timed::OnTime;
-use std::cell::Cell;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -128,8 +127,16 @@ impl Task {
     #[cold]
     fn skip(&self, reason: CancelReason) -> Ended {
         let never_ran = self.head.peek(|extras| {
-            let progress = extras.progress.as_ref();
-            let never_ran = progress.is_none_or(|progress| progress.attempts <= 1);
+            let never_ran = match &mut extras.progress {
+                Some(progress) => {
+                    progress.attempts -= 1;
+                    progress.attempts == 0
+                }
+                None => {
+                    extras.notes().was_skipped = true;
+                    true
+                }
+            };
             if never_ran {
                 extras.started = None;
             }
@@ -190,7 +197,6 @@ impl Task {
             claimed = self.claim_with(Some(now), &mut |progress| {
                 first = progress.attempts == 1;
                 progress.turns = Turns::default();
-                progress.since = progress.since.and(Some(now));
                 let limit = progress.options.attempt_timeout;
                 progress.attempt_ends = limit.and_then(|limit| now.checked_add(limit));
                 attempt_ends = progress.attempt_ends.map(|at| (at, progress.attempts));
@@ -201,36 +207,29 @@ impl Task {
         if gates.requests().is_empty() {
             claim();
         } else {
-            // With observers the task asks twice if it must wait: the first time it does not join
-            // the lines.
-            let (asks_first, would_wait) = (Cell::new(pool.is_observed()), Cell::new(false));
+            let is_observed = pool.is_observed();
             let mut park = |turns| {
                 // With the gates locked: a canceller has to wait before it takes the task out of
                 // all of them and out of the list.
                 let pool = self.head.waiting(|progress| {
-                    if asks_first.get() {
-                        would_wait.set(true);
-                        return None;
-                    }
                     progress.move_to(Position::Gate);
                     progress.turns = turns;
-                    progress.since = progress.since.and(Some(now));
+                    progress.since = Some(now);
+                    progress.held = is_observed.then_some(false);
                     Some(progress.pool.clone())
                 })?;
                 let task = self.clone();
                 pool.parked(asker.order, task.clone());
                 Some(Arc::new(Parked { task, pool }) as Arc<dyn Waiter>)
             };
-            let mut acquire =
-                || limit::acquire_all(gates.requests(), asker, now, &mut claim, &mut park);
-            let mut acquired = acquire();
-            if asks_first.get() && would_wait.get() {
-                // Observers get the event before the task can go on from there.
-                pool.gated(self);
-                asks_first.set(false);
-                acquired = acquire();
-            }
-            if acquired == Acquisition::Queued {
+            if limit::acquire_all(gates.requests(), asker, now, &mut claim, &mut park)
+                == Acquisition::Queued
+            {
+                if is_observed {
+                    // In the line, and held there until observers know of it.
+                    pool.gated(self);
+                    self.let_go();
+                }
                 return Err(RunResult::Away);
             }
         }

@@ -17,6 +17,7 @@ use crossbeam_utils::atomic::AtomicCell as LocalCell;
 use parking_lot::Mutex as LocalMutex;
 use std::mem;
 use std::ptr;
+use std::sync::atomic::{AtomicU64 as LocalAtomic, Ordering::Relaxed as RELAXED};
 use std::sync::{Arc, OnceLock};
 
 /// The bodies on the stack of one worker. The worker pushes and pops them. A thread that lists or
@@ -26,6 +27,8 @@ pub(crate) struct Stack {
     pub(crate) owner: u32,
     /// The index of the worker in its pool.
     pub(crate) index: usize,
+    /// Another one for each stack of the process.
+    pub(crate) serial: u64,
     pub(crate) pool: Arc<dyn TaskPool>,
     /// Whether the pool takes part in each attempt: it has a hook around bodies, or is part of a
     /// simulation.
@@ -65,6 +68,7 @@ impl Stack {
         Self {
             owner,
             index,
+            serial: next_serial(),
             is_special: pool.is_special(),
             is_cancelling: pool.cancelling_flag(),
             pool,
@@ -276,6 +280,15 @@ impl Stack {
         bodies[..running].to_vec()
     }
 
+    /// For another thread: the bodies, as `listed`, and the submit site of one that is not listed.
+    pub(crate) fn snapshot(&self) -> (Vec<TaskRef>, Option<Site>) {
+        // In this order: a body that is listed in between is seen once, as listed.
+        let owned = self.owned_site();
+        let listed = self.listed();
+        let owned = owned.filter(|_| listed.is_empty());
+        (listed, owned)
+    }
+
     /// How many bodies there are, for another thread.
     pub(crate) fn running(&self) -> usize {
         let bodies = self.bodies.lock();
@@ -350,6 +363,12 @@ fn asked_with_the_body_below(bodies: &[TaskRef]) -> Option<CancelReason> {
     };
     let asked = below.head.stop_reason();
     asked.filter(|_| last.head.is_joined())
+}
+
+fn next_serial() -> u64 {
+    // Not an atomic of the facade, which has no statics: no wait depends on it.
+    static NEXT: LocalAtomic = LocalAtomic::new(0);
+    NEXT.fetch_add(1, RELAXED)
 }
 
 /// About where the stack is now.

@@ -203,6 +203,7 @@ impl Task {
         if let Some(progress) = &mut some.progress {
             is_retry = progress.attempts > 0;
             progress.attempts += 1;
+            progress.since = now.or(progress.since);
             progress.late = false;
             begin(progress);
         }
@@ -232,7 +233,7 @@ impl Task {
             return Err(());
         };
         progress.move_to(to);
-        progress.since = progress.since.and(since);
+        progress.since = since;
         // Before another thread can claim the task: the next attempt leaves a result of its own.
         let failed = self.body.take(Part::Value, None);
         // ORDERING: pairs with `try_claim`: the next claimer sees what this attempt has left.

@@ -122,7 +122,7 @@ impl Task {
                 }
                 progress.order = order;
             }
-            if let (Position::Timer { due }, true) = (progress.position, progress.since.is_some()) {
+            if let Position::Timer { due } = progress.position {
                 progress.since = Some(due);
             }
             progress.move_to(Position::Queue);

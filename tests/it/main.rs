@@ -49,6 +49,7 @@ mod found_core;
 mod found_edges;
 #[cfg(feature = "simulation")]
 mod found_gates;
+mod found_outside;
 mod found_time;
 mod future;
 mod gate_crowd;
