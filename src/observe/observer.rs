@@ -115,19 +115,25 @@ thread_local! {
     static ACTIVE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The observers of one pool.
+/// The observers of one pool. A clone has the same observers, all of them switched on: two pools of
+/// one builder share no more than that.
 #[derive(Clone, Default)]
-pub(crate) struct Observers(Vec<Arc<Entry>>);
+pub(crate) struct Observers(Vec<Entry>);
 
 struct Entry {
-    observer: Box<dyn Observer>,
+    observer: Arc<dyn Observer>,
     is_off: AtomicBool,
 }
 
+impl Clone for Entry {
+    fn clone(&self) -> Self {
+        Self::new(self.observer.clone())
+    }
+}
+
 impl Observers {
-    pub(crate) fn add(&mut self, observer: Box<dyn Observer>) {
-        let is_off = AtomicBool::new(false);
-        self.0.push(Arc::new(Entry { observer, is_off }));
+    pub(crate) fn add(&mut self, observer: Arc<dyn Observer>) {
+        self.0.push(Entry::new(observer));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -149,7 +155,7 @@ impl Observers {
     }
 }
 
-fn surround(entries: &[Arc<Entry>], task: &TaskLabel, attempt: &mut dyn FnMut()) {
+fn surround(entries: &[Entry], task: &TaskLabel, attempt: &mut dyn FnMut()) {
     let Some((first, others)) = entries.split_first() else {
         return attempt();
     };
@@ -180,6 +186,13 @@ fn surround(entries: &[Arc<Entry>], task: &TaskLabel, attempt: &mut dyn FnMut())
 }
 
 impl Entry {
+    fn new(observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer,
+            is_off: AtomicBool::new(false),
+        }
+    }
+
     /// Calls the observer, which is the user's. One that panics is called no more. Returns whether
     /// it was called.
     fn call(&self, f: &mut dyn FnMut(&dyn Observer)) -> bool {

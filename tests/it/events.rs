@@ -353,6 +353,31 @@ fn what_an_observer_does_with_the_pool_causes_no_event_for_itself() {
 }
 
 #[test]
+fn pools_of_one_builder_shared_the_switch_of_their_observers() {
+    let record = Record::default();
+    let kept = record.clone();
+    let builder = ThreadPool::builder()
+        .workers(1)
+        .observer(move |event: &Event| {
+            kept.on_event(event);
+            assert!(event.name() != "panicked", "an observer");
+        });
+    let bad = builder.clone().build().unwrap();
+    let panics: fn() = || panic!("expected");
+    bad.submit(panics).join().unwrap_err();
+    bad.wait_idle().unwrap();
+    let off = bad.submit(|| ());
+    assert_eq!(record.of(off.id()), [""; 0]);
+    // What was built before or after has its observer still.
+    let good = builder.build().unwrap();
+    let handle = good.submit(|| ());
+    let id = handle.id();
+    handle.join().unwrap();
+    good.wait_idle().unwrap();
+    assert_eq!(record.of(id), ["submitted", "started", "succeeded"]);
+}
+
+#[test]
 fn an_observer_cannot_wait_for_its_pool() {
     let handle: Arc<Mutex<Option<Arc<ThreadPool>>>> = Arc::default();
     let waits = handle.clone();
