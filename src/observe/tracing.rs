@@ -2,6 +2,7 @@
 //!
 //! Layer: observe.
 
+use crate::observe::observer::is_late;
 use crate::observe::{Event, Observer};
 use crate::task::{OutcomeKind, Summary, TaskId, TaskLabel};
 use parking_lot::Mutex;
@@ -109,7 +110,8 @@ impl Tracing {
     }
 
     fn submitted(&self, task: &TaskLabel) {
-        if enabled!(target: "millhand", Level::ERROR) {
+        // If it is late, the subscriber has submitted the task, which may have had its last event.
+        if !is_late() && enabled!(target: "millhand", Level::ERROR) {
             let submitter = Arc::new(Span::current());
             let attempt = None;
             let spans = Spans { submitter, attempt };
