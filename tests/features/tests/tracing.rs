@@ -468,3 +468,24 @@ fn nothing_is_kept_for_what_the_subscriber_submits() {
     drop(pool);
     assert_empty(&tracing);
 }
+
+#[test]
+fn the_spans_of_live_tasks_stayed_when_the_subscriber_had_panicked() {
+    let (pool, tracing) = traced();
+    let root = tracing::info_span!("broken");
+    let [first, second] = [(); 2].map(|()| {
+        let task = pool.task().delay(HOUR);
+        root.in_scope(|| task.submit(|| ()))
+    });
+    drop(root);
+    HOOK.set(Some(Box::new(|| panic!("expected"))));
+    first.cancel();
+    assert_empty(&tracing);
+    let below = Below::of("broken");
+    assert!(below.record.spans[below.root].is_closed);
+    // The pool goes on without it.
+    second.cancel();
+    assert_eq!(pool.submit(|| 7).join().unwrap(), 7);
+    pool.wait_idle().unwrap();
+    assert_empty(&tracing);
+}
