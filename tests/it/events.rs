@@ -623,6 +623,30 @@ fn a_buffered_observer_gets_all_in_order_and_drops_when_it_is_full() {
 }
 
 #[test]
+fn events_that_came_after_the_panic_of_a_buffered_observer_were_not_counted() {
+    let (builder, record) = observed(1);
+    drop(builder.build().unwrap());
+    let event = record.all()[0].clone();
+    let (tell, told) = mpsc::channel::<()>();
+    let tell = Mutex::new(Some(tell));
+    let buffered = Buffered::new(
+        move |_: &Event| {
+            // The other end sees when it is dropped.
+            drop(tell.lock().unwrap().take().expect("the second event"));
+        },
+        100,
+    );
+    let buffered = buffered.unwrap();
+    let dropped = buffered.dropped();
+    buffered.on_event(&event);
+    told.recv_timeout(LONG).unwrap_err();
+    assert_eq!(dropped.get(), 0);
+    (0..10).for_each(|_| buffered.on_event(&event));
+    drop(buffered);
+    assert_eq!(dropped.get(), 9, "the first of them met the panic");
+}
+
+#[test]
 fn a_broadcast_is_reported_before_it_runs() {
     let (builder, record) = observed(3);
     let pool = builder.build().unwrap();
