@@ -4,9 +4,11 @@
 
 use crate::observe::{Event, Observer};
 use crate::panic;
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, bounded};
 use std::fmt;
 use std::io;
+use std::mem;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -14,11 +16,13 @@ use std::thread::{self, JoinHandle};
 /// Passes events to an observer on a thread of its own, so that a slow one, such as one that writes
 /// to a disk or a socket, slows no worker.
 ///
-/// The queue between has a bound. When it is full, an event is dropped and counted. The order of
-/// the events stays. [`Observer::around`] does not go through the queue: attempts run without it.
+/// The queue between has a bound. When it is full, an event is dropped and counted. So is each
+/// event that the observer no longer gets since it has panicked. The order of the events stays.
+/// [`Observer::around`] does not go through the queue: attempts run without it.
 ///
 /// Its drop waits until the observer has had all that is queued. A pool drops its observers once it
-/// has ended, and all its handles are gone.
+/// has ended, and all its handles are gone. In a forked child there is no thread to wait for: the
+/// drop waits for nothing there.
 ///
 /// ```
 /// use millhand::ThreadPool;
@@ -38,9 +42,12 @@ pub struct Buffered {
     events: Option<Sender<Event>>,
     dropped: Dropped,
     thread: Option<JoinHandle<()>>,
+    /// The process that has the thread.
+    process: u32,
 }
 
-/// Counts the events that a [`Buffered`] has dropped since its queue was full.
+/// Counts the events that a [`Buffered`] has dropped, because its queue was full or because its
+/// observer had panicked.
 ///
 /// ```
 /// use millhand::observe::{Buffered, Dropped, Event};
@@ -65,6 +72,10 @@ impl Dropped {
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Buffered {
@@ -85,8 +96,10 @@ impl Buffered {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let (events, queued) = bounded::<Event>(capacity);
+        let dropped = Dropped::default();
+        let lost = dropped.clone();
         let run = move || {
-            for event in queued {
+            for event in &queued {
                 let mut has_returned = false;
                 panic::shield("an observer, which is switched off for that,", || {
                     observer.on_event(&event);
@@ -97,12 +110,17 @@ impl Buffered {
                 }
             }
             panic::discard(observer);
+            // What comes after a panic. Otherwise all has come.
+            for _ in queued {
+                lost.add();
+            }
         };
         let thread = thread::Builder::new().name("millhand-events".to_owned());
         Ok(Self {
             events: Some(events),
-            dropped: Dropped::default(),
+            dropped,
             thread: Some(thread.spawn(run)?),
+            process: process::id(),
         })
     }
 
@@ -125,19 +143,20 @@ impl Buffered {
 impl Observer for Buffered {
     fn on_event(&self, event: &Event) {
         let Some(events) = &self.events else { return };
-        match events.try_send(event.clone()) {
-            Ok(()) => {}
-            // Its observer has panicked, which is logged.
-            Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => {
-                self.dropped.0.fetch_add(1, Ordering::Relaxed);
-            }
+        // It is full: the thread takes what comes for as long as there is a sender.
+        if events.try_send(event.clone()).is_err() {
+            self.dropped.add();
         }
     }
 }
 
 impl Drop for Buffered {
     fn drop(&mut self) {
+        if self.process != process::id() {
+            // A forked child has the channel as it was, perhaps locked, and not the thread.
+            mem::forget((self.events.take(), self.thread.take()));
+            return;
+        }
         drop(self.events.take());
         // Its own thread drops it if the observer holds the last handle of the pool.
         let thread = self.thread.take();
@@ -155,6 +174,7 @@ impl fmt::Debug for Buffered {
             events: _,
             dropped,
             thread: _,
+            process: _,
         } = self;
         f.debug_struct("Buffered")
             .field("dropped", &dropped.get())

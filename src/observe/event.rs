@@ -28,6 +28,9 @@ use std::time::{Duration, Instant};
 /// does not take has `Rejected` as its only event. A [`Slow`](Self::Slow) may come at any time
 /// after `Started`, also just after the last event. Events of different tasks have no order.
 ///
+/// What an observer does itself is the exception: it gets those events once its call has returned,
+/// so the `Submitted` of a task that it submits may come after later events of that task.
+///
 /// The last event comes after the outcome is there: a thread that joins the task may go on before
 /// it. The callbacks of the task come after it, unless the task was settled just while another
 /// thread reported a step of it.

@@ -39,7 +39,8 @@ pub struct Times {
 /// The distribution of the times of several tasks. Its text is a part of a row of a table.
 ///
 /// A quantile is never below the true one and at most 3.2 % above it. `count`, `sum` and `max` are
-/// exact. Times above 78 hours count as 78 hours in the quantiles.
+/// exact. Times above 78 hours count as 78 hours in the quantiles. `sum` and `max` end at 2^64 ns,
+/// which is 584 years, and stay there.
 ///
 /// ```
 /// use millhand::observe::Quantiles;
@@ -227,7 +228,11 @@ impl Distribution {
 
     fn record(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.sum.fetch_add(nanos, Ordering::Relaxed);
+        // A sum that began again at zero would be taken for a new process. It always adds.
+        let add = |sum: u64| Some(sum.saturating_add(nanos));
+        let _ = self
+            .sum
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         self.max.fetch_max(nanos, Ordering::Relaxed);
         // It refuses only what is longer.
         let _ = self.buckets.increment(nanos.min(LONGEST));
@@ -308,6 +313,22 @@ mod tests {
         assert_eq!(all.total.max, long + nanos(7));
         histograms.record(None, Duration::MAX, Duration::MAX);
         assert_eq!(histograms.read()[0].total.max, nanos(u64::MAX));
+    }
+
+    #[test]
+    fn the_sum_began_again_at_zero_after_584_years() {
+        let histograms = Histograms::new(1);
+        let long = nanos(u64::MAX - 5);
+        histograms.record(None, nanos(1), long);
+        for _ in 0..2 {
+            histograms.record(None, nanos(1), nanos(7));
+            let all = &histograms.read()[0];
+            assert_eq!(
+                (all.ran.sum, all.total.sum),
+                (nanos(u64::MAX), nanos(u64::MAX))
+            );
+        }
+        assert_eq!(histograms.read()[0].waited.sum, nanos(3));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Counters, gauges and histograms through the crate `metrics`.
 //!
-//! Layer: observe. The names are those of `prometheus.rs`.
+//! Layer: observe. The names are in `families.rs`. A number that `prometheus.rs` writes, too, has
+//! the same name there. What only events show has a name that `prometheus.rs` does not use.
 
 use crate::observe::families::{self, Family};
 use crate::observe::{Event, Observer};

@@ -109,6 +109,7 @@ pub struct Stats {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Rates {
     /// Tasks a second over about the last second.
     pub last_second: f64,

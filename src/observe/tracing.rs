@@ -2,14 +2,17 @@
 //!
 //! Layer: observe.
 
+use crate::observe::observer::is_late;
 use crate::observe::{Event, Observer};
+use crate::panic;
 use crate::task::{OutcomeKind, Summary, TaskId, TaskLabel};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::mem;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tracing::{Level, Span, enabled, event, span};
 
 /// An observer that makes a span for each attempt of a task, below the span in which the task was
@@ -32,7 +35,8 @@ use tracing::{Level, Span, enabled, event, span};
 /// The span of the submitter stays open until its tasks have settled. Do not put a
 /// [`Buffered`](crate::observe::Buffered) between: the spans are taken and entered on the threads
 /// where things happen. Where no subscriber wants the target `millhand`, nothing is kept and no
-/// field is made. What the subscriber itself submits to the pool has no span.
+/// field is made. What the subscriber itself submits to the pool has no span. If the subscriber
+/// panics, the observer drops all spans and does nothing from then on, whatever pools it is for.
 ///
 /// ```
 /// use millhand::ThreadPool;
@@ -50,6 +54,9 @@ pub struct Tracing {
     shards: [Mutex<HashMap<TaskId, Spans>>; SHARDS],
     /// How many tasks the shards have.
     tasks: AtomicUsize,
+    /// Whether the subscriber has panicked. Set before the shards are emptied, and read with the
+    /// shard locked that gets an entry: so nothing is left in one.
+    is_over: AtomicBool,
 }
 
 /// Submitters and workers seldom meet at one.
@@ -82,6 +89,7 @@ impl Tracing {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             tasks: AtomicUsize::new(0),
+            is_over: AtomicBool::new(false),
         }
     }
 
@@ -109,12 +117,41 @@ impl Tracing {
     }
 
     fn submitted(&self, task: &TaskLabel) {
-        if enabled!(target: "millhand", Level::ERROR) {
-            let submitter = Arc::new(Span::current());
-            let attempt = None;
-            let spans = Spans { submitter, attempt };
-            self.tasks.fetch_add(1, Ordering::Relaxed);
-            self.shard(task.id).lock().insert(task.id, spans);
+        // The subscriber has submitted it, so it may have had its last event.
+        if is_late() || !enabled!(target: "millhand", Level::ERROR) {
+            return;
+        }
+        let submitter = Arc::new(Span::current());
+        let attempt = None;
+        let spans = Spans { submitter, attempt };
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        let mut shard = self.shard(task.id).lock();
+        let refused = if self.is_over.load(Ordering::Relaxed) {
+            self.tasks.fetch_sub(1, Ordering::Relaxed);
+            Some(spans)
+        } else {
+            shard.insert(task.id, spans)
+        };
+        // The subscriber is called for its drop: with no lock held.
+        drop(shard);
+        drop(refused);
+    }
+
+    /// Calls what calls the subscriber. If that panics, no pool calls the observer again that was
+    /// in it, so the spans of live tasks would stay: they go at once.
+    fn guard(&self, f: impl FnOnce()) {
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(payload) = panic::catch(f) {
+            self.is_over.store(true, Ordering::Relaxed);
+            for shard in &self.shards {
+                let tasks = mem::take(&mut *shard.lock());
+                self.tasks.fetch_sub(tasks.len(), Ordering::Relaxed);
+                // Each by itself: the subscriber may panic again.
+                tasks.into_values().for_each(panic::discard);
+            }
+            resume_unwind(payload);
         }
     }
 
@@ -192,8 +229,8 @@ fn ended(summary: &Summary, spans: Option<Spans>) {
     }
 }
 
-impl Observer for Tracing {
-    fn on_event(&self, event: &Event) {
+impl Tracing {
+    fn report(&self, event: &Event) {
         match event {
             Event::Submitted { task } => self.submitted(task),
             Event::Started { task, attempt, .. } => self.started(task, *attempt),
@@ -247,11 +284,24 @@ impl Observer for Tracing {
             }
         }
     }
+}
+
+impl Observer for Tracing {
+    fn on_event(&self, event: &Event) {
+        self.guard(|| self.report(event));
+    }
 
     fn around(&self, task: &TaskLabel, attempt: &mut dyn FnMut()) {
-        match self.get(task.id).and_then(|spans| spans.attempt) {
-            Some(span) => span.in_scope(attempt),
-            None => attempt(),
+        let mut has_run = false;
+        self.guard(|| {
+            has_run = true;
+            match self.get(task.id).and_then(|spans| spans.attempt) {
+                Some(span) => span.in_scope(&mut *attempt),
+                None => attempt(),
+            }
+        });
+        if !has_run {
+            attempt();
         }
     }
 }

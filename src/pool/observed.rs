@@ -2,6 +2,7 @@
 
 use crate::observe::Observer;
 use crate::pool::builder::PoolBuilder;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl PoolBuilder {
@@ -18,7 +19,7 @@ impl PoolBuilder {
     /// # Ok::<(), millhand::pool::BuildError>(())
     /// ```
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.options.observers.add(Box::new(observer));
+        self.options.observers.add(Arc::new(observer));
         self
     }
 

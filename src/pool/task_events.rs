@@ -216,7 +216,7 @@ impl TaskPool for Core {
     }
 
     fn wants_failures(&self) -> bool {
-        Self::is_observed(self) || self.watch.is_on()
+        Self::is_observed(self) || self.watch.keeps_failures()
     }
 
     fn hold_up(&self) {

@@ -30,6 +30,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct Watch {
     /// How many ask for the sampler. Raised with `thread` locked.
     users: AtomicUsize,
+    /// How many of them are dashboards. Changed beside `users`.
+    #[cfg(feature = "dashboard")]
+    dashboards: AtomicUsize,
     /// `None` while it does not run.
     thread: Mutex<Option<Thread>>,
     seen: Mutex<Seen>,
@@ -45,6 +48,8 @@ impl Watch {
         let (sender, receiver) = unbounded();
         Arc::new(Self {
             users: AtomicUsize::new(0),
+            #[cfg(feature = "dashboard")]
+            dashboards: AtomicUsize::new(0),
             thread: Mutex::new(None),
             seen: Mutex::default(),
             sender,
@@ -54,6 +59,14 @@ impl Watch {
 
     pub(crate) fn is_on(&self) -> bool {
         self.users.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether something may read failures: a watchdog does not.
+    pub(crate) fn keeps_failures(&self) -> bool {
+        #[cfg(feature = "dashboard")]
+        return self.dashboards.load(Ordering::Relaxed) > 0;
+        #[cfg(not(feature = "dashboard"))]
+        false
     }
 
     /// For how long a body has run, as far as the sampler has seen it.
@@ -115,6 +128,10 @@ pub(crate) struct Sampling(Arc<Core>);
 impl Drop for Sampling {
     fn drop(&mut self) {
         let watch = &self.0.watch;
+        if watch.dashboards.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // The next dashboard has not seen what comes between.
+            watch.seen.lock().failures.clear();
+        }
         watch.users.fetch_sub(1, Ordering::Relaxed);
         watch.check();
     }
@@ -125,10 +142,12 @@ impl Pool {
     /// Has the sampler run until what this returns is dropped.
     pub(crate) fn keep_sampling(&self) -> Sampling {
         self.core().start_sampling();
+        let dashboards = &self.core().watch.dashboards;
+        dashboards.fetch_add(1, Ordering::Relaxed);
         Sampling(self.core().clone())
     }
 
-    /// The last failures while the sampler ran, the oldest first.
+    /// The last failures while there was a dashboard, the oldest first.
     pub(crate) fn recent_failures(&self) -> Vec<Summary> {
         self.core().watch.failures()
     }
@@ -302,7 +321,7 @@ impl Core {
     /// Whether the failure is kept, for a dashboard.
     pub(crate) fn is_failure_kept(&self, kind: OutcomeKind) -> bool {
         use OutcomeKind::{Expired, Failed, Panicked, TimedOut};
-        self.watch.is_on() && matches!(kind, Failed | Panicked | TimedOut | Expired)
+        self.watch.keeps_failures() && matches!(kind, Failed | Panicked | TimedOut | Expired)
     }
 
     pub(crate) fn keep_failure(&self, summary: &Summary) {

@@ -6,6 +6,7 @@ use millhand::observe::{Buffered, Event, Observer};
 use millhand::task::{OutcomeKind, TaskId, TaskLabel};
 use millhand::testing::ManualClock;
 use millhand::{Every, Retry, Semaphore, Shutdown, TaskError, ThreadPool, pool::PoolBuilder};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
@@ -313,43 +314,152 @@ fn an_observer_that_panics_is_switched_off_and_the_others_go_on() {
     assert!((1..=2).contains(&calls.load(SeqCst)));
 }
 
+thread_local! {
+    /// How many calls of an observer this thread is in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Keeps all events, and does something with the pool at the first one after it was told what.
+#[derive(Clone, Default)]
+struct Acts {
+    record: Record,
+    act: Arc<Mutex<Option<Act>>>,
+}
+
+type Act = Box<dyn FnOnce() + Send>;
+
+impl Observer for Acts {
+    fn on_event(&self, event: &Event) {
+        assert_eq!(DEPTH.replace(1), 0, "a call within a call");
+        let act = self.act.lock().unwrap().take();
+        act.into_iter().for_each(|act| act());
+        self.record.on_event(event);
+        DEPTH.set(0);
+    }
+}
+
 #[test]
-fn what_an_observer_does_with_the_pool_causes_no_event_for_itself() {
-    let record = Record::default();
-    let handle: Arc<Mutex<Option<millhand::PoolHandle>>> = Arc::default();
-    let submits = handle.clone();
-    let own: Arc<Mutex<Vec<&'static str>>> = Arc::default();
-    let seen = own.clone();
-    let pool = ThreadPool::builder()
-        .workers(1)
-        .observer(move |event: &Event| {
-            seen.lock().unwrap().push(event.name());
-            // Taken, so that it submits once.
-            let pool = submits.lock().unwrap().take();
-            if let Some(pool) = pool {
-                let _ = (pool.stats(), pool.tasks().to_string());
-                pool.execute(|| ());
-                pool.task().name("never").delay(LONG).submit(|| ()).cancel();
-            }
-        })
-        .observer(record.clone())
-        .build()
-        .unwrap();
+fn what_an_observer_does_with_the_pool_is_reported_to_it_when_its_call_has_returned() {
+    let (acts, other) = (Acts::default(), Record::default());
+    let pool = ThreadPool::builder().workers(1).observer(acts.clone());
+    let pool = pool.observer(other.clone()).build().unwrap();
     pool.wait_idle().unwrap();
-    *handle.lock().unwrap() = Some(pool.handle());
-    pool.submit(|| ()).join().unwrap();
+    let handle = pool.handle();
+    let (tell, told) = mpsc::channel();
+    *acts.act.lock().unwrap() = Some(Box::new(move || {
+        let _ = (handle.stats(), handle.tasks().to_string());
+        handle.execute(|| ());
+        let never = handle.task().name("never").delay(LONG).submit(|| ());
+        never.cancel();
+        tell.send(never.id()).unwrap();
+    }));
+    let outer = pool.submit(|| ());
+    let (outer_id, never) = (outer.id(), must_recv(&told));
+    outer.join().unwrap();
     pool.wait_idle().unwrap();
     drop(pool);
-    let count = |names: &[&str], name| names.iter().filter(|one| **one == name).count();
-    let names: Vec<_> = record.all().iter().map(Event::name).collect();
-    assert_eq!(
-        (count(&names, "submitted"), count(&names, "succeeded")),
-        (3, 2)
-    );
-    assert_eq!(count(&names, "cancelled"), 1, "the other one has all of it");
-    let own = own.lock().unwrap();
-    assert_eq!((count(&own, "submitted"), count(&own, "cancelled")), (1, 0));
-    assert_eq!(count(&own, "succeeded"), 2, "on a worker");
+    let all = ["submitted", "scheduled", "cancelled"];
+    assert_eq!(other.of(never), all);
+    assert_eq!(acts.record.of(never), all);
+    let all = acts.record.all();
+    let place = |id, name| {
+        let is_it =
+            |event: &Event| event.name() == name && event.task().is_some_and(|task| task.id == id);
+        all.iter().position(is_it).unwrap()
+    };
+    assert!(place(outer_id, "submitted") < place(never, "submitted"));
+    let count = |name| acts.record.named(name).len();
+    assert_eq!((count("submitted"), count("succeeded")), (3, 2));
+}
+
+#[test]
+fn the_end_of_a_task_that_an_observer_cancelled_was_not_reported_to_it() {
+    let acts = Acts::default();
+    let pool = ThreadPool::builder().workers(1).observer(acts.clone());
+    let pool = pool.build().unwrap();
+    let [first, second, third] = [(); 3].map(|()| pool.task().delay(LONG).submit(|| ()));
+    let ids = [first.id(), second.id(), third.id()];
+    *acts.act.lock().unwrap() = Some(Box::new(move || {
+        second.cancel();
+        third.cancel();
+    }));
+    first.cancel();
+    let all = acts.record.all();
+    let ends = all.iter().filter_map(Event::summary);
+    assert_eq!(ends.map(|end| end.id).collect::<Vec<_>>(), ids);
+}
+
+/// Submits a task before the first attempt of another one, and after it.
+#[derive(Clone)]
+struct Submits {
+    record: Record,
+    pool: Arc<Mutex<Option<millhand::PoolHandle>>>,
+    handles: mpsc::Sender<millhand::TaskHandle<()>>,
+}
+
+impl Observer for Submits {
+    fn on_event(&self, event: &Event) {
+        self.record.on_event(event);
+    }
+
+    fn around(&self, _: &TaskLabel, attempt: &mut dyn FnMut()) {
+        let Some(pool) = self.pool.lock().unwrap().take() else {
+            return attempt();
+        };
+        self.handles.send(pool.submit(|| ())).unwrap();
+        attempt();
+        self.handles.send(pool.submit(|| ())).unwrap();
+    }
+}
+
+#[test]
+fn what_an_observer_submits_around_an_attempt_is_reported_before_the_attempt_joins_it() {
+    let (handles, submitted) = mpsc::channel();
+    let submits = Submits {
+        record: Record::default(),
+        pool: Arc::default(),
+        handles,
+    };
+    let pool = ThreadPool::builder().workers(1).observer(submits.clone());
+    let pool = pool.build().unwrap();
+    *submits.pool.lock().unwrap() = Some(pool.handle());
+    let body = pool.submit(move || {
+        let before = must_recv(&submitted);
+        let id = before.id();
+        before.join().unwrap();
+        (id, submitted)
+    });
+    let (before, submitted) = body.join().unwrap();
+    must_recv(&submitted).join().unwrap();
+    pool.wait_idle().unwrap();
+    let all = ["submitted", "started", "succeeded"];
+    assert_eq!(submits.record.of(before), all);
+    assert_eq!(submits.record.named("submitted").len(), 3);
+}
+
+#[test]
+fn pools_of_one_builder_shared_the_switch_of_their_observers() {
+    let record = Record::default();
+    let kept = record.clone();
+    let builder = ThreadPool::builder()
+        .workers(1)
+        .observer(move |event: &Event| {
+            kept.on_event(event);
+            assert!(event.name() != "panicked", "an observer");
+        });
+    let bad = builder.clone().build().unwrap();
+    let panics: fn() = || panic!("expected");
+    bad.submit(panics).join().unwrap_err();
+    bad.wait_idle().unwrap();
+    let off = bad.submit(|| ());
+    assert_eq!(record.of(off.id()), [""; 0]);
+    // What was built before or after has its observer still.
+    let good = builder.build().unwrap();
+    let handle = good.submit(|| ());
+    let id = handle.id();
+    handle.join().unwrap();
+    good.wait_idle().unwrap();
+    assert_eq!(record.of(id), ["submitted", "started", "succeeded"]);
 }
 
 #[test]
@@ -510,6 +620,30 @@ fn a_buffered_observer_gets_all_in_order_and_drops_when_it_is_full() {
     assert_eq!(dropped.get(), 2);
     drop(go);
     drop(buffered);
+}
+
+#[test]
+fn events_that_came_after_the_panic_of_a_buffered_observer_were_not_counted() {
+    let (builder, record) = observed(1);
+    drop(builder.build().unwrap());
+    let event = record.all()[0].clone();
+    let (tell, told) = mpsc::channel::<()>();
+    let tell = Mutex::new(Some(tell));
+    let buffered = Buffered::new(
+        move |_: &Event| {
+            // The other end sees when it is dropped.
+            drop(tell.lock().unwrap().take().expect("the second event"));
+        },
+        100,
+    );
+    let buffered = buffered.unwrap();
+    let dropped = buffered.dropped();
+    buffered.on_event(&event);
+    told.recv_timeout(LONG).unwrap_err();
+    assert_eq!(dropped.get(), 0);
+    (0..10).for_each(|_| buffered.on_event(&event));
+    drop(buffered);
+    assert_eq!(dropped.get(), 9, "the first of them met the panic");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use crate::submit::hold;
 use crate::support::{self, LONG, SCENARIO, must_recv};
 use millhand::error::Rejection;
+use millhand::observe::{Buffered, Event};
 use millhand::pool::{BuildError, PoolError};
 use millhand::task::CancelOutcome;
 use millhand::{
@@ -38,6 +39,7 @@ fn the_copy() {
         Ok("racing") => racing(),
         Ok("executing") => executing(),
         Ok("executing at rest") => executing_at_rest(),
+        Ok("buffering") => buffering(),
         Ok(other) => panic!("no such scenario: {other}"),
         Err(_) => {}
     }
@@ -407,4 +409,18 @@ fn executing_at_rest() {
         ])
     });
     assert_eq!(pool.submit(|| 2).join().unwrap(), 2);
+}
+
+#[test]
+fn the_drop_of_a_buffered_observer_in_the_child_waited_for_a_thread_of_the_parent() {
+    in_a_copy("buffering");
+}
+
+fn buffering() {
+    let mut buffered = Some(Buffered::new(|_: &Event| (), 10).unwrap());
+    fork(|| {
+        drop(buffered.take());
+        0
+    });
+    drop(buffered);
 }

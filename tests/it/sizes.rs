@@ -2,9 +2,12 @@
 
 use millhand::cancel::{CancelGuard, CancelReason};
 use millhand::error::{Deadlock, Rejection, Stopped, SubmitError, TaskPanic};
+use millhand::observe::{
+    Age, Buffered, Dropped, Event, Rates, ScheduleInfo, Stats, TaskInfo, TaskTable, WorkerInfo,
+};
 use millhand::pool::{BuildError, Current, PoolError, ShutdownReport};
 use millhand::schedule::{Schedule, ScheduleBuilder, ScheduleCounts};
-use millhand::task::{Context, OnFinish, Promise, Summary, TaskId};
+use millhand::task::{Context, OnFinish, Promise, Summary, TaskId, TaskLabel};
 use millhand::{
     CancelToken, ContextVar, Every, JoinError, PoolHandle, SharedHandle, TaskBuilder, TaskError,
     TaskHandle, ThreadPool, WorkerLocal,
@@ -72,6 +75,16 @@ fn what_is_promised_crosses_threads() {
     both::<JoinError<std::io::Error>>();
     both::<Summary>();
     both::<ShutdownReport>();
+    both::<(Stats, Rates, Age)>();
+    both::<(TaskTable, TaskInfo, WorkerInfo, ScheduleInfo)>();
+    both::<(Event, TaskLabel)>();
+    both::<(Buffered, Dropped)>();
+    #[cfg(feature = "histograms")]
+    both::<(millhand::observe::Times, millhand::observe::Quantiles)>();
+    #[cfg(feature = "tracing")]
+    both::<millhand::observe::Tracing>();
+    #[cfg(feature = "metrics")]
+    both::<millhand::observe::Metrics>();
     send::<SubmitError<Single>>();
     both::<SubmitError<fn()>>();
     send::<Current>();

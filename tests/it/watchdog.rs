@@ -5,7 +5,9 @@ use crate::handle::keep_busy;
 use millhand::observe::{Age, Event};
 use millhand::testing::ManualClock;
 use millhand::{Shutdown, ThreadPool};
-use std::sync::mpsc;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -191,4 +193,29 @@ fn limits_of_nothing_are_refused_and_the_sampler_ends_with_its_pool() {
         pool.execute(|| ());
         assert!(pool.shutdown(Shutdown::drain()).unwrap().is_clean());
     }
+}
+
+/// Counts how often its text is made.
+#[derive(Clone, Debug, Default)]
+struct Told(Arc<AtomicUsize>);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fetch_add(1, SeqCst);
+        f.write_str("told")
+    }
+}
+
+impl std::error::Error for Told {}
+
+#[test]
+fn a_watchdog_kept_the_failures_of_its_pool_and_nothing_could_read_them() {
+    let pool = ThreadPool::builder().workers(1).slow_task(SECOND);
+    let pool = pool.build().unwrap();
+    let told = Told::default();
+    let error = told.clone();
+    let failed = pool.task().fallible().submit(move || Err::<(), _>(error));
+    assert!(failed.join_ok().is_err());
+    drop(pool);
+    assert_eq!(told.0.load(SeqCst), 0);
 }

@@ -7,7 +7,16 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 fn parse(text: &str) -> Scrape {
-    Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap()
+    let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
+    // It passes over a line that it cannot read.
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let of = |sample: &prometheus_parse::Sample| match &sample.value {
+        Value::Summary(quantiles) => quantiles.len(),
+        _ => 1,
+    };
+    let parsed: usize = scrape.samples.iter().map(of).sum();
+    assert_eq!(parsed, lines.count(), "{text}");
+    scrape
 }
 
 /// The number of a sample whose labels, its pool aside, are these.
@@ -128,7 +137,7 @@ fn panics() {
 
 #[test]
 fn several_pools_are_one_page() {
-    let odd = "a \"b\" \\ ü";
+    let odd = "a \"b\" \\ ü\nc";
     let pools = ["mail", odd, "mail"].map(|name| {
         let builder = ThreadPool::builder()
             .workers(2)
@@ -146,7 +155,10 @@ fn several_pools_are_one_page() {
     let text = prometheus_of(&stats);
     assert_valid(&text);
     let scrape = parse(&text);
-    for (stats, label) in stats.iter().zip(["mail", "a \\\"b\\\" \\\\ ü", "mail-2"]) {
+    for (stats, label) in stats
+        .iter()
+        .zip(["mail", "a \\\"b\\\" \\\\ ü\\nc", "mail-2"])
+    {
         // The parser leaves labels as they are written.
         check(&scrape, stats, label);
     }

@@ -2,6 +2,7 @@
 
 use millhand::observe::Tracing;
 use millhand::{Retry, ThreadPool};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::mpsc::channel;
@@ -52,6 +53,11 @@ static RECORD: Mutex<Record> = Mutex::new(Record {
 
 struct Recorder;
 
+thread_local! {
+    /// What the recorder does at the next event of this thread.
+    static HOOK: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+}
+
 /// The number of a span.
 struct Number(usize);
 
@@ -87,6 +93,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if let Some(hook) = HOOK.take() {
+            hook();
+        }
         let mut reader = Reader(Fields::new());
         event.record(&mut reader);
         let span = context.event_span(event);
@@ -419,4 +428,64 @@ fn nothing_is_left_after_many_tasks_of_many_threads() {
     let record = RECORD.lock().unwrap().clone();
     let crowd = record.spans.iter().filter(|span| span.name == "crowd");
     assert!(crowd.clone().count() == 4 && crowd.clone().all(|span| span.is_closed));
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn the_spans_of_a_task_that_the_subscriber_settled_stayed_for_ever() {
+    let (pool, tracing) = traced();
+    let root = tracing::info_span!("twins");
+    let [first, second] = [(); 2].map(|()| {
+        let task = pool.task().delay(HOUR);
+        root.in_scope(|| task.submit(|| ()))
+    });
+    HOOK.set(Some(Box::new(move || {
+        second.cancel();
+    })));
+    first.cancel();
+    assert_empty(&tracing);
+    drop(root);
+    let below = Below::of("twins");
+    let cancelled = (Level::INFO, "cancelled");
+    assert_eq!(below.messages(below.root), [cancelled; 2]);
+    assert!(below.record.spans[below.root].is_closed);
+}
+
+#[test]
+fn nothing_is_kept_for_what_the_subscriber_submits() {
+    let (pool, tracing) = traced();
+    let handle = pool.handle();
+    let root = tracing::info_span!("spawner");
+    let first = root.in_scope(|| pool.task().delay(HOUR).submit(|| ()));
+    HOOK.set(Some(Box::new(move || {
+        for _ in 0..100 {
+            handle.execute(|| ());
+        }
+    })));
+    first.cancel();
+    pool.wait_idle().unwrap();
+    drop(pool);
+    assert_empty(&tracing);
+}
+
+#[test]
+fn the_spans_of_live_tasks_stayed_when_the_subscriber_had_panicked() {
+    let (pool, tracing) = traced();
+    let root = tracing::info_span!("broken");
+    let [first, second] = [(); 2].map(|()| {
+        let task = pool.task().delay(HOUR);
+        root.in_scope(|| task.submit(|| ()))
+    });
+    drop(root);
+    HOOK.set(Some(Box::new(|| panic!("expected"))));
+    first.cancel();
+    assert_empty(&tracing);
+    let below = Below::of("broken");
+    assert!(below.record.spans[below.root].is_closed);
+    // The pool goes on without it.
+    second.cancel();
+    assert_eq!(pool.submit(|| 7).join().unwrap(), 7);
+    pool.wait_idle().unwrap();
+    assert_empty(&tracing);
 }
