@@ -126,6 +126,9 @@ pub enum Event {
     /// [`stalled`](crate::pool::PoolBuilder::stalled) allows.
     #[non_exhaustive]
     Stalled {
+        /// The oldest queued task of those that [`tasks`](crate::Pool::tasks) lists, if there is
+        /// one. A plain task is not listed, so it may be the head all the same.
+        head: Option<TaskLabel>,
         /// How many tasks are queued.
         queued: usize,
         /// For how long the first of them has waited.

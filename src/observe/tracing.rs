@@ -27,7 +27,7 @@ use tracing::{Level, Span, enabled, event, span};
 /// | ERROR | failed, panicked | the same: the text or the message |
 /// | WARN | retrying | `attempt`, `delay_seconds`, `error` |
 /// | WARN | slow | `worker`, `running_seconds` |
-/// | WARN | stalled; it is of no task and in no span | `queued`, `waited_seconds` |
+/// | WARN | stalled; it is of no task and in no span | `head`, `queued`, `waited_seconds` |
 ///
 /// The span of the submitter stays open until its tasks have settled. Do not put a
 /// [`Buffered`](crate::observe::Buffered) between: the spans are taken and entered on the threads
@@ -227,10 +227,15 @@ impl Observer for Tracing {
                 let running_seconds = running.at_least.as_secs_f64();
                 event_of!(WARN, spans, task, worker, running_seconds, "slow");
             }
-            Event::Stalled { queued, waited } => event!(
+            Event::Stalled {
+                head,
+                queued,
+                waited,
+            } => event!(
                 target: "millhand",
                 parent: None,
                 Level::WARN,
+                head = head.as_ref().map(|head| head.to_string()),
                 queued,
                 waited_seconds = waited.at_least.as_secs_f64(),
                 "stalled"

@@ -1,34 +1,40 @@
 //! The live tasks of a pool: which there are, and what each of them does.
 //
 // Tasks with a name or options are in a list from their submission on: weakly, so that the list
-// changes nothing about when a task is dropped. What is dropped is taken out when the list has
-// doubled. Continuations are in the pool's list of those, and running bodies on the stacks.
+// changes nothing about when a task is dropped. What is gone is taken out when the list has
+// doubled, and when a worker has nothing to do. Continuations are in the pool's list of those, and
+// running bodies on the stacks.
 
 use crate::id::TaskId;
 use crate::observe::{Age, TaskInfo, TaskTable, WaitsFor, WorkerInfo, WorkerState as State};
 use crate::panic;
 use crate::pool::core::Core;
+use crate::pool::seen::Body;
 use crate::pool::slot_counts::Wait;
-use crate::pool::watch::Body;
 use crate::pool::worker_state::WorkerState;
 use crate::sync::counters::{STRIPES, stripe};
+use crate::task::label::TaskLabel;
 use crate::task::{CancelOutcome, Task, TaskRef, TaskState, TaskWeak};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// A list for each stripe of threads, so that few submitters want the same lock.
 #[derive(Default)]
-pub(crate) struct LiveTasks([CachePadded<Mutex<List>>; STRIPES]);
+pub(crate) struct LiveTasks {
+    lists: [CachePadded<Mutex<List>>; STRIPES],
+    is_in_use: AtomicBool,
+}
 
 #[derive(Default)]
 struct List {
     tasks: Vec<TaskWeak>,
-    /// When there are so many, those that are gone are taken out.
-    sweep_at: usize,
+    /// How many were left after the last sweep.
+    kept: usize,
 }
 
 /// Fewer are not worth a sweep.
@@ -39,25 +45,52 @@ const NAMED: usize = 8;
 
 impl LiveTasks {
     pub(crate) fn add(&self, task: &TaskRef) {
-        let mut list = self.0[stripe()].lock();
-        if list.tasks.len() >= list.sweep_at {
-            // To drop a weak reference frees memory, and runs no code of the user.
-            list.tasks.retain(|task| task.strong_count() > 0);
-            list.sweep_at = FEW.max(2 * list.tasks.len());
-            let room = list.sweep_at;
-            list.tasks.shrink_to(room);
+        let mut list = self.lists[stripe()].lock();
+        if list.tasks.len() >= FEW.max(2 * list.kept) {
+            list.sweep();
         }
         list.tasks.push(Arc::downgrade(task));
+        drop(list);
+        if !self.is_in_use.load(Ordering::Relaxed) {
+            self.is_in_use.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Called by a worker that has nothing to do: most of what it ran is gone now.
+    pub(crate) fn tidy(&self) {
+        if !self.is_in_use.load(Ordering::Relaxed) {
+            return;
+        }
+        for list in &self.lists {
+            // Another thread that has it sweeps it if need be.
+            let Some(mut list) = list.try_lock() else {
+                continue;
+            };
+            // So many came after the last sweep that this one costs little for each.
+            if list.tasks.len() >= FEW.max(list.kept + list.kept / 4) {
+                list.sweep();
+            }
+        }
     }
 
     /// Those that may not have settled. The references may be the last: they are to be discarded
     /// with no lock held.
     fn all(&self) -> Vec<TaskRef> {
         let mut all = Vec::new();
-        for list in &self.0 {
+        for list in &self.lists {
             all.extend(list.lock().tasks.iter().filter_map(TaskWeak::upgrade));
         }
         all
+    }
+}
+
+impl List {
+    /// Takes out those that are gone. To drop a weak reference frees memory, and runs no code of
+    /// the user.
+    fn sweep(&mut self) {
+        self.tasks.retain(|task| task.strong_count() > 0);
+        self.kept = self.tasks.len();
+        self.tasks.shrink_to(FEW.max(2 * self.kept));
     }
 }
 
@@ -88,17 +121,23 @@ impl Core {
         found
     }
 
-    /// For how long the oldest queued task has waited, of those that are listed and timed.
-    pub(crate) fn oldest_queued(&self, now: Instant) -> Option<std::time::Duration> {
-        let mut oldest: Option<Instant> = None;
+    /// The oldest queued task of those that are listed and timed, and since when it waits.
+    pub(crate) fn oldest_queued(&self) -> Option<(Instant, TaskLabel)> {
+        let mut oldest: Option<(Instant, TaskRef)> = None;
         self.search(|task| {
-            if task.state() == TaskState::Queued {
-                let due = task.head.peek(|extras| extras.due).flatten();
-                oldest = due.into_iter().chain(oldest).min();
+            let is_queued = task.state() == TaskState::Queued;
+            let due = is_queued.then(|| task.head.peek(|extras| extras.due));
+            if let Some(due) = due.flatten().flatten() {
+                if oldest.as_ref().is_none_or(|(before, _)| due < *before) {
+                    panic::discard(oldest.replace((due, task.clone())));
+                }
             }
             None::<()>
         });
-        Some(now.saturating_duration_since(oldest?))
+        let (due, task) = oldest?;
+        let label = task.head.label();
+        panic::discard(task);
+        Some((due, label))
     }
 
     /// At most so many rows.

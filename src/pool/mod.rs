@@ -21,6 +21,7 @@ mod queue;
 mod registry;
 mod report;
 mod run_until;
+mod seen;
 mod shutdown;
 mod shutdown_options;
 mod side_queues;

@@ -37,9 +37,10 @@ impl Core {
         let running = states.iter().map(|one| one.stack.running()).sum();
         let now = self.clock().now();
         let oldest_queued = match self.options.track_queue {
-            true => self.oldest_queued(now),
+            true => self.oldest_queued(),
             false => None,
         };
+        let oldest_queued = oldest_queued.map(|(due, _)| now.saturating_duration_since(due));
         let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Stats {
             pool: self.options.name_prefix.as_str().into(),

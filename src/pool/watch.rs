@@ -15,24 +15,16 @@ use crate::pool::core::Core;
 use crate::pool::lifecycle::Phase;
 #[cfg(feature = "dashboard")]
 use crate::pool::pool::Pool;
+use crate::pool::seen::{Body, Found, Seen};
 use crate::sync::waiter::ClockWaiter;
 use crate::task::label::TaskLabel;
 use crate::task::{OutcomeKind, Summary};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
-use std::mem;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-
-/// A body that runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Body {
-    Task(TaskId),
-    /// Of this worker, which has finished so many tasks.
-    Unnamed(usize, u64),
-}
 
 pub(crate) struct Watch {
     /// How many ask for the sampler. Changed with `thread` locked.
@@ -44,27 +36,8 @@ pub(crate) struct Watch {
     receiver: Receiver<()>,
 }
 
-/// What the sampler has seen.
-#[derive(Default)]
-struct Seen {
-    /// The bodies that ran at the last look: since when it has seen each, and whether it was
-    /// reported as slow.
-    bodies: HashMap<Body, (Instant, bool)>,
-    /// How many tasks had ended at some instants of the last minute.
-    ended: VecDeque<(Instant, u64)>,
-    /// Since when there are queued tasks and none was taken, and whether that was reported.
-    still: Option<(Instant, bool)>,
-    /// How many tasks had ended at the last look.
-    last: u64,
-    /// The last failures.
-    failures: VecDeque<Summary>,
-}
-
 /// How many failures are kept.
 const FAILURES: usize = 32;
-const MINUTE: Duration = Duration::from_secs(60);
-/// The rates are taken from looks that are at least so far apart.
-const STEP: Duration = Duration::from_millis(100);
 
 impl Watch {
     pub(crate) fn new() -> Arc<Self> {
@@ -94,18 +67,7 @@ impl Watch {
         if !self.is_on() {
             return None;
         }
-        let seen = self.seen.lock();
-        let rate_over = |span: Duration| {
-            let (now, ended) = *seen.ended.back()?;
-            let is_within = |at: &Instant| now.saturating_duration_since(*at) <= span;
-            let (from, before) = *seen.ended.iter().find(|(at, _)| is_within(at))?;
-            let seconds = now.saturating_duration_since(from).as_secs_f64();
-            (seconds > 0.0).then(|| (ended - before) as f64 / seconds)
-        };
-        Some(Rates {
-            last_second: rate_over(Duration::from_secs(1)).unwrap_or(0.0),
-            last_minute: rate_over(MINUTE).unwrap_or(0.0),
-        })
+        Some(self.seen.lock().rates())
     }
 
     #[cfg(feature = "dashboard")]
@@ -171,14 +133,6 @@ impl Pool {
     }
 }
 
-/// What a look has found of a body.
-struct Found {
-    body: Body,
-    who: TaskLabel,
-    worker: usize,
-    age: Age,
-}
-
 impl Core {
     /// Starts the sampler if its options ask for it.
     pub(crate) fn start_watchdog(self: &Arc<Self>) {
@@ -190,10 +144,12 @@ impl Core {
     /// One more asks for the sampler. In a simulation there is none: simulated time would never
     /// come to rest.
     fn start_sampling(self: &Arc<Self>) {
+        if self.clock().is_simulated() {
+            return;
+        }
         let mut thread = self.watch.thread.lock();
         self.watch.users.fetch_add(1, Ordering::Relaxed);
-        if thread.is_some() || self.clock().is_simulated() || self.lifecycle.phase() == Phase::Over
-        {
+        if thread.is_some() || self.lifecycle.phase() == Phase::Over {
             return;
         }
         let core = self.clone();
@@ -251,17 +207,19 @@ impl Core {
 
     fn look(&self, now: Instant) {
         let found = self.found(now);
-        let stats_ended = self.ended();
+        let ended = self.ended();
+        let taken = ended + self.counts.retries.sum();
         let queued = self.queue.waiting();
         let oldest = match self.options.track_queue {
-            true => self.oldest_queued(now),
+            true => self.oldest_queued(),
             false => None,
         };
+        let oldest = oldest.map(|(due, _)| now.saturating_duration_since(due));
         let mut seen = self.watch.seen.lock();
-        seen.note_ended(now, stats_ended);
+        seen.note_ended(now, ended);
         let (slow, has_moved) = seen.note_bodies(found, now, self.options.slow_task);
-        let has_moved = has_moved || seen.last != stats_ended || queued == 0;
-        seen.last = stats_ended;
+        let has_moved = has_moved || seen.last != taken || queued == 0;
+        seen.last = taken;
         let stalled = seen.note_queue(now, has_moved, oldest, self.options.stalled);
         drop(seen);
         for Found {
@@ -279,16 +237,25 @@ impl Core {
             });
         }
         if let Some(waited) = stalled {
-            self.log(
-                Level::Warn,
-                format_args!(
-                    "the head of the queue of the pool `{}` has waited for {waited}; {queued} tasks are queued\n{}",
-                    self.options.name_prefix,
-                    self.task_table(0)
-                ),
-            );
-            self.emit(|| Event::Stalled { queued, waited });
+            self.report_stall(queued, waited);
         }
+    }
+
+    fn report_stall(&self, queued: usize, waited: Age) {
+        let head = self.oldest_queued().map(|(_, head)| head);
+        self.log(
+            Level::Warn,
+            format_args!(
+                "the head of the queue has waited for {waited}; the oldest that is listed: {}\n{}",
+                head.as_ref().map_or(&"none" as &dyn Display, |head| head),
+                self.dump()
+            ),
+        );
+        self.emit(|| Event::Stalled {
+            head,
+            queued,
+            waited,
+        });
     }
 
     /// How many tasks have ended.
@@ -349,75 +316,5 @@ impl Core {
             }
             seen.failures.push_back(summary.clone());
         }
-    }
-}
-
-impl Seen {
-    fn note_ended(&mut self, now: Instant, ended: u64) {
-        let is_near = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) < STEP;
-        if self.ended.back().is_some_and(is_near) {
-            return;
-        }
-        self.ended.push_back((now, ended));
-        while self
-            .ended
-            .front()
-            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > MINUTE)
-        {
-            self.ended.pop_front();
-        }
-    }
-
-    /// Returns those that have run for longer than `limit` and were not reported, and whether a
-    /// worker has begun or ended a body since the last look.
-    fn note_bodies(
-        &mut self,
-        found: Vec<Found>,
-        now: Instant,
-        limit: Option<Duration>,
-    ) -> (Vec<Found>, bool) {
-        let before = mem::take(&mut self.bodies);
-        let mut is_same = before.len() == found.len();
-        let mut slow = Vec::new();
-        for mut found in found {
-            let known = before.get(&found.body).copied();
-            is_same &= known.is_some();
-            let (since, was_reported) = known.unwrap_or((now, false));
-            if !found.age.is_exact {
-                found.age = Age::at_least(now.saturating_duration_since(since));
-            }
-            let is_slow = limit.is_some_and(|limit| found.age.at_least > limit);
-            self.bodies
-                .insert(found.body, (since, was_reported || is_slow));
-            if is_slow && !was_reported {
-                slow.push(found);
-            }
-        }
-        (slow, !is_same)
-    }
-
-    /// Returns for how long the head of the queue has waited, if that is too long and was not
-    /// reported.
-    fn note_queue(
-        &mut self,
-        now: Instant,
-        has_moved: bool,
-        oldest: Option<Duration>,
-        limit: Option<Duration>,
-    ) -> Option<Age> {
-        let limit = limit?;
-        if has_moved {
-            self.still = None;
-        }
-        let (since, is_reported) = self.still.get_or_insert((now, false));
-        let waited = match oldest {
-            Some(oldest) => Age::exactly(oldest),
-            None => Age::at_least(now.saturating_duration_since(*since)),
-        };
-        if has_moved && oldest.is_none() || *is_reported || waited.at_least <= limit {
-            return None;
-        }
-        *is_reported = true;
-        Some(waited)
     }
 }

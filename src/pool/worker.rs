@@ -187,6 +187,7 @@ impl Worker {
                     // What the worker has finished is counted before it searches. The reasons to
                     // exit are checked again once it counts as idle.
                     is_idle = true;
+                    core.live.tidy();
                     has_caught_up = self.add_finished() > IN_A_ROW;
                     core.run_slots.becomes_idle();
                     core.notify_if_idle();

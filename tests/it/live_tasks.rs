@@ -1,5 +1,6 @@
 //! The live table: each state with what it waits for, finding and cancelling by id, progress, and the dump.
 
+use crate::allocations::Meter;
 use crate::handle::keep_busy;
 use crate::support::{LONG, must_recv};
 use millhand::observe::{TaskInfo, WaitsFor, WorkerState};
@@ -298,15 +299,26 @@ fn no_task_is_named_that_had_settled_before() {
 }
 
 #[test]
-fn the_list_of_live_tasks_forgets_those_that_are_gone() {
-    let pool = ThreadPool::new(1).unwrap();
+fn the_list_of_live_tasks_kept_the_memory_of_those_that_were_gone() {
+    let meter = Meter::new();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .on_worker_start(move |_| meter.watch_this_thread())
+        .build()
+        .unwrap();
+    meter.watch_this_thread();
     let named = pool.task().name("named");
-    for _ in 0..50 {
-        let handles: Vec<_> = (0..200).map(|_| named.submit(|| ())).collect();
-        handles
-            .into_iter()
-            .for_each(|handle| handle.join().unwrap());
-    }
-    pool.wait_idle().unwrap();
+    let round = || {
+        let busy = keep_busy(&pool);
+        (0..2_000).for_each(|_| named.execute(|| ()));
+        drop(busy);
+        pool.wait_idle().unwrap();
+    };
+    round();
+    let before = meter.bytes();
+    (0..10).for_each(|_| round());
+    let left = meter.bytes() - before;
+    meter.leave_this_thread();
+    assert!(left < 20_000, "{left} bytes are left, of 20,000 tasks");
     assert!(pool.tasks().rows().is_empty());
 }

@@ -141,10 +141,12 @@ fn a_tracked_queue_is_stalled_by_the_exact_age_of_its_oldest_task() {
         .unwrap();
     let busy = keep_busy(&pool);
     let queued = pool.submit(|| ());
-    let Event::Stalled { waited, .. } = await_event(&record, &clock, "stalled") else {
+    let stalled = await_event(&record, &clock, "stalled");
+    let Event::Stalled { head, waited, .. } = stalled else {
         panic!()
     };
     assert!(waited.is_exact && waited.at_least > 10 * SECOND);
+    assert_eq!(head.map(|head| head.id), Some(queued.id()));
     drop(busy);
     queued.join().unwrap();
 }
