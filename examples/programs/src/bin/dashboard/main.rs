@@ -31,7 +31,7 @@ use millhand::pool::ShutdownReport;
 use millhand::{OnFull, Shutdown, Signals, ThreadPool};
 use millhand_programs::{print_no_task_panics, random};
 use std::error::Error;
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -125,9 +125,10 @@ fn run(options: Options) -> Result<Vec<ShutdownReport>, Box<dyn Error>> {
     };
     let page = serve(&pools, burst, &options.listen, token.as_deref())?;
     let address = format!("http://{}/", page.local_addr());
-    println!("the page is at {address}");
+    // `println!` panics where nobody reads, as in `dashboard | head -1`.
+    writeln!(stdout(), "the page is at {address}")?;
     if let Some(token) = &token {
-        println!("the token for changes is {token}");
+        writeln!(stdout(), "the token for changes is {token}")?;
     }
 
     let stop = match options.seconds {
@@ -214,7 +215,7 @@ fn shut_down(pools: &[Shown], signals: &Signals) -> Result<Vec<ShutdownReport>, 
     let mut reports = Vec::new();
     for (shown, ended) in pools.iter().zip(ended) {
         let report = ended.map_err(|_| "a shutdown has panicked")??;
-        println!("{}: {report}", shown.pool.stats().pool);
+        let _ = writeln!(stdout(), "{}: {report}", shown.pool.stats().pool);
         reports.push(report);
     }
     Ok(reports)

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 /// The side of the user: the keyboard, and what is on the screen.
 pub(crate) struct Terminal {
@@ -57,20 +58,22 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits for a text on the screen, in the alternate screen or not.
-    pub(crate) fn wait_for(&mut self, text: &str, is_alternate: bool) {
-        self.wait_for_one_of(&[text], is_alternate);
+    /// Presses keys at each new picture, until a text is there.
+    pub(crate) fn press_until(&mut self, keys: &str, text: &str) {
+        let begun = Instant::now();
+        while !self.text().contains(text) {
+            assert!(begun.elapsed() < BOUND, "{text:?} does not come");
+            self.press(keys);
+            let bytes = self.output.recv_timeout(BOUND).unwrap();
+            self.screen.process(&bytes);
+        }
     }
 
-    /// Waits for one of these texts, and returns it.
-    pub(crate) fn wait_for_one_of<'a>(&mut self, texts: &[&'a str], is_alternate: bool) -> &'a str {
-        let found = |screen: &vt100::Screen| {
-            let shown = screen.contents();
-            let found = texts.iter().copied().find(|&text| shown.contains(text));
-            found.filter(|_| screen.alternate_screen() == is_alternate)
-        };
-        self.wait_until(&texts.join("|"), &|screen| found(screen).is_some());
-        found(self.screen.screen()).unwrap()
+    /// Waits for a text on the screen, in the alternate screen or not.
+    pub(crate) fn wait_for(&mut self, text: &str, is_alternate: bool) {
+        self.wait_until(text, &|screen| {
+            screen.contents().contains(text) && screen.alternate_screen() == is_alternate
+        });
     }
 
     pub(crate) fn wait_for_hidden_cursor(&mut self) {
