@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// A list for each stripe of threads, so that few submitters want the same lock.
@@ -28,6 +28,9 @@ use std::time::Instant;
 pub(crate) struct LiveTasks {
     lists: [CachePadded<Mutex<List>>; STRIPES],
     is_in_use: AtomicBool,
+    /// How many tasks had finished when a worker tidied last, and how many were left then.
+    tidied_at: AtomicU64,
+    kept: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -56,21 +59,27 @@ impl LiveTasks {
         }
     }
 
-    /// Called by a worker that has nothing to do: most of what it ran is gone now.
-    pub(crate) fn tidy(&self) {
+    /// Called by a worker that has nothing to do: most of what it ran is gone now. `finished`: how
+    /// many tasks of the pool have. If few have since the last time, or few for a long list, it
+    /// costs too much for each.
+    pub(crate) fn tidy(&self, finished: impl FnOnce() -> u64) {
         if !self.is_in_use.load(Ordering::Relaxed) {
             return;
         }
-        for list in &self.lists {
-            // Another thread that has it sweeps it if need be.
-            let Some(mut list) = list.try_lock() else {
-                continue;
-            };
-            // So many came after the last sweep that this one costs little for each.
-            if list.tasks.len() >= FEW.max(list.kept + list.kept / 4) {
-                list.sweep();
-            }
+        let finished = finished();
+        let since = finished.saturating_sub(self.tidied_at.load(Ordering::Relaxed));
+        let few = FEW.max(self.kept.load(Ordering::Relaxed) / 4);
+        if since < few as u64 {
+            return;
         }
+        self.tidied_at.store(finished, Ordering::Relaxed);
+        let mut kept = 0;
+        for list in &self.lists {
+            let mut list = list.lock();
+            list.sweep();
+            kept += list.kept;
+        }
+        self.kept.store(kept, Ordering::Relaxed);
     }
 
     /// Those that may not have settled. The references may be the last: they are to be discarded

@@ -187,7 +187,6 @@ impl Worker {
                     // What the worker has finished is counted before it searches. The reasons to
                     // exit are checked again once it counts as idle.
                     is_idle = true;
-                    core.live.tidy();
                     has_caught_up = self.add_finished() > IN_A_ROW;
                     core.run_slots.becomes_idle();
                     core.notify_if_idle();
@@ -266,7 +265,10 @@ impl Worker {
     fn add_finished(&self) -> u64 {
         self.state.stack.forget_ended();
         let tasks = self.state.stack.done.take();
-        self.core.lifecycle.tasks_finished(tasks);
+        // Before they are counted: a thread that waits for an idle pool finds the list tidy.
+        let lifecycle = &self.core.lifecycle;
+        self.core.live.tidy(|| lifecycle.finished() + tasks);
+        lifecycle.tasks_finished(tasks);
         tasks
     }
 }
