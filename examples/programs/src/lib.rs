@@ -5,8 +5,8 @@ pub mod screen;
 
 use std::panic;
 
-/// Has the panics of tasks print nothing. The pool keeps their messages: they are the outcomes of
-/// the tasks, and whoever looks at the pool sees them.
+/// Has the panics of tasks print nothing. Their messages are outcomes, which the pool keeps and the
+/// page shows.
 ///
 /// Any other panic is a fault of the program. It is printed, after the terminal is as it was.
 pub fn print_no_task_panics() {

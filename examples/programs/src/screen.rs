@@ -18,7 +18,7 @@ static ENTERED: Mutex<Option<ThreadId>> = Mutex::new(None);
 
 /// The terminal while a program has all of it: another screen, and each key at once. Its drop puts
 /// the terminal back as it was, also in an unwinding. [`print_no_task_panics`] does so before the
-/// message of the panic, which is otherwise printed where nobody sees it.
+/// message of the panic, which would otherwise be lost with the other screen.
 ///
 /// `ratatui::init` is not used: its hook leaves the screen at each panic, also that of a task, and
 /// the program would go on drawing.
@@ -59,7 +59,7 @@ pub(crate) fn leave_if_entered_here() {
     let mut entered = ENTERED.lock().unwrap_or_else(PoisonError::into_inner);
     if *entered == Some(thread::current().id()) {
         *entered = None;
-        // Each step is tried, and there is nobody to tell: the terminal may be gone.
+        // Each step is tried, and its error ignored: the terminal may be gone.
         let _ = execute!(stdout(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }

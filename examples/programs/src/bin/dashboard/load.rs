@@ -161,8 +161,8 @@ impl Web {
         });
     }
 
-    /// Sometimes asks somebody who neither answers nor lets go: the task ends in time, and its body
-    /// keeps a thread until it returns.
+    /// Sometimes the other side does not answer, and the call cannot be interrupted. The task times
+    /// out, and its body keeps a thread until it returns.
     fn lookup(&self, random: &mut Random) {
         let hangs = random.happens(100);
         let time = random.between(20, 300);
