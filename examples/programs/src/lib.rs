@@ -1,0 +1,20 @@
+//! What the programs of this package share.
+
+pub mod random;
+pub mod screen;
+
+use std::panic;
+
+/// Has the panics of tasks print nothing. Their messages are outcomes, which the pool keeps and the
+/// page shows.
+///
+/// Any other panic is a fault of the program. It is printed, after the terminal is as it was.
+pub fn print_no_task_panics() {
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if millhand::current().is_none() {
+            screen::leave_if_entered_here();
+            print(info);
+        }
+    }));
+}

@@ -1,0 +1,8 @@
+//! The programs as their users see them, each run as a child process. One binary, so that what the
+//! tests share is built once.
+
+#![cfg(unix)]
+
+mod dashboard;
+mod screen;
+mod support;
