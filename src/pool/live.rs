@@ -112,6 +112,10 @@ impl Core {
     /// All live tasks that are listed, without those that run.
     fn listed(&self) -> Vec<TaskRef> {
         let mut tasks = self.live.all();
+        // Most pools have none, and need no set of the others.
+        if self.continuations.lock().is_empty() {
+            return tasks;
+        }
         let known: HashSet<_> = tasks.iter().map(place).collect();
         let continuations = self.continuations.lock();
         let others = continuations.iter().map(|(_, task)| task);
@@ -161,24 +165,45 @@ impl Core {
         let running = running.filter(|task| task.state != TaskState::Finished);
         let mut rows: Vec<TaskInfo> = running.cloned().collect();
         let are_known: HashSet<_> = rows.iter().filter_map(|row| row.id).collect();
-        let tasks = self.listed();
-        let mut waiting: Vec<_> = tasks
-            .iter()
-            .filter_map(|task| self.info(task, now))
-            .filter(|row| row.id.is_none_or(|id| !are_known.contains(&id)))
-            .collect();
-        panic::discard(tasks);
-        waiting.sort_by_key(|row| row.id.map(TaskId::number));
-        let queued = waiting.iter().filter(|row| row.state == TaskState::Queued);
-        let unlisted = self.queue.waiting().saturating_sub(queued.count());
-        rows.extend(waiting);
-        let beyond = rows.len().saturating_sub(most);
+        let room = most.saturating_sub(rows.len());
+        let (chosen, queued, others) = self.first_waiting(&are_known, room);
+        rows.extend(chosen.iter().filter_map(|task| self.info(task, now)));
+        panic::discard(chosen);
+        let beyond = others + rows.len().saturating_sub(most);
         rows.truncate(most);
         TaskTable {
             rows,
             workers,
-            unlisted: unlisted + beyond,
+            unlisted: self.queue.waiting().saturating_sub(queued) + beyond,
         }
+    }
+
+    /// Of the listed tasks that wait, the `most` with the smallest ids, in their order. Then how
+    /// many of all listed ones are queued, and how many wait beside those returned. A long list
+    /// costs a look at each state, and no description and no full sort.
+    fn first_waiting(
+        &self,
+        are_known: &HashSet<TaskId>,
+        most: usize,
+    ) -> (Vec<TaskRef>, usize, usize) {
+        let mut queued = 0;
+        let waits = |task: &TaskRef| {
+            let state = task.state();
+            let waits = !matches!(state, TaskState::Finished | TaskState::Running)
+                && !are_known.contains(&task.head.id());
+            queued += usize::from(waits && state == TaskState::Queued);
+            waits
+        };
+        let (mut chosen, mut rest): (Vec<_>, Vec<_>) = self.listed().into_iter().partition(waits);
+        let others = chosen.len().saturating_sub(most);
+        let id = |task: &TaskRef| task.head.id().number();
+        if others > 0 {
+            chosen.select_nth_unstable_by_key(most, id);
+            rest.extend(chosen.drain(most..));
+        }
+        chosen.sort_unstable_by_key(id);
+        panic::discard(rest);
+        (chosen, queued, others)
     }
 
     fn worker_info(&self, worker: &WorkerState, now: Instant) -> WorkerInfo {
