@@ -488,11 +488,13 @@ function showPanelError(section, text) {
   section.querySelector("pre").hidden = true;
 }
 
-async function askPanel(section) {
+/** Asks one panel. `isWanted` says whether the answer is still the newest. */
+async function askPanel(section, isWanted) {
   try {
     const answer = await get("panel.json?panel=" + section.panel);
     const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
     const value = isJson ? await answer.json() : (await answer.text()).trim();
+    if (!isWanted()) return;
     // Another page may be asking: that is no error yet.
     section.misses = answer.status === 503 ? section.misses + 1 : 0;
     if (answer.ok) {
@@ -502,6 +504,7 @@ async function askPanel(section) {
       showPanelError(section, isJson ? String(value.error) : value);
     }
   } catch (error) {
+    if (!isWanted()) return;
     const isLate = error.name === "TimeoutError";
     showPanelError(section, isLate ? "The panel takes too long." : "The program does not answer.");
   }
@@ -512,7 +515,7 @@ async function askPanels() {
   clearTimeout(panelTimer);
   const mine = ++panelPoll;
   for (const section of [...byId("panels").children]) {
-    await askPanel(section);
+    await askPanel(section, () => mine === panelPoll);
     if (mine !== panelPoll) return;
   }
   if (!document.hidden) panelTimer = setTimeout(askPanels, PERIOD);
