@@ -483,7 +483,7 @@ fn a_restart_locks_the_page_and_a_server_that_is_gone_is_no_wrong_token() {
         .allow_control("a-secret-of-the-tests")
         .serve(address)
         .unwrap();
-    browser.type_into("#token", &format!("{ENTER}"));
+    browser.type_into("#token", ENTER);
     browser.wait_for("return !document.getElementById('lock').hidden");
     drop(page);
     let _page = builder()
@@ -517,6 +517,22 @@ fn tables_have_captions_and_controls_have_borders_that_are_seen() {
         let contrast = browser.run(contrast).as_f64().unwrap();
         assert!(contrast >= 3.0, "{scheme}: {contrast}");
     }
+}
+
+#[test]
+fn failures_beyond_those_kept_are_not_hidden_in_silence() {
+    let pool = pool("failing");
+    let (_page, browser) = open(Dashboard::builder().pool(&pool));
+    let fail = || {
+        let task = pool.task().name("import").submit(|| panic!("no way"));
+        task.join().unwrap_err();
+    };
+    let note = "return document.getElementById('more-failures').textContent";
+    (0..31).for_each(|_| fail());
+    browser.wait_for("return document.querySelectorAll('#failures tbody tr').length === 31");
+    assert_eq!(browser.run(note), "");
+    fail();
+    browser.wait_for(&format!("{note} === 'Only the last 32 are kept.'"));
 }
 
 #[test]
