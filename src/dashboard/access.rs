@@ -10,6 +10,7 @@ use crate::dashboard::http::Request;
 use crate::dashboard::reply::Reply;
 use std::fmt;
 use std::hint;
+use std::net::{IpAddr, Ipv6Addr};
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -36,6 +37,15 @@ impl Access {
         Err(Reply::text(403, "this host is not allowed: see allow_host"))
     }
 
+    /// Checks that a request for data comes from no page of another site. A browser keeps the reply
+    /// from such a page, but has it made.
+    pub(crate) fn check_site(request: &Request) -> Result<(), Reply> {
+        match request.fetch_site.as_deref() {
+            None | Some("none" | "same-origin") => Ok(()),
+            Some(_) => Err(Reply::text(403, "the request comes from another site")),
+        }
+    }
+
     /// Checks that a request may change something.
     pub(crate) fn check_control(&self, request: &Request) -> Result<(), Reply> {
         let Some(token) = &self.token else {
@@ -48,9 +58,10 @@ impl Access {
             return Err(Reply::text(403, "the request comes from another site"));
         }
         let given = request.authorization.as_deref().unwrap_or_default();
-        let is_right = given
-            .strip_prefix("Bearer ")
-            .is_some_and(|given| is_equal(given.as_bytes(), token.as_bytes()));
+        let is_right = given.split_once(' ').is_some_and(|(scheme, given)| {
+            let given = given.trim_start_matches(' ');
+            scheme.eq_ignore_ascii_case("Bearer") && is_equal(given.as_bytes(), token.as_bytes())
+        });
         if !is_right {
             return Err(Reply::text(401, "the token is missing or wrong"));
         }
@@ -60,6 +71,26 @@ impl Access {
             return Err(Reply::text(415, "the body must be application/json"));
         }
         Ok(())
+    }
+}
+
+/// Whether this is a name that can stand in a `Host`: without a scheme, a port or a wildcard.
+pub(crate) fn is_name(host: &str) -> bool {
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if let Some(inner) = inner {
+        return inner.parse::<Ipv6Addr>().is_ok();
+    }
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    !host.is_empty() && host.bytes().all(is_allowed)
+}
+
+/// An address as it stands in a `Host`.
+pub(crate) fn name_of_ip(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 
@@ -169,6 +200,52 @@ mod tests {
     }
 
     #[test]
+    fn a_port_a_scheme_or_a_wildcard_is_no_name() {
+        for name in [
+            "localhost",
+            "a_b.Example",
+            "192.168.1.7",
+            "[::1]",
+            "[fe80::1]",
+        ] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "a:80",
+            "[::1]:80",
+            "[::1",
+            "::1",
+            "[x]",
+            "http://a",
+            "*",
+            "*.example",
+            "a/b",
+            "a b",
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn data_is_for_the_page_itself_and_for_no_browser() {
+        for (site, wanted) in [
+            (None, 200),
+            (Some("none"), 200),
+            (Some("same-origin"), 200),
+            (Some("same-site"), 403),
+            (Some("cross-site"), 403),
+        ] {
+            let fetch_site = site.map(str::to_owned);
+            let request = Request {
+                fetch_site,
+                ..Request::default()
+            };
+            assert_eq!(status(Access::check_site(&request)), wanted, "{site:?}");
+        }
+    }
+
+    #[test]
     fn a_change_needs_the_token_and_the_page_itself() {
         let good = || Request {
             host: Some("localhost:9944".to_owned()),
@@ -189,9 +266,15 @@ mod tests {
             "Bearer secre",
             "Bearer secrets",
             "Bearer Secret",
+            "Bearersecret",
+            "Basic secret",
         ] {
             let set = |request: &mut Request| request.authorization = Some(token.to_owned());
             assert_eq!(check(&set), 401, "{token}");
+        }
+        for token in ["bearer secret", "BEARER  secret"] {
+            let set = |request: &mut Request| request.authorization = Some(token.to_owned());
+            assert_eq!(check(&set), 200, "{token}");
         }
         assert_eq!(check(&|request| request.authorization = None), 401);
         assert_eq!(check(&|request| request.content_type = None), 415);

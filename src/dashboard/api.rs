@@ -2,22 +2,27 @@
 //!
 //! Layer: dashboard. It runs on the connection threads, and calls the pools as a program would.
 
+use crate::clock;
 use crate::dashboard::access::Access;
 use crate::dashboard::http::Request;
 use crate::dashboard::json;
 use crate::dashboard::panel::{Panel, PanelAction};
 use crate::dashboard::reply::Reply;
 use crate::observe::prometheus_of;
-use crate::panic;
+use crate::panic::{self, Level};
 use crate::pool::{PoolHandle, Sampling};
 use crate::task::{CancelOutcome, TaskId};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
-use std::mem;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
+use std::{mem, process};
 
-/// How long a request waits for a panel that answers another one.
-const PANEL_WAIT: Duration = Duration::from_secs(1);
+/// How long a request waits while others look at the live tasks.
+const TABLE_WAIT: Duration = Duration::from_secs(2);
+/// How many threads may be in calls of panels.
+const MOST_CALLS: usize = 2;
+/// How far apart the warnings of wrong tokens are at least.
+const WARNING_EACH: Duration = Duration::from_secs(1);
 
 /// What the server shows.
 pub(crate) struct Api {
@@ -25,6 +30,14 @@ pub(crate) struct Api {
     panels: Vec<Asked>,
     access: Access,
     max_rows: usize,
+    /// Names this run of the program, by its start and its process.
+    instance: String,
+    /// Held while live tasks are listed: all of a pool with many are looked at.
+    table: Mutex<()>,
+    /// How many threads are in calls of panels.
+    calls: Mutex<usize>,
+    /// The time of the last warning of a wrong token.
+    warned: Mutex<Option<Instant>>,
 }
 
 struct Shown {
@@ -36,8 +49,20 @@ struct Asked {
     panel: Box<dyn Panel>,
     title: String,
     actions: Vec<PanelAction>,
-    /// Held while the panel is called: one that hangs holds up one thread, not all.
+    /// Held while the panel is called.
     turn: Mutex<()>,
+}
+
+/// The right to call a panel.
+struct Turn<'a> {
+    _panel: MutexGuard<'a, ()>,
+    calls: &'a Mutex<usize>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.calls.lock() -= 1;
+    }
 }
 
 impl Api {
@@ -62,6 +87,10 @@ impl Api {
             panels: panels.into_iter().map(ask).collect(),
             access,
             max_rows,
+            instance: instance(),
+            table: Mutex::new(()),
+            calls: Mutex::new(0),
+            warned: Mutex::new(None),
         }
     }
 
@@ -75,6 +104,10 @@ impl Api {
             "GET" | "HEAD" => Ok(()),
             _ => Err(Reply::wrong_method("GET, HEAD")),
         };
+        let data = || {
+            reads()?;
+            Access::check_site(request)
+        };
         let file = |kind, text: &'static str| {
             reads()?;
             Ok(Reply::new(kind, text.as_bytes()))
@@ -84,14 +117,18 @@ impl Api {
             "/page.css" => file("text/css; charset=utf-8", include_str!("page.css")),
             "/page.js" => file("text/javascript; charset=utf-8", include_str!("page.js")),
             "/icon.svg" => file("image/svg+xml", include_str!("icon.svg")),
-            "/page.json" => reads().and_then(|()| self.page(request)),
-            "/panel.json" => reads().and_then(|()| self.panel(request)),
-            "/stats.json" => reads().map(|()| self.stats()),
-            "/tasks.json" => reads().and_then(|()| self.tasks(request)),
-            "/metrics" => reads().map(|()| self.metrics()),
+            "/page.json" => data().and_then(|()| self.page(request)),
+            "/panel.json" => data().and_then(|()| self.panel(request)),
+            "/stats.json" => data().map(|()| self.stats()),
+            "/tasks.json" => data().and_then(|()| self.tasks(request)),
+            "/metrics" => data().map(|()| self.metrics()),
             "/control" if request.method != "POST" => Err(Reply::wrong_method("POST")),
             "/control" => {
-                self.access.check_control(request)?;
+                let checked = self.access.check_control(request);
+                if checked.as_ref().is_err_and(|reply| reply.status == 401) {
+                    self.warn_of_token(request);
+                }
+                checked?;
                 self.control(request)
             }
             _ => Err(Reply::text(404, "there is no such path")),
@@ -113,6 +150,7 @@ impl Api {
             Some(number) => std::slice::from_ref(self.pool(number.parse().ok())?),
             None => &self.pools,
         };
+        let _turn = self.table_turn()?;
         let mut rows = self.max_rows;
         let list = |shown: &Shown| json::tasks(&shown.pool, &mut rows);
         Ok(Reply::json(
@@ -132,10 +170,7 @@ impl Api {
 
     /// All that the page shows of one pool, and the names of the others.
     fn page(&self, request: &Request) -> Result<Reply, Reply> {
-        let names = self
-            .pools
-            .iter()
-            .map(|shown| &*shown.pool.core().options.name_prefix);
+        let names = self.pools.iter().map(|shown| json::pool_name(&shown.pool));
         let panels = self.panels.iter().map(|asked| {
             let actions = asked
                 .actions
@@ -149,12 +184,18 @@ impl Api {
         // With panels alone there is no pool to show.
         let pool = match self.pools.is_empty() {
             true => Value::Null,
-            false => json::pool(&self.pool(number)?.pool, self.max_rows),
+            false => {
+                let shown = self.pool(number)?;
+                let _turn = self.table_turn()?;
+                json::pool(&shown.pool, self.max_rows)
+            }
         };
         let page = json!({
             "pools": names.collect::<Vec<_>>(),
             "panels": panels.collect::<Vec<_>>(),
             "allows_control": self.access.token.is_some(),
+            "instance": self.instance,
+            "number": number,
             "pool": pool,
         });
         Ok(Reply::json(200, &page))
@@ -165,7 +206,9 @@ impl Api {
             .parameter("panel")
             .and_then(|text| text.parse().ok());
         let asked = self.asked(number)?;
-        let turn = asked.turn()?;
+        let Some(turn) = self.turn(asked) else {
+            return Ok(Reply::json(503, &json!({ "error": BUSY })));
+        };
         let text = asked.panel.json();
         drop(turn);
         match serde_json::from_str::<Value>(&text) {
@@ -182,6 +225,23 @@ impl Api {
         found.ok_or_else(|| Reply::text(404, "there is no such pool"))
     }
 
+    fn table_turn(&self) -> Result<MutexGuard<'_, ()>, Reply> {
+        let turn = self.table.try_lock_for(TABLE_WAIT);
+        turn.ok_or_else(|| Reply::text(503, "too many requests list the live tasks"))
+    }
+
+    /// `None` if the panel is called, or so many others are that a thread would be missed.
+    fn turn<'a>(&'a self, asked: &'a Asked) -> Option<Turn<'a>> {
+        let mut calls = self.calls.lock();
+        if *calls == MOST_CALLS {
+            return None;
+        }
+        let _panel = asked.turn.try_lock()?;
+        *calls += 1;
+        let calls = &self.calls;
+        Some(Turn { _panel, calls })
+    }
+
     fn asked(&self, number: Option<u64>) -> Result<&Asked, Reply> {
         let found = number.and_then(|number| self.panels.get(usize::try_from(number).ok()?));
         found.ok_or_else(|| Reply::text(404, "there is no such panel"))
@@ -194,7 +254,17 @@ impl Api {
         let Ok(command) = serde_json::from_slice::<Value>(&request.body) else {
             return Err(Reply::text(400, "the body is no JSON"));
         };
-        let pool = || Ok(&self.pool(command["pool"].as_u64())?.pool);
+        let is_other = |key: &str, name: &str| command[key].as_str().is_some_and(|it| it != name);
+        if is_other("instance", &self.instance) {
+            return Err(Reply::text(409, "the program was restarted meanwhile"));
+        }
+        let pool = || {
+            let pool = &self.pool(command["pool"].as_u64())?.pool;
+            match is_other("name", &json::pool_name(pool)) {
+                true => Err(Reply::text(409, "the pool of this number has another name")),
+                false => Ok(pool),
+            }
+        };
         let text = match command["do"].as_str() {
             Some("check") => "the token is right".to_owned(),
             Some("cancel") => cancel(pool()?, &command)?,
@@ -204,7 +274,28 @@ impl Api {
             Some("act") => self.act(&command)?,
             _ => return Err(Reply::text(400, "there is no such command")),
         };
+        if command["do"] != "check" {
+            panic::log(
+                Level::Info,
+                format_args!("from the dashboard: {text:?}, by {command}"),
+            );
+        }
         Ok(Reply::text(200, &text))
+    }
+
+    /// Warns of a wrong token, but not of each: guesses come fast.
+    fn warn_of_token(&self, request: &Request) {
+        if request.authorization.is_none() {
+            return;
+        }
+        let now = clock::now();
+        let mut warned = self.warned.lock();
+        if warned.is_none_or(|before| now.saturating_duration_since(before) >= WARNING_EACH) {
+            *warned = Some(now);
+            drop(warned);
+            let text = format_args!("a request to the dashboard has a wrong token");
+            panic::log(Level::Warn, text);
+        }
     }
 
     fn act(&self, command: &Value) -> Result<String, Reply> {
@@ -216,18 +307,18 @@ impl Api {
         if !asked.actions.iter().any(is_known) {
             return Err(Reply::text(404, "there is no such action"));
         }
-        let turn = asked.turn()?;
+        let turn = self.turn(asked).ok_or_else(|| Reply::text(503, BUSY))?;
         let done = asked.panel.act(name, row);
         drop(turn);
         done.map_err(|error| Reply::text(422, &error))
     }
 }
 
-impl Asked {
-    fn turn(&self) -> Result<MutexGuard<'_, ()>, Reply> {
-        let turn = self.turn.try_lock_for(PANEL_WAIT);
-        turn.ok_or_else(|| Reply::text(503, "the panel is busy"))
-    }
+const BUSY: &str = "the panel is busy";
+
+fn instance() -> String {
+    let since = clock::wall_now().duration_since(SystemTime::UNIX_EPOCH);
+    format!("{}-{}", since.unwrap_or_default().as_nanos(), process::id())
 }
 
 /// An id is a text, since the numbers of scripts are not exact. A number is taken, too.
@@ -258,6 +349,8 @@ fn resize(pool: &PoolHandle, command: &Value) -> Result<String, Reply> {
         .and_then(|n| usize::try_from(n).ok());
     let workers = workers.ok_or_else(|| Reply::text(400, "`workers` is no number"))?;
     match pool.resize(workers) {
+        // A wish for no worker is refused, so this is a pool without any.
+        Ok(0) => Err(Reply::text(409, "the pool has ended")),
         Ok(now) => Ok(format!("the pool has {now} workers")),
         Err(error) => Err(Reply::text(422, &error.to_string())),
     }

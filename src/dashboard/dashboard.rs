@@ -2,7 +2,7 @@
 //!
 //! Layer: dashboard.
 
-use crate::dashboard::access::Access;
+use crate::dashboard::access::{self, Access};
 use crate::dashboard::api::Api;
 use crate::dashboard::error::ServeError;
 use crate::dashboard::panel::Panel;
@@ -12,6 +12,8 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 const MAX_ROWS: usize = 10_000;
+/// How many characters a token must have.
+const LEAST_TOKEN: usize = 16;
 
 /// Shows running pools as a page for a browser, until it is dropped.
 ///
@@ -34,14 +36,18 @@ const MAX_ROWS: usize = 10_000;
 /// An acceptor thread, and up to 8 threads for connections, which are started when needed and exit
 /// when idle. There is no event loop, no worker is held, and each request is answered on one short
 /// connection. Further connections get a 503. A request with its reply has 5 seconds; its head may
-/// have 8 KiB, and its body 4. While the dashboard exists, the sampler of each pool runs.
+/// have 8 KiB, its body 4, and a reply in JSON 4 MiB. Two threads at most are in calls of panels,
+/// and one at a time looks at the live tasks. While the dashboard exists, the sampler of each pool
+/// runs.
 ///
 /// # Who may ask
 ///
 /// Any process of this machine, as the server listens on a loopback address unless
 /// [`allow_remote`](DashboardBuilder::allow_remote) is given. A request whose `Host` is not
-/// `localhost`, `127.0.0.1`, `[::1]` or a name from [`allow_host`](DashboardBuilder::allow_host) is
-/// refused, so no other site can read the page through a browser. There is no encryption.
+/// `localhost`, `127.0.0.1`, `[::1]`, the address that was served, or a name from
+/// [`allow_host`](DashboardBuilder::allow_host) is refused, so no other site can read the page
+/// through a browser. A request for data that another site has a browser make is refused by its
+/// `Sec-Fetch-Site`. There is no encryption.
 ///
 /// The page is read-only unless [`allow_control`](DashboardBuilder::allow_control) sets a token.
 /// With that token it cancels tasks, pauses and resumes schedules, changes the number of workers,
@@ -49,8 +55,11 @@ const MAX_ROWS: usize = 10_000;
 ///
 /// # Its end
 ///
-/// The drop joins its threads, also while clients are connected. The dashboard holds
-/// [`PoolHandle`]s, so it does not keep a pool open.
+/// The drop joins its threads, also while clients are connected. A [panel](Panel) that hangs holds
+/// it up, and so does the hook of a task that the page cancels: for 5 seconds at most. Then the
+/// threads are left to themselves, with a warning in the log, and end with what they wait for.
+///
+/// The dashboard holds [`PoolHandle`]s, so it does not keep a pool open.
 ///
 /// ```
 /// use millhand::ThreadPool;
@@ -196,7 +205,8 @@ impl DashboardBuilder {
     }
 
     /// Allows one more name of this server: a `Host` without its port, such as `build.example.com`,
-    /// `192.168.1.7` or `[fe80::1]`. Default: `localhost`, `127.0.0.1` and `[::1]` alone.
+    /// `192.168.1.7` or `[fe80::1]`. Default: `localhost`, `127.0.0.1` and `[::1]` alone, and the
+    /// address that is served, unless it stands for all of the machine.
     ///
     /// It must be a name that leads to this machine and to no other: it is what keeps other sites
     /// from reading the page through a browser.
@@ -240,9 +250,10 @@ impl DashboardBuilder {
     /// Allows changes to those who know this token: to cancel a task, to pause and resume a
     /// schedule, to change the number of workers, and the actions of panels. Default: read-only.
     ///
-    /// The page asks for the token. A program sends it as `Authorization: Bearer TOKEN`. Make it
-    /// long and random: it is visible ASCII, and attempts are not limited. It is not encrypted on
-    /// its way.
+    /// The page asks for the token. A program sends it as `Authorization: Bearer TOKEN`. It has at
+    /// least 16 characters of visible ASCII. Make it random: attempts are not limited. It is not
+    /// encrypted on its way. The log has a warning for a wrong token, one a second at most, and an
+    /// info record for each change.
     ///
     /// ```
     /// use millhand::dashboard::Dashboard;
@@ -308,6 +319,11 @@ impl DashboardBuilder {
             .hosts
             .iter_mut()
             .for_each(|host| host.make_ascii_lowercase());
+        let address = listener.local_addr();
+        let address = address.map_err(|error| ServeError::io("read its address", error))?;
+        if !address.ip().is_unspecified() {
+            self.access.hosts.push(access::name_of_ip(address.ip()));
+        }
         let api = Api::new(self.pools, self.panels, self.access, self.max_rows);
         let server = Server::start(listener, api)
             .map_err(|error| ServeError::io("start its thread", error))?;
@@ -331,24 +347,19 @@ impl DashboardBuilder {
         if !(1..=MAX_ROWS).contains(max_rows) {
             return Err(ServeError::invalid("max_rows", "from 1 to 10,000"));
         }
-        let is_visible =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if access
-            .token
-            .as_deref()
-            .is_some_and(|token| !is_visible(token))
-        {
+        let is_good = |token: &String| {
+            token.len() >= LEAST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !access.token.iter().all(is_good) {
             return Err(ServeError::invalid(
                 "allow_control",
-                "visible ASCII, at least a character",
+                "at least 16 characters of visible ASCII",
             ));
         }
-        let is_name =
-            |host: &String| is_visible(host) && (host.starts_with('[') || !host.contains(':'));
-        if !access.hosts.iter().all(is_name) {
+        if !access.hosts.iter().all(|host| access::is_name(host)) {
             return Err(ServeError::invalid(
                 "allow_host",
-                "a host name or an address, without a port",
+                "a host name, or an address, IPv6 in brackets: without a scheme, a port or `*`",
             ));
         }
         Ok(())

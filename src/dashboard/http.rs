@@ -45,24 +45,38 @@ impl Failure {
     fn refused(status: u16, text: &'static str) -> Self {
         Self::Refused(Reply::text(status, text))
     }
+
+    /// A reply to `HEAD` has no body, also where the rest of the request is bad.
+    fn of(self, request: &[u8]) -> Self {
+        match self {
+            Self::Refused(reply) if request.starts_with(b"HEAD ") => {
+                Self::Refused(reply.without_body())
+            }
+            failure => failure,
+        }
+    }
 }
 
 impl Request {
     /// Reads a request. It reads no further than its end and what came with that.
     pub(crate) fn read(stream: &mut dyn Read) -> Result<Self, Failure> {
         let mut bytes = Vec::new();
+        Self::read_into(stream, &mut bytes).map_err(|failure| failure.of(&bytes))
+    }
+
+    fn read_into(stream: &mut dyn Read, bytes: &mut Vec<u8>) -> Result<Self, Failure> {
         let (mut request, head, body) = loop {
-            let new = read_some(stream, &mut bytes, MOST_HEAD)?;
+            let new = read_some(stream, bytes, MOST_HEAD)?;
             // Parsed when a line has ended, not for each byte; and at once, so that a client that
             // speaks another protocol is answered.
             if new == bytes.len() || bytes[bytes.len() - new..].contains(&b'\n') {
-                if let Some(parsed) = parse(&bytes)? {
+                if let Some(parsed) = parse(bytes)? {
                     break parsed;
                 }
             }
         };
         while bytes.len() < head + body {
-            read_some(stream, &mut bytes, head + body)?;
+            read_some(stream, bytes, head + body)?;
         }
         request.body = bytes[head..head + body].to_vec();
         Ok(request)
@@ -120,8 +134,6 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize, usize)>, Failure> {
         }
         Err(_) => return Err(Failure::refused(400, "this is not an HTTP request")),
     };
-    let target = parsed.path.unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let only = |name| only(parsed.headers, name);
     if only("transfer-encoding")?.is_some() {
         return Err(Failure::refused(411, "a body needs a Content-Length"));
@@ -129,15 +141,23 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize, usize)>, Failure> {
     if only("expect")?.is_some() {
         return Err(Failure::refused(417, "send the body at once"));
     }
-    let host = only("host")?;
-    if host.is_none() {
+    let Some(host) = only("host")? else {
         return Err(Failure::refused(400, "there is no Host"));
+    };
+    if !host.is_ascii() {
+        return Err(Failure::refused(400, "the Host is no name"));
     }
+    let target = parsed.path.unwrap_or_default();
+    let (authority, target) = split_target(target);
+    if authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(&host)) {
+        return Err(Failure::refused(400, "the target and the Host differ"));
+    }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let request = Request {
         method: parsed.method.unwrap_or_default().to_owned(),
-        path: path.to_owned(),
+        path: if path.is_empty() { "/" } else { path }.to_owned(),
         query: query.to_owned(),
-        host,
+        host: Some(host),
         origin: only("origin")?,
         fetch_site: only("sec-fetch-site")?,
         content_type: only("content-type")?,
@@ -146,6 +166,19 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize, usize)>, Failure> {
     };
     let body = only("content-length")?.map_or(Ok(0), |text| body_length(&text))?;
     Ok(Some((request, head, body)))
+}
+
+/// The authority of a target in absolute form, as to a proxy, and the rest of the target.
+fn split_target(target: &str) -> (Option<&str>, &str) {
+    const SCHEME: &str = "http://";
+    match target.get(..SCHEME.len()) {
+        Some(scheme) if scheme.eq_ignore_ascii_case(SCHEME) => {
+            let rest = &target[SCHEME.len()..];
+            let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            (Some(authority), target)
+        }
+        _ => (None, target),
+    }
 }
 
 /// The value of a header that may come once at most.
@@ -159,7 +192,8 @@ fn only(headers: &[httparse::Header<'_>], name: &str) -> Result<Option<String>, 
         return Err(Failure::refused(400, "a header comes twice"));
     }
     match std::str::from_utf8(first.value) {
-        Ok(value) => Ok(Some(value.trim().to_owned())),
+        // Other blanks, such as one that does not break, belong to the value.
+        Ok(value) => Ok(Some(value.trim_matches([' ', '\t']).to_owned())),
         Err(_) => Err(Failure::refused(400, "a header is not text")),
     }
 }
@@ -253,6 +287,53 @@ mod tests {
         assert_eq!(refused(with(&"a: b\r\n".repeat(64))), 431);
         assert_eq!(refused(with(&format!("a: {}", "b".repeat(MOST_HEAD)))), 431);
         assert_eq!(refused(format!("GET /{}", "a".repeat(MOST_HEAD))), 431);
+    }
+
+    #[test]
+    fn blanks_other_than_space_and_tab_belong_to_the_value() {
+        let good = "GET / HTTP/1.1\r\nHost:\t localhost \t\r\nContent-Length: \t0\t \r\n\r\n";
+        assert_eq!(
+            read(good.as_bytes()).unwrap().host.as_deref(),
+            Some("localhost")
+        );
+        let host = "GET / HTTP/1.1\r\nHost: localhost\u{a0}\r\n\r\n";
+        assert_eq!(refused(host), 400);
+        let length = "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: \u{a0}0\r\n\r\n";
+        assert_eq!(refused(length), 400);
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_is_taken_for_the_host_alone() {
+        let read = |target: &str| {
+            let text = format!("GET {target} HTTP/1.1\r\nHost: localhost:1\r\n\r\n");
+            read(text.as_bytes())
+        };
+        let path = |target: &str| read(target).unwrap().path;
+        assert_eq!(path("http://localhost:1/page.js?a=b"), "/page.js");
+        assert_eq!(path("HTTP://LOCALHOST:1"), "/");
+        let query = read("http://localhost:1?pool=2").unwrap();
+        assert_eq!((&*query.path, query.parameter("pool")), ("/", Some("2")));
+        for target in [
+            "http://localhost/",
+            "http://evil.example/",
+            "http:///",
+            "http://a@localhost:1/",
+        ] {
+            let failure = read(target).unwrap_err();
+            assert!(
+                matches!(&failure, Failure::Refused(reply) if reply.status == 400),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_a_bad_head_request_has_no_body() {
+        let body = |method: &str| match read(format!("{method} / HTTP/1.1\r\n\r\n").as_bytes()) {
+            Err(Failure::Refused(reply)) => !reply.bytes().ends_with(b"\r\n\r\n"),
+            other => panic!("{other:?}"),
+        };
+        assert!(!body("HEAD") && body("GET"));
     }
 
     #[test]

@@ -9,11 +9,15 @@ use crate::observe::{
 use crate::pool::Pool;
 use crate::task::{OutcomeKind, Summary, TaskState};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
 /// How many workers and schedules are listed.
 const MOST_LISTED: usize = 1_000;
+/// How many characters of a name and of an error text are shown.
+const MOST_NAME: usize = 200;
+const MOST_ERROR: usize = 2_000;
 
 pub(crate) fn stats(stats: &Stats) -> Value {
     let mut map = Map::new();
@@ -26,7 +30,7 @@ pub(crate) fn stats(stats: &Stats) -> Value {
         .rates
         .map(|rates| json!({ "last_second": rates.last_second, "last_minute": rates.last_minute }));
     let rest = [
-        ("pool", json!(&*stats.pool)),
+        ("pool", json!(cut(&stats.pool, MOST_NAME))),
         ("ended", json!(stats.ended())),
         ("spares", json!(stats.spares())),
         ("uptime", json!(stats.uptime.as_secs_f64())),
@@ -46,7 +50,7 @@ pub(crate) fn tasks(pool: &Pool, left: &mut usize) -> Value {
     let unlisted = table.unlisted() + (table.rows().len() - rows.len());
     let workers = table.workers().iter().take(MOST_LISTED).map(worker);
     json!({
-        "pool": &*pool.core().options.name_prefix,
+        "pool": pool_name(pool),
         "tasks": rows,
         "unlisted": unlisted,
         "workers": workers.collect::<Vec<_>>(),
@@ -82,11 +86,28 @@ pub(crate) fn pool(pool: &Pool, most: usize) -> Value {
     })
 }
 
+/// The name of a pool as it is shown, which a command repeats.
+pub(crate) fn pool_name(pool: &Pool) -> Cow<'_, str> {
+    name(&pool.core().options.name_prefix)
+}
+
+fn name(text: &str) -> Cow<'_, str> {
+    cut(text, MOST_NAME)
+}
+
+/// The first characters of a text. An ellipsis stands for the others.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 fn row(task: &TaskInfo) -> Value {
     let age = |age: Age| json!({ "at_least": age.at_least.as_secs_f64(), "exact": age.is_exact });
     json!({
         "id": task.id.map(|id| id.to_string()),
-        "name": task.name.as_deref(),
+        "name": task.name.as_deref().map(name),
         "site": task.site.to_string(),
         "state": state(task.state),
         "attempt": task.attempt,
@@ -133,7 +154,7 @@ fn worker(worker: &WorkerInfo) -> Value {
 fn schedule(schedule: ScheduleInfo) -> Value {
     json!({
         "id": schedule.id.to_string(),
-        "name": schedule.name.as_deref(),
+        "name": schedule.name.as_deref().map(name),
         "site": schedule.site.to_string(),
         "next_run": time(schedule.next_run),
         "last_run": time(schedule.last_run),
@@ -156,10 +177,10 @@ fn failure(summary: &Summary) -> Value {
     };
     json!({
         "id": summary.id.to_string(),
-        "name": summary.name.as_deref(),
+        "name": summary.name.as_deref().map(name),
         "site": summary.site.to_string(),
         "outcome": outcome,
-        "error": summary.error.as_deref(),
+        "error": summary.error.as_deref().map(|text| cut(text, MOST_ERROR)),
         "attempts": summary.attempts,
         "waited": seconds(summary.waited),
         "ran": seconds(summary.ran),
@@ -168,7 +189,7 @@ fn failure(summary: &Summary) -> Value {
 
 fn times(times: &Times) -> Value {
     json!({
-        "name": times.name.as_deref(),
+        "name": times.name.as_deref().map(name),
         "waited": quantiles(&times.waited),
         "ran": quantiles(&times.ran),
         "total": quantiles(&times.total),
@@ -201,6 +222,14 @@ fn time(time: Option<SystemTime>) -> Value {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!(cut("héllo", 5), "héllo");
+        assert_eq!(cut("héllo", 2), "hé…");
+        assert_eq!(cut("", 0), "");
+        assert_eq!(name(&"é".repeat(999)).chars().count(), MOST_NAME + 1);
+    }
 
     #[test]
     fn times_before_1970_are_negative() {

@@ -10,17 +10,22 @@ const SPAN = 120;
 
 const byId = (id) => document.getElementById(id);
 
-/** The number of the pool that is shown. */
+/** The number of the pool that is asked for. What is shown is the pool of the last answer. */
 let shown = 0;
 /** Set once the server has accepted it. */
 let token = null;
 /** For each pool the points of its line, and its last counts. */
 const lines = new Map();
+/** The line breaks after so many seconds without an answer. */
+const GAP = (3 * PERIOD) / 1000;
 /** The last answer. */
 let page = null;
 /** Counts the polls: the answer to an old one is not shown. */
 let poll = 0;
 let timer = 0;
+/** The same of the panels. */
+let panelPoll = 0;
+let panelTimer = 0;
 
 // Texts.
 
@@ -39,9 +44,11 @@ function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 0) return "-" + duration(-seconds);
   if (seconds === 0) return "0 s";
-  if (seconds < 1e-3) return (seconds * 1e6).toPrecision(3) + " µs";
-  if (seconds < 1) return (seconds * 1e3).toPrecision(3) + " ms";
-  if (seconds < 60) return seconds.toFixed(1) + " s";
+  // What would be rounded up to 1000 or 60 belongs to the next unit.
+  if (seconds < 999.5e-6) return (seconds * 1e6).toPrecision(3) + " µs";
+  if (seconds < 999.5e-3) return Math.max(seconds * 1e3, 1).toPrecision(3) + " ms";
+  if (seconds < 59.95) return seconds.toFixed(1) + " s";
+  seconds = Math.max(seconds, 60);
   const two = (n) => String(Math.floor(n)).padStart(2, "0");
   if (seconds < 3600) return Math.floor(seconds / 60) + " min " + two(seconds % 60) + " s";
   if (seconds < 86400) return Math.floor(seconds / 3600) + " h " + two((seconds % 3600) / 60) + " min";
@@ -49,7 +56,7 @@ function duration(seconds) {
 }
 
 function perSecond(rate) {
-  return (rate < 10 ? rate.toFixed(1) : number.format(rate)) + " tasks/s";
+  return (rate < 9.95 ? rate.toFixed(1) : number.format(rate)) + " tasks/s";
 }
 
 function age(task) {
@@ -187,10 +194,23 @@ function fill(table, items, keyOf, cellsOf) {
     });
   };
   const wanted = items.map((item) => [keyOf(item), item]);
-  keyed(table.tBodies[0], wanted, () => make("tr"), update);
+  const body = table.tBodies[0];
+  const focused = [...body.rows].findIndex((row) => row.contains(document.activeElement));
+  keyed(body, wanted, () => make("tr"), update);
   table.hidden = items.length === 0;
   const none = table.parentNode.querySelector(".none");
   if (none) none.hidden = items.length > 0;
+  if (focused !== -1 && !body.contains(document.activeElement)) focusNear(table, focused);
+}
+
+/** After a row with the focus has gone: the button of the next one, or the heading. */
+function focusNear(table, n) {
+  const rows = [...table.tBodies[0].rows];
+  const near = rows.slice(n).concat(rows.slice(0, n).reverse());
+  const button = near.map((row) => row.querySelector("button")).find(Boolean);
+  const heading = table.parentNode.querySelector("h2");
+  if (!button) heading.tabIndex = -1;
+  (button || heading).focus();
 }
 
 const num = (text) => ({ text, kind: "num" });
@@ -214,11 +234,11 @@ function showTiles(list, names, stats) {
   keyed(list, names.map((name) => [name, name]), create, update);
 }
 
-function showLine(stats) {
-  let line = lines.get(shown);
-  if (!line || line.at > stats.uptime) {
+function showLine(stats, n) {
+  let line = lines.get(n);
+  if (!line || line.at > stats.uptime || stats.uptime - line.at > GAP) {
     line = { points: [], at: stats.uptime, ended: stats.ended };
-    lines.set(shown, line);
+    lines.set(n, line);
   } else if (stats.uptime > line.at) {
     const rate = Math.max(0, (stats.ended - line.ended) / (stats.uptime - line.at));
     line.points.push([stats.uptime, rate]);
@@ -241,17 +261,24 @@ function showLine(stats) {
   byId("area").setAttribute("points", area.join(" "));
   setText(byId("chart-top"), "up to " + perSecond(most));
   const last = line.points.at(-1);
-  const rates = last ? [perSecond(last[1]) + " now"] : ["measuring"];
+  const current = stats.rates ? stats.rates.last_second : last && last[1];
+  const rates = current === undefined ? ["measuring"] : [perSecond(current) + " now"];
   if (stats.rates) rates.push(perSecond(stats.rates.last_minute) + " over the last minute");
   rates.push("up for " + duration(stats.uptime));
   if (stats.oldest_queued !== null) rates.push("oldest queued task: " + duration(stats.oldest_queued));
   setText(byId("rate"), rates.join(" · "));
 }
 
+/** What a command says about the pool of the last answer: its row acts on no other one. */
+function place() {
+  return { pool: page.number, name: page.pool.stats.pool, instance: page.instance };
+}
+
 /** The button that cancels a task, for those who may. */
 function cancelButton(task) {
   if (token === null || task.id === null) return { buttons: [] };
-  const press = () => control({ do: "cancel", pool: shown, task: task.id });
+  const at = place();
+  const press = () => control({ do: "cancel", ...at, task: task.id });
   return { buttons: [{ text: "Cancel", label: "Cancel " + label(task), press }] };
 }
 
@@ -268,14 +295,14 @@ function showTasks(pool) {
     site(task.site),
     cancelButton(task),
   ]);
-  const idle = pool.workers.filter((worker) => worker.state === "idle").length;
+  const { idle, gated } = pool.stats;
   setText(byId("idle"), idle === 1 ? "1 thread is idle." : number.format(idle) + " threads are idle.");
 
   fill(byId("waiting"), pool.waiting, (task) => task.id || task.site, (task) => [
     label(task), short(task.state), waitsFor(task), num(age(task)), site(task.site), cancelButton(task),
   ]);
-  const more = pool.unlisted === 0 ? "" : number.format(pool.unlisted) + " more tasks are not listed.";
-  setText(byId("unlisted"), more);
+  const unlisted = pool.unlisted === 0 ? "" : number.format(pool.unlisted) + " more tasks are not listed.";
+  setText(byId("unlisted"), unlisted);
 
   const gates = new Map();
   for (const task of pool.waiting.concat(pool.running)) {
@@ -289,6 +316,13 @@ function showTasks(pool) {
     short(gate.kind + " " + gate.id), num(number.format(gate.waiting)), gate.tasks.slice(0, 5).join(", "),
   ]);
 
+  // Those that are not listed may wait at other gates.
+  const atGates = new Set(pool.waiting.filter((task) => task.state === "gated").map((task) => task.id)).size;
+  byId("no-gates").hidden = gates.size > 0 || gated > 0;
+  const unseen = Math.max(0, gated - atGates);
+  const more = number.format(unseen) + (unseen === 1 ? " task that is" : " tasks that are");
+  setText(byId("more-gates"), unseen === 0 ? "" : "Without " + more + " not listed above.");
+
   fill(byId("slowest"), pool.running.slice(0, 5), keyOf, (task) => [
     label(task), num(age(task)), num(task.worker === null ? "" : task.worker), num(task.attempt), site(task.site),
   ]);
@@ -296,6 +330,7 @@ function showTasks(pool) {
   fill(byId("failures"), pool.failures, (task) => task.id, (task) => [
     label(task), { text: task.outcome, kind: "bad" }, task.error || "", num(task.attempts), num(duration(task.ran)), site(task.site),
   ]);
+  setText(byId("more-failures"), pool.failures.length < 32 ? "" : "Only the last 32 are kept.");
 }
 
 function showSchedules(pool) {
@@ -304,10 +339,11 @@ function showSchedules(pool) {
     const text = duration(Math.abs(time - pool.now));
     return time > pool.now ? "in " + text : text + " ago";
   };
+  const at = place();
   fill(byId("schedules"), pool.schedules, (one) => one.id, (one) => {
     const name = one.name === null ? "schedule " + one.id : one.name;
     const verb = one.paused ? "Resume" : "Pause";
-    const press = () => control({ do: verb.toLowerCase(), pool: shown, schedule: one.id });
+    const press = () => control({ do: verb.toLowerCase(), ...at, schedule: one.id });
     const buttons = token === null ? [] : [{ text: verb, label: verb + " " + name, press }];
     const next = one.paused ? "paused" : one.next_run === null ? "after this run" : ago(one.next_run);
     return [
@@ -341,6 +377,7 @@ function showPools(names) {
     button.type = "button";
     button.addEventListener("click", () => {
       shown = button.number;
+      delete byId("workers-wanted").dataset.edited;
       ask();
     });
     return button;
@@ -352,12 +389,13 @@ function showPools(names) {
   keyed(byId("pools"), items, create, (button, { name, n }) => {
     setText(button, name);
     button.number = n;
-    button.setAttribute("aria-current", String(n === shown));
+    button.setAttribute("aria-current", String(n === page.number));
   });
 }
 
 function show() {
   showPools(page.pools);
+  showPanels(page.panels);
   byId("unlock").hidden = !page.allows_control || token !== null;
   byId("lock").hidden = token === null;
   byId("pool").hidden = page.pool === null;
@@ -367,7 +405,7 @@ function show() {
   setText(document.querySelector("h1"), "millhand");
   const title = stats.pool + " · millhand";
   if (document.title !== title) document.title = title;
-  showLine(stats);
+  showLine(stats, page.number);
   showTiles(byId("present"), PRESENT, stats);
   showTiles(byId("totals"), TOTALS, stats);
   showTasks(page.pool);
@@ -379,9 +417,15 @@ function show() {
 
 // Panels.
 
+function makeHeading() {
+  const heading = make("th");
+  heading.scope = "col";
+  return heading;
+}
+
 function showPanel(section, value, actions) {
   const n = section.panel;
-  const act = (action, row) => control({ do: "act", panel: n, action: action.name, row });
+  const act = (action, row) => control({ do: "act", panel: n, instance: page.instance, action: action.name, row });
   const perRow = token === null ? [] : actions.filter((action) => action.per_row);
   const whole = token === null ? [] : actions.filter((action) => !action.per_row);
   setButtons(section.querySelector(".buttons"), whole.map((action) => (
@@ -396,7 +440,7 @@ function showPanel(section, value, actions) {
   if (isTable) {
     const names = [...new Set(value.flatMap((row) => Object.keys(row)))];
     const headings = perRow.length > 0 ? [...names, ""] : names;
-    keyed(table.tHead.rows[0], headings.map((name) => ["/" + name, name]), () => make("th"), setText);
+    keyed(table.tHead.rows[0], headings.map((name) => ["/" + name, name]), makeHeading, setText);
     const keyOf = (row) => ("id" in row ? plain(row.id) : plain(row));
     fill(table, value, keyOf, (row) => {
       const cells = names.map((name) => plain(row[name]));
@@ -414,25 +458,67 @@ function showPanel(section, value, actions) {
   else setText(rest, Array.isArray(value) ? value.map(plain).join("\n") : plain(value));
 }
 
-async function askPanels(panels) {
+function showPanels(panels) {
   const create = (panel) => {
     const section = make("section", "", "wide");
     const table = make("table");
+    table.createCaption().className = "hidden";
+    setText(table.caption, panel.title);
     table.createTHead().insertRow();
     table.createTBody();
     table.hidden = true;
-    section.append(make("h2", panel.title), make("p", "", "buttons"), table, make("pre"));
+    const error = make("p", "", "error");
+    error.setAttribute("role", "status");
+    section.append(make("h2", panel.title), make("p", "", "buttons"), error, table, make("pre"));
+    section.misses = 0;
     return section;
   };
-  const items = panels.map((panel, n) => [String(n), { ...panel, n }]);
+  const items = panels.map((panel, n) => [n + "/" + panel.title, { ...panel, n }]);
   keyed(byId("panels"), items, create, (section, panel) => {
     section.panel = panel.n;
+    section.actions = panel.actions;
   });
-  for (const [n, section] of [...byId("panels").children].entries()) {
-    const answer = await get("panel.json?panel=" + n);
-    if (answer.ok) showPanel(section, await answer.json(), panels[n].actions);
-    else setText(section.querySelector("pre"), await answer.text());
+}
+
+/** What a panel showed before is not shown beside its error. */
+function showPanelError(section, text) {
+  setText(section.querySelector(".error"), text);
+  if (text === "") return;
+  section.querySelector("table").hidden = true;
+  section.querySelector("pre").hidden = true;
+}
+
+/** Asks one panel. `isWanted` says whether the answer is still the newest. */
+async function askPanel(section, isWanted) {
+  try {
+    const answer = await get("panel.json?panel=" + section.panel);
+    const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+    const value = isJson ? await answer.json() : (await answer.text()).trim();
+    if (!isWanted()) return;
+    // Another page may be asking: that is no error yet.
+    section.misses = answer.status === 503 ? section.misses + 1 : 0;
+    if (answer.ok) {
+      showPanelError(section, "");
+      showPanel(section, value, section.actions);
+    } else if (answer.status !== 503 || section.misses > 2) {
+      showPanelError(section, isJson ? String(value.error) : value);
+    }
+  } catch (error) {
+    if (!isWanted()) return;
+    const isLate = error.name === "TimeoutError";
+    showPanelError(section, isLate ? "The panel takes too long." : "The program does not answer.");
   }
+}
+
+/** Asks the panels, on their own: one that hangs holds up no numbers. */
+async function askPanels() {
+  clearTimeout(panelTimer);
+  const mine = ++panelPoll;
+  for (const section of [...byId("panels").children]) {
+    await askPanel(section, () => mine === panelPoll);
+    if (mine !== panelPoll) return;
+  }
+  if (!document.hidden) panelTimer = setTimeout(askPanels, PERIOD);
 }
 
 // Requests.
@@ -459,10 +545,13 @@ async function ask() {
     if (got === null) {
       setStatus(text, true);
     } else {
+      const isFirst = page === null;
+      // The counts of another run of the program begin again.
+      if (page !== null && page.instance !== got.instance) lines.clear();
       page = got;
       show();
       setStatus(page.pool && page.pool.closed ? "The pool is closed." : "", false);
-      await askPanels(page.panels);
+      if (isFirst) askPanels();
     }
   } catch (error) {
     if (mine !== poll) return;
@@ -473,10 +562,18 @@ async function ask() {
   if (mine === poll && !document.hidden) timer = setTimeout(ask, PERIOD);
 }
 
-/** Sends a command, and shows what it did. */
+/** Locks the page again. */
+function lock() {
+  token = null;
+  show();
+  for (const section of byId("panels").children) setButtons(section.querySelector(".buttons"), []);
+  askPanels();
+}
+
+/** Sends a command, and shows what it did. Returns the status of the answer: 0 for none. */
 async function control(command, secret = token) {
   const message = byId("message");
-  let isDone = false;
+  let status = 0;
   try {
     const answer = await fetch("control", {
       method: "POST",
@@ -484,14 +581,21 @@ async function control(command, secret = token) {
       body: JSON.stringify(command),
       signal: AbortSignal.timeout(TIMEOUT),
     });
-    isDone = answer.ok;
-    setText(message, (await answer.text()).trim());
+    const text = (await answer.text()).trim();
+    status = answer.status;
+    setText(message, text);
   } catch (error) {
     setText(message, "The program does not answer.");
   }
-  message.classList.toggle("bad", !isDone);
-  if (isDone) ask();
-  return isDone;
+  message.classList.toggle("bad", status !== 200);
+  if (status === 200) {
+    ask();
+    askPanels();
+  } else if (status === 401 && secret === token) {
+    // The program was restarted with another token.
+    lock();
+  }
+  return status;
 }
 
 byId("unlock").addEventListener("submit", async (event) => {
@@ -499,12 +603,12 @@ byId("unlock").addEventListener("submit", async (event) => {
   const input = byId("token");
   const secret = input.value;
   // A header holds no other characters.
-  const isRight = /^[!-~]+$/.test(secret) && await control({ do: "check" }, secret);
-  if (!isRight) {
+  const status = /^[!-~]+$/.test(secret) ? await control({ do: "check" }, secret) : 401;
+  if (status === 401) {
     setText(byId("message"), "The token is wrong.");
     byId("message").classList.add("bad");
-    return;
   }
+  if (status !== 200) return;
   input.value = "";
   token = secret;
   show();
@@ -512,9 +616,8 @@ byId("unlock").addEventListener("submit", async (event) => {
 });
 
 byId("lock").addEventListener("click", () => {
-  token = null;
   setText(byId("message"), "");
-  show();
+  lock();
   byId("token").focus();
 });
 
@@ -525,7 +628,8 @@ byId("workers-wanted").addEventListener("input", (event) => {
 byId("resize").addEventListener("submit", async (event) => {
   event.preventDefault();
   const wanted = byId("workers-wanted");
-  if (await control({ do: "resize", pool: shown, workers: Number(wanted.value) })) delete wanted.dataset.edited;
+  const status = await control({ do: "resize", ...place(), workers: Number(wanted.value) });
+  if (status === 200) delete wanted.dataset.edited;
 });
 
 byId("which-time").addEventListener("change", () => {
@@ -533,7 +637,9 @@ byId("which-time").addEventListener("change", () => {
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) ask();
+  if (document.hidden) return;
+  ask();
+  askPanels();
 });
 
 ask();

@@ -7,9 +7,10 @@ use std::sync::Arc;
 /// A part of the page that the program fills: a table of its own, with buttons if it wants them.
 ///
 /// It is called on a thread of the dashboard, for one request at a time, and each second while a
-/// page is open. It must not wait for long: requests for a panel that takes more than some seconds
-/// fail, and the drop of the [`Dashboard`](crate::dashboard::Dashboard) waits for it. A panic in it
-/// is logged, and fails the request.
+/// page is open. Another request for it is answered 503 at once, and so is one for a third panel
+/// while two are called. It must not wait for long: a request that takes more than some seconds
+/// fails, and the drop of the [`Dashboard`](crate::dashboard::Dashboard) waits for it, though not
+/// for more than 5 seconds. A panic in it is logged, and fails the request.
 ///
 /// ```
 /// use millhand::dashboard::{Dashboard, Panel, PanelAction};

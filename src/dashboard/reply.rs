@@ -4,7 +4,10 @@
 
 use serde_json::Value;
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{self, Write};
+
+/// How long the body of a reply in JSON may be.
+const MOST_JSON: usize = 4 * 1024 * 1024;
 
 /// What the server answers.
 #[derive(Debug)]
@@ -14,6 +17,25 @@ pub(crate) struct Reply {
     /// The methods that the path has, for a status 405.
     allow: Option<&'static str>,
     pub(crate) body: Cow<'static, [u8]>,
+    /// Whether the body is sent: one to `HEAD` has none, but its length.
+    is_sent: bool,
+}
+
+/// Takes so many bytes at most.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST_JSON {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Reply {
@@ -23,14 +45,26 @@ impl Reply {
             kind,
             allow: None,
             body: body.into(),
+            is_sent: true,
+        }
+    }
+
+    pub(crate) fn without_body(self) -> Self {
+        Self {
+            is_sent: false,
+            ..self
         }
     }
 
     pub(crate) fn json(status: u16, value: &Value) -> Self {
-        let body = value.to_string().into_bytes();
+        let mut body = Bounded(Vec::new());
+        if serde_json::to_writer(&mut body, value).is_err() {
+            let text = "the reply would be too long: see max_rows, and what a panel returns";
+            return Self::text(500, text);
+        }
         Self {
             status,
-            ..Self::new("application/json", body)
+            ..Self::new("application/json", body.0)
         }
     }
 
@@ -51,13 +85,13 @@ impl Reply {
         }
     }
 
-    /// The text of the reply. One to `HEAD` has no body, but its length.
-    pub(crate) fn bytes(&self, with_body: bool) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let Self {
             status,
             kind,
             allow,
             body,
+            is_sent,
         } = self;
         let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(*status));
         for (name, value) in FIXED {
@@ -66,22 +100,24 @@ impl Reply {
         if let Some(allow) = allow {
             head += &format!("Allow: {allow}\r\n");
         }
-        if *status == 503 {
-            head += "Retry-After: 1\r\n";
+        match status {
+            401 => head += "WWW-Authenticate: Bearer\r\n",
+            503 => head += "Retry-After: 1\r\n",
+            _ => {}
         }
         head += &format!(
             "Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let mut bytes = head.into_bytes();
-        if with_body {
+        if *is_sent {
             bytes.extend_from_slice(body);
         }
         bytes
     }
 
-    pub(crate) fn write(&self, out: &mut dyn Write, with_body: bool) -> std::io::Result<()> {
-        out.write_all(&self.bytes(with_body))
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.bytes())
     }
 }
 
@@ -129,10 +165,20 @@ mod tests {
 
     #[test]
     fn a_reply_has_its_length_and_its_headers() {
-        let text = String::from_utf8(Reply::text(404, "no").bytes(true)).unwrap();
+        let text = String::from_utf8(Reply::text(404, "no").bytes()).unwrap();
         assert!(text.starts_with("HTTP/1.1 404 Not Found\r\nConnection: close\r\n"));
         assert!(text.ends_with("Content-Length: 3\r\n\r\nno\n"));
-        let head = String::from_utf8(Reply::wrong_method("GET, HEAD").bytes(false)).unwrap();
+        let head = Reply::wrong_method("GET, HEAD").without_body().bytes();
+        let head = String::from_utf8(head).unwrap();
         assert!(head.contains("\r\nAllow: GET, HEAD\r\n") && head.ends_with("\r\n\r\n"));
+        let refused = String::from_utf8(Reply::text(401, "no").bytes()).unwrap();
+        assert!(refused.contains("\r\nWWW-Authenticate: Bearer\r\n"));
+    }
+
+    #[test]
+    fn a_reply_in_json_is_bounded() {
+        let of = |length: usize| Reply::json(200, &"x".repeat(length).into());
+        assert_eq!((of(9).status, of(MOST_JSON - 2).status), (200, 200));
+        assert_eq!(of(MOST_JSON - 1).status, 500);
     }
 }

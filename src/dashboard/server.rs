@@ -13,47 +13,47 @@
 // Each connection has one deadline, from when it was accepted, for its request and its reply. So a
 // client that is slow, or gone, holds a thread for so long at most. Browsers open connections in
 // advance and leave them idle: when all threads are busy, the acceptor closes a connection on which
-// nothing has come for `GRACE`, and its thread takes the new one. If there is none, the acceptor
-// answers 503 itself. That write does not block: it fits into the empty buffer of the socket.
+// nothing has come for a moment, or no whole request for a second. Its thread then takes the new
+// one. If there is none, the acceptor answers 503 itself. That write does not block: it fits into
+// the empty buffer of the socket.
 //
 // # Closing
 //
 // The system resets a connection that is closed with something unread, and the client may then lose
 // the reply. So what a refused client still sends is read and dropped for a while: by its thread.
+// So is what follows a good request, if it is there already.
 // For a 503 there is no thread, and the connection stays in `State::refused`, half closed.
 //
 // # Stopping
 //
 // The acceptor waits in `accept`, which only a connection ends: `stop` makes one. A thread that
-// waits for its client waits in a socket, and `stop` shuts all of them.
+// waits for its client waits in a socket, and `stop` shuts all of them. One that is in a panel, or
+// in a hook of a task that it cancels, is waited for, but not for ever.
 
 use crate::clock::spawn::{self, Thread};
 use crate::clock::{self, Clock};
 use crate::dashboard::api::Api;
+use crate::dashboard::connection::{Connection, LINGER, Timed};
 use crate::dashboard::http::{Failure, Request};
 use crate::dashboard::reply::Reply;
 use crate::panic::{self, Level};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{mem, process};
 
 const MOST_THREADS: usize = 8;
 /// For a request and its reply.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How long a connection may be without a byte though others wait.
-const GRACE: Duration = Duration::from_millis(250);
 /// How long a thread waits for another connection.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long, and how much, is read from a client that was refused.
-const LINGER: Duration = Duration::from_millis(500);
-const MOST_DROPPED: usize = 256 * 1024;
 /// How many clients with a 503 may wait for their end.
 const MOST_REFUSED: usize = 32;
+/// How long the drop waits for the connection threads.
+const STOP: Duration = Duration::from_secs(5);
 /// How long the acceptor waits when the system is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -85,13 +85,6 @@ struct State {
     live: Vec<Arc<Connection>>,
     refused: VecDeque<(TcpStream, Instant)>,
     handles: Vec<Thread>,
-}
-
-struct Connection {
-    stream: TcpStream,
-    began: Instant,
-    /// Set by its thread when the first byte came, and by the acceptor when it closes it.
-    is_used: AtomicBool,
 }
 
 impl Server {
@@ -135,7 +128,30 @@ impl Server {
         drop(state);
         self.shared.changed.notify_all();
         self.join_acceptor();
-        let handles = mem::take(&mut self.shared.state.lock().handles);
+        self.join_threads();
+    }
+
+    /// A panel that hangs, or a hook that it calls, holds up its thread: not this one for ever.
+    fn join_threads(&self) {
+        let until = clock::now() + STOP;
+        let mut state = self.shared.state.lock();
+        let own = state.handles.iter().filter(|thread| thread.is_current());
+        let own = own.count();
+        let mut is_over = false;
+        while state.threads > own && !is_over {
+            is_over = clock::wait(&self.shared.changed, &mut state, Some(until));
+        }
+        let left = state.threads.saturating_sub(own);
+        let handles = mem::take(&mut state.handles);
+        drop(state);
+        if left > 0 {
+            let address = self.address;
+            let text = format_args!(
+                "{left} threads of the dashboard at {address} go on after its end: a panel, or a \
+                 hook of a cancelled task, does not return"
+            );
+            return panic::log(Level::Warn, text);
+        }
         let others = handles.into_iter().filter(|thread| !thread.is_current());
         others.for_each(|thread| drop(thread.join()));
     }
@@ -204,11 +220,7 @@ impl Shared {
     fn admit(self: &Arc<Self>, state: &mut State, stream: TcpStream) {
         let now = clock::now();
         state.drop_refused(now);
-        let connection = Arc::new(Connection {
-            stream,
-            began: now,
-            is_used: AtomicBool::new(false),
-        });
+        let connection = Arc::new(Connection::new(stream, now));
         if state.idle > state.queue.len()
             || state.threads == MOST_THREADS && state.close_unused(now)
         {
@@ -261,7 +273,12 @@ impl Shared {
         state.idle -= 1;
         match &next {
             Some(connection) => state.live.push(connection.clone()),
-            None => state.threads -= 1,
+            None => {
+                state.threads -= 1;
+                if state.is_stopping {
+                    self.changed.notify_all();
+                }
+            }
         }
         state.drop_refused(clock::now());
         next
@@ -270,19 +287,26 @@ impl Shared {
     fn serve(&self, connection: &Connection) {
         let until = connection.began + DEADLINE;
         let mut stream = Timed { connection, until };
-        match Request::read(&mut stream) {
+        let request = Request::read(&mut stream);
+        connection.set_read();
+        match request {
             Ok(request) => {
                 let mut reply = Reply::text(500, "the request failed, and the log has the reason");
                 panic::shield("a request of the dashboard", || {
                     reply = self.api.answer(&request);
                 });
-                let _ = reply.write(&mut stream, request.method != "HEAD");
+                if request.method == "HEAD" {
+                    reply = reply.without_body();
+                }
+                if reply.write(&mut stream).is_ok() && connection.has_unread() {
+                    stream.linger();
+                }
             }
             Err(Failure::Refused(reply)) => {
                 // The deadline may be over.
                 stream.until = clock::now() + LINGER;
-                if reply.write(&mut stream, true).is_ok() {
-                    linger(&mut stream);
+                if reply.write(&mut stream).is_ok() {
+                    stream.linger();
                 }
             }
             Err(Failure::Gone) => {}
@@ -300,44 +324,18 @@ fn is_passing(error: &io::Error) -> bool {
     kinds.contains(&error.kind())
 }
 
-/// Reads what a client still sends, so that it gets its reply.
-fn linger(stream: &mut Timed<'_>) {
-    let _ = stream.connection.stream.shutdown(Shutdown::Write);
-    let mut dropped = 0;
-    let mut chunk = [0; 4096];
-    while let Ok(n) = stream.read(&mut chunk) {
-        dropped += n;
-        if n == 0 || dropped > MOST_DROPPED {
-            break;
-        }
-    }
-}
-
 impl State {
-    /// Closes the connection that has been without a byte for longest, if one has for `GRACE`.
+    /// Closes the oldest connection that may be closed for another one, if there is any.
     fn close_unused(&mut self, now: Instant) -> bool {
-        let is_unused = |one: &&Arc<Connection>| {
-            let age = now.saturating_duration_since(one.began);
-            // A flag alone: the thread of a connection closed just as its first byte came finds
-            // that out from the socket.
-            age >= GRACE && !one.is_used.load(Ordering::Relaxed)
-        };
-        let oldest = self
-            .live
-            .iter()
-            .filter(is_unused)
-            .min_by_key(|one| one.began);
-        let closed = oldest.map(|one| {
-            one.is_used.store(true, Ordering::Relaxed);
-            one.close();
-        });
-        closed.is_some()
+        let live = self.live.iter().filter(|one| one.may_be_closed(now));
+        let oldest = live.min_by_key(|one| one.began);
+        oldest.inspect(|one| one.evict()).is_some()
     }
 
     /// Answers 503. No thread is free, so this must not block.
     fn refuse(&mut self, stream: TcpStream, now: Instant) {
         let reply = Reply::text(503, "the dashboard has too many connections");
-        if stream.set_nonblocking(true).is_err() || reply.write(&mut &stream, true).is_err() {
+        if stream.set_nonblocking(true).is_err() || reply.write(&mut &stream).is_err() {
             return;
         }
         let _ = stream.shutdown(Shutdown::Write);
@@ -356,51 +354,5 @@ impl State {
                 .pop_front()
                 .map(|(mut stream, _)| stream.read(&mut [0; 4096]));
         }
-    }
-}
-
-impl Connection {
-    /// Ends what its thread waits for.
-    fn close(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
-    }
-}
-
-/// A socket with a deadline for all that is read and written.
-struct Timed<'a> {
-    connection: &'a Connection,
-    until: Instant,
-}
-
-impl Timed<'_> {
-    /// What is left, more than zero.
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.until.saturating_duration_since(clock::now());
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        Ok(Some(left))
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut stream = &self.connection.stream;
-        stream.set_read_timeout(self.left()?)?;
-        let n = stream.read(into)?;
-        self.connection.is_used.store(true, Ordering::Relaxed);
-        Ok(n)
-    }
-}
-
-impl Write for Timed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut stream = &self.connection.stream;
-        stream.set_write_timeout(self.left()?)?;
-        stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

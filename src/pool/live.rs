@@ -112,6 +112,10 @@ impl Core {
     /// All live tasks that are listed, without those that run.
     fn listed(&self) -> Vec<TaskRef> {
         let mut tasks = self.live.all();
+        // Most pools have none, and need no set of the others.
+        if self.continuations.lock().is_empty() {
+            return tasks;
+        }
         let known: HashSet<_> = tasks.iter().map(place).collect();
         let continuations = self.continuations.lock();
         let others = continuations.iter().map(|(_, task)| task);
@@ -170,22 +174,16 @@ impl Core {
         let running = running.filter(|task| task.state != TaskState::Finished);
         let mut rows: Vec<TaskInfo> = running.cloned().collect();
         let are_known: HashSet<_> = rows.iter().filter_map(|row| row.id).collect();
-        let mut waiting: Vec<_> = tasks
-            .iter()
-            .filter(|task| !are_known.contains(&task.head.id()))
-            .filter_map(|task| self.info(task, now))
-            .collect();
-        panic::discard(tasks);
-        waiting.sort_by_key(|row| row.id.map(TaskId::number));
-        let queued = waiting.iter().filter(|row| row.state == TaskState::Queued);
-        let unlisted = self.queued().saturating_sub(queued.count());
-        rows.extend(waiting);
-        let beyond = rows.len().saturating_sub(most);
+        let room = most.saturating_sub(rows.len());
+        let (chosen, queued, others) = first_waiting(tasks, &are_known, room);
+        rows.extend(chosen.iter().filter_map(|task| self.info(task, now)));
+        panic::discard(chosen);
+        let beyond = others + rows.len().saturating_sub(most);
         rows.truncate(most);
         TaskTable {
             rows,
             workers,
-            unlisted: unlisted + beyond,
+            unlisted: self.queued().saturating_sub(queued) + beyond,
         }
     }
 
@@ -316,6 +314,33 @@ impl fmt::Display for Dump<'_> {
         let Self(core, most) = self;
         write!(f, "{}{}", core.stats(), core.task_table(*most))
     }
+}
+
+/// Of the listed tasks that are not known from the stacks, the `most` with the smallest ids, in
+/// their order. Then how many of all are queued, and how many there are beside those returned. A
+/// long list costs a look at each state, and no description and no full sort.
+fn first_waiting(
+    listed: Vec<TaskRef>,
+    are_known: &HashSet<TaskId>,
+    most: usize,
+) -> (Vec<TaskRef>, usize, usize) {
+    let mut queued = 0;
+    let waits = |task: &TaskRef| {
+        let state = task.state();
+        let waits = state != TaskState::Finished && !are_known.contains(&task.head.id());
+        queued += usize::from(waits && state == TaskState::Queued);
+        waits
+    };
+    let (mut chosen, mut rest): (Vec<_>, Vec<_>) = listed.into_iter().partition(waits);
+    let others = chosen.len().saturating_sub(most);
+    let id = |task: &TaskRef| task.head.id().number();
+    if others > 0 {
+        chosen.select_nth_unstable_by_key(most, id);
+        rest.extend(chosen.drain(most..));
+    }
+    chosen.sort_unstable_by_key(id);
+    panic::discard(rest);
+    (chosen, queued, others)
 }
 
 /// What is the same for all tasks.

@@ -4,8 +4,8 @@ mod webdriver;
 
 use millhand::dashboard::{Dashboard, DashboardBuilder, Panel, PanelAction};
 use millhand::{Every, Semaphore, ThreadPool};
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use webdriver::{Browser, ENTER, TAB};
 
@@ -51,7 +51,7 @@ fn has_row(table: &str, texts: &[&str]) -> String {
 }
 
 fn unlock(browser: &Browser) {
-    browser.type_into("#token", &format!("secret{ENTER}"));
+    browser.type_into("#token", &format!("a-secret-of-the-tests{ENTER}"));
     browser.wait_for("return !document.getElementById('lock').hidden");
 }
 
@@ -147,7 +147,11 @@ fn the_numbers_follow_the_load() {
 #[test]
 fn the_buttons_do_what_they_say() {
     let pool = pool("changed");
-    let (_page, browser) = open(Dashboard::builder().pool(&pool).allow_control("secret"));
+    let (_page, browser) = open(
+        Dashboard::builder()
+            .pool(&pool)
+            .allow_control("a-secret-of-the-tests"),
+    );
     let later = pool.task().name("later one").delay(HOUR).submit(|| ());
     let hourly = pool
         .task()
@@ -187,7 +191,11 @@ fn the_buttons_do_what_they_say() {
 #[test]
 fn a_wrong_token_unlocks_nothing() {
     let pool = pool("locked");
-    let (_page, browser) = open(Dashboard::builder().pool(&pool).allow_control("secret"));
+    let (_page, browser) = open(
+        Dashboard::builder()
+            .pool(&pool)
+            .allow_control("a-secret-of-the-tests"),
+    );
     browser.type_into("#token", &format!("wrong{ENTER}"));
     browser.wait_for(
         "return document.getElementById('message').textContent === 'The token is wrong.'",
@@ -208,7 +216,7 @@ fn the_keyboard_is_enough_and_the_focus_stays() {
         Dashboard::builder()
             .pool(&one)
             .pool(&other)
-            .allow_control("secret"),
+            .allow_control("a-secret-of-the-tests"),
     );
     let focus = |what: &str| browser.wait_for(&format!("return document.activeElement.{what}"));
     browser.press(TAB);
@@ -226,13 +234,24 @@ fn the_keyboard_is_enough_and_the_focus_stays() {
     );
     browser.press(TAB);
     focus("id === 'token'");
-    browser.press(&format!("secret{ENTER}"));
+    browser.press(&format!("a-secret-of-the-tests{ENTER}"));
     focus("id === 'lock'");
     browser.press(TAB);
     focus("id === 'workers-wanted'");
     browser.press(TAB);
     browser.press(TAB);
     focus("getAttribute('aria-label').startsWith('Cancel later one')");
+    // With the row of a cancelled task the focus goes to the next one.
+    let doomed = other.task().name("doomed one").delay(HOUR).submit(|| ());
+    let button = format!(
+        "document.querySelector(\"[aria-label='Cancel doomed one #{}']\")",
+        doomed.id()
+    );
+    browser.wait_for(&format!("return {button} !== null"));
+    browser.run(&format!("{button}.focus()"));
+    browser.press(ENTER);
+    focus("getAttribute('aria-label')?.startsWith('Cancel later one')");
+    assert!(doomed.is_finished());
     // Rows come and go around it.
     let before: Vec<_> = (0..3)
         .map(|_| other.task().name("more").delay(HOUR).submit(|| ()))
@@ -246,6 +265,8 @@ fn the_keyboard_is_enough_and_the_focus_stays() {
     browser.press(ENTER);
     browser.wait_for("return document.getElementById('waiting').hidden");
     assert!(later.is_finished());
+    // The focus is not lost with the last row.
+    focus("id === 'waiting-title'");
     assert_clean(&browser);
 }
 
@@ -316,7 +337,11 @@ fn a_panel_is_shown_and_acts() {
         (8, "<b>Grace</b>"),
         (9, "Joan"),
     ]));
-    let (_page, browser) = open(Dashboard::builder().panel(letters).allow_control("secret"));
+    let (_page, browser) = open(
+        Dashboard::builder()
+            .panel(letters)
+            .allow_control("a-secret-of-the-tests"),
+    );
     let rows =
         |n: u32| format!("return document.querySelectorAll('#panels tbody tr').length === {n}");
     browser.wait_for(&rows(3));
@@ -329,6 +354,209 @@ fn a_panel_is_shown_and_acts() {
     browser.click("[aria-label='drop all']");
     browser.wait_for("return document.getElementById('message').textContent === '0 left'");
     assert_clean(&browser);
+}
+
+#[test]
+fn numbers_are_rounded_into_the_next_unit() {
+    let pool = pool("numbers");
+    let (_page, browser) = open(Dashboard::builder().pool(&pool));
+    let texts = browser.run(
+        "return [9.5e-7, 999.4e-6, 999.6e-6, 0.9994, 0.9996, 59.94, 59.96, 3599.9].map(duration).join()",
+    );
+    let wanted = "0.950 µs,999 µs,1.00 ms,999 ms,1.0 s,59.9 s,1 min 00 s,59 min 59 s";
+    assert_eq!(texts, wanted);
+    assert_eq!(
+        browser.run("return [9.94, 9.96].map(perSecond).join()"),
+        "9.9 tasks/s,10 tasks/s"
+    );
+}
+
+#[test]
+fn the_line_breaks_where_the_page_did_not_ask() {
+    let pool = pool("gaps");
+    let (_page, browser) = open(Dashboard::builder().pool(&pool));
+    browser.wait_for("return lines.get(0)?.points.length >= 2");
+    // As if its last answer came a minute ago.
+    browser.run("lines.get(0).at -= 60; lines.get(0).ended -= 1");
+    browser.wait_for("return lines.get(0).points.length < 2");
+    // The counts of another run begin again.
+    browser.wait_for("return lines.get(0).points.length >= 2");
+    browser.run("page.instance = 'another run'");
+    browser.wait_for("return page.instance !== 'another run' && lines.get(0).points.length < 2");
+    assert_clean(&browser);
+}
+
+#[test]
+fn a_button_acts_on_the_pool_of_its_row() {
+    let (one, other) = (pool("first"), pool("second"));
+    let builder = Dashboard::builder().pool(&one).pool(&other);
+    let (_page, browser) = open(builder.allow_control("a-secret-of-the-tests"));
+    unlock(&browser);
+    browser.run("document.getElementById('workers-wanted').value = ''");
+    browser.type_into("#workers-wanted", "7");
+    // The other pool is asked for, and the answer is not there yet.
+    browser.run("clearTimeout(timer); shown = 1; document.querySelector('#resize button').click()");
+    browser.wait_for(
+        "return document.getElementById('message').textContent === 'the pool has 7 workers'",
+    );
+    assert_eq!((one.workers(), other.workers()), (7, 2));
+    // What was typed for one pool is not for the other one.
+    browser.type_into("#workers-wanted", "9");
+    browser.run(
+        "document.querySelectorAll('#pools button')[1].click(); document.activeElement.blur()",
+    );
+    browser.wait_for("return document.getElementById('workers-wanted').value === '2'");
+    // A pool of the same number and another name is not changed.
+    browser.run("page.pool.stats.pool = 'third'; clearTimeout(timer); document.querySelector('#resize button').click()");
+    browser
+        .wait_for("return document.getElementById('message').textContent.includes('another name')");
+}
+
+/// Fails or hangs, as it is told.
+struct Moody(Arc<Mutex<&'static str>>);
+
+impl Panel for Moody {
+    fn title(&self) -> String {
+        "Moody".into()
+    }
+
+    fn json(&self) -> String {
+        let mood = *self.0.lock().unwrap();
+        match mood {
+            "fails" => "{".into(),
+            "hangs" => {
+                std::thread::sleep(Duration::from_secs(8));
+                "null".into()
+            }
+            _ => r#"[{"id":1}]"#.into(),
+        }
+    }
+}
+
+#[test]
+fn a_panel_that_fails_shows_its_error_and_no_old_rows() {
+    let pool = pool("panels");
+    let mood = Arc::new(Mutex::new("well"));
+    let builder = Dashboard::builder().pool(&pool).panel(Moody(mood.clone()));
+    let (_page, browser) = open(builder);
+    let seen = |selector: &str| {
+        format!("return document.querySelector('#panels {selector}').checkVisibility()")
+    };
+    browser.wait_for(&seen("table"));
+    assert_eq!(
+        browser.run("return document.querySelector('#panels th').scope"),
+        "col"
+    );
+    *mood.lock().unwrap() = "fails";
+    browser.wait_for(
+        "return document.querySelector('#panels .error').textContent.includes('no JSON')",
+    );
+    assert_eq!(browser.run(&seen("table")), false);
+    *mood.lock().unwrap() = "well";
+    browser.wait_for(&seen("table"));
+    assert_eq!(browser.run(&seen(".error")), false);
+    // One that hangs does not hold up the numbers.
+    *mood.lock().unwrap() = "hangs";
+    browser.wait_for(
+        "return document.querySelector('#panels .error').textContent.includes('too long')",
+    );
+    let before = browser
+        .run("return page.pool.stats.uptime")
+        .as_f64()
+        .unwrap();
+    browser.wait_for(&format!("return page.pool.stats.uptime > {}", before + 2.5));
+}
+
+#[test]
+fn a_restart_locks_the_page_and_a_server_that_is_gone_is_no_wrong_token() {
+    let pool = pool("restarted");
+    let builder = || Dashboard::builder().pool(&pool);
+    let (page, browser) = open(builder().allow_control("a-secret-of-the-tests"));
+    let address = page.local_addr();
+    drop(page);
+    browser.type_into("#token", &format!("a-secret-of-the-tests{ENTER}"));
+    let message = "document.getElementById('message').textContent";
+    browser.wait_for(&format!(
+        "return {message} === 'The program does not answer.'"
+    ));
+    let page = builder()
+        .allow_control("a-secret-of-the-tests")
+        .serve(address)
+        .unwrap();
+    browser.type_into("#token", ENTER);
+    browser.wait_for("return !document.getElementById('lock').hidden");
+    drop(page);
+    let _page = builder()
+        .allow_control("another-secret-of-the-tests")
+        .serve(address)
+        .unwrap();
+    browser.click("#resize button");
+    browser.wait_for(
+        "return document.getElementById('lock').hidden && document.getElementById('resize').hidden",
+    );
+    assert_eq!(pool.workers(), 2);
+}
+
+#[test]
+fn tables_have_captions_and_controls_have_borders_that_are_seen() {
+    let pool = pool("seen");
+    let (_page, browser) = open(Dashboard::builder().pool(&pool));
+    let uncaptioned =
+        "return [...document.querySelectorAll('table')].filter((one) => !one.caption).length";
+    assert_eq!(browser.run(uncaptioned), 0);
+    let contrast = "const light = (color) => color.match(/[0-9]+/g).map((c) => c / 255)
+            .map((c) => c > 0.04045 ? ((c + 0.055) / 1.055) ** 2.4 : c / 12.92)
+            .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0.05);
+        const style = (selector) => getComputedStyle(document.querySelector(selector));
+        const border = light(style('select').borderTopColor);
+        const backs = [style('select').backgroundColor, style('section').backgroundColor].map(light);
+        return Math.min(...backs.map((back) => Math.max(border / back, back / border)))";
+    for scheme in ["light", "dark"] {
+        let features = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        browser.command("Emulation.setEmulatedMedia", features);
+        let contrast = browser.run(contrast).as_f64().unwrap();
+        assert!(contrast >= 3.0, "{scheme}: {contrast}");
+    }
+}
+
+#[test]
+fn failures_beyond_those_kept_are_not_hidden_in_silence() {
+    let pool = pool("failing");
+    let (_page, browser) = open(Dashboard::builder().pool(&pool));
+    let fail = || {
+        let task = pool.task().name("import").submit(|| panic!("no way"));
+        task.join().unwrap_err();
+    };
+    let note = "return document.getElementById('more-failures').textContent";
+    (0..31).for_each(|_| fail());
+    browser.wait_for("return document.querySelectorAll('#failures tbody tr').length === 31");
+    assert_eq!(browser.run(note), "");
+    fail();
+    browser.wait_for(&format!("{note} === 'Only the last 32 are kept.'"));
+}
+
+#[test]
+fn gates_that_are_not_listed_are_not_denied() {
+    let pool = pool("gates");
+    let (_page, browser) = open(Dashboard::builder().pool(&pool).max_rows(1));
+    let later = pool.task().name("later one").delay(HOUR).submit(|| ());
+    let gate = Semaphore::new(1).unwrap();
+    let taken = gate.acquire().unwrap();
+    let calls: Vec<_> = (0..2)
+        .map(|_| pool.task().name("call").gate(&gate).submit(|| ()))
+        .collect();
+    browser.wait_for(&has_count("gated", 2));
+    browser.wait_for("return document.getElementById('more-gates').textContent === 'Without 2 tasks that are not listed above.'");
+    assert_eq!(
+        browser.run("return document.getElementById('no-gates').hidden"),
+        true
+    );
+    drop(taken);
+    for call in calls {
+        call.join().unwrap();
+    }
+    browser.wait_for("return !document.getElementById('no-gates').hidden");
+    later.cancel();
 }
 
 /// Draws the picture for the README, if it is asked for: `MILLHAND_SCREENSHOT=1`.
@@ -351,7 +579,7 @@ fn a_picture_of_the_page() {
     let builder = Dashboard::builder()
         .pool(&pool)
         .pool(&mails)
-        .allow_control("secret");
+        .allow_control("a-secret-of-the-tests");
     let (_page, browser) = open(builder);
     unlock(&browser);
     let gate = Semaphore::new(1).unwrap();

@@ -32,7 +32,11 @@ fn show(pool: &ThreadPool) -> (Dashboard, SocketAddr) {
 }
 
 fn show_with_control(pool: &ThreadPool) -> (Dashboard, SocketAddr) {
-    let page = serve(Dashboard::builder().pool(pool).allow_control("secret"));
+    let page = serve(
+        Dashboard::builder()
+            .pool(pool)
+            .allow_control("a-secret-of-the-tests"),
+    );
     let address = page.local_addr();
     (page, address)
 }
@@ -304,8 +308,8 @@ fn bad_requests_are_refused() {
             404,
         ),
         (
-            "GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
-            404,
+            "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
+            400,
         ),
         (
             "GET /panel.json?panel=0 HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
@@ -383,6 +387,8 @@ fn options_that_make_no_sense_are_refused() {
     assert!(error(builder().max_rows(0), "127.0.0.1:0").contains("`max_rows`"));
     assert!(error(builder().allow_control(""), "127.0.0.1:0").contains("`allow_control`"));
     assert!(error(builder().allow_control("two words"), "127.0.0.1:0").contains("`allow_control`"));
+    assert!(error(builder().allow_control("fifteen-letters"), "127.0.0.1:0").contains("16"));
+    assert!(error(builder().allow_host("[::1]:80"), "127.0.0.1:0").contains("`allow_host`"));
     assert!(error(builder().allow_host("a:80"), "127.0.0.1:0").contains("`allow_host`"));
     assert!(error(builder(), "0.0.0.0:0").contains("allow_remote"));
     assert!(error(builder(), "[::]:0").contains("allow_remote"));
@@ -416,13 +422,16 @@ fn a_command_needs_the_token_and_no_other_site() {
     let (_page, address) = show_with_control(&pool);
     let command = r#"{"do":"resize","pool":0,"workers":5}"#;
     let json = "Content-Type: application/json\r\n";
-    let right = format!("{json}Authorization: Bearer secret\r\n");
+    let right = format!("{json}Authorization: Bearer a-secret-of-the-tests\r\n");
     for (headers, status) in [
         (json.to_owned(), 401),
         (format!("{json}Authorization: Bearer wrong\r\n"), 401),
-        (format!("{json}Authorization: Basic secret\r\n"), 401),
         (
-            "Content-Type: text/plain\r\nAuthorization: Bearer secret\r\n".into(),
+            format!("{json}Authorization: Basic a-secret-of-the-tests\r\n"),
+            401,
+        ),
+        (
+            "Content-Type: text/plain\r\nAuthorization: Bearer a-secret-of-the-tests\r\n".into(),
             415,
         ),
         (format!("{right}Origin: http://evil.example\r\n"), 403),
@@ -573,7 +582,7 @@ fn a_panel_is_shown_and_acts() {
     let page = serve(
         Dashboard::builder()
             .panel(letters.clone())
-            .allow_control("secret"),
+            .allow_control("a-secret-of-the-tests"),
     );
     let address = page.local_addr();
     let listed = get(address, "/page.json").json();
@@ -632,7 +641,7 @@ fn a_panel_may_drop_its_dashboard() {
     let page = serve(
         Dashboard::builder()
             .panel(Stops(place.clone()))
-            .allow_control("secret"),
+            .allow_control("a-secret-of-the-tests"),
     );
     let address = page.local_addr();
     *place.lock().unwrap() = Some(page);
@@ -720,7 +729,7 @@ fn idle_and_dead_connections_make_room() {
     });
 }
 
-/// More than the buffers of a socket hold.
+/// More than the buffers of a socket hold, and about as much as a reply may have.
 struct Large;
 
 impl Panel for Large {
@@ -729,7 +738,7 @@ impl Panel for Large {
     }
 
     fn json(&self) -> String {
-        format!("\"{}\"", "x".repeat(16 << 20))
+        format!("\"{}\"", "x".repeat((4 << 20) - 9))
     }
 }
 
@@ -778,8 +787,5 @@ fn a_pool_that_has_ended_is_shown_as_closed() {
     assert_eq!(shown["pool"]["closed"], true);
     assert_eq!(shown["pool"]["stats"]["succeeded"].as_u64(), Some(1));
     let reply = control(address, r#"{"do":"resize","pool":0,"workers":3}"#);
-    assert_eq!(
-        (reply.status, &*reply.body),
-        (200, "the pool has 0 workers\n")
-    );
+    assert_eq!((reply.status, &*reply.body), (409, "the pool has ended\n"));
 }

@@ -139,8 +139,8 @@ fn control_prints_a_token_of_its_own() {
     let token = line.strip_prefix("the token for changes is ").unwrap();
     assert_eq!(token.len(), 32);
     assert_eq!(program.end().0.code(), Some(0));
-    let (program, _) = serve(&["--token", "abc", "--seconds", "0.1"]);
-    assert_eq!(program.line(), "the token for changes is abc");
+    let (program, _) = serve(&["--token", "abcdefghijklmnop", "--seconds", "0.1"]);
+    assert_eq!(program.line(), "the token for changes is abcdefghijklmnop");
 }
 
 /// Shows the pools in a terminal, ends the program, and looks at what is left there.

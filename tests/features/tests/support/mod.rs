@@ -77,8 +77,9 @@ pub fn control_with(address: SocketAddr, headers: &str, body: &str) -> Reply {
     send(address, format!("{head}{headers}\r\n{body}"))
 }
 
-/// A command with the token `secret`.
+/// A command with the token of the tests.
 pub fn control(address: SocketAddr, body: &str) -> Reply {
-    let headers = "Content-Type: application/json\r\nAuthorization: Bearer secret\r\n";
+    let headers =
+        "Content-Type: application/json\r\nAuthorization: Bearer a-secret-of-the-tests\r\n";
     control_with(address, headers, body)
 }

@@ -74,9 +74,9 @@ const EXIT_CODES: &str = "Exit codes: 0 after a signal, `q` or --seconds; 1 if t
     fails, or tasks are left running; 2 for wrong arguments; 130 after the third signal.";
 
 fn token(text: &str) -> Result<String, &'static str> {
-    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    match text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(text.to_owned()),
-        false => Err("a token is visible ASCII"),
+        false => Err("a token is visible ASCII, 16 characters at least"),
     }
 }
 
