@@ -31,6 +31,9 @@
 //! - **Due**: a task is due when it may join the run queue: at its submission, after its
 //!   [delay](crate::TaskBuilder::delay), or when the tasks that it continues have settled. A run of
 //!   a schedule is due at its planned time.
+//! - **Event**: one step in the life of a task, a worker or a schedule:
+//!   [`Event`](crate::observe::Event). **Observer**: what gets them. See
+//!   [`observability`](super::observability).
 //! - **Expired**: the outcome of a task whose time was over before it began:
 //!   [`TaskError::Expired`].
 //! - **Failure**: a task that did not end well: its body returned an `Err` that counts, it
@@ -82,6 +85,8 @@
 //! - **Run queue**: the tasks that may run now.
 //! - **Run slot**: the right to run a body. A pool of n workers has n of them. A body releases its
 //!   own while it waits in the library or in [`blocking`], and when the time of its task is over.
+//! - **Sampler**: the thread that looks at a pool some times a second, while it has a watchdog or a
+//!   dashboard.
 //! - **Schedule**: a rule that submits a template again and again, at fixed times
 //!   ([`every`](crate::TaskBuilder::every)) or by a cron expression. A
 //!   [`Schedule`](crate::schedule::Schedule) controls it.
@@ -108,12 +113,17 @@
 //!   stop; [`total_timeout`](crate::TaskBuilder::total_timeout), for all attempts and what lies
 //!   between; [`deadline`](crate::TaskBuilder::deadline), for everything from when the task is due.
 //!   A [`join_timeout`](crate::TaskHandle::join_timeout) limits a wait, and not the task.
+//! - **Timed**: a task whose times are taken: one with a name, or of a template with
+//!   [`timed`](crate::TaskBuilder::timed).
 //! - **Timer**: the thread of a pool that holds what is not due yet, and ends time limits. It runs
 //!   no body.
 //! - **Token**: a [`CancelToken`], which asks all tasks below it to stop. Each task has its own.
 //! - **Unread failure**: a failure that no code can read any more, since the task had no handle, or
 //!   its handle was dropped. It is logged, and the hook
 //!   [`on_unread`](crate::pool::PoolBuilder::on_unread) is called.
+//! - **Watchdog**: what logs tasks that run for too long, and a queue that stands still:
+//!   [`slow_task`](crate::pool::PoolBuilder::slow_task),
+//!   [`stalled`](crate::pool::PoolBuilder::stalled).
 //! - **Weight**: how much a task takes from a rate limiter: [`weight`](crate::RateLimiter::weight).
 //! - **Window**: how many items a lazy map may be ahead of its consumer:
 //!   [`window`](crate::compose::MapIter::window). A *sliding window* is one of the two algorithms

@@ -70,7 +70,7 @@
 //! ```
 //!
 //! A plain task reads no clock when it starts. The watchdog counts its age from when it first saw
-//! the task run, and shows it as `>= 61.0s`. A shutdown that runs out of time logs the
+//! the task run, and shows it as `>= 1m01s`. A shutdown that runs out of time logs the
 //! [`dump`](crate::Pool::dump): what each thread did then.
 //!
 //! # Events
