@@ -9,6 +9,7 @@ mod every;
 mod outcome;
 mod planner;
 mod recurrence;
+mod report;
 mod runner;
 #[allow(clippy::module_inception)] // The folder is about schedules, and this file is the handle.
 mod schedule;

@@ -16,11 +16,10 @@
 
 use crate::cancel::CancelGuard;
 use crate::context_var::Context;
-use crate::observe::{Event, ScheduleInfo};
-use crate::panic::{self, Level};
+use crate::panic;
 use crate::pool::{Core, EndedSchedule, ListedSchedule, Spec, TimerEntry};
 use crate::schedule::outcome::Verdict;
-use crate::schedule::planner::{Planner, RunEnd, ScheduleCounts, ScheduleEnd};
+use crate::schedule::planner::{Planner, RunEnd, ScheduleEnd};
 use crate::schedule::timeline::Timeline;
 use crate::sync::waiter::ClockWaiter;
 use crate::task::{Head, OutcomeKind, Site, Summary, TaskRef};
@@ -34,20 +33,20 @@ pub(crate) type NewTask = Box<dyn Fn(Head, Arc<Run>) -> TaskRef + Send + Sync>;
 
 pub(crate) struct Runner {
     /// The key of this schedule in its pool.
-    key: u64,
+    pub(super) key: u64,
     core: Weak<Core>,
-    timeline: Timeline,
+    pub(super) timeline: Timeline,
     pub(crate) name: Option<Arc<str>>,
-    site: Site,
-    state: Mutex<State>,
+    pub(super) site: Site,
+    pub(super) state: Mutex<State>,
 }
 
-struct State {
-    planner: Planner,
+pub(super) struct State {
+    pub(super) planner: Planner,
     /// `None` until the schedule has its body, and after its end.
     launcher: Option<Arc<Launcher>>,
     alarm: Option<Arc<Alarm>>,
-    last_run: Option<SystemTime>,
+    pub(super) last_run: Option<SystemTime>,
 }
 
 /// A time that is filed with the timer. Dropping it makes the timer's entry dead.
@@ -126,30 +125,6 @@ impl Runner {
         core.lifecycle.add_schedule(self.key, listed)
     }
 
-    fn info(&self) -> ScheduleInfo {
-        let state = self.state.lock();
-        let counts = state.planner.counts();
-        let (due, last_run) = (state.planner.due(), state.last_run);
-        let is_paused = state.planner.is_paused();
-        drop(state);
-        ScheduleInfo {
-            id: self.key,
-            name: self.name.clone(),
-            site: self.site,
-            next_run: due.and_then(|due| self.timeline.time_of_day(due)),
-            last_run,
-            is_paused,
-            runs: counts.runs,
-            left_out: counts.skips + counts.misses,
-            failures: counts.failures,
-        }
-    }
-
-    /// Pauses the schedule, or else resumes it.
-    pub(crate) fn set_paused(self: &Arc<Self>, is_paused: bool) {
-        self.apply(|planner, now| planner.set_paused(is_paused, now));
-    }
-
     /// Gives the schedule its body, and starts it.
     pub(crate) fn start(self: &Arc<Self>, launcher: Launcher) {
         let mut state = self.state.lock();
@@ -226,7 +201,7 @@ impl Runner {
         let after = state.planner.counts();
         drop(state);
 
-        self.emit(core, before, after, fired.is_some());
+        self.report_left_out(core, before, after, fired.is_some());
         if stale.take().is_some() {
             core.timer.count_dead(1);
         }
@@ -250,53 +225,8 @@ impl Runner {
             .find_map(Arc::into_inner)
     }
 
-    /// Reports runs that were left out to observers. The timer leaves that to a worker.
-    fn emit(&self, core: &Arc<Core>, before: ScheduleCounts, now: ScheduleCounts, on_timer: bool) {
-        let (skips, misses) = (now.skips - before.skips, now.misses - before.misses);
-        if skips + misses == 0 || !core.is_observed() {
-            return;
-        }
-        let (name, site) = (self.name.clone(), self.site);
-        let pool = core.clone();
-        let emit = move || {
-            if skips > 0 {
-                let (name, runs) = (name.clone(), skips);
-                pool.emit(|| Event::ScheduleSkipped { name, site, runs });
-            }
-            if misses > 0 {
-                let runs = misses;
-                pool.emit(|| Event::ScheduleMissed { name, site, runs });
-            }
-        };
-        if on_timer {
-            core.serve_later(Box::new(emit));
-        } else {
-            emit();
-        }
-    }
-
-    /// Logs that the schedule has ended, if that is an error.
-    fn log_end(&self, reason: Option<ScheduleEnd>) {
-        let why = match reason {
-            Some(ScheduleEnd::Panicked) => "a run panicked",
-            Some(ScheduleEnd::Failed) => "the search for its next time panicked",
-            _ => return,
-        };
-        let (open, name, close) = match &self.name {
-            Some(name) => ("`", &**name, "` "),
-            None => ("", "", ""),
-        };
-        panic::log(
-            Level::Error,
-            format_args!(
-                "the schedule {open}{name}{close}made at {} has ended: {why}",
-                self.site
-            ),
-        );
-    }
-
-    /// Submits one run. Observers and hooks are code of the user, so the timer leaves it to a worker
-    /// then: the run needs one anyway.
+    /// Submits one run. Observers and hooks are code of the user, so the timer leaves it to a
+    /// worker then: the run needs one anyway.
     fn submit_run(
         self: &Arc<Self>,
         core: &Arc<Core>,

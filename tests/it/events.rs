@@ -7,7 +7,7 @@ use millhand::task::{OutcomeKind, TaskId, TaskLabel};
 use millhand::testing::ManualClock;
 use millhand::{Every, Retry, Semaphore, Shutdown, TaskError, ThreadPool, pool::PoolBuilder};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -463,6 +463,84 @@ fn pools_of_one_builder_shared_the_switch_of_their_observers() {
 }
 
 #[test]
+fn an_observer_may_look_into_its_pool_in_each_event() {
+    let handle: Arc<Mutex<Option<millhand::PoolHandle>>> = Arc::default();
+    let looks = handle.clone();
+    let seen: Arc<Mutex<HashSet<&'static str>>> = Arc::default();
+    let names = seen.clone();
+    let clock = ManualClock::new();
+    let second = Duration::from_secs(1);
+    let builder = ThreadPool::builder()
+        .workers(3)
+        .clock(&clock)
+        .slow_task(second);
+    let builder = builder.stalled(second).track_queue(true);
+    let pool = builder.observer(move |event: &Event| {
+        names.lock().unwrap().insert(event.name());
+        let pool = looks.lock().unwrap().clone();
+        if let Some(pool) = pool {
+            let _ = (pool.stats().to_string(), pool.dump(), pool.schedules());
+            if let Some(task) = event.task() {
+                let _ = pool.find(task.id);
+            }
+        }
+    });
+    let pool = pool.build().unwrap();
+    *handle.lock().unwrap() = Some(pool.handle());
+    let one = Semaphore::new(1).unwrap();
+    let taken = one.acquire().unwrap();
+    pool.submit(|| ()).join().unwrap();
+    pool.submit(|| -> () { panic!("no") }).join().unwrap_err();
+    let failing = pool.task().retry(Retry::fixed(1, Duration::ZERO));
+    failing.submit(|| Err::<(), _>("no")).join_ok().unwrap_err();
+    let gated = pool.task().gate(&one).expires(second).submit(|| ());
+    pool.task().delay(LONG).submit(|| ()).cancel();
+    let limited = pool.task().total_timeout(second);
+    let hung = limited.submit(|| while !millhand::is_cancelled() {});
+    let every = pool.task().every(second).run(|| ()).unwrap();
+    while pool.stats().gated == 0 || pool.stats().running == 0 {
+        std::thread::yield_now();
+    }
+    let busy = [keep_busy(&pool), keep_busy(&pool)];
+    let queued = pool.submit(|| ());
+    let has = |name| seen.lock().unwrap().contains(name);
+    let wanted = ["slow", "stalled", "expired", "timed_out"];
+    while !wanted.into_iter().all(has) {
+        clock.advance(second / 2);
+        std::thread::yield_now();
+        if has("stalled") && has("slow") {
+            break;
+        }
+    }
+    drop((busy, taken));
+    let _ = (gated.join(), hung.join(), queued.join());
+    every.cancel();
+    pool.close();
+    pool.execute(|| ());
+    *handle.lock().unwrap() = None;
+    drop(pool);
+    for name in [
+        "submitted",
+        "scheduled",
+        "gated",
+        "started",
+        "retrying",
+        "succeeded",
+        "failed",
+        "panicked",
+        "cancelled",
+        "expired",
+        "timed_out",
+        "rejected",
+        "slow",
+        "stalled",
+        "worker_stopped",
+    ] {
+        assert!(seen.lock().unwrap().contains(name), "{name}");
+    }
+}
+
+#[test]
 fn an_observer_cannot_wait_for_its_pool() {
     let handle: Arc<Mutex<Option<Arc<ThreadPool>>>> = Arc::default();
     let waits = handle.clone();
@@ -730,8 +808,8 @@ fn started_came_after_timed_out_and_gated_after_cancelled() {
     });
     pool.shutdown(Shutdown::drain().including_delayed())
         .unwrap();
-    let mut ended = std::collections::HashSet::new();
-    let mut submitted = std::collections::HashSet::new();
+    let mut ended = HashSet::new();
+    let mut submitted = HashSet::new();
     for event in record.all() {
         let Some(task) = event.task() else { continue };
         let is_first = event.name() == "submitted";
