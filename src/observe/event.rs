@@ -70,7 +70,8 @@ pub enum Event {
         /// When it joins the queue, by the pool's clock.
         due: Instant,
     },
-    /// A task has found a gate closed, and waits there unless the gate has opened meanwhile.
+    /// A task has found a gate closed, and is in its line. It goes on from there once this is
+    /// reported.
     #[non_exhaustive]
     Gated {
         /// The task.
