@@ -192,11 +192,6 @@ impl Lifecycle {
         self.released.add();
     }
 
-    /// How many tasks have finished, without those that the workers have not added yet.
-    pub(crate) fn finished(&self) -> u64 {
-        self.finished.sum()
-    }
-
     /// How many tasks were submitted.
     pub(crate) fn submitted(&self) -> u64 {
         self.submitted.sum() + self.continued.sum()

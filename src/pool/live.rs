@@ -1,9 +1,8 @@
 //! The live tasks of a pool: which there are, and what each of them does.
 //
-// Tasks with a name or options are in a list from their submission on: weakly, so that the list
-// changes nothing about when a task is dropped. What is gone is taken out when the list has
-// doubled, and when a worker has nothing to do. Continuations are in the pool's list of those, and
-// running bodies on the stacks.
+// Tasks with a name or options are listed from their submission until they have settled: weakly, so
+// that the list changes nothing about when a task is dropped. Continuations are in the pool's list
+// of those, and running bodies on the stacks.
 
 use crate::id::TaskId;
 use crate::observe::{Age, TaskInfo, TaskTable, WaitsFor, WorkerInfo, WorkerState as State};
@@ -12,94 +11,62 @@ use crate::pool::core::Core;
 use crate::pool::seen::Body;
 use crate::pool::slot_counts::Wait;
 use crate::pool::worker_state::WorkerState;
-use crate::sync::counters::{STRIPES, stripe};
 use crate::task::label::TaskLabel;
 use crate::task::{CancelOutcome, TaskRef, TaskState, TaskWeak};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// A list for each stripe of threads, so that few submitters want the same lock.
+/// In several maps by the ids of the tasks, so that few threads want the same lock.
 #[derive(Default)]
-pub(crate) struct LiveTasks {
-    lists: [CachePadded<Mutex<List>>; STRIPES],
-    is_in_use: AtomicBool,
-    /// How many tasks had finished when a worker tidied last, and how many were left then.
-    tidied_at: AtomicU64,
-    kept: AtomicUsize,
-}
+pub(crate) struct LiveTasks([CachePadded<Mutex<HashMap<TaskId, TaskWeak>>>; MAPS]);
 
-#[derive(Default)]
-struct List {
-    tasks: Vec<TaskWeak>,
-    /// How many were left after the last sweep.
-    kept: usize,
-}
+const MAPS: usize = 16;
 
-/// Fewer are not worth a sweep.
-const FEW: usize = 64;
+/// An emptied map keeps room for so many.
+const FEW: usize = 16;
 
 /// At most so many predecessors of a task are named.
 const NAMED: usize = 8;
 
 impl LiveTasks {
-    pub(crate) fn add(&self, task: &TaskRef) {
-        let mut list = self.lists[stripe()].lock();
-        if list.tasks.len() >= FEW.max(2 * list.kept) {
-            list.sweep();
-        }
-        list.tasks.push(Arc::downgrade(task));
-        drop(list);
-        if !self.is_in_use.load(Ordering::Relaxed) {
-            self.is_in_use.store(true, Ordering::Relaxed);
-        }
+    fn map(&self, id: TaskId) -> &Mutex<HashMap<TaskId, TaskWeak>> {
+        &self.0[id.number() as usize % MAPS]
     }
 
-    /// Called by a worker that has nothing to do: most of what it ran is gone now. `finished`: how
-    /// many tasks of the pool have. If few have since the last time, or few for a long list, it
-    /// costs too much for each.
-    pub(crate) fn tidy(&self, finished: impl FnOnce() -> u64) {
-        if !self.is_in_use.load(Ordering::Relaxed) {
-            return;
+    /// The task is to be removed when it has settled.
+    pub(crate) fn add(&self, task: &TaskRef) {
+        let id = task.head.id();
+        // With the task locked: the thread that settles it finds it listed, or nothing is added.
+        task.head.listen(|extras, is_settled| {
+            extras.is_listed = !is_settled;
+            if !is_settled {
+                self.map(id).lock().insert(id, Arc::downgrade(task));
+            }
+        });
+    }
+
+    pub(crate) fn remove(&self, id: TaskId) {
+        let mut map = self.map(id).lock();
+        map.remove(&id);
+        // Memory follows what waits.
+        if map.capacity() > 4 * FEW.max(map.len()) {
+            let room = FEW.max(2 * map.len());
+            map.shrink_to(room);
         }
-        let finished = finished();
-        let since = finished.saturating_sub(self.tidied_at.load(Ordering::Relaxed));
-        let few = FEW.max(self.kept.load(Ordering::Relaxed) / 4);
-        if since < few as u64 {
-            return;
-        }
-        self.tidied_at.store(finished, Ordering::Relaxed);
-        let mut kept = 0;
-        for list in &self.lists {
-            let mut list = list.lock();
-            list.sweep();
-            kept += list.kept;
-        }
-        self.kept.store(kept, Ordering::Relaxed);
     }
 
     /// Those that may not have settled. The references may be the last: they are to be discarded
     /// with no lock held.
     fn all(&self) -> Vec<TaskRef> {
         let mut all = Vec::new();
-        for list in &self.lists {
-            all.extend(list.lock().tasks.iter().filter_map(TaskWeak::upgrade));
+        for map in &self.0 {
+            all.extend(map.lock().values().filter_map(TaskWeak::upgrade));
         }
         all
-    }
-}
-
-impl List {
-    /// Takes out those that are gone. To drop a weak reference frees memory, and runs no code of
-    /// the user.
-    fn sweep(&mut self) {
-        self.tasks.retain(|task| task.strong_count() > 0);
-        self.kept = self.tasks.len();
-        self.tasks.shrink_to(FEW.max(2 * self.kept));
     }
 }
 

@@ -281,6 +281,10 @@ impl TaskPool for Core {
         hooked();
     }
 
+    fn unlist(&self, task: TaskId) {
+        self.live.remove(task);
+    }
+
     fn settled(&self, task: &Task, kind: OutcomeKind) {
         self.report_settled(task, kind);
     }

@@ -265,10 +265,7 @@ impl Worker {
     fn add_finished(&self) -> u64 {
         self.state.stack.forget_ended();
         let tasks = self.state.stack.done.take();
-        // Before they are counted: a thread that waits for an idle pool finds the list tidy.
-        let lifecycle = &self.core.lifecycle;
-        self.core.live.tidy(|| lifecycle.finished() + tasks);
-        lifecycle.tasks_finished(tasks);
+        self.core.lifecycle.tasks_finished(tasks);
         tasks
     }
 }

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-pub(crate) const STRIPES: usize = 16;
+const STRIPES: usize = 16;
 
 /// Two cache lines, since processors fetch them in pairs.
 #[repr(align(128))]
@@ -24,7 +24,7 @@ thread_local! {
 
 /// The stripe that this thread adds to.
 #[inline]
-pub(crate) fn stripe() -> usize {
+fn stripe() -> usize {
     match STRIPE.try_with(Cell::get) {
         Ok(stripe) if stripe < STRIPES => stripe,
         _ => new_stripe(),

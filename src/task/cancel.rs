@@ -54,6 +54,9 @@ impl Task {
             token.cancel_with(reason);
         }
         self.drop_unrun(unrun.after, reason);
+        if let Some(pool) = pool.as_ref().filter(|_| unrun.on_settled.is_listed) {
+            pool.unlist(self.head.id());
+        }
         let counting = pool.filter(|_| !unrun.is_promise);
         counting
             .into_iter()

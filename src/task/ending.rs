@@ -27,6 +27,9 @@ impl Task {
         };
         match self.settle(kind, error, Some(pool)) {
             Ok((on_settled, drops)) => {
+                if on_settled.is_listed {
+                    pool.unlist(self.head.id());
+                }
                 pool.settled(self, kind);
                 pool.released(self, kind);
                 self.after_settle(kind, on_settled, drops);

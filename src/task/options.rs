@@ -276,6 +276,8 @@ pub(crate) struct Extras {
     /// When it ended, if its times are taken.
     pub(crate) ended: Option<Instant>,
     pub(crate) notes: Option<Box<Notes>>,
+    /// Whether its pool lists it among the live tasks. Gone when it has settled.
+    pub(crate) is_listed: bool,
     pub(crate) progress: Option<Progress>,
     /// Why there is no value, if the codes in the head cannot express it.
     pub(crate) error: Option<Box<TaskError>>,
@@ -324,6 +326,8 @@ pub(crate) struct OnSettled {
     /// Values of the user's, to be dropped.
     pub(crate) context: Context,
     pub(crate) member: Option<Member>,
+    /// Whether its pool is to take it out of the list of live tasks.
+    pub(crate) is_listed: bool,
 }
 
 impl Extras {
@@ -360,6 +364,7 @@ impl Extras {
             hook: self.hook.take(),
             context: mem::take(&mut self.context),
             member: self.member.take(),
+            is_listed: mem::take(&mut self.is_listed),
         }
     }
 

@@ -34,6 +34,7 @@ impl Task {
             hook,
             context,
             member,
+            is_listed: _,
         } = on_settled;
         let Listeners {
             watchers,

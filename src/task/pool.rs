@@ -191,6 +191,9 @@ pub(crate) trait TaskPool: Send + Sync {
     /// Calls the hooks, which are the user's. They are to call `body` once.
     fn around(&self, task: &Task, body: &mut dyn FnMut());
 
+    /// Takes a task that has settled out of the list of live tasks.
+    fn unlist(&self, _task: TaskId) {}
+
     /// A task has settled, and its callbacks have not run yet. Called where code of the user may
     /// run.
     fn settled(&self, _task: &Task, _kind: OutcomeKind) {}

@@ -180,6 +180,9 @@ impl Task {
             None => queue = self.entry_died(),
         }
         let pool = unrun.planned.as_ref().map(|planned| planned.pool.clone());
+        if let Some(pool) = pool.as_ref().filter(|_| unrun.on_settled.is_listed) {
+            pool.unlist(self.head.id());
+        }
         let Unrun {
             kind,
             mut on_settled,
@@ -213,6 +216,9 @@ impl Task {
                 let (pool, attempt) = self.head.progress(|progress, _| {
                     (progress.pool.clone(), progress.attempt_token.clone())
                 })?;
+                if on_settled.is_listed {
+                    pool.unlist(self.head.id());
+                }
                 pool.hung(self.head.id());
                 for token in token.into_iter().chain(attempt) {
                     token.cancel_in_background(CancelReason::Deadline);
