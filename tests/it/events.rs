@@ -328,6 +328,15 @@ struct Acts {
 
 type Act = Box<dyn FnOnce() + Send>;
 
+impl Acts {
+    /// The event of the worker's start comes on its thread, at any time.
+    fn await_worker(&self) {
+        while self.record.named("worker_started").is_empty() {
+            std::thread::yield_now();
+        }
+    }
+}
+
 impl Observer for Acts {
     fn on_event(&self, event: &Event) {
         assert_eq!(DEPTH.replace(1), 0, "a call within a call");
@@ -343,7 +352,7 @@ fn what_an_observer_does_with_the_pool_is_reported_to_it_when_its_call_has_retur
     let (acts, other) = (Acts::default(), Record::default());
     let pool = ThreadPool::builder().workers(1).observer(acts.clone());
     let pool = pool.observer(other.clone()).build().unwrap();
-    pool.wait_idle().unwrap();
+    acts.await_worker();
     let handle = pool.handle();
     let (tell, told) = mpsc::channel();
     *acts.act.lock().unwrap() = Some(Box::new(move || {
@@ -377,6 +386,7 @@ fn the_end_of_a_task_that_an_observer_cancelled_was_not_reported_to_it() {
     let acts = Acts::default();
     let pool = ThreadPool::builder().workers(1).observer(acts.clone());
     let pool = pool.build().unwrap();
+    acts.await_worker();
     let [first, second, third] = [(); 3].map(|()| pool.task().delay(LONG).submit(|| ()));
     let ids = [first.id(), second.id(), third.id()];
     *acts.act.lock().unwrap() = Some(Box::new(move || {
