@@ -138,9 +138,12 @@ impl Core {
             .map(|one| self.worker_info(one, now))
             .collect();
         let running = workers.iter().flat_map(|worker| &worker.tasks);
-        let running = running.filter(|task| task.state != TaskState::Finished);
+        // A task that goes from one worker to another meanwhile may be on both stacks.
+        let mut are_known = HashSet::new();
+        let running = running.filter(|task| {
+            task.state != TaskState::Finished && task.id.is_none_or(|id| are_known.insert(id))
+        });
         let mut rows: Vec<TaskInfo> = running.cloned().collect();
-        let are_known: HashSet<_> = rows.iter().filter_map(|row| row.id).collect();
         let room = most.saturating_sub(rows.len());
         let (chosen, queued, others) = first_waiting(tasks, &are_known, room);
         rows.extend(chosen.iter().filter_map(|task| self.info(task, now)));
