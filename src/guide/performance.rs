@@ -39,6 +39,29 @@
 //! - **An idle pool does nothing**: with 64 workers and a timer that is due in an hour, no thread
 //!   wakes up in 10 seconds.
 //!
+//! # What it costs to look into a pool
+//!
+//! `benches/criterion/observed.rs` prints this table: medians of 15 rounds of 100,000 empty tasks
+//! on one worker, in which all rows take turns, and the ratios to the first row. glibc's allocator.
+//!
+//! | | `execute` | | `submit` and `join` | |
+//! | --- | ---: | ---: | ---: | ---: |
+//! | nothing on, tasks without names | 95 ns | 1.0 | 132 ns | 1.0 |
+//! | nothing on, with names | 532 ns | 5.6 | 633 ns | 4.8 |
+//! | watchdog and histograms, without names | 69 ns | 0.7 | 129 ns | 1.0 |
+//! | watchdog and histograms, with names | 715 ns | 7.5 | 986 ns | 7.5 |
+//! | `track_queue` | 565 ns | 5.9 | 646 ns | 4.9 |
+//! | an observer that counts | 450 ns | 4.7 | 804 ns | 6.1 |
+//! | the same behind a `Buffered` | 580 ns | 6.1 | 845 ns | 6.4 |
+//! | `metrics` without a recorder | 453 ns | 4.8 | 798 ns | 6.1 |
+//! | `tracing`, nothing listens | 486 ns | 5.1 | 870 ns | 6.6 |
+//! | `tracing`, a subscriber on the submitter | 870 ns | 9.2 | 1446 ns | 11.0 |
+//!
+//! A plain task pays nothing for a watchdog and for histograms: the difference in the third row is
+//! noise. The counts that are always on are 6 instructions of about 1,150. A name is an allocation,
+//! an entry in the list of live tasks and two readings of the clock: half a microsecond, which a
+//! task of a millisecond does not notice.
+//!
 //! # How small may a task be?
 //!
 //! A task of its own pays from about a microsecond of work; ten microseconds are comfortable. If
