@@ -6,7 +6,6 @@
 // There the predecessor is not yet counted as finished, so the pool cannot look idle in
 // between. Otherwise it is cancelled, and so are its own continuations.
 
-use crate::cancel::CancelToken;
 use crate::error::Rejection;
 use crate::pool::core::{Core, Spec};
 use crate::pool::registry;
@@ -57,7 +56,7 @@ impl Core {
             // Until they have settled.
             extras.due = Some(self.clock().now());
         }
-        let token = spec.token.as_ref().map(CancelToken::child);
+        let token = spec.child_token();
         self.equip(spec, task, Some(extras), token);
         // With the list locked: the thread that ends the pool moves the phase and then takes the
         // list. So either it finds the task there, or the phase is seen here. A task that its token

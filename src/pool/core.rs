@@ -100,6 +100,19 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// How many have failed, panicked, were cancelled, expired, timed out and were rejected.
+    pub(crate) fn outcomes(&self) -> [u64; 6] {
+        [
+            &self.failed,
+            &self.panicked,
+            &self.cancelled,
+            &self.expired,
+            &self.timed_out,
+            &self.rejected,
+        ]
+        .map(Striped::sum)
+    }
+
     /// The count of such outcomes.
     pub(crate) fn of(&self, kind: OutcomeKind) -> &Striped {
         match kind {

@@ -11,6 +11,7 @@
 // nothing. A thread that has settled the task and finds the note leaves its report to that thread.
 // A plain task is settled by the worker that runs it, or was never reported as started.
 
+use crate::cancel::CancelToken;
 use crate::error::Rejection;
 use crate::id::TaskId;
 use crate::observe::Event;
@@ -24,6 +25,11 @@ impl Spec {
     /// Whether the times of the task are taken.
     pub(crate) fn is_timed(&self) -> bool {
         self.is_timed || self.name.is_some()
+    }
+
+    /// The token of one of its tasks: to cancel this task alone does not cancel the others.
+    pub(crate) fn child_token(&self) -> Option<CancelToken> {
+        self.token.as_ref().map(CancelToken::child)
     }
 
     /// Names a task for which there is no `Task`.

@@ -8,9 +8,10 @@ use crate::id::TaskId;
 use crate::observe::{Age, TaskInfo, TaskTable, WaitsFor, WorkerInfo, WorkerState as State};
 use crate::panic;
 use crate::pool::core::Core;
-use crate::pool::seen::Body;
+use crate::pool::seen::BodyKey;
 use crate::pool::slot_counts::Wait;
 use crate::pool::worker_state::WorkerState;
+use crate::reason::CancelReason;
 use crate::task::label::TaskLabel;
 use crate::task::{CancelOutcome, TaskRef, TaskState, TaskWeak};
 use crossbeam_utils::CachePadded;
@@ -59,6 +60,10 @@ impl LiveTasks {
         }
     }
 
+    fn get(&self, id: TaskId) -> Option<TaskRef> {
+        self.map(id).lock().get(&id)?.upgrade()
+    }
+
     /// Those that may not have settled. The references may be the last: they are to be discarded
     /// with no lock held.
     fn all(&self) -> Vec<TaskRef> {
@@ -70,25 +75,26 @@ impl LiveTasks {
     }
 }
 
-/// The place of a task in memory.
-fn place(task: &TaskRef) -> *const u8 {
-    Arc::as_ptr(task).cast()
-}
-
 impl Core {
-    /// All live tasks that are listed, without those that run.
+    /// All live tasks that are listed, those that run included.
     fn listed(&self) -> Vec<TaskRef> {
         let mut tasks = self.live.all();
-        // Most pools have none, and need no set of the others.
-        if self.continuations.lock().is_empty() {
-            return tasks;
-        }
-        let known: HashSet<_> = tasks.iter().map(place).collect();
         let continuations = self.continuations.lock();
-        let others = continuations.iter().map(|(_, task)| task);
-        tasks.extend(others.filter(|task| !known.contains(&place(task))).cloned());
+        let others: Vec<_> = continuations.iter().map(|(_, task)| task.clone()).collect();
         drop(continuations);
+        let is_among_them = |task: &TaskRef| task.head.peek(|extras| extras.is_listed);
+        let (known, others): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|task| is_among_them(task) == Some(true));
+        panic::discard(known);
+        tasks.extend(others);
         tasks
+    }
+
+    /// The task with this id, if it is listed, continues others or runs.
+    fn task_with(&self, id: TaskId) -> Option<TaskRef> {
+        let is_it = |task: &TaskRef| (task.head.id() == id).then(|| task.clone());
+        self.live.get(id).or_else(|| self.search(is_it))
     }
 
     /// Calls `look` with each listed task until it returns something. Drops the references with no
@@ -166,7 +172,9 @@ impl Core {
             attempt: task.attempt(),
             age: match task.started() {
                 Some(since) => Some(Age::exactly(now.saturating_duration_since(since))),
-                None => self.watch.age_of(Body::of(&worker.stack, depth, task), now),
+                None => self
+                    .watch
+                    .age_of(BodyKey::of(&worker.stack, depth, task), now),
             },
             ..describe(task)
         };
@@ -177,7 +185,7 @@ impl Core {
             site,
             state: TaskState::Running,
             attempt: 1,
-            age: self.watch.age_of(Body::first(&worker.stack), now),
+            age: self.watch.age_of(BodyKey::first(&worker.stack), now),
             worker: Some(index),
             waits_for: Vec::new(),
             progress: None,
@@ -245,9 +253,10 @@ impl Core {
 
     pub(crate) fn find_task(&self, id: TaskId) -> Option<TaskInfo> {
         let now = self.clock().now();
-        let is_it = |task: &TaskRef| task.head.id() == id;
+        let task = self.task_with(id)?;
         // Before the stacks are read, as in the table.
-        let listed = self.search(|task| is_it(task).then(|| self.info(task, now)))?;
+        let info = self.info(&task, now);
+        panic::discard(task);
         let workers = self.workers();
         let mut running = workers
             .iter()
@@ -255,19 +264,18 @@ impl Core {
         let running = running.find(|task| task.id == Some(id));
         running
             .filter(|task| task.state != TaskState::Finished)
-            .or(listed)
+            .or(info)
     }
 
     pub(crate) fn cancel_task(&self, id: TaskId) -> Option<CancelOutcome> {
-        let is_live = |task: &TaskRef| task.head.id() == id && !task.head.is_settled();
-        let task = self.search(|task| is_live(task).then(|| task.clone()))?;
-        let outcome = task.cancel(crate::reason::CancelReason::User);
+        let task = self.task_with(id)?;
+        let is_live = !task.head.is_settled();
+        let outcome = is_live.then(|| task.cancel(CancelReason::User));
         panic::discard(task);
-        Some(outcome)
+        outcome
     }
 
-    /// The text of `Pool::dump`, made when it is written.
-    /// At most so many rows.
+    /// The text of `Pool::dump`, with so many rows at most.
     pub(crate) fn dump(&self, most: usize) -> Dump<'_> {
         Dump(self, most)
     }

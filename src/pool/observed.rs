@@ -28,7 +28,7 @@ impl PoolBuilder {
     /// [`Event::Slow`](crate::observe::Event::Slow). Nothing happens to the task; see
     /// [`total_timeout`](crate::TaskBuilder::total_timeout) for that.
     ///
-    /// A thread of the pool's, the sampler, looks four times in `limit`, and at most 50 times a
+    /// A thread of the pool's, the sampler, looks four times in `limit`, but from 4 to 50 times a
     /// second. A task that is not timed counts from when the sampler first saw it, so it may be
     /// reported a quarter of `limit` late. A retried task counts anew for each attempt. A pool in a
     /// simulation has no watchdog.

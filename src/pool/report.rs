@@ -2,7 +2,6 @@
 
 use crate::id::TaskId;
 use crate::pool::core::Core;
-use crate::sync::counters::Striped;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -37,15 +36,7 @@ pub struct ShutdownReport {
 impl Core {
     pub(crate) fn report(&self, still_running: Vec<RunningTask>) -> ShutdownReport {
         let counts = &self.counts;
-        let [failed, panicked, cancelled, expired, timed_out, rejected] = [
-            &counts.failed,
-            &counts.panicked,
-            &counts.cancelled,
-            &counts.expired,
-            &counts.timed_out,
-            &counts.rejected,
-        ]
-        .map(Striped::sum);
+        let [failed, panicked, cancelled, expired, timed_out, rejected] = counts.outcomes();
         ShutdownReport {
             completed: self.succeeded(),
             failed,

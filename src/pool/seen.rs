@@ -10,16 +10,16 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::time::{Duration, Instant};
 
-/// A body that runs.
+/// What distinguishes one run of a body from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Body {
-    /// On top of another one, or of a task with options, which may run again.
-    Task(TaskId),
+pub(crate) enum BodyKey {
+    /// On top of another one, or of a task with options, which may run again: with its attempt.
+    Task(TaskId, u32),
     /// The first one on the stack with this number, whose worker has finished so many tasks.
     First(u64, u64),
 }
 
-impl Body {
+impl BodyKey {
     pub(super) fn first(stack: &Stack) -> Self {
         Self::First(stack.serial, stack.done.get())
     }
@@ -27,7 +27,7 @@ impl Body {
     pub(super) fn of(stack: &Stack, depth: usize, task: &Task) -> Self {
         match depth == 0 && !task.head.is_planned() {
             true => Self::first(stack),
-            false => Self::Task(task.head.id()),
+            false => Self::Task(task.head.id(), task.attempts()),
         }
     }
 }
@@ -37,7 +37,7 @@ impl Body {
 pub(super) struct Seen {
     /// The bodies that ran at the last look: since when it has seen each, and whether it was
     /// reported as slow.
-    pub(super) bodies: HashMap<Body, (Instant, bool)>,
+    pub(super) bodies: HashMap<BodyKey, (Instant, bool)>,
     /// How many tasks had ended at some instants of the last minute.
     ended: VecDeque<(Instant, u64)>,
     /// Since when there are queued tasks and none was taken.
@@ -56,7 +56,7 @@ const STEP: Duration = Duration::from_millis(100);
 
 /// What a look has found of a body.
 pub(super) struct Found {
-    pub(super) body: Body,
+    pub(super) body: BodyKey,
     pub(super) who: TaskLabel,
     pub(super) worker: usize,
     pub(super) age: Age,
@@ -152,7 +152,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn body(body: Body, age: Age) -> Found {
+    fn body(body: BodyKey, age: Age) -> Found {
         let who = TaskLabel::new(TaskId::next(), None, Location::caller());
         let worker = 0;
         Found {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn plain(run: u64) -> Vec<Found> {
-        vec![body(Body::First(0, run), Age::at_least(Duration::ZERO))]
+        vec![body(BodyKey::First(0, run), Age::at_least(Duration::ZERO))]
     }
 
     #[test]

@@ -20,12 +20,7 @@ impl Core {
     pub(crate) fn stats(&self) -> Stats {
         let counts = &self.counts;
         let succeeded = self.succeeded();
-        let failed = counts.failed.sum();
-        let panicked = counts.panicked.sum();
-        let cancelled = counts.cancelled.sum();
-        let expired = counts.expired.sum();
-        let timed_out = counts.timed_out.sum();
-        let rejected = counts.rejected.sum();
+        let [failed, panicked, cancelled, expired, timed_out, rejected] = counts.outcomes();
         // Of two numbers of which the first grows before the second, the second is read first.
         let due = counts.due.sum();
         let delayed = counts.delayed.sum();

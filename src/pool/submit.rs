@@ -182,12 +182,7 @@ impl Core {
 
     #[inline(never)]
     fn send_with(self: &Arc<Self>, spec: &Spec, task: TaskRef, extras: Option<Box<Extras>>) {
-        self.equip(
-            spec,
-            &task,
-            extras,
-            spec.token.as_ref().map(CancelToken::child),
-        );
+        self.equip(spec, &task, extras, spec.child_token());
         self.dispatch(task);
     }
 
@@ -282,12 +277,7 @@ impl Core {
                 if let Some(progress) = progress {
                     progress.level = level;
                 }
-                self.equip(
-                    spec,
-                    &task,
-                    extras,
-                    spec.token.as_ref().map(CancelToken::child),
-                );
+                self.equip(spec, &task, extras, spec.child_token());
                 let parent = place.parent.clone();
                 if task.head.is_planned() {
                     task.clone().schedule(&**self, parent);

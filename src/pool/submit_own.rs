@@ -67,7 +67,7 @@ impl Core {
         self.lifecycle.task_added();
         self.lifecycle.release();
         let task = make(Head::detached(self.owner(), site));
-        let token = spec.token.as_ref().map(CancelToken::child);
+        let token = spec.child_token();
         self.equip(spec, &task, self.extras(spec, None), token);
         if let Err((ended, summary)) = task.on_finish(ended) {
             // Its token was cancelled just now. A worker reports that, since the report may start

@@ -3,9 +3,9 @@
 // It runs while something asks for it: an option of the pool, or a dashboard. Between its looks it
 // waits on a channel, as the timer does.
 //
-// A plain task reads no clock. So the sampler notes when it first saw a body. It distinguishes
-// bodies by the ids of their tasks. A task that only its worker has, has no id: there it takes the
-// number of tasks that the worker has finished.
+// A plain task reads no clock. So the sampler notes when it first saw a body. It knows a body by
+// its worker and the number of tasks that the worker has finished: a task that only its worker has,
+// has no id. Where that is not enough, it takes the id and the attempt.
 
 use crate::clock::spawn::{Thread, spawn};
 use crate::id::TaskId;
@@ -16,7 +16,7 @@ use crate::pool::lifecycle::Phase;
 use crate::pool::live::LOGGED;
 #[cfg(feature = "dashboard")]
 use crate::pool::pool::Pool;
-use crate::pool::seen::{Body, Found, Seen};
+use crate::pool::seen::{BodyKey, Found, Seen};
 use crate::sync::waiter::ClockWaiter;
 use crate::task::label::TaskLabel;
 use crate::task::{OutcomeKind, Summary};
@@ -70,7 +70,7 @@ impl Watch {
     }
 
     /// For how long a body has run, as far as the sampler has seen it.
-    pub(crate) fn age_of(&self, body: Body, now: Instant) -> Option<Age> {
+    pub(crate) fn age_of(&self, body: BodyKey, now: Instant) -> Option<Age> {
         let seen = self.seen.lock();
         let (since, _) = seen.bodies.get(&body)?;
         Some(Age::at_least(now.saturating_duration_since(*since)))
@@ -282,15 +282,8 @@ impl Core {
 
     /// How many tasks have ended that the pool had taken.
     fn ended(&self) -> u64 {
-        let counts = &self.counts;
-        let others = [
-            &counts.failed,
-            &counts.panicked,
-            &counts.cancelled,
-            &counts.expired,
-            &counts.timed_out,
-        ];
-        self.succeeded() + others.map(|count| count.sum()).iter().sum::<u64>()
+        let [others @ .., _rejected] = self.counts.outcomes();
+        self.succeeded() + others.iter().sum::<u64>()
     }
 
     /// The bodies that run now.
@@ -301,14 +294,14 @@ impl Core {
             for (depth, task) in tasks.iter().enumerate() {
                 let age = task.started().map(|at| now.saturating_duration_since(at));
                 found.push(Found {
-                    body: Body::of(&worker.stack, depth, task),
+                    body: BodyKey::of(&worker.stack, depth, task),
                     who: task.head.label(),
                     worker: worker.stack.index,
                     age: age.map_or(Age::at_least(Duration::ZERO), Age::exactly),
                 });
             }
             found.extend(owned.map(|site| Found {
-                body: Body::first(&worker.stack),
+                body: BodyKey::first(&worker.stack),
                 who: TaskLabel::new(TaskId::next(), None, site),
                 worker: worker.stack.index,
                 age: Age::at_least(Duration::ZERO),

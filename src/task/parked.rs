@@ -63,7 +63,7 @@ impl Waiter for Parked {
 
 impl Task {
     /// The task is held at its gates no more.
-    pub(super) fn let_go(self: &TaskRef) {
+    pub(super) fn end_hold(self: &TaskRef) {
         let granted = self.head.progress(|progress, _| {
             let is_granted = progress.held.take() == Some(true);
             is_granted.then(|| progress.pool.clone())

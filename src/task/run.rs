@@ -228,7 +228,7 @@ impl Task {
                 if is_observed {
                     // In the line, and held there until observers know of it.
                     pool.gated(self);
-                    self.let_go();
+                    self.end_hold();
                 }
                 return Err(RunResult::Away);
             }

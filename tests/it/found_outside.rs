@@ -2,6 +2,7 @@
 
 use crate::events::Record;
 use crate::handle::keep_busy;
+use crate::manual::{S, until};
 use crate::support::{LONG, must_recv};
 use millhand::observe::Event;
 use millhand::testing::ManualClock;
@@ -10,14 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        thread::yield_now();
-    }
-}
 
 /// Fails once, and goes on until the sender is dropped.
 fn fails_once() -> (
@@ -46,12 +39,12 @@ fn the_second_attempt_was_as_old_as_the_first() {
         .build()
         .unwrap();
     let (body, go) = fails_once();
-    let task = pool.task().retry(Retry::fixed(1, 60 * SECOND)).submit(body);
-    until(|| pool.stats().delayed == 1);
-    clock.advance(60 * SECOND);
-    until(|| pool.stats().running == 1);
+    let task = pool.task().retry(Retry::fixed(1, 60 * S)).submit(body);
+    until("delayed", || pool.stats().delayed == 1);
+    clock.advance(60 * S);
+    until("running", || pool.stats().running == 1);
     let age = pool.find(task.id()).unwrap().age.unwrap();
-    assert!(age.is_exact && age.at_least < SECOND, "{age}");
+    assert!(age.is_exact && age.at_least < S, "{age}");
     drop(go);
     task.join_ok().unwrap();
 }
@@ -65,11 +58,11 @@ fn a_retry_that_was_queued_just_now_was_the_oldest() {
         .track_queue(true);
     let pool = pool.build().unwrap();
     let (body, go) = fails_once();
-    let task = pool.task().retry(Retry::fixed(1, 60 * SECOND)).submit(body);
-    until(|| pool.stats().delayed == 1);
+    let task = pool.task().retry(Retry::fixed(1, 60 * S)).submit(body);
+    until("delayed", || pool.stats().delayed == 1);
     let busy = keep_busy(&pool);
-    clock.advance(60 * SECOND);
-    until(|| pool.stats().queued == 1);
+    clock.advance(60 * S);
+    until("queued", || pool.stats().queued == 1);
     assert_eq!(pool.stats().oldest_queued, Some(Duration::ZERO));
     drop((busy, go));
     task.join_ok().unwrap();
@@ -81,7 +74,7 @@ fn a_body_that_asked_for_its_task_grew_young() {
     let pool = ThreadPool::builder()
         .workers(1)
         .clock(&clock)
-        .slow_task(10 * SECOND);
+        .slow_task(10 * S);
     let pool = pool.build().unwrap();
     let (tell, told) = mpsc::channel();
     let (ask, asked) = mpsc::channel::<()>();
@@ -95,13 +88,13 @@ fn a_body_that_asked_for_its_task_grew_young() {
     });
     must_recv(&told);
     let age = || pool.tasks().rows()[0].age.map(|age| age.at_least);
-    while age().is_none_or(|age| age < 11 * SECOND) {
-        clock.advance(SECOND / 4);
+    while age().is_none_or(|age| age < 11 * S) {
+        clock.advance(S / 4);
         thread::yield_now();
     }
     drop(ask);
     must_recv(&told);
-    assert!(age() >= Some(11 * SECOND), "{:?}", age());
+    assert!(age() >= Some(11 * S), "{:?}", age());
     drop(go);
 }
 
@@ -123,14 +116,14 @@ fn a_new_worker_inherited_the_age_of_another_s_body() {
             let worker = table.workers().iter().find(|worker| worker.index == 1);
             worker.and_then(|worker| worker.tasks[0].age)
         };
-        while age().is_none_or(|age| age.at_least < SECOND) {
-            clock.advance(SECOND / 4);
+        while age().is_none_or(|age| age.at_least < S) {
+            clock.advance(S / 4);
             thread::yield_now();
         }
         assert!(age().unwrap().at_least <= clock.now() - before);
         drop(second);
         pool.set_workers(1).unwrap();
-        until(|| pool.stats().threads == 1);
+        until("threads", || pool.stats().threads == 1);
     }
 }
 
@@ -169,9 +162,9 @@ fn a_named_continuation_had_no_age() {
     first.wait().unwrap();
     let busy = keep_busy(&pool);
     let next = pool.task().name("next").submit_after((first,), |_| ());
-    clock.advance(SECOND);
+    clock.advance(S);
     let age = pool.find(next.id()).unwrap().age.unwrap();
-    assert_eq!((age.at_least, age.is_exact), (SECOND, true));
+    assert_eq!((age.at_least, age.is_exact), (S, true));
     drop(busy);
     next.join().unwrap();
 }
@@ -234,8 +227,8 @@ fn a_run_of_a_schedule_was_reported_on_the_timer_thread() {
         .task()
         .token(&token)
         .on_finish(move |_| note("on_finish"));
-    let _schedule = task.every(SECOND).run(|| ()).unwrap();
-    clock.advance(SECOND);
+    let _schedule = task.every(S).run(|| ()).unwrap();
+    clock.advance(S);
     for expected in ["submitted", "cancelled", "on_finish"] {
         assert_eq!(must_recv(&told), (expected, Some("p-0".to_owned())));
     }
@@ -267,7 +260,7 @@ fn a_task_whose_wait_was_reported_was_overtaken_at_its_semaphore() {
     let first = pool.task().gate(&one).submit(note("first"));
     must_recv(&told);
     let second = pool.task().gate(&one).submit(note("second"));
-    until(|| pool.stats().gated == 2);
+    until("gated", || pool.stats().gated == 2);
     drop(taken);
     drop(go);
     first.join().unwrap();
@@ -315,23 +308,19 @@ fn a_task_that_timed_out_went_on_running_in_its_summary() {
     let pool = pool.build().unwrap();
     let (go, wait) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
-    let task = pool
-        .task()
-        .name("hung")
-        .total_timeout(SECOND)
-        .submit(move || {
-            tell.send(()).unwrap();
-            let _ = wait.recv();
-        });
+    let task = pool.task().name("hung").total_timeout(S).submit(move || {
+        tell.send(()).unwrap();
+        let _ = wait.recv();
+    });
     must_recv(&told);
-    clock.advance(SECOND);
+    clock.advance(S);
     task.wait().unwrap();
-    clock.advance(9 * SECOND);
+    clock.advance(9 * S);
     drop(go);
     pool.wait_idle().unwrap();
     let (tell, told) = mpsc::channel();
     task.on_finish(move |summary| tell.send(summary.ran).unwrap());
-    assert_eq!(must_recv(&told), Some(SECOND));
+    assert_eq!(must_recv(&told), Some(S));
 }
 
 #[test]
@@ -344,7 +333,7 @@ fn a_task_that_was_too_late_to_run_had_made_an_attempt() {
         .unwrap();
     for retries in [false, true] {
         let busy = keep_busy(&pool);
-        let token = CancelToken::with_clock(&clock).child_with_timeout(SECOND);
+        let token = CancelToken::with_clock(&clock).child_with_timeout(S);
         let (tell, told) = mpsc::channel();
         let task = match retries {
             false => pool.task().token(&token).submit(|| Ok::<(), &str>(())),
@@ -355,7 +344,7 @@ fn a_task_that_was_too_late_to_run_had_made_an_attempt() {
                 .submit(|| Ok(())),
         };
         task.on_finish(move |summary| tell.send(summary.attempts).unwrap());
-        clock.advance(SECOND);
+        clock.advance(S);
         drop(busy);
         assert!(matches!(task.join(), Err(TaskError::Expired(_))));
         assert_eq!(must_recv(&told), 0);

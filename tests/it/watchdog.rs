@@ -2,15 +2,14 @@
 
 use crate::events::Record;
 use crate::handle::keep_busy;
+use crate::manual::S;
 use millhand::observe::{Age, Event};
 use millhand::testing::ManualClock;
-use millhand::{Shutdown, ThreadPool};
+use millhand::{Retry, Shutdown, ThreadPool};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Turns the clock until there is such an event, and returns it.
 fn await_event(record: &Record, clock: &ManualClock, name: &str) -> Event {
@@ -19,7 +18,7 @@ fn await_event(record: &Record, clock: &ManualClock, name: &str) -> Event {
         if let Some(event) = all.iter().find(|event| event.name() == name) {
             return event.clone();
         }
-        clock.advance(SECOND / 10);
+        clock.advance(S / 10);
         std::thread::yield_now();
     }
 }
@@ -30,7 +29,7 @@ fn a_timed_task_that_runs_too_long_is_reported_once_with_its_exact_age() {
     let pool = ThreadPool::builder()
         .workers(1)
         .clock(&clock)
-        .slow_task(10 * SECOND);
+        .slow_task(10 * S);
     let pool = pool.observer(record.clone()).build().unwrap();
     let (go, wait) = mpsc::channel::<()>();
     let begun = clock.now();
@@ -51,12 +50,12 @@ fn a_timed_task_that_runs_too_long_is_reported_once_with_its_exact_age() {
     };
     assert_eq!(task.name.as_deref(), Some("import"));
     assert_eq!((task.id, task.site.file()), (import.id(), file!()));
-    assert!(running.is_exact && running.at_least > 10 * SECOND);
+    assert!(running.is_exact && running.at_least > 10 * S);
     assert!(running.at_least <= clock.now() - begun);
     // The sampler goes on, and reports nothing again.
-    let next = pool.stats().uptime + 60 * SECOND;
+    let next = pool.stats().uptime + 60 * S;
     while pool.stats().uptime < next {
-        clock.advance(SECOND);
+        clock.advance(S);
         std::thread::yield_now();
     }
     drop(go);
@@ -75,13 +74,13 @@ fn a_plain_task_counts_from_when_the_sampler_first_saw_it() {
     let pool = ThreadPool::builder()
         .workers(1)
         .clock(&clock)
-        .slow_task(10 * SECOND);
+        .slow_task(10 * S);
     let pool = pool.observer(record.clone()).build().unwrap();
     let busy = keep_busy(&pool);
     let Event::Slow { task, running, .. } = await_event(&record, &clock, "slow") else {
         panic!()
     };
-    assert!(!running.is_exact && running.at_least > 10 * SECOND);
+    assert!(!running.is_exact && running.at_least > 10 * S);
     assert!(task.site.file().ends_with("handle.rs"));
     let table = pool.tasks();
     let age: Age = table.rows()[0].age.unwrap();
@@ -91,12 +90,44 @@ fn a_plain_task_counts_from_when_the_sampler_first_saw_it() {
 }
 
 #[test]
+fn each_attempt_that_runs_too_long_is_reported() {
+    let (clock, record) = (ManualClock::new(), Record::default());
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .clock(&clock)
+        .slow_task(10 * S);
+    let pool = pool.observer(record.clone()).build().unwrap();
+    let (go, wait) = mpsc::channel::<()>();
+    let twice = pool.task().retry(Retry::fixed(1, Duration::ZERO));
+    let task = twice.submit(move || {
+        wait.recv().unwrap();
+        Err::<(), _>("no")
+    });
+    let slow = || {
+        record
+            .all()
+            .iter()
+            .filter(|event| event.name() == "slow")
+            .count()
+    };
+    for attempt in 1..=2 {
+        while slow() < attempt {
+            clock.advance(S / 10);
+            std::thread::yield_now();
+        }
+        go.send(()).unwrap();
+    }
+    task.join_ok().unwrap_err();
+    assert_eq!(slow(), 2);
+}
+
+#[test]
 fn a_queue_that_stands_still_is_reported_once_and_again_after_it_has_moved() {
     let (clock, record) = (ManualClock::new(), Record::default());
     let pool = ThreadPool::builder()
         .workers(1)
         .clock(&clock)
-        .stalled(10 * SECOND);
+        .stalled(10 * S);
     let pool = pool.observer(record.clone()).build().unwrap();
     let busy = keep_busy(&pool);
     let queued = pool.submit(|| ());
@@ -106,7 +137,7 @@ fn a_queue_that_stands_still_is_reported_once_and_again_after_it_has_moved() {
     else {
         panic!()
     };
-    assert!(!waited.is_exact && waited.at_least > 10 * SECOND);
+    assert!(!waited.is_exact && waited.at_least > 10 * S);
     drop(busy);
     queued.join().unwrap();
     pool.wait_idle().unwrap();
@@ -122,7 +153,7 @@ fn a_queue_that_stands_still_is_reported_once_and_again_after_it_has_moved() {
             break;
         }
         assert!(stalled < 2);
-        clock.advance(SECOND / 10);
+        clock.advance(S / 10);
         std::thread::yield_now();
     }
     drop(busy);
@@ -135,7 +166,7 @@ fn a_tracked_queue_is_stalled_by_the_exact_age_of_its_oldest_task() {
     let pool = ThreadPool::builder()
         .workers(1)
         .clock(&clock)
-        .stalled(10 * SECOND);
+        .stalled(10 * S);
     let pool = pool
         .track_queue(true)
         .observer(record.clone())
@@ -147,7 +178,7 @@ fn a_tracked_queue_is_stalled_by_the_exact_age_of_its_oldest_task() {
     let Event::Stalled { head, waited, .. } = stalled else {
         panic!()
     };
-    assert!(waited.is_exact && waited.at_least > 10 * SECOND);
+    assert!(waited.is_exact && waited.at_least > 10 * S);
     assert_eq!(head.map(|head| head.id), Some(queued.id()));
     drop(busy);
     queued.join().unwrap();
@@ -159,12 +190,12 @@ fn rates_are_there_while_the_sampler_runs() {
     let pool = ThreadPool::builder()
         .workers(1)
         .clock(&clock)
-        .slow_task(10 * SECOND);
+        .slow_task(10 * S);
     let pool = pool.build().unwrap();
     let rate = || pool.stats().rates.unwrap().last_second;
     while rate() == 0.0 {
         pool.submit(|| ()).join().unwrap();
-        clock.advance(SECOND / 4);
+        clock.advance(S / 4);
         std::thread::yield_now();
     }
     assert!(pool.stats().to_string().contains("tasks a second"));
@@ -186,8 +217,8 @@ fn limits_of_nothing_are_refused_and_the_sampler_ends_with_its_pool() {
     for _ in 0..50 {
         let pool = builder()
             .workers(1)
-            .slow_task(SECOND)
-            .stalled(SECOND)
+            .slow_task(S)
+            .stalled(S)
             .build()
             .unwrap();
         pool.execute(|| ());
@@ -210,7 +241,7 @@ impl std::error::Error for Told {}
 
 #[test]
 fn a_watchdog_kept_the_failures_of_its_pool_and_nothing_could_read_them() {
-    let pool = ThreadPool::builder().workers(1).slow_task(SECOND);
+    let pool = ThreadPool::builder().workers(1).slow_task(S);
     let pool = pool.build().unwrap();
     let told = Told::default();
     let error = told.clone();
