@@ -207,15 +207,19 @@ impl Timer {
             };
             let first = self.clock.receive(&self.receiver, queue.next(), me);
             // In this order: what was added before this instant is read before anything that is
-            // due by then is fired.
+            // due by then is fired. A request that came after it may be about a later one.
+            let in_time = self.receiver.len() + usize::from(first.is_some());
             let now = self.clock.now();
             let sent = self.receiver.len();
             let messages = first.into_iter().chain(self.receiver.try_iter().take(sent));
             let mut checks = false;
             let mut request = 0;
             let mut dead = Vec::new();
-            for message in messages {
+            for (at, message) in messages.enumerate() {
                 match message {
+                    Message::Check(number) if number > 0 && at >= in_time => {
+                        self.send(Message::Check(number));
+                    }
                     Message::Add(_, TimerEntry::Task(task, OnTime::Start))
                         if gives_up(core, &task) =>
                     {

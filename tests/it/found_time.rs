@@ -11,7 +11,7 @@ use millhand::{
     sleep,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -301,4 +301,35 @@ fn a_body_may_wait_for_the_others_to_be_idle() {
         other.is_finished()
     });
     assert!(body.join().unwrap());
+}
+
+#[test]
+fn a_turn_of_the_clock_returned_before_the_timer_had_seen_it() {
+    let clock = ManualClock::new();
+    let pool = ThreadPool::builder()
+        .workers(1)
+        .clock(&clock)
+        .build()
+        .unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|s| {
+        // The timer is seldom at rest.
+        s.spawn(|| {
+            let later = pool.task().delay(HOUR);
+            while !is_over.load(SeqCst) {
+                later.submit(|| ()).cancel();
+            }
+        });
+        let soon = pool.task().delay(S);
+        for _ in 0..20_000 {
+            let task = soon.submit(|| ());
+            clock.advance(S);
+            let state = task.state();
+            if matches!(state, TaskState::Delayed { .. }) {
+                is_over.store(true, SeqCst);
+            }
+            assert!(!matches!(state, TaskState::Delayed { .. }), "{state:?}");
+        }
+        is_over.store(true, SeqCst);
+    });
 }
