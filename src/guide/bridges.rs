@@ -1,0 +1,1 @@
+//! Bridges: async code, windows with a main loop, callbacks, tracing, and other threads.

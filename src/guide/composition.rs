@@ -1,0 +1,1 @@
+//! Composition: one task after another, many at once, scopes, collections and pipelines.

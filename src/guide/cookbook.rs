@@ -1,0 +1,1 @@
+//! Recipes: short programs for common needs.

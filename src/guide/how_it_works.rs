@@ -1,0 +1,1 @@
+//! How it works: the path of a task, in pictures.

@@ -1,0 +1,1 @@
+//! Limits: how many at once, how many per second, in which order, and for whom.

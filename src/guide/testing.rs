@@ -1,0 +1,1 @@
+//! Testing: time that the test advances, threads in an order that a seed picks.

@@ -1,0 +1,1 @@
+//! Time: delays, time limits, retries and schedules, and what they count from.
