@@ -64,6 +64,8 @@ thread_local! {
 /// assert_eq!(log("idle"), "[request 0] idle");
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub struct ContextVar<T> {
     /// Identifies the variable in a context. Drawn when the variable is first set; 0 before.
     key: AtomicU64,
@@ -152,6 +154,8 @@ impl<T> fmt::Debug for ContextVar<T> {
 ///     assert_eq!(thread.join().unwrap(), 7);
 /// });
 /// ```
+///
+/// Guide: [bridges](crate::guide::bridges).
 #[derive(Clone, Default)]
 pub struct Context(Option<Arc<[(u64, Value)]>>);
 

@@ -33,6 +33,8 @@ use std::sync::Arc;
 /// assert_eq!(pool.submit(body).join_ok().unwrap(), 7);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The error of a join: match on it to decide whether to retry, report or ignore a task that has
@@ -46,6 +48,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// drop(promise);
 /// assert!(matches!(handle.join(), Err(TaskError::Cancelled(CancelReason::Dropped))));
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TaskError {
@@ -202,6 +206,8 @@ impl Error for TaskError {}
 /// assert_eq!(refused.reason(), Rejection::Closed);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -257,6 +263,8 @@ impl fmt::Display for Rejection {
 /// assert_eq!(refused.into_inner()(), 42); // run it here, then
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 pub struct SubmitError<F> {
     reason: Rejection,
     // The mutex makes the error `Sync`, since a closure need only be `Send`.
@@ -335,6 +343,8 @@ impl<F> Error for SubmitError<F> {}
 /// promise.complete(Err("no disk".to_owned())).unwrap();
 /// assert!(matches!(handle.join_ok(), Err(JoinError::Failed(why)) if why == "no disk"));
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Debug)]
 pub enum JoinError<E> {
     /// The body returned this error.
@@ -427,6 +437,8 @@ impl From<JoinError<io::Error>> for io::Error {
 /// assert_eq!(*own.join().as_ref().unwrap(), 1); // a circle of one: the task waited for itself
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Clone, Debug)]
 pub struct Deadlock {
     /// The circle.
@@ -498,6 +510,8 @@ impl Error for Deadlock {}
 /// }
 /// # copy_all().unwrap();
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped {
     reason: CancelReason,

@@ -34,6 +34,8 @@ thread_local! {
 /// assert_eq!(first.to_string().parse::<TaskId>()?, first);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(u64);
 
@@ -93,6 +95,8 @@ impl FromStr for TaskId {
 /// let error = "x7".parse::<millhand::task::TaskId>().unwrap_err();
 /// assert!(error.to_string().starts_with("\"x7\" is not a task id"));
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseTaskIdError {
     text: String,

@@ -19,6 +19,8 @@ use std::fmt;
 /// assert_eq!(mistake.to_string(), "`expires` must be longer than zero");
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InvalidTask(Mistake);
 

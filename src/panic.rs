@@ -150,6 +150,8 @@ pub(crate) fn checkpoint_of(payload: &Payload) -> Option<CancelReason> {
 /// assert_eq!(panic.name(), Some("parse"));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 pub struct TaskPanic {
     task: TaskId,
     name: Option<Arc<str>>,

@@ -15,6 +15,8 @@ use std::fmt;
 /// handle.cancel();
 /// assert!(matches!(handle.join(), Err(TaskError::Cancelled(CancelReason::User))));
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -81,6 +83,8 @@ impl fmt::Display for CancelReason {
 /// # drop(taken);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]

@@ -52,6 +52,8 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 /// let third = spread.delay(2).as_millis();
 /// assert!((200..=400).contains(&third));
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Retry {
@@ -93,6 +95,8 @@ struct DelayFn(Arc<dyn Fn(u32) -> Duration + Send + Sync>);
 /// assert!(retry.clone().jitter(Jitter::Full).delay(0) <= second);
 /// assert!((second / 2..=second).contains(&retry.jitter(Jitter::Equal).delay(0)));
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Jitter {

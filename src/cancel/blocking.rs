@@ -202,6 +202,8 @@ impl Drop for Blocking {
 /// assert_eq!(waiting.join().unwrap(), 5);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 #[doc(alias = "to_thread")]
 #[doc(alias = "run_in_executor")]
 #[doc(alias = "block_in_place")]

@@ -136,6 +136,8 @@ type Reading<'a> = &'a mut (dyn FnMut() + Send);
 /// assert!(builds(&mut Command::new("true"))?);
 /// # Ok::<(), io::Error>(())
 /// ```
+///
+/// Guide: [daemons](crate::guide::daemons).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -190,6 +192,8 @@ impl From<WaitError> for io::Error {
 /// which can then end its children in order. A child that reads from the terminal is stopped by the
 /// system, so start that one with [`Command::spawn`]: then a request to stop ends the child alone.
 ///
+/// Guide: [daemons](crate::guide::daemons).
+///
 /// # Errors
 /// Those of [`Command::spawn`].
 ///
@@ -217,6 +221,8 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
 /// A child that this process may not signal, since another user owns it, is waited for until it
 /// ends by itself.
 ///
+/// Guide: [daemons](crate::guide::daemons).
+///
 /// # Errors
 /// [`WaitError::Stopped`], if the task that waits is asked to stop: cancelled, timed out, or its
 /// pool cancels. The child has ended then, and is reaped. [`WaitError::Io`], as `Child::wait`.
@@ -242,6 +248,8 @@ pub fn wait(child: &mut Child) -> Result<ExitStatus, WaitError> {
 
 /// The same as [`wait`], with another grace than 5 seconds: the time from SIGTERM to SIGKILL. With
 /// no grace SIGKILL follows at once. [`Duration::MAX`] means no SIGKILL.
+///
+/// Guide: [daemons](crate::guide::daemons).
 ///
 /// # Errors
 /// As [`wait`].
@@ -270,6 +278,8 @@ pub fn wait_with_grace(child: &mut Child, grace: Duration) -> Result<ExitStatus,
 /// A child may leave processes behind that keep its output open. A request to stop ends them as
 /// well if the child leads its group and had not ended before the call. Otherwise the wait goes on,
 /// as that of std.
+///
+/// Guide: [daemons](crate::guide::daemons).
 ///
 /// # Errors
 /// As [`wait`]. What was read is dropped then.

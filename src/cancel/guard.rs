@@ -18,6 +18,8 @@ use std::sync::Weak;
 /// token.cancel();
 /// assert!(receiver.recv().is_err()); // nothing was sent
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 #[must_use = "dropping the guard removes the hook"]
 pub struct CancelGuard {
     /// The node, and the key of the hook there. `None` if the hook has run.

@@ -16,6 +16,8 @@ use std::fmt;
 /// drop(sender);
 /// assert_eq!(millhand::recv(&receiver), Err(RecvError::Disconnected));
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -45,6 +47,8 @@ impl Error for RecvError {}
 /// is there is taken, though the body is asked to stop. If the wait ends early, no message is lost:
 /// those to come stay in the channel. In a simulation the wait takes no part, like
 /// [`blocking`](crate::blocking).
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 ///
 /// # Errors
 /// [`RecvError::Disconnected`], as `Receiver::recv`. [`RecvError::Stopped`], if the task that waits

@@ -98,6 +98,8 @@ impl Inner {
 /// all.cancel_with(CancelReason::Shutdown);
 /// assert_eq!(other.reason(), Some(CancelReason::Shutdown));
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 #[derive(Clone)]
 pub struct CancelToken {
     pub(super) node: Arc<Node>,

@@ -53,6 +53,8 @@ pub(crate) fn wait<T>(
 /// let pool = ThreadPool::builder().workers(1).clock(&Clock::system()).build()?; // the default
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [testing](crate::guide::testing).
 #[derive(Clone, Default)]
 pub struct Clock(Kind);
 

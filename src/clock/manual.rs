@@ -83,6 +83,8 @@ impl Shared {
 /// assert_eq!(tomorrow.join().unwrap(), "it is tomorrow");
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [testing](crate::guide::testing).
 #[derive(Clone)]
 pub struct ManualClock(Arc<Shared>);
 

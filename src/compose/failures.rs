@@ -26,6 +26,8 @@ const LISTED: usize = 10;
 ///     println!("{} ({name}), submitted at {}: {failure}", failure.index(), failure.site());
 /// }
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 pub struct Failure<E = BoxError> {
     index: usize,
     who: TaskLabel,
@@ -209,6 +211,8 @@ fn kind_of<E>(failure: &Failure<E>, cause: impl FnOnce(&E) -> Option<&io::Error>
 ///     }
 /// }
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 pub struct Failures<E = BoxError> {
     /// Never empty.
     list: Vec<Failure<E>>,

@@ -30,6 +30,8 @@ use std::panic::Location;
 /// [`CancelReason::Dropped`](crate::cancel::CancelReason::Dropped), and waits for none of them.
 /// Queued tasks are dropped, and running ones are asked to stop.
 ///
+/// Guide: [composition](crate::guide::composition).
+///
 /// # Panics
 /// [`next`](Iterator::next) of the pool's `map_iter` panics with the payload of a closure or a
 /// source that panicked. It also panics when the pool did not run a task to its end, because it is

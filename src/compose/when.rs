@@ -30,6 +30,8 @@ fn tasks_of(links: Vec<Link>) -> Vec<TaskRef> {
 /// assert_eq!(total.join().unwrap(), 30);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub fn when_all<H: Handle + Send + 'static>(
     handles: impl IntoIterator<Item = H>,
 ) -> WhenAll<Vec<H>> {
@@ -49,6 +51,8 @@ pub fn when_all<H: Handle + Send + 'static>(
 /// assert_eq!(sum.join().unwrap(), 3.5);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub fn when_each<S: HandleSet + Send + 'static>(handles: S) -> WhenAll<S> {
     WhenAll { handles }
 }
@@ -64,6 +68,8 @@ pub fn when_each<S: HandleSet + Send + 'static>(handles: S) -> WhenAll<S> {
 /// assert_eq!(sum.join().unwrap(), 3);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 #[must_use = "it does nothing without `then`"]
 pub struct WhenAll<S> {
     handles: S,

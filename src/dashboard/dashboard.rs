@@ -22,6 +22,8 @@ const LEAST_TOKEN: usize = 16;
 /// schedules with their next runs, and the [histograms](crate::pool::PoolBuilder::histograms) of
 /// times. It asks for new numbers each second.
 ///
+/// Guide: [observability](crate::guide::observability).
+///
 /// # Paths
 ///
 /// | path | what |
@@ -139,6 +141,8 @@ impl fmt::Debug for Dashboard {
 /// # drop(page);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[must_use = "nothing is served before `serve`"]
 pub struct DashboardBuilder {
     pools: Vec<PoolHandle>,

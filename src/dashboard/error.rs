@@ -15,6 +15,8 @@ use std::io;
 /// assert!(error.to_string().contains("allow_remote"));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Debug)]
 pub struct ServeError(Kind);
 

@@ -54,6 +54,8 @@ use std::sync::Arc;
 /// # drop(page);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 pub trait Panel: Send + Sync {
     /// Returns the heading. It is read once, when the dashboard starts.
     ///
@@ -146,6 +148,8 @@ impl<P: Panel + ?Sized> Panel for Arc<P> {
 ///
 /// assert_eq!(PanelAction::new("empty").name(), "empty");
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PanelAction {
     name: String,

@@ -17,6 +17,8 @@ use std::time::Duration;
 /// let error = LimitError::Invalid { option: "rate", allowed: "at least 1" };
 /// assert_eq!(error.to_string(), "the limit's `rate` is not allowed: it must be at least 1");
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitError {
@@ -98,6 +100,8 @@ impl Error for LimitError {}
 /// let error = AcquireError::NotYet { wait: Some(Duration::from_millis(20)) };
 /// assert_eq!(error.to_string(), "the limit is reached: it passes in 20ms at the earliest");
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcquireError {

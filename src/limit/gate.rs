@@ -90,6 +90,8 @@ use std::time::{Duration, Instant};
 /// let per_host = millhand::Semaphore::keyed::<String>(2).unwrap();
 /// let task = pool.task().gate(&per_host);
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a gate",
     label = "a gate is a `RateLimiter` (or a `limiter.weight(n)?`), a `Semaphore` or a `Lane`",

@@ -44,6 +44,8 @@ use std::sync::Arc;
 /// assert_eq!(fetch("example.org").join()? + fetch("example.net").join()?, 22);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 pub struct Keyed<K, G> {
     shared: Arc<Shared<K, G>>,
 }

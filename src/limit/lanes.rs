@@ -44,6 +44,8 @@ use std::sync::Arc;
 /// assert_eq!(*log.lock().unwrap(), (0..10).collect::<Vec<_>>());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 pub type Lanes<K> = Keyed<K, Lane>;
 
 impl<K: Hash + Eq> Lanes<K> {
@@ -72,6 +74,8 @@ impl<K: Hash + Eq> Lanes<K> {
 /// let ann: Lane = lanes.key("ann");
 /// assert_eq!(ann.waiting(), 0);
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone)]
 pub struct Lane {
     gate: Arc<GateQueue>,

@@ -44,6 +44,8 @@ use std::time::{Duration, Instant};
 /// # drop(answers);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone)]
 pub struct RateLimiter {
     gate: Arc<GateQueue>,
@@ -380,6 +382,8 @@ pub trait Algorithm: Clone + Send + Sync + 'static {
 /// assert_eq!(bucket.build()?.available(), 0);
 /// # Ok::<(), millhand::limit::LimitError>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TokenBucket {
@@ -483,6 +487,8 @@ impl Algorithm for TokenBucket {
 /// assert_eq!(window.build()?.available(), 10);
 /// # Ok::<(), millhand::limit::LimitError>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SlidingWindow {

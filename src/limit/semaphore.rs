@@ -47,6 +47,8 @@ use std::time::{Duration, Instant};
 /// drop(permit);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone)]
 #[doc(alias = "BoundedSemaphore")]
 pub struct Semaphore {
@@ -261,6 +263,8 @@ impl Gate for Semaphore {
 /// assert_eq!(semaphore.available(), 1);
 /// # Ok::<(), millhand::limit::LimitError>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[must_use = "dropping a permit returns it"]
 pub struct Permit {
     request: GateRequest,

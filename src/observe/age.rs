@@ -28,6 +28,8 @@ use std::time::Duration;
 /// # drop(hold);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Age {

@@ -37,6 +37,8 @@ use std::thread::{self, JoinHandle};
 /// assert_eq!(dropped.get(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 pub struct Buffered {
     /// `None` only while it is dropped.
     events: Option<Sender<Event>>,
@@ -57,6 +59,8 @@ pub struct Buffered {
 /// assert_eq!(dropped.get(), 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug, Default)]
 pub struct Dropped(Arc<AtomicU64>);
 

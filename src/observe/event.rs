@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 /// One step in the life of a task, a worker or a schedule. An
 /// [`Observer`](crate::observe::Observer) gets them.
 ///
+/// Guide: [observability](crate::guide::observability).
+///
 /// # The order
 ///
 /// The events of one task come one after the other, each before the next step begins:

@@ -23,6 +23,8 @@ use std::time::Duration;
 /// }
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Times {
@@ -53,6 +55,8 @@ pub struct Times {
 ///
 /// assert_eq!(mean(&Quantiles::default()), None);
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quantiles {

@@ -38,6 +38,8 @@ use std::fmt;
 /// pool.execute(|| ());
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 pub struct Metrics {
     pool: String,
     accepted: Counter,

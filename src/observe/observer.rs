@@ -31,8 +31,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// the task before. An observer that submits a task for each event of a task never ends: the new
 /// task has events, too.
 ///
-/// Without an observer no task pays for this; with one, each task does: `guide::performance` has
-/// the table.
+/// Without an observer no task pays for this; with one, each task does:
+/// [performance](crate::guide::performance) has the table.
 ///
 /// ```
 /// use millhand::ThreadPool;
@@ -58,6 +58,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// assert_eq!(failures.0.load(Relaxed), 1);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 pub trait Observer: Send + Sync {
     /// Something has happened.
     ///

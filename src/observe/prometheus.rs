@@ -60,6 +60,8 @@ impl Stats {
 /// assert!(text.contains("\nmillhand_workers{pool=\"images\"}"));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 pub fn prometheus_of(stats: &[Stats]) -> String {
     let mut page = Page {
         pools: labels_of(stats).into_iter().zip(stats).collect(),

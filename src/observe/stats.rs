@@ -12,6 +12,8 @@ use std::time::Duration;
 /// Counts of a pool: what it did since it was made, and what it does now. Returned by
 /// [`Pool::stats`](crate::Pool::stats). Its text is a table.
 ///
+/// Guide: [observability](crate::guide::observability).
+///
 /// # What holds
 ///
 /// The totals, from `submitted` to `spares_started`, only grow. Each task counts in `submitted`,
@@ -108,6 +110,8 @@ pub struct Stats {
 ///     stats.rates.is_some_and(|Rates { last_second, .. }| last_second > 1000.0)
 /// }
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Rates {

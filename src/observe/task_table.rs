@@ -25,6 +25,8 @@ use std::time::Duration;
 /// report.cancel();
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug, Default)]
 pub struct TaskTable {
     pub(crate) rows: Vec<TaskInfo>,
@@ -107,6 +109,8 @@ impl fmt::Display for TaskTable {
 /// # drop(taken);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskInfo {
@@ -142,6 +146,8 @@ pub struct TaskInfo {
 ///     matches!(waits_for, WaitsFor::Gate { waiting, .. } if *waiting > 100)
 /// }
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {
@@ -237,6 +243,8 @@ pub(crate) fn in_words(state: TaskState) -> &'static str {
 ///     worker.state == WorkerState::Idle
 /// }
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {
@@ -260,6 +268,8 @@ pub struct WorkerInfo {
 /// assert_eq!(pool.tasks().workers()[0].state, WorkerState::Idle);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WorkerState {
@@ -307,6 +317,8 @@ impl fmt::Display for WorkerInfo {
 /// assert!(schedules[0].next_run.is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ScheduleInfo {

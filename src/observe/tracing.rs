@@ -50,6 +50,8 @@ use tracing::{Level, Span, enabled, event, span};
 /// handle.join().unwrap();
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 pub struct Tracing {
     shards: [Mutex<HashMap<TaskId, Spans>>; SHARDS],
     /// How many tasks the shards have.

@@ -39,6 +39,8 @@ type UnreadHook = Arc<dyn Fn(&UnreadFailure) + Send + Sync>;
 /// # drop(hold);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [limits](crate::guide::limits).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnFull {
@@ -186,6 +188,8 @@ pub(crate) fn check_workers(workers: usize) -> Result<(), BuildError> {
 /// assert_eq!(error.to_string(), "the pool's `workers` is not allowed: it must be from 1 to 65,536");
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [performance](crate::guide::performance).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct PoolBuilder {

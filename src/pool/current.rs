@@ -23,6 +23,8 @@ use std::time::Duration;
 /// assert!(millhand::current().is_none());
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub fn current() -> Option<Current> {
     let worker = worker::here()?;
     let task = worker.state.stack.top()?;
@@ -59,6 +61,8 @@ pub fn current() -> Option<Current> {
 /// assert_eq!(last.join_ok()?, "the third");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub fn attempt() -> u32 {
     let task = worker::here().and_then(|worker| worker.state.stack.top());
     task.map_or(1, |task| task.attempt())
@@ -75,6 +79,8 @@ pub fn attempt() -> u32 {
 /// assert_eq!(handle.join().unwrap(), 0);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub struct Current {
     worker: Arc<Worker>,
     task: TaskRef,

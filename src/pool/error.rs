@@ -15,6 +15,8 @@ use std::io;
 /// let error = ThreadPool::new(0).unwrap_err();
 /// assert!(matches!(error, BuildError::Invalid { option: "workers", .. }));
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -73,6 +75,8 @@ impl Error for BuildError {
 /// assert_eq!(answer, Err(PoolError::InsideTask));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {

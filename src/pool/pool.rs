@@ -36,6 +36,8 @@ use std::time::Duration;
 /// assert_eq!(double(&pool.handle(), 4), 8);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub struct Pool {
     core: Arc<Core>,
 }
@@ -179,6 +181,8 @@ impl fmt::Debug for Pool {
 /// let pool = millhand::ThreadPool::new(1).unwrap();
 /// let second = pool.clone();
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub struct ThreadPool {
     pool: Pool,
     /// Kept until the shutdown has ended, even if it ends by a panic.
@@ -467,6 +471,8 @@ impl fmt::Debug for ThreadPool {
 /// assert_eq!(handle.try_submit(|| 7).unwrap_err().reason(), Rejection::Closed);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub struct PoolHandle {
     pool: Pool,
 }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 /// assert!(report.to_string().starts_with("1 completed, 0 failed"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [shutdown](crate::guide::shutdown).
 #[derive(Clone, Debug)]
 pub struct ShutdownReport {
     pub(crate) completed: u64,
@@ -300,6 +302,8 @@ const NAMED: usize = 8;
 /// assert!(report.not_due()[0].to_string().contains("`report`"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [shutdown](crate::guide::shutdown).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PendingTask {
@@ -336,6 +340,8 @@ impl fmt::Display for PendingTask {
 /// assert!(report.schedules()[0].to_string().starts_with("schedule `backup` (made at "));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [shutdown](crate::guide::shutdown).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EndedSchedule {
@@ -375,6 +381,8 @@ impl fmt::Display for EndedSchedule {
 /// # drop(hold);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [shutdown](crate::guide::shutdown).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunningTask {

@@ -25,6 +25,8 @@ use std::time::Duration;
 /// assert_eq!(report.completed(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [shutdown](crate::guide::shutdown).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Shutdown {

@@ -36,6 +36,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// assert_eq!(simulation.elapsed(), Duration::from_secs(1200));
 /// ```
 ///
+/// Guide: [testing](crate::guide::testing).
+///
 /// # The owner
 /// The thread that makes a simulation owns it, and takes part in it. While this thread runs, no
 /// other does. While it waits in a call of the library, the others run, and time passes. If no

@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 /// assert_eq!(tasks.submit(|| 7).join().unwrap(), 7);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 #[derive(Clone, Debug)]
 pub struct Plain(());
 
@@ -38,6 +40,8 @@ pub struct Plain(());
 /// assert!(tasks.submit(|| "x".parse::<u8>()).join_ok().is_err());
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Clone, Debug)]
 pub struct Fallible(());
 
@@ -54,6 +58,8 @@ pub struct Fallible(());
 /// assert_eq!(tasks.submit(|| "7".parse::<u8>()).join_ok()?, 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 pub struct Retrying<E>(pub(crate) Arc<Rules<E>>);
 
 impl<E> Clone for Retrying<E> {
@@ -84,6 +90,8 @@ impl<E> Clone for Retrying<E> {
 ///
 /// `P` is where its tasks are submitted to: `()` stands for the pool, `&Scope` for a scope
 /// ([`Scope::task`](crate::Scope::task)).
+///
+/// Guide: [first steps](crate::guide::first_steps).
 #[must_use = "a template does nothing until something is submitted with it"]
 pub struct TaskBuilder<K = Plain, P = ()> {
     core: Arc<Core>,

@@ -93,6 +93,8 @@ thread_local! {
 /// assert_eq!(lengths?.into_iter().sum::<usize>(), 45);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [first steps](crate::guide::first_steps).
 pub struct WorkerLocal<T> {
     owner: u32,
     key: Arc<Key>,

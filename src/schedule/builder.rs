@@ -94,6 +94,8 @@ impl<K> TaskBuilder<K> {
 /// # drop(schedule);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[must_use = "a schedule does nothing before it has a body to run"]
 pub struct ScheduleBuilder<K = Plain> {
     task: TaskBuilder<K>,

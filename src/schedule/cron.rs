@@ -36,6 +36,8 @@ use std::time::{Duration, SystemTime};
 /// | day of the month | `L`: the last; `15W`: the weekday (Monday to Friday) nearest to the 15th, in the same month; `LW`: the last weekday |
 /// | weekday | `MON#2`: the second Monday; `5L`: the last Friday |
 ///
+/// Guide: [time](crate::guide::time).
+///
 /// # Two fields for the day
 ///
 /// If neither the day of the month nor the weekday begins with a `*` (or with the `?` that means
@@ -349,6 +351,8 @@ fn diagnose<'a>(expression: &'a str) -> CronError {
 ///      (MON#2) or last (5L) of the month, and a `+` in front where the day of the month must match, too",
 /// );
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CronError {
     /// The expression, or the zone.

@@ -26,6 +26,8 @@ use std::time::Duration;
 /// # slow.cancel();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overlap {
@@ -68,6 +70,8 @@ pub enum Overlap {
 /// assert_eq!((counts.runs, counts.misses), (3, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Missed {
@@ -94,6 +98,8 @@ pub enum Missed {
 /// assert!(careful.is_ended());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnPanic {
@@ -244,6 +250,8 @@ pub(crate) use options;
 /// assert_eq!(receiver.iter().collect::<Vec<_>>(), ["tick"; 3]); // then the body is dropped
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Every {

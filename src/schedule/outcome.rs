@@ -45,6 +45,8 @@ use std::time::Duration;
 /// let pool = millhand::ThreadPool::new(1).unwrap();
 /// let schedule = pool.task().every(millhand::Every::new(Duration::from_secs(1))).run(|| 7);
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[diagnostic::on_unimplemented(
     message = "the body of a schedule cannot return `{Self}`",
     label = "it may return `()`, `ControlFlow<()>`, the `Duration` until the next run, or a `Result` of one of these"

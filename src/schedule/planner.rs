@@ -63,6 +63,8 @@ struct Planned {
 /// assert_eq!((counts.runs, counts.running, counts.failures), (1, 0, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ScheduleCounts {
@@ -95,6 +97,8 @@ pub struct ScheduleCounts {
 /// assert_eq!(hourly.end_reason(), Some(ScheduleEnd::Cancelled));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScheduleEnd {

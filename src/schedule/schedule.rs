@@ -31,6 +31,8 @@ use std::time::SystemTime;
 /// assert!(backup.next_run() > backup.last_run());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 #[derive(Clone)]
 pub struct Schedule {
     runner: Arc<Runner>,

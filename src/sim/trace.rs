@@ -18,6 +18,8 @@ use std::time::Duration;
 /// let entry = &simulation.trace()[0];
 /// assert!(entry.to_string().contains(&*entry.what));
 /// ```
+///
+/// Guide: [testing](crate::guide::testing).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceEntry {

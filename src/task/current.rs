@@ -135,6 +135,8 @@ pub(crate) fn interrupted() -> Option<Stopped> {
 /// # drop(pool);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 pub fn is_cancelled() -> bool {
     stop_reason().is_some()
 }
@@ -151,6 +153,8 @@ pub fn is_cancelled() -> bool {
 /// }
 /// assert_eq!(work(), Ok(3));
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 ///
 /// # Errors
 /// [`Stopped`], with the reason, when the task was asked to stop.
@@ -186,6 +190,8 @@ pub fn check() -> Result<(), Stopped> {
 /// assert!(matches!(endless.join(), Err(TaskError::Cancelled(_))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 pub fn checkpoint() {
     match body_stop_reason() {
         // In a destructor a second unwind would abort the process.
@@ -209,6 +215,8 @@ pub fn checkpoint() {
 /// millhand::sleep(Duration::from_millis(1))?;
 /// # Ok::<(), millhand::error::Stopped>(())
 /// ```
+///
+/// Guide: [time](crate::guide::time).
 ///
 /// # Errors
 /// [`Stopped`], with the reason, when the task was asked to stop before or while it slept.

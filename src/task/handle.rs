@@ -49,6 +49,8 @@ use std::time::Duration;
 ///     handle
 /// }
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 #[must_use = "dropping the handle lets the task run on unobserved: `execute` says so"]
 #[doc(alias = "Future")]
 #[doc(alias = "JoinHandle")]
@@ -522,6 +524,8 @@ impl fmt::Debug for Held {
 /// promise.complete(1).unwrap();
 /// assert!(receiver.recv().is_err()); // it was not called
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 pub struct OnFinish {
     place: Option<(TaskWeak, u64)>,
 }

@@ -22,6 +22,8 @@ use std::sync::Arc;
 ///     Some(format!("{label}, from line {}", label.site.line()))
 /// }
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskLabel {

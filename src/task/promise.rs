@@ -64,6 +64,8 @@ impl Task {
 /// std::thread::spawn(move || promise.complete("done".to_owned()));
 /// assert_eq!(handle.join().unwrap(), "done");
 /// ```
+///
+/// Guide: [bridges](crate::guide::bridges).
 #[track_caller]
 pub fn promise<T: Send + 'static>() -> (Promise<T>, TaskHandle<T>) {
     by_hand(Head::new(process::NO_POOL, Location::caller()))
@@ -95,6 +97,8 @@ fn by_hand<T: Send + 'static>(head: Head) -> (Promise<T>, TaskHandle<T>) {
 /// drop(promise); // unkept
 /// assert!(matches!(handle.join(), Err(TaskError::Cancelled(CancelReason::Dropped))));
 /// ```
+///
+/// Guide: [bridges](crate::guide::bridges).
 #[must_use = "dropping the promise settles its handle as cancelled"]
 pub struct Promise<T: Send + 'static> {
     task: Arc<Task<ByHand<T>>>,

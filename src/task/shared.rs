@@ -40,6 +40,8 @@ use std::time::{Duration, Instant};
 /// }
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub struct SharedHandle<T> {
     shared: Arc<Shared<T>>,
     /// The error of a wait of this clone that could not end. Never the task's outcome.

@@ -20,6 +20,8 @@ use std::time::Duration;
 /// handle.cancel();
 /// assert_eq!(receiver.recv(), Ok(OutcomeKind::Cancelled));
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -87,6 +89,8 @@ impl OutcomeKind {
 ///
 /// The times are there for a task that is timed: one with a name, or of a template with
 /// [`timed`](crate::TaskBuilder::timed). Others read no clock, unless something else asks for it.
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Summary {

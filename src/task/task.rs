@@ -84,6 +84,8 @@ pub(crate) struct Planned {
 /// assert_eq!(handle.cancel(), CancelOutcome::Settled);
 /// assert_eq!(handle.cancel(), CancelOutcome::AlreadyFinished);
 /// ```
+///
+/// Guide: [cancelling](crate::guide::cancelling).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CancelOutcome {
@@ -107,6 +109,8 @@ pub enum CancelOutcome {
 /// promise.complete(1).unwrap();
 /// assert_eq!(handle.state(), TaskState::Finished);
 /// ```
+///
+/// Guide: [observability](crate::guide::observability).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TaskState {

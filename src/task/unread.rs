@@ -34,6 +34,8 @@ use std::panic::Location;
 ///     }
 /// }
 /// ```
+///
+/// Guide: [errors](crate::guide::errors).
 #[derive(Debug)]
 pub struct UnreadFailure {
     who: TaskLabel,

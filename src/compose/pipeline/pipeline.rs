@@ -97,6 +97,8 @@ use std::sync::Arc;
 ///
 /// **Stopping.** Dropping the iterator drops all waiting items and cancels the tasks with
 /// [`CancelReason::Dropped`]. A running body is asked to stop, and not waited for.
+///
+/// Guide: [composition](crate::guide::composition).
 #[must_use = "a pipeline does nothing until it is run or iterated over"]
 pub struct Pipeline<T> {
     spec: PipelineSpec,
@@ -470,6 +472,8 @@ impl<T> fmt::Debug for Pipeline<T> {
 /// drop(squares); // nothing is left behind
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 #[must_use = "dropping it stops the pipeline"]
 pub struct PipelineIter<T> {
     driver: Arc<Driver>,

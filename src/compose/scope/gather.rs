@@ -53,6 +53,8 @@ use std::sync::Arc;
 /// assert_eq!(failures.pick::<io::Error>().count(), 1);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub struct GatherScope<'scope, 'env: 'scope> {
     scope: Scope<'scope, 'env>,
 }

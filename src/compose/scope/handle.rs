@@ -66,6 +66,8 @@ use std::time::Duration;
 /// assert_eq!(longest, Some(4));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub struct ScopedHandle<'scope, T> {
     packet: Arc<Packet<T>>,
     // After the packet, so that a value that no handle takes is dropped before a failure is

@@ -27,6 +27,8 @@ use std::time::Duration;
 /// assert_eq!(failures.first().name(), Some("no such file"));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct ScopeOptions {

@@ -143,6 +143,8 @@ unsafe fn erase<'scope>(task: Arc<Task<dyn Body + 'scope>>) -> TaskRef {
 /// assert_eq!(bytes, [1; 4]);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub struct Scope<'scope, 'env: 'scope> {
     core: Arc<Core>,
     state: Arc<ScopeState>,

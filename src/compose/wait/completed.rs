@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 /// [`TaskError::Interrupted`] for each of the other handles. Those are dropped then, like the
 /// handles that are left when the iterator is dropped: their tasks run on, if
 /// [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop) says nothing else.
+///
+/// Guide: [composition](crate::guide::composition).
 pub fn as_completed<H: Handle>(handles: impl IntoIterator<Item = H>) -> AsCompleted<H> {
     let handles: Vec<_> = handles.into_iter().map(Some).collect();
     let links = handles.iter().flatten().map(H::link);
@@ -51,6 +53,8 @@ pub fn as_completed<H: Handle>(handles: impl IntoIterator<Item = H>) -> AsComple
 /// assert_eq!(first(&mut as_completed([pool.submit(|| 7)])), Some(0));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 #[must_use = "an iterator does nothing until it is asked"]
 pub struct AsCompleted<H> {
     queue: CompletionQueue,

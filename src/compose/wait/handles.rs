@@ -27,6 +27,8 @@ use std::fmt;
 /// assert_eq!(first(vec![pool.submit(|| 7)]), Some(7));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub trait Handle {
     /// What the task's body returns.
     type Output;
@@ -134,6 +136,8 @@ impl<T: Clone + 'static> Handle for SharedHandle<T> {
 /// assert!(ends(&(pool.submit(|| 7), pool.submit(|| "seven"))));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub trait Handles {
     #[doc(hidden)]
     fn links(&self) -> Vec<Link>;
@@ -154,6 +158,8 @@ pub trait Handles {
 /// assert_eq!((number.unwrap(), text.unwrap()), (7, "seven"));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub trait HandleSet: Handles {
     /// The outcomes, in the order and shape of the handles.
     type Outcomes;
@@ -177,6 +183,8 @@ pub trait HandleSet: Handles {
 /// assert_eq!(both((pool.submit(parse), pool.submit(parse))), Some((7, 7)));
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub trait OkSet: Handles {
     /// The values, in the order and shape of the handles.
     type Values;

@@ -29,6 +29,8 @@ use std::time::Duration;
 /// It takes all handles first, and then joins one after the other, as
 /// [`TaskHandle::join`](crate::TaskHandle::join) does. Where such a wait would deadlock, the error
 /// is the outcome of that task. Blocks. [`join_each`] keeps the shape of an array or a tuple.
+///
+/// Guide: [composition](crate::guide::composition).
 #[doc(alias = "gather")]
 #[doc(alias = "wait_group")]
 #[doc(alias = "WaitGroup")]
@@ -54,6 +56,8 @@ pub fn join_all<H: Handle>(
 /// assert_eq!(one.unwrap() + two.unwrap(), 3);
 /// # Ok::<(), millhand::pool::BuildError>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 pub fn join_each<S: HandleSet>(handles: S) -> S::Outcomes {
     handles.outcomes()
 }
@@ -75,6 +79,8 @@ pub fn join_each<S: HandleSet>(handles: S) -> S::Outcomes {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// Guide: [composition](crate::guide::composition).
+///
 /// # Errors
 ///
 /// The failure that came first. Then the other tasks are cancelled with [`CancelReason::Group`],
@@ -94,6 +100,8 @@ where
 
 /// Waits until all bodies have succeeded, as [`join_all_ok`] does, and returns their values in the
 /// shape of the handles.
+///
+/// Guide: [composition](crate::guide::composition).
 ///
 /// # Errors
 ///
@@ -136,6 +144,8 @@ pub fn join_each_ok<S: OkSet>(handles: S) -> Result<S::Values, Failure<S::Error>
 /// Blocks. On a worker the run slot is released meanwhile. A task that waits for itself is not
 /// detected: [`wait_until_timeout`] has a time limit.
 ///
+/// Guide: [composition](crate::guide::composition).
+///
 /// # Errors
 ///
 /// [`Stopped`], if the task that waits is asked to stop. The handles keep their outcomes.
@@ -155,6 +165,8 @@ pub fn wait_any<S: Handles + ?Sized>(handles: &S) -> Result<Option<usize>, Stopp
 /// assert_eq!((done.len(), pending.len()), (2, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Until {
@@ -184,6 +196,8 @@ pub enum Until {
 ///
 /// Blocks. On a worker the run slot is released meanwhile. The handles keep their outcomes.
 ///
+/// Guide: [composition](crate::guide::composition).
+///
 /// # Errors
 ///
 /// [`Stopped`], if the task that waits is asked to stop.
@@ -207,6 +221,8 @@ pub fn wait_until<S: Handles + ?Sized>(
 /// assert_eq!((done, pending), (vec![], vec![0]));
 /// # Ok::<(), millhand::error::Stopped>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 ///
 /// # Errors
 ///
@@ -256,6 +272,8 @@ fn until_deadline(
 /// assert_eq!(race([parse("one"), parse("two")]).unwrap_err().len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 ///
 /// # Errors
 ///

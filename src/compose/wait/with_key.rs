@@ -22,6 +22,8 @@ use crate::task::{SharedHandle, TaskHandle};
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Guide: [composition](crate::guide::composition).
 #[derive(Clone, Debug)]
 #[must_use = "dropping it drops the handle"]
 pub struct WithKey<K, H> {
