@@ -310,7 +310,8 @@ impl DashboardBuilder {
     pub fn serve(mut self, address: impl ToSocketAddrs) -> Result<Dashboard, ServeError> {
         self.check()?;
         let resolved = address.to_socket_addrs();
-        let resolved = resolved.map_err(|error| ServeError::io("resolve its address", error))?;
+        let resolved =
+            resolved.map_err(|error| ServeError::of_system("resolve its address", error))?;
         let addresses: Vec<_> = resolved.collect();
         let is_remote = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
         if !self.allows_remote && addresses.iter().any(is_remote) {
@@ -318,19 +319,19 @@ impl DashboardBuilder {
             return Err(ServeError::invalid("serve", allowed));
         }
         let listener = TcpListener::bind(&*addresses)
-            .map_err(|error| ServeError::io(format!("listen on {addresses:?}"), error))?;
+            .map_err(|error| ServeError::of_system(format!("listen on {addresses:?}"), error))?;
         self.access
             .hosts
             .iter_mut()
             .for_each(|host| host.make_ascii_lowercase());
         let address = listener.local_addr();
-        let address = address.map_err(|error| ServeError::io("read its address", error))?;
+        let address = address.map_err(|error| ServeError::of_system("read its address", error))?;
         if !address.ip().is_unspecified() {
             self.access.hosts.push(access::name_of_ip(address.ip()));
         }
         let api = Api::new(self.pools, self.panels, self.access, self.max_rows);
         let server = Server::start(listener, api)
-            .map_err(|error| ServeError::io("start its thread", error))?;
+            .map_err(|error| ServeError::of_system("start its thread", error))?;
         Ok(Dashboard { server })
     }
 

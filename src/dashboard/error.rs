@@ -5,7 +5,8 @@ use std::fmt;
 use std::io;
 
 /// The error of [`serve`](crate::dashboard::DashboardBuilder::serve): it names the option that is
-/// not allowed, or the address that could not be served.
+/// not allowed, or the address that could not be served. [`io`](Self::io) has the error of the
+/// system, such as that the address is in use; the text includes it.
 ///
 /// ```
 /// use millhand::dashboard::Dashboard;
@@ -37,9 +38,29 @@ impl ServeError {
         Self(Kind::Invalid { option, allowed })
     }
 
-    pub(crate) fn io(attempted: impl Into<String>, source: io::Error) -> Self {
+    pub(crate) fn of_system(attempted: impl Into<String>, source: io::Error) -> Self {
         let attempted = attempted.into();
         Self(Kind::Io { attempted, source })
+    }
+
+    /// Returns the error of the system; `None` if an option is not allowed.
+    ///
+    /// ```
+    /// use millhand::dashboard::Dashboard;
+    /// use std::io::ErrorKind;
+    /// use std::net::TcpListener;
+    ///
+    /// let taken = TcpListener::bind("127.0.0.1:0")?;
+    /// let pool = millhand::ThreadPool::new(1)?;
+    /// let error = Dashboard::builder().pool(&pool).serve(taken.local_addr()?).unwrap_err();
+    /// assert_eq!(error.io().map(|error| error.kind()), Some(ErrorKind::AddrInUse));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn io(&self) -> Option<&io::Error> {
+        match &self.0 {
+            Kind::Invalid { .. } => None,
+            Kind::Io { source, .. } => Some(source),
+        }
     }
 }
 
@@ -61,9 +82,6 @@ impl fmt::Display for ServeError {
 
 impl Error for ServeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0 {
-            Kind::Invalid { .. } => None,
-            Kind::Io { source, .. } => Some(source),
-        }
+        self.io()?.source() // the text has the error of the system
     }
 }

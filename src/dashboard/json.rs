@@ -3,11 +3,9 @@
 //! Layer: dashboard. Ids are texts, since the numbers of scripts are not exact. Durations are
 //! seconds, and times are seconds since 1970.
 
-use crate::observe::{
-    Age, Quantiles, ScheduleInfo, Stats, TaskInfo, Times, WaitsFor, WorkerInfo, WorkerState,
-};
+use crate::observe::{Age, Quantiles, ScheduleInfo, Stats, TaskInfo, Times, WaitsFor, WorkerInfo};
 use crate::pool::Pool;
-use crate::task::{OutcomeKind, Summary, TaskState};
+use crate::task::{Summary, TaskState};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -109,25 +107,13 @@ fn row(task: &TaskInfo) -> Value {
         "id": task.id.map(|id| id.to_string()),
         "name": task.name.as_deref().map(name),
         "site": task.site.to_string(),
-        "state": state(task.state),
+        "state": task.state.name(),
         "attempt": task.attempt,
         "age": task.age.map(age),
         "worker": task.worker,
         "waits_for": task.waits_for.iter().map(waits_for).collect::<Vec<_>>(),
         "progress": task.progress.map(|(done, total)| [done, total]),
     })
-}
-
-fn state(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Delayed { .. } => "delayed",
-        TaskState::Queued => "queued",
-        TaskState::Gated => "gated",
-        TaskState::Waiting => "waiting",
-        TaskState::Running => "running",
-        TaskState::Retrying { .. } => "retrying",
-        TaskState::Finished => "finished",
-    }
 }
 
 fn waits_for(what: &WaitsFor) -> Value {
@@ -142,13 +128,7 @@ fn waits_for(what: &WaitsFor) -> Value {
 }
 
 fn worker(worker: &WorkerInfo) -> Value {
-    let state = match worker.state {
-        WorkerState::Idle => "idle",
-        WorkerState::Busy => "busy",
-        WorkerState::Blocked => "blocked",
-        WorkerState::Hung => "hung",
-    };
-    json!({ "index": worker.index, "state": state })
+    json!({ "index": worker.index, "state": worker.state.name() })
 }
 
 fn schedule(schedule: ScheduleInfo) -> Value {
@@ -166,20 +146,11 @@ fn schedule(schedule: ScheduleInfo) -> Value {
 }
 
 fn failure(summary: &Summary) -> Value {
-    let outcome = match summary.outcome {
-        OutcomeKind::Completed => "completed",
-        OutcomeKind::Failed => "failed",
-        OutcomeKind::Panicked => "panicked",
-        OutcomeKind::Cancelled => "cancelled",
-        OutcomeKind::Expired => "expired",
-        OutcomeKind::TimedOut => "timed out",
-        OutcomeKind::Rejected => "rejected",
-    };
     json!({
         "id": summary.id.to_string(),
         "name": summary.name.as_deref().map(name),
         "site": summary.site.to_string(),
-        "outcome": outcome,
+        "outcome": summary.outcome.name(),
         "error": summary.error.as_deref().map(|text| cut(text, MOST_ERROR)),
         "attempts": summary.attempts,
         "waited": seconds(summary.waited),

@@ -283,6 +283,18 @@ pub enum WorkerState {
     Hung,
 }
 
+impl WorkerState {
+    /// Returns the word for it, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Blocked => "blocked",
+            Self::Hung => "hung",
+        }
+    }
+}
+
 impl fmt::Display for WorkerInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

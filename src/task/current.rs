@@ -201,13 +201,13 @@ pub fn checkpoint() {
 }
 
 /// Sleeps for `duration`, or until the task that runs on this thread is asked to stop, or the scope
-/// is cancelled whose closure runs. The body
-/// releases its run slot meanwhile, so that other tasks run: during a sleep of at most 2 ms only
-/// what tasks like it have submitted, unless it sleeps so again and again. Outside of a task it
-/// sleeps the whole time. In a task it follows the clock of the task's pool.
+/// is cancelled whose closure runs. Outside of a task it sleeps the whole time. In a task it follows
+/// the clock of the task's pool.
 ///
-/// A body that waits in a loop without any wait of the library, as with `std::thread::sleep`, keeps
-/// its run slot.
+/// The body releases its run slot meanwhile, so that other tasks run: during a sleep of at most
+/// 2 ms only what tasks like it have submitted, unless it sleeps so again and again. So it is not
+/// what stands for work in a test of load: `std::thread::sleep` keeps the run slot, and
+/// [`check`] between two of them sees a request to stop.
 ///
 /// ```
 /// use std::time::Duration;

@@ -43,6 +43,19 @@ pub enum OutcomeKind {
 }
 
 impl OutcomeKind {
+    /// Returns the word for it: in lower case, with a space in `timed out`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::TimedOut => "timed out",
+            Self::Rejected => "rejected",
+        }
+    }
+
     /// The kind behind the code that an atomic holds.
     pub(crate) fn from_code(code: u8) -> Self {
         match code {

@@ -139,6 +139,21 @@ pub enum TaskState {
     Finished,
 }
 
+impl TaskState {
+    /// Returns the word for it, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delayed { .. } => "delayed",
+            Self::Queued => "queued",
+            Self::Gated => "gated",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Retrying { .. } => "retrying",
+            Self::Finished => "finished",
+        }
+    }
+}
+
 impl Task {
     // Inlined even without optimisation: a function less per closure.
     #[inline(always)]
