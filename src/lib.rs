@@ -10,6 +10,10 @@
 //! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
+//! This page has one section per subject. The [`guide`] goes further: it begins with
+//! [first steps](guide::first_steps), and has tables for [choosing](guide::choosing) and
+//! [recipes](guide::cookbook). Each item names its page there.
+//!
 //! # The pool
 //!
 //! A [`ThreadPool`] is n OS threads, the workers, which read tasks from one channel, first in,
@@ -63,7 +67,7 @@
 //! [`retry`](TaskBuilder::retry). A task that waits for one of these occupies no worker. The pool
 //! refuses options that contradict each other, and the error names them:
 //! [`InvalidTask`](error::InvalidTask). [`check`](TaskBuilder::check) finds that out when the
-//! program starts.
+//! program starts. [`guide::time`] has what each limit counts from.
 //!
 //! ```
 //! use millhand::task::TaskState;
@@ -94,7 +98,7 @@
 //! first two by hand, and both have a form with a limit per key: [`RateLimiter::keyed`],
 //! [`Semaphore::keyed`]. A gate serves any number of pools. Tasks and threads wait in one line per
 //! gate, first come, first served, and a task that waits there occupies no worker. A task with
-//! several gates passes them all at once or waits.
+//! several gates passes them all at once or waits. [`guide::limits`] has the rules.
 //!
 //! ```
 //! use millhand::limit::Lanes;
@@ -166,7 +170,7 @@
 //!
 //! In a `Simulation` (default feature `simulation`) the threads run one at a time, in an order
 //! that a seed picks, and the clock advances by itself whenever no thread can continue. The same
-//! seed repeats the same run.
+//! seed repeats the same run. [`guide::testing`] finds a race that way.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -214,7 +218,8 @@
 //! failure), [`race`] (which stops at the first success), [`as_completed`], [`wait_any`] and
 //! [`wait_until`](compose::wait_until), over any [handles](compose::Handle).
 //! [`join_each`](compose::join_each) keeps the shape of a tuple. The errors of several tasks are
-//! collected in one, [`Failures`](compose::Failures).
+//! collected in one, [`Failures`](compose::Failures). [`guide::composition`] compares these with
+//! scopes, collections and pipelines.
 //!
 //! ```
 //! use millhand::compose::join_each;
@@ -290,7 +295,8 @@
 //! # Values per task and per worker
 //!
 //! A task inherits every [`ContextVar`] from the code that submitted it. [`Context`](task::Context)
-//! carries the variables to a thread that belongs to no pool. The hook
+//! carries the variables to a thread that belongs to no pool, and [`guide::bridges`] has more of
+//! such passages: async code, windows, callbacks. The hook
 //! [`around_task`](pool::PoolBuilder::around_task) of a pool runs around every attempt. A
 //! [`WorkerLocal`] has one value per worker, which is created and dropped on that worker.
 //!
@@ -351,8 +357,9 @@
 //!
 //! [`ThreadPool::shutdown`] stops the intake, drains the pool, cancels the rest after a time,
 //! gives up after another, and returns a [report](pool::ShutdownReport). [`ThreadPool::run_until`]
-//! waits for the moment to do so. With the default feature `signals`, `Signals` shuts any number of
-//! pools down on Ctrl-C, SIGTERM and SIGHUP; see the guide [`daemons`](guide::daemons).
+//! waits for the moment to do so. [`guide::shutdown`] says what becomes of each task. With the
+//! default feature `signals`, `Signals` shuts any number of pools down on Ctrl-C, SIGTERM and
+//! SIGHUP; [`guide::daemons`] has whole programs.
 //!
 //! ```
 //! use millhand::Shutdown;
