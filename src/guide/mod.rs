@@ -29,6 +29,24 @@
 //! - [`how_it_works`]: the path of a task, in pictures.
 //! - [`from_rust`], [`from_python`]: other libraries, and what their users write here.
 //! - [`glossary`]: the words of this library.
+//!
+//! # Programs
+//!
+//! Whole programs to read, to run, and to begin from. Each has a header that says what to try. The
+//! first two are examples of the library, run with `cargo run --release --example NAME`. The others
+//! are in the folder `examples/programs`, and run there with `cargo run --release --bin NAME`.
+//!
+//! | program | what it is | what it shows |
+//! | --- | --- | --- |
+//! | `--example checksum -- .` | SHA-256 of many files, and the check of a list | results in order, a gate on open files, progress, Ctrl-C |
+//! | `--example consumer` | four workers with made-up work | chains, rates, retries, a semaphore, a schedule |
+//! | `--bin http_service` | a web service | a bounded queue, tasks by id, keep-alive, WebSockets, a drain by SIGTERM |
+//! | `--bin batch_client -- urls.txt` | sends many requests | an input without end, rates per host, retries with `Retry-After` |
+//! | `--bin parallel -- -j 4 'gzip -k {}' < files.txt` | runs shell commands | child processes, time limits, a journal to resume from |
+//! | `--bin dupes -- ~/Pictures` | finds duplicate files | a pipeline, a gate on open files |
+//! | `--bin scheduler -- crontab.txt` | a cron daemon | schedules, reload by SIGHUP, `run_until` with a token, simulated time |
+//! | `--bin crawler -- http://127.0.0.1:8080/` | finds broken links | tasks that submit tasks, context variables, a scope that fails, results by channel |
+//! | `--bin dashboard` | a page over a made-up load | statistics, live tasks, an observer, a panel; `-- --tui` in the terminal |
 
 pub mod bridges;
 pub mod cancelling;
