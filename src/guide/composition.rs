@@ -72,7 +72,7 @@
 //! | `scope_with` | [are cancelled](crate::ScopeOptions::fail_fast), or [run on](crate::ScopeOptions::collect_all); waited for in either case | all failures |
 //! | `map` of a pool | no further chunk begins | the panic; of `map_ok` the first error in order |
 //! | `map`, `map_iter` of a template | run on | each outcome in its place |
-//! | a pipeline | end, unless it [collects all](Pipeline::collect_all) | the results before it in order, then the failure |
+//! | a pipeline | end, unless it [collects all](crate::compose::Pipeline::collect_all) | the results before it in order, then the failure |
 //!
 //! ```
 //! use millhand::{ScopeOptions, TaskError, ThreadPool, join_all_ok};
@@ -129,6 +129,9 @@
 //! submits has no thread to spare, as the main loop of a window. A chain of any length is run, and
 //! dropped, without recursion.
 //!
+//! If several steps need one outcome, [`share`](crate::TaskHandle::share) makes a handle that can
+//! be cloned, and continued more than once.
+//!
 //! A continuation is a task: it is queued when the tasks before it have settled, and its delays and
 //! time limits count from then. It is not bounded by the capacity of the queue. Options for it are
 //! those of a template:
@@ -159,7 +162,7 @@
 //! | a pool's `map` | all items and all results; few tasks |
 //! | a template's `map` and `for_each` | all items, as tasks, since all may wait at gates |
 //! | `map_iter` | its [window](crate::compose::MapIter::window): twice the workers by default |
-//! | a pipeline | for each stage its width and its [buffer](Pipeline::buffer) |
+//! | a pipeline | for each stage its width and its [buffer](crate::compose::Pipeline::buffer) |
 //! | a scope | what you submit to it |
 //!
 //! `map_iter` and pipelines read their source only as far as the results are taken, so the source
@@ -183,20 +186,20 @@
 //!
 //! # In which order
 //!
-//! - **Results** come in the order of the handles or items, from `join_all`, the maps and pipelines.
-//!   [`as_completed`] and `unordered` give each as soon as it is there: then a slow item holds up
-//!   no other.
+//! - **Results** come in the order of the handles or items, from `join_all`, the maps and
+//!   pipelines. [`as_completed`] and `unordered` give each as soon as it is there: then a slow item
+//!   holds up no other.
 //! - **Starts**: first in, first out, and what a body submits comes before what other threads
-//!   submit; [`guarantees`](super::guarantees) has the whole rule. A stage of width 1 gets its items
-//!   one after the other, in order.
+//!   submit; [`guarantees`](super::guarantees) has the whole rule. A stage of width 1 gets its
+//!   items one after the other, in order.
 //! - **Ends** have no order. For one after the other per key, use
 //!   [lanes](super::limits#in-order-for-each-key).
 //!
 //! # Tasks inside tasks
 //!
 //! A body reaches its pool by [`current`](crate::current)`().unwrap().pool()`, or has a
-//! [`PoolHandle`](crate::PoolHandle). It may submit and join there, on any number of workers, and as
-//! deep as you like:
+//! [`PoolHandle`](crate::PoolHandle). It may submit and join there, on any number of workers, and
+//! as deep as you like:
 //!
 //! ```
 //! use millhand::{Pool, ThreadPool};

@@ -1,5 +1,5 @@
-//! Programs that run until they are asked to end: services, daemons, filters, programs with a
-//! window.
+//! Daemons: programs that run until they are asked to end, by a signal, systemd, a container, a
+//! script, a window, or the end of their input.
 //!
 //! # A service
 //!
@@ -30,7 +30,7 @@
 //! | the third | the process ends at once, with exit code 130 |
 //!
 //! After a shutdown that gave up, some tasks still run. They end with the process, when `main`
-//! returns.
+//! returns. [`shutdown`](super::shutdown) says what becomes of each task before.
 //!
 //! # How it is started, and how it is ended
 //!
@@ -42,40 +42,104 @@
 //! | a terminal | | Ctrl-C: SIGINT. The end of the terminal: SIGHUP | each signal goes to the children of the program, too |
 //! | `program &` in a script | SIGINT | `kill $!`: SIGTERM | `wait $!` returns when the drain has ended |
 //! | `nohup program` | SIGHUP | SIGTERM, or SIGINT | |
-//! | systemd | | SIGTERM; SIGKILL after `TimeoutStopSec`, 90 s by default | give up earlier than that |
+//! | systemd | | SIGTERM; SIGKILL after `TimeoutStopSec`, 90 s by default | [give up](crate::Shutdown::give_up_after) earlier than that |
 //! | docker, podman | | SIGTERM to the first process; SIGKILL after 10 s | the same; make the program the first process |
 //! | Kubernetes | | the same; SIGKILL after 30 s by default | the same |
 //!
-//! **A time limit** ends in SIGKILL, which no program can catch: what is queued or running then is
-//! lost without a report. So [`give_up_after`](crate::Shutdown::give_up_after) should be a few
-//! seconds less. A body that ignores its token is left behind.
+//! # Exit codes
 //!
-//! **systemd.** `Type=exec` or `Type=simple` is right.
+//! | the end | exit code |
+//! | --- | --- |
+//! | the first or second signal, a token, the end of the work | what `main` returns: 0 for `Ok`, 1 for `Err` |
+//! | the third signal | 130 (`Signals::EXIT_CODE`), at once |
+//! | a panic of `main` | 101 |
+//! | a panic in a task | none: it is in the handle or in the log, and the program goes on; with `panic = "abort"` SIGABRT, 134 in a shell |
+//! | a signal before `Signals::install`, SIGKILL | the signal itself: 143 for SIGTERM, 137 for SIGKILL in a shell |
 //!
-//! ```text
-//! [Service]
-//! Type=exec
-//! ExecStart=/usr/bin/program
-//! TimeoutStopSec=30
-//! KillMode=mixed
+//! A service that was asked to end has not failed, so 0 is right after a clean drain. If work was
+//! lost, say so:
+//!
+//! ```
+//! use millhand::{CancelToken, Shutdown, ThreadPool};
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     let pool = ThreadPool::new(2).expect("a pool");
+//!     pool.execute(|| println!("served"));
+//!     let stop = CancelToken::new(); // in a service, `Signals::install()`
+//!     # stop.cancel();
+//!     match pool.run_until(&stop, Shutdown::drain()) {
+//!         Ok(report) if report.is_clean() => ExitCode::SUCCESS,
+//!         Ok(report) => {
+//!             eprintln!("not all work was done: {report}");
+//!             ExitCode::FAILURE
+//!         }
+//!         Err(error) => {
+//!             eprintln!("{error}");
+//!             ExitCode::FAILURE
+//!         }
+//!     }
+//! }
 //! ```
 //!
-//! `KillMode=mixed` sends SIGTERM to the program alone. With the default its children get SIGTERM
-//! as well, while tasks still wait for them. Leave `SendSIGHUP=` off: SIGHUP would be the second
-//! signal, and cancel. The exit code after the first or second signal is what `main` returns; after
-//! the third it is 130, which systemd calls a failure.
+//! # systemd
 //!
-//! **Containers.** Write `ENTRYPOINT ["program"]`. With `ENTRYPOINT program` a shell is the first
-//! process, and it does not pass SIGTERM on. In a script end with `exec program`. The kernel gives
-//! the first process no signal that it does not catch, so before `Signals::install` SIGTERM does
-//! nothing there: install the signals first. If tasks start children that leave children of their
-//! own behind, run the container with `--init`.
+//! ```text
+//! # /etc/systemd/system/mill.service
+//! [Unit]
+//! Description=The mill
+//! Wants=network-online.target
+//! After=network-online.target
+//!
+//! [Service]
+//! Type=exec
+//! ExecStart=/usr/bin/mill
+//! ExecReload=/bin/kill -HUP $MAINPID
+//! Restart=on-failure
+//! RestartSec=5
+//! KillMode=mixed
+//! TimeoutStopSec=30
+//! Environment=RUST_LOG=info
+//!
+//! [Install]
+//! WantedBy=multi-user.target
+//! ```
+//!
+//! - **`Type=exec`**, or `simple`: the program stays in the foreground.
+//! - **`TimeoutStopSec`** counts from SIGTERM, and ends in SIGKILL, which no program can catch:
+//!   what is queued or running then is lost without a report. So order the times:
+//!   [`cancel_after`](crate::Shutdown::cancel_after) 20 s,
+//!   [`give_up_after`](crate::Shutdown::give_up_after) 25 s, `TimeoutStopSec` 30 s. A body that
+//!   ignores its token is left behind after 25 seconds, and `main` still has five to log and to
+//!   end.
+//! - **`KillMode=mixed`** sends SIGTERM to the program alone, and SIGKILL to the processes that are
+//!   left when it has ended. With the default, `control-group`, its children get SIGTERM as well,
+//!   while tasks still wait for them. A body that waits by `child::wait`, with the feature `child`,
+//!   ends its child when it is asked to stop.
+//! - **`SendSIGHUP`** stays off: SIGHUP would be the second signal, and cancel.
+//! - **`Restart=on-failure`** starts the program again after an exit code other than 0, and after
+//!   SIGKILL or a crash. It starts nothing again after `systemctl stop`.
+//! - **`ExecReload`** is for a program that [takes SIGHUP](#sighup-to-read-the-configuration-again)
+//!   so. To others, SIGHUP is a request to end.
+//!
+//! # Containers
+//!
+//! Write `ENTRYPOINT ["program"]`. With `ENTRYPOINT program` a shell is the first process, and it
+//! does not pass SIGTERM on. In a script end with `exec program`. The kernel gives the first
+//! process no signal that it does not catch, so before `Signals::install` SIGTERM does nothing
+//! there: install the signals first. If tasks start children that leave children of their own
+//! behind, run the container with `--init`.
+//!
+//! `docker stop` waits for 10 seconds before SIGKILL (`--stop-timeout`), Kubernetes for 30
+//! (`terminationGracePeriodSeconds`): give up earlier than that. On Linux the default number of
+//! workers follows a CPU limit of the container.
 //!
 //! # SIGHUP to read the configuration again
 //!
-//! A signal that has a handler before `Signals::install` keeps that alone, on Linux. So a handler
-//! of the program for SIGHUP is set first, here by the crate signal-hook. SIGINT and SIGTERM still
-//! end the program. On other systems of Unix only SIGTERM does then.
+//! To `Signals`, SIGHUP is an end like SIGINT: the crate ctrlc takes all three. A signal that has a
+//! handler *before* `Signals::install` keeps that alone, on Linux. So set a handler for SIGHUP
+//! first, here by the crate signal-hook. SIGINT and SIGTERM still end the program. On other systems
+//! of Unix only SIGTERM does then.
 //!
 //! ```no_run
 //! # #[cfg(all(unix, feature = "signals"))] {
@@ -95,6 +159,56 @@
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Where it has to work on each Unix, take all signals by signal-hook, and end by a token. Limits
+//! [can change](super::limits#while-the-program-runs) while tasks use them:
+//!
+//! ```
+//! # #[cfg(all(unix, feature = "signals"))] {
+//! use millhand::{CancelToken, Semaphore, Shutdown, ThreadPool};
+//! use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+//! use signal_hook::iterator::Signals;
+//!
+//! /// Reads the file again. If it is wrong, the old values stay.
+//! fn read_configuration() -> Result<u32, String> {
+//!     Ok(20)
+//! }
+//!
+//! let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?; // before the first pool
+//! let pool = ThreadPool::new(4)?;
+//! let connections = Semaphore::new(10)?;
+//! let quit = CancelToken::new();
+//! let (limit, end) = (connections.clone(), quit.clone());
+//! std::thread::spawn(move || {
+//!     for signal in signals.forever() {
+//!         match signal {
+//!             SIGHUP => match read_configuration().map(|n| limit.set_permits(n)) {
+//!                 Ok(Ok(())) => log::info!("read the configuration again"),
+//!                 Ok(Err(error)) => log::error!("`connections`: {error}"),
+//!                 Err(error) => log::error!("{error}"),
+//!             },
+//!             _ if end.cancel() => log::info!("draining"), // the first: `main` goes on
+//!             _ => std::process::exit(130),                // the second
+//!         }
+//!     }
+//! });
+//! # signal_hook::low_level::raise(SIGHUP)?;
+//! # while connections.available() != 20 { std::thread::yield_now() }
+//! # signal_hook::low_level::raise(SIGTERM)?;
+//! pool.run_until(&quit, Shutdown::drain())?;
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The log
+//!
+//! The library logs by the crate `log`, and never to a file or a stream of its own: with no logger
+//! installed, nothing is seen. `env_logger` writes to standard error, which systemd and containers
+//! collect. The [front page](crate#logging) says what is logged at which level;
+//! `RUST_LOG=info,millhand=warn` leaves the rest out. Log the report of the shutdown yourself:
+//! `run_until` and `shutdown` return it, and do not log it. A shutdown that runs out of time logs
+//! what each thread did then. [`observability`](super::observability) has the rest: statistics for
+//! Prometheus, a watchdog, a page.
 //!
 //! # Other ends than a signal
 //!

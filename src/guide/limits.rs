@@ -7,7 +7,7 @@
 //! | gate | what a task takes | when | when that comes back |
 //! | --- | --- | --- | --- |
 //! | [`Semaphore`] | a permit | before each attempt | when the body of the attempt has returned |
-//! | [`RateLimiter`] | a token, or its [weight](RateLimiter::weight) | before each attempt, by the worker that is about to run it | never: tokens come with time |
+//! | [`RateLimiter`] | a token, or its [weight](crate::RateLimiter::weight) | before each attempt, by the worker that is about to run it | never: tokens come with time |
 //! | [a key](crate::limit::Keyed::key) of [`Lanes`] | the turn of that key | in the order of submission | when the task has ended, after all its attempts |
 //!
 //! [`choosing`](super::choosing) says which one to take. A whole client of a web service:
@@ -35,11 +35,11 @@
 //!
 //! # Which rate?
 //!
-//! A [token bucket](RateLimiter::token_bucket) fills steadily, and lets what it has saved pass at
-//! once. So in one interval up to the burst *and* the rate may pass. A
-//! [sliding window](RateLimiter::sliding_window) never lets more than its limit pass in any
-//! interval, and can keep to several rates. Take the window for a server that counts, the bucket
-//! with a small [`burst`](crate::limit::TokenBucket::burst) for an even flow.
+//! A [token bucket](crate::RateLimiter::token_bucket) fills steadily, and lets what it has saved
+//! pass at once. So in one interval up to the burst *and* the rate may pass. A [sliding
+//! window](crate::RateLimiter::sliding_window) never lets more than its limit pass in any interval,
+//! and can keep to several rates. Take the window for a server that counts, the bucket with a small
+//! [`burst`](crate::limit::TokenBucket::burst) for an even flow.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -73,8 +73,8 @@
 //!
 //! Tasks of one key of [`Lanes`] run one after the other, in the order in which they were
 //! submitted; tasks of different keys run side by side. A task keeps its key while it waits for a
-//! retry, so no later one overtakes it. With [`Semaphore::keyed(1)`](Semaphore::keyed) tasks of one
-//! key do not run at once either, but between two attempts the next one may run.
+//! retry, so no later one overtakes it. With [`Semaphore::keyed(1)`](crate::Semaphore::keyed) tasks
+//! of one key do not run at once either, but between two attempts the next one may run.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -139,11 +139,11 @@
 //!
 //! # By hand, on any thread
 //!
-//! Threads take from the same line as tasks: [`acquire`](Semaphore::acquire), `try_acquire`,
-//! `acquire_timeout`, and [`run`](Semaphore::run), which acquires and calls. A
+//! Threads take from the same line as tasks: [`acquire`](crate::Semaphore::acquire), `try_acquire`,
+//! `acquire_timeout`, and [`run`](crate::Semaphore::run), which acquires and calls. A
 //! [`Permit`](crate::limit::Permit) comes back when it is dropped, also by a panic. A token of a
-//! rate limiter is spent, whatever happens next. [`Lane::run`](crate::limit::Lane::run) takes a turn
-//! between the tasks of a key.
+//! rate limiter is spent, whatever happens next. [`Lane::run`](crate::limit::Lane::run) takes a
+//! turn between the tasks of a key.
 //!
 //! In a body, an `acquire` releases the run slot while it waits, but it keeps its thread. A gate
 //! keeps none. So limit what the whole body does by a gate, and a small part of it by hand.
@@ -170,10 +170,10 @@
 //!
 //! # While the program runs
 //!
-//! [`set_permits`](Semaphore::set_permits), [`set_rate`](RateLimiter::set_rate) of a token bucket
-//! and [`set_workers`](crate::ThreadPool::set_workers) change a limit for all that use it and for
-//! what waits already. Permits that are out stay valid, so fewer permits take effect as they come
-//! back. The rates of a sliding window are fixed.
+//! [`set_permits`](crate::Semaphore::set_permits), [`set_rate`](crate::RateLimiter::set_rate) of a
+//! token bucket and [`set_workers`](crate::ThreadPool::set_workers) change a limit for all that use
+//! it and for what waits already. Permits that are out stay valid, so fewer permits take effect as
+//! they come back. The rates of a sliding window are fixed.
 //!
 //! ```
 //! let connections = millhand::Semaphore::new(2)?;
@@ -200,7 +200,7 @@
 //! - **`try_acquire` does not pass** what waits.
 //! - **A task that is cancelled or expires leaves** the line at once.
 //! - A permit that is reserved for a task waits for a free worker of its pool. If that takes more
-//!   than about 20 milliseconds, tasks of other pools and threads [may pass](Semaphore).
+//!   than about 20 milliseconds, tasks of other pools and threads [may pass](crate::Semaphore).
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {

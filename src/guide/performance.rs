@@ -1,4 +1,19 @@
-//! What each feature costs, and how to make a program faster.
+//! Performance: what each feature costs, and how to make a program faster.
+//!
+//! | what you see, in [`stats`](crate::Pool::stats) and in the processor load | what it means | what helps |
+//! | --- | --- | --- |
+//! | tasks are queued, no worker is idle, the processors are busy | the pool does what the machine can | less work in the bodies |
+//! | tasks are queued, no worker is idle, the processors are not busy | bodies wait for something that the library cannot see | [`blocking`](crate::blocking) around the wait, or [more workers](#how-many-workers) |
+//! | workers are idle, and little is queued | what submits is too slow, or tasks are too small | [more work for each task](#how-small-may-a-task-be), [`map`](crate::Pool::map), several submitters |
+//! | many tasks are gated | a [gate](super::limits) is the limit | that may be what it is for |
+//! | many workers are blocked, and threads come and go | bodies wait for other tasks | [continuations](super::composition#continue-or-join) in place of joins |
+//! | more workers make it slower | the bodies share a lock, or the allocator | [a value for each worker](crate::WorkerLocal), [another allocator](#the-allocator) |
+//! | a few tasks take much longer than the others | they wait behind long ones | [`priority`](crate::TaskBuilder::priority), a pool of their own |
+//!
+//! [`observability`](super::observability) shows how to see it. Measure a release build: in a debug
+//! build the bodies are slower by far more than any pool.
+//!
+//! # The figures
 //!
 //! All figures here come from one machine, where other pools were measured beside millhand in the
 //! same run. `benches/peers/` in the repository holds the program, its results and the chart. The
@@ -34,8 +49,8 @@
 //!   except a name take some more locks. A gate costs about as much as the plain task with its
 //!   handle.
 //! - **A short wait is cheap.** A thread that joins a task, and a worker that has nothing to do,
-//!   spin for some microseconds before they sleep. So one round trip takes about a microsecond
-//!   while both threads run, and about ten microseconds if the system must wake one of them.
+//!   spin for some microseconds before they sleep. So one round trip takes half a microsecond while
+//!   both threads run, and about ten microseconds if the system must wake one of them.
 //! - **An idle pool does nothing**: with 64 workers and a timer that is due in an hour, no thread
 //!   wakes up in 10 seconds.
 //!
@@ -106,6 +121,9 @@
 //! or in [`blocking`](crate::cancel::blocking). Such waits need no additional workers. A read from
 //! a socket or a disk occupies a worker, unless `blocking` is around it.
 //!
+//! The number can [change](crate::ThreadPool::set_workers) while the pool runs. Work that computes
+//! and work that waits are better in two pools: then neither takes all workers from the other.
+//!
 //! Idle workers cost their stacks and nothing else. With 64 workers on 2 processors an empty task
 //! costs about the same as with 2 workers, because a submitter wakes no worker while another worker
 //! already looks for tasks.
@@ -123,7 +141,11 @@
 //! static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 //! ```
 //!
-//! # A loaded machine
+//! # Spinning, and a loaded machine
+//!
+//! A thread that has nothing to do spins for some microseconds before it sleeps, since waking it
+//! takes longer than a small task. A thread whose spins were in vain spins for a shorter time.
+//! There is no option for it.
 //!
 //! A thread that spins uses a processor for some microseconds that other threads may need. About
 //! two idle workers per pool spin, and each thread that waits. None of them calls `yield_now`. If

@@ -195,8 +195,8 @@
 //!
 //! A task cannot wait for its own pool: `shutdown` and `wait_idle` return
 //! [`PoolError::InsideTask`](crate::pool::PoolError::InsideTask), and change nothing. `close` works
-//! there, as does the drop, which then closes only. To end the program from a task, cancel the token
-//! for which `main` waits:
+//! there, as does the drop, which then closes only. To end the program from a task, cancel the
+//! token for which `main` waits:
 //!
 //! ```
 //! use millhand::cancel::CancelReason;

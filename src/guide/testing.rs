@@ -46,7 +46,7 @@
 //! | --- | --- |
 //! | a task has ended | `join`, [`wait`](crate::TaskHandle::wait) |
 //! | all tasks of a pool have ended | [`pool.wait_idle()`](crate::ThreadPool::wait_idle) |
-//! | nothing happens any more before time passes | [`clock.wait_idle()`](ManualClock::wait_idle); in a simulation [`run_until_idle`](crate::testing::Simulation::run_until_idle) |
+//! | nothing happens any more before time passes | [`clock.wait_idle()`](crate::testing::ManualClock::wait_idle); in a simulation `simulation.run_until_idle()` |
 //! | a body has reached a line | a channel or a [`promise`](crate::promise()), completed there |
 //! | a task waits at a gate | [`waiting()`](crate::Semaphore::waiting) of the gate, the [`state`](crate::TaskHandle::state) of its handle |
 //! | a body waits in the library | `blocked` of the [statistics](crate::observe::Stats), read in a loop |
@@ -216,8 +216,8 @@
 //! runs alone, in one piece.
 //!
 //! - It finds races between the pieces, such as a check before a wait and an act after it. It never
-//!   finds one inside a piece, such as a lost update of two `fetch`es with no call between them. For
-//!   those there are `loom`, Miri and the thread sanitizer.
+//!   finds one inside a piece, such as a lost update of two `fetch`es with no call between them.
+//!   For those there are `loom`, Miri and the thread sanitizer.
 //! - [`sleep`](crate::sleep)`(Duration::ZERO)` in a body makes a place where the others may run. In
 //!   a test it stands for the call of a database, which the simulation cannot see.
 //! - Computing takes no simulated time. A body that asks again and again whether it is cancelled is
@@ -230,7 +230,7 @@
 //! | a lock of std that is held in a call that may wait | the next thread that wants it stops all threads, for ever | release it before; a [`Semaphore`](crate::Semaphore) with one permit |
 //! | a wait for a channel, also by [`recv`](crate::recv) | it stops all threads, for ever | a [`promise`](crate::promise()), a handle |
 //! | `thread::sleep` | takes real time, and no simulated time | [`sleep`](crate::sleep) |
-//! | `Instant::now()`, `elapsed()` | real time | [`Simulation::clock`](crate::testing::Simulation::clock), passed in |
+//! | `Instant::now()`, `elapsed()` | real time | `Simulation::clock`, passed in |
 //! | a thread that the program starts itself | it panics if it submits to the pool or waits for a task | a task |
 //! | sockets, files, child processes | they work, and all threads wait meanwhile | a function that the test replaces |
 //! | the order of a `HashMap` | differs from run to run, also with the same seed | a `BTreeMap` |
@@ -241,8 +241,8 @@
 //! # Schedules
 //!
 //! Test the body by itself, with [`trigger_now`](crate::schedule::Schedule::trigger_now), or as a
-//! function. For the times, a simulation runs each run at its time, and
-//! [`Cron::next_after`](crate::Cron) needs no pool at all.
+//! function. For the times, a simulation runs each run at its time, and `Cron::next_after` needs no
+//! pool at all.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {

@@ -1,32 +1,31 @@
 //! Time: start a task later, limit how long it takes, try it again, and run it every hour.
 //!
-//! | you want | write | while it waits |
-//! | --- | --- | --- |
-//! | a task to start later | [`delay`](crate::TaskBuilder::delay), [`delay_until`](crate::TaskBuilder::delay_until) | it needs no worker |
-//! | a task not to start too late | [`expires`](crate::TaskBuilder::expires) | |
-//! | an answer in time, or none | [`deadline`](crate::TaskBuilder::deadline) | |
-//! | work that does not run for ever | [`total_timeout`](crate::TaskBuilder::total_timeout), [`attempt_timeout`](crate::TaskBuilder::attempt_timeout) | |
-//! | another attempt after a failure | [`retry`](crate::TaskBuilder::retry) with a [`Retry`] | it needs no worker |
-//! | a run every hour, or at three in the night | [`every`](crate::TaskBuilder::every), and `cron` with that feature | it needs no worker |
-//! | a pause in the middle of a body | [`sleep`](crate::sleep) | another task runs in its place |
+//! | you want | write |
+//! | --- | --- |
+//! | a task to start later | [`delay`](crate::TaskBuilder::delay), [`delay_until`](crate::TaskBuilder::delay_until) |
+//! | a task not to start too late | [`expires`](crate::TaskBuilder::expires) |
+//! | an answer in time, or none | [`deadline`](crate::TaskBuilder::deadline) |
+//! | work that does not run for ever | [`total_timeout`](crate::TaskBuilder::total_timeout), [`attempt_timeout`](crate::TaskBuilder::attempt_timeout) |
+//! | another attempt after a failure | [`retry`](crate::TaskBuilder::retry) with a [`Retry`] |
+//! | a run every hour, or at three in the night | [`every`](crate::TaskBuilder::every), and `cron` with that feature |
+//! | a pause in the middle of a body | [`sleep`](crate::sleep) |
 //!
-//! [`choosing`](super::choosing) compares the time limits in a table. This page shows them in one
-//! picture, and what surprises.
+//! A task that waits for its time needs no worker. [`choosing`](super::choosing) compares the time
+//! limits in a table; this page has them in one picture.
 //!
 //! # What counts from when
 //!
 //! ```text
-//!  submitted       due            starts        fails        due again   starts       settled
+//!  submitted       due            starts        fails      due again     starts       settled
 //!      |            |                |            |              |         |             |
-//!      |            |   queue and    |            |   delay of   |  queue, |             |
-//!      |   delay    |     gates      | attempt 1  |  the retry   |  gates  |  attempt 2  |
+//!      |   delay    |  queue, gates  | attempt 1  |retry's delay |  gates  |  attempt 2  |
 //!      +------------+----------------+------------+--------------+---------+-------------+
 //!                   |<-- expires --->|
-//!                   |<-------------------------- deadline ------------------------------>|
-//!                                    |<------------------ total_timeout ---------------->|
+//!                   |<---------------------------- deadline ---------------------------->|
+//!                                    |<----------------- total_timeout ----------------->|
 //!                                    |<-attempt_->|                        |<-attempt_-->|
-//!                                    |   timeout  |                        |   timeout   |
-//!                                    |<---- max_elapsed -------->|
+//!                                       timeout                                timeout
+//!                                    |<------ max_elapsed ------>|
 //! ```
 //!
 //! A continuation is due when the tasks that it continues have settled; a run of a schedule at its
@@ -56,6 +55,11 @@
 //! drop(held); // it starts after 115 seconds
 //! assert!(matches!(long.join(), Err(TaskError::TimedOut)));
 //! assert_eq!(simulation.elapsed(), 120 * SECOND);
+//!
+//! // A continuation is due when what it continues has settled.
+//! let slow = pool.submit(|| millhand::sleep(100 * SECOND));
+//! let next = pool.task().deadline(5 * SECOND).submit_after([slow], |_| "in time");
+//! assert_eq!(next.join()?, "in time");
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -86,7 +90,8 @@
 //! assert_eq!(simulation.elapsed(), SECOND);
 //!
 //! // Three attempts of one second each, and two delays of ten.
-//! let retried = limited.retry(Retry::fixed(2, 10 * SECOND)).submit(|| millhand::sleep(60 * SECOND));
+//! let retried = limited.retry(Retry::fixed(2, 10 * SECOND));
+//! let retried = retried.submit(|| millhand::sleep(60 * SECOND));
 //! assert!(matches!(retried.join(), Err(TaskError::TimedOut)));
 //! assert_eq!(simulation.elapsed(), 24 * SECOND);
 //! # }
@@ -137,7 +142,7 @@
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
-//! use millhand::{RateLimiter, Retry, ThreadPool};
+//! use millhand::{RateLimiter, Retry, ThreadPool, attempt};
 //! use std::time::Duration;
 //!
 //! const SECOND: Duration = Duration::from_secs(1);
@@ -147,20 +152,30 @@
 //! let call = pool.task().gate(&api).retry(Retry::fixed(2, SECOND));
 //! assert_eq!(call.submit(|| Err::<(), _>("busy")).join()?, Err("busy"));
 //! assert_eq!(simulation.elapsed(), 120 * SECOND); // the third token, and not the third second
+//!
+//! // The error is the time in seconds that the server asks for.
+//! let policy = Retry::fixed(3, SECOND).max_elapsed(3600 * SECOND);
+//! let polite = pool.task().retry(policy).retry_after(|after: &u64| Some(Duration::from_secs(*after)));
+//! let minutes = polite.submit(|| if attempt() == 1 { Err(300) } else { Ok("done") });
+//! assert_eq!(minutes.join()?, Ok("done"));
+//! assert_eq!(simulation.elapsed(), 420 * SECOND);
+//! let days = polite.submit(|| Err::<(), _>(86_400)); // more than an hour: it gives up at once
+//! assert_eq!(days.join()?, Err(86_400));
+//! assert_eq!(simulation.elapsed(), 420 * SECOND);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! - **What is retried**: an `Err` and an exceeded `attempt_timeout`; a panic only with
-//!   [`retry_panics`](crate::TaskBuilder::retry_panics).
-//!   [`retry_if`](crate::TaskBuilder::retry_if) leaves errors out for which another attempt is of
-//!   no use. After a request to stop there is no further attempt.
+//!   [`retry_panics`](crate::TaskBuilder::retry_panics). [`retry_if`](crate::TaskBuilder::retry_if)
+//!   leaves errors out for which another attempt is of no use. After a request to stop there is no
+//!   further attempt.
 //! - **How long altogether**: `max_retries` bounds the number, which does not include the first
-//!   attempt. [`max_elapsed`](Retry::max_elapsed) starts no attempt that would be due later, and
-//!   cuts none short. `total_timeout` and `deadline` cut short.
+//!   attempt. [`max_elapsed`](crate::Retry::max_elapsed) starts no attempt that would be due later,
+//!   and cuts none short. `total_timeout` and `deadline` cut short.
 //! - **Jitter**: exponential delays are random between a half and the whole, since what failed
 //!   together would come back together. The cap of growing delays is one minute unless
-//!   [`max_delay`](Retry::max_delay) sets another.
+//!   [`max_delay`](crate::Retry::max_delay) sets another.
 //! - **A server that says when**: [`retry_after`](crate::TaskBuilder::retry_after) takes the delay
 //!   from the error. It is used as it is, without cap and jitter. So set `max_elapsed`: the delay
 //!   may be a day, and a drain waits for it.
@@ -171,8 +186,8 @@
 //!
 //! # Schedules
 //!
-//! A rule of [`Every`](crate::Every) or [`Cron`](crate::Cron) submits a template again and again.
-//! Each run is a task, with the retries, gates and limits of the template.
+//! A rule of [`Every`](crate::Every), or of `Cron` with the feature `cron`, submits a template
+//! again and again. Each run is a task, with the retries, gates and limits of the template.
 //!
 //! | question | default | other answers |
 //! | --- | --- | --- |
@@ -213,7 +228,7 @@
 //! let hourly = Every::new(60 * MINUTE);
 //! assert_eq!(starts(hourly.clone(), 20 * MINUTE), [60, 120, 180, 240, 300]);
 //! assert_eq!(starts(hourly.clone().fixed_delay(), 20 * MINUTE), [60, 140, 220, 300]);
-//! assert_eq!(starts(hourly.clone(), 90 * MINUTE), [60, 180, 300]); // each second is left out
+//! assert_eq!(starts(hourly.clone(), 90 * MINUTE), [60, 180, 300]); // every second one is left out
 //! assert_eq!(starts(hourly.clone().overlap(Overlap::Queue), 90 * MINUTE), [60, 150, 240]);
 //! # }
 //! ```
