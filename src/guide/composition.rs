@@ -9,6 +9,7 @@
 //! | one closure for a collection in memory | a *map*: [`map`](crate::Pool::map), [`map_ok`](crate::Pool::map_ok), [`for_each`](crate::Pool::for_each) | your thread |
 //! | one closure for a stream of items | a lazy map: [`map_iter`](crate::Pool::map_iter) | your thread, for each result |
 //! | several steps for a stream of items | a [`Pipeline`] | your thread, for each result |
+//! | a result that comes from a callback or another thread | a [promise](crate::promise()), whose handle is continued and joined as others are | nothing |
 //!
 //! On a worker each of these waits releases the run slot, so all of them work in tasks and on a
 //! pool of one worker. [`choosing`](super::choosing) has the verbs of each row in detail.

@@ -112,8 +112,9 @@
 //!
 //! # Several gates
 //!
-//! A task passes all its gates at once, or waits. While it waits it holds nothing, so it keeps no
-//! other task from a permit that it cannot use yet, and no order of the gates can deadlock.
+//! A task passes all its gates at once, or waits. While it waits it holds no permit, so others use
+//! what it cannot use yet, and no order of the gates can deadlock. Nor do others pass it for ever:
+//! [`gate`](crate::TaskBuilder::gate) says what may pass it at most.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -134,8 +135,6 @@
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! Nor do others pass it for ever: [`gate`](crate::TaskBuilder::gate) says what may pass at most.
 //!
 //! # By hand, on any thread
 //!
@@ -191,7 +190,7 @@
 //!
 //! Each gate has one line, first come, first served, for tasks of all pools and for threads. A task
 //! has its place from its submission, or, if it is delayed, from when it is due. It keeps the place
-//! for its further attempts, so a retry comes before what was submitted later.
+//! for its further attempts, so a retry that is due comes before what was submitted later.
 //!
 //! - **A higher priority does not pass** in the line of a gate. It decides between tasks that are
 //!   ready to run.

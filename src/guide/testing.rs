@@ -216,10 +216,11 @@
 //! runs alone, in one piece.
 //!
 //! - It finds races between the pieces, such as a check before a wait and an act after it. It never
-//!   finds one inside a piece, such as a lost update of two `fetch`es with no call between them.
-//!   For those there are `loom`, Miri and the thread sanitizer.
-//! - [`sleep`](crate::sleep)`(Duration::ZERO)` in a body makes a place where the others may run. In
-//!   a test it stands for the call of a database, which the simulation cannot see.
+//!   finds one inside a piece, such as an atomic load and a store with no call between them. For
+//!   those there are `loom`, Miri and the thread sanitizer.
+//! - [`sleep`](crate::sleep)`(Duration::ZERO)` is a place where the others may run. Call it in the
+//!   function that the test puts in place of a database or a socket, of which the simulation sees
+//!   nothing.
 //! - Computing takes no simulated time. A body that asks again and again whether it is cancelled is
 //!   taken to wait for that.
 //!
