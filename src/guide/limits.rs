@@ -234,7 +234,7 @@
 //!
 //! A gate bounds what runs, not what waits. A fast producer needs back-pressure:
 //! [`queue_capacity`](crate::pool::PoolBuilder::queue_capacity) bounds what is submitted and has
-//! not begun, and [`on_full`](crate::pool::PoolBuilder::on_full) says whether a submitter then
+//! not begun, and [`on_full`](crate::pool::PoolBuilder::on_full) chooses whether a submitter then
 //! waits or is refused. The front page has a [table](crate#submitting) of the verbs. A task takes
 //! its place at its submission, also while it is delayed or waits at a gate. What a body of the
 //! pool submits needs no place, so no body waits for its own pool. [`map_iter`] and a
