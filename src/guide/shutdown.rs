@@ -40,7 +40,8 @@
 //!
 //! A submitter that waits for a place in a full queue is refused, too. Each handle settles, with
 //! [`CancelReason::Shutdown`](crate::cancel::CancelReason::Shutdown) where the task was cancelled.
-//! No closure is left behind: those of cancelled tasks are dropped by the thread that shuts down.
+//! That of a body which is left behind settles when the body returns. No closure is left behind:
+//! those of cancelled tasks are dropped by the thread that shuts down.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
