@@ -7,7 +7,7 @@
 //! - [`faq`]: questions that users ask, and short answers.
 //!
 //! By subject:
-//! - [`limits`]: how many at once, how many per second, in which order, and for whom.
+//! - [`limits`]: how many at once, how many per second, in which order, and for which key.
 //! - [`time`]: delays, time limits, retries and schedules, and what they count from.
 //! - [`composition`]: one task after another, many at once, scopes, collections and pipelines.
 //! - [`errors`]: what can go wrong with a task, and one `?` for all of it, whatever type of errors

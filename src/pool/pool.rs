@@ -330,9 +330,11 @@ impl ThreadPool {
         self.core.queue.waiting()
     }
 
-    /// Waits until no task is queued and none runs. Any number of threads may wait at once, and
-    /// tasks may be submitted meanwhile. By then the closures of all tasks are dropped, except one
-    /// that another thread cancels at that moment.
+    /// Waits until no task is left: none is queued or runs, and none waits for its time, at a gate,
+    /// for another attempt or for other tasks. Schedules do not count, only the runs that they have
+    /// submitted. Any number of threads may wait at once, and tasks may be submitted meanwhile. By
+    /// then the closures of all tasks are dropped, except one that another thread cancels at that
+    /// moment.
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked
@@ -379,7 +381,11 @@ impl ThreadPool {
     /// Blocks. In a task of another pool the run slot is released meanwhile.
     ///
     /// A further call, or one from another thread at the same time, continues the shutdown that
-    /// was begun, and reports again. It cancels what is left if either call asks for that.
+    /// was begun, and reports again. It cancels what is left if either call asks for that. A
+    /// `give_up_after` ends its own call alone.
+    ///
+    /// During a drain the pool still takes what its own bodies submit. Once the shutdown cancels, it
+    /// rejects that as closed.
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked

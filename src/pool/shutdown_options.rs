@@ -39,7 +39,8 @@ impl Shutdown {
     /// Runs all submitted tasks to their end, however long that takes. Those that wait for their
     /// first due time are cancelled, unless the shutdown is
     /// [`including_delayed`](Self::including_delayed). A body that waits for such a task gets that
-    /// as its outcome.
+    /// as its outcome. A continuation of a promise that the program has not settled is cancelled
+    /// once nothing else is left.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};
@@ -88,7 +89,8 @@ impl Shutdown {
 
     /// Stops waiting this long after the call, not after the cancelling. Default: never.
     ///
-    /// Queued tasks are cancelled then. The report names the tasks that still run, and they go on.
+    /// Queued tasks are cancelled then, and running ones are asked to stop, if `cancel_after` has not
+    /// done so. The report names the tasks that still run, and they go on until they see it.
     /// A later drop of the pool does not wait for them, either. Nor does it wait for a stop hook
     /// or the drop of a worker's value that still runs. The closures of cancelled tasks are dropped
     /// by this call in any case.

@@ -192,7 +192,8 @@ impl<K, P> TaskBuilder<K, P> {
     /// Tasks of equal priority run in the order in which they became ready. Tasks below 0 run if
     /// no others are ready. So that no task starves, a worker now and then takes one of lower
     /// priority: a normal task beside any number of higher ones, and one below 0 beside both.
-    /// Among the tasks above 0 a higher one always comes first.
+    /// Among the tasks above 0 a higher one always comes first. In the line of a gate a task of
+    /// higher priority passes none that came before it.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
