@@ -58,8 +58,8 @@
 //! use millhand::{RateLimiter, ThreadPool};
 //! use std::time::Duration;
 //!
-//! let (pool, simulation) = ThreadPool::simulated(1);
-//! let alerts = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&simulation).build()?;
+//! let (pool, _simulation) = ThreadPool::simulated(1);
+//! let alerts = RateLimiter::token_bucket(1, Duration::from_secs(60)).build()?;
 //! for error in 0..10 {
 //!     if alerts.try_acquire(1).is_ok() {
 //!         pool.execute(move || println!("error {error}"));
@@ -583,8 +583,8 @@
 //!     }
 //! }
 //!
-//! let (pool, simulation) = ThreadPool::simulated(1);
-//! let trials = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&simulation).build()?;
+//! let (pool, _simulation) = ThreadPool::simulated(1);
+//! let trials = RateLimiter::token_bucket(1, Duration::from_secs(60)).build()?;
 //! let breaker = Arc::new(Breaker { failures: AtomicU32::new(0), trials });
 //! let call = |answer: Result<u32, &'static str>| {
 //!     let breaker = breaker.clone();
@@ -672,22 +672,25 @@
 //! order of their submission, and different keys at the same time.
 //!
 //! ```
+//! # #[cfg(feature = "simulation")] {
 //! use millhand::ThreadPool;
 //! use millhand::limit::Lanes;
 //! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
 //!
-//! let pool = ThreadPool::new(4)?;
-//! let accounts = Lanes::new();
-//! let journal = Arc::new(Mutex::new(Vec::new()));
-//! for change in 0..100 {
-//!     let (account, journal) = (change % 5, journal.clone());
-//!     let write = move || journal.lock().unwrap().push((account, change));
-//!     pool.task().gate(&accounts.key(account)).execute(write);
+//! let (pool, simulation) = ThreadPool::simulated(1);
+//! let (accounts, journal) = (Lanes::new(), Arc::new(Mutex::new(Vec::new())));
+//! for (account, change, seconds) in [("ann", 1, 30), ("bob", 1, 40), ("ann", 2, 20), ("ann", 3, 10)] {
+//!     let journal = journal.clone();
+//!     pool.task().gate(&accounts.key(account)).execute(move || {
+//!         let _ = millhand::sleep(Duration::from_secs(seconds)); // stands for the change
+//!         journal.lock().unwrap().push((account, change));
+//!     });
 //! }
 //! pool.wait_idle()?;
-//! let journal = journal.lock().unwrap();
-//! let of_third: Vec<_> = journal.iter().filter(|(account, _)| *account == 3).collect();
-//! assert!(of_third.len() == 20 && of_third.is_sorted());
+//! assert_eq!(*journal.lock().unwrap(), [("ann", 1), ("bob", 1), ("ann", 2), ("ann", 3)]);
+//! assert_eq!(simulation.elapsed(), Duration::from_secs(60));
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -702,8 +705,7 @@
 //! use std::time::Duration;
 //!
 //! let (pool, simulation) = ThreadPool::simulated(1);
-//! let bucket = RateLimiter::token_bucket(2, Duration::from_secs(1)).burst(1).clock(&simulation);
-//! let api = bucket.build()?;
+//! let api = RateLimiter::token_bucket(2, Duration::from_secs(1)).burst(1).build()?;
 //! let request = pool.task().gate(&api);
 //! let tasks: Vec<_> = (0..4).map(|n| request.submit(move || n)).collect();
 //! api.acquire(1)?; // on this thread

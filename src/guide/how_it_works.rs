@@ -32,7 +32,7 @@
 //!
 //! - **Submit.** The closure, a place for the result and the state of the task become one
 //!   allocation. A pointer to it goes into the run queue, and the handle is another pointer to it.
-//!   Options, a name or a token take a second allocation.
+//!   Options or a name take a second allocation.
 //! - **Claim.** A worker that pops the task claims it by one atomic step. So does a thread that
 //!   cancels it. One of them comes first: the task runs, or it is settled as cancelled.
 //! - **Gates.** The worker asks them when it is about to run the body. If one refuses, the *task*
@@ -292,6 +292,6 @@
 //! of the two finds the task. An entry that is dropped anywhere settles its task as cancelled: no
 //! handle waits for ever.
 //!
-//! **The proof.** Models of these steps run in every order of the threads, under
-//! [loom](https://docs.rs/loom). Whole pools run in thousands of orders, in the
+//! **The proof.** Models of these steps run in all orders of their threads, up to three
+//! preemptions, under [loom](https://docs.rs/loom). Whole pools run in thousands of orders, in the
 //! [simulation](crate::testing) that a program's tests can use, too.
