@@ -87,7 +87,10 @@
 //! let (batch, written) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
 //! let flush = {
 //!     let (batch, written) = (batch.clone(), written.clone());
-//!     move || written.lock().unwrap().append(&mut batch.lock().unwrap()) // one write to a disk
+//!     move || {
+//!         let lines = std::mem::take(&mut *batch.lock().unwrap()); // others may add meanwhile
+//!         written.lock().unwrap().extend(lines); // stands for one write to a disk
+//!     }
 //! };
 //! let secondly = Every::new(Duration::from_secs(1)).overlap(Overlap::Queue);
 //! let writer = pool.task().name("flush").every(secondly).run(flush)?;
