@@ -292,6 +292,6 @@
 //! of the two finds the task. An entry that is dropped anywhere settles its task as cancelled: no
 //! handle waits for ever.
 //!
-//! **The proof.** Models of these steps run in all orders of their threads, up to three
-//! preemptions, under [loom](https://docs.rs/loom). Whole pools run in thousands of orders, in the
-//! [simulation](crate::testing) that a program's tests can use, too.
+//! **The check.** Models of these steps run under [loom](https://docs.rs/loom), which tries the
+//! orders of their threads with up to three preemptions. Whole pools run in thousands of orders, in
+//! the [simulation](crate::testing) that a program's tests can use, too.
