@@ -12,7 +12,8 @@
 //! - When something fails: [as the server asks](#retry-as-the-server-asks),
 //!   [an answer in any case](#an-answer-in-any-case), [hedged request](#hedged-request),
 //!   [several mirrors](#several-mirrors), [poison input](#poison-input),
-//!   [undo](#undo-the-step-before), [circuit breaker](#circuit-breaker)
+//!   [undo](#undo-the-step-before), [circuit breaker](#circuit-breaker),
+//!   [wait while it is down](#wait-while-it-is-down)
 //! - Limits and shares: [bulkhead](#bulkhead), [a pool for slow work](#a-pool-for-slow-work),
 //!   [fair to each tenant](#fair-to-each-tenant), [in order per key](#in-order-per-key),
 //!   [one rate for all](#one-rate-for-tasks-and-threads), [when it is full](#when-it-is-full)
@@ -599,6 +600,37 @@
 //! assert_eq!(call(Ok(7)), Err("the circuit is open".to_owned()));
 //! millhand::sleep(Duration::from_secs(60))?;
 //! assert_eq!((call(Ok(7)), call(Ok(8))), (Ok(7), Ok(8)));
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Wait while it is down
+//!
+//! To hold back all calls while a server is down, and lose none: the body that fails closes the
+//! gate of the calls, and a delayed task opens it again, for a trial.
+//!
+//! ```
+//! # #[cfg(feature = "simulation")] {
+//! use millhand::{Retry, Semaphore, ThreadPool, attempt, current};
+//! use std::time::Duration;
+//!
+//! let (pool, simulation) = ThreadPool::simulated(1);
+//! let server = Semaphore::new(1)?;
+//! let call = pool.task().gate(&server).retry(Retry::fixed(5, Duration::from_secs(1)));
+//! let gate = server.clone();
+//! let first = call.submit(move || {
+//!     if attempt() <= 2 { // stands for a call that fails
+//!         gate.set_permits(0);
+//!         let later = current().unwrap().pool().task().delay(Duration::from_secs(60));
+//!         let gate = gate.clone();
+//!         later.execute(move || gate.set_permits(1));
+//!         return Err("down");
+//!     }
+//!     Ok(1)
+//! });
+//! let second = call.submit(|| Ok::<_, &str>(2)); // waits at the gate, and needs no thread
+//! assert_eq!((first.join()?, second.join()?), (Ok(1), Ok(2)));
+//! assert_eq!(simulation.elapsed(), Duration::from_secs(120));
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

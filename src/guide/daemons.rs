@@ -183,8 +183,7 @@
 //!     for signal in signals.forever() {
 //!         match signal {
 //!             SIGHUP => match read_configuration().map(|n| limit.set_permits(n)) {
-//!                 Ok(Ok(())) => log::info!("read the configuration again"),
-//!                 Ok(Err(error)) => log::error!("`connections`: {error}"),
+//!                 Ok(()) => log::info!("read the configuration again"),
 //!                 Err(error) => log::error!("{error}"),
 //!             },
 //!             _ if end.cancel() => log::info!("draining"), // the first: `main` goes on

@@ -172,12 +172,13 @@
 //! [`set_permits`](crate::Semaphore::set_permits), [`set_rate`](crate::RateLimiter::set_rate) of a
 //! token bucket and [`set_workers`](crate::ThreadPool::set_workers) change a limit for all that use
 //! it and for what waits already. Permits that are out stay valid, so fewer permits take effect as
-//! they come back. The rates of a sliding window are fixed.
+//! they come back. With 0 permits all wait until there are some again. The rates of a sliding
+//! window are fixed.
 //!
 //! ```
 //! let connections = millhand::Semaphore::new(2)?;
 //! let held = [connections.try_acquire().unwrap(), connections.try_acquire().unwrap()];
-//! connections.set_permits(1)?; // the server asks for less
+//! connections.set_permits(1); // the server asks for less
 //! let [first, second] = held;
 //! drop(first);
 //! assert!(connections.try_acquire().is_err()); // one is still out

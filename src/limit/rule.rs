@@ -111,13 +111,13 @@ impl Rule {
         }
     }
 
-    /// The most that ever passes at once.
+    /// The most that one request may ask for.
     pub(crate) fn max_weight(&self) -> u32 {
         match self {
             Self::Bucket(bucket) => bucket.burst(),
             Self::Window(window) => window.max_weight(),
-            Self::Permits(permits) => permits.number(),
-            Self::Fifo(_) => u32::MAX,
+            // A request is for one, which passes once there are permits.
+            Self::Permits(_) | Self::Fifo(_) => u32::MAX,
         }
     }
 

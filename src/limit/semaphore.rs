@@ -190,24 +190,24 @@ impl Semaphore {
         Ok(f())
     }
 
-    /// Changes the number of permits, 1 or more. Permits that are held stay valid, even if there
-    /// are more of them than the new number. Then none is free until enough of them have come
-    /// back.
+    /// Changes the number of permits. Permits that are held stay valid, even if there are more of
+    /// them than the new number. Then none is free until enough of them have come back.
     ///
-    /// # Errors
-    /// [`LimitError::Invalid`] if `permits` is 0. Then the semaphore stays as it was.
+    /// With 0 permits all tasks and threads wait until there are some again: use it to pause what
+    /// needs a server that is down. A shutdown that drains waits, too.
     ///
     /// ```
     /// let semaphore = millhand::Semaphore::new(1)?;
-    /// semaphore.set_permits(3)?;
+    /// semaphore.set_permits(3);
     /// assert_eq!(semaphore.available(), 3);
-    /// assert!(semaphore.set_permits(0).is_err());
+    /// semaphore.set_permits(0);
+    /// assert!(semaphore.try_acquire().is_err());
     /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
     #[doc(alias = "resize")]
-    pub fn set_permits(&self, permits: u32) -> Result<(), LimitError> {
-        self.gate.set_permits(checked(permits)?);
-        Ok(())
+    #[doc(alias = "pause")]
+    pub fn set_permits(&self, permits: u32) {
+        self.gate.set_permits(permits);
     }
 
     /// Returns how many permits are free now, and not reserved for a task or thread whose turn it
@@ -300,10 +300,6 @@ impl Permits {
             number,
             out: 0,
         }
-    }
-
-    pub(crate) fn number(&self) -> u32 {
-        self.number
     }
 
     pub(crate) fn set(&mut self, number: u32) {

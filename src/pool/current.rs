@@ -148,8 +148,8 @@ impl Current {
     /// Returns the time that is left to the task, to be passed to a socket or a child process.
     ///
     /// The earliest of four limits counts: the time limit of the task's token, its
-    /// `attempt_timeout`, its `total_timeout` and its `deadline`. Zero once it has passed; `None` if
-    /// there is none.
+    /// `attempt_timeout`, its `total_timeout` and its `deadline`. Zero once it has passed; `None`
+    /// if there is none.
     ///
     /// ```
     /// use millhand::{CancelToken, ThreadPool};

@@ -384,8 +384,8 @@ impl ThreadPool {
     /// was begun, and reports again. It cancels what is left if either call asks for that. A
     /// `give_up_after` ends its own call alone.
     ///
-    /// During a drain the pool still takes what its own bodies submit. Once the shutdown cancels, it
-    /// rejects that as closed.
+    /// During a drain the pool still takes what its own bodies submit. Once the shutdown cancels,
+    /// it rejects that as closed.
     ///
     /// # Errors
     /// [`PoolError::InsideTask`] in one of the pool's own tasks, [`PoolError::Forked`] in a forked

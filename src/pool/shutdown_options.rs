@@ -89,11 +89,11 @@ impl Shutdown {
 
     /// Stops waiting this long after the call, not after the cancelling. Default: never.
     ///
-    /// Queued tasks are cancelled then, and running ones are asked to stop, if `cancel_after` has not
-    /// done so. The report names the tasks that still run, and they go on until they see it.
-    /// A later drop of the pool does not wait for them, either. Nor does it wait for a stop hook
-    /// or the drop of a worker's value that still runs. The closures of cancelled tasks are dropped
-    /// by this call in any case.
+    /// Queued tasks are cancelled then, and running ones are asked to stop, if `cancel_after` has
+    /// not done so. The report names the tasks that still run, and they go on until they see it. A
+    /// later drop of the pool does not wait for them, either. Nor does it wait for a stop hook or
+    /// the drop of a worker's value that still runs. The closures of cancelled tasks are dropped by
+    /// this call in any case.
     ///
     /// ```
     /// # use millhand::{Shutdown, ThreadPool};

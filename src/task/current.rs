@@ -201,8 +201,8 @@ pub fn checkpoint() {
 }
 
 /// Sleeps for `duration`, or until the task that runs on this thread is asked to stop, or the scope
-/// is cancelled whose closure runs. Outside of a task it sleeps the whole time. In a task it follows
-/// the clock of the task's pool.
+/// is cancelled whose closure runs. Outside of a task it sleeps the whole time. In a task it
+/// follows the clock of the task's pool.
 ///
 /// The body releases its run slot meanwhile, so that other tasks run: during a sleep of at most
 /// 2 ms only what tasks like it have submitted, unless it sleeps so again and again. So it is not

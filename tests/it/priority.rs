@@ -317,7 +317,7 @@ fn what_a_gate_has_called_goes_in_front_in_its_original_order() {
             let task = pool.task().priority(priority);
             task.execute(move || log.lock().unwrap().push(n));
         }
-        gate.set_permits(permits).unwrap();
+        gate.set_permits(permits);
         drop(permit);
         held.release();
         pool.wait_idle().unwrap();
@@ -334,7 +334,7 @@ fn called_by_two_gates_the_earlier_submission_is_first() {
     in_line(&pool, &pool.task().gate(&gates[1]), &[0, 0], 0, &log);
     in_line(&pool, &pool.task().gate(&gates[0]), &[9], 2, &log);
     let held = hold(&pool, 1);
-    gates[1].set_permits(2).unwrap();
+    gates[1].set_permits(2);
     drop(first);
     drop(second);
     held.release();

@@ -8,7 +8,7 @@ use millhand::cancel::CancelReason;
 use millhand::limit::{AcquireError, LimitError};
 use millhand::task::TaskState;
 use millhand::testing::ManualClock;
-use millhand::{Retry, Semaphore, TaskError, ThreadPool};
+use millhand::{Retry, Semaphore, Shutdown, TaskError, ThreadPool};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -93,12 +93,43 @@ fn none_is_no_number_of_permits() {
     };
     refused(Semaphore::new(0).unwrap_err());
     refused(Semaphore::keyed::<u32>(0).unwrap_err());
+}
+
+#[test]
+fn without_permits_all_wait_until_there_are_some() {
+    let pool = ThreadPool::new(2).unwrap();
     let semaphore = Semaphore::new(2).unwrap();
-    let permit = semaphore.acquire().unwrap();
-    refused(semaphore.set_permits(0).unwrap_err());
-    assert_eq!(semaphore.available(), 1);
-    drop(permit);
-    assert_eq!(semaphore.available(), 2);
+    let held = semaphore.acquire().unwrap();
+    semaphore.set_permits(0);
+    assert_eq!(semaphore.available(), 0);
+    assert_eq!(semaphore.try_acquire().unwrap_err(), NONE);
+    assert_eq!(semaphore.acquire_timeout(Duration::ZERO).unwrap_err(), NONE);
+    let gated = pool.task().gate(&semaphore);
+    let tasks: Vec<_> = (0..3).map(|n| gated.submit(move || n)).collect();
+    until("the tasks wait", || semaphore.waiting() == 3);
+    let by_hand = semaphore.clone();
+    let thread = apart(move || drop(by_hand.acquire().unwrap()));
+    until("the thread waits", || semaphore.waiting() == 4);
+    // The permit that comes back is none for them.
+    drop(held);
+    assert_eq!((semaphore.available(), semaphore.waiting()), (0, 4));
+    semaphore.set_permits(1);
+    for (n, task) in (0..).zip(tasks) {
+        assert_eq!(task.join().unwrap(), n);
+    }
+    must_recv(&thread);
+    assert_eq!((semaphore.available(), semaphore.waiting()), (1, 0));
+}
+
+#[test]
+fn a_shutdown_that_cancels_ends_what_waits_for_permits_that_are_not_there() {
+    let pool = ThreadPool::new(1).unwrap();
+    let semaphore = Semaphore::new(1).unwrap();
+    semaphore.set_permits(0);
+    let waits = pool.task().gate(&semaphore).submit(|| ());
+    pool.shutdown(Shutdown::cancel()).unwrap();
+    assert!(waits.join().unwrap_err().is_cancelled());
+    assert_eq!(semaphore.waiting(), 0);
 }
 
 #[test]
@@ -159,14 +190,14 @@ fn more_permits_let_as_many_more_through_at_once() {
             }
         },
     );
-    semaphore.set_permits(4).unwrap();
+    semaphore.set_permits(4);
     let mut passed: Vec<_> = (0..3).map(|_| must_recv(&told)).collect();
     passed.sort_by_key(|(n, _)| *n);
     let first: Vec<_> = passed.iter().map(|(n, _)| *n).collect();
     assert_eq!(first, [0, 1, 2]);
     assert_eq!((semaphore.waiting(), semaphore.available()), (2, 0));
     // Fewer: what is out stays out, and comes back to fewer.
-    semaphore.set_permits(2).unwrap();
+    semaphore.set_permits(2);
     passed.truncate(2);
     assert_eq!((semaphore.waiting(), semaphore.available()), (2, 0));
     passed.pop();
@@ -184,7 +215,7 @@ fn more_permits_let_as_many_more_through_at_once() {
     assert_eq!((n, semaphore.available()), (4, 0));
     drop((fourth, fifth));
     assert_eq!(semaphore.available(), 2);
-    semaphore.set_permits(1).unwrap();
+    semaphore.set_permits(1);
     assert_eq!(semaphore.available(), 1);
 }
 
@@ -236,7 +267,7 @@ fn a_free_permit_goes_to_who_waits_and_not_to_who_tries() {
     assert_eq!(semaphore.try_acquire().unwrap_err(), NONE);
     assert_eq!(semaphore.acquire_timeout(Duration::ZERO).unwrap_err(), NONE);
     // A second permit is for whoever comes.
-    semaphore.set_permits(2).unwrap();
+    semaphore.set_permits(2);
     drop(semaphore.acquire().unwrap());
     busy.end();
     waits.join().unwrap();
