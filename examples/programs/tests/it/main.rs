@@ -4,5 +4,6 @@
 #![cfg(unix)]
 
 mod dashboard;
+mod scheduler;
 mod screen;
 mod support;
