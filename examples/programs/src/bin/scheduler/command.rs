@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
-/// A shell that gets SIGTERM waits for the program that it runs, and then ends. Without this it would
-/// end at once, and with it the time that its program has to clean up.
+/// Has a shell that gets SIGTERM wait for the program that it runs, and end then. Without this the
+/// shell would end at once, and with it the time that its program has to clean up.
 const LEAVE_LAST: &str = "trap 'exit 143' TERM";
 
 /// Runs the command, and logs what it writes. An exit code other than 0 is an error, and so is a

@@ -1,4 +1,8 @@
 //! The daemon: the schedules that run, what the signals do to them, and what is logged about them.
+//
+// `millhand::Signals` takes SIGHUP for a request to end. It leaves the signal to a handler of the
+// program on Linux alone; see the guide `daemons`. So signal-hook has all three signals here, and a
+// token ends the pool.
 
 use crate::command;
 use crate::table::{self, Entry};

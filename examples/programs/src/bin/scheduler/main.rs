@@ -22,8 +22,9 @@
 //! has the rules about times, daylight saving, runs that overlap, runs that were missed and time
 //! limits, and it ends commands with all that they have started.
 //!
-//! Exit codes: 0 after SIGTERM or SIGINT; 1 if the file cannot be read, or the page or the pool
-//! fails; 2 for wrong arguments and for wrong lines in the file; 130 after the third signal.
+//! Exit codes: 0 after SIGTERM, SIGINT or --simulate; 1 if the file cannot be read, or the page or
+//! the pool fails; 2 for wrong arguments and for wrong lines in the file; 130 after the third
+//! signal.
 //!
 //! What to read: `table.rs` has the format, and makes schedules of lines. `daemon.rs` has the
 //! signals and the reload, `command.rs` one run of a command, `simulate.rs` the list of the runs to
@@ -72,11 +73,11 @@ struct Options {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     grace: Duration,
 
-    /// Prints what would run in so much time, if each command took no time. Runs nothing
+    /// Prints what would run in so much time, and runs nothing. Commands take no time here
     #[arg(long, value_name = "TIME", value_parser = duration)]
     simulate: Option<Duration>,
 
-    /// When that begins: a local time as 2026-03-28T00:00, or one with an offset as
+    /// When that scheduler is started: a local time as 2026-03-28T00:00, or one with an offset as
     /// 2026-03-28T00:00Z [default: now]
     #[arg(long, value_name = "WHEN", requires = "simulate", value_parser = moment)]
     from: Option<Timestamp>,
@@ -88,8 +89,8 @@ The file, one thing a line:
   NAME=value                 environment of the commands below; TZ is also the time zone of their
                              times, by default that of the system
   MINUTE HOUR DAY MONTH WEEKDAY [OPTIONS] COMMAND
-  @every TIME [OPTIONS] COMMAND
-  @hourly [OPTIONS] COMMAND  also @daily, @weekly, @monthly, @yearly
+  @every TIME [OPTIONS] COMMAND  the first time so long after the start
+  @hourly [OPTIONS] COMMAND      also @daily, @weekly, @monthly, @yearly
 The command is the rest of the line, for `sh -c`; a `%` is nothing special. It runs where the
 scheduler was started, and what it writes goes to the log.
 Options, in brackets and all optional:
@@ -103,8 +104,8 @@ Options, in brackets and all optional:
   timeout=TIME    the command gets SIGTERM after so long, and SIGKILL 5 seconds later
 A TIME is such as 500ms, 30s, 10m, 1h30m or 7d.
 
-Exit codes: 0 after SIGTERM or SIGINT; 1 if the file cannot be read, or the page or the pool fails; 2 \
-for wrong arguments and for wrong lines in the file; 130 after the third signal.";
+Exit codes: 0 after SIGTERM, SIGINT or --simulate; 1 if the file cannot be read, or the page or the \
+pool fails; 2 for wrong arguments and for wrong lines in the file; 130 after the third signal.";
 
 fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {

@@ -16,6 +16,7 @@ GREETING = \"good day\"
 @every 1s [name=greet] echo $GREETING; echo to all >&2; echo again > /dev/stdout; printf 'no end'
 GREETING='bye'
 @every 1s [name=fail] echo $GREETING; exit 3
+@every 1s [name=long] head -c 20000 /dev/zero | tr '\\0' x
 @every 1s [name=child] read line; sleep 3600 & echo \"left: $line\"
 ";
     let place = Place::new("runs", table);
@@ -23,6 +24,8 @@ GREETING='bye'
     for line in ["good day", "to all", "again", "no end", "has ended after"] {
         daemon.wait_for(&format!("greet: {line}"));
     }
+    daemon.wait_for("long: has ended");
+    assert!(daemon.count("long: x") > 1, "it comes in parts");
     daemon.wait_for("fail: bye");
     let failed = daemon.wait_for("task ");
     assert!(failed.contains("`fail`"), "{failed}");
