@@ -76,12 +76,12 @@ impl Running<'_> {
             requests += 1;
             match requests {
                 1 => {
-                    info!("a signal asks for the end: no command starts any more");
                     stop.cancel();
+                    info!("a signal asks for the end: no command starts any more");
                 }
                 2 => {
-                    warn!("the second signal ends the commands that run");
                     self.commands.cancel();
+                    warn!("the second signal ends the commands that run");
                 }
                 _ => process::exit(130),
             }

@@ -92,7 +92,8 @@ The file, one thing a line:
   @every TIME [OPTIONS] COMMAND  the first time so long after the start
   @hourly [OPTIONS] COMMAND      also @daily, @weekly, @monthly, @yearly
 The command is the rest of the line, for `sh -c`; a `%` is nothing special. It runs where the
-scheduler was started, and what it writes goes to the log.
+scheduler was started, and what it writes goes to the log. It ends with its shell: what that leaves
+in the background goes on, with its output closed.
 Options, in brackets and all optional:
   name=WORD       how the log and the page call it (default: the command)
   overlap=skip    a run that is due while another runs is left out (default)

@@ -17,7 +17,7 @@ GREETING = \"good day\"
 GREETING='bye'
 @every 1s [name=fail] echo $GREETING; exit 3
 @every 1s [name=long] head -c 20000 /dev/zero | tr '\\0' x
-@every 1s [name=child] read line; sleep 3600 & echo \"left: $line\"
+@every 1s [name=child] read line; while test -e table; do sleep 1; done & echo \"left: $line\"
 ";
     let place = Place::new("runs", table);
     let daemon = place.start();
