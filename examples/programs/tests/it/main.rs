@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+mod crawler;
 mod dashboard;
 mod scheduler;
 mod screen;

@@ -1,5 +1,6 @@
 //! What the tests of several programs need: a child process, HTTP, and a terminal.
 
+pub(crate) mod site;
 pub(crate) mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};
