@@ -1,6 +1,6 @@
 //! The tasks of a page: it is fetched, read, and its links are submitted, as a chain of three.
 
-use crate::fetch::{FetchError, Fetcher, FoundOn, REFERRER, Reply};
+use crate::fetch::{FetchError, Fetcher, REFERRER, Reply, found_on};
 use crate::frontier::Frontier;
 use crate::html;
 use crate::report::{Event, Outcome};
@@ -11,7 +11,7 @@ use millhand::pool::Retrying;
 use millhand::{Pool, RateLimiter, TaskBuilder, TaskError, TaskHandle};
 use std::collections::HashMap;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What all pages share. Each page that is pending holds it, in a task or in the closure of one.
@@ -41,16 +41,13 @@ impl Crawl {
     /// Begins with the start pages, which are fetched already, and returns.
     pub(crate) fn begin(self, pool: &Pool, pages: Vec<(Url, Reply)>) {
         let crawl = Arc::new(self);
-        let urls: Vec<_> = pages.iter().map(|(url, _)| url.clone()).collect();
-        let taken = crawl.lock().start(&urls);
-        for (url, reply) in pages.into_iter().filter(|(url, _)| taken.contains(url)) {
+        for (url, reply) in pages {
             crawl.say(Event::Start(url.clone()));
-            let page = url.clone();
-            let read = pool
-                .task()
-                .name("read")
-                .submit(move || Ok(Page::read(&page, reply)));
-            crawl.then_follow(url, read);
+            if crawl.lock().start(&url) {
+                let page = url.clone();
+                let read = pool.submit(move || Ok(Page::read(&page, reply)));
+                crawl.then_follow(url, read);
+            }
         }
     }
 
@@ -82,7 +79,7 @@ impl Crawl {
                 page.outcome
             }
             Ok(Err(error)) => {
-                log::info!("{url}: {error}{}", FoundOn(REFERRER.get().as_ref()));
+                log::info!("{url}: {error}{}", found_on());
                 Outcome::Failed(error.word)
             }
             Err(TaskError::TimedOut) => Outcome::Failed("timeout"),
@@ -131,7 +128,7 @@ impl Crawl {
         let _ = self.events.send(event);
     }
 
-    fn lock(&self) -> impl std::ops::DerefMut<Target = Frontier> + '_ {
+    fn lock(&self) -> MutexGuard<'_, Frontier> {
         self.frontier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

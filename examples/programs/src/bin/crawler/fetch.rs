@@ -58,8 +58,9 @@ impl Fetcher {
         let mut reply = self.get(url, 0)?;
         let location = reply.headers().get(header::LOCATION);
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let mime_type = reply.body().mime_type().map(str::to_ascii_lowercase);
         let is_html = matches!(
-            reply.body().mime_type(),
+            mime_type.as_deref(),
             Some("text/html" | "application/xhtml+xml")
         );
         let status = reply.status();
@@ -96,12 +97,11 @@ impl Fetcher {
 
     fn get(&self, url: &Url, redirects: u32) -> Result<Response<Body>, FetchError> {
         let task = millhand::current();
-        let referrer = REFERRER.get();
         let attempt = task.as_ref().map_or(1, |task| task.attempt());
-        log::debug!("GET {url}, attempt {attempt}{}", FoundOn(referrer.as_ref()));
+        log::debug!("GET {url}, attempt {attempt}{}", found_on());
         let mut request = self.agent.get(url.as_str());
         // Other sites need not learn which pages there are.
-        if let Some(page) = referrer.filter(|page| page.site() == url.site()) {
+        if let Some(page) = REFERRER.get().filter(|page| page.site() == url.site()) {
             request = request.header(header::REFERER, page.as_str());
         }
         // The time limit of the attempt is that of the socket.
@@ -123,13 +123,10 @@ fn read(body: &mut Body, most: u64) -> Result<Vec<u8>, FetchError> {
     Ok(bytes)
 }
 
-/// Shows the page on which a link was found, if there is one.
-pub(crate) struct FoundOn<'a>(pub(crate) Option<&'a Url>);
-
-impl fmt::Display for FoundOn<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |page| write!(f, " <- {page}"))
-    }
+/// Names the page on which the link was found, for the log.
+pub(crate) fn found_on() -> String {
+    let page = REFERRER.get();
+    page.map_or_else(String::new, |page| format!(" <- {page}"))
 }
 
 /// Why there is no reply, or none that will do.
@@ -157,8 +154,7 @@ impl From<ureq::Error> for FetchError {
     fn from(error: ureq::Error) -> Self {
         let word = match &error {
             ureq::Error::Timeout(_) => "timeout",
-            ureq::Error::HostNotFound => "unknown-host",
-            ureq::Error::ConnectionFailed => "unreachable",
+            ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => "unreachable",
             ureq::Error::Io(error) => io_word(error),
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => "tls",
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => "invalid",
@@ -167,12 +163,13 @@ impl From<ureq::Error> for FetchError {
         let text = match &error {
             // A moment before the task itself has timed out.
             ureq::Error::Timeout(_) => "timed out".to_owned(),
+            ureq::Error::Io(error) => error.to_string(),
             error => error.to_string(),
         };
         Self {
             word,
             text,
-            is_transient: matches!(word, "unknown-host" | "unreachable" | "closed"),
+            is_transient: matches!(word, "unreachable" | "closed"),
         }
     }
 }

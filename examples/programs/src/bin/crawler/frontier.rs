@@ -33,9 +33,9 @@ impl Frontier {
         }
     }
 
-    /// Adds the start pages. Returns those to fetch: each once, and no more than are allowed.
-    pub(crate) fn start(&mut self, pages: &[Url]) -> Vec<Url> {
-        self.reach(pages.iter().map(|page| (page.clone(), 0)).collect())
+    /// Adds a start page. Returns false if it was added before, or if it is one too many.
+    pub(crate) fn start(&mut self, page: &Url) -> bool {
+        !self.reach([(page.clone(), 0)].into()).is_empty()
     }
 
     /// Adds the links of a page. Returns those to fetch.
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn each_page_is_fetched_once() {
         let mut frontier = Frontier::new(9, 9);
-        assert_eq!(frontier.start(&urls(["a", "a"])), urls(["a"]));
+        assert!(frontier.start(&url("a")) && !frontier.start(&url("a")));
         assert_eq!(
             frontier.follow(&url("a"), urls(["a", "b", "c"])),
             urls(["b", "c"])
@@ -108,17 +108,20 @@ mod tests {
     #[test]
     fn depth_and_number_are_bounded() {
         let mut frontier = Frontier::new(1, 9);
-        frontier.start(&urls(["a"]));
+        frontier.start(&url("a"));
         assert_eq!(frontier.follow(&url("a"), urls(["b"])), urls(["b"]));
         assert_eq!(frontier.follow(&url("b"), urls(["c"])), []);
         let mut frontier = Frontier::new(9, 2);
-        assert_eq!(frontier.start(&urls(["a", "b", "c"])).len(), 2);
+        assert_eq!(
+            ["a", "b", "c"].map(|page| frontier.start(&url(page))),
+            [true, true, false]
+        );
     }
 
     #[test]
     fn a_short_way_that_is_found_late_counts() {
         let mut frontier = Frontier::new(3, 9);
-        frontier.start(&urls(["a"]));
+        frontier.start(&url("a"));
         frontier.follow(&url("a"), urls(["b", "slow"]));
         // The long way first: e is four clicks away.
         frontier.follow(&url("b"), urls(["c"]));

@@ -3,17 +3,18 @@
 //!     cargo run --release --manifest-path examples/programs/Cargo.toml --bin crawler -- URL..
 //!
 //! The output has a line `STATUS URL <- REFERRER` for each broken link. The status is that of the
-//! reply, or the reason why there is none: `timeout`, `unreachable`, `unknown-host`, `closed`,
-//! `tls`, `protocol`, `invalid`, or `loop` for redirects in a circle. A summary follows on the
-//! standard error. Only the hosts of the start pages are crawled. `robots.txt` is followed there,
-//! but for the start pages, which are asked for by name. `Crawl-delay` is ignored; use `--rate`.
+//! reply, or the reason why there is none: `timeout`, `unreachable`, `closed`, `tls`, `protocol`,
+//! `invalid`, or `loop` for redirects in a circle. A summary follows on the standard error. Only
+//! the hosts of the start pages are crawled. `robots.txt` is followed there, but for the start
+//! pages, which are asked for by name. `Crawl-delay` is ignored; use `--rate`.
 //!
 //! To try:
 //!
 //! - `-- --tui URL` shows the pages in a table while they come.
 //! - `RUST_LOG=crawler=debug` logs each request with the page on which its link was found.
 //! - `-- URL http://127.0.0.1:1/`: one start page that fails ends the program, and the others.
-//! - Ctrl-C in the middle: what runs is finished, and what was found is printed.
+//! - Ctrl-C in the middle: requests that run are finished, and what was found is printed. A third
+//!   Ctrl-C ends it at once.
 //!
 //! Exit codes: 0 if no link is broken, 1 if one is, 2 for wrong arguments, 3 if a start page
 //! cannot be fetched or the output fails, 130 after Ctrl-C.
@@ -32,13 +33,13 @@
 //!
 //! # How it ends
 //!
-//! Tasks submit tasks, so the main thread cannot know when the last page is done. A count of the
-//! pending pages would have to be right after a panic, a cancel, and a time limit. `wait_idle`, and a scope
-//! for the whole crawl, would be right, but they block the thread that draws. So the channel is the
-//! count: each pending page holds a sender, in a task or in the closure of one. Whatever becomes of
-//! a task, its closure is dropped. When no page is pending, the channel is closed, and the main
-//! loop ends. To stop, Ctrl-C cancels the token of the requests: those that wait settle at once,
-//! and the end comes in the same way.
+//! Tasks submit tasks, so the main thread cannot know which page is the last. A count of the
+//! pending pages would have to be right after a panic, a cancel and a time limit, too.
+//! `wait_idle`, or a scope around the whole crawl, would be right, but blocks the thread that
+//! draws. So the channel is the count: each pending page holds a sender, in a task or in the
+//! closure of one. Whatever becomes of a task, its closure is dropped. When no page is pending, the
+//! channel is closed, and the main loop ends. Ctrl-C cancels the token of the requests: those that
+//! wait settle at once, nothing follows them, and the end comes in the same way.
 
 mod crawl;
 mod fetch;
@@ -88,11 +89,13 @@ struct Options {
     pages: usize,
 
     /// Checks so many pages at the same time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
 
     /// Sends so many requests per second to each host
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
 
     /// Gives a page so many seconds
@@ -134,18 +137,15 @@ fn main() -> ExitCode {
     }
     print_no_task_panics();
     let signals = Signals::install();
-    match run(&options, &signals) {
-        _ if signals.count() > 0 => ExitCode::from(Signals::EXIT_CODE),
-        Ok(Shown {
-            is_interrupted: true,
-            ..
-        }) => ExitCode::from(Signals::EXIT_CODE),
-        Ok(Shown { report, .. }) => ExitCode::from(u8::from(report.counts.broken_links > 0)),
+    ExitCode::from(match run(&options, &signals) {
+        _ if signals.count() > 0 => Signals::EXIT_CODE,
+        Ok(shown) if shown.is_interrupted => Signals::EXIT_CODE,
+        Ok(shown) => u8::from(shown.report.counts.broken_links > 0),
         Err(error) => {
             say(&error.to_string());
-            ExitCode::from(3)
+            3
         }
-    }
+    })
 }
 
 /// What a main loop has seen.

@@ -180,20 +180,18 @@ impl Report {
             cut,
         } = self.counts;
         let left = self.rows.iter().filter(|row| row.outcome.is_none()).count();
-        let mut text = format!(
-            "{checked} pages checked in {:.1} s, {broken_links} broken links",
-            took.as_secs_f64()
-        );
-        for (count, what) in [
-            (cut, "read in part (--max-body)"),
-            (disallowed, "not checked (robots.txt)"),
-            (left, "not checked (--depth, --pages)"),
-            (stopped, "not checked (stopped)"),
+        let mut text = format!("pages checked: {checked}, broken links: {broken_links}");
+        for (what, count) in [
+            ("read in part (--max-body)", cut),
+            ("not checked (robots.txt)", disallowed),
+            ("not checked (--depth, --pages)", left),
+            ("not checked (stopped)", stopped),
         ] {
             if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
+                text.push_str(&format!(", {what}: {count}"));
             }
         }
+        text.push_str(&format!(", seconds: {:.1}", took.as_secs_f64()));
         text
     }
 }

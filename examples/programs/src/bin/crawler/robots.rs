@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_longest_rule_decides() {
-        let text = "User-Agent: *\nDisallow: /a # not that\nALLOW : /a/b\nDisallow: /a/b/c\nAllow:/a/b/c\n";
+        let text = "User-Agent: *\nDisallow: /a # not that\nALLOW : /a/b\nDisallow: /a/b/c\n\
+            Allow:/a/b/c\n";
         assert_eq!(
             allowed(text, &["/", "/a", "/ax", "/a/b", "/a/b/c"]),
             ["/", "/a/b", "/a/b/c"]
@@ -102,8 +103,8 @@ mod tests {
 
     #[test]
     fn groups_of_others_do_not_count() {
-        let text = "User-agent: other\nDisallow: /\n\nUser-agent: one\nUser-agent: *\nCrawl-delay: 9\n\
-            Disallow: /x\n\nUser-agent: third\nDisallow: /y\n\nUser-agent: *\nDisallow: /z\n";
+        let text = "User-agent: other\nDisallow: /\n\nUser-agent: one\nUser-agent: *\n\
+            Crawl-delay: 9\nDisallow: /x\n\nUser-agent: third\nDisallow: /y\n\nUser-agent: *\nDisallow: /z\n";
         assert_eq!(allowed(text, &["/x", "/y", "/z"]), ["/y"]);
         assert_eq!(allowed("User-agent: *\nDisallow:\n", &["/x"]), ["/x"]);
         assert_eq!(allowed("<html>no rules</html>", &["/x"]), ["/x"]);

@@ -2,7 +2,7 @@
 
 use super::{crawler, text};
 use crate::support::Program;
-use crate::support::site::{Gate, Site, links, status};
+use crate::support::site::{Gate, Site, links, page, status};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -40,9 +40,26 @@ fn ctrl_c_finishes_what_runs_and_prints_what_it_has() {
         [format!("404 {} <- {}", site.url("/gone"), site.url("/"))]
     );
     let summary = errors.next().unwrap();
-    assert!(summary.contains("3 pages checked"), "{summary}");
-    assert!(summary.contains("2 not checked (stopped)"), "{summary}");
+    assert!(summary.contains("pages checked: 3"), "{summary}");
+    assert!(summary.contains("not checked (stopped): 2"), "{summary}");
     assert_eq!(site.paths(), ["/", "/gone", "/held"]);
+}
+
+#[test]
+fn ctrl_c_ends_the_requests_of_the_start() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let site = Site::of(move |_| {
+        held.wait();
+        page("")
+    });
+    let mut program = Program::start(crawler().arg(site.url("/")));
+    site.wait_for("/");
+    program.signal(Signal::INT);
+    let (status, lines) = program.end();
+    gate.open();
+    assert_eq!(status.code(), Some(130));
+    assert!(lines.is_empty());
 }
 
 #[test]

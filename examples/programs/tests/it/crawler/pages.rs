@@ -34,7 +34,7 @@ fn each_broken_link_is_a_line_and_a_site_without_ends_with_0() {
         ]
     );
     let summary = text(&output.stderr);
-    assert!(summary.contains("5 broken links"), "{summary}");
+    assert!(summary.contains("broken links: 5"), "{summary}");
     // Each page once.
     assert_eq!(
         site.paths(),
@@ -130,11 +130,16 @@ fn depth_and_number_of_pages_are_bounded() {
     assert_eq!(deep.status.code(), Some(0));
     assert_eq!(site.paths(), ["/1", "/2", "/3", "/4"]);
     let summary = text(&deep.stderr);
-    assert!(summary.contains("4 pages checked"), "{summary}");
+    assert!(summary.contains("pages checked: 4"), "{summary}");
     assert!(
-        summary.contains("1 not checked (--depth, --pages)"),
+        summary.contains("not checked (--depth, --pages): 1"),
         "{summary}"
     );
+
+    let site = endless();
+    let twice = output(&[&site.url("/1"), &site.url("/1"), "--depth", "0"]);
+    let summary = text(&twice.stderr);
+    assert!(summary.contains("pages checked: 1"), "{summary}");
 
     let site = endless();
     output(&[&site.url("/1"), "--pages", "2"]);
@@ -159,7 +164,7 @@ fn robots_txt_is_followed() {
     let output = output(&[&site.url("/")]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(site.paths(), ["/", "/private/open", "/public"]);
-    assert!(text(&output.stderr).contains("1 not checked (robots.txt)"));
+    assert!(text(&output.stderr).contains("not checked (robots.txt): 1"));
 }
 
 #[test]
@@ -264,7 +269,7 @@ fn a_page_without_an_end_is_read_in_part() {
     });
     let output = output(&[&site.url("/"), "--max-body", "2000"]);
     assert_eq!(lines(&output, &[&site]), ["404 /first <- /"]);
-    assert!(text(&output.stderr).contains("1 read in part (--max-body)"));
+    assert!(text(&output.stderr).contains("read in part (--max-body): 1"));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn in_a_terminal(code: i32, stop: impl FnOnce(&mut Terminal, &Program, &Gate)) {
     assert!(!terminal.is_cursor_hidden());
     let line = format!("404 {} <- {}", site.url("/gone"), site.url("/"));
     assert!(
-        text.contains(&line) && text.contains("3 pages checked"),
+        text.contains(&line) && text.contains("pages checked: 3"),
         "{text}"
     );
     assert!(!text.contains("found on"), "{text}");
