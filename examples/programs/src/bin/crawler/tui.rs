@@ -124,7 +124,7 @@ impl Tui {
             None => format!("{} run, {} wait for the rate", stats.running, stats.gated),
         };
         Line::from(format!(
-            "{} checked, {} broken links, {rate:.1} pages/s, {:.0} s: {state}",
+            "pages checked: {}, broken links: {}, {rate:.1} per second, {:.0} s: {state}",
             counts.checked,
             counts.broken_links,
             took.as_secs_f64()
@@ -145,7 +145,7 @@ impl Tui {
         let header = ["state", "status", "time", "page", "found on"];
         Table::new(cells, widths)
             .header(Cells::new(header).style(Style::new().dim()))
-            .block(Block::bordered().title(format!("{} pages", rows.len())))
+            .block(Block::bordered().title(format!(" {} pages ", rows.len())))
     }
 }
 

@@ -1,10 +1,10 @@
 //! An end before all pages are checked.
 
-use super::{crawler, text};
+use super::crawler;
 use crate::support::Program;
 use crate::support::site::{Gate, Site, links, page, status};
 use rustix::process::Signal;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::process::Stdio;
 
 #[test]
@@ -74,22 +74,16 @@ fn a_reader_that_goes_away_ends_it() {
         }
         _ => status(404),
     });
-    let mut child = crawler()
-        .arg(site.url("/"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = crawler();
+    command.arg(site.url("/"));
+    let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = Program::silent(pipes.spawn().unwrap());
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let mut lines = BufReader::new(program.child.stdout.take().unwrap());
+    lines.read_line(&mut line).unwrap();
+    drop(lines);
     gate.open();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        !text(&output.stderr).contains("panicked"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert_eq!(program.end().0.code(), Some(1));
+    let errors = io::read_to_string(program.child.stderr.take().unwrap()).unwrap();
+    assert!(!errors.contains("panicked"), "{errors}");
 }

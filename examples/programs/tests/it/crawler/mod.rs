@@ -5,8 +5,10 @@ mod pages;
 mod start;
 mod table;
 
+use crate::support::Program;
 use crate::support::site::Site;
-use std::process::{Command, Output};
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
 
 fn crawler() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crawler"));
@@ -26,7 +28,32 @@ fn crawler() -> Command {
 
 /// Runs it to its end.
 fn output(arguments: &[&str]) -> Output {
-    crawler().args(arguments).output().unwrap()
+    finish(crawler().args(arguments))
+}
+
+fn finish(command: &mut Command) -> Output {
+    let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = Program::silent(pipes.spawn().unwrap());
+    let (status, _) = program.end();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let child = &mut program.child;
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_end(&mut stdout)
+        .unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_end(&mut stderr)
+        .unwrap();
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -81,7 +108,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["http://127.0.0.1/", "--tui"], "needs a terminal"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crawler"));
-        let output = command.args(arguments).output().unwrap();
+        let output = finish(command.args(arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let error = text(&output.stderr);
         assert!(error.contains(named), "{arguments:?}: {error}");

@@ -1,6 +1,6 @@
 //! Which pages are asked for, and which links are broken.
 
-use super::{crawler, lines, output, text};
+use super::{crawler, finish, lines, output, text};
 use crate::support::site::{Gate, Site, links, page, redirect, status};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,10 +21,10 @@ fn each_broken_link_is_a_line_and_a_site_without_ends_with_0() {
         "/fault" => status(500),
         _ => status(404),
     });
-    let output = output(&[&site.url("/")]);
-    assert_eq!(output.status.code(), Some(1));
+    let broken = output(&[&site.url("/")]);
+    assert_eq!(broken.status.code(), Some(1));
     assert_eq!(
-        lines(&output, &[&site]),
+        lines(&broken, &[&site]),
         [
             "404 /gone <- /",
             "404 /gone <- /a",
@@ -33,7 +33,7 @@ fn each_broken_link_is_a_line_and_a_site_without_ends_with_0() {
             "invalid http:///x <- /",
         ]
     );
-    let summary = text(&output.stderr);
+    let summary = text(&broken.stderr);
     assert!(summary.contains("broken links: 5"), "{summary}");
     // Each page once.
     assert_eq!(
@@ -41,11 +41,7 @@ fn each_broken_link_is_a_line_and_a_site_without_ends_with_0() {
         ["/", "/a", "/b", "/fault", "/gone", "/picture.png"]
     );
 
-    let output = crawler()
-        .arg(site.url("/b"))
-        .args(["--depth", "0"])
-        .output()
-        .unwrap();
+    let output = output(&[&site.url("/b"), "--depth", "0"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stdout.is_empty());
 }
@@ -230,11 +226,9 @@ fn a_request_names_the_page_that_has_the_link() {
         "/2" => links(&["/3"]),
         _ => status(404),
     });
-    let output = crawler()
-        .arg(site.url("/"))
-        .env("RUST_LOG", "crawler=debug")
-        .output()
-        .unwrap();
+    let mut command = crawler();
+    command.arg(site.url("/")).env("RUST_LOG", "crawler=debug");
+    let output = finish(&mut command);
     let referers = ["/", "/1", "/2", "/3"].map(|path| {
         let request = site
             .requests()

@@ -166,7 +166,7 @@ impl Gate {
     pub(crate) fn wait(&self) {
         let (is_open, opened) = &*self.0;
         let is_open = is_open.lock().unwrap();
-        drop(opened.wait_timeout_while(is_open, BOUND, |is_open| !*is_open));
+        drop(opened.wait_while(is_open, |is_open| !*is_open));
     }
 
     pub(crate) fn open(&self) {
