@@ -4,6 +4,7 @@ use super::{crawler, finish, lines, output, text};
 use crate::support::site::{Gate, Site, links, page, redirect, status};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 #[test]
 fn each_broken_link_is_a_line_and_a_site_without_ends_with_0() {
@@ -282,4 +283,17 @@ fn a_slow_page_is_cut_by_the_time_limit() {
     gate.open();
     assert_eq!(lines(&output, &[&site]), ["timeout /slow <- /"]);
     assert_eq!(site.paths(), ["/", "/slow"]); // once
+}
+
+#[test]
+fn a_host_is_asked_no_faster_than_the_rate() {
+    let site = Site::of(|path| match path {
+        "/" => links(&["/1", "/2", "/3"]),
+        _ => page(""),
+    });
+    let begun = Instant::now();
+    assert!(output(&[&site.url("/"), "--rate", "10"]).status.success());
+    // Five requests with that of robots.txt, so four spacings. A slow machine only takes longer.
+    assert!(begun.elapsed() >= Duration::from_millis(400));
+    assert_eq!(site.requests().len(), 5);
 }
