@@ -76,7 +76,7 @@ struct Options {
     #[arg(required = true, value_name = "URL", value_parser = Url::parse)]
     start: Vec<Url>,
 
-    /// Checks links to other hosts, too
+    /// Checks links to other hosts, too, with a request each. What they link to is not followed
     #[arg(long)]
     external: bool,
 
@@ -176,14 +176,14 @@ fn run(options: &Options, signals: &Signals) -> Result<Shown, Box<dyn Error>> {
         events: send,
     };
     crawl.begin(&pool, started.pages);
-    let shown = match options.tui {
-        true => tui::run(&pool, &events, &stop),
-        false => print(&events, &stop),
+    let (output, shown) = match options.tui {
+        true => ("the terminal", tui::run(&pool, &events, &stop)),
+        false => ("the standard output", print(&events, &stop)),
     };
     stop.cancel(); // a loop that has failed leaves a crawl behind
-    let shown = shown?;
+    let shown = shown.map_err(|error| format!("{output}: {error}"))?;
     for line in &shown.lines {
-        writeln!(stdout(), "{line}")?;
+        let _ = writeln!(stdout(), "{line}"); // the terminal may be gone
     }
     say(&shown.report.summary(begun.elapsed()));
     Ok(shown)

@@ -207,3 +207,81 @@ impl Row {
         lines.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(name: &str) -> Url {
+        Url::parse(&format!("http://h/{name}")).unwrap()
+    }
+
+    fn link(to: &str, from: &str) -> Event {
+        let (to, from) = (url(to), url(from));
+        Event::Link { to, from }
+    }
+
+    fn ended(page: &str, outcome: Outcome) -> Event {
+        Event::Ended(url(page), outcome, Instant::now())
+    }
+
+    /// Takes messages in this order and in the opposite one. Returns the sorted lines.
+    fn lines(events: impl Fn() -> Vec<Event>) -> Vec<String> {
+        let sorted = |events: Vec<Event>| {
+            let mut report = Report::default();
+            let lines = events.into_iter().flat_map(|event| report.take(event));
+            let mut lines: Vec<_> = lines.map(|line| line.replace("http://h", "")).collect();
+            lines.sort();
+            assert_eq!(lines.len(), report.counts.broken_links);
+            lines
+        };
+        let forward = sorted(events());
+        assert_eq!(forward, sorted(events().into_iter().rev().collect()));
+        forward
+    }
+
+    #[test]
+    fn a_link_counts_before_and_after_the_end_of_its_page() {
+        let events = || {
+            vec![
+                link("a", "x"),
+                ended("a", Outcome::Status(404, false)),
+                link("a", "y"),
+                link("b", "x"),
+                ended("b", Outcome::Status(200, false)),
+                link("c", "x"),
+                ended("c", Outcome::Disallowed),
+                ended("c", Outcome::Disallowed),
+            ]
+        };
+        assert_eq!(lines(events), ["404 /a <- /x", "404 /a <- /y"]);
+        let mut report = Report::default();
+        for event in events() {
+            report.take(event);
+        }
+        let summary = report.summary(Duration::ZERO);
+        let counts = "pages checked: 2, broken links: 2, not checked (robots.txt): 1";
+        assert!(summary.starts_with(counts), "{summary}");
+    }
+
+    #[test]
+    fn a_ring_of_redirects_is_found_whichever_comes_last() {
+        let redirect = |from, to| ended(from, Outcome::Redirect(302, url(to)));
+        // `way` leads into the ring, and is no part of it.
+        let events = || {
+            vec![
+                link("way", "x"),
+                link("a", "way"),
+                link("b", "a"),
+                link("a", "b"),
+                redirect("way", "a"),
+                redirect("b", "a"),
+                redirect("a", "b"),
+            ]
+        };
+        assert_eq!(
+            lines(events),
+            ["loop /a <- /b", "loop /a <- /way", "loop /b <- /a"]
+        );
+    }
+}

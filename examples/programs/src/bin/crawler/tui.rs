@@ -57,9 +57,11 @@ struct Tui {
 }
 
 impl Tui {
-    /// Takes the messages that are there, and waits for none.
+    /// Takes the messages that are there, and waits for none. If they come without a pause, the
+    /// screen and the keys have their turn, too.
     fn take(&mut self, events: &Receiver<Event>) {
-        loop {
+        let begun = Instant::now();
+        while begun.elapsed() < LOOK {
             match events.try_recv() {
                 Ok(event) => {
                     let lines = self.shown.report.take(event);
