@@ -1,7 +1,7 @@
 //! URLs, and what a link means on its page: RFC 3986, section 5.
 //!
-//! The crate `url` would bring thirty others, for host names with letters outside of ASCII. Such a
-//! link is reported as invalid here; written with `xn--` it works.
+//! The crate `url` would bring more than twenty others, most of them for host names with letters
+//! outside of ASCII. Such a link is reported as invalid here; written with `xn--` it works.
 
 use std::fmt;
 use std::sync::Arc;
