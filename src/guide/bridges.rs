@@ -180,6 +180,7 @@
 //!   [`daemons`](super::daemons#other-ends-than-a-signal) has it with signals.
 //! - Parts of the window belong to its thread. A task gets copies of what it needs, and returns
 //!   plain values.
+//! - The [programs](super#programs) `crawler` and `dashboard` have such a loop for a terminal.
 //!
 //! # Callbacks
 //!

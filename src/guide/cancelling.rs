@@ -90,6 +90,9 @@
 //!
 //! - **A socket**: [`on_cancel`](crate::CancelToken::on_cancel) can shut it down, which ends the
 //!   read. Or give the socket a time limit, and [`check`](crate::check) between two reads.
+//! - **An HTTP client**: what ends its requests. For ureq that is `agent.shutdown()` in an
+//!   `on_cancel`, which ends all requests of that agent: it suits the token of a scope or of a
+//!   batch. For one request, hand [`remaining`](crate::pool::Current::remaining) on as its limit.
 //! - **A channel of std**: use one of `crossbeam_channel` with [`recv`], or `recv_timeout` in a
 //!   loop with [`check`](crate::check).
 //! - **A child process**: wait for it with `child::wait`, which ends it with the processes that it

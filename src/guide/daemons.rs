@@ -160,7 +160,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where it has to work on each Unix, take all signals by signal-hook, and end by a token. Limits
+//! Where it has to work on each Unix, take all signals by signal-hook, and end by a token, as the
+//! [program](super#programs) `scheduler` does. Limits
 //! [can change](super::limits#while-the-program-runs) while tasks use them:
 //!
 //! ```

@@ -149,7 +149,9 @@ impl Current {
     ///
     /// The earliest of four limits counts: the time limit of the task's token, its
     /// `attempt_timeout`, its `total_timeout` and its `deadline`. Zero once it has passed; `None`
-    /// if there is none.
+    /// if there is none. If the body hands it on, its own time-out and that of the task come at the
+    /// same time: the outcome may be the body's error or
+    /// [`TaskError::TimedOut`](crate::TaskError::TimedOut).
     ///
     /// ```
     /// use millhand::{CancelToken, ThreadPool};

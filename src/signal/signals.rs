@@ -138,7 +138,8 @@ impl Signals {
     }
 
     /// Returns a token that the first signal cancels, with [`CancelReason::Shutdown`]. Give it to
-    /// tasks that the first signal is to cancel.
+    /// tasks that the first signal is to cancel. Without a pool that
+    /// [shuts down on signals](ThreadPool::shutdown_on), the second signal only counts.
     ///
     /// ```
     /// let signals = millhand::Signals::install();
@@ -193,15 +194,15 @@ impl Shared {
         spawn("token", move || {
             token.cancel_with(CancelReason::Shutdown);
         });
-        spawn("log", move || match count {
-            1 => panic::log(
-                Level::Warn,
-                format_args!("signal: draining; a second signal cancels"),
-            ),
-            _ => panic::log(
-                Level::Warn,
-                format_args!("signal: cancelling; a third signal ends the process"),
-            ),
+        let has_pools = !subscribers.is_empty();
+        spawn("log", move || {
+            let what = match count {
+                1 if has_pools => "draining; a second signal cancels",
+                // The program looks at the token, or at the count.
+                1 => "stopping; a third signal ends the process",
+                _ => "cancelling; a third signal ends the process",
+            };
+            panic::log(Level::Warn, format_args!("signal: {what}"));
         });
         for (pool, how) in subscribers {
             let how = if count == 1 { how } else { Shutdown::cancel() };

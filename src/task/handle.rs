@@ -51,7 +51,7 @@ use std::time::Duration;
 /// ```
 ///
 /// Guide: [composition](crate::guide::composition).
-#[must_use = "dropping the handle lets the task run on unobserved: `execute` says so"]
+#[must_use = "dropping the handle lets the task run on unobserved: `execute` says so, and `drop` behind a continuation"]
 #[doc(alias = "Future")]
 #[doc(alias = "JoinHandle")]
 pub struct TaskHandle<T> {
