@@ -378,9 +378,11 @@ impl<K, P> TaskBuilder<K, P> {
     /// Adds a gate: what the tasks must pass before they run. A task that waits at a gate needs no
     /// worker.
     ///
-    /// Several gates are passed together or not at all. Tasks of one pool with the same gates pass
-    /// in the order of their submission. A gate that was added before is not added again: the
-    /// weight that is given last counts.
+    /// Several gates are passed together or not at all. Tasks of one pool that wait at the same
+    /// gates pass in the order of their submission. Two that workers take from the queue at the
+    /// same moment may come to a free gate in either order: where the order matters, use
+    /// [`Lanes`](crate::limit::Lanes). A gate that was added before is not added again: the weight
+    /// that is given last counts.
     ///
     /// A task with several gates keeps its place in the line of each. While one of them has not
     /// given it a turn yet, others use what the task cannot use at the rest. Once each has given it

@@ -121,7 +121,8 @@ pub struct Summary {
     pub waited: Option<Duration>,
     /// How long it ran, from the start of its first attempt (what lies between two is counted,
     /// too); `None` if it never did, if nothing had asked for a measurement when it started (a
-    /// name, `timed` or a callback asks for one), or if the callback came after the end.
+    /// name, `timed` or a callback asks for one), if the task ended between two attempts, or if the
+    /// callback came after the end.
     pub ran: Option<Duration>,
     /// How many attempts it made: 0 if it never ran, and more than 1 only if it was retried.
     pub attempts: u32,
