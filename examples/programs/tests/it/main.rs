@@ -5,6 +5,7 @@
 
 mod crawler;
 mod dashboard;
+mod dupes;
 mod scheduler;
 mod screen;
 mod support;

@@ -1,7 +1,9 @@
 //! What the tests of several programs need: a child process, HTTP, and a terminal.
 
+pub(crate) mod groups;
 pub(crate) mod site;
 pub(crate) mod terminal;
+pub(crate) mod tree;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

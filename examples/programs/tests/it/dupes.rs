@@ -1,0 +1,342 @@
+//! The program `dupes` as its users see it: what it finds, beside `jdupes`, and how it ends.
+
+use crate::support::groups::{files, groups, jdupes};
+use crate::support::terminal::Terminal;
+use crate::support::tree::Tree;
+use crate::support::{Program, until};
+use rustix::process::Signal;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn dupes(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dupes"));
+    command.current_dir(dir);
+    command
+}
+
+/// Runs it to its end.
+fn output(dir: &Path, arguments: &[&str]) -> Output {
+    dupes(dir).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[track_caller]
+fn assert_finds(output: &Output, groups: &[&[&str]]) {
+    let groups = groups.iter().map(|group| group.join("\n") + "\n\n");
+    assert_eq!(text(&output.stdout), groups.collect::<String>());
+}
+
+#[test]
+fn it_finds_what_jdupes_finds_in_a_generated_tree() {
+    for seed in 1..=5 {
+        let tree = Tree::generated(seed);
+        for (ours, theirs) in [(&["--empty"][..], &["-z"][..]), (&[], &[])] {
+            let ours = dupes(tree.path())
+                .args(ours)
+                .args(["-0".as_ref(), tree.path()])
+                .output();
+            let ours = ours.unwrap();
+            assert_eq!(ours.status.code(), Some(0), "{}", text(&ours.stderr));
+            let ours = groups(&ours.stdout);
+            let theirs = groups(&jdupes(tree.path(), theirs).stdout);
+            assert!(ours.len() > 20, "seed {seed}: only {} groups", ours.len());
+            assert_eq!(files(&ours), files(&theirs), "seed {seed}");
+            // One name per file, and all in order.
+            let sorted = |names: &[PathBuf]| names.is_sorted_by(|a, b| a < b);
+            assert!(ours.iter().all(|group| sorted(group)));
+            let first: Vec<_> = ours.iter().map(|group| group[0].clone()).collect();
+            assert!(sorted(&first));
+            let names: usize = ours.iter().map(Vec::len).sum();
+            let files: usize = files(&ours).iter().map(|group| group.len()).sum();
+            assert_eq!(names, files);
+        }
+    }
+}
+
+#[test]
+fn groups_come_in_order_with_an_empty_line_after_each_and_a_sum_at_the_end() {
+    let tree = Tree::new();
+    tree.write("b/2", "two");
+    tree.write("a", "two");
+    tree.write("z", "one");
+    tree.write("b/1", "one");
+    tree.write("c", "one");
+    tree.write("other", "oth");
+    tree.write("empty", "");
+    tree.write("void", "");
+    let found = output(tree.path(), &[]);
+    assert_finds(&found, &[&["./a", "./b/2"], &["./b/1", "./c", "./z"]]);
+    assert_eq!(found.status.code(), Some(0));
+    let errors = text(&found.stderr);
+    assert!(errors.starts_with("dupes: 8 files in "), "{errors}");
+    assert!(
+        errors.ends_with(": 2 groups, 3 redundant files, 9 B\n"),
+        "{errors}"
+    );
+
+    let found = output(tree.path(), &["--empty", "."]);
+    let groups: [&[&str]; 3] = [
+        &["./a", "./b/2"],
+        &["./b/1", "./c", "./z"],
+        &["./empty", "./void"],
+    ];
+    assert_finds(&found, &groups);
+}
+
+#[test]
+fn a_hard_link_is_no_duplicate_and_a_symbolic_one_is_not_followed() {
+    let tree = Tree::new();
+    let content = "of three names".repeat(1000);
+    let file = tree.write("m", &content);
+    for name in ["a", "x"] {
+        fs::hard_link(&file, tree.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(&file, tree.path().join("link")).unwrap();
+    assert_finds(&output(tree.path(), &[]), &[]);
+    tree.write("copy", &content);
+    assert_finds(&output(tree.path(), &[]), &[&["./a", "./copy"]]);
+    // An argument is followed, and is the same file still.
+    assert_finds(&output(tree.path(), &["m", "link"]), &[]);
+    assert_finds(
+        &output(tree.path(), &["link", "copy"]),
+        &[&["copy", "link"]],
+    );
+}
+
+#[test]
+fn a_file_below_two_arguments_is_listed_once() {
+    let tree = Tree::new();
+    tree.write("in/a", "x");
+    tree.write("in/b", "x");
+    for arguments in [&[".", "in"][..], &["in", "."], &["./", "in/a", "in/.."]] {
+        let found = output(tree.path(), arguments);
+        let names = text(&found.stdout).lines().filter(|line| !line.is_empty());
+        assert_eq!(names.count(), 2, "{arguments:?}: {found:?}");
+    }
+}
+
+/// Permissions do not bind a superuser; a path that is longer than the system takes does.
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_found() {
+    let tree = Tree::new();
+    let (file, dir) = ("f".repeat(200), "d".repeat(200));
+    for name in ["a", "b", &file, &format!("{dir}/in")] {
+        tree.write(name, "the same");
+    }
+    let root = format!("{}.", "./".repeat(2000));
+    let found = output(tree.path(), &[&root, "nowhere", "/dev/null"]);
+    assert_finds(&found, &[&[&format!("{root}/a"), &format!("{root}/b")]]);
+    assert_eq!(found.status.code(), Some(1));
+    let errors: Vec<_> = text(&found.stderr).lines().collect();
+    assert_eq!(errors.len(), 5, "{errors:#?}");
+    for (name, why) in [
+        (file.as_str(), "too long"),
+        (dir.as_str(), "too long"),
+        ("dupes: nowhere", "No such file"),
+        ("dupes: /dev/null", "neither a file nor a directory"),
+    ] {
+        let names = |line: &&&str| line.contains(name) && line.contains(why);
+        assert_eq!(
+            errors.iter().filter(names).count(),
+            1,
+            "{name}: {errors:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_without_permission_is_named() {
+    let tree = Tree::new();
+    tree.write("a", "the same");
+    tree.write("b", "the same");
+    let closed = tree.write("closed", "the same");
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+    // A superuser reads it all the same.
+    let is_readable = File::open(&closed).is_ok();
+    let found = output(tree.path(), &[]);
+    match is_readable {
+        true => assert_finds(&found, &[&["./a", "./b", "./closed"]]),
+        false => {
+            assert_finds(&found, &[&["./a", "./b"]]);
+            assert!(
+                text(&found.stderr).contains("dupes: ./closed: "),
+                "{found:?}"
+            );
+        }
+    }
+    assert_eq!(found.status.code(), Some(i32::from(!is_readable)));
+}
+
+#[test]
+fn wrong_arguments_are_named_and_end_with_2() {
+    let tree = Tree::new();
+    for (arguments, named) in [
+        (&["--colour"][..], "--colour"),
+        (&["--workers", "0"], "--workers: "),
+        (&["--workers", "many"], "--workers"),
+        (&["--open-files", "0"], "--open-files"),
+        (&["--open-files", "-1"], "-1"),
+    ] {
+        let found = output(tree.path(), arguments);
+        assert_eq!(found.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            text(&found.stderr).contains(named),
+            "{arguments:?}: {found:?}"
+        );
+        assert!(found.stdout.is_empty());
+    }
+}
+
+#[test]
+fn help_names_all_options_and_exit_codes() {
+    let help = output(Path::new("."), &["--help"]);
+    assert!(help.status.success());
+    for word in [
+        "PATH",
+        "--empty",
+        "--null",
+        "--workers",
+        "--open-files",
+        "Exit codes",
+    ] {
+        assert!(text(&help.stdout).contains(word), "{word}");
+    }
+}
+
+/// Without the gate the threads would have all files open at once, and the system would refuse some.
+#[test]
+fn the_gate_bounds_the_open_files_whatever_the_number_of_threads() {
+    let tree = Tree::new();
+    for number in 0..32 {
+        let file = File::create(tree.path().join(number.to_string())).unwrap();
+        file.set_len(8 << 20).unwrap();
+    }
+    let mut command = Command::new("sh");
+    command.current_dir(tree.path());
+    command.args([
+        "-c",
+        "ulimit -n 16; exec \"$0\" --workers 32 --open-files 4",
+    ]);
+    let found = command.arg(env!("CARGO_BIN_EXE_dupes")).output().unwrap();
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    let names = text(&found.stdout).lines().filter(|line| !line.is_empty());
+    assert_eq!(names.count(), 32);
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_it_without_a_message() {
+    let tree = Tree::new();
+    tree.write("a", "x");
+    tree.write("b", "x");
+    let (reader, writer) = UnixStream::pair().unwrap();
+    drop(reader);
+    let mut command = dupes(tree.path());
+    let found = command.stdout(OwnedFd::from(writer)).output().unwrap();
+    assert_eq!(found.status.code(), Some(1));
+    assert!(!text(&found.stderr).contains("Broken"), "{found:?}");
+    assert!(!text(&found.stderr).contains("panicked"), "{found:?}");
+}
+
+/// Two files that are being read, for as long as the test wants.
+#[cfg(target_os = "linux")]
+mod reading {
+    use super::*;
+
+    struct Endless {
+        tree: Tree,
+        files: [PathBuf; 2],
+    }
+
+    impl Endless {
+        fn new() -> Self {
+            let tree = Tree::new();
+            let files = ["a", "b"].map(|name| tree.write_endless(name));
+            Self { tree, files }
+        }
+
+        fn command(&self) -> Command {
+            let mut command = dupes(self.tree.path());
+            command.args(["--workers", "2"]);
+            command
+        }
+
+        fn wait_until_read(&self, program: &Program) {
+            let fds = format!("/proc/{}/fd", program.child.id());
+            for file in &self.files {
+                until("the file to be read", || {
+                    let mut fds = fs::read_dir(&fds).unwrap().flatten();
+                    let is_it = |target: PathBuf| target == *file;
+                    fds.any(|fd| fs::read_link(fd.path()).is_ok_and(is_it))
+                        .then_some(())
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn ctrl_c_leaves_the_files_and_prints_no_group() {
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+            let endless = Endless::new();
+            endless.tree.write("c", "the same");
+            endless.tree.write("d", "the same");
+            let mut command = endless.command();
+            let mut program = Program::start(command.stderr(Stdio::piped()));
+            endless.wait_until_read(&program);
+            program.signal(signal);
+            let (status, lines) = program.end();
+            assert_eq!(status.code(), Some(130));
+            assert_eq!(lines, Vec::<String>::new());
+            let mut errors = program.child.stderr.take().unwrap();
+            assert_eq!(io::read_to_string(&mut errors).unwrap(), "");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_is_named_and_in_no_group() {
+        let endless = Endless::new();
+        let mut command = endless.command();
+        let mut program = Program::start(command.stderr(Stdio::piped()));
+        endless.wait_until_read(&program);
+        for file in &endless.files {
+            // Both have the same content again.
+            File::create(file).unwrap();
+        }
+        let (status, lines) = program.end();
+        assert_eq!(status.code(), Some(1));
+        assert_eq!(lines, Vec::<String>::new());
+        let mut errors = program.child.stderr.take().unwrap();
+        let errors = io::read_to_string(&mut errors).unwrap();
+        for file in ["./a", "./b"] {
+            let line = format!("dupes: {file}: its length has changed meanwhile\n");
+            assert!(errors.contains(&line), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_shows_the_rate_and_the_time_left_and_is_clean_after_that() {
+        let endless = Endless::new();
+        let mut terminal = Terminal::new();
+        let before = terminal.modes();
+        let mut command = endless.command();
+        terminal.attach(&mut command);
+        let mut program = Program::silent(command.spawn().unwrap());
+        drop(command);
+        terminal.wait_for("contents", false);
+        terminal.wait_for("/s, ", false);
+        terminal.wait_for(" left", false);
+        program.signal(Signal::INT);
+        assert_eq!(program.end().0.code(), Some(130));
+        terminal.finish();
+        let text = terminal.text();
+        assert!(!text.contains("contents"), "{text}");
+        assert_eq!(terminal.modes(), before);
+    }
+}
