@@ -14,8 +14,8 @@
 //! - Symbolic links are not followed, except those among the arguments. Neither devices, sockets
 //!   nor pipes are opened.
 //! - Empty files are left out, as by `jdupes`. With `--empty` they are a group, as by `fdupes`.
-//! - A file that cannot be read, or has another length than the search saw at first, is named on the
-//!   standard error, and is in no group. The search goes on, and ends with exit code 1.
+//! - A file that cannot be read, or whose length has changed since the search saw it first, is
+//!   named on the standard error, and is in no group. The search goes on, and its exit code is 1.
 //!
 //! To try:
 //!
@@ -29,11 +29,12 @@
 //! Exit codes: 0, with or without duplicates; 1 if something could not be read or written; 2 for
 //! wrong arguments; 130 after Ctrl-C, SIGTERM or SIGHUP.
 //!
-//! What to read: `search.rs` has the steps. Each needs the whole list that the step before has left:
-//! no file can be left out before all others are known. So the lists are collected between the
-//! steps, which also gives the bar its total, and each reading step is a pipeline over its list.
-//! `walk.rs` has tasks that submit tasks, one per directory. Both kinds of tasks pass one gate, a
-//! semaphore, so that the number of open files is bounded whatever the number of threads.
+//! What to read: `search.rs` has the steps. Each needs the whole list that the step before has
+//! left, since no file can be left out before all others are known. So the lists are collected
+//! between the steps, which also gives the bar its total, and each step that reads is a pipeline
+//! over its list. `walk.rs` has tasks that submit tasks, one per directory. Both kinds of tasks
+//! pass one gate, a semaphore, so that the number of open files is bounded whatever the number of
+//! threads.
 
 mod progress;
 mod search;
@@ -41,20 +42,19 @@ mod walk;
 
 use crate::progress::Progress;
 use crate::search::{Group, Search};
-use clap::{Parser, value_parser};
+use clap::Parser;
 use indicatif::{HumanBytes, HumanCount};
 use millhand::{Semaphore, Signals, ThreadPool};
 use std::error::Error;
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Finds files with the same content, and prints their names in groups.
 ///
-/// Contents are the same if their sizes and their BLAKE3 hashes are. Hard links to one file count as
-/// one file. Symbolic links are not followed, except those among the arguments.
+/// Contents are the same if their sizes and their BLAKE3 hashes are. Hard links to one file count
+/// as one file. Symbolic links are not followed, except those among the arguments.
 #[derive(Parser)]
 #[command(name = "dupes", version, after_help = EXIT_CODES)]
 struct Options {
@@ -75,7 +75,7 @@ struct Options {
     workers: Option<usize>,
 
     /// Files and directories that are open at once. 1 suits a disk with a head
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 64)]
     open_files: u32,
 }
 
@@ -111,7 +111,8 @@ fn run(options: &Options, signals: &Signals, progress: &Progress) -> Result<(), 
     let pool = builder
         .build()
         .map_err(|error| format!("--workers: {error}"))?;
-    let open = Semaphore::new(options.open_files)?;
+    let open =
+        Semaphore::new(options.open_files).map_err(|error| format!("--open-files: {error}"))?;
     let search = Search::new(&pool, &open, &signals.token(), progress);
 
     let files = search.files(&options.paths);
@@ -147,7 +148,7 @@ fn print(groups: &[Group], with_nulls: bool) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     for group in groups {
         for file in group {
-            out.write_all(file.path.as_os_str().as_bytes())?;
+            out.write_all(file.name())?;
             out.write_all(end)?;
         }
         out.write_all(end)?;

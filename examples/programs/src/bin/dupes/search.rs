@@ -37,7 +37,7 @@ const CONTENTS: Step = Step {
 
 const CHUNK: u64 = 64 * 1024;
 
-/// Files with the same content, in the order of their paths. There are two at least.
+/// Files with the same content, in the order of their names. There are two at least.
 pub(crate) type Group = Vec<File>;
 
 pub(crate) struct Search<'a> {
@@ -75,7 +75,7 @@ impl<'a> Search<'a> {
             bar.inc(listing.files.len() as u64);
             files.extend(listing.files);
             for unread in listing.unread {
-                self.ok::<()>(Err(unread));
+                self.problem(unread);
             }
         }
         files
@@ -85,7 +85,7 @@ impl<'a> Search<'a> {
     pub(crate) fn groups(&self, mut files: Vec<File>, with_empty: bool) -> Vec<Group> {
         files.retain(|file| file.size > 0 || with_empty);
         // Of the links to one file the first stays.
-        files.sort_unstable_by(|a, b| (a.id, &a.path).cmp(&(b.id, &b.path)));
+        files.sort_unstable_by(|a, b| (a.id, a.name()).cmp(&(b.id, b.name())));
         files.dedup_by_key(|file| file.id);
 
         let same_size = repeated(files.into_iter().map(|file| (file.size, file)));
@@ -95,9 +95,9 @@ impl<'a> Search<'a> {
         groups.extend(self.same_hash(long, &CONTENTS));
 
         for group in &mut groups {
-            group.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+            group.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         }
-        groups.sort_unstable_by(|a, b| a[0].path.cmp(&b[0].path));
+        groups.sort_unstable_by(|a, b| a[0].name().cmp(b[0].name()));
         groups
     }
 
@@ -127,14 +127,15 @@ impl<'a> Search<'a> {
         repeated(hashed)
     }
 
-    /// Reports an error, unless it comes from the end of the search.
     fn ok<T>(&self, result: Result<T, impl Display>) -> Option<T> {
-        match result {
-            Ok(value) => return Some(value),
-            Err(_) if self.token.is_cancelled() => {}
-            Err(error) => self.progress.problem(error),
+        result.map_err(|error| self.problem(error)).ok()
+    }
+
+    /// Reports an error, unless it comes from the end of the search.
+    fn problem(&self, error: impl Display) {
+        if !self.token.is_cancelled() {
+            self.progress.problem(error);
         }
-        None
     }
 }
 

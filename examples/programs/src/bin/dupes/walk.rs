@@ -4,6 +4,7 @@ use millhand::TaskBuilder;
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,6 +24,11 @@ impl File {
             size: about.len(),
             id: (about.dev(), about.ino()),
         }
+    }
+
+    /// The path as bytes, by which files are sorted.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.path.as_os_str().as_bytes()
     }
 }
 
@@ -98,6 +104,7 @@ fn walk_below(list: &TaskBuilder, dir: PathBuf, found: &Sender<Listing>) {
 
 fn look_into(dir: &Path, listing: &mut Listing, on_dir: impl Fn(PathBuf)) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
+        millhand::check()?; // leaves the directory after Ctrl-C
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {

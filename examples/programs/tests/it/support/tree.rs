@@ -103,8 +103,8 @@ fn random_place(dirs: &[PathBuf], random: &mut Random, unique: &str) -> PathBuf 
     dirs[dir as usize].join(OsString::from_vec(name))
 }
 
-/// Returns one of few contents of each of few sizes, around those at which a reader changes its way.
-/// Some differ in their first byte, some in their last.
+/// Returns one of few contents of one of few sizes, around those at which a reader changes its
+/// way. Some differ in their first byte, some in their last.
 fn random_content(random: &mut Random) -> Vec<u8> {
     const SIZES: [usize; 10] = [0, 1, 100, 4095, 4096, 4097, 8192, 65_536, 65_537, 200_000];
     let size = SIZES[random.between(0, 9) as usize];
