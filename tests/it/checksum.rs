@@ -1,150 +1,16 @@
 //! The example `checksum` as a program of its own: what it prints, and how it ends.
 
 pub(crate) use crate::example::{Dir, example};
-use crate::support::{LONG, must_recv};
+pub(crate) use crate::running::{Ended, Running};
+use crate::support::must_recv;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::Command;
 
 pub(crate) fn program() -> PathBuf {
     example("checksum")
-}
-
-/// A child process, killed if the test fails before it has ended.
-pub(crate) struct Running {
-    child: Child,
-    out: ChildStdout,
-    /// Lines of standard error as they come, if that was not sent elsewhere.
-    errors: mpsc::Receiver<String>,
-    /// Those that have come, and whether a test has asked for them.
-    seen: Vec<(String, bool)>,
-}
-
-/// How a child ended, and what it had printed.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
-    pub(crate) out: Vec<u8>,
-    pub(crate) errors: Vec<String>,
-}
-
-impl Running {
-    pub(crate) fn start(command: &mut Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self::start_as_set(command)
-    }
-
-    /// Standard output must be piped; standard error may go elsewhere.
-    pub(crate) fn start_as_set(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("the program starts");
-        let out = child.stdout.take().expect("it is piped");
-        let (tell, errors) = mpsc::channel();
-        if let Some(stderr) = child.stderr.take() {
-            thread::spawn(move || {
-                let lines = BufReader::new(stderr).lines();
-                lines.map_while(Result::ok).for_each(|line| {
-                    let _ = tell.send(line);
-                });
-            });
-        }
-        Self {
-            child,
-            out,
-            errors,
-            seen: Vec::new(),
-        }
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn stdin(&mut self) -> &mut std::process::ChildStdin {
-        self.child.stdin.as_mut().expect("it is piped")
-    }
-
-    #[cfg(unix)]
-    pub(crate) fn close_stdin(&mut self) {
-        drop(self.child.stdin.take());
-    }
-
-    /// Waits for a line of standard error with `what` in it that was not asked for before, and gives it. In whatever
-    /// order they come: several threads write there.
-    #[cfg(unix)]
-    pub(crate) fn await_error(&mut self, what: &str) -> String {
-        let mut next = 0;
-        loop {
-            while next == self.seen.len() {
-                match self.errors.recv_timeout(LONG) {
-                    Ok(line) => self.seen.push((line, false)),
-                    Err(why) => panic!("no `{what}` on standard error ({why}): {:#?}", self.seen),
-                }
-            }
-            let (line, asked_for) = &mut self.seen[next];
-            if !*asked_for && line.contains(what) {
-                *asked_for = true;
-                return line.clone();
-            }
-            next += 1;
-        }
-    }
-
-    /// Waits until the process has ended, all the while leaving its standard output unread.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn await_end_unread(&mut self) {
-        // Standard error ends when nobody can write there any more.
-        loop {
-            match self.errors.recv_timeout(LONG) {
-                Ok(line) => self.seen.push((line, false)),
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(why) => panic!("it does not end ({why}): {:#?}", self.seen),
-            }
-        }
-    }
-
-    /// Waits until it ends.
-    pub(crate) fn end(mut self) -> Ended {
-        let (tell, told) = mpsc::channel();
-        thread::scope(|scope| {
-            let out = &mut self.out;
-            let child = &mut self.child;
-            scope.spawn(move || {
-                let mut bytes = Vec::new();
-                let _ = out.read_to_end(&mut bytes);
-                let _ = tell.send(bytes);
-            });
-            let bytes = told.recv_timeout(LONG);
-            if bytes.is_err() {
-                let _ = child.kill(); // and with that the reader ends, and the scope
-            }
-            let out = bytes.expect("the program ends");
-            let status = child.wait().expect("it is a child");
-            let seen = std::mem::take(&mut self.seen).into_iter();
-            let errors = seen
-                .map(|(line, _)| line)
-                .chain(self.errors.iter())
-                .collect();
-            Ended {
-                status,
-                out,
-                errors,
-            }
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// The line for a file of this name and content.
@@ -154,7 +20,8 @@ pub(crate) fn line(name: &str, content: &[u8]) -> String {
     format!("{sum}  {name}\n")
 }
 
-/// The program, to be run in `dir`. Where signals are ignored it warns of that, which is not looked at here.
+/// The program, to be run in `dir`. Where signals are ignored it warns of that, which is not looked
+/// at here.
 fn program_in(dir: &Path) -> Command {
     let mut command = Command::new(program());
     command.current_dir(dir).env("RUST_LOG", "error");
@@ -162,11 +29,11 @@ fn program_in(dir: &Path) -> Command {
 }
 
 /// Runs the program in `dir`.
-fn checksum(dir: &Path, arguments: &[&OsStr]) -> Ended {
+pub(crate) fn checksum(dir: &Path, arguments: &[&OsStr]) -> Ended {
     Running::start(program_in(dir).args(arguments)).end()
 }
 
-fn words<'a>(words: &'a [&'a str]) -> Vec<&'a OsStr> {
+pub(crate) fn words<'a>(words: &'a [&'a str]) -> Vec<&'a OsStr> {
     words.iter().map(OsStr::new).collect()
 }
 
@@ -194,7 +61,10 @@ fn it_prints_the_known_sums_of_known_contents() {
          e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  ./empty\n"
     );
     assert_eq!(ended.status.code(), Some(0));
-    assert!(ended.errors.is_empty(), "{:?}", ended.errors);
+    let [sum] = &ended.errors[..] else {
+        panic!("{:?}", ended.errors);
+    };
+    assert!(sum.starts_with("checksum: 4/4 files, 1.00 MB in "), "{sum}");
 }
 
 #[test]
@@ -258,7 +128,7 @@ fn what_is_missing_is_reported_by_name_and_fails() {
 fn bad_arguments_are_refused_with_a_clear_message() {
     let dir = Dir::new();
     dir.write("a", "");
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["--workers"], "--workers takes a number"),
         (&["--workers", "many"], "`many`"),
         (&["--workers", "-1"], "`-1`"),
@@ -266,6 +136,12 @@ fn bad_arguments_are_refused_with_a_clear_message() {
         (&["--worker", "1"], "no option `--worker`"),
         (&["-x"], "no option `-x`"),
         (&[".", ".."], "`..` is a second"),
+        (&["--open-files"], "--open-files takes a number"),
+        (&["--open-files", "few"], "`few`"),
+        (&["--open-files", "0"], "it must be at least 1"),
+        (&["--check"], "--check takes the name of a list"),
+        (&["--check", "list", "."], "no directory: `.`"),
+        (&[".", "--check", "list"], "no directory: `.`"),
     ];
     for (arguments, message) in cases {
         let ended = checksum(dir.path(), &words(arguments));
@@ -280,11 +156,25 @@ fn bad_arguments_are_refused_with_a_clear_message() {
     }
 }
 
+#[test]
+fn help_names_all_options_and_exit_codes() {
+    let dir = Dir::new();
+    let help = checksum(dir.path(), &words(&["--help"]));
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["DIR", "--check", "--workers", "--open-files", "Exit codes"] {
+        assert!(text(&help).contains(word), "{word}");
+    }
+}
+
 #[cfg(unix)]
 mod unix {
     use super::*;
+    use std::io::Read;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
+    use std::process::Stdio;
+    use std::sync::mpsc;
+    use std::thread;
 
     /// Whether this machine has the program that ours is modelled on.
     fn has_sha256sum() -> bool {
@@ -421,7 +311,7 @@ mod unix {
             line(&format!("{named}/a"), b"a") + &line(&format!("{named}/z"), b"z")
         );
         assert_eq!(ended.status.code(), Some(1));
-        assert_eq!(ended.errors.len(), 2, "{:?}", ended.errors);
+        assert_eq!(ended.problems().count(), 2, "{:?}", ended.errors);
         for name in [&file, &folder] {
             let about = |line: &&String| line.contains(name) && line.contains("too long");
             assert_eq!(ended.errors.iter().filter(about).count(), 1, "{name}");

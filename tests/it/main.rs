@@ -13,6 +13,9 @@ mod chains;
 #[cfg(feature = "signals")]
 mod checksum;
 #[cfg(unix)]
+#[cfg(feature = "signals")]
+mod checksum_check;
+#[cfg(unix)]
 #[cfg(feature = "child")]
 mod child;
 mod clock_everywhere;
@@ -84,6 +87,8 @@ mod retry_attempts;
 mod retry_drops;
 mod retry_ends;
 mod run_until;
+#[cfg(feature = "signals")]
+mod running;
 mod schedule_end;
 mod schedule_rules;
 mod scope;
