@@ -4,15 +4,15 @@ use crate::checksum::{checksum, line, program, words};
 use crate::example::Dir;
 use crate::running::{Ended, Running};
 use crate::signals::with_signals;
-use crate::support::must_recv;
+use crate::support::LONG;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// What the other program answers in this directory.
 fn sha256sum(dir: &Dir, arguments: &[&str]) -> Ended {
@@ -216,12 +216,27 @@ fn its_own_output_is_a_list_on_the_standard_input() {
     assert_eq!(ended.out, answers);
 }
 
-/// Makes a pipe with a name, and returns a list of it.
-fn pipe(dir: &Dir, name: &str, content: &[u8]) -> (PathBuf, String) {
-    let path = dir.path().join(name);
-    let made = Command::new("mkfifo").arg(&path).status().unwrap();
-    assert!(made.success());
-    (path, line(name, content))
+/// Makes a pipe with a name.
+fn pipe(dir: &Dir, name: &str) {
+    let made = Command::new("mkfifo").arg(dir.path().join(name)).status();
+    assert!(made.unwrap().success());
+}
+
+/// Waits until one of the pipes has a reader, and returns its name and the side to write to.
+fn await_reader<'a>(dir: &Dir, names: [&'a str; 2]) -> (&'a str, File) {
+    let begun = Instant::now();
+    let mut options = File::options();
+    // It fails as long as there is no reader.
+    options.write(true).custom_flags(libc::O_NONBLOCK);
+    loop {
+        for name in names {
+            if let Ok(writer) = options.open(dir.path().join(name)) {
+                return (name, writer);
+            }
+        }
+        assert!(begun.elapsed() < LONG, "neither pipe is read");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Both workers are free, but the gate lets one file be open. The other task waits at the gate, so
@@ -229,28 +244,27 @@ fn pipe(dir: &Dir, name: &str, content: &[u8]) -> (PathBuf, String) {
 #[test]
 fn the_gate_bounds_the_open_files_and_a_signal_cancels_what_waits_there() {
     let dir = Dir::new();
-    let (first, line_of_first) = pipe(&dir, "first", b"written");
-    let (_, line_of_second) = pipe(&dir, "second", b"never written");
-    dir.write("LIST", line_of_first + &line_of_second);
+    let names = ["one", "two"];
+    for name in names {
+        pipe(&dir, name);
+    }
+    dir.write("LIST", names.map(|name| line(name, b"written")).concat());
     let mut command = Command::new(program());
     command.current_dir(dir.path());
     command.args(["--workers", "2", "--open-files", "1", "--check", "LIST"]);
     let mut child = Running::start(with_signals(&mut command, &[]));
 
-    let (send, opened) = mpsc::channel();
-    thread::spawn(move || send.send(File::options().write(true).open(first)));
-    let mut first = must_recv(&opened).unwrap();
+    // The two workers take a task each, and either may come to the gate first.
+    let (name, mut writer) = await_reader(&dir, names);
     child.signal(libc::SIGTERM);
     child.await_error("no further file is taken");
-    first.write_all(b"written").unwrap();
-    drop(first);
+    writer.write_all(b"written").unwrap();
+    drop(writer);
     let ended = child.end();
-    assert_eq!(String::from_utf8_lossy(&ended.out), "first: OK\n");
+    assert_eq!(String::from_utf8_lossy(&ended.out), format!("{name}: OK\n"));
     assert_eq!(ended.status.code(), Some(130), "{ended:?}");
     // Other threads write there, too.
     let sum = "checksum: 1/2 files, 7 B in ";
-    assert!(
-        ended.errors.iter().any(|line| line.starts_with(sum)),
-        "{ended:?}"
-    );
+    let mut errors = ended.errors.iter();
+    assert!(errors.any(|line| line.starts_with(sum)), "{ended:?}");
 }
