@@ -388,6 +388,26 @@ impl<E> JoinError<E> {
             Self::Task(error) => Err(error),
         }
     }
+
+    /// Returns what to print where the text names the work already: the body's error alone, or the
+    /// task's. `Display` puts "task failed" before the former.
+    ///
+    /// ```
+    /// use millhand::JoinError;
+    ///
+    /// let error = JoinError::Failed("no such file");
+    /// assert_eq!(error.to_string(), "task failed: no such file");
+    /// assert_eq!(format!("notes.txt: {}", error.cause()), "notes.txt: no such file");
+    /// ```
+    pub fn cause(&self) -> &dyn fmt::Display
+    where
+        E: fmt::Display,
+    {
+        match self {
+            Self::Failed(error) => error,
+            Self::Task(error) => error,
+        }
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for JoinError<E> {

@@ -98,6 +98,17 @@ impl Pool {
         promise_of(self.core.owner(), Location::caller())
     }
 
+    /// Returns the number of workers, which is the number of tasks that can run at once.
+    ///
+    /// ```
+    /// let pool = millhand::ThreadPool::new(3)?;
+    /// assert_eq!(pool.workers(), 3);
+    /// # Ok::<(), millhand::pool::BuildError>(())
+    /// ```
+    pub fn workers(&self) -> usize {
+        self.core.run_slots.count()
+    }
+
     /// Returns whether the pool takes no more tasks from outside.
     ///
     /// ```
@@ -288,17 +299,6 @@ impl ThreadPool {
     /// ```
     pub fn set_workers(&self, workers: usize) -> Result<usize, BuildError> {
         self.resize(workers)
-    }
-
-    /// Returns the number of workers, which is the number of tasks that can run at once.
-    ///
-    /// ```
-    /// let pool = millhand::ThreadPool::new(3)?;
-    /// assert_eq!(pool.workers(), 3);
-    /// # Ok::<(), millhand::pool::BuildError>(())
-    /// ```
-    pub fn workers(&self) -> usize {
-        self.core.run_slots.count()
     }
 
     /// Returns the number of threads: the workers, and the spare threads that run tasks while

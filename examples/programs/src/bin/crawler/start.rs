@@ -5,7 +5,7 @@ use crate::robots::Rules;
 use crate::url::Url;
 use crate::{Options, request};
 use millhand::limit::Keyed;
-use millhand::{CancelToken, JoinError, Pool, RateLimiter, ScopeOptions};
+use millhand::{CancelToken, Pool, RateLimiter, ScopeOptions};
 use std::collections::HashMap;
 
 pub(crate) struct Started {
@@ -41,12 +41,9 @@ pub(crate) fn start(
         s.token().on_cancel(move |_| fetcher.shut_down())
     });
     let _hook = done.map_err(|failures| {
-        let first = failures.into_first();
-        let name = first.name().unwrap_or("the start").to_owned();
-        match first.into_error() {
-            JoinError::Failed(error) => format!("{name}: {error}"),
-            JoinError::Task(error) => format!("{name}: {error}"),
-        }
+        let first = failures.first();
+        let name = first.name().unwrap_or("the start");
+        format!("{name}: {}", first.error().cause())
     })?;
     let pages = replies
         .into_iter()
