@@ -20,7 +20,7 @@
 //! | `execute` with a channel for the result | [`pool.submit(f)`][submit], [`handle.join()`][join] |
 //! | `pool.join()` | [`pool.wait_idle()?`](crate::ThreadPool::wait_idle) |
 //! | `pool.clone()` | [`pool.handle()`](crate::ThreadPool::handle), which keeps no thread alive |
-//! | `pool.queued_count()`, `pool.max_count()` | [`pool.queued()`](crate::ThreadPool::queued), [`pool.workers()`](crate::ThreadPool::workers) |
+//! | `pool.queued_count()`, `pool.max_count()` | [`pool.queued()`](crate::ThreadPool::queued), [`pool.workers()`](crate::Pool::workers) |
 //! | `pool.panic_count()` | [`report.panicked()`](crate::pool::ShutdownReport::panicked), after the shutdown; as they come, [`.on_unread(f)`][on_unread] |
 //! | `pool.set_num_threads(n)` | [`pool.set_workers(n)?`](crate::ThreadPool::set_workers), on a shared reference |
 //!

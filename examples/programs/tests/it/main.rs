@@ -6,6 +6,9 @@
 mod crawler;
 mod dashboard;
 mod dupes;
+mod parallel;
+mod parallel_ends;
+mod parallel_journal;
 mod scheduler;
 mod screen;
 mod support;
