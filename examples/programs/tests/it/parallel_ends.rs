@@ -68,22 +68,30 @@ fn what_a_command_leaves_behind_delays_nothing() {
 }
 
 #[test]
-fn an_error_halts_all() {
+fn an_error_ends_what_runs() {
     for order in ["", "--keep-order"] {
         let shell = Shell::new();
         let input = "echo $$ > pid; exec sleep 1000\n\
                      until [ -s pid ]; do sleep 0.01; done; echo 1; echo 2; exit 7\n";
-        let input = format!("{input}{}", "touch more\n".repeat(200));
-        let (mut program, errors) = shell.start(&format!("-j2 --halt-on-error {order}"), &input);
-        let (status, lines) = program.end();
+        let output = shell.run(&format!("-j2 --halt-on-error {order}"), input);
         assert_eq!(
-            (status.code(), lines),
-            (Some(1), vec!["1".to_owned(), "2".to_owned()])
+            (output.status.code(), text(&output.stdout)),
+            (Some(1), "1\n2\n")
         );
-        errors.wait_for("line 2: exit status: 7");
+        assert!(text(&output.stderr).starts_with("parallel: line 2: exit status: 7"));
         wait_for_end(&shell.text("pid"));
-        assert!(!shell.path("more").exists());
     }
+}
+
+#[test]
+fn after_an_error_no_more_commands_start() {
+    let shell = Shell::new();
+    let input = format!("exit 7\n{}", "touch more\n".repeat(200));
+    let output = shell.run("-j1 --halt-on-error", input.as_str());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!shell.path("more").exists());
+    assert_eq!(shell.run("-j1", input).status.code(), Some(1));
+    assert!(shell.path("more").exists());
 }
 
 #[test]

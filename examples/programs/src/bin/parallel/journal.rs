@@ -8,10 +8,11 @@
 // entries may be missing, and their commands run again. A write that was cut short by either, or
 // by a full disk, leaves a last line without its end, which counts as not there.
 //
-// The lock ends with the process, however that ends. The commands do not inherit the file.
+// The lock ends with the process, however that ends. One of `flock` would not: a process that was
+// just forked to run a command shares it for a moment.
 
 use crate::input::Job;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -40,11 +41,13 @@ impl Journal {
         if !about.is_file() {
             return Err(wrong(&"it is no file that can be read again"));
         }
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-            match error.kind() {
-                ErrorKind::WouldBlock => wrong(&"another run writes to it"),
-                _ => wrong(&error),
+        fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error
+            .kind()
+        {
+            ErrorKind::WouldBlock | ErrorKind::PermissionDenied => {
+                wrong(&"another run writes to it")
             }
+            _ => wrong(&error),
         })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)

@@ -19,7 +19,7 @@
 //! - `tail -f /var/log/syslog | .. parallel echo {}`: each line starts at once.
 //! - `seq 9 | .. parallel --timeout 2 sleep {}` ends the commands from 3 on, with the processes
 //!   that they have started: first by SIGTERM, and 5 seconds later by SIGKILL.
-//! - `seq 100 | .. parallel --rate 2/s echo {}`, `--retries 3 'test $((RANDOM % 2)) = 0 || false'`.
+//! - `seq 100 | .. parallel --rate 2/s echo {}`, `--retries 9 'test -e ready'`.
 //! - `seq 60 | .. parallel --journal j 'sleep 1; echo {}'`: end it by `kill -9`, and start it again
 //!   with `--resume`. It runs what is left.
 //!
@@ -124,7 +124,14 @@ fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     for index in 0.. {
         let room = room.acquire()?;
         let Some(job) = lines.next() else { break };
-        let (runner, line) = (runner.clone(), Arc::new(Line::new(index, job, room)));
+        let (runner, line) = (
+            runner.clone(),
+            Arc::new(Line {
+                index,
+                job,
+                _room: room,
+            }),
+        );
         // It refuses after a signal. What was taken before goes on.
         if template
             .try_execute_ok(move || runner.attempt(&line))
@@ -138,7 +145,9 @@ fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     match stop.error() {
         Some(error) => Err(error.into()),
         None if signals.count() > 0 => Ok(Signals::EXIT_CODE.into()),
-        None if stop.may_start() && failed == 0 && ended.panicked() == 0 => Ok(ExitCode::SUCCESS),
+        None if stop.may_start() && failed + ended.failed() + ended.panicked() == 0 => {
+            Ok(ExitCode::SUCCESS)
+        }
         None => Ok(ExitCode::FAILURE),
     }
 }

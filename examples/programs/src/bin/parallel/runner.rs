@@ -58,14 +58,7 @@ pub(crate) struct Line {
     pub(crate) index: u64,
     pub(crate) job: Job,
     /// So that no more are taken than there is room for. It is free again after the output.
-    _room: Permit,
-}
-
-impl Line {
-    pub(crate) fn new(index: u64, job: Job, room: Permit) -> Self {
-        let _room = room;
-        Self { index, job, _room }
-    }
+    pub(crate) _room: Permit,
 }
 
 /// A command that has ended: well, or after its last attempt.

@@ -3,12 +3,15 @@
 use crate::support::{BOUND, Program, until};
 use rustix::fs::{Mode, OFlags, open};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+
+/// In the environment of all commands.
+const MARK: &str = "DIRECTORY_OF_THE_TEST";
 
 /// A directory of a test, in which its commands run. Its drop removes it.
 pub(crate) struct Shell(PathBuf);
@@ -55,7 +58,22 @@ impl Shell {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parallel"));
         command.args(arguments.split_whitespace());
         command.current_dir(&self.0).stdin(Stdio::null());
+        command.env(MARK, &self.0);
         command
+    }
+
+    /// Waits for the end of all commands, also of those that a killed program has left behind.
+    pub(crate) fn wait_for_commands(&self) {
+        let mark = format!("{MARK}={}\0", self.0.display());
+        until("the end of all commands", || {
+            let mut processes = fs::read_dir("/proc").unwrap();
+            let is_one = |process: io::Result<fs::DirEntry>| {
+                let environment = fs::read(process.unwrap().path().join("environ"));
+                let environment = environment.unwrap_or_default();
+                String::from_utf8_lossy(&environment).contains(&mark)
+            };
+            (!processes.any(is_one)).then_some(())
+        });
     }
 
     /// Runs it to its end.
