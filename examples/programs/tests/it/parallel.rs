@@ -230,11 +230,11 @@ fn large_outputs_are_whole_and_not_in_memory() {
     shell.fifo("f");
     let large = "head -c 60000000 /dev/zero | tr '\\0' 'a'";
     let input = format!("{large}\n{large} >&2\ntouch ended; cat f\n");
-    let program = shell
-        .parallel("-j1")
-        .stdin(Stdio::piped())
-        .spawn_to(&shell, "out", "err");
-    let mut program = Program::silent(program);
+    let file = |name| fs::File::create(shell.path(name)).unwrap();
+    let mut command = shell.parallel("-j1");
+    command.stdout(file("out")).stderr(file("err"));
+    let child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut program = Program::silent(child);
     let mut stdin = program.child.stdin.take().unwrap();
     stdin.write_all(input.as_bytes()).unwrap();
     until("the end of the others", || {
@@ -252,31 +252,15 @@ fn large_outputs_are_whole_and_not_in_memory() {
     drop(stdin);
     shell.release("f");
     assert_eq!(program.end().0.code(), Some(0));
-    assert!(
-        fs::read(shell.path("out"))
-            .unwrap()
-            .iter()
-            .all(|byte| *byte == b'a')
-    );
-}
-
-/// Output into files.
-trait SpawnTo {
-    fn spawn_to(&mut self, shell: &Shell, out: &str, err: &str) -> std::process::Child;
-}
-
-impl SpawnTo for Command {
-    fn spawn_to(&mut self, shell: &Shell, out: &str, err: &str) -> std::process::Child {
-        let file = |name| fs::File::create(shell.path(name)).unwrap();
-        self.stdout(file(out)).stderr(file(err)).spawn().unwrap()
-    }
+    let out = fs::read(shell.path("out")).unwrap();
+    assert!(out.iter().all(|byte| *byte == b'a'));
 }
 
 #[test]
 fn progress_is_on_a_terminal_only() {
     let shell = Shell::new();
     shell.fifo("f");
-    shell.write("input", "false\necho one\n\ncat f\n");
+    shell.write("input", "false\nprintf one\n\ncat f\n");
     let mut terminal = Terminal::new();
     let mut command = shell.parallel("-j1 --arg-file input");
     terminal.attach(&mut command);

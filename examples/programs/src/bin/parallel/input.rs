@@ -10,7 +10,6 @@ use std::sync::{Arc, mpsc};
 use std::{iter, thread};
 
 /// A command to run.
-#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Job {
     /// The number of its line, from 1.
     pub(crate) line: u64,

@@ -3,25 +3,26 @@
 //!     cargo run --release --manifest-path examples/programs/Cargo.toml --bin parallel -- \
 //!         -j 4 gzip -9 {} < files
 //!
-//! Each line of the input is a shell command. With a template, `{}` in it stands for the line,
-//! quoted for the shell: a name with blanks, quotes or `$(rm)` is one word. Write `{}` outside of
-//! quotes, and after `--` or as `./{}` if a line may begin with a dash. A template without `{}`
-//! ends with it. The words of the template are joined by blanks, as the text of a script: quote the
-//! whole of it for `&&`, `|` and `>`. Empty lines are skipped.
+//! Each line of the input is a command of `/bin/sh`. With a template, `{}` in it stands for the
+//! line, quoted for the shell: a name with blanks, quotes or `$(rm)` is one word. Write `{}`
+//! outside of quotes, and after `--` or as `./{}` if a line may begin with a dash. A template
+//! without `{}` ends with it. The words of the template are joined by blanks, as the text of a
+//! script: quote the whole of it for `&&`, `|` and `>`. Empty lines are skipped.
 //!
 //! The output of a command is printed when the command has ended, so that outputs do not mix. Until
 //! then it is in files in the temporary directory. So a command must not write to `/dev/stderr` or
 //! `/dev/stdout`, which would cut its file: `>&2` is right. Commands have no input.
 //!
-//! To try:
+//! To try, with `parallel` for the command above:
 //!
-//! - `seq 5 | .. parallel 'sleep 1; echo {}'`, with `-j 5`, and with `--keep-order`.
-//! - `tail -f /var/log/syslog | .. parallel echo {}`: each line starts at once.
-//! - `seq 9 | .. parallel --timeout 2 sleep {}` ends the commands from 3 on, with the processes
-//!   that they have started: first by SIGTERM, and 5 seconds later by SIGKILL.
-//! - `seq 100 | .. parallel --rate 2/s echo {}`, `--retries 9 'test -e ready'`.
-//! - `seq 60 | .. parallel --journal j 'sleep 1; echo {}'`: end it by `kill -9`, and start it again
-//!   with `--resume`. It runs what is left.
+//! - `seq 5 | parallel 'sleep 1; echo {}'`, with `-j 5`, and with `--keep-order`.
+//! - `tail -f /var/log/syslog | parallel echo {}`: each line starts at once.
+//! - `seq 9 | parallel --timeout 2 sleep {}` ends the commands from 3 on, with the processes that
+//!   they have started: first by SIGTERM, and 5 seconds later by SIGKILL.
+//! - `seq 100 | parallel --rate 2/s echo {}`, and `echo 'test -e ready' | parallel --retries 9`,
+//!   which succeeds after `touch ready`.
+//! - `seq 60 | parallel --journal j 'sleep 1; echo {}'`: end it by `kill -9`, and start it again
+//!   with `--resume`. It runs what is left. `awk '$2 != 0' j` shows what has failed.
 //!
 //! Ctrl-C: no more commands start, and those that run go on. The second ends them, as a time limit
 //! does. The third ends this program at once.
@@ -32,10 +33,11 @@
 //! Exit codes: 0 if all commands have succeeded; 1 if one has failed, now or by the journal, or if
 //! not all could be run; 2 for wrong arguments; 130 after a signal.
 //!
-//! What to read: `run` below is the pool, its limits and its end: lines become tasks one after the
-//! other, so commands start in the order of the input. `runner.rs` has the body of a task, which
-//! waits for a process. `input.rs` reads on a thread of its own, so that one Ctrl-C is enough.
-//! `stop.rs` has the two tokens. `journal.rs` is a log that survives SIGKILL.
+//! What to read: `run` below is the pool, its limits and its end. Lines become tasks one after the
+//! other, so that with `-j 1` commands run in the order of the input, and otherwise start in about
+//! that order. `runner.rs` has the body of a task, which waits for a process. `input.rs` reads on a
+//! thread of its own, so that one Ctrl-C is enough. `stop.rs` has the two tokens. `journal.rs` is a
+//! log that survives SIGKILL.
 
 mod input;
 mod journal;
@@ -62,8 +64,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many lines may be taken beside those whose commands run: they are next, they wait for another
-/// attempt, or their output waits for its turn.
+/// How many lines may be taken beside those whose commands run: they are next, they wait for
+/// another attempt, or their output waits for its turn.
 const AHEAD: u32 = 64;
 
 /// Makes a task of each command, and another attempt of one that fails.

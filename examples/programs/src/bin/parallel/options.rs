@@ -22,17 +22,11 @@ pub(crate) struct Options {
 
     /// Ends a command after so long, with the processes that it has started: SIGTERM, and SIGKILL
     /// 5 seconds later
-    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 
     /// Runs a command that fails again after a second, at most N times
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) retries: u32,
 
     /// Starts at most N commands per second, evenly spread. N/m is per minute, N/h per hour
@@ -55,8 +49,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
 
-    /// Leaves out what has ended by the journal, also if it has failed. To run such a command again,
-    /// take its line out of the journal
+    /// Leaves out what has ended by the journal, also if it has failed. To run such a command
+    /// again, take its line out of the journal
     #[arg(long, requires = "journal")]
     pub(crate) resume: bool,
 

@@ -64,6 +64,16 @@ pub(crate) enum Output {
 }
 
 impl Output {
+    /// Whether it ends within a line.
+    pub(crate) fn is_open(&self) -> bool {
+        let mut last = [b'\n'];
+        match self {
+            Self::Small(bytes) => last[0] = bytes.last().copied().unwrap_or(b'\n'),
+            Self::Large(file, length) => drop(file.read_at(&mut last, length - 1)),
+        }
+        last != [b'\n']
+    }
+
     pub(crate) fn write_to(&self, to: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Small(bytes) => to.write_all(bytes)?,
@@ -112,6 +122,9 @@ mod tests {
             let mut out = Vec::new();
             output.write_to(&mut out).unwrap();
             assert!(out == bytes, "{size}");
+            assert_eq!(output.is_open(), size > 0);
+            let (_, whole) = spool(&[&bytes[..], b"\n"].concat());
+            assert!(!whole.is_open());
         }
     }
 

@@ -3,19 +3,21 @@
 use crate::input::{self, Job};
 use crate::journal::Done;
 use crate::options::Options;
+use crate::output::Output;
 use crate::runner::Ended;
 use crate::stop::Stop;
 use indicatif::{ProgressBar, ProgressStyle};
 use millhand::cancel::{CancelGuard, CancelReason};
 use std::collections::BTreeMap;
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) struct Report {
-    /// Hidden unless standard error is a terminal.
     bar: ProgressBar,
+    /// Only on a terminal.
+    has_bar: bool,
     stop: Arc<Stop>,
     keep_order: bool,
     state: Mutex<State>,
@@ -34,7 +36,8 @@ struct State {
 impl Report {
     pub(crate) fn new(options: &Options, done: &Done, stop: &Arc<Stop>) -> Self {
         let bar = ProgressBar::no_length();
-        if !bar.is_hidden() {
+        let has_bar = !bar.is_hidden();
+        if has_bar {
             let length = options.arg_file.as_deref().and_then(input::count);
             let text = match length {
                 Some(length) => {
@@ -55,6 +58,7 @@ impl Report {
         };
         Self {
             bar,
+            has_bar,
             stop: stop.clone(),
             keep_order: options.keep_order,
             state: Mutex::new(state),
@@ -94,7 +98,7 @@ impl Report {
 
     /// If nothing reads the output any more, the run ends.
     fn print_now(&self, ended: &Ended) {
-        match self.bar.suspend(|| write(ended)) {
+        match self.bar.suspend(|| self.write(ended)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.stop.end(),
             Err(error) => {
@@ -102,6 +106,22 @@ impl Report {
                 self.stop.end();
             }
         }
+    }
+
+    fn write(&self, ended: &Ended) -> io::Result<()> {
+        let Ended { line, end, outputs } = ended;
+        let Job { line, command } = &line.job;
+        let (mut out, mut err) = (stdout().lock(), stderr().lock());
+        if let Some([own, errors]) = outputs {
+            write_above(self.has_bar && out.is_terminal(), own, &mut out)?;
+            // There is nowhere to report that this one is closed.
+            let _ = write_above(self.has_bar, errors, &mut err);
+        }
+        if !end.is_success() {
+            let command = String::from_utf8_lossy(command);
+            let _ = writeln!(err, "parallel: line {line}: {end}: {command}");
+        }
+        Ok(())
     }
 
     /// Prints what still waits for a line that has not ended. Returns how many have failed.
@@ -120,18 +140,11 @@ fn show_failed(bar: &ProgressBar, failed: u64) {
     }
 }
 
-fn write(ended: &Ended) -> io::Result<()> {
-    let Ended { line, end, outputs } = ended;
-    let Job { line, command } = &line.job;
-    let mut err = stderr().lock();
-    if let Some([own, errors]) = outputs {
-        own.write_to(&mut stdout().lock())?;
-        // There is nowhere to report that this one is closed.
-        let _ = errors.write_to(&mut err);
+/// The bar has a line of its own, and clears it.
+fn write_above(has_bar: bool, output: &Output, to: &mut dyn Write) -> io::Result<()> {
+    output.write_to(to)?;
+    match has_bar && output.is_open() {
+        true => writeln!(to),
+        false => Ok(()),
     }
-    if !end.is_success() {
-        let command = String::from_utf8_lossy(command);
-        let _ = writeln!(err, "parallel: line {line}: {end}: {command}");
-    }
-    Ok(())
 }
