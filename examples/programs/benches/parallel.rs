@@ -41,7 +41,7 @@ const CONTENDERS: [Contender; 4] = [
 
 fn main() {
     let is_quick = std::env::args().any(|argument| argument == "--quick");
-    let (commands, rounds) = if is_quick { (200, 3) } else { (2000, 9) };
+    let (commands, rounds) = if is_quick { (100, 3) } else { (500, 7) };
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parallel-bench");
     fs::create_dir_all(&directory).expect("a directory for the input");
     let input = directory.join("input");

@@ -13,7 +13,9 @@
 
 use crate::input::Job;
 use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
 use std::collections::HashMap;
+use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
@@ -30,39 +32,34 @@ impl Journal {
     /// Opens it, and returns what it has. Cuts off a last line without an end.
     pub(crate) fn open(path: &Path, resume: bool) -> Result<(Option<Self>, Done), String> {
         let name = path.display().to_string();
-        let wrong = |error: &dyn std::fmt::Display| format!("the journal {name}: {error}");
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path);
-        let mut file = file.map_err(|error| wrong(&error))?;
-        let about = file.metadata().map_err(|error| wrong(&error))?;
-        if !about.is_file() {
-            return Err(wrong(&"it is no file that can be read again"));
+        let opened = Self::open_named(path, &name, resume);
+        opened.map_err(|error| format!("the journal {name}: {error}"))
+    }
+
+    fn open_named(
+        path: &Path,
+        name: &str,
+        resume: bool,
+    ) -> Result<(Option<Self>, Done), Box<dyn Error>> {
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).append(true).create(true).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err("it is no file that can be read again".into());
         }
-        fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error
-            .kind()
-        {
-            ErrorKind::WouldBlock | ErrorKind::PermissionDenied => {
-                wrong(&"another run writes to it")
-            }
-            _ => wrong(&error),
-        })?;
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err("another run writes to it".into()),
+            locked => locked?,
+        }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|error| wrong(&error))?;
+        file.read_to_end(&mut bytes)?;
         if !resume && !bytes.is_empty() {
-            return Err(wrong(
-                &"it has entries: give --resume to run what is left, or remove it",
-            ));
+            return Err("it has entries: give --resume to run what is left, or remove it".into());
         }
-        let (done, whole) = Done::parse(&name, &bytes)?;
+        let (done, whole) = Done::parse(name, &bytes)?;
         if whole < bytes.len() {
-            let cut = file.set_len(u64::try_from(whole).unwrap_or_default());
-            cut.map_err(|error| wrong(&error))?;
+            file.set_len(u64::try_from(whole)?)?;
         }
-        let file = Mutex::new(Some(file));
+        let (name, file) = (name.to_owned(), Mutex::new(Some(file)));
         Ok((Some(Self { name, file }), done))
     }
 
@@ -94,11 +91,13 @@ impl Done {
     /// Reads a journal without a change. One that is not there is empty.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
-        match fs::read(path) {
-            Ok(bytes) => Ok(Self::parse(&name, &bytes)?.0),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(format!("the journal {name}: {error}")),
-        }
+        let parsed = match fs::read(path) {
+            Ok(bytes) => Self::parse(&name, &bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => Err(error.to_string()),
+        };
+        let (done, _) = parsed.map_err(|error| format!("the journal {name}: {error}"))?;
+        Ok(done)
     }
 
     /// Also returns how many bytes whole lines have.
@@ -113,10 +112,7 @@ impl Done {
         for (n, line) in (1..).zip(lines.split_inclusive(|byte| *byte == b'\n')) {
             let Some((number, code, command)) = entry(&line[..line.len() - 1]) else {
                 let line = String::from_utf8_lossy(line);
-                return Err(format!(
-                    "the journal {name}: line {n} is no entry: {}",
-                    line.trim_end()
-                ));
+                return Err(format!("line {n} is no entry: {}", line.trim_end()));
             };
             done.failed += u64::from(code != 0);
             done.commands.insert(number, command.to_vec());
@@ -127,7 +123,7 @@ impl Done {
             .take_while(|byte| **byte != b' ')
             .all(u8::is_ascii_digit)
         {
-            return Err(format!("the journal {name}: its last line is no entry"));
+            return Err("its last line is no entry".into());
         }
         Ok((done, whole))
     }

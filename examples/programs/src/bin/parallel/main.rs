@@ -28,7 +28,8 @@
 //! does. The third ends this program at once.
 //!
 //! After `kill -9` of this program the commands go on as orphans. They have not ended for the
-//! journal, so `--resume` runs them again.
+//! journal, so `--resume` runs them again. The output of a command that had ended, and was not
+//! printed yet, is lost.
 //!
 //! Exit codes: 0 if all commands have succeeded; 1 if one has failed, now or by the journal, or if
 //! not all could be run; 2 for wrong arguments; 130 after a signal.
