@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, process};
@@ -16,27 +17,12 @@ pub(crate) struct Spool(File);
 
 impl Spool {
     pub(crate) fn new() -> io::Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let directory = env::temp_dir();
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = directory.join(format!("parallel.{}.{number}", process::id()));
-            let mut options = OpenOptions::new();
-            // `append`: what the command has started writes behind it, not over it.
-            options.read(true).append(true).create_new(true).mode(0o600);
-            let opened = options.open(&path).and_then(|file| {
-                fs::remove_file(&path)?;
-                Ok(Self(file))
-            });
-            match opened {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    let what = format!("no file for its output in {}", directory.display());
-                    return Err(io::Error::new(error.kind(), format!("{what}: {error}")));
-                }
-                opened => return opened,
-            }
-        }
+        let file = unnamed(&directory).or_else(|_| unlinked(&directory));
+        file.map(Self).map_err(|error| {
+            let what = format!("no file for its output in {}", directory.display());
+            io::Error::new(error.kind(), format!("{what}: {error}"))
+        })
     }
 
     /// The end for the command.
@@ -53,6 +39,39 @@ impl Spool {
         let mut bytes = Vec::new();
         copy(&self.0, length, &mut bytes)?;
         Ok(Output::Small(bytes))
+    }
+}
+
+// Both append: what the command has started writes behind its output, not over it.
+
+#[cfg(target_os = "linux")]
+fn unnamed(directory: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+    Ok(open(directory, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed(_: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Has a name for a moment, and keeps it if this program is killed then.
+fn unlinked(directory: &Path) -> io::Result<File> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create_new(true).mode(0o600);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("parallel.{}.{number}", process::id()));
+        match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => {
+                let file = opened?;
+                fs::remove_file(&path)?;
+                return Ok(file);
+            }
+        }
     }
 }
 
@@ -107,7 +126,10 @@ mod tests {
     use super::*;
 
     fn spool(bytes: &[u8]) -> (Spool, Output) {
-        let spool = Spool::new().unwrap();
+        spooled(Spool::new().unwrap(), bytes)
+    }
+
+    fn spooled(spool: Spool, bytes: &[u8]) -> (Spool, Output) {
         (&spool.0).write_all(bytes).unwrap();
         let again = Spool(spool.0.try_clone().unwrap());
         (again, spool.finish().unwrap())
@@ -135,5 +157,12 @@ mod tests {
         let mut out = Vec::new();
         output.write_to(&mut out).unwrap();
         assert_eq!(out.len(), 100_000);
+    }
+
+    #[test]
+    fn a_file_that_had_a_name_does_the_same() {
+        let file = unlinked(&env::temp_dir()).unwrap();
+        let (_, output) = spooled(Spool(file), b"text");
+        assert!(matches!(output, Output::Small(bytes) if bytes == b"text"));
     }
 }
