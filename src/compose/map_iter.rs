@@ -124,7 +124,7 @@ impl<R: Send + 'static, O> MapIter<R, O> {
 
     /// Returns the results in the order in which the tasks finish, so that a slow item delays no
     /// other result. Default: in the order of the items. Set it before the first result is asked
-    /// for.
+    /// for. Either way, two items next to each other may start in either order, also at a gate.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;

@@ -369,8 +369,9 @@ impl<T: Send + 'static> Pipeline<T> {
         self
     }
 
-    /// Lets items overtake each other. Default: items begin each stage, and come out, in the
-    /// order of the source.
+    /// Lets items overtake each other. Default: items enter each stage, and come out, in the
+    /// order of the source. Two that enter a stage of more than one thread at the same moment may
+    /// start in either order.
     ///
     /// ```
     /// # let pool = millhand::ThreadPool::new(2)?;
