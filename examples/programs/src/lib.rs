@@ -1,9 +1,11 @@
 //! What the programs of this package share.
 
+pub mod http;
 pub mod random;
 pub mod screen;
 
 use std::panic;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Has the panics of tasks print nothing. Their messages are outcomes, which the pool keeps and the
 /// page shows.
@@ -17,4 +19,10 @@ pub fn print_no_task_panics() {
             print(info);
         }
     }));
+}
+
+/// Locks a mutex, also after a panic of another thread that had it: for what is valid between any
+/// two statements.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

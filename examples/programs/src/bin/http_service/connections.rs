@@ -1,0 +1,84 @@
+//! The connections: one task each.
+
+use crate::routes::Service;
+use millhand::cancel::CancelToken;
+use millhand::{Pool, blocking, sleep};
+use millhand_programs::http::{Connection, Limits};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the accepting task waits when the system has no socket for it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What a connection needs.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) service: Arc<Service>,
+    pub(crate) limits: Limits,
+    /// Cancelled when the service ends.
+    pub(crate) stop: CancelToken,
+}
+
+impl Server {
+    /// Accepts connections, in a task of its own, until `stop` is cancelled.
+    pub(crate) fn accept(self, pool: &Pool, listener: TcpListener) -> io::Result<()> {
+        let address = listener.local_addr()?;
+        // With the token as its own, the task sees the end also while it waits for a permit.
+        let accepts = pool.task().name("accept").token(&self.stop);
+        accepts.execute(move || {
+            // `accept` sees no token. A connection ends it.
+            let _hook = self
+                .stop
+                .on_cancel(move |_| drop(TcpStream::connect(reach(address))));
+            while !self.stop.is_cancelled() {
+                match blocking(|| listener.accept()) {
+                    Ok((stream, _)) => self.start(stream),
+                    Err(error) => {
+                        log::warn!("a connection was not accepted: {error}");
+                        let _ = sleep(PAUSE); // `stop` ends it early, and then the loop
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Starts the task of a connection. While there are too many, it waits here, and those that
+    /// are not accepted wait outside.
+    fn start(&self, stream: TcpStream) {
+        let Ok(permit) = self.service.slots.acquire() else {
+            return; // the service ends
+        };
+        let server = self.clone();
+        let current = millhand::current().expect("the accepting task runs here");
+        current.pool().execute(move || {
+            server.serve(stream);
+            drop(permit);
+        });
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let mut connection = match Connection::new(stream, self.limits.clone(), &self.stop) {
+            Ok(connection) => connection,
+            Err(error) => return log::debug!("a connection was lost: {error}"),
+        };
+        // A shutdown that has drained for too long ends the waits for the client.
+        let stream = connection.stream().clone();
+        let token = millhand::current().expect("a task runs here").token();
+        let _hook = token.on_cancel(move |_| drop(stream.shutdown(Shutdown::Both)));
+        connection.serve(|request| self.service.answer(request));
+    }
+}
+
+/// The address under which a listener is reached from here.
+fn reach(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

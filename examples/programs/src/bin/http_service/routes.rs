@@ -1,0 +1,197 @@
+//! What is answered to a request.
+
+use crate::tasks::Tasks;
+use crate::work::Data;
+use millhand::error::Rejection;
+use millhand::observe::{Stats, prometheus_of};
+use millhand::task::{CancelOutcome, TaskId};
+use millhand::{PoolHandle, Semaphore};
+use millhand_programs::http::{Request, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A request may wait so long for its result.
+const MOST_WAIT: Duration = Duration::from_secs(60);
+
+/// What the requests ask.
+pub(crate) struct Service {
+    pub(crate) tasks: Tasks,
+    pub(crate) work: PoolHandle,
+    pub(crate) connections: PoolHandle,
+    pub(crate) queue: usize,
+    /// A permit per connection.
+    pub(crate) slots: Semaphore,
+    pub(crate) most_connections: u32,
+}
+
+/// The methods of a path, and which of them is asked for.
+enum Route<'a> {
+    Page,
+    Status,
+    Metrics,
+    Data,
+    Task(&'a str),
+}
+
+impl Service {
+    pub(crate) fn answer(&self, request: &Request) -> Response {
+        if is_from_another_site(request) {
+            return Response::error(403, "the request comes from a page of another site");
+        }
+        let Some((route, methods)) = route(&request.path) else {
+            let text = format!("there is nothing at {}", request.path);
+            return Response::error(404, &text);
+        };
+        // A HEAD is a GET whose response is sent without its body.
+        let method = match request.method.as_str() {
+            "HEAD" => "GET",
+            method => method,
+        };
+        if !methods.split(", ").any(|one| one == method) {
+            let text = format!("the methods of {} are {methods}", request.path);
+            return Response::error(405, &text).header("Allow", methods);
+        }
+        match (route, method) {
+            (Route::Page, _) => page(),
+            (Route::Status, _) => Response::json(200, &self.status()),
+            (Route::Metrics, _) => self.metrics(),
+            (Route::Data, _) => self.submit(request),
+            (Route::Task(id), "DELETE") => self.cancel(id),
+            (Route::Task(id), _) => self.find(id),
+        }
+    }
+
+    fn status(&self) -> Value {
+        let stats = self.work.stats();
+        let open = self.most_connections - self.slots.available();
+        json!({
+            "uptime_seconds": stats.uptime.as_secs_f64(),
+            "work": counts(&stats),
+            "queue_capacity": self.queue,
+            "tasks_known": self.tasks.len(),
+            "connections": {
+                "open": open,
+                "most": self.most_connections,
+                "threads": self.connections.stats().threads,
+            },
+        })
+    }
+
+    fn metrics(&self) -> Response {
+        let text = prometheus_of(&[self.work.stats(), self.connections.stats()]);
+        Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
+    }
+
+    fn submit(&self, request: &Request) -> Response {
+        let wait = match request.parameter("wait").map(parse_wait) {
+            Some(None) => {
+                return Response::error(400, "wait is a time such as 2s or 500ms, up to 60s");
+            }
+            Some(wait) => wait,
+            None => None,
+        };
+        let data = match Data::parse(&request.body) {
+            Ok(data) => data,
+            Err(text) => return Response::error(400, &text),
+        };
+        let submitted = match self.tasks.submit(data) {
+            Ok(submitted) => submitted,
+            Err(reason) => return refused(reason),
+        };
+        let path = format!("/api/tasks/{}", submitted.id);
+        // It ends early if the service cancels its connections.
+        let ended = wait.and_then(|wait| submitted.end.join_timeout(wait));
+        let response = match ended {
+            Some(Ok(view)) => Response::json(200, view),
+            _ => Response::json(202, &self.tasks.now(&submitted)),
+        };
+        response.header("Location", path)
+    }
+
+    fn find(&self, id: &str) -> Response {
+        let found = id.parse().ok().and_then(|id| self.tasks.find(id));
+        match found {
+            Some(view) => Response::json(200, &view),
+            None => unknown(id),
+        }
+    }
+
+    fn cancel(&self, id: &str) -> Response {
+        let known = id.parse::<TaskId>().ok();
+        match known.and_then(|id| self.tasks.cancel(id)) {
+            Some(CancelOutcome::Settled) => {
+                Response::json(200, &json!({"id": id, "cancel": "cancelled"}))
+            }
+            Some(CancelOutcome::AlreadyFinished) => {
+                Response::error(409, &format!("task {id} has ended already"))
+            }
+            // A body that runs has been asked to stop.
+            Some(_) => Response::json(202, &json!({"id": id, "cancel": "requested"})),
+            None => unknown(id),
+        }
+    }
+}
+
+fn route(path: &str) -> Option<(Route<'_>, &'static str)> {
+    Some(match path {
+        "/" => (Route::Page, "GET, HEAD"),
+        "/api/status" => (Route::Status, "GET, HEAD"),
+        "/metrics" => (Route::Metrics, "GET, HEAD"),
+        "/api/data" => (Route::Data, "POST"),
+        path => {
+            let id = path.strip_prefix("/api/tasks/")?;
+            (Route::Task(id), "GET, HEAD, DELETE")
+        }
+    })
+}
+
+fn page() -> Response {
+    Response::new(200, "text/html; charset=utf-8", include_str!("page.html"))
+}
+
+fn unknown(id: &str) -> Response {
+    Response::error(
+        404,
+        &format!("task {id:?} is unknown or has been forgotten"),
+    )
+}
+
+fn refused(reason: Rejection) -> Response {
+    let text = match reason {
+        Rejection::Full => "the queue is full",
+        _ => "the service is shutting down",
+    };
+    Response::error(503, text).header("Retry-After", "1")
+}
+
+fn counts(stats: &Stats) -> Value {
+    json!({
+        "workers": stats.workers,
+        "queued": stats.queued,
+        "running": stats.running,
+        "submitted": stats.submitted,
+        "succeeded": stats.succeeded,
+        "failed": stats.failed,
+        "panicked": stats.panicked,
+        "cancelled": stats.cancelled,
+    })
+}
+
+/// A browser sends the origin of the page that makes a request. A page of another site may have a
+/// browser send requests here, too.
+fn is_from_another_site(request: &Request) -> bool {
+    let origin = request.header("origin");
+    let host = request.header("host").unwrap_or_default();
+    origin.is_some_and(|origin| origin.strip_prefix("http://") != Some(host))
+}
+
+fn parse_wait(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
+    let number: u64 = number.parse().ok()?;
+    let wait = match unit {
+        "s" => Duration::from_secs(number),
+        "ms" => Duration::from_millis(number),
+        _ => return None,
+    };
+    (wait <= MOST_WAIT).then_some(wait)
+}

@@ -1,0 +1,242 @@
+//! A connection to a client.
+
+use crate::http::head::Request;
+use crate::http::reader::{Failure, Limits, Peer, Reader, Refusal};
+use crate::http::response::Response;
+use crate::lock;
+use millhand::CancelToken;
+use millhand::cancel::CancelGuard;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long, and how much, is read from a client that sends more than is wanted.
+const LINGER: Duration = Duration::from_millis(500);
+const MOST_DROPPED: usize = 4 * 1024 * 1024;
+
+/// A connection to a client: reads its requests, and writes the responses.
+///
+/// ```no_run
+/// use millhand_programs::http::{Connection, Limits, Response};
+///
+/// let listener = std::net::TcpListener::bind("127.0.0.1:8080")?;
+/// let stop = millhand::CancelToken::new();
+/// for stream in listener.incoming() {
+///     let mut connection = Connection::new(stream?, Limits::default(), &stop)?;
+///     connection.serve(|request| Response::new(200, "text/plain", request.path.as_str()));
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// A worker that waits for its client releases its run slot meanwhile.
+#[derive(Debug)]
+pub struct Connection {
+    socket: Socket,
+    reader: Reader,
+    limits: Limits,
+    /// Whether another request may follow.
+    keeps_alive: bool,
+    /// Of the request that is answered next.
+    is_http_1_0: bool,
+    is_head: bool,
+    stop: CancelToken,
+    /// Whether the connection waits for a request, so that the hook may end it.
+    is_idle: Arc<Mutex<bool>>,
+    _hook: CancelGuard,
+}
+
+impl Connection {
+    /// Takes a connection. It ends when `stop` is cancelled: at once if it waits for a request, and
+    /// otherwise after the response.
+    ///
+    /// # Errors
+    /// If the socket cannot be set up.
+    pub fn new(stream: TcpStream, limits: Limits, stop: &CancelToken) -> io::Result<Self> {
+        // A response is one write, and is not to wait for the next one.
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(limits.time))?;
+        stream.set_write_timeout(Some(limits.time))?;
+        let stream = Arc::new(stream);
+        let is_idle = Arc::new(Mutex::new(false));
+        let hook = {
+            let (stream, is_idle) = (stream.clone(), is_idle.clone());
+            stop.on_cancel(move |_| {
+                // With the lock held: the connection either sees the token when it begins to wait,
+                // or has begun.
+                if *lock(&is_idle) {
+                    let _ = stream.shutdown(Shutdown::Read);
+                }
+            })
+        };
+        Ok(Self {
+            socket: Socket {
+                stream,
+                read_timeout: limits.time,
+                write_timeout: limits.time,
+            },
+            reader: Reader::default(),
+            limits,
+            keeps_alive: true,
+            is_http_1_0: false,
+            is_head: false,
+            stop: stop.clone(),
+            is_idle,
+            _hook: hook,
+        })
+    }
+
+    /// The socket, to shut it down from elsewhere.
+    pub fn stream(&self) -> &Arc<TcpStream> {
+        &self.socket.stream
+    }
+
+    /// Answers requests to the end of the connection.
+    pub fn serve(&mut self, mut answer: impl FnMut(&Request) -> Response) {
+        loop {
+            let response = match self.read() {
+                Ok(Some(request)) => answer(&request),
+                Ok(None) => break,
+                Err(refusal) => refusal.into(),
+            };
+            if self.respond(&response).is_err() {
+                return;
+            }
+        }
+        self.finish();
+    }
+
+    /// Reads the next request. `None` after the last one: the client has closed the connection, has
+    /// been silent for too long, or either side has said that the connection ends.
+    ///
+    /// # Errors
+    /// What is wrong with the request, as the answer to it.
+    pub fn read(&mut self) -> Result<Option<Request>, Refusal> {
+        if !self.keeps_alive {
+            return Ok(None);
+        }
+        self.keeps_alive = false; // unless a good request says otherwise
+        self.is_head = false;
+        match self.read_request() {
+            Ok(request) => Ok(Some(request)),
+            Err(Failure::Gone) => Ok(None),
+            Err(Failure::Refused(refusal)) => Err(refusal),
+        }
+    }
+
+    fn read_request(&mut self) -> Result<Request, Failure> {
+        if self.reader.is_empty() {
+            self.wait()?;
+        }
+        let head = self.reader.head(&mut self.socket, &self.limits)?;
+        self.is_head = head.request.method == "HEAD";
+        self.is_http_1_0 = head.is_http_1_0;
+        let keeps_alive = head.keeps_alive;
+        let request = self.reader.body(head, &mut self.socket, &self.limits)?;
+        self.keeps_alive = keeps_alive;
+        Ok(request)
+    }
+
+    /// Waits for the first bytes of a request.
+    fn wait(&mut self) -> Result<(), Failure> {
+        {
+            let mut is_idle = lock(&self.is_idle);
+            if self.stop.is_cancelled() {
+                return Err(Failure::Gone);
+            }
+            *is_idle = true;
+        }
+        let until = Instant::now() + self.limits.time;
+        let come = self.reader.fill(&mut self.socket, until);
+        *lock(&self.is_idle) = false;
+        come.map(drop)
+    }
+
+    /// Has the connection end after the next response.
+    pub fn end(&mut self) {
+        self.keeps_alive = false;
+    }
+
+    /// Writes a response.
+    ///
+    /// # Errors
+    /// If the client is gone, or does not read in time.
+    pub fn respond(&mut self, response: &Response) -> io::Result<()> {
+        self.keeps_alive &= !self.stop.is_cancelled();
+        let connection = match self.keeps_alive {
+            _ if response.status == 101 => None, // it has the header itself
+            false => Some("close"),
+            true if self.is_http_1_0 => Some("keep-alive"),
+            true => None,
+        };
+        let bytes = response.to_bytes(connection, !self.is_head);
+        let until = Instant::now() + self.limits.time;
+        self.socket.write(&bytes, until)
+    }
+
+    /// Closes the connection so that the client gets the last response, which the system would take
+    /// back with something unread.
+    pub fn finish(&mut self) {
+        let _ = self.socket.stream.shutdown(Shutdown::Write);
+        let until = Instant::now() + LINGER;
+        let mut dropped = 0;
+        let mut chunk = [0; 4096];
+        while let Ok(n @ 1..) = self.socket.read(&mut chunk, until) {
+            dropped += n;
+            if dropped > MOST_DROPPED {
+                break;
+            }
+        }
+    }
+
+    /// Hands the socket over to another protocol, with what has been read already.
+    pub fn into_parts(self) -> (Arc<TcpStream>, Vec<u8>) {
+        (self.socket.stream, self.reader.into_bytes())
+    }
+}
+
+/// A socket whose time limits are changed only where they differ from those before.
+#[derive(Debug)]
+struct Socket {
+    stream: Arc<TcpStream>,
+    read_timeout: Duration,
+    write_timeout: Duration,
+}
+
+/// What is left, more than zero. In steps, so that the same limit serves many reads.
+fn left(until: Instant, timeout: Duration) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    let is_about = left <= timeout && timeout - left < timeout / 64;
+    Ok(if is_about { timeout } else { left })
+}
+
+impl Peer for Socket {
+    fn read(&mut self, into: &mut [u8], until: Instant) -> io::Result<usize> {
+        let left = left(until, self.read_timeout)?;
+        if left != self.read_timeout {
+            self.stream.set_read_timeout(Some(left))?;
+            self.read_timeout = left;
+        }
+        millhand::blocking(|| (&*self.stream).read(into))
+    }
+
+    fn write(&mut self, mut bytes: &[u8], until: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let left = left(until, self.write_timeout)?;
+            if left != self.write_timeout {
+                self.stream.set_write_timeout(Some(left))?;
+                self.write_timeout = left;
+            }
+            match millhand::blocking(|| (&*self.stream).write(bytes)) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
