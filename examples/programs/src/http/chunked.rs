@@ -139,3 +139,86 @@ fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Refusal> {
         None => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes in pieces of `size` bytes. Returns the body, if it has ended, and what is left.
+    fn decode(text: &[u8], size: usize) -> Result<(Option<Vec<u8>>, Vec<u8>), Refusal> {
+        let mut chunks = Chunks::new(100);
+        let mut bytes = Vec::new();
+        for piece in text.chunks(size) {
+            bytes.extend_from_slice(piece);
+            let used = chunks.decode(&bytes)?;
+            bytes.drain(..used);
+        }
+        let is_done = chunks.is_done();
+        Ok((is_done.then(|| chunks.into_body()), bytes))
+    }
+
+    const GOOD: &[u8] = b"3\r\nabc\r\n0A;x=\"y\"\r\n0123456789\r\n0\r\nLate: header\r\n\r\n";
+
+    #[test]
+    fn a_body_is_decoded_in_pieces_of_any_size() {
+        for size in 1..=GOOD.len() {
+            let (body, left) = decode(GOOD, size).unwrap();
+            assert_eq!(body.unwrap(), b"abc0123456789", "{size}");
+            assert!(left.is_empty(), "{size}");
+        }
+    }
+
+    #[test]
+    fn what_follows_is_left() {
+        let text = [GOOD, b"GET / "].concat();
+        assert_eq!(decode(&text, text.len()).unwrap().1, b"GET / ");
+    }
+
+    #[test]
+    fn a_body_that_is_cut_anywhere_has_not_ended() {
+        for end in 0..GOOD.len() {
+            let (body, _) = decode(&GOOD[..end], 7).unwrap();
+            assert_eq!(body, None, "{end}");
+        }
+    }
+
+    #[test]
+    fn bad_chunks_are_refused() {
+        let refused = |text: &[u8]| {
+            let statuses: Vec<_> = (1..=text.len())
+                .map(|size| decode(text, size).unwrap_err().status)
+                .collect();
+            let first = statuses[0];
+            assert!(statuses.iter().all(|status| *status == first));
+            first
+        };
+        for text in [
+            &b"\r\n"[..],
+            b"x\r\n",
+            b"-1\r\n",
+            b"0x1\r\n",
+            b" 1\r\na\r\n",
+            b"1\na\r\n",
+            b"1\r\nab\r\n",
+            b"1\r\na\n",
+            b"0\r\nLate: header\n",
+        ] {
+            assert_eq!(refused(text), 400, "{text:?}");
+        }
+        assert_eq!(refused(b"65\r\n"), 413);
+        assert_eq!(refused(b"ffffffffffffffffffff\r\n"), 413);
+        let body = format!("3c\r\n{0}\r\n3c\r\n{0}\r\n", "a".repeat(60));
+        assert_eq!(refused(body.as_bytes()), 413);
+    }
+
+    #[test]
+    fn lines_and_extensions_are_bounded() {
+        let long = [b"1;".to_vec(), vec![b'a'; MOST_LINE]].concat();
+        assert_eq!(decode(&long, long.len()).unwrap_err().status, 400);
+        let line = format!("1;{}\r\na\r\n", "x".repeat(900));
+        let many = line.repeat(10);
+        assert_eq!(decode(many.as_bytes(), 100).unwrap_err().status, 431);
+        let late = format!("0\r\n{}", "a: b\r\n".repeat(3000));
+        assert_eq!(decode(late.as_bytes(), 100).unwrap_err().status, 431);
+    }
+}

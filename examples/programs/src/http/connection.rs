@@ -23,7 +23,7 @@ const MOST_DROPPED: usize = 4 * 1024 * 1024;
 /// let listener = std::net::TcpListener::bind("127.0.0.1:8080")?;
 /// let stop = millhand::CancelToken::new();
 /// for stream in listener.incoming() {
-///     let mut connection = Connection::new(stream?, Limits::default(), &stop)?;
+///     let connection = Connection::new(stream?, Limits::default(), &stop)?;
 ///     connection.serve(|request| Response::new(200, "text/plain", request.path.as_str()));
 /// }
 /// # Ok::<(), std::io::Error>(())
@@ -91,19 +91,25 @@ impl Connection {
         &self.socket.stream
     }
 
-    /// Answers requests to the end of the connection.
-    pub fn serve(&mut self, mut answer: impl FnMut(&Request) -> Response) {
+    /// Answers requests to the end of the connection. After a response with the status 101, returns
+    /// the socket for the other protocol, and what has been read of that already.
+    pub fn serve(
+        mut self,
+        mut answer: impl FnMut(&Request) -> Response,
+    ) -> Option<(Arc<TcpStream>, Vec<u8>)> {
         loop {
             let response = match self.read() {
                 Ok(Some(request)) => answer(&request),
                 Ok(None) => break,
                 Err(refusal) => refusal.into(),
             };
-            if self.respond(&response).is_err() {
-                return;
+            self.respond(&response).ok()?;
+            if response.status == 101 {
+                return Some((self.socket.stream, self.reader.into_bytes()));
             }
         }
         self.finish();
+        None
     }
 
     /// Reads the next request. `None` after the last one: the client has closed the connection, has
@@ -147,24 +153,21 @@ impl Connection {
             *is_idle = true;
         }
         let until = Instant::now() + self.limits.time;
-        let come = self.reader.fill(&mut self.socket, until);
+        let come = self.reader.wait(&mut self.socket, until);
         *lock(&self.is_idle) = false;
-        come.map(drop)
+        come
     }
 
-    /// Has the connection end after the next response.
-    pub fn end(&mut self) {
-        self.keeps_alive = false;
-    }
-
-    /// Writes a response.
+    /// Writes a response. With the header `Connection: close` it is the last one.
     ///
     /// # Errors
     /// If the client is gone, or does not read in time.
     pub fn respond(&mut self, response: &Response) -> io::Result<()> {
-        self.keeps_alive &= !self.stop.is_cancelled();
+        let own = response.connection();
+        let closes = own.is_some_and(|own| own.eq_ignore_ascii_case("close"));
+        self.keeps_alive &= !closes && !self.stop.is_cancelled();
         let connection = match self.keeps_alive {
-            _ if response.status == 101 => None, // it has the header itself
+            _ if own.is_some() => None,
             false => Some("close"),
             true if self.is_http_1_0 => Some("keep-alive"),
             true => None,
@@ -187,11 +190,6 @@ impl Connection {
                 break;
             }
         }
-    }
-
-    /// Hands the socket over to another protocol, with what has been read already.
-    pub fn into_parts(self) -> (Arc<TcpStream>, Vec<u8>) {
-        (self.socket.stream, self.reader.into_bytes())
     }
 }
 

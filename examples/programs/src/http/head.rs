@@ -176,3 +176,103 @@ fn content_length(text: &str) -> Result<usize, Refusal> {
     }
     Ok(text.parse().unwrap_or(usize::MAX)) // more than any limit
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Head {
+        parse(text.as_bytes()).unwrap().unwrap()
+    }
+
+    /// The status with which a request with these headers is refused.
+    fn refused(line: &str, headers: &str) -> u16 {
+        let text = format!("{line}\r\n{headers}\r\n");
+        parse(text.as_bytes()).unwrap_err().status
+    }
+
+    #[test]
+    fn a_head_is_parsed() {
+        let text = "GET /a/b?wait=2s&x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, x\r\nB:\t c \r\n\r\nrest";
+        let head = head(text);
+        let request = head.request;
+        assert_eq!(head.length, text.len() - "rest".len());
+        assert_eq!((&*request.method, &*request.path), ("GET", "/a/b"));
+        assert_eq!(request.parameter("wait"), Some("2s"));
+        assert_eq!(request.parameter("x"), Some(""));
+        assert_eq!(request.parameter("ait"), None);
+        assert_eq!(request.header("b"), Some("c"));
+        assert!(request.has_word("connection", "upgrade"));
+        assert!(!request.has_word("connection", "up"));
+        assert!(head.keeps_alive && !head.is_http_1_0 && !head.expects_continue);
+        assert_eq!(head.framing, Framing::Length(0));
+    }
+
+    #[test]
+    fn a_head_that_is_cut_anywhere_goes_on() {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+        for end in 0..text.len() {
+            assert!(parse(&text.as_bytes()[..end]).unwrap().is_none(), "{end}");
+        }
+        assert_eq!(head(text).framing, Framing::Length(5));
+    }
+
+    #[test]
+    fn a_connection_lasts_as_its_version_and_its_header_say() {
+        let keeps = |version: &str, header: &str| {
+            let text = format!("GET / HTTP/{version}\r\nHost: a\r\n{header}\r\n");
+            head(&text).keeps_alive
+        };
+        assert!(keeps("1.1", "") && !keeps("1.1", "Connection: x, CLOSE\r\n"));
+        assert!(!keeps("1.0", "") && keeps("1.0", "Connection: Keep-Alive\r\n"));
+    }
+
+    #[test]
+    fn two_readers_could_find_no_two_ends_of_a_body() {
+        let post = |headers: &str| refused("POST / HTTP/1.1", &format!("Host: a\r\n{headers}"));
+        for headers in [
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 1\r\nContent-Length: 1\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length: 1, 1\r\n",
+            "Content-Length: 0x1\r\n",
+            "Content-Length:\r\n",
+            "Content-Length : 1\r\n",
+            "Content-Length: \u{a0}1\r\n",
+        ] {
+            assert_eq!(post(headers), 400, "{headers}");
+        }
+        assert_eq!(post("Transfer-Encoding: gzip, chunked\r\n"), 501);
+        assert_eq!(post(""), 411);
+        let old = "Transfer-Encoding: chunked\r\n";
+        assert_eq!(refused("POST / HTTP/1.0", old), 400);
+        let vast = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            "9".repeat(50)
+        );
+        assert_eq!(head(&vast).framing, Framing::Length(usize::MAX));
+    }
+
+    #[test]
+    fn bad_heads_are_refused() {
+        let get = |headers: &str| refused("GET / HTTP/1.1", headers);
+        assert_eq!(get(""), 400);
+        assert_eq!(get("Host: a\r\nHost: a\r\n"), 400);
+        assert_eq!(get("Host: a\r\na b: c\r\n"), 400);
+        assert_eq!(get("Host: a\r\nExpect: tea\r\n"), 417);
+        assert_eq!(get(&format!("Host: a\r\n{}", "a: b\r\n".repeat(64))), 431);
+        assert_eq!(refused("GET http://a/ HTTP/1.1", "Host: a\r\n"), 400);
+        assert_eq!(refused("GET / HTTP/2.0", "Host: a\r\n"), 400);
+        assert_eq!(refused("\x16\x03\x01", ""), 400);
+        let not_text = b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n";
+        assert_eq!(parse(not_text).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn a_client_of_http_1_0_needs_no_host_and_knows_no_interim_response() {
+        let text = "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
+        let head = head(text);
+        assert!(head.is_http_1_0 && !head.expects_continue);
+    }
+}

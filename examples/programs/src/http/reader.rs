@@ -86,12 +86,19 @@ impl Reader {
         self.bytes
     }
 
-    /// Reads once. Returns how many bytes came.
-    pub(super) fn fill(&mut self, peer: &mut dyn Peer, until: Instant) -> Result<usize, Failure> {
+    /// Waits for the first bytes of a request.
+    pub(super) fn wait(&mut self, peer: &mut dyn Peer, until: Instant) -> Result<(), Failure> {
+        match self.fill(peer, until) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::Gone), // it has not begun
+        }
+    }
+
+    /// Reads once, in the middle of a request. Returns how many bytes came.
+    fn fill(&mut self, peer: &mut dyn Peer, until: Instant) -> Result<usize, Failure> {
         let mut chunk = [0; 16 * 1024];
         loop {
             match peer.read(&mut chunk, until) {
-                Ok(0) if self.bytes.is_empty() => return Err(Failure::Gone),
                 Ok(0) => return Err(Refusal::new(400, "the request ends too early").into()),
                 Ok(n) => {
                     self.bytes.extend_from_slice(&chunk[..n]);
@@ -99,7 +106,7 @@ impl Reader {
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
-                    ErrorKind::TimedOut | ErrorKind::WouldBlock if !self.bytes.is_empty() => {
+                    ErrorKind::TimedOut | ErrorKind::WouldBlock => {
                         return Err(Refusal::new(408, "the request takes too long").into());
                     }
                     _ => return Err(Failure::Gone),
@@ -165,7 +172,7 @@ impl Reader {
         until: Instant,
     ) -> Result<Vec<u8>, Failure> {
         while self.bytes.len() < length {
-            self.fill(peer, until).map_err(cut)?;
+            self.fill(peer, until)?;
         }
         let rest = self.bytes.split_off(length);
         Ok(std::mem::replace(&mut self.bytes, rest))
@@ -184,15 +191,139 @@ impl Reader {
             if chunks.is_done() {
                 return Ok(chunks.into_body());
             }
-            self.fill(peer, until).map_err(cut)?;
+            self.fill(peer, until)?;
         }
     }
 }
 
-/// The same failure in the middle of a request, where an answer is due though nothing is kept.
-fn cut(failure: Failure) -> Failure {
-    match failure {
-        Failure::Gone => Refusal::new(408, "the body does not come").into(),
-        refused => refused,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a text in pieces of so many bytes. Then it is silent, or ends.
+    struct Pieces<'a> {
+        text: &'a [u8],
+        size: usize,
+        ends: bool,
+        written: Vec<u8>,
+    }
+
+    impl Peer for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8], _: Instant) -> io::Result<usize> {
+            if self.text.is_empty() && !self.ends {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let n = self.size.min(into.len()).min(self.text.len());
+            into[..n].copy_from_slice(&self.text[..n]);
+            self.text = &self.text[n..];
+            Ok(n)
+        }
+
+        fn write(&mut self, bytes: &[u8], _: Instant) -> io::Result<()> {
+            self.written.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    fn pieces(text: &[u8], size: usize) -> Pieces<'_> {
+        Pieces {
+            text,
+            size,
+            ends: false,
+            written: Vec::new(),
+        }
+    }
+
+    /// Reads one request as a connection does.
+    fn read(reader: &mut Reader, peer: &mut dyn Peer) -> Result<Request, Failure> {
+        let limits = Limits {
+            head: 200,
+            body: 100,
+            ..Limits::default()
+        };
+        if reader.is_empty() {
+            reader.wait(peer, Instant::now() + limits.time)?;
+        }
+        let head = reader.head(peer, &limits)?;
+        reader.body(head, peer, &limits)
+    }
+
+    /// The status of the refusal. 0: no answer is due.
+    fn refused(peer: &mut dyn Peer) -> u16 {
+        match read(&mut Reader::default(), peer) {
+            Ok(request) => panic!("taken: {request:?}"),
+            Err(Failure::Gone) => 0,
+            Err(Failure::Refused(refusal)) => refusal.status,
+        }
+    }
+
+    const SIZED: &[u8] = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    const CHUNKED: &[u8] =
+        b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    const BARE: &[u8] = b"GET /c HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[test]
+    fn requests_in_a_row_are_read_in_pieces_of_any_size() {
+        let text = [SIZED, CHUNKED, BARE, SIZED].concat();
+        for size in 1..=text.len() {
+            let mut peer = pieces(&text, size);
+            let mut reader = Reader::default();
+            for (path, body) in [("/a", "body"), ("/b", "body"), ("/c", ""), ("/a", "body")] {
+                let request = read(&mut reader, &mut peer).unwrap();
+                assert_eq!((&*request.path, &*request.body), (path, body.as_bytes()));
+            }
+            assert!(matches!(read(&mut reader, &mut peer), Err(Failure::Gone)));
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_cut_anywhere_is_refused() {
+        for text in [SIZED, CHUNKED, BARE] {
+            for end in 0..text.len() {
+                let mut peer = pieces(&text[..end], 3);
+                let silent = refused(&mut peer);
+                assert_eq!(silent, if end == 0 { 0 } else { 408 }, "{end}");
+                let mut peer = pieces(&text[..end], 3);
+                peer.ends = true;
+                let ended = refused(&mut peer);
+                assert_eq!(ended, if end == 0 { 0 } else { 400 }, "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_and_bodies_are_bounded() {
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+            "x".repeat(200)
+        );
+        for size in [1, 7, 1000] {
+            assert_eq!(refused(&mut pieces(head.as_bytes(), size)), 431);
+        }
+        let endless = "GET / HTTP/1.1\r\n".to_owned() + &"x".repeat(1000);
+        assert_eq!(refused(&mut pieces(endless.as_bytes(), 50)), 431);
+        let body = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n";
+        assert_eq!(refused(&mut pieces(body, 1000)), 413);
+        let body = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n";
+        assert_eq!(refused(&mut pieces(body, 1000)), 413);
+    }
+
+    #[test]
+    fn a_client_that_waits_for_the_word_gets_it_once() {
+        let head =
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+        let text = format!("{head}ab");
+        let mut peer = pieces(text.as_bytes(), head.len());
+        assert_eq!(read(&mut Reader::default(), &mut peer).unwrap().body, b"ab");
+        assert_eq!(peer.written, b"HTTP/1.1 100 Continue\r\n\r\n");
+        // The body is there already.
+        let mut peer = pieces(text.as_bytes(), text.len());
+        assert_eq!(read(&mut Reader::default(), &mut peer).unwrap().body, b"ab");
+        assert!(peer.written.is_empty());
+        // It would be refused.
+        let large = head.replace("Length: 2", "Length: 200");
+        let mut peer = pieces(large.as_bytes(), large.len());
+        assert_eq!(refused(&mut peer), 413);
+        assert!(peer.written.is_empty());
     }
 }

@@ -52,6 +52,12 @@ impl Response {
         self
     }
 
+    /// The header `Connection`, if the response has one of its own.
+    pub(super) fn connection(&self) -> Option<&str> {
+        let is_it = |(name, _): &&(&str, Cow<'_, str>)| name.eq_ignore_ascii_case("connection");
+        self.headers.iter().find(is_it).map(|(_, value)| &**value)
+    }
+
     /// The bytes as they are sent. `connection` is the header of this name, if it is needed.
     pub(super) fn to_bytes(&self, connection: Option<&str>, has_body: bool) -> Vec<u8> {
         let mut head = String::with_capacity(256);
@@ -104,5 +110,36 @@ fn reason(status: u16) -> &'static str {
         501 => "Not Implemented",
         503 => "Service Unavailable",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_has_its_length_and_no_header_twice() {
+        let response = Response::error(404, "no such \"thing\"").header("X", "y");
+        let text = String::from_utf8(response.to_bytes(Some("close"), true)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n"), "{head}");
+        assert!(head.contains("\r\nX: y\r\nConnection: close\r\n"), "{head}");
+        assert!(
+            head.ends_with(&format!("Content-Length: {}", body.len())),
+            "{head}"
+        );
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"], "no such \"thing\"");
+        let own = Response::empty(200).header("Connection", "close");
+        assert_eq!(own.connection(), Some("close"));
+    }
+
+    #[test]
+    fn without_its_body_a_response_still_says_its_length() {
+        let response = Response::new(200, "text/plain", "four");
+        let text = String::from_utf8(response.to_bytes(None, false)).unwrap();
+        assert!(text.ends_with("Content-Length: 4\r\n\r\n"), "{text}");
+        let upgrade = Response::empty(101).to_bytes(None, true);
+        assert!(!String::from_utf8(upgrade).unwrap().contains("Length"));
     }
 }

@@ -60,7 +60,7 @@ impl Server {
     }
 
     fn serve(&self, stream: TcpStream) {
-        let mut connection = match Connection::new(stream, self.limits.clone(), &self.stop) {
+        let connection = match Connection::new(stream, self.limits.clone(), &self.stop) {
             Ok(connection) => connection,
             Err(error) => return log::debug!("a connection was lost: {error}"),
         };
@@ -68,7 +68,18 @@ impl Server {
         let stream = connection.stream().clone();
         let token = millhand::current().expect("a task runs here").token();
         let _hook = token.on_cancel(move |_| drop(stream.shutdown(Shutdown::Both)));
-        connection.serve(|request| self.service.answer(request));
+        let mut place = None;
+        let upgraded = connection.serve(|request| {
+            let response = self.service.answer(request, &mut place);
+            match self.service.slots.available() {
+                // So that a client that waits outside gets its turn.
+                0 if response.status != 101 => response.header("Connection", "close"),
+                _ => response,
+            }
+        });
+        if let (Some((stream, read)), Some(place)) = (upgraded, place) {
+            self.service.sockets.take(stream, read, place);
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //!     cargo run --release --manifest-path examples/programs/Cargo.toml --bin http_service
 mod connections;
 mod routes;
+mod sockets;
 mod tasks;
 mod work;
 
 use crate::connections::Server;
 use crate::routes::Service;
+use crate::sockets::{Hub, MOST_SOCKETS};
 use crate::tasks::Tasks;
 use clap::Parser;
 use millhand::pool::ShutdownReport;
@@ -44,7 +46,14 @@ struct Options {
     /// How long a client may take for a request, and for a response
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     client_timeout: Duration,
+
+    /// After a signal, how long requests may take, and then tasks, before they are cancelled
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    drain: Duration,
 }
+
+/// How long what was asked to stop may take for that.
+const LEAVE: Duration = Duration::from_secs(2);
 
 const EXIT_CODES: &str = "Exit codes: 0 after Ctrl-C or SIGTERM, when all tasks have ended; 1 if the address cannot \
     be listened on, or tasks were cancelled or left running; 2 for wrong arguments; 130 after the \
@@ -86,8 +95,15 @@ fn run(options: &Options) -> Result<Vec<ShutdownReport>, Box<dyn Error>> {
         .name_prefix("connections")
         .max_threads(options.connections as usize + processors + 1)
         .build()?;
+    let sockets = ThreadPool::builder()
+        .name_prefix("sockets")
+        .max_threads(2 * MOST_SOCKETS as usize + processors)
+        .build()?;
+    let hub = Arc::new(Hub::new(&sockets, options.client_timeout));
+    let news = hub.clone();
     let service = Service {
-        tasks: Tasks::new(&work, |_| ()),
+        tasks: Tasks::new(&work, move |task| news.announce(task)),
+        sockets: hub.clone(),
         work: work.handle(),
         connections: connections.handle(),
         queue: options.queue,
@@ -108,13 +124,18 @@ fn run(options: &Options) -> Result<Vec<ShutdownReport>, Box<dyn Error>> {
     writeln!(stdout(), "listening on http://{address}")?;
 
     let how = Shutdown::drain()
-        .cancel_after(Duration::from_secs(10))
-        .give_up_after(Duration::from_secs(12));
+        .cancel_after(options.drain)
+        .give_up_after(options.drain.saturating_add(LEAVE));
     let mut reports = Vec::new();
-    for pool in [&connections, &work] {
+    let mut end = |pool: &ThreadPool| -> Result<(), Box<dyn Error>> {
         let report = pool.run_until(&signals, how.clone())?;
         let _ = writeln!(stdout(), "{}: {report}", pool.stats().pool);
         reports.push(report);
-    }
+        Ok(())
+    };
+    end(&connections)?;
+    end(&work)?;
+    hub.close();
+    end(&sockets)?;
     Ok(reports)
 }

@@ -1,13 +1,16 @@
 //! What is answered to a request.
 
+use crate::sockets::{Hub, MOST_SOCKETS};
 use crate::tasks::Tasks;
 use crate::work::Data;
 use millhand::error::Rejection;
+use millhand::limit::Permit;
 use millhand::observe::{Stats, prometheus_of};
 use millhand::task::{CancelOutcome, TaskId};
 use millhand::{PoolHandle, Semaphore};
 use millhand_programs::http::{Request, Response};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A request may wait so long for its result.
@@ -19,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) work: PoolHandle,
     pub(crate) connections: PoolHandle,
     pub(crate) queue: usize,
+    pub(crate) sockets: Arc<Hub>,
     /// A permit per connection.
     pub(crate) slots: Semaphore,
     pub(crate) most_connections: u32,
@@ -31,10 +35,12 @@ enum Route<'a> {
     Metrics,
     Data,
     Task(&'a str),
+    Socket,
 }
 
 impl Service {
-    pub(crate) fn answer(&self, request: &Request) -> Response {
+    /// Answers a request. If the answer makes a WebSocket of the connection, `place` is its permit.
+    pub(crate) fn answer(&self, request: &Request, place: &mut Option<Permit>) -> Response {
         if is_from_another_site(request) {
             return Response::error(403, "the request comes from a page of another site");
         }
@@ -42,15 +48,12 @@ impl Service {
             let text = format!("there is nothing at {}", request.path);
             return Response::error(404, &text);
         };
-        // A HEAD is a GET whose response is sent without its body.
-        let method = match request.method.as_str() {
-            "HEAD" => "GET",
-            method => method,
-        };
+        let method = request.method.as_str();
         if !methods.split(", ").any(|one| one == method) {
-            let text = format!("the methods of {} are {methods}", request.path);
+            let text = format!("{} has the methods {methods}", request.path);
             return Response::error(405, &text).header("Allow", methods);
         }
+        // A HEAD is a GET whose response is sent without its body.
         match (route, method) {
             (Route::Page, _) => page(),
             (Route::Status, _) => Response::json(200, &self.status()),
@@ -58,6 +61,11 @@ impl Service {
             (Route::Data, _) => self.submit(request),
             (Route::Task(id), "DELETE") => self.cancel(id),
             (Route::Task(id), _) => self.find(id),
+            (Route::Socket, _) => {
+                let (response, permit) = self.sockets.upgrade(request);
+                *place = permit;
+                response
+            }
         }
     }
 
@@ -66,7 +74,7 @@ impl Service {
         let open = self.most_connections - self.slots.available();
         json!({
             "uptime_seconds": stats.uptime.as_secs_f64(),
-            "work": counts(&stats),
+            "work": counts(&stats, self.tasks.refused()),
             "queue_capacity": self.queue,
             "tasks_known": self.tasks.len(),
             "connections": {
@@ -74,11 +82,15 @@ impl Service {
                 "most": self.most_connections,
                 "threads": self.connections.stats().threads,
             },
+            "websockets": {"open": self.sockets.len(), "most": MOST_SOCKETS},
         })
     }
 
     fn metrics(&self) -> Response {
-        let text = prometheus_of(&[self.work.stats(), self.connections.stats()]);
+        let mut text = prometheus_of(&[self.work.stats(), self.connections.stats()]);
+        text += "# HELP http_service_refused_total Requests that the full queue has refused.\n";
+        text += "# TYPE http_service_refused_total counter\n";
+        text += &format!("http_service_refused_total {}\n", self.tasks.refused());
         Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
     }
 
@@ -137,6 +149,7 @@ fn route(path: &str) -> Option<(Route<'_>, &'static str)> {
         "/" => (Route::Page, "GET, HEAD"),
         "/api/status" => (Route::Status, "GET, HEAD"),
         "/metrics" => (Route::Metrics, "GET, HEAD"),
+        "/ws" => (Route::Socket, "GET"),
         "/api/data" => (Route::Data, "POST"),
         path => {
             let id = path.strip_prefix("/api/tasks/")?;
@@ -164,7 +177,7 @@ fn refused(reason: Rejection) -> Response {
     Response::error(503, text).header("Retry-After", "1")
 }
 
-fn counts(stats: &Stats) -> Value {
+fn counts(stats: &Stats, refused: u64) -> Value {
     json!({
         "workers": stats.workers,
         "queued": stats.queued,
@@ -174,6 +187,7 @@ fn counts(stats: &Stats) -> Value {
         "failed": stats.failed,
         "panicked": stats.panicked,
         "cancelled": stats.cancelled,
+        "refused": refused,
     })
 }
 

@@ -9,6 +9,7 @@ use millhand::{PoolHandle, SharedHandle, TaskBuilder, TaskHandle, ThreadPool};
 use millhand_programs::lock;
 use serde::{Serialize, Serializer};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) struct Tasks {
     pool: PoolHandle,
     template: TaskBuilder<Fallible>,
     known: Arc<Mutex<Known>>,
+    /// How many the full queue has refused. The pool counts no closure that it gives back.
+    refused: AtomicU64,
 }
 
 /// The live tasks are bounded by the queue and the workers, the others by `MOST_ENDED`.
@@ -87,6 +90,7 @@ impl Tasks {
             pool: pool.handle(),
             template: template.fallible(),
             known,
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -98,7 +102,10 @@ impl Tasks {
         // Locked until the task is known, so that its end finds it.
         let mut known = lock(&self.known);
         let handle = self.template.try_submit(move || data.run());
-        let handle = handle.map_err(|refused| refused.reason())?;
+        let handle = handle.map_err(|refused| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            refused.reason()
+        })?;
         let id = handle.id();
         let task = Task {
             submitted_at,
@@ -144,6 +151,11 @@ impl Tasks {
         // Without the lock: the cancel of a queued task runs the callback here.
         let live = self.pool.cancel(id);
         Some(live.unwrap_or(CancelOutcome::AlreadyFinished))
+    }
+
+    /// How many submissions were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// How many tasks are known.

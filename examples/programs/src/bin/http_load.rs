@@ -1,0 +1,237 @@
+//! Loads an HTTP server: so many requests on so many connections, and how long they took.
+//!
+//!     cargo run --release --manifest-path examples/programs/Cargo.toml --bin http_load -- \
+//!         http://127.0.0.1:8080/api/status --requests 20000
+//!
+//! A connection is a task of a pool with as many workers, sends one request after the other, and
+//! stays open. The result is a line of JSON: the requests, those that have failed, the seconds they
+//! took in all, the requests per second, and the times of the median and of the slowest hundredth
+//! in milliseconds. A response with another status than 2xx is a failure.
+//!
+//! To try: `--post '{"text": "a b"}'` with `http://127.0.0.1:8080/api/data?wait=10s`, or with more
+//! connections than the service has workers and places in its queue.
+//!
+//! Exit codes: 0 if no request has failed, 1 if one has, 2 for wrong arguments.
+
+use clap::Parser;
+use httparse::{EMPTY_HEADER, Status};
+use millhand::ThreadPool;
+use serde_json::json;
+use std::error::Error;
+use std::io::{self, Read, Write, stdout};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// No response takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends requests to an HTTP server, and measures how long they take.
+#[derive(Parser)]
+#[command(name = "http_load", version, after_help = EXIT_CODES)]
+struct Options {
+    /// What to ask for: http://HOST:PORT/PATH
+    #[arg(value_name = "URL", value_parser = target)]
+    target: Target,
+
+    /// How many connections there are at once
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
+    connections: u16,
+
+    /// How many requests are sent in all
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    requests: usize,
+
+    /// Sends this in a POST
+    #[arg(long, value_name = "BODY")]
+    post: Option<String>,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 if no request has failed, 1 if one has, 2 for wrong arguments.";
+
+#[derive(Clone)]
+struct Target {
+    address: String,
+    path: String,
+}
+
+fn target(url: &str) -> Result<Target, &'static str> {
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or("the URL must begin with http://")?;
+    let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if !address.contains(':') {
+        return Err("the URL must have a port");
+    }
+    Ok(Target {
+        address: address.to_owned(),
+        path: if path.is_empty() { "/" } else { path }.to_owned(),
+    })
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    match run(&options) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("http_load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns how many requests have failed.
+fn run(options: &Options) -> Result<usize, Box<dyn Error>> {
+    let connections = usize::from(options.connections);
+    let pool = ThreadPool::new(connections)?;
+    let request = request(options);
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..connections)
+        .map(|number| {
+            let (address, request) = (options.target.address.clone(), request.clone());
+            let share = (number + options.requests) / connections;
+            pool.submit(move || load(&address, &request, share))
+        })
+        .collect();
+    let (mut times, mut failed) = (Vec::new(), 0);
+    for task in tasks {
+        let done = task.join()?;
+        times.extend(done.times);
+        failed += done.failed;
+    }
+    let elapsed = begun.elapsed().as_secs_f64();
+    times.sort_unstable();
+    let at = |part: f64| {
+        let place = (times.len() as f64 * part) as usize;
+        let time = times.get(place).copied().unwrap_or_default();
+        time.as_secs_f64() * 1000.0
+    };
+    let line = json!({
+        "requests": times.len(),
+        "failed": failed,
+        "seconds": elapsed,
+        "per_second": times.len() as f64 / elapsed,
+        "p50_ms": at(0.5),
+        "p99_ms": at(0.99),
+    });
+    writeln!(stdout(), "{line}")?;
+    Ok(failed)
+}
+
+fn request(options: &Options) -> String {
+    let Target { address, path } = &options.target;
+    match &options.post {
+        None => format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+        Some(body) => format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    }
+}
+
+#[derive(Default)]
+struct Done {
+    /// Of the requests that were answered.
+    times: Vec<Duration>,
+    failed: usize,
+}
+
+/// Sends so many requests on one connection, and on another one after a failure.
+fn load(address: &str, request: &str, requests: usize) -> Done {
+    let mut done = Done::default();
+    let mut connection = None;
+    for _ in 0..requests {
+        let begun = Instant::now();
+        let answer = connection
+            .take()
+            .map_or_else(|| Client::open(address), Ok)
+            .and_then(|mut client| {
+                let (status, keeps_alive) = client.ask(request)?;
+                connection = keeps_alive.then_some(client);
+                Ok(status)
+            });
+        match answer {
+            Ok(200..=299) => done.times.push(begun.elapsed()),
+            _ => done.failed += 1,
+        }
+    }
+    done
+}
+
+struct Client {
+    stream: TcpStream,
+    bytes: Vec<u8>,
+}
+
+impl Client {
+    fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream,
+            bytes: Vec::new(),
+        })
+    }
+
+    /// Sends a request, and reads the response. Returns its status, and whether another request may
+    /// follow.
+    fn ask(&mut self, request: &str) -> io::Result<(u16, bool)> {
+        self.stream.write_all(request.as_bytes())?;
+        let head = loop {
+            self.fill()?;
+            if let Some(head) = Head::parse(&self.bytes)? {
+                break head;
+            }
+        };
+        while self.bytes.len() < head.length {
+            self.fill()?;
+        }
+        self.bytes.drain(..head.length);
+        Ok((head.status, head.keeps_alive))
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 4096];
+        match self.stream.read(&mut chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            n => {
+                self.bytes.extend_from_slice(&chunk[..n]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The head of a response.
+struct Head {
+    status: u16,
+    keeps_alive: bool,
+    /// With the body.
+    length: usize,
+}
+
+impl Head {
+    fn parse(bytes: &[u8]) -> io::Result<Option<Self>> {
+        let mut headers = [EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut headers);
+        let head = match response.parse(bytes).map_err(io::Error::other)? {
+            Status::Complete(head) => head,
+            Status::Partial => return Ok(None),
+        };
+        let value = |name: &str| {
+            let mut headers = response.headers.iter();
+            let found = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(found.value).ok()
+        };
+        let length = value("content-length").and_then(|text| text.parse::<usize>().ok());
+        let length = length.ok_or_else(|| io::Error::other("there is no Content-Length"))?;
+        Ok(Some(Self {
+            status: response.code.unwrap_or_default(),
+            keeps_alive: value("connection") != Some("close"),
+            length: head + length,
+        }))
+    }
+}
