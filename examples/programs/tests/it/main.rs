@@ -6,6 +6,10 @@
 mod crawler;
 mod dashboard;
 mod dupes;
+mod http_service;
+mod http_service_ends;
+mod http_service_requests;
+mod http_service_sockets;
 mod parallel;
 mod parallel_ends;
 mod parallel_journal;

@@ -1,6 +1,42 @@
-//! A web service on two pools.
+//! A web service that runs the bodies of requests as tasks, on plain threads.
 //!
 //!     cargo run --release --manifest-path examples/programs/Cargo.toml --bin http_service
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /` | a page with live numbers |
+//! | `GET /api/status` | the numbers as JSON |
+//! | `GET /metrics` | the numbers for Prometheus |
+//! | `POST /api/data` | 202 with the id of a task; with `?wait=2s` 200 with its result, if it ends in time; 503 if the queue is full |
+//! | `GET /api/tasks/ID` | state, result and times of a task |
+//! | `DELETE /api/tasks/ID` | cancels a task: 200 if it had not begun, 202 if it runs and is asked to stop |
+//! | `GET /ws` | a WebSocket, which echoes JSON with a timestamp, and gets news of every task that has ended |
+//!
+//! A task counts the words of `{"text": ".."}`, or sums up `{"numbers": [..]}`. With `"cost_ms"` it
+//! keeps its worker busy for so long, with `"fail": true` it fails. Every error is JSON, with its
+//! status and a text.
+//!
+//! Ctrl-C or SIGTERM ends the service: idle connections end at once, requests in progress are
+//! answered, tasks that were taken are finished, and the WebSockets get the last news. The report of
+//! each pool is the last output.
+//!
+//! To try, with the address that it prints:
+//!
+//! - `curl -d '{"text": "to be or not"}' 'http://127.0.0.1:8080/api/data?wait=2s'`
+//! - `curl -d '{"text": "", "cost_ms": 30000}' http://127.0.0.1:8080/api/data`, then the path in its
+//!   `Location`, with `curl -X DELETE`, or Ctrl-C in the service.
+//! - `--workers 1 --queue 2`, and the same four times: the last one gets 503.
+//! - `curl -i -d '{"text": 1}' http://127.0.0.1:8080/api/data`, or any other mistake.
+//! - `--bin http_load` with a URL of the service, while the page is open in a browser.
+//!
+//! Exit codes: 0 after a signal, when all tasks have ended; 1 if the address cannot be listened on,
+//! or if tasks were cancelled or left running at the end; 2 for wrong arguments; 130 after the third
+//! signal.
+//!
+//! What to read: `run` below has the three pools and their end. `connections.rs` accepts and serves,
+//! `routes.rs` answers, `tasks.rs` submits and remembers, `work.rs` is the work itself, and
+//! `sockets.rs` the WebSockets. `src/http/` of the package reads and writes HTTP, for any program.
+
 mod connections;
 mod routes;
 mod sockets;
@@ -12,7 +48,7 @@ use crate::routes::Service;
 use crate::sockets::{Hub, MOST_SOCKETS};
 use crate::tasks::Tasks;
 use clap::Parser;
-use millhand::pool::ShutdownReport;
+use millhand::pool::{BuildError, ShutdownReport};
 use millhand::{Semaphore, Shutdown, Signals, ThreadPool};
 use millhand_programs::http::Limits;
 use std::error::Error;
@@ -24,6 +60,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// Serves tasks over HTTP.
+///
+/// Ctrl-C or SIGTERM ends it: requests in progress are answered, and tasks finished. A second signal
+/// cancels them, a third ends the process.
 #[derive(Parser)]
 #[command(name = "http_service", version, after_help = EXIT_CODES)]
 struct Options {
@@ -32,18 +71,18 @@ struct Options {
     listen: String,
 
     /// How many tasks run at once [default: the number of processors]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
 
     /// How many tasks may wait for a worker
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    queue: usize,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    queue: u32,
 
-    /// How many connections may be open at once
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    /// How many connections may be open, each with a thread. Others wait until one ends
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     connections: u32,
 
-    /// How long a client may take for a request, and for a response
+    /// How long a client may take for the next request, to send it, and to read a response
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     client_timeout: Duration,
 
@@ -52,12 +91,12 @@ struct Options {
     drain: Duration,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 after a signal, when all tasks have ended; 1 if the address \
+    cannot be listened on, or if tasks were cancelled or left running at the end; 2 for wrong \
+    arguments; 130 after the third signal.";
+
 /// How long what was asked to stop may take for that.
 const LEAVE: Duration = Duration::from_secs(2);
-
-const EXIT_CODES: &str = "Exit codes: 0 after Ctrl-C or SIGTERM, when all tasks have ended; 1 if the address cannot \
-    be listened on, or tasks were cancelled or left running; 2 for wrong arguments; 130 after the \
-    third signal.";
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
@@ -80,37 +119,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<Vec<ShutdownReport>, Box<dyn Error>> {
+fn run(options: &Options) -> Result<[ShutdownReport; 3], Box<dyn Error>> {
     let signals = Signals::install(); // before the threads of the pools
     let listener = TcpListener::bind(&options.listen)
         .map_err(|error| format!("--listen {}: {error}", options.listen))?;
-    let processors = available_parallelism().map_or(1, usize::from);
-    let work = ThreadPool::builder()
-        .name_prefix("work")
-        .workers(options.workers.unwrap_or(processors))
-        .queue_capacity(options.queue)
-        .histograms(4)
-        .build()?;
-    let connections = ThreadPool::builder()
-        .name_prefix("connections")
-        .max_threads(options.connections as usize + processors + 1)
-        .build()?;
-    let sockets = ThreadPool::builder()
-        .name_prefix("sockets")
-        .max_threads(2 * MOST_SOCKETS as usize + processors)
-        .build()?;
+    let Pools {
+        connections,
+        work,
+        sockets,
+    } = Pools::new(options)?;
     let hub = Arc::new(Hub::new(&sockets, options.client_timeout));
     let news = hub.clone();
     let service = Service {
         tasks: Tasks::new(&work, move |task| news.announce(task)),
         sockets: hub.clone(),
         work: work.handle(),
-        connections: connections.handle(),
         queue: options.queue,
+        connections: connections.handle(),
         slots: Semaphore::new(options.connections)?,
         most_connections: options.connections,
     };
-    let address = listener.local_addr()?;
     let server = Server {
         service: Arc::new(service),
         limits: Limits {
@@ -119,23 +147,62 @@ fn run(options: &Options) -> Result<Vec<ShutdownReport>, Box<dyn Error>> {
         },
         stop: signals.token(),
     };
+    let address = listener.local_addr()?;
     server.accept(&connections, listener)?;
     // `println!` panics where nobody reads.
     writeln!(stdout(), "listening on http://{address}")?;
 
+    // One after the other: requests in progress still need the work, and the last tasks the
+    // WebSockets. After the first signal each call begins to drain, after a second it cancels.
     let how = Shutdown::drain()
         .cancel_after(options.drain)
         .give_up_after(options.drain.saturating_add(LEAVE));
-    let mut reports = Vec::new();
-    let mut end = |pool: &ThreadPool| -> Result<(), Box<dyn Error>> {
-        let report = pool.run_until(&signals, how.clone())?;
-        let _ = writeln!(stdout(), "{}: {report}", pool.stats().pool);
-        reports.push(report);
-        Ok(())
-    };
-    end(&connections)?;
-    end(&work)?;
+    let connections = report(&connections, connections.run_until(&signals, how.clone())?);
+    let work = report(&work, work.run_until(&signals, how)?);
     hub.close();
-    end(&sockets)?;
-    Ok(reports)
+    let how = Shutdown::drain()
+        .cancel_after(LEAVE)
+        .give_up_after(2 * LEAVE);
+    let sockets = report(&sockets, sockets.run_until(&signals, how)?);
+    Ok([connections, work, sockets])
+}
+
+fn report(pool: &ThreadPool, report: ShutdownReport) -> ShutdownReport {
+    let _ = writeln!(stdout(), "{}: {report}", pool.stats().pool);
+    report
+}
+
+/// The pools. One for all would not do: a task that a worker of a pool submits there itself is
+/// always taken, so the queue of the requests would have no bound. And the work would wait behind
+/// clients, or clients behind the work.
+struct Pools {
+    /// A task per connection. It waits for its client inside of `blocking`, so each one takes a
+    /// thread, and the workers are only those that are on their way.
+    connections: ThreadPool,
+    /// The tasks of the requests.
+    work: ThreadPool,
+    /// A task per WebSocket, and one per write.
+    sockets: ThreadPool,
+}
+
+impl Pools {
+    fn new(options: &Options) -> Result<Self, BuildError> {
+        let processors = available_parallelism().map_or(1, usize::from);
+        let workers = options.workers.map_or(processors, usize::from);
+        let pool =
+            |name: &str, workers: usize| ThreadPool::builder().name_prefix(name).workers(workers);
+        let waiting = |threads: u32| threads as usize + processors + 1;
+        Ok(Self {
+            connections: pool("connections", processors)
+                .max_threads(waiting(options.connections))
+                .build()?,
+            work: pool("work", workers)
+                .queue_capacity(options.queue as usize)
+                .histograms(1)
+                .build()?,
+            sockets: pool("sockets", processors)
+                .max_threads(waiting(2 * MOST_SOCKETS))
+                .build()?,
+        })
+    }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Service {
     pub(crate) tasks: Tasks,
     pub(crate) work: PoolHandle,
     pub(crate) connections: PoolHandle,
-    pub(crate) queue: usize,
+    pub(crate) queue: u32,
     pub(crate) sockets: Arc<Hub>,
     /// A permit per connection.
     pub(crate) slots: Semaphore,

@@ -1,6 +1,7 @@
 //! What the tests of several programs need: a child process, HTTP, and a terminal.
 
 pub(crate) mod groups;
+pub(crate) mod http;
 pub(crate) mod shell;
 pub(crate) mod site;
 pub(crate) mod terminal;
