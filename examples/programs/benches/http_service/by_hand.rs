@@ -14,7 +14,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 use threadpool::ThreadPool;
 
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 128;
 const QUEUE: usize = 100;
 
 struct Service {

@@ -29,7 +29,8 @@ const MOST_DROPPED: usize = 4 * 1024 * 1024;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A worker that waits for its client releases its run slot meanwhile.
+/// A worker that waits for its client keeps its run slot: in a pool, let there be a worker for each
+/// connection that may be open.
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
@@ -218,7 +219,7 @@ impl Peer for Socket {
             self.stream.set_read_timeout(Some(left))?;
             self.read_timeout = left;
         }
-        millhand::blocking(|| (&*self.stream).read(into))
+        (&*self.stream).read(into)
     }
 
     fn write(&mut self, mut bytes: &[u8], until: Instant) -> io::Result<()> {
@@ -228,7 +229,7 @@ impl Peer for Socket {
                 self.stream.set_write_timeout(Some(left))?;
                 self.write_timeout = left;
             }
-            match millhand::blocking(|| (&*self.stream).write(bytes)) {
+            match (&*self.stream).write(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => bytes = &bytes[n..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -168,7 +168,7 @@ fn what_is_no_handshake_is_refused_and_so_is_one_too_many() {
         "{reply:?}"
     );
     until_open(&address, 0);
-    let all: Vec<_> = (0..64).map(|_| connect(&address)).collect();
+    let all: Vec<_> = (0..32).map(|_| connect(&address)).collect();
     let refused = handshake(&good);
     assert!(
         refused.status == 503 && refused.has("Retry-After: 1"),

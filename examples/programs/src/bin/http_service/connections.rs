@@ -2,7 +2,7 @@
 
 use crate::routes::Service;
 use millhand::cancel::CancelToken;
-use millhand::{Pool, blocking, sleep};
+use millhand::{Pool, sleep};
 use millhand_programs::http::{Connection, Limits};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -33,7 +33,7 @@ impl Server {
                 .stop
                 .on_cancel(move |_| drop(TcpStream::connect(reach(address))));
             while !self.stop.is_cancelled() {
-                match blocking(|| listener.accept()) {
+                match listener.accept() {
                     Ok((stream, _)) => self.start(stream),
                     Err(error) => {
                         log::warn!("a connection was not accepted: {error}");

@@ -56,7 +56,6 @@ use std::io::{Write, stdout};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// Serves tasks over HTTP.
@@ -79,7 +78,7 @@ struct Options {
     queue: u32,
 
     /// How many connections may be open, each with a thread. Others wait until one ends
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
     connections: u32,
 
     /// How long a client may take for the next request, to send it, and to read a response
@@ -175,34 +174,32 @@ fn report(pool: &ThreadPool, report: ShutdownReport) -> ShutdownReport {
 /// The pools. One for all would not do: a task that a worker of a pool submits there itself is
 /// always taken, so the queue of the requests would have no bound. And the work would wait behind
 /// clients, or clients behind the work.
+///
+/// Where tasks wait for clients, there is a worker for each that may do so. With fewer workers, and
+/// reads inside of `blocking`, a spare thread takes the next connection. But two clients that answer
+/// within microseconds have their run slots back before the spare has come, and the others starve.
 struct Pools {
-    /// A task per connection. It waits for its client inside of `blocking`, so each one takes a
-    /// thread, and the workers are only those that are on their way.
+    /// A task per connection, and one that accepts them.
     connections: ThreadPool,
     /// The tasks of the requests.
     work: ThreadPool,
-    /// A task per WebSocket, and one per write.
+    /// A task per WebSocket that reads, and one that writes.
     sockets: ThreadPool,
 }
 
 impl Pools {
     fn new(options: &Options) -> Result<Self, BuildError> {
-        let processors = available_parallelism().map_or(1, usize::from);
-        let workers = options.workers.map_or(processors, usize::from);
-        let pool =
-            |name: &str, workers: usize| ThreadPool::builder().name_prefix(name).workers(workers);
-        let waiting = |threads: u32| threads as usize + processors + 1;
+        let pool = |name: &str| ThreadPool::builder().name_prefix(name);
+        let mut work = pool("work").queue_capacity(options.queue as usize);
+        if let Some(workers) = options.workers {
+            work = work.workers(workers.into());
+        }
         Ok(Self {
-            connections: pool("connections", processors)
-                .max_threads(waiting(options.connections))
+            connections: pool("connections")
+                .workers(options.connections as usize + 1)
                 .build()?,
-            work: pool("work", workers)
-                .queue_capacity(options.queue as usize)
-                .histograms(1)
-                .build()?,
-            sockets: pool("sockets", processors)
-                .max_threads(waiting(2 * MOST_SOCKETS))
-                .build()?,
+            work: work.build()?,
+            sockets: pool("sockets").workers(2 * MOST_SOCKETS as usize).build()?,
         })
     }
 }

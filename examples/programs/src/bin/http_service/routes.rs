@@ -5,11 +5,12 @@ use crate::tasks::Tasks;
 use crate::work::Data;
 use millhand::error::Rejection;
 use millhand::limit::Permit;
-use millhand::observe::{Stats, prometheus_of};
+use millhand::observe::prometheus_of;
 use millhand::task::{CancelOutcome, TaskId};
 use millhand::{PoolHandle, Semaphore};
 use millhand_programs::http::{Request, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,38 @@ pub(crate) struct Service {
     /// A permit per connection.
     pub(crate) slots: Semaphore,
     pub(crate) most_connections: u32,
+}
+
+/// The numbers of the service.
+#[derive(Serialize)]
+struct Status {
+    uptime_seconds: f64,
+    work: Work,
+    queue_capacity: u32,
+    tasks_known: usize,
+    connections: Places,
+    websockets: Places,
+}
+
+/// What the pool of the tasks does, and did.
+#[derive(Serialize)]
+struct Work {
+    workers: usize,
+    queued: usize,
+    running: usize,
+    submitted: u64,
+    succeeded: u64,
+    failed: u64,
+    panicked: u64,
+    cancelled: u64,
+    /// By a full queue.
+    refused: u64,
+}
+
+#[derive(Serialize)]
+struct Places {
+    open: u32,
+    most: u32,
 }
 
 /// The methods of a path, and which of them is asked for.
@@ -69,21 +102,32 @@ impl Service {
         }
     }
 
-    fn status(&self) -> Value {
+    fn status(&self) -> Status {
         let stats = self.work.stats();
-        let open = self.most_connections - self.slots.available();
-        json!({
-            "uptime_seconds": stats.uptime.as_secs_f64(),
-            "work": counts(&stats, self.tasks.refused()),
-            "queue_capacity": self.queue,
-            "tasks_known": self.tasks.len(),
-            "connections": {
-                "open": open,
-                "most": self.most_connections,
-                "threads": self.connections.stats().threads,
+        Status {
+            uptime_seconds: stats.uptime.as_secs_f64(),
+            work: Work {
+                workers: stats.workers,
+                queued: stats.queued,
+                running: stats.running,
+                submitted: stats.submitted,
+                succeeded: stats.succeeded,
+                failed: stats.failed,
+                panicked: stats.panicked,
+                cancelled: stats.cancelled,
+                refused: self.tasks.refused(),
             },
-            "websockets": {"open": self.sockets.len(), "most": MOST_SOCKETS},
-        })
+            queue_capacity: self.queue,
+            tasks_known: self.tasks.len(),
+            connections: Places {
+                open: self.most_connections - self.slots.available(),
+                most: self.most_connections,
+            },
+            websockets: Places {
+                open: self.sockets.open_sockets(),
+                most: MOST_SOCKETS,
+            },
+        }
     }
 
     fn metrics(&self) -> Response {
@@ -175,20 +219,6 @@ fn refused(reason: Rejection) -> Response {
         _ => "the service is shutting down",
     };
     Response::error(503, text).header("Retry-After", "1")
-}
-
-fn counts(stats: &Stats, refused: u64) -> Value {
-    json!({
-        "workers": stats.workers,
-        "queued": stats.queued,
-        "running": stats.running,
-        "submitted": stats.submitted,
-        "succeeded": stats.succeeded,
-        "failed": stats.failed,
-        "panicked": stats.panicked,
-        "cancelled": stats.cancelled,
-        "refused": refused,
-    })
 }
 
 /// A browser sends the origin of the page that makes a request. A page of another site may have a

@@ -2,18 +2,20 @@
 //
 // They have a pool of their own, since each one stays for as long as its client likes: in the pool
 // of the connections they would take the places of requests. A WebSocket is one task, which reads.
-// The task waits inside of `blocking`, so it takes a thread and no run slot.
 //
-// Writes are tasks, too, in the lane of their WebSocket: one at a time, in order. So whoever has
-// news only submits, and never waits for a client. A client that does not read leaves its writes in
-// its lane, and a semaphore bounds how many: one more, and the WebSocket is dropped. The task that
-// reads writes its echoes by hand in the same lane. It waits for its turn there, and meanwhile reads
-// no more from a client that does not read itself.
+// Writes are tasks, too, in the lane of their WebSocket: one at a time, in order. So a worker that
+// has news submits them, and never waits for a client. A client that does not read leaves its writes
+// in its lane, and a semaphore bounds how many: one more, and the WebSocket is dropped. The task
+// that reads writes its echoes itself, in the same lane. It waits for its turn there, and meanwhile
+// reads no more from a client that does not read.
+//
+// At most one task reads and one writes for each WebSocket, and the pool has a worker for each of
+// them. So no client waits for another one.
 
 use crate::tasks::TaskView;
 use jiff::Timestamp;
 use millhand::limit::{Lane, Lanes, Permit};
-use millhand::{PoolHandle, Semaphore, TaskBuilder, ThreadPool, blocking};
+use millhand::{PoolHandle, Semaphore, TaskBuilder, ThreadPool};
 use millhand_programs::http::{Request, Response};
 use millhand_programs::lock;
 use serde_json::{Value, json};
@@ -29,7 +31,7 @@ use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
 /// How many WebSockets may be open.
-pub(crate) const MOST_SOCKETS: u32 = 64;
+pub(crate) const MOST_SOCKETS: u32 = 32;
 /// How many writes may wait in the lane of a WebSocket.
 const MOST_WAITING: u32 = 256;
 /// How long a message of a client may be.
@@ -164,8 +166,8 @@ impl Hub {
     }
 
     /// How many are open.
-    pub(crate) fn len(&self) -> usize {
-        lock(&self.open).sockets.len()
+    pub(crate) fn open_sockets(&self) -> u32 {
+        MOST_SOCKETS - self.places.available()
     }
 }
 
@@ -184,7 +186,7 @@ impl Socket {
 
     /// Writes in the lane.
     fn write(&self, bytes: &[u8]) {
-        if blocking(|| (&*self.stream).write_all(bytes)).is_err() {
+        if (&*self.stream).write_all(bytes).is_err() {
             self.end(); // it may have been written in part
         }
     }
@@ -262,15 +264,14 @@ struct InLane(Arc<Socket>);
 
 impl Read for InLane {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        blocking(|| (&*self.0.stream).read(into))
+        (&*self.0.stream).read(into)
     }
 }
 
 impl Write for InLane {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self(socket) = self;
-        let write = || blocking(|| (&*socket.stream).write_all(bytes));
-        socket.lane.run(write)??;
+        socket.lane.run(|| (&*socket.stream).write_all(bytes))??;
         Ok(bytes.len())
     }
 
