@@ -35,7 +35,8 @@ struct Options {
     target: Target,
 
     /// How many connections there are at once
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=512))]
     connections: u16,
 
     /// How many requests are sent in all

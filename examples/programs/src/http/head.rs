@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_head_is_parsed() {
-        let text = "GET /a/b?wait=2s&x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, x\r\nB:\t c \r\n\r\nrest";
+        let text = "GET /a/b?wait=2s&x HTTP/1.1\r\nHost: a\r\n\
+            Connection: Upgrade, x\r\nB:\t c \r\n\r\nrest";
         let head = head(text);
         let request = head.request;
         assert_eq!(head.length, text.len() - "rest".len());

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How long the accepting task waits when the system has no socket for it.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the connection that ends the accepting task may take.
+const WAKE: Duration = Duration::from_secs(1);
+
 /// What a connection needs.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -28,10 +31,10 @@ impl Server {
         // With the token as its own, the task sees the end also while it waits for a permit.
         let accepts = pool.task().name("accept").token(&self.stop);
         accepts.execute(move || {
-            // `accept` sees no token. A connection ends it.
-            let _hook = self
-                .stop
-                .on_cancel(move |_| drop(TcpStream::connect(reach(address))));
+            // `accept` sees no token. A connection ends it. If too many wait outside already, this
+            // one gets no place, and is not needed.
+            let wake = move |_| drop(TcpStream::connect_timeout(&reach(address), WAKE));
+            let _hook = self.stop.on_cancel(wake);
             while !self.stop.is_cancelled() {
                 match listener.accept() {
                     Ok((stream, _)) => self.start(stream),
@@ -71,6 +74,7 @@ impl Server {
         let mut place = None;
         let upgraded = connection.serve(|request| {
             let response = self.service.answer(request, &mut place);
+            log::debug!("{} {}: {}", request.method, request.path, response.status);
             match self.service.slots.available() {
                 // So that a client that waits outside gets its turn.
                 0 if response.status != 101 => response.header("Connection", "close"),

@@ -7,35 +7,37 @@
 //! | `GET /` | a page with live numbers |
 //! | `GET /api/status` | the numbers as JSON |
 //! | `GET /metrics` | the numbers for Prometheus |
-//! | `POST /api/data` | 202 with the id of a task; with `?wait=2s` 200 with its result, if it ends in time; 503 if the queue is full |
+//! | `POST /api/data` | 202 with the id of a task; 503 if the queue is full |
+//! | `POST /api/data?wait=2s` | 200 with the result of the task, if it ends in time |
 //! | `GET /api/tasks/ID` | state, result and times of a task |
-//! | `DELETE /api/tasks/ID` | cancels a task: 200 if it had not begun, 202 if it runs and is asked to stop |
-//! | `GET /ws` | a WebSocket, which echoes JSON with a timestamp, and gets news of every task that has ended |
+//! | `DELETE /api/tasks/ID` | cancels a task: 200 if it had not begun, 202 if it runs |
+//! | `GET /ws` | a WebSocket: an echo of JSON, and news of every task that has ended |
 //!
 //! A task counts the words of `{"text": ".."}`, or sums up `{"numbers": [..]}`. With `"cost_ms"` it
-//! keeps its worker busy for so long, with `"fail": true` it fails. Every error is JSON, with its
-//! status and a text.
+//! keeps its worker busy for so long, and with `"fail": true` it fails. Every error is JSON, with
+//! its status and a text. The last 1000 tasks that have ended are remembered.
 //!
 //! Ctrl-C or SIGTERM ends the service: idle connections end at once, requests in progress are
-//! answered, tasks that were taken are finished, and the WebSockets get the last news. The report of
-//! each pool is the last output.
+//! answered, tasks that were taken are finished, and the WebSockets get the last news. Then the
+//! report of each pool is printed.
 //!
 //! To try, with the address that it prints:
 //!
 //! - `curl -d '{"text": "to be or not"}' 'http://127.0.0.1:8080/api/data?wait=2s'`
-//! - `curl -d '{"text": "", "cost_ms": 30000}' http://127.0.0.1:8080/api/data`, then the path in its
-//!   `Location`, with `curl -X DELETE`, or Ctrl-C in the service.
+//! - `curl -i -d '{"text": "", "cost_ms": 30000}' http://127.0.0.1:8080/api/data`. Then the path in
+//!   its `Location`, with `curl` and with `curl -X DELETE`. Or Ctrl-C in the service.
 //! - `--workers 1 --queue 2`, and the same four times: the last one gets 503.
 //! - `curl -i -d '{"text": 1}' http://127.0.0.1:8080/api/data`, or any other mistake.
 //! - `--bin http_load` with a URL of the service, while the page is open in a browser.
 //!
 //! Exit codes: 0 after a signal, when all tasks have ended; 1 if the address cannot be listened on,
-//! or if tasks were cancelled or left running at the end; 2 for wrong arguments; 130 after the third
-//! signal.
+//! or if tasks were cancelled or left running at the end; 2 for wrong arguments; 130 after the
+//! third signal.
 //!
-//! What to read: `run` below has the three pools and their end. `connections.rs` accepts and serves,
-//! `routes.rs` answers, `tasks.rs` submits and remembers, `work.rs` is the work itself, and
-//! `sockets.rs` the WebSockets. `src/http/` of the package reads and writes HTTP, for any program.
+//! What to read: `run` below has the three pools and their end. `connections.rs` accepts and
+//! serves, `routes.rs` answers, `tasks.rs` submits and remembers, `work.rs` is the work itself, and
+//! `sockets.rs` has the WebSockets. `src/http/` of the package reads and writes HTTP, for any
+//! program.
 
 mod connections;
 mod routes;
@@ -60,8 +62,8 @@ use std::time::Duration;
 
 /// Serves tasks over HTTP.
 ///
-/// Ctrl-C or SIGTERM ends it: requests in progress are answered, and tasks finished. A second signal
-/// cancels them, a third ends the process.
+/// Ctrl-C or SIGTERM ends it: requests in progress are answered, and tasks finished. A second
+/// signal cancels them, a third ends the process.
 #[derive(Parser)]
 #[command(name = "http_service", version, after_help = EXIT_CODES)]
 struct Options {
@@ -74,11 +76,13 @@ struct Options {
     workers: Option<u16>,
 
     /// How many tasks may wait for a worker
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     queue: u32,
 
     /// How many connections may be open, each with a thread. Others wait until one ends
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
     connections: u32,
 
     /// How long a client may take for the next request, to send it, and to read a response
@@ -90,9 +94,9 @@ struct Options {
     drain: Duration,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 after a signal, when all tasks have ended; 1 if the address \
-    cannot be listened on, or if tasks were cancelled or left running at the end; 2 for wrong \
-    arguments; 130 after the third signal.";
+const EXIT_CODES: &str = "Exit codes: 0 after a signal, when all tasks have ended; 1 if the \
+    address cannot be listened on, or if tasks were cancelled or left running at the end; 2 for \
+    wrong arguments; 130 after the third signal.";
 
 /// How long what was asked to stop may take for that.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -176,8 +180,9 @@ fn report(pool: &ThreadPool, report: ShutdownReport) -> ShutdownReport {
 /// clients, or clients behind the work.
 ///
 /// Where tasks wait for clients, there is a worker for each that may do so. With fewer workers, and
-/// reads inside of `blocking`, a spare thread takes the next connection. But two clients that answer
-/// within microseconds have their run slots back before the spare has come, and the others starve.
+/// reads inside of `blocking`, a spare thread would take the next connection. But if clients answer
+/// within microseconds, their tasks have the run slots back before the spare has come, and the
+/// next connection starves.
 struct Pools {
     /// A task per connection, and one that accepts them.
     connections: ThreadPool,

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A request may wait so long for its result.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 
-/// What the requests ask.
+/// What requests are about.
 pub(crate) struct Service {
     pub(crate) tasks: Tasks,
     pub(crate) work: PoolHandle,
@@ -61,7 +61,7 @@ struct Places {
     most: u32,
 }
 
-/// The methods of a path, and which of them is asked for.
+/// What a path stands for.
 enum Route<'a> {
     Page,
     Status,
@@ -118,7 +118,7 @@ impl Service {
                 refused: self.tasks.refused(),
             },
             queue_capacity: self.queue,
-            tasks_known: self.tasks.len(),
+            tasks_known: self.tasks.known(),
             connections: Places {
                 open: self.most_connections - self.slots.available(),
                 most: self.most_connections,
@@ -139,35 +139,31 @@ impl Service {
     }
 
     fn submit(&self, request: &Request) -> Response {
-        let wait = match request.parameter("wait").map(parse_wait) {
-            Some(None) => {
-                return Response::error(400, "wait is a time such as 2s or 500ms, up to 60s");
-            }
-            Some(wait) => wait,
-            None => None,
-        };
+        let wait = request.parameter("wait").map(parse_wait);
+        if wait == Some(None) {
+            return Response::error(400, "wait is a time such as 2s or 500ms, up to 60s");
+        }
         let data = match Data::parse(&request.body) {
             Ok(data) => data,
             Err(text) => return Response::error(400, &text),
         };
-        let submitted = match self.tasks.submit(data) {
-            Ok(submitted) => submitted,
+        let task = match self.tasks.submit(data) {
+            Ok(task) => task,
             Err(reason) => return refused(reason),
         };
-        let path = format!("/api/tasks/{}", submitted.id);
         // It ends early if the service cancels its connections.
-        let ended = wait.and_then(|wait| submitted.end.join_timeout(wait));
+        let ended = wait.flatten().and_then(|wait| task.end.join_timeout(wait));
         let response = match ended {
             Some(Ok(view)) => Response::json(200, view),
-            _ => Response::json(202, &self.tasks.now(&submitted)),
+            _ => Response::json(202, &task.view()),
         };
-        response.header("Location", path)
+        response.header("Location", format!("/api/tasks/{}", task.id))
     }
 
     fn find(&self, id: &str) -> Response {
         let found = id.parse().ok().and_then(|id| self.tasks.find(id));
         match found {
-            Some(view) => Response::json(200, &view),
+            Some(task) => Response::json(200, &task.view()),
             None => unknown(id),
         }
     }
@@ -188,6 +184,7 @@ impl Service {
     }
 }
 
+/// Returns what a path stands for, and its methods.
 fn route(path: &str) -> Option<(Route<'_>, &'static str)> {
     Some(match path {
         "/" => (Route::Page, "GET, HEAD"),
@@ -207,10 +204,8 @@ fn page() -> Response {
 }
 
 fn unknown(id: &str) -> Response {
-    Response::error(
-        404,
-        &format!("task {id:?} is unknown or has been forgotten"),
-    )
+    let text = format!("task {id:?} is unknown or has been forgotten");
+    Response::error(404, &text)
 }
 
 fn refused(reason: Rejection) -> Response {
@@ -238,4 +233,35 @@ fn parse_wait(text: &str) -> Option<Duration> {
         _ => return None,
     };
     (wait <= MOST_WAIT).then_some(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_number_with_a_unit_and_at_most_a_minute() {
+        assert_eq!(parse_wait("2s"), Some(Duration::from_secs(2)));
+        assert_eq!(parse_wait("0ms"), Some(Duration::ZERO));
+        assert_eq!(parse_wait("60s"), Some(MOST_WAIT));
+        for wrong in ["", "s", "2", "2m", "1.5s", "-1s", "61s", "60001ms", "2s "] {
+            assert_eq!(parse_wait(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_service_may_ask_and_no_other() {
+        let is_foreign = |origin: Option<&str>| {
+            let mut headers = vec![("Host".to_owned(), "a:80".to_owned())];
+            headers.extend(origin.map(|origin| ("Origin".to_owned(), origin.to_owned())));
+            is_from_another_site(&Request {
+                headers,
+                ..Request::default()
+            })
+        };
+        assert!(!is_foreign(None) && !is_foreign(Some("http://a:80")));
+        for origin in ["http://a", "http://b:80", "https://a:80", "null", ""] {
+            assert!(is_foreign(Some(origin)), "{origin}");
+        }
+    }
 }

@@ -4,10 +4,10 @@
 // of the connections they would take the places of requests. A WebSocket is one task, which reads.
 //
 // Writes are tasks, too, in the lane of their WebSocket: one at a time, in order. So a worker that
-// has news submits them, and never waits for a client. A client that does not read leaves its writes
-// in its lane, and a semaphore bounds how many: one more, and the WebSocket is dropped. The task
-// that reads writes its echoes itself, in the same lane. It waits for its turn there, and meanwhile
-// reads no more from a client that does not read.
+// has news submits them, and never waits for a client. The writes to a client that does not read
+// stay in its lane, and a semaphore bounds how many: one more, and the WebSocket is dropped. The
+// task that reads writes its echoes itself, in the same lane. It waits for its turn there, and
+// meanwhile reads no more from a client that does not read.
 //
 // At most one task reads and one writes for each WebSocket, and the pool has a worker for each of
 // them. So no client waits for another one.
@@ -33,7 +33,7 @@ use tungstenite::{Bytes, Error, Message, WebSocket};
 /// How many WebSockets may be open.
 pub(crate) const MOST_SOCKETS: u32 = 32;
 /// How many writes may wait in the lane of a WebSocket.
-const MOST_WAITING: u32 = 256;
+const MOST_WAITING: u32 = 1024;
 /// How long a message of a client may be.
 const MOST_MESSAGE: usize = 64 * 1024;
 
@@ -110,7 +110,7 @@ impl Hub {
             let stream = socket.stream.clone();
             let token = millhand::current().expect("a task runs here").token();
             let _hook = token.on_cancel(move |_| drop(stream.shutdown(Shutdown::Both)));
-            socket.serve(read, hub.patience);
+            socket.serve(read);
             lock(&hub.open).sockets.remove(&number);
             drop(permit);
         });
@@ -144,24 +144,19 @@ impl Hub {
         let frame = Frame::message(message.to_string(), OpCode::Data(Data::Text), true);
         let bytes = to_bytes(frame);
         for socket in open.sockets.values() {
-            socket.send(bytes.clone());
+            socket.send(bytes.clone(), false);
         }
     }
 
-    /// Says farewell to all clients, after what they are still to get.
+    /// Closes all WebSockets, each after what is still to be written there.
     pub(crate) fn close(&self) {
-        let farewell = CloseFrame {
+        let reason = CloseFrame {
             code: CloseCode::Away,
             reason: "the service ends".into(),
         };
-        let bytes = to_bytes(Frame::close(Some(farewell)));
+        let bytes = to_bytes(Frame::close(Some(reason)));
         for socket in lock(&self.open).sockets.values() {
-            let (socket, bytes) = (socket.clone(), bytes.clone());
-            socket.clone().writes.execute(move || {
-                socket.write(&bytes);
-                // The task that reads ends when the client has closed its side, too.
-                let _ = socket.stream.shutdown(Shutdown::Write);
-            });
+            socket.send(bytes.clone(), true);
         }
     }
 
@@ -172,23 +167,21 @@ impl Hub {
 }
 
 impl Socket {
-    /// Submits a write. Never waits. A client that has not read for too long is dropped.
-    fn send(self: &Arc<Self>, bytes: Bytes) {
+    /// Submits a write. Never waits. A client that has not read for too long is dropped. After the
+    /// last write, the task that reads ends when the client has closed its side, too.
+    fn send(self: &Arc<Self>, bytes: Bytes, is_last: bool) {
         let Ok(permit) = self.room.try_acquire() else {
             return self.end();
         };
         let socket = self.clone();
         self.writes.execute(move || {
-            socket.write(&bytes);
+            if (&*socket.stream).write_all(&bytes).is_err() {
+                socket.end(); // a frame may have been written in part
+            } else if is_last {
+                let _ = socket.stream.shutdown(Shutdown::Write);
+            }
             drop(permit);
         });
-    }
-
-    /// Writes in the lane.
-    fn write(&self, bytes: &[u8]) {
-        if (&*self.stream).write_all(bytes).is_err() {
-            self.end(); // it may have been written in part
-        }
     }
 
     /// Ends what is being read and written.
@@ -197,7 +190,7 @@ impl Socket {
     }
 
     /// Answers the client to the end of the connection.
-    fn serve(self: &Arc<Self>, read: Vec<u8>, patience: Duration) {
+    fn serve(self: &Arc<Self>, read: Vec<u8>) {
         let config = WebSocketConfig::default()
             .read_buffer_size(4 * 1024)
             .max_message_size(Some(MOST_MESSAGE))
@@ -217,7 +210,7 @@ impl Socket {
                     client.send(Message::Ping(Bytes::new()))
                 }
                 Err(error) => {
-                    log::debug!("a WebSocket ends, {patience:?} of silence included: {error}");
+                    log::debug!("a WebSocket ends: {error}");
                     refuse(&mut client, &error);
                     break;
                 }

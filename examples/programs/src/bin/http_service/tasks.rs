@@ -28,17 +28,19 @@ pub(crate) struct Tasks {
 /// The live tasks are bounded by the queue and the workers, the others by `MOST_ENDED`.
 #[derive(Default)]
 struct Known {
-    tasks: HashMap<TaskId, Task>,
+    tasks: HashMap<TaskId, Arc<Task>>,
     /// Those that have ended, the oldest first.
     ended: VecDeque<TaskId>,
 }
 
-struct Task {
+/// A task that was submitted.
+pub(crate) struct Task {
+    pub(crate) id: TaskId,
     submitted_at: Timestamp,
     /// Until the task has ended.
-    live: Option<Live>,
-    /// Settles when `live` is gone.
-    end: SharedHandle<TaskView>,
+    live: Mutex<Option<Live>>,
+    /// Settles when the task has ended.
+    pub(crate) end: SharedHandle<TaskView>,
 }
 
 struct Live {
@@ -46,19 +48,11 @@ struct Live {
     promise: Promise<TaskView>,
 }
 
-/// A task that was submitted.
-pub(crate) struct Submitted {
-    pub(crate) id: TaskId,
-    submitted_at: Timestamp,
-    /// Settles when the task has ended.
-    pub(crate) end: SharedHandle<TaskView>,
-}
-
 /// A task as JSON.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TaskView {
-    pub(crate) id: String,
-    pub(crate) state: &'static str,
+    id: String,
+    state: &'static str,
     result: Option<Answer>,
     error: Option<String>,
     #[serde(serialize_with = "text")]
@@ -75,15 +69,10 @@ impl Tasks {
     ) -> Self {
         let known = Arc::new(Mutex::new(Known::default()));
         let ends = known.clone();
-        // The callback has the times, and the outcome is settled when it is called. So what a
-        // request waits for is not the handle, which settles before, but a promise.
         let template = pool.task().name("data").on_finish(move |summary| {
-            let taken = lock(&ends).take(summary.id);
-            if let Some((Live { handle, promise }, submitted_at)) = taken {
-                let view = TaskView::ended(summary, handle, submitted_at);
-                on_end(&view);
-                // The handle of the promise is never cancelled.
-                let _ = promise.complete(view);
+            let ended = lock(&ends).end(summary.id);
+            if let Some(task) = ended {
+                task.end(summary, &on_end);
             }
         });
         Self {
@@ -95,10 +84,8 @@ impl Tasks {
     }
 
     /// Submits a task. Never waits.
-    pub(crate) fn submit(&self, data: Data) -> Result<Submitted, Rejection> {
+    pub(crate) fn submit(&self, data: Data) -> Result<Arc<Task>, Rejection> {
         let submitted_at = Timestamp::now();
-        let (promise, end) = self.pool.promise();
-        let end = end.share();
         // Locked until the task is known, so that its end finds it.
         let mut known = lock(&self.known);
         let handle = self.template.try_submit(move || data.run());
@@ -106,49 +93,27 @@ impl Tasks {
             self.refused.fetch_add(1, Ordering::Relaxed);
             refused.reason()
         })?;
-        let id = handle.id();
-        let task = Task {
+        let (promise, end) = self.pool.promise();
+        let task = Arc::new(Task {
+            id: handle.id(),
             submitted_at,
-            live: Some(Live { handle, promise }),
-            end: end.clone(),
-        };
-        known.tasks.insert(id, task);
-        Ok(Submitted {
-            id,
-            submitted_at,
-            end,
-        })
+            live: Mutex::new(Some(Live { handle, promise })),
+            end: end.share(),
+        });
+        known.tasks.insert(task.id, task.clone());
+        Ok(task)
     }
 
-    /// Returns what is known of a task. `None` if it is unknown, or has been forgotten.
-    pub(crate) fn find(&self, id: TaskId) -> Option<TaskView> {
-        let known = lock(&self.known);
-        let task = known.tasks.get(&id)?;
-        Some(match task.end.try_join() {
-            Some(Ok(view)) => view.clone(),
-            _ => {
-                let state = task.live.as_ref().map(|live| live.handle.state());
-                let state = match state {
-                    Some(TaskState::Queued) => "queued",
-                    _ => "running", // or its callback is about to settle `end`
-                };
-                TaskView::live(id, state, task.submitted_at)
-            }
-        })
-    }
-
-    /// Returns what is known of a task that was just submitted.
-    pub(crate) fn now(&self, task: &Submitted) -> TaskView {
-        let forgotten = || TaskView::live(task.id, "queued", task.submitted_at);
-        self.find(task.id).unwrap_or_else(forgotten)
+    /// Returns a task. `None` if it is unknown, or has been forgotten.
+    pub(crate) fn find(&self, id: TaskId) -> Option<Arc<Task>> {
+        lock(&self.known).tasks.get(&id).cloned()
     }
 
     /// Cancels a task. `None` if it is unknown, or has been forgotten.
     pub(crate) fn cancel(&self, id: TaskId) -> Option<CancelOutcome> {
-        if !lock(&self.known).tasks.contains_key(&id) {
-            return None;
-        }
-        // Without the lock: the cancel of a queued task runs the callback here.
+        self.find(id)?;
+        // By its id, and not by its handle: the cancel of a queued task runs the callback here,
+        // which takes the lock of the handle.
         let live = self.pool.cancel(id);
         Some(live.unwrap_or(CancelOutcome::AlreadyFinished))
     }
@@ -159,55 +124,64 @@ impl Tasks {
     }
 
     /// How many tasks are known.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         lock(&self.known).tasks.len()
     }
 }
 
 impl Known {
-    /// Takes a task that has ended, and forgets the oldest one if there are too many.
-    fn take(&mut self, id: TaskId) -> Option<(Live, Timestamp)> {
-        let task = self.tasks.get_mut(&id)?;
-        let taken = (task.live.take()?, task.submitted_at);
+    /// Notes that a task has ended, and forgets the oldest one if there are too many.
+    fn end(&mut self, id: TaskId) -> Option<Arc<Task>> {
         self.ended.push_back(id);
+        let task = self.tasks.get(&id).cloned();
         if self.ended.len() > MOST_ENDED {
             let oldest = self.ended.pop_front()?;
             self.tasks.remove(&oldest);
         }
-        Some(taken)
+        task
     }
 }
 
-impl TaskView {
-    fn live(id: TaskId, state: &'static str, submitted_at: Timestamp) -> Self {
-        Self {
-            id: id.to_string(),
+impl Task {
+    /// The callback of the task. It has the times, and the outcome has settled. So what a request
+    /// waits for is not the handle, which settles before this, but the promise.
+    fn end(&self, summary: &Summary, on_end: &dyn Fn(&TaskView)) {
+        let Some(Live { handle, promise }) = lock(&self.live).take() else {
+            return; // a task ends once
+        };
+        let mut view = self.view_as(name(summary.outcome));
+        if let Ok(Ok(Ok(answer))) = handle.try_join() {
+            view.result = Some(answer);
+        }
+        view.error = summary.error.as_deref().map(str::to_owned);
+        view.waited_ms = summary.waited.map(milliseconds);
+        view.ran_ms = summary.ran.map(milliseconds);
+        on_end(&view);
+        // The handle of the promise is never cancelled.
+        let _ = promise.complete(view);
+    }
+
+    /// Returns what the task does, or has come to.
+    pub(crate) fn view(&self) -> TaskView {
+        if let Some(Ok(view)) = self.end.try_join() {
+            return view.clone();
+        }
+        let state = lock(&self.live).as_ref().map(|live| live.handle.state());
+        self.view_as(match state {
+            Some(TaskState::Queued) => "queued",
+            _ => "running", // or its callback is about to settle `end`
+        })
+    }
+
+    fn view_as(&self, state: &'static str) -> TaskView {
+        TaskView {
+            id: self.id.to_string(),
             state,
             result: None,
             error: None,
-            submitted_at,
+            submitted_at: self.submitted_at,
             waited_ms: None,
             ran_ms: None,
-        }
-    }
-
-    fn ended(
-        summary: &Summary,
-        handle: TaskHandle<Result<Answer, BoxError>>,
-        submitted_at: Timestamp,
-    ) -> Self {
-        let result = match handle.try_join() {
-            Ok(Ok(Ok(answer))) => Some(answer),
-            _ => None,
-        };
-        Self {
-            id: summary.id.to_string(),
-            state: name(summary.outcome),
-            result,
-            error: summary.error.as_deref().map(str::to_owned),
-            submitted_at,
-            waited_ms: summary.waited.map(milliseconds),
-            ran_ms: summary.ran.map(milliseconds),
         }
     }
 }

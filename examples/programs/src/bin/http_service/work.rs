@@ -106,3 +106,51 @@ fn of_numbers(numbers: &[f64]) -> Answer {
         max: numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(body: &str) -> Result<Answer, String> {
+        let data = Data::parse(body.as_bytes())?;
+        data.run().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_text_is_counted() {
+        let text = r#"{"text": "\u00e9 a\nb", "cost_ms": 1}"#;
+        let Ok(Answer::Text {
+            bytes,
+            chars,
+            words,
+            lines,
+            blake3,
+        }) = run(text)
+        else {
+            panic!("it is a text");
+        };
+        assert_eq!((bytes, chars, words, lines), (6, 5, 3, 2));
+        assert_eq!(
+            blake3,
+            blake3::hash("\u{e9} a\nb".as_bytes()).to_hex().as_str()
+        );
+    }
+
+    #[test]
+    fn numbers_are_summed_up() {
+        let wanted = Answer::Numbers {
+            count: 2,
+            sum: -1.0,
+            mean: -0.5,
+            min: -2.0,
+            max: 1.0,
+        };
+        assert_eq!(run(r#"{"numbers": [1, -2]}"#), Ok(wanted));
+    }
+
+    #[test]
+    fn a_task_fails_when_it_is_asked_to() {
+        let failed = run(r#"{"text": "", "fail": true}"#);
+        assert_eq!(failed, Err("the task was asked to fail".into()));
+    }
+}
