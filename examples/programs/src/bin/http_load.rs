@@ -18,7 +18,7 @@ use httparse::{EMPTY_HEADER, Status};
 use millhand::ThreadPool;
 use serde_json::json;
 use std::error::Error;
-use std::io::{self, Read, Write, stdout};
+use std::io::{self, ErrorKind, Read, Write, stdout};
 use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -196,13 +196,17 @@ impl Client {
 
     fn fill(&mut self) -> io::Result<()> {
         let mut chunk = [0; 4096];
-        match self.stream.read(&mut chunk)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => {
-                self.bytes.extend_from_slice(&chunk[..n]);
-                Ok(())
+        let n = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
             }
+        };
+        if n == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
         }
+        self.bytes.extend_from_slice(&chunk[..n]);
+        Ok(())
     }
 }
 

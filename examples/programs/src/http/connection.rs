@@ -214,12 +214,17 @@ fn left(until: Instant, timeout: Duration) -> io::Result<Duration> {
 
 impl Peer for Socket {
     fn read(&mut self, into: &mut [u8], until: Instant) -> io::Result<usize> {
-        let left = left(until, self.read_timeout)?;
-        if left != self.read_timeout {
-            self.stream.set_read_timeout(Some(left))?;
-            self.read_timeout = left;
+        loop {
+            let left = left(until, self.read_timeout)?;
+            if left != self.read_timeout {
+                self.stream.set_read_timeout(Some(left))?;
+                self.read_timeout = left;
+            }
+            match (&*self.stream).read(into) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
         }
-        (&*self.stream).read(into)
     }
 
     fn write(&mut self, mut bytes: &[u8], until: Instant) -> io::Result<()> {

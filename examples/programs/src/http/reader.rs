@@ -62,7 +62,8 @@ impl From<Refusal> for Failure {
 
 /// The other side: a socket, and in the tests of this file a text.
 pub(super) trait Peer {
-    /// Reads some bytes, 0 at the end. Fails as `TimedOut` or `WouldBlock` at `until`.
+    /// Reads some bytes, 0 at the end. Fails as `TimedOut` or `WouldBlock` at `until`, and is
+    /// never interrupted.
     fn read(&mut self, into: &mut [u8], until: Instant) -> io::Result<usize>;
 
     /// Writes all bytes, or fails at `until`.
@@ -97,21 +98,18 @@ impl Reader {
     /// Reads once, in the middle of a request. Returns how many bytes came.
     fn fill(&mut self, peer: &mut dyn Peer, until: Instant) -> Result<usize, Failure> {
         let mut chunk = [0; 16 * 1024];
-        loop {
-            match peer.read(&mut chunk, until) {
-                Ok(0) => return Err(Refusal::new(400, "the request ends too early").into()),
-                Ok(n) => {
-                    self.bytes.extend_from_slice(&chunk[..n]);
-                    return Ok(n);
-                }
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-                        return Err(Refusal::new(408, "the request takes too long").into());
-                    }
-                    _ => return Err(Failure::Gone),
-                },
+        match peer.read(&mut chunk, until) {
+            Ok(0) => Err(Refusal::new(400, "the request ends too early").into()),
+            Ok(n) => {
+                self.bytes.extend_from_slice(&chunk[..n]);
+                Ok(n)
             }
+            Err(error) => match error.kind() {
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+                    Err(Refusal::new(408, "the request takes too long").into())
+                }
+                _ => Err(Failure::Gone),
+            },
         }
     }
 

@@ -80,6 +80,9 @@ fn help_names_all_options_and_exit_codes() {
 fn wrong_arguments_are_named_and_end_with_2() {
     for (arguments, named) in [
         (&["--colour"][..], "--colour"),
+        (&["--listen", "localhost"], "not a host and a port"),
+        (&["--listen", ":80"], "not a host and a port"),
+        (&["--listen", "localhost:http"], "not a host and a port"),
         (&["--workers", "0"], "--workers"),
         (&["--workers", "many"], "--workers"),
         (&["--queue", "0"], "--queue"),
@@ -104,6 +107,23 @@ fn an_address_in_use_is_named_and_ends_with_1() {
     assert!(
         error.contains(&address) && error.contains("in use"),
         "{error}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_takes_nothing_is_named_and_ends_with_1() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_http_service"));
+    command.args(["--listen", "127.0.0.1:0"]).stdout(full);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("the standard output: "),
+        "{output:?}"
     );
 }
 

@@ -94,6 +94,10 @@ fn an_idle_service_ends_at_once() {
     program.signal(Signal::TERM);
     let (status, lines) = program.end();
     assert_eq!((status.code(), lines.len()), (Some(0), 3), "{lines:?}");
+    assert!(
+        lines[0].starts_with("connections: 1 completed"),
+        "{lines:?}"
+    ); // it accepts
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::support::http::Client;
 use crate::support::{BOUND, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
@@ -19,13 +20,23 @@ type Socket = WebSocket<TcpStream>;
 
 fn connect(address: &str) -> Socket {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(BOUND)).unwrap();
     let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
+    socket.get_ref().set_read_timeout(Some(BOUND)).unwrap();
     socket
 }
 
+/// Reads a message. A signal, such as that of a debugger, interrupts a read that has a time limit.
+fn read(socket: &mut Socket) -> Result<Message, Error> {
+    loop {
+        match socket.read() {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
 fn next(socket: &mut Socket) -> Value {
-    let message = socket.read().unwrap();
+    let message = read(socket).unwrap();
     let value: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
     assert!(value["at"].as_str().unwrap().ends_with('Z'), "{value}");
     value
@@ -59,7 +70,7 @@ fn a_message_comes_back_and_what_is_no_json_is_named() {
     socket.send(Message::binary(vec![1])).unwrap();
     assert_eq!(next(&mut socket)["type"], "error");
     socket.send(Message::Ping("x".into())).unwrap();
-    assert_eq!(socket.read().unwrap(), Message::Pong("x".into()));
+    assert_eq!(read(&mut socket).unwrap(), Message::Pong("x".into()));
 }
 
 #[test]
@@ -80,8 +91,8 @@ fn each_open_socket_gets_the_end_of_each_task_and_dead_ones_are_dropped() {
     }
     let task = client.ask("GET", &format!("/api/tasks/{id}")).json();
     second.close(None).unwrap();
-    assert!(matches!(second.read(), Ok(Message::Close(_))));
-    assert!(matches!(second.read(), Err(Error::ConnectionClosed)));
+    assert!(matches!(read(&mut second), Ok(Message::Close(_))));
+    assert!(matches!(read(&mut second), Err(Error::ConnectionClosed)));
     until_open(&address, 1);
     submit(&mut client, r#"{"text": "", "fail": true}"#);
     let news = next(&mut first);
@@ -99,7 +110,7 @@ fn a_socket_that_does_not_read_is_dropped_and_holds_up_none() {
     let count = news.clone();
     // Ends when the service does, at the latest.
     let reader = thread::spawn(move || {
-        while let Ok(message) = reads.read() {
+        while let Ok(message) = read(&mut reads) {
             count.fetch_add(u64::from(message.is_text()), Ordering::Relaxed);
         }
     });
@@ -132,10 +143,10 @@ fn a_silent_socket_is_pinged_and_one_that_does_not_answer_is_dropped() {
     let mut alive = connect(&address);
     let _silent = connect(&address);
     until("a ping", || {
-        matches!(alive.read(), Ok(Message::Ping(_))).then_some(())
+        matches!(read(&mut alive), Ok(Message::Ping(_))).then_some(())
     });
     until("the silent one to be dropped", || {
-        assert!(matches!(alive.read(), Ok(Message::Ping(_))));
+        assert!(matches!(read(&mut alive), Ok(Message::Ping(_))));
         (open(&address) == 1).then_some(())
     });
 }
@@ -145,7 +156,7 @@ fn a_message_that_is_too_large_ends_the_socket_with_a_reason() {
     let (_program, address) = serve(&[]);
     let mut socket = connect(&address);
     socket.send(Message::text("x".repeat(70_000))).unwrap();
-    let Message::Close(Some(frame)) = socket.read().unwrap() else {
+    let Message::Close(Some(frame)) = read(&mut socket).unwrap() else {
         panic!("it is not closed");
     };
     assert_eq!(frame.code, CloseCode::Size);
@@ -194,10 +205,10 @@ fn a_drain_sends_the_last_news_and_then_closes() {
     for id in ids {
         assert_eq!(next(&mut socket)["task"]["id"], id.as_str());
     }
-    let Message::Close(Some(frame)) = socket.read().unwrap() else {
+    let Message::Close(Some(frame)) = read(&mut socket).unwrap() else {
         panic!("it is not closed");
     };
     assert_eq!(frame.code, CloseCode::Away);
-    assert!(socket.read().is_err());
+    assert!(read(&mut socket).is_err());
     assert_eq!(program.end().0.code(), Some(0));
 }

@@ -37,6 +37,7 @@ impl Server {
             let _hook = self.stop.on_cancel(wake);
             while !self.stop.is_cancelled() {
                 match listener.accept() {
+                    Ok(_) if self.stop.is_cancelled() => {} // the one that ends this
                     Ok((stream, _)) => self.start(stream),
                     Err(error) => {
                         log::warn!("a connection was not accepted: {error}");

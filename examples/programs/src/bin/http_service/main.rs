@@ -68,7 +68,8 @@ use std::time::Duration;
 #[command(name = "http_service", version, after_help = EXIT_CODES)]
 struct Options {
     /// The address to listen on. Port 0 takes any that is free
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(value_parser = host_and_port)]
     listen: String,
 
     /// How many tasks run at once [default: the number of processors]
@@ -100,6 +101,15 @@ const EXIT_CODES: &str = "Exit codes: 0 after a signal, when all tasks have ende
 
 /// How long what was asked to stop may take for that.
 const LEAVE: Duration = Duration::from_secs(2);
+
+fn host_and_port(text: &str) -> Result<String, &'static str> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("not a host and a port, such as 127.0.0.1:8080"),
+    }
+}
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
@@ -150,10 +160,11 @@ fn run(options: &Options) -> Result<[ShutdownReport; 3], Box<dyn Error>> {
         },
         stop: signals.token(),
     };
-    let address = listener.local_addr()?;
+    // Before the first connection is accepted, so that the program can end here. `println!` panics
+    // where nobody reads.
+    writeln!(stdout(), "listening on http://{}", listener.local_addr()?)
+        .map_err(|error| format!("the standard output: {error}"))?;
     server.accept(&connections, listener)?;
-    // `println!` panics where nobody reads.
-    writeln!(stdout(), "listening on http://{address}")?;
 
     // One after the other: requests in progress still need the work, and the last tasks the
     // WebSockets. After the first signal each call begins to drain, after a second it cancels.

@@ -257,7 +257,12 @@ struct InLane(Arc<Socket>);
 
 impl Read for InLane {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        (&*self.0.stream).read(into)
+        loop {
+            match (&*self.0.stream).read(into) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 }
 

@@ -156,9 +156,12 @@ impl Task {
         view.error = summary.error.as_deref().map(str::to_owned);
         view.waited_ms = summary.waited.map(milliseconds);
         view.ran_ms = summary.ran.map(milliseconds);
-        on_end(&view);
         // The handle of the promise is never cancelled.
         let _ = promise.complete(view);
+        // After that, so that a client that gets the news finds the task ended.
+        if let Some(Ok(view)) = self.end.try_join() {
+            on_end(view);
+        }
     }
 
     /// Returns what the task does, or has come to.
