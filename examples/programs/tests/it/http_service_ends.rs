@@ -90,14 +90,18 @@ fn ctrl_c_finishes_what_is_in_progress() {
 
 #[test]
 fn an_idle_service_ends_at_once() {
-    let (mut program, _) = serve(&[]);
+    let (mut program, address) = serve(&[]);
+    let mut idle = Client::open(&address);
+    assert_eq!(idle.ask("GET", "/api/tasks/1").status, 404);
     program.signal(Signal::TERM);
+    assert!(idle.ends());
     let (status, lines) = program.end();
     assert_eq!((status.code(), lines.len()), (Some(0), 3), "{lines:?}");
+    // The one that accepts, and one connection.
     assert!(
-        lines[0].starts_with("connections: 1 completed"),
+        lines[0].starts_with("connections: 2 completed"),
         "{lines:?}"
-    ); // it accepts
+    );
 }
 
 #[test]
