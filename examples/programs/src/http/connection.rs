@@ -11,9 +11,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long, and how much, is read from a client that sends more than is wanted.
-const LINGER: Duration = Duration::from_millis(500);
-const MOST_DROPPED: usize = 4 * 1024 * 1024;
+/// How long a client that still sends may be silent.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A connection to a client: reads its requests, and writes the responses.
 ///
@@ -99,18 +98,21 @@ impl Connection {
         mut answer: impl FnMut(&Request) -> Response,
     ) -> Option<(Arc<TcpStream>, Vec<u8>)> {
         loop {
-            let response = match self.read() {
-                Ok(Some(request)) => answer(&request),
-                Ok(None) => break,
-                Err(refusal) => refusal.into(),
+            let (response, patience) = match self.read() {
+                Ok(Some(request)) => (answer(&request), SILENCE),
+                Ok(None) => return None,
+                // The rest of the request may be on its way.
+                Err(refusal) => (refusal.into(), self.limits.time),
             };
             self.respond(&response).ok()?;
             if response.status == 101 {
                 return Some((self.socket.stream, self.reader.into_bytes()));
             }
+            if !self.keeps_alive {
+                linger(&self.socket.stream, patience);
+                return None;
+            }
         }
-        self.finish();
-        None
     }
 
     /// Reads the next request. `None` after the last one: the client has closed the connection, has
@@ -177,19 +179,26 @@ impl Connection {
         let until = Instant::now() + self.limits.time;
         self.socket.write(&bytes, until)
     }
+}
 
-    /// Closes the connection so that the client gets the last response, which the system would take
-    /// back with something unread.
-    pub fn finish(&mut self) {
-        let _ = self.socket.stream.shutdown(Shutdown::Write);
-        let until = Instant::now() + LINGER;
-        let mut dropped = 0;
-        let mut chunk = [0; 4096];
-        while let Ok(n @ 1..) = self.socket.read(&mut chunk, until) {
-            dropped += n;
-            if dropped > MOST_DROPPED {
-                break;
-            }
+/// Ends a connection so that the client gets all that was written. The system would take that back
+/// if the socket were closed with something unread.
+///
+/// Reads and drops what the client still sends, until the client closes its side or is silent for a
+/// second, for `time` at most.
+pub fn linger(stream: &TcpStream, time: Duration) {
+    let _ = stream.shutdown(Shutdown::Write);
+    let until = Instant::now() + time;
+    let mut chunk = [0; 4096];
+    loop {
+        let left = until.saturating_duration_since(Instant::now()).min(SILENCE);
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match (&*stream).read(&mut chunk) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            _ => return,
         }
     }
 }

@@ -18,7 +18,7 @@ mod head;
 mod reader;
 mod response;
 
-pub use connection::Connection;
+pub use connection::{Connection, linger};
 pub use head::Request;
 pub use reader::{Limits, Refusal};
 pub use response::Response;

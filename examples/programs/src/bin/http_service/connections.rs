@@ -31,8 +31,8 @@ impl Server {
         // With the token as its own, the task sees the end also while it waits for a permit.
         let accepts = pool.task().name("accept").token(&self.stop);
         accepts.execute(move || {
-            // `accept` sees no token. A connection ends it. If too many wait outside already, this
-            // one gets no place, and is not needed.
+            // `accept` sees no token, but a connection ends it. If too many wait outside already,
+            // this one gets no place. Then the task waits for a permit, and the token ends that.
             let wake = move |_| drop(TcpStream::connect_timeout(&reach(address), WAKE));
             let _hook = self.stop.on_cancel(wake);
             while !self.stop.is_cancelled() {

@@ -193,7 +193,7 @@ fn report(pool: &ThreadPool, report: ShutdownReport) -> ShutdownReport {
 /// Where tasks wait for clients, there is a worker for each that may do so. With fewer workers, and
 /// reads inside of `blocking`, a spare thread would take the next connection. But if clients answer
 /// within microseconds, their tasks have the run slots back before the spare has come, and the
-/// next connection starves.
+/// next connection begins many milliseconds late.
 struct Pools {
     /// A task per connection, and one that accepts them.
     connections: ThreadPool,

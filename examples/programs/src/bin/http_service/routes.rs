@@ -57,7 +57,7 @@ struct Work {
 
 #[derive(Serialize)]
 struct Places {
-    open: u32,
+    open: usize,
     most: u32,
 }
 
@@ -120,11 +120,11 @@ impl Service {
             queue_capacity: self.queue,
             tasks_known: self.tasks.known(),
             connections: Places {
-                open: self.most_connections - self.slots.available(),
+                open: (self.most_connections - self.slots.available()) as usize,
                 most: self.most_connections,
             },
             websockets: Places {
-                open: self.sockets.open_sockets(),
+                open: self.sockets.len(),
                 most: MOST_SOCKETS,
             },
         }

@@ -16,7 +16,7 @@ use crate::tasks::TaskView;
 use jiff::Timestamp;
 use millhand::limit::{Lane, Lanes, Permit};
 use millhand::{PoolHandle, Semaphore, TaskBuilder, ThreadPool};
-use millhand_programs::http::{Request, Response};
+use millhand_programs::http::{Request, Response, linger};
 use millhand_programs::lock;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -36,6 +36,8 @@ pub(crate) const MOST_SOCKETS: u32 = 32;
 const MOST_WAITING: u32 = 1024;
 /// How long a message of a client may be.
 const MOST_MESSAGE: usize = 64 * 1024;
+/// How long the end of a WebSocket may take.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The open WebSockets.
 pub(crate) struct Hub {
@@ -111,8 +113,8 @@ impl Hub {
             let token = millhand::current().expect("a task runs here").token();
             let _hook = token.on_cancel(move |_| drop(stream.shutdown(Shutdown::Both)));
             socket.serve(read);
-            lock(&hub.open).sockets.remove(&number);
             drop(permit);
+            lock(&hub.open).sockets.remove(&number);
         });
     }
 
@@ -160,9 +162,9 @@ impl Hub {
         }
     }
 
-    /// How many are open.
-    pub(crate) fn open_sockets(&self) -> u32 {
-        MOST_SOCKETS - self.places.available()
+    /// How many get news.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.open).sockets.len()
     }
 }
 
@@ -219,7 +221,7 @@ impl Socket {
                 break;
             }
         }
-        self.end();
+        linger(&self.stream, LINGER);
     }
 }
 
