@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+mod batch_client;
 mod crawler;
 mod dashboard;
 mod dupes;

@@ -10,9 +10,10 @@ use millhand::limit::Keyed;
 use millhand::pool::Retrying;
 use millhand::task::Summary;
 use millhand::{CancelToken, Pool, RateLimiter, Retry, TaskBuilder};
+use millhand_programs::lock;
 use std::error::Error;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use ureq::http::header::RETRY_AFTER;
 use ureq::{Agent, AsSendBody, Body, RequestExt, http};
@@ -99,16 +100,8 @@ impl Client {
 impl Exchange {
     /// The task has ended, in whichever way. The pool calls this once.
     fn finish(&self, summary: &Summary, output: &Output) {
-        let reply = self
-            .reply
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let slot = self
-            .slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let reply = lock(&self.reply).take();
+        let slot = lock(&self.slot).take();
         if let Some(slot) = slot {
             output.finish(slot, &self.request, summary, reply);
         }
@@ -151,10 +144,7 @@ impl Sender {
                 (Err(retry::text(&error)), again)
             }
         };
-        *exchange
-            .reply
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(reply);
+        *lock(&exchange.reply) = Some(reply);
         let may_repeat = self.retries_all || request.method.is_idempotent();
         again.filter(|_| may_repeat).map_or(Ok(()), Err)
     }

@@ -5,15 +5,16 @@
 
 use crate::request::Request;
 use crate::retry::TIMED_OUT;
-use crate::summary::Summary;
+use crate::summary::{Kind, Summary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use millhand::CancelToken;
 use millhand::limit::Permit;
 use millhand::task::{self, OutcomeKind};
+use millhand_programs::lock;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 const CANCELLED: &str = "cancelled";
@@ -123,9 +124,7 @@ impl Output {
             Some(CANCELLED) => CANCELLED,
             _ => "no response",
         });
-        let mut state = self.lock();
-        state.summary.add(kind, task.attempts, task.ran);
-        self.put(state, slot, &entry);
+        self.put(slot, &entry, kind, task.ran);
     }
 
     /// A line of the input is no request.
@@ -135,64 +134,64 @@ impl Output {
             error: Some(error),
             ..Entry::default()
         };
-        let mut state = self.lock();
-        state.summary.add(Err("bad line"), 0, None);
-        self.put(state, slot, &entry);
+        self.put(slot, &entry, Err("bad line"), None);
     }
 
-    fn put(&self, mut state: MutexGuard<'_, State>, slot: Slot, entry: &Entry<'_>) {
+    fn put(&self, slot: Slot, entry: &Entry<'_>, kind: Kind, took: Option<Duration>) {
         let text = match serde_json::to_string(entry) {
             Ok(text) => text + "\n",
             Err(error) => unreachable!("an entry has text for keys: {error}"),
         };
-        self.bar.inc(1);
-        match state.summary.failed() {
-            0 => {}
-            failed => self.bar.set_message(format!("{failed} failed")),
+        let mut state = lock(&self.state);
+        if state.is_closed {
+            return;
         }
-        let place = if self.is_ordered {
-            slot.place
-        } else {
-            state.next
+        state.summary.add(kind, entry.attempts, took);
+        self.show(state.summary.failed());
+        let place = match self.is_ordered {
+            true => slot.place,
+            false => state.next,
         };
         state.early.insert(place, (text, slot.permit));
         loop {
             let next = state.next;
             let Some((text, _permit)) = state.early.remove(&next) else {
-                break;
+                return;
             };
             state.next += 1;
-            self.write(&mut state, &text);
-        }
-        let is_closed = state.is_closed;
-        drop(state); // the requests that are cancelled here come by
-        if is_closed {
-            self.quit.cancel();
+            if let Err(error) = self.write(&text) {
+                state.is_closed = true;
+                // `| head` has what it wants.
+                if error.kind() != ErrorKind::BrokenPipe {
+                    state.problem = Some(format!("the output: {error}"));
+                }
+                drop(state); // the ends of the requests that this cancels come here, too
+                self.quit.cancel();
+                return;
+            }
         }
     }
 
-    fn write(&self, state: &mut State, text: &str) {
-        if state.is_closed {
-            return;
+    /// Moves the bar on.
+    fn show(&self, failed: u64) {
+        self.bar.inc(1);
+        if failed > 0 {
+            self.bar.set_message(format!("{failed} failed"));
         }
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
         let write = || stdout().write_all(text.as_bytes());
-        // The bar would be in the line.
-        let written = match stdout().is_terminal() {
+        // On a terminal the bar would be in the line.
+        match stdout().is_terminal() {
             true => self.bar.suspend(write),
             false => write(),
-        };
-        if let Err(error) = written {
-            state.is_closed = true;
-            // `| head` has what it wants.
-            if error.kind() != ErrorKind::BrokenPipe {
-                state.problem = Some(format!("the output: {error}"));
-            }
         }
     }
 
     /// The input cannot be read on.
     pub(crate) fn input_failed(&self, name: &str, error: &io::Error) {
-        self.lock().problem = Some(format!("{name}: {error}"));
+        lock(&self.state).problem = Some(format!("{name}: {error}"));
     }
 
     /// Prints a line beside the bar.
@@ -207,7 +206,7 @@ impl Output {
     /// written after that.
     pub(crate) fn end(&self) -> bool {
         self.bar.finish_and_clear();
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let was_closed = std::mem::replace(&mut state.is_closed, true);
         let problem = state.problem.take();
         if let Some(problem) = &problem {
@@ -217,10 +216,6 @@ impl Output {
             let _ = write!(stderr(), "{}", state.summary);
         }
         problem.is_none() && state.summary.failed() == 0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use std::fmt;
+use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 use ureq::Error;
 
@@ -25,14 +26,14 @@ pub(crate) fn is_worth_it(status: u16) -> bool {
 
 /// Whether an error is one of the way to the server: another attempt may get a response.
 pub(crate) fn may_pass(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Io(_)
-            | Error::Timeout(_)
-            | Error::HostNotFound
-            | Error::ConnectionFailed
-            | Error::Protocol(_)
-    )
+    match error {
+        // What TLS refuses, such as a certificate, it refuses again.
+        Error::Io(error) => error.kind() != ErrorKind::InvalidData,
+        Error::Timeout(_) | Error::HostNotFound | Error::ConnectionFailed | Error::Protocol(_) => {
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The text of an error. That of a time limit is the same wherever it strikes.
@@ -86,8 +87,8 @@ mod tests {
 
     #[test]
     fn errors_of_the_way_may_pass() {
-        let io = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert!(may_pass(&Error::Io(io)));
+        assert!(may_pass(&Error::Io(ErrorKind::ConnectionRefused.into())));
+        assert!(!may_pass(&Error::Io(ErrorKind::InvalidData.into())));
         assert!(may_pass(&Error::HostNotFound));
         assert!(!may_pass(&Error::TooManyRedirects));
         assert!(!may_pass(&Error::Tls("the certificate has expired")));
