@@ -1,5 +1,9 @@
 //! Sends requests: each is a task with limits and retries, which waits for the rate of its host
 //! without a thread.
+//
+// `TaskBuilder::map_iter` would read the input and keep the results in order, but has the same gates
+// for all items. Here the gate depends on the request. So each is submitted by itself, a semaphore
+// takes the place of the window, and the output that of the order.
 
 use crate::Options;
 use crate::output::{Output, Reply, Slot};
@@ -134,7 +138,7 @@ impl Sender {
             _ => agent.shutdown(),
         });
         let request = &exchange.request;
-        let (reply, again) = match self.exchange(request, task.remaining()) {
+        let (reply, again) = match self.fetch(request, task.remaining()) {
             Ok((reply, asked_for)) => {
                 let again = retry::is_worth_it(reply.status).then_some(Again { after: asked_for });
                 (Ok(reply), again)
@@ -146,12 +150,15 @@ impl Sender {
         };
         *lock(&exchange.reply) = Some(reply);
         let may_repeat = self.retries_all || request.method.is_idempotent();
-        again.filter(|_| may_repeat).map_or(Ok(()), Err)
+        match again {
+            Some(again) if may_repeat => Err(again),
+            _ => Ok(()),
+        }
     }
 
     /// Sends the request, and reads the response to its end, so that the connection serves the
     /// next one. Returns also for which delay the server asks.
-    fn exchange(
+    fn fetch(
         &self,
         request: &Request,
         limit: Option<Duration>,

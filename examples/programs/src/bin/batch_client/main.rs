@@ -11,9 +11,9 @@
 //! ```
 //!
 //! The method is GET, or POST if there is a body. A body that is a text is sent as it is, any other
-//! as JSON. Redirects are followed. A result has the number of its line, the status or the error,
-//! the number of attempts, the time from the start of the first to the end of the last, and the
-//! length of the body:
+//! as JSON. Redirects are followed, and do not count for a rate. A result has the number of its line,
+//! the status or the error, the number of attempts, the time from the start of the first to the end
+//! of the last, and the length of the body:
 //!
 //! ```text
 //! {"line":1,"method":"GET","url":"http://127.0.0.1:8080/health","status":200,"attempts":1,"ms":1.62,"bytes":3}
@@ -30,8 +30,7 @@
 //! - `--unordered` prints each result at once. Otherwise they are in the order of the lines.
 //! - `--bodies | jq -r .body` has the bodies, and `jq 'select(.status != 200)'` what went wrong.
 //! - Ctrl-C reads no further, and finishes what was read. A second one cancels that, a third ends
-//!   the process. With N lines printed, `tail -n +$((N + 1))` has the rest of the input, as long as
-//!   it has no blank lines.
+//!   the process. If line N was the last with a result, `tail -n +$((N + 1))` has the rest.
 //!
 //! Exit codes: 0 if all requests succeeded; 1 if some failed, or the input or the output did; 2 for
 //! wrong arguments, or a file that cannot be opened; 130 after Ctrl-C.
@@ -178,7 +177,7 @@ fn run(input: Input, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 
     let results = output.clone();
     let _hook = signals.token().on_cancel(move |_| {
-        results.say("reading no further; once more cancels what was read");
+        results.say("finishing what was read; another Ctrl-C cancels it");
     });
     pool.shutdown_on(&signals, Shutdown::drain());
     pool.run_until(&end, Shutdown::drain())?;

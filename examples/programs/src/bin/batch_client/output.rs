@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CANCELLED: &str = "cancelled";
 
@@ -60,6 +60,7 @@ struct Entry<'a> {
 }
 
 pub(crate) struct Output {
+    begun: Instant,
     bar: ProgressBar,
     is_ordered: bool,
     /// Cancelled when the output takes no more.
@@ -84,6 +85,7 @@ impl Output {
     /// `requests` is how many there will be, if that is known.
     pub(crate) fn new(requests: Option<u64>, is_ordered: bool, quit: CancelToken) -> Self {
         Self {
+            begun: Instant::now(),
             bar: bar(requests),
             is_ordered,
             quit,
@@ -138,10 +140,7 @@ impl Output {
     }
 
     fn put(&self, slot: Slot, entry: &Entry<'_>, kind: Kind, took: Option<Duration>) {
-        let text = match serde_json::to_string(entry) {
-            Ok(text) => text + "\n",
-            Err(error) => unreachable!("an entry has text for keys: {error}"),
-        };
+        let text = serde_json::to_string(entry).expect("its keys are text") + "\n";
         let mut state = lock(&self.state);
         if state.is_closed {
             return;
@@ -213,7 +212,7 @@ impl Output {
             self.say(problem);
         }
         if !was_closed {
-            let _ = write!(stderr(), "{}", state.summary);
+            let _ = writeln!(stderr(), "{}, {:.1?}", state.summary, self.begun.elapsed());
         }
         problem.is_none() && state.summary.failed() == 0
     }

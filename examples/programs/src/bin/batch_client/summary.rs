@@ -2,25 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A status, or why there is none.
 pub(crate) type Kind = Result<u16, &'static str>;
 
+#[derive(Default)]
 pub(crate) struct Summary {
-    begun: Instant,
     kinds: BTreeMap<Kind, Latencies>,
     attempts: u64,
-}
-
-impl Default for Summary {
-    fn default() -> Self {
-        Self {
-            begun: Instant::now(),
-            kinds: BTreeMap::new(),
-            attempts: 0,
-        }
-    }
 }
 
 impl Summary {
@@ -35,39 +25,35 @@ impl Summary {
         let kinds = self.kinds.iter().filter(|(kind, _)| failed(kind));
         kinds.map(|(_, latencies)| latencies.results).sum()
     }
+}
 
-    fn write(&self, took: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [p50, p90, p99, max] = ["p50", "p90", "p99", "max"];
-        writeln!(
-            f,
-            "{:<12}{:>10}{p50:>10}{p90:>10}{p99:>10}{max:>10}",
-            "", "requests"
-        )?;
+/// The table, without the end of its last line.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<12}", "result")?;
+        for name in ["requests", "p50", "p90", "p99", "max"] {
+            write!(f, "{name:>10}")?;
+        }
+        writeln!(f)?;
         for (kind, latencies) in &self.kinds {
             match kind {
                 Ok(status) => write!(f, "{status:<12}")?,
                 Err(why) => write!(f, "{why:<12}")?,
             }
             write!(f, "{:>10}", latencies.results)?;
-            for share in [0.5, 0.9, 0.99, 1.0] {
-                let at = latencies.quantile(share).map(short).unwrap_or_default();
-                write!(f, "{at:>10}")?;
+            for time in [0.5, 0.9, 0.99, 1.0].map(|share| latencies.quantile(share)) {
+                let time = time.map(|time| format!("{time:.1?}"));
+                write!(f, "{:>10}", time.unwrap_or_default())?;
             }
             writeln!(f)?;
         }
-        let requests: u64 = self.kinds.values().map(|latencies| latencies.results).sum();
+        let results: u64 = self.kinds.values().map(|latencies| latencies.results).sum();
         let (failed, attempts) = (self.failed(), self.attempts);
-        let took = short(took);
-        writeln!(
+        write!(
             f,
-            "{requests} requests, {failed} failed, {attempts} attempts, {took}"
+            "{:<12}{results:>10}  {failed} failed, {attempts} attempts",
+            "all"
         )
-    }
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(self.begun.elapsed(), f)
     }
 }
 
@@ -108,27 +94,11 @@ fn rounded(took: Duration) -> u64 {
     micros.div_ceil(unit).saturating_mul(unit)
 }
 
-fn short(time: Duration) -> String {
-    match time.as_secs() {
-        ..10 => format!("{:.1}ms", time.as_secs_f64() * 1000.0),
-        _ => format!("{:.1}s", time.as_secs_f64()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
-
-    /// A summary at a given time.
-    struct At<'a>(&'a Summary, Duration);
-
-    impl fmt::Display for At<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.write(self.1, f)
-        }
-    }
 
     #[test]
     fn the_table_has_statuses_first() {
@@ -141,21 +111,16 @@ mod tests {
         summary.add(Ok(404), 1, Some(MS / 4));
         assert_eq!(summary.failed(), 3);
         let table = "
-              requests       p50       p90       p99       max
+result        requests       p50       p90       p99       max
 200                100    50.0ms    90.0ms    99.0ms   100.0ms
-404                  1     0.2ms     0.2ms     0.2ms     0.2ms
-bad line             1                                        \x20
+404                  1   250.0µs   250.0µs   250.0µs   250.0µs
+bad line             1
 timed out            1     30.0s     30.0s     30.0s     30.0s
-103 requests, 3 failed, 105 attempts, 2000.0ms
+all                103  3 failed, 105 attempts
 ";
-        let text = At(&summary, 2000 * MS).to_string();
-        let lines = |text: &str| {
-            text.trim()
-                .lines()
-                .map(|line| line.trim_end().to_owned())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(lines(&text), lines(table));
+        let text = summary.to_string();
+        let lines = text.lines().map(str::trim_end).collect::<Vec<_>>();
+        assert_eq!(lines, table.trim().lines().collect::<Vec<_>>());
     }
 
     #[test]

@@ -17,7 +17,11 @@ use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
 
 fn client(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_batch_client"));
-    command.args(arguments).stdin(Stdio::null());
+    // Not by a proxy of the machine.
+    command
+        .env("NO_PROXY", "127.0.0.1")
+        .args(arguments)
+        .stdin(Stdio::null());
     command
 }
 
@@ -35,10 +39,10 @@ fn run(arguments: &[&str], lines: &[String]) -> Output {
 }
 
 /// How many results of a kind the summary counts.
-fn counted(output: &Output, kind: &str) -> String {
-    let mut lines = text(&output.stderr).lines();
+fn counted(summary: &str, kind: &str) -> usize {
+    let mut lines = summary.lines();
     let rest = lines.find_map(|line| line.strip_prefix(kind)).unwrap();
-    rest.split_whitespace().next().unwrap().to_owned()
+    rest.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// The results, without their times, which must be there if anything came of what was sent.
@@ -153,7 +157,7 @@ impl Fed {
         errors.read_line(&mut line).unwrap();
         assert_eq!(
             line,
-            "batch_client: reading no further; once more cancels what was read\n"
+            "batch_client: finishing what was read; another Ctrl-C cancels it\n"
         );
         errors
     }
