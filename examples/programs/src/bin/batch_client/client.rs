@@ -1,9 +1,9 @@
 //! Sends requests: each is a task with limits and retries, which waits for the rate of its host
 //! without a thread.
 //
-// `TaskBuilder::map_iter` would read the input and keep the results in order, but has the same gates
-// for all items. Here the gate depends on the request. So each is submitted by itself, a semaphore
-// takes the place of the window, and the output that of the order.
+// `TaskBuilder::map_iter` would read the input and keep the results in order, but it has the same
+// gates for all items, and here the gate depends on the request. So each request is submitted by
+// itself, a semaphore takes the place of the window, and the output brings the results in order.
 
 use crate::Options;
 use crate::output::{Output, Reply, Slot};

@@ -2,31 +2,33 @@
 //!
 //!     cargo run --release --manifest-path examples/programs/Cargo.toml --bin batch_client -- urls.txt
 //!
-//! A line of the file, or of standard input, is a URL or a JSON object:
+//! A line of the file, or of standard input, is a URL or a JSON object. These are for the program
+//! `http_service`:
 //!
 //! ```text
-//! http://127.0.0.1:8080/health
-//! {"url": "http://127.0.0.1:8080/api/data", "params": {"wait": "2s"}, "body": {"n": 1}}
-//! {"url": "https://example.org/", "method": "HEAD", "headers": {"Accept": "text/html"}}
+//! http://127.0.0.1:8080/api/status
+//! {"url": "http://127.0.0.1:8080/", "method": "HEAD", "headers": {"Accept": "text/html"}}
+//! {"url": "http://127.0.0.1:8080/api/data", "params": {"wait": "2s"}, "body": {"numbers": [1, 2]}}
 //! ```
 //!
 //! The method is GET, or POST if there is a body. A body that is a text is sent as it is, any other
-//! as JSON. Redirects are followed, and do not count for a rate. A result has the number of its line,
-//! the status or the error, the number of attempts, the time from the start of the first to the end
-//! of the last, and the length of the body:
+//! as JSON. Redirects are followed. A result has the number of its line, the status or the error,
+//! the number of attempts, the time from the start of the first to the end of the last, and the
+//! length of the body:
 //!
 //! ```text
-//! {"line":1,"method":"GET","url":"http://127.0.0.1:8080/health","status":200,"attempts":1,"ms":1.62,"bytes":3}
+//! {"line":1,"method":"GET","url":"http://127.0.0.1:8080/api/status","status":200,"attempts":1,"ms":4.9,"bytes":235}
 //! ```
 //!
-//! Failed are all requests without a response, or with a status of 400 and above. Before that, a
-//! request is tried again after 408, 425, 429, 500, 502, 503, 504, and when the connection fails,
-//! after the time that the server asks for in `Retry-After`, or with back-off. That is for methods
-//! that may be repeated. POST and PATCH may not, unless `--retry-all` says so.
+//! A request has failed if there is no response, or one with a status of 400 and above. It is tried
+//! again after 408, 425, 429, 500, 502, 503 and 504, and if the connection fails: after the time
+//! that the server asks for in `Retry-After`, or else with back-off. POST, PATCH and unknown
+//! methods are tried again only with `--retry-all`, since the server may have done what they ask.
 //!
 //! To try:
 //!
-//! - `-j 50 --rate 10/s` sends at most 10 a second to each host, whatever the others do.
+//! - `-j 50 --rate 10/s` starts at most 10 attempts a second at each host. Requests to other hosts
+//!   do not wait for them.
 //! - `--unordered` prints each result at once. Otherwise they are in the order of the lines.
 //! - `--bodies | jq -r .body` has the bodies, and `jq 'select(.status != 200)'` what went wrong.
 //! - Ctrl-C reads no further, and finishes what was read. A second one cancels that, a third ends
@@ -37,7 +39,8 @@
 //!
 //! What to read: `run` below starts, waits and ends. `client.rs` has the tasks: a template with the
 //! limits and retries of all requests, and for each one the gate of its host. `retry.rs` decides
-//! what is tried again. `output.rs` brings the results in order, and `request.rs` reads a line.
+//! what is tried again. `input.rs` reads no further than the results allow, `request.rs` reads a
+//! line, and `output.rs` brings the results in order.
 
 mod client;
 mod input;

@@ -6,13 +6,14 @@
 use crate::request::Request;
 use crate::retry::TIMED_OUT;
 use crate::summary::{Kind, Summary};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use millhand::CancelToken;
 use millhand::limit::Permit;
 use millhand::task::{self, OutcomeKind};
 use millhand_programs::lock;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -221,10 +222,17 @@ impl Output {
 /// The bar draws on a terminal alone, by itself.
 fn bar(requests: Option<u64>) -> ProgressBar {
     let template = match requests {
-        Some(_) => "{bar:30} {pos}/{len} {per_sec}, {eta} left {msg}",
-        None => "{spinner} {pos} {per_sec} {msg}",
+        Some(_) => "{bar:30} {pos}/{len} {rate}, {eta} left {msg}",
+        None => "{spinner} {pos} {rate} {msg}",
     };
-    let style = ProgressStyle::with_template(template).expect("it is written as indicatif wants");
+    let style = ProgressStyle::with_template(template)
+        .expect("it is written as indicatif wants")
+        .with_key(
+            "rate",
+            |state: &ProgressState, text: &mut dyn fmt::Write| {
+                let _ = write!(text, "{:.1}/s", state.per_sec());
+            },
+        );
     let bar = ProgressBar::with_draw_target(requests, ProgressDrawTarget::stderr());
     bar.set_style(style);
     if !bar.is_hidden() {
