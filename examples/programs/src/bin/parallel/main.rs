@@ -177,7 +177,7 @@ fn template(
     task.check()?;
     // What waits there is to end now, without a start. A token would also end what runs.
     let guard = stop.start.on_cancel(move |_| {
-        let _ = slots.set_permits(u32::MAX);
+        slots.set_permits(u32::MAX);
         let _ = limiter.map(|limiter| limiter.set_rate(u32::MAX, Duration::from_secs(1)));
     });
     Ok((task, guard))
