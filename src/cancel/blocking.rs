@@ -194,6 +194,10 @@ impl Drop for Blocking {
 ///
 /// The body goes on as soon as `f` returns. On a thread that is no worker this only runs `f`.
 ///
+/// Bodies that live for long and wait again and again for moments, as one for each connection,
+/// keep the tasks in the queue waiting: each goes on before these when its wait ends. Give such a
+/// pool a worker for each of them.
+///
 /// ```
 /// let pool = millhand::ThreadPool::new(1)?;
 /// let (send, receive) = std::sync::mpsc::channel();

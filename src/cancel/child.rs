@@ -50,8 +50,9 @@
 //! - A child that leads a process group, as one from [`spawn`] does: all processes of the group.
 //!   When the child itself has ended after the SIGTERM, what is left of the group is killed at
 //!   once. A child that wants the grace for the processes that it has started waits for them. A
-//!   shell that gets SIGTERM ends before its command does, unless it was given `trap : TERM`, or
-//!   has replaced itself by the command with `exec`.
+//!   shell that gets SIGTERM ends before its command does, unless it has replaced itself by the
+//!   command with `exec`, or was given a trap: `trap 'exit 143' TERM` has it wait for that command
+//!   and then end.
 //! - Any other child: the child alone.
 //! - A child that has ended by itself before the request: none. Its status is returned.
 //!
@@ -273,7 +274,8 @@ pub fn wait_with_grace(child: &mut Child, grace: Duration) -> Result<ExitStatus,
 ///
 /// Blocks until the child has ended and its output is closed, by each process that has it. On a
 /// worker the run slot is released meanwhile. Standard output and standard error are read if they
-/// are [piped](std::process::Stdio::piped), the second by a thread of its own.
+/// are [piped](std::process::Stdio::piped), the second by a thread of its own, and kept in memory
+/// to the end. For an output that may be large, give the child a file and call [`wait`].
 ///
 /// A child may leave processes behind that keep its output open. A request to stop ends them as
 /// well if the child leads its group and had not ended before the call. Otherwise the wait goes on,

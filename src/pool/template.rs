@@ -148,7 +148,8 @@ impl<K, P> TaskBuilder<K, P> {
     /// late or rejected. Only the last hook that is set counts.
     ///
     /// The hook runs where the task ends, as a callback of [`TaskHandle::on_finish`] does, before
-    /// the callbacks of the task's handle. A panic in it is logged.
+    /// the callbacks of the task's handle. It may run before `submit` has returned the handle, and
+    /// after a `join` of that handle has returned. A panic in it is logged.
     ///
     /// ```
     /// use millhand::ThreadPool;
