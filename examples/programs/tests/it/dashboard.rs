@@ -1,7 +1,7 @@
 //! The program `dashboard` as its users see it: its arguments, its page, its terminal, its end.
 
 use crate::support::terminal::Terminal;
-use crate::support::{Program, get, until};
+use crate::support::{Program, command, get, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -9,14 +9,14 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 
 fn dashboard() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dashboard"));
+    let mut command = command(env!("CARGO_BIN_EXE_dashboard"));
     command.args(["--listen", "127.0.0.1:0"]);
     command
 }
 
 /// Runs it to its end.
 fn output(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dashboard"));
+    let mut command = command(env!("CARGO_BIN_EXE_dashboard"));
     command.args(arguments).output().unwrap()
 }
 

@@ -3,7 +3,7 @@
 use crate::support::groups::{files, groups, jdupes};
 use crate::support::terminal::Terminal;
 use crate::support::tree::Tree;
-use crate::support::{Program, until};
+use crate::support::{Program, command, until};
 use rustix::process::Signal;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn dupes(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dupes"));
+    let mut command = command(env!("CARGO_BIN_EXE_dupes"));
     command.current_dir(dir);
     command
 }

@@ -1,7 +1,7 @@
 //! The program `http_service` as its users see it: its arguments, its paths, its load, its end.
 
 use crate::support::http::Client;
-use crate::support::{Program, until};
+use crate::support::{Program, command, until};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ const SHORT: &str = r#"{"text": "one two"}"#;
 /// Starts the service, and returns its address, too. No time limit is to end anything in a test
 /// that does not set one.
 pub(crate) fn serve(arguments: &[&str]) -> (Program, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_http_service"));
+    let mut command = command(env!("CARGO_BIN_EXE_http_service"));
     command.args(["--listen", "127.0.0.1:0"]);
     for limit in ["--client-timeout", "--drain"] {
         if !arguments.contains(&limit) {
@@ -51,7 +51,7 @@ pub(crate) fn submit(client: &mut Client, body: &str) -> String {
 }
 
 fn output(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_http_service"));
+    let mut command = command(env!("CARGO_BIN_EXE_http_service"));
     command.args(arguments).output().unwrap()
 }
 
@@ -117,7 +117,7 @@ fn an_output_that_takes_nothing_is_named_and_ends_with_1() {
         .write(true)
         .open("/dev/full")
         .unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_http_service"));
+    let mut command = command(env!("CARGO_BIN_EXE_http_service"));
     command.args(["--listen", "127.0.0.1:0"]).stdout(full);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -215,7 +215,7 @@ fn curl_sends_bodies_in_each_way_and_sees_the_numbers() {
 fn a_load_from_another_process_is_answered_whole() {
     let (_program, address) = serve(&["--queue", "64"]);
     let load = |path: &str, arguments: &[&str]| -> Value {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_http_load"));
+        let mut command = command(env!("CARGO_BIN_EXE_http_load"));
         command.arg(format!("http://{address}{path}"));
         command.args(["--connections", "16", "--requests", "800"]);
         let output = command.args(arguments).output().unwrap();

@@ -1,10 +1,9 @@
 //! The end of `http_service`: by SIGTERM and by Ctrl-C, with requests and tasks in progress.
 
 use crate::http_service::{ENDLESS, serve, start, submit, until_busy};
-use crate::support::Program;
 use crate::support::http::Client;
+use crate::support::{Program, command};
 use rustix::process::Signal;
-use std::process::Command;
 
 const SHORT: &str = r#"{"text": "one two"}"#;
 
@@ -75,14 +74,11 @@ fn sigterm_finishes_what_is_in_progress() {
     busy.drains();
 }
 
-/// A caller may have the tests ignore SIGINT, as a shell does for a program in the background.
-#[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_finishes_what_is_in_progress() {
-    let mut command = Command::new("env");
-    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_http_service")]);
-    command.args(["--listen", "127.0.0.1:0", "--client-timeout", "300"]);
-    let (program, address) = start(command.args(["--drain", "300", "--workers", "1"]));
+    let mut service = command(env!("CARGO_BIN_EXE_http_service"));
+    service.args(["--listen", "127.0.0.1:0", "--client-timeout", "300"]);
+    let (program, address) = start(service.args(["--drain", "300", "--workers", "1"]));
     let busy = Busy::new(program, &address);
     busy.program.signal(Signal::INT);
     busy.drains();

@@ -2,12 +2,11 @@
 
 use crate::http_service::{serve, submit};
 use crate::support::http::Client;
-use crate::support::{BOUND, until};
+use crate::support::{BOUND, command, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -120,7 +119,7 @@ fn a_socket_that_does_not_read_is_dropped_and_holds_up_none() {
     let talks = thread::spawn(move || while deaf.send(echo.clone()).is_ok() {});
     let mut tasks = 0;
     until("the deaf socket to be dropped", || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_http_load"));
+        let mut command = command(env!("CARGO_BIN_EXE_http_load"));
         command.arg(format!("http://{address}/api/data?wait=60s"));
         // Fewer than may wait: a client that reads is not dropped, however late it runs.
         command.args(["--requests", "700", "--post", SHORT]);

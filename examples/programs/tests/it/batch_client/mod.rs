@@ -7,7 +7,7 @@ mod retries;
 
 use crate::support::faults::{Fault, Faults, answer};
 use crate::support::terminal::Terminal;
-use crate::support::{Program, until};
+use crate::support::{Program, command, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
 
 fn client(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_batch_client"));
+    let mut command = command(env!("CARGO_BIN_EXE_batch_client"));
     // Not by a proxy of the machine.
     command
         .env("NO_PROXY", "127.0.0.1")
@@ -72,7 +72,7 @@ struct Way {
 
 impl Way {
     fn new(script: impl Fn(&str, usize) -> Fault + Send + Sync + 'static) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_http_service"));
+        let mut command = command(env!("CARGO_BIN_EXE_http_service"));
         let service = Program::start(
             command
                 .args(["--listen", "127.0.0.1:0"])

@@ -5,13 +5,13 @@ mod pages;
 mod start;
 mod table;
 
-use crate::support::Program;
 use crate::support::site::Site;
+use crate::support::{Program, command};
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
 
 fn crawler() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crawler"));
+    let mut command = command(env!("CARGO_BIN_EXE_crawler"));
     // A rate and a time limit that decide nothing.
     command.args(["--rate", "10000", "--timeout", "600"]);
     for name in [
@@ -107,7 +107,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
         // Its output is a pipe here.
         (&["http://127.0.0.1/", "--tui"], "needs a terminal"),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crawler"));
+        let mut command = command(env!("CARGO_BIN_EXE_crawler"));
         let output = finish(command.args(arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let error = text(&output.stderr);

@@ -30,6 +30,14 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A program, with the signals as a terminal leaves them. A background job of a script ignores
+/// SIGINT, and one under nohup SIGHUP; the tests would ignore them then, and their children, too.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,HUP", program]);
+    command
+}
+
 /// A program that runs. Its drop kills it.
 pub(crate) struct Program {
     pub(crate) child: Child,

@@ -1,6 +1,6 @@
 //! What the tests of `parallel` need: a directory, FIFOs that hold commands, and processes.
 
-use crate::support::{BOUND, Program, until};
+use crate::support::{BOUND, Program, command, until};
 use rustix::fs::{Mode, OFlags, open};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -55,7 +55,7 @@ impl Shell {
 
     /// The arguments are those of a command line, split at blanks.
     pub(crate) fn parallel(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parallel"));
+        let mut command = command(env!("CARGO_BIN_EXE_parallel"));
         command.args(arguments.split_whitespace());
         command.current_dir(&self.0).stdin(Stdio::null());
         command.env(MARK, &self.0);
