@@ -1,9 +1,12 @@
 //! What the programs of this package share.
 
+pub mod arguments;
 pub mod http;
 pub mod random;
 pub mod screen;
 
+use std::fmt::Display;
+use std::io::{Write, stderr};
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,4 +28,10 @@ pub fn print_no_task_panics() {
 /// two statements.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints a line on the standard error. Unlike `eprintln!` it does not panic if nothing reads there:
+/// there is nowhere else to report that.
+pub fn say(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
 }

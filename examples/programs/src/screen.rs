@@ -1,5 +1,6 @@
 //! The whole terminal for a program, and the way back.
 
+use crate::lock;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -10,7 +11,7 @@ use ratatui::crossterm::terminal::{
 use std::fmt;
 use std::io::{self, Stdout, stdout};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::{self, ThreadId};
 
 /// The thread that has entered the screen, while the terminal is not as it was.
@@ -38,7 +39,7 @@ impl Screen {
     pub fn enter() -> io::Result<Self> {
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
         enable_raw_mode()?;
-        *ENTERED.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current().id());
+        *lock(&ENTERED) = Some(thread::current().id());
         // From here on its drop leaves the screen, also where the next step fails.
         let mut screen = Self { terminal };
         execute!(stdout(), EnterAlternateScreen)?;
@@ -56,7 +57,7 @@ impl Drop for Screen {
 /// Puts the terminal back as it was, if this thread has a [`Screen`]. The screen is over then, and
 /// must not be drawn on any more.
 pub(crate) fn leave_if_entered_here() {
-    let mut entered = ENTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut entered = lock(&ENTERED);
     if *entered == Some(thread::current().id()) {
         *entered = None;
         // Each step is tried, and its error ignored: the terminal may be gone.

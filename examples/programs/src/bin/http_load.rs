@@ -16,6 +16,7 @@
 use clap::Parser;
 use httparse::{EMPTY_HEADER, Status};
 use millhand::ThreadPool;
+use millhand_programs::say;
 use serde_json::json;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write, stdout};
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("http_load: {error}");
+            say(format_args!("http_load: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -71,7 +71,7 @@ impl Client {
         task.check()?;
         let rates = options.rate.map(|rate| {
             // One at a time, evenly: a burst would be what the rate is to prevent.
-            RateLimiter::keyed(RateLimiter::token_bucket(rate.requests, rate.per).burst(1))
+            RateLimiter::keyed(RateLimiter::token_bucket(rate.number, rate.per).burst(1))
         });
         Ok(Self {
             task,

@@ -54,6 +54,8 @@ use crate::input::Input;
 use crate::output::Output;
 use clap::Parser;
 use millhand::{CancelToken, Semaphore, Shutdown, Signals, ThreadPool};
+use millhand_programs::arguments::{Rate, rate, seconds};
+use millhand_programs::say;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -114,48 +116,17 @@ struct Options {
 const EXIT_CODES: &str = "Exit codes: 0 if all requests succeeded; 1 if some failed, or the input \
     or the output did; 2 for wrong arguments, or a file that cannot be opened; 130 after a signal.";
 
-#[derive(Clone, Copy)]
-struct Rate {
-    requests: u32,
-    per: Duration,
-}
-
-fn rate(text: &str) -> Result<Rate, &'static str> {
-    let parts = text.split_once('/').ok_or("not as 10/s, 90/m or 1000/h")?;
-    let seconds = match parts.1 {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err("a rate is for s, m or h"),
-    };
-    match parts.0.parse() {
-        Ok(requests @ 1..) => Ok(Rate {
-            requests,
-            per: Duration::from_secs(seconds),
-        }),
-        _ => Err("a rate is a number of at least 1"),
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
-    match seconds {
-        Some(Ok(seconds)) if !seconds.is_zero() => Ok(seconds),
-        _ => Err("not a number of seconds above 0"),
-    }
-}
-
 fn main() -> ExitCode {
     let options = Options::parse(); // ends the process with 2 for wrong arguments
     let input = match Input::open(options.file.as_deref()) {
         Ok(input) => input,
         Err(error) => {
-            eprintln!("batch_client: {error}");
+            say(format_args!("batch_client: {error}"));
             return ExitCode::from(2);
         }
     };
     run(input, &options).unwrap_or_else(|error| {
-        eprintln!("batch_client: {error}");
+        say(format_args!("batch_client: {error}"));
         ExitCode::FAILURE
     })
 }

@@ -10,11 +10,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use millhand::CancelToken;
 use millhand::limit::Permit;
 use millhand::task::{self, OutcomeKind};
-use millhand_programs::lock;
+use millhand_programs::{lock, say};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stdout};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -196,10 +196,8 @@ impl Output {
 
     /// Prints a line beside the bar.
     pub(crate) fn say(&self, text: &str) {
-        // Nothing is to be done if no terminal is left.
-        let _ = self
-            .bar
-            .suspend(|| writeln!(stderr(), "batch_client: {text}"));
+        self.bar
+            .suspend(|| say(format_args!("batch_client: {text}")));
     }
 
     /// Prints the summary, unless the output was closed. Returns whether all went well. Nothing is
@@ -213,7 +211,11 @@ impl Output {
             self.say(problem);
         }
         if !was_closed {
-            let _ = writeln!(stderr(), "{}, {:.1?}", state.summary, self.begun.elapsed());
+            say(format_args!(
+                "{}, {:.1?}",
+                state.summary,
+                self.begun.elapsed()
+            ));
         }
         problem.is_none() && state.summary.failed() == 0
     }

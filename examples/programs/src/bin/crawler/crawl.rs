@@ -9,9 +9,10 @@ use crate::url::Url;
 use millhand::limit::Keyed;
 use millhand::pool::Retrying;
 use millhand::{Pool, RateLimiter, TaskBuilder, TaskError, TaskHandle};
+use millhand_programs::lock;
 use std::collections::HashMap;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// What all pages share. Each page that is pending holds it, in a task or in the closure of one.
@@ -129,7 +130,7 @@ impl Crawl {
     }
 
     fn lock(&self) -> MutexGuard<'_, Frontier> {
-        self.frontier.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.frontier)
     }
 }
 

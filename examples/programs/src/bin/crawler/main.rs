@@ -60,9 +60,10 @@ use clap::Parser;
 use millhand::cancel::CancelReason;
 use millhand::pool::{Plain, Retrying};
 use millhand::{CancelToken, RateLimiter, Retry, Signals, TaskBuilder, ThreadPool};
+use millhand_programs::arguments::seconds;
 use millhand_programs::print_no_task_panics;
 use std::error::Error;
-use std::io::{self, ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::io::{self, ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
@@ -117,14 +118,6 @@ struct Options {
 
 const EXIT_CODES: &str = "Exit codes: 0 if no link is broken, 1 if one is, 2 for wrong arguments, \
     3 if a start page cannot be fetched or the output fails, 130 after Ctrl-C.";
-
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
-    match seconds {
-        Some(Ok(seconds)) if !seconds.is_zero() => Ok(seconds),
-        _ => Err("not a number of seconds above 0"),
-    }
-}
 
 fn main() -> ExitCode {
     let options = Options::parse(); // ends the process with 2 for wrong arguments
@@ -189,9 +182,8 @@ fn run(options: &Options, signals: &Signals) -> Result<Shown, Box<dyn Error>> {
     Ok(shown)
 }
 
-/// `eprintln!` panics where the standard error is closed.
 fn say(text: &str) {
-    let _ = writeln!(stderr(), "crawler: {text}");
+    millhand_programs::say(format_args!("crawler: {text}"));
 }
 
 /// Gives the template of a request its options, in the pool or in a scope.

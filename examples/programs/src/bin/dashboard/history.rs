@@ -4,8 +4,9 @@
 
 use millhand::observe::{Event, Observer};
 use millhand::task::Summary;
+use millhand_programs::lock;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 const MOST: usize = 100;
@@ -27,7 +28,7 @@ pub(crate) struct Line {
 impl History {
     /// Returns so many of the newest lines.
     pub(crate) fn newest(&self, lines: usize) -> Vec<Line> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.0);
         all.iter().take(lines).cloned().collect()
     }
 }
@@ -43,7 +44,7 @@ impl Observer for History {
             name,
             text,
         };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.truncate(MOST - 1);
         all.push_front(line);
     }

@@ -29,7 +29,8 @@ use clap::Parser;
 use millhand::dashboard::Dashboard;
 use millhand::pool::ShutdownReport;
 use millhand::{OnFull, Shutdown, Signals, ThreadPool};
-use millhand_programs::{print_no_task_panics, random};
+use millhand_programs::arguments::seconds;
+use millhand_programs::{print_no_task_panics, random, say};
 use std::error::Error;
 use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
@@ -80,18 +81,10 @@ fn token(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
-    match seconds {
-        Some(Ok(seconds)) => Ok(seconds),
-        _ => Err("not a number of seconds"),
-    }
-}
-
 fn main() -> ExitCode {
     let options = Options::parse(); // ends the process with 2 for wrong arguments
     if options.tui && !stdout().is_terminal() {
-        eprintln!("dashboard: --tui needs a terminal, and the standard output is none");
+        say("dashboard: --tui needs a terminal, and the standard output is none");
         return ExitCode::from(2);
     }
     print_no_task_panics();
@@ -101,7 +94,7 @@ fn main() -> ExitCode {
         }
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("dashboard: {error}");
+            say(format_args!("dashboard: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -1,9 +1,9 @@
 //! What the program says while it works: the bar, and what went wrong.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use millhand_programs::say;
 use std::cell::Cell;
 use std::fmt::Display;
-use std::io::{Write, stderr};
 
 /// The bar on the standard error, which is hidden if that is no terminal, and the messages that
 /// share the terminal with it.
@@ -58,10 +58,8 @@ impl Progress {
         self.problems.get()
     }
 
-    /// Prints a line above the bar. `eprintln!` would panic where nobody reads.
+    /// Prints a line above the bar.
     pub(crate) fn report(&self, line: &dyn Display) {
-        self.bar.suspend(|| {
-            let _ = writeln!(stderr(), "dupes: {line}");
-        });
+        self.bar.suspend(|| say(format_args!("dupes: {line}")));
     }
 }

@@ -52,7 +52,9 @@ use crate::tasks::Tasks;
 use clap::Parser;
 use millhand::pool::{BuildError, ShutdownReport};
 use millhand::{Semaphore, Shutdown, Signals, ThreadPool};
+use millhand_programs::arguments::seconds;
 use millhand_programs::http::Limits;
+use millhand_programs::say;
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::net::TcpListener;
@@ -111,14 +113,6 @@ fn host_and_port(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
-    match seconds {
-        Some(Ok(seconds)) if !seconds.is_zero() => Ok(seconds),
-        _ => Err("not a number of seconds above 0"),
-    }
-}
-
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let options = Options::parse(); // ends the process with 2 for wrong arguments
@@ -126,7 +120,7 @@ fn main() -> ExitCode {
         Ok(reports) if reports.iter().all(ShutdownReport::is_clean) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("http_service: {error}");
+            say(format_args!("http_service: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,7 @@
 // just forked to run a command shares it for a moment.
 
 use crate::input::Job;
+use millhand_programs::lock;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::str::from_utf8;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 pub(crate) struct Journal {
     name: String,
@@ -68,7 +69,7 @@ impl Journal {
         let mut entry = format!("{} {code} ", job.line).into_bytes();
         entry.extend(&job.command);
         entry.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = lock(&self.file);
         let open = file.as_mut().ok_or("no more is noted after an error")?;
         open.write_all(&entry).map_err(|error| {
             *file = None;

@@ -59,8 +59,9 @@ use millhand::cancel::CancelGuard;
 use millhand::error::BoxError;
 use millhand::pool::{Retrying, TaskBuilder};
 use millhand::{RateLimiter, Retry, Semaphore, Shutdown, Signals, ThreadPool};
+use millhand_programs::say;
 use std::error::Error;
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,8 +81,7 @@ fn main() -> ExitCode {
         false => run(options),
     };
     ended.unwrap_or_else(|error| {
-        // `eprintln!` panics where nothing reads.
-        let _ = writeln!(stderr(), "parallel: {error}");
+        say(format_args!("parallel: {error}"));
         ExitCode::FAILURE
     })
 }
@@ -165,8 +165,10 @@ fn template(
     let slots = Semaphore::new(options.jobs)?;
     let mut task = pool.task().name("command").gate(&slots).token(&stop.run);
     let mut limiter = None;
-    if let Some((rate, per)) = options.rate {
-        let starts = RateLimiter::token_bucket(rate, per).burst(1).build()?;
+    if let Some(rate) = options.rate {
+        let starts = RateLimiter::token_bucket(rate.number, rate.per)
+            .burst(1)
+            .build()?;
         task = task.gate(&starts);
         limiter = Some(starts);
     }

@@ -1,6 +1,7 @@
 //! The arguments.
 
 use clap::Parser;
+use millhand_programs::arguments::{Rate, rate, seconds};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(crate) struct Options {
 
     /// Starts at most N commands per second, evenly spread. N/m is per minute, N/h per hour
     #[arg(long, value_name = "N", value_parser = rate)]
-    pub(crate) rate: Option<(u32, Duration)>,
+    pub(crate) rate: Option<Rate>,
 
     /// Prints the outputs in the order of the input
     #[arg(short, long)]
@@ -70,28 +71,6 @@ fn processors() -> u32 {
     u32::try_from(processors).unwrap_or(u32::MAX)
 }
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
-    match seconds {
-        Some(Ok(seconds)) if !seconds.is_zero() => Ok(seconds),
-        _ => Err("it must be a number of seconds above 0"),
-    }
-}
-
-fn rate(text: &str) -> Result<(u32, Duration), &'static str> {
-    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err("the unit must be s, m or h"),
-    };
-    match number.parse() {
-        Ok(number @ 1..) => Ok((number, Duration::from_secs(seconds))),
-        _ => Err("it must be a whole number above 0, as in 5, 5/s, 100/m, 20/h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,15 +79,6 @@ mod tests {
     #[test]
     fn the_options_contradict_each_other_nowhere() {
         Options::command().debug_assert();
-    }
-
-    #[test]
-    fn rates_have_a_unit_or_none() {
-        assert_eq!(rate("5"), Ok((5, Duration::from_secs(1))));
-        assert_eq!(rate("100/m"), Ok((100, Duration::from_secs(60))));
-        for wrong in ["", "0", "-1", "5/", "5/d", "1.5", "/s"] {
-            assert!(rate(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

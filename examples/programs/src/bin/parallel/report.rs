@@ -8,10 +8,11 @@ use crate::runner::Ended;
 use crate::stop::Stop;
 use indicatif::{ProgressBar, ProgressStyle};
 use millhand::cancel::{CancelGuard, CancelReason};
+use millhand_programs::{lock, say};
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) struct Report {
@@ -72,14 +73,14 @@ impl Report {
             // By a signal: errors speak for themselves.
             if why == CancelReason::Shutdown {
                 let text = "parallel: no more commands start; another signal ends those that run";
-                bar.suspend(|| drop(writeln!(stderr(), "{text}")));
+                bar.suspend(|| say(text));
             }
         })
     }
 
     /// Prints the output of a command: now, or after those of the lines before it.
     pub(crate) fn print(&self, ended: Ended) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if !ended.end.is_success() {
             state.failed += 1;
             show_failed(&self.bar, state.failed);
@@ -126,7 +127,7 @@ impl Report {
 
     /// Prints what still waits for a line that has not ended. Returns how many have failed.
     pub(crate) fn finish(&self) -> u64 {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let waiting = mem::take(&mut state.waiting);
         waiting.values().for_each(|ended| self.print_now(ended));
         self.bar.finish_and_clear();

@@ -43,6 +43,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use millhand::dashboard::Dashboard;
 use millhand::{Shutdown, ThreadPool};
+use millhand_programs::say;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error;
@@ -134,11 +135,11 @@ fn main() -> ExitCode {
     match error.downcast_ref() {
         // Each line as compilers print it, so that editors find the place.
         Some(TableError::Lines(_)) => {
-            eprintln!("{error}");
+            say(error);
             ExitCode::from(2)
         }
         _ => {
-            eprintln!("scheduler: {error}");
+            say(format_args!("scheduler: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -18,9 +18,8 @@ fn wrong_arguments_are_named_and_end_with_2() {
     for (arguments, named) in [
         (&["--colour"][..], "--colour"),
         (&["-j", "0"], "1..=1000"),
-        (&["--rate", "10"], "not as 10/s, 90/m or 1000/h"),
-        (&["--rate", "10/d"], "a rate is for s, m or h"),
-        (&["--rate", "0/s"], "a rate is a number of at least 1"),
+        (&["--rate", "10/d"], "the unit must be s, m or h"),
+        (&["--rate", "0/s"], "not a whole number above 0"),
         (&["--timeout", "0"], "not a number of seconds above 0"),
         (&["--retries", "-1"], "-1"),
         (&["/no/such/file"], "/no/such/file: No such file"),
