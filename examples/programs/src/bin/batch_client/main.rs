@@ -28,14 +28,16 @@
 //! To try:
 //!
 //! - `-j 50 --rate 10/s` starts at most 10 attempts a second at each host. Requests to other hosts
-//!   do not wait for them.
+//!   do not wait for them, unless all lines that are read ahead are for that host: 200 here, four
+//!   for each job.
 //! - `--unordered` prints each result at once. Otherwise they are in the order of the lines.
 //! - `--bodies | jq -r .body` has the bodies, and `jq 'select(.status != 200)'` what went wrong.
 //! - Ctrl-C reads no further, and finishes what was read. A second one cancels that, a third ends
 //!   the process. If line N was the last with a result, `tail -n +$((N + 1))` has the rest.
 //!
-//! Exit codes: 0 if all requests succeeded; 1 if some failed, or the input or the output did; 2 for
-//! wrong arguments, or a file that cannot be opened; 130 after Ctrl-C.
+//! Exit codes: 0 if all requests succeeded; 1 if some failed, or the input or the output did, or
+//! nothing reads the output any more; 2 for wrong arguments, or a file that cannot be opened; 130
+//! after Ctrl-C.
 //!
 //! What to read: `run` below starts, waits and ends. `client.rs` has the tasks: a template with the
 //! limits and retries of all requests, and for each one the gate of its host. `retry.rs` decides
@@ -108,13 +110,15 @@ struct Options {
     #[arg(long)]
     unordered: bool,
 
-    /// Prints the bodies, too: as a text, or null for what is not UTF-8
+    /// Prints the bodies, too: as a text, or null for what is not UTF-8. One of more than 10 MB is
+    /// an error then
     #[arg(long)]
     bodies: bool,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 if all requests succeeded; 1 if some failed, or the input \
-    or the output did; 2 for wrong arguments, or a file that cannot be opened; 130 after a signal.";
+    or the output did, or nothing reads the output any more; 2 for wrong arguments, or a file that \
+    cannot be opened; 130 after a signal.";
 
 fn main() -> ExitCode {
     let options = Options::parse(); // ends the process with 2 for wrong arguments

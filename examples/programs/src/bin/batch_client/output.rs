@@ -217,7 +217,7 @@ impl Output {
                 self.begun.elapsed()
             ));
         }
-        problem.is_none() && state.summary.failed() == 0
+        problem.is_none() && !was_closed && state.summary.failed() == 0
     }
 }
 
