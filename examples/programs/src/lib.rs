@@ -30,8 +30,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints a line on the standard error. Unlike `eprintln!` it does not panic if nothing reads there:
-/// there is nowhere else to report that.
+/// Prints a line on the standard error. Unlike `eprintln!` it does not panic if nothing reads there.
 pub fn say(line: impl Display) {
     let _ = writeln!(stderr(), "{line}");
 }

@@ -50,7 +50,7 @@ impl Observer for History {
     }
 }
 
-/// Returns what is to be told of an event, if something went wrong.
+/// Returns the name and the text for an event, if something went wrong.
 fn wrong(event: &Event) -> Option<(String, String)> {
     let task = event.task();
     let name = task.as_ref().and_then(|task| task.name.as_deref());

@@ -20,7 +20,7 @@ const BURST: usize = 80;
 
 type Outcome = Result<(), BoxError>;
 
-/// Submits tasks until it is told to stop.
+/// Submits tasks until it is asked to stop.
 pub(crate) struct Load {
     web: Web,
     mail: Mail,

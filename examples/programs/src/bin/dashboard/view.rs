@@ -1,6 +1,6 @@
 //! Draws what a pool does. It asks no pool: all that it needs is in the [`View`].
 
-use crate::history::Line as Told;
+use crate::history::Line as HistoryLine;
 use millhand::observe::{ScheduleInfo, Stats, TaskInfo, TaskTable, Times, WorkerState};
 use millhand::task::TaskState;
 use ratatui::Frame;
@@ -25,7 +25,7 @@ pub(crate) struct View {
     pub(crate) row: usize,
     pub(crate) schedules: Vec<ScheduleInfo>,
     pub(crate) times: Vec<Times>,
-    pub(crate) history: Vec<Told>,
+    pub(crate) history: Vec<HistoryLine>,
     pub(crate) message: String,
 }
 
@@ -225,7 +225,7 @@ fn times(times: &[Times]) -> Table<'static> {
         .block(Block::bordered().title("times"))
 }
 
-fn history(lines: &[Told]) -> Table<'static> {
+fn history(lines: &[HistoryLine]) -> Table<'static> {
     let rows = lines.iter().map(|line| {
         let color = match line.what {
             "slow" | "stalled" | "schedule_skipped" => Color::Yellow,
