@@ -1,7 +1,7 @@
 //! The program `dashboard` as its users see it: its arguments, its page, its terminal, its end.
 
 use crate::support::terminal::Terminal;
-use crate::support::{Program, command, get, until};
+use crate::support::{Program, command, get, text, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -18,10 +18,6 @@ fn dashboard() -> Command {
 fn output(arguments: &[&str]) -> Output {
     let mut command = command(env!("CARGO_BIN_EXE_dashboard"));
     command.args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 /// Starts it, and returns the address of its page, too.

@@ -3,7 +3,7 @@
 use crate::support::groups::{files, groups, jdupes};
 use crate::support::terminal::Terminal;
 use crate::support::tree::Tree;
-use crate::support::{Program, command, until};
+use crate::support::{Program, command, text, until};
 use rustix::process::Signal;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -22,10 +22,6 @@ fn dupes(dir: &Path) -> Command {
 /// Runs it to its end.
 fn output(dir: &Path, arguments: &[&str]) -> Output {
     dupes(dir).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 #[track_caller]

@@ -1,14 +1,14 @@
 //! The program `http_service` as its users see it: its arguments, its paths, its load, its end.
 
 use crate::support::http::Client;
-use crate::support::{Program, command, until};
+use crate::support::{Program, command, text, until};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
 /// Keeps its worker busy for longer than any test takes. Only a cancel ends it.
 pub(crate) const ENDLESS: &str = r#"{"text": "endless", "cost_ms": 60000}"#;
-const SHORT: &str = r#"{"text": "one two"}"#;
+pub(crate) const SHORT: &str = r#"{"text": "one two"}"#;
 
 /// Starts the service, and returns its address, too. No time limit is to end anything in a test
 /// that does not set one.
@@ -53,10 +53,6 @@ pub(crate) fn submit(client: &mut Client, body: &str) -> String {
 fn output(arguments: &[&str]) -> Output {
     let mut command = command(env!("CARGO_BIN_EXE_http_service"));
     command.args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! The end of `http_service`: by SIGTERM and by Ctrl-C, with requests and tasks in progress.
 
-use crate::http_service::{ENDLESS, serve, start, submit, until_busy};
+use crate::http_service::{ENDLESS, SHORT, serve, start, submit, until_busy};
+use crate::support::Program;
 use crate::support::http::Client;
 use crate::support::{Program, command};
 use rustix::process::Signal;
-
-const SHORT: &str = r#"{"text": "one two"}"#;
 
 /// A service with a task that runs until it is cancelled, a request that waits for the next one, a
 /// request that is half sent, and a connection without a request.

@@ -1,12 +1,12 @@
 //! The program `parallel`: its arguments, its commands, and what it prints.
 
-use crate::support::shell::{Shell, text};
+use crate::support::shell::Shell;
 use crate::support::terminal::Terminal;
-use crate::support::{Program, until};
+use crate::support::{Program, text, until};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 #[test]
 fn help_names_all_options_and_exit_codes() {
@@ -214,12 +214,7 @@ fn an_endless_input_and_a_reader_that_leaves() {
             "yes line | {{ {} {arguments}; echo $? > code; }} 2> errors | head -3",
             env!("CARGO_BIN_EXE_parallel")
         );
-        let mut command = Command::new("sh");
-        let output = command
-            .args(["-c", &script])
-            .current_dir(shell.path(""))
-            .output();
-        assert_eq!(text(&output.unwrap().stdout), "line\nline\nline\n");
+        assert_eq!(text(&shell.script(&script).stdout), "line\nline\nline\n");
         assert_eq!(
             (shell.text("code").trim(), shell.text("errors").as_str()),
             ("1", "")

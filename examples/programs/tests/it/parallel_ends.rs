@@ -1,7 +1,7 @@
 //! The program `parallel`: how commands end before their time, and how it ends itself.
 
-use crate::support::shell::{Shell, text, wait_for_end};
-use crate::support::until;
+use crate::support::shell::{Shell, wait_for_end};
+use crate::support::{text, until};
 use rustix::process::Signal;
 
 #[test]
@@ -103,12 +103,7 @@ fn a_reader_that_leaves_ends_the_commands() {
          yes 'echo x'; }} | {} -j2 | head -1",
         env!("CARGO_BIN_EXE_parallel")
     );
-    let mut command = std::process::Command::new("sh");
-    let output = command
-        .args(["-c", &script])
-        .current_dir(shell.path(""))
-        .output();
-    assert_eq!(text(&output.unwrap().stdout), "x\n");
+    assert_eq!(text(&shell.script(&script).stdout), "x\n");
     wait_for_end(&shell.text("pid"));
 }
 

@@ -1,9 +1,8 @@
 //! The program `parallel`: the journal, and what `--resume` runs after any end.
 
-use crate::support::shell::{Shell, text};
-use crate::support::until;
+use crate::support::shell::Shell;
+use crate::support::{text, until};
 use std::collections::HashMap;
-use std::process::Command;
 
 /// How often each line is in a log.
 fn counts(log: &str) -> HashMap<String, u32> {
@@ -216,12 +215,7 @@ fn a_journal_that_cannot_be_written_ends_the_run() {
         "trap '' XFSZ; ulimit -f 0; exec {} -j1 --arg-file input --journal j",
         env!("CARGO_BIN_EXE_parallel")
     );
-    let mut command = Command::new("sh");
-    let output = command
-        .args(["-c", &script])
-        .current_dir(shell.path(""))
-        .output();
-    let output = output.unwrap();
+    let output = shell.script(&script);
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
     assert!(errors.contains("the journal j: File too large"), "{errors}");

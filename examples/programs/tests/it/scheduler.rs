@@ -3,7 +3,7 @@
 mod daemon;
 mod table;
 
-use crate::support::{Program, until};
+use crate::support::{Program, text, until};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Signal;
 use std::cell::RefCell;
@@ -124,8 +124,4 @@ fn release(fifo: &Path) {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK;
     let fifo = until("a reader", || open(fifo, flags, Mode::empty()).ok());
     File::from(fifo).write_all(b"\n").unwrap();
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }

@@ -6,7 +6,7 @@ mod start;
 mod table;
 
 use crate::support::site::Site;
-use crate::support::{Program, command};
+use crate::support::{Program, command, text};
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
 
@@ -54,10 +54,6 @@ fn finish(command: &mut Command) -> Output {
         stdout,
         stderr,
     }
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 /// The lines of its output, without the addresses of the sites, sorted.

@@ -38,6 +38,10 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
+pub(crate) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
 /// A program that runs. Its drop kills it.
 pub(crate) struct Program {
     pub(crate) child: Child,

@@ -89,6 +89,13 @@ impl Shell {
         output
     }
 
+    /// Runs a script of the shell in the directory.
+    pub(crate) fn script(&self, script: &str) -> Output {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).current_dir(&self.0);
+        command.output().unwrap()
+    }
+
     /// Starts it with these lines. Also returns the lines of its standard error.
     pub(crate) fn start(&self, arguments: &str, input: &str) -> (Program, Errors) {
         self.write("input", input);
@@ -134,8 +141,4 @@ pub(crate) fn wait_for_end(pid: &str) {
         Ok(stat) => stat.rsplit(") ").next()?.starts_with('Z').then_some(()),
         Err(_) => Some(()),
     });
-}
-
-pub(crate) fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
