@@ -1,6 +1,6 @@
 //! The WebSockets of `http_service`.
 
-use crate::http_service::{serve, submit};
+use crate::http_service::{SHORT, serve, submit};
 use crate::support::http::Client;
 use crate::support::{BOUND, command, until};
 use rustix::process::Signal;
@@ -13,15 +13,18 @@ use std::thread;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
-const SHORT: &str = r#"{"text": "one two"}"#;
-
 type Socket = WebSocket<TcpStream>;
 
 fn connect(address: &str) -> Socket {
+    try_connect(address).unwrap()
+}
+
+/// Fails if the service has had no time to wait for the handshake.
+fn try_connect(address: &str) -> Option<Socket> {
     let stream = TcpStream::connect(address).unwrap();
-    let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
-    socket.get_ref().set_read_timeout(Some(BOUND)).unwrap();
-    socket
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).ok()?;
+    Some(socket)
 }
 
 /// Reads a message. A signal, such as that of a debugger, interrupts a read that has a time limit.
@@ -41,14 +44,16 @@ fn next(socket: &mut Socket) -> Value {
     value
 }
 
-fn open(address: &str) -> u64 {
-    let status = Client::open(address).ask("GET", "/api/status").json();
-    status["websockets"]["open"].as_u64().unwrap()
+/// Returns how many are open. `None` if the service has had no time to wait for the request.
+fn open(address: &str) -> Option<u64> {
+    let mut client = Client::open(address);
+    client.send("GET /api/status HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.next_reply()?.json()["websockets"]["open"].as_u64()
 }
 
 fn until_open(address: &str, number: u64) {
     until("the WebSockets to be as many", || {
-        (open(address) == number).then_some(())
+        (open(address) == Some(number)).then_some(())
     });
 }
 
@@ -128,7 +133,7 @@ fn a_socket_that_does_not_read_is_dropped_and_holds_up_none() {
         until("the other one to get all news", || {
             (news.load(Ordering::Relaxed) == tasks).then_some(())
         });
-        (open(&address) == 1).then_some(())
+        (open(&address) == Some(1)).then_some(())
     });
     talks.join().unwrap();
     program.signal(Signal::TERM);
@@ -138,16 +143,23 @@ fn a_socket_that_does_not_read_is_dropped_and_holds_up_none() {
 
 #[test]
 fn a_silent_socket_is_pinged_and_one_that_does_not_answer_is_dropped() {
-    let (_program, address) = serve(&["--client-timeout", "0.2"]);
-    let mut alive = connect(&address);
-    let _silent = connect(&address);
-    until("a ping", || {
-        matches!(read(&mut alive), Ok(Message::Ping(_))).then_some(())
+    // On a slow machine the limit may be over before the test has done its part.
+    let is_dropped = ["0.2", "2", "20"].into_iter().any(|limit| {
+        let (_program, address) = serve(&["--client-timeout", limit]);
+        let (Some(mut alive), Some(_silent)) = (try_connect(&address), try_connect(&address))
+        else {
+            return false;
+        };
+        // The next read answers the ping.
+        let mut is_pinged = || matches!(read(&mut alive), Ok(Message::Ping(_)));
+        while is_pinged() {
+            if open(&address) == Some(1) {
+                return is_pinged();
+            }
+        }
+        false
     });
-    until("the silent one to be dropped", || {
-        assert!(matches!(read(&mut alive), Ok(Message::Ping(_))));
-        (open(&address) == 1).then_some(())
-    });
+    assert!(is_dropped);
 }
 
 #[test]

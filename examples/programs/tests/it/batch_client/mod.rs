@@ -7,12 +7,11 @@ mod retries;
 
 use crate::support::faults::{Fault, Faults, answer};
 use crate::support::terminal::Terminal;
-use crate::support::{Program, command, until};
+use crate::support::{Program, command, text, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
 
 fn client(arguments: &[&str]) -> Command {
@@ -57,10 +56,6 @@ fn result(line: &str) -> Value {
     let is_timed = result["attempts"] != 0 && result["error"] != "cancelled";
     assert!(ms.is_some() || !is_timed, "{line}");
     result
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 /// The service, and the proxy before it.
