@@ -65,7 +65,8 @@ pub(crate) struct Line {
 pub(crate) struct Ended {
     pub(crate) line: Arc<Line>,
     pub(crate) end: End,
-    /// Of that attempt: standard output and standard error. `None` if it was not started.
+    /// Of that attempt: standard output and standard error. `None` if it was not started, or if they
+    /// cannot be read.
     pub(crate) outputs: Option<[Output; 2]>,
 }
 
@@ -99,8 +100,8 @@ impl Runner {
         if !self.stop.may_start() {
             return Ok(());
         }
-        let (end, outputs) = match start(&line.job) {
-            Ok(running) => running.wait()?,
+        let (end, spools) = match start(&line.job) {
+            Ok(mut running) => (running.wait()?, Some(running.outputs)),
             Err(error) => (End::NotStarted(error), None),
         };
         if !end.is_success() && millhand::attempt() <= self.retries {
@@ -116,6 +117,14 @@ impl Runner {
         if !end.is_success() && self.halts {
             self.stop.end();
         }
+        let outputs = spools.map(|[out, err]| Ok([out.finish()?, err.finish()?]));
+        // The command has ended, and so it does not run again.
+        let outputs = outputs.transpose().unwrap_or_else(|error: io::Error| {
+            let number = line.job.line;
+            self.stop
+                .fail(format_args!("the output of line {number}: {error}"));
+            None
+        });
         let line = line.clone();
         self.report.print(Ended { line, end, outputs });
         Ok(())
@@ -145,17 +154,15 @@ fn start(job: &Job) -> io::Result<Running> {
 
 impl Running {
     /// An error means that the command was asked to stop, and has not ended by itself.
-    fn wait(mut self) -> Result<(End, Option<[Output; 2]>), BoxError> {
-        let end = match child::wait(&mut self.child) {
-            Ok(status) => End::Status(status),
+    fn wait(&mut self) -> Result<End, WaitError> {
+        match child::wait(&mut self.child) {
+            Ok(status) => Ok(End::Status(status)),
             Err(WaitError::Stopped { stopped, .. })
                 if stopped.reason() == CancelReason::Deadline =>
             {
-                End::TimedOut
+                Ok(End::TimedOut)
             }
-            Err(error) => return Err(error.into()),
-        };
-        let [out, err] = self.outputs;
-        Ok((end, Some([out.finish()?, err.finish()?])))
+            Err(error) => Err(error),
+        }
     }
 }
