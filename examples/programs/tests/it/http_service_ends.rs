@@ -1,7 +1,6 @@
 //! The end of `http_service`: by SIGTERM and by Ctrl-C, with requests and tasks in progress.
 
 use crate::http_service::{ENDLESS, SHORT, serve, start, submit, until_busy};
-use crate::support::Program;
 use crate::support::http::Client;
 use crate::support::{Program, command};
 use rustix::process::Signal;
