@@ -1,14 +1,16 @@
-//! The prototype that this library grew from: a main thread that installs the signal handler and hands work to four
-//! workers, and what it measures. After it, what has grown on: chains, a rate, retries, a bound on how many run at once; and
-//! a schedule that ticks while they run. The table at the end has it all.
+//! The prototype that this library grew from: a main thread that installs the signal handler and
+//! hands work to four workers, and what it measures. After it, what has grown on: chains, a rate,
+//! retries, a bound on how many run at once; and a schedule that ticks while they run. The table at
+//! the end has it all.
 //!
-//! ```text
-//! cargo run --release --example consumer
-//! ```
+//!     cargo run --release --example consumer
 //!
 //! All figures are of this run, but those of the prototype; limits are what the arithmetic allows.
 //!
-//! Ctrl-C lets what was submitted run to its end, once more cancels what has not begun, a third time ends at once.
+//! Ctrl-C lets what was submitted run to its end, once more cancels what has not begun, a third
+//! time ends at once.
+//!
+//! Exit codes: 0; 1 if a part fails; 130 after a signal.
 
 use millhand::schedule::Schedule;
 use millhand::task::Jitter;

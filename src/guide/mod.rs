@@ -45,7 +45,7 @@
 //! | `--bin parallel -- -j 4 'gzip -k {}' < files.txt` | runs shell commands | child processes, time limits, a journal to resume from |
 //! | `--bin dupes -- ~/Pictures` | finds duplicate files | a pipeline, a gate on open files |
 //! | `--bin scheduler -- crontab.txt` | a cron daemon | schedules, reload by SIGHUP, `run_until` with a token, simulated time |
-//! | `--bin crawler -- http://127.0.0.1:8080/` | finds broken links | tasks that submit tasks, context variables, a scope that fails, results by channel |
+//! | `--bin crawler -- http://127.0.0.1:8000/` | finds broken links | tasks that submit tasks, context variables, a scope that fails, results by channel |
 //! | `--bin dashboard` | a page over a made-up load | statistics, live tasks, an observer, a panel; `-- --tui` in the terminal |
 
 pub mod bridges;

@@ -395,7 +395,7 @@ fn options_that_make_no_sense_are_refused() {
     assert!(error(builder(), "no port").contains("resolve"));
     let page = serve(builder());
     let taken = builder().serve(page.local_addr()).unwrap_err();
-    assert!(std::error::Error::source(&taken).is_some());
+    assert!(taken.io().is_some());
     // On all addresses, and stopped through the loopback.
     let page = builder().allow_remote(true).serve("0.0.0.0:0").unwrap();
     assert_eq!(

@@ -10,6 +10,8 @@
 //!
 //! To try:
 //!
+//! - The docs of this library have many links: `cargo doc --no-deps`, then `python3 -m http.server
+//!   -d target/doc 8000` in another terminal, then `-- http://127.0.0.1:8000/millhand/`.
 //! - `-- --tui URL` shows the pages in a table while they come.
 //! - `RUST_LOG=crawler=debug` logs each request with the page on which its link was found.
 //! - `-- URL http://127.0.0.1:1/`: one start page that fails ends the program, and the others.
