@@ -17,7 +17,7 @@
 //!
 //! - `seq 5 | parallel 'sleep 1; echo {}'`, with `-j 5`, and with `--keep-order`.
 //! - `tail -f /var/log/syslog | parallel echo {}`: each line starts at once.
-//! - `seq 9 | parallel --timeout 2 sleep {}` ends the commands from 3 on, with the processes that
+//! - `seq 9 | parallel --timeout 2.5 sleep {}` ends the commands from 3 on, with the processes that
 //!   they have started: first by SIGTERM, and 5 seconds later by SIGKILL.
 //! - `seq 100 | parallel --rate 2/s echo {}`, and `echo 'test -e ready' | parallel --retries 9`,
 //!   which succeeds after `touch ready`.
