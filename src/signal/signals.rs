@@ -194,15 +194,16 @@ impl Shared {
         spawn("token", move || {
             token.cancel_with(CancelReason::Shutdown);
         });
-        let has_pools = !subscribers.is_empty();
-        spawn("log", move || {
-            let what = match count {
-                1 if has_pools => "draining; a second signal cancels",
-                // The program looks at the token, or at the count.
-                1 => "stopping; a third signal ends the process",
-                _ => "cancelling; a third signal ends the process",
-            };
-            panic::log(Level::Warn, format_args!("signal: {what}"));
+        spawn("log", move || match count {
+            // Also without a pool: one may be registered a moment later, and drains then, too.
+            1 => panic::log(
+                Level::Warn,
+                format_args!("signal: draining; a second signal cancels"),
+            ),
+            _ => panic::log(
+                Level::Warn,
+                format_args!("signal: cancelling; a third signal ends the process"),
+            ),
         });
         for (pool, how) in subscribers {
             let how = if count == 1 { how } else { Shutdown::cancel() };

@@ -412,7 +412,7 @@ mod reading {
             let mut child = start(&dir, &[]);
             child.await_reading(&big);
             child.signal(signal);
-            child.await_error("signal: stopping");
+            child.await_error("signal: draining");
             child.await_error("no further file is taken");
             let length = child.let_it_finish(&big);
             let ended = child.end();
@@ -435,7 +435,7 @@ mod reading {
             let mut child = start(&dir, &[]);
             child.await_reading(&big);
             child.signal(first);
-            child.await_error("signal: stopping");
+            child.await_error("signal: draining");
             child.signal(second);
             // It may have ended before that signal's line is out.
             let ended = child.end();
@@ -468,7 +468,7 @@ mod reading {
             // With this all lines are there to be printed, which takes for ever.
             child.await_reading(&big);
             child.signal(signal);
-            child.await_error("signal: stopping");
+            child.await_error("signal: draining");
             child.signal(signal);
             child.await_error("signal: cancelling");
             child.signal(signal);
@@ -495,7 +495,7 @@ mod reading {
         child.await_reading(&big);
         child.signal(libc::SIGHUP);
         child.signal(libc::SIGINT);
-        child.await_error("signal: stopping");
+        child.await_error("signal: draining");
         child.await_error("no further file is taken");
         let length = child.let_it_finish(&big);
         let ended = child.end();
