@@ -1,11 +1,11 @@
 //! The program `dashboard` as its users see it: its arguments, its page, its terminal, its end.
 
+use crate::support::arguments::{assert_address_is_named, assert_helps, assert_refused};
 use crate::support::terminal::Terminal;
-use crate::support::{Program, command, get, text, until};
+use crate::support::{Program, command, get, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::HashSet;
-use std::net::TcpListener;
 use std::process::{Command, Output};
 
 fn dashboard() -> Command {
@@ -32,18 +32,18 @@ fn serve(arguments: &[&str]) -> (Program, String) {
 #[test]
 fn help_names_all_options_and_exit_codes() {
     let help = output(&["--help"]);
-    assert!(help.status.success());
-    for word in [
-        "--listen",
-        "--control",
-        "--token",
-        "--tui",
-        "--seconds",
-        "--seed",
-        "Exit codes",
-    ] {
-        assert!(text(&help.stdout).contains(word), "{word}");
-    }
+    assert_helps(
+        &help,
+        &[
+            "--listen",
+            "--control",
+            "--token",
+            "--tui",
+            "--seconds",
+            "--seed",
+            "Exit codes",
+        ],
+    );
 }
 
 #[test]
@@ -57,23 +57,13 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["--tui"], "needs a terminal"),
     ] {
         let output = output(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(text(&output.stderr).contains(named), "{arguments:?}");
-        assert!(output.stdout.is_empty());
+        assert_refused(&output, named);
     }
 }
 
 #[test]
 fn an_address_in_use_is_named_and_ends_with_1() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let output = output(&["--listen", &address]);
-    assert_eq!(output.status.code(), Some(1));
-    let error = text(&output.stderr);
-    assert!(
-        error.contains(&address) && error.contains("in use"),
-        "{error}"
-    );
+    assert_address_is_named(|address| output(&["--listen", address]));
 }
 
 #[test]

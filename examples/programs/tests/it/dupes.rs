@@ -1,5 +1,6 @@
 //! The program `dupes` as its users see it: what it finds, beside `jdupes`, and how it ends.
 
+use crate::support::arguments::{assert_helps, assert_refused};
 use crate::support::groups::{files, groups, jdupes};
 use crate::support::terminal::Terminal;
 use crate::support::tree::Tree;
@@ -183,29 +184,24 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["--open-files", "-1"], "-1"),
     ] {
         let found = output(tree.path(), arguments);
-        assert_eq!(found.status.code(), Some(2), "{arguments:?}");
-        assert!(
-            text(&found.stderr).contains(named),
-            "{arguments:?}: {found:?}"
-        );
-        assert!(found.stdout.is_empty());
+        assert_refused(&found, named);
     }
 }
 
 #[test]
 fn help_names_all_options_and_exit_codes() {
     let help = output(Path::new("."), &["--help"]);
-    assert!(help.status.success());
-    for word in [
-        "PATH",
-        "--empty",
-        "--null",
-        "--workers",
-        "--open-files",
-        "Exit codes",
-    ] {
-        assert!(text(&help.stdout).contains(word), "{word}");
-    }
+    assert_helps(
+        &help,
+        &[
+            "PATH",
+            "--empty",
+            "--null",
+            "--workers",
+            "--open-files",
+            "Exit codes",
+        ],
+    );
 }
 
 #[test]

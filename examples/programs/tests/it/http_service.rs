@@ -1,9 +1,9 @@
 //! The program `http_service` as its users see it: its arguments, its paths, its load, its end.
 
+use crate::support::arguments::{assert_address_is_named, assert_helps, assert_refused};
 use crate::support::http::Client;
 use crate::support::{Program, command, text, until};
 use serde_json::Value;
-use std::net::TcpListener;
 use std::process::{Command, Output};
 
 /// Keeps its worker busy for longer than any test takes. Only a cancel ends it.
@@ -58,18 +58,18 @@ fn output(arguments: &[&str]) -> Output {
 #[test]
 fn help_names_all_options_and_exit_codes() {
     let help = output(&["--help"]);
-    assert!(help.status.success());
-    for word in [
-        "--listen",
-        "--workers",
-        "--queue",
-        "--connections",
-        "--client-timeout",
-        "--drain",
-        "Exit codes",
-    ] {
-        assert!(text(&help.stdout).contains(word), "{word}");
-    }
+    assert_helps(
+        &help,
+        &[
+            "--listen",
+            "--workers",
+            "--queue",
+            "--connections",
+            "--client-timeout",
+            "--drain",
+            "Exit codes",
+        ],
+    );
 }
 
 #[test]
@@ -87,23 +87,13 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["--drain", "soon"], "not a number of seconds"),
     ] {
         let output = output(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(text(&output.stderr).contains(named), "{arguments:?}");
-        assert!(output.stdout.is_empty());
+        assert_refused(&output, named);
     }
 }
 
 #[test]
 fn an_address_in_use_is_named_and_ends_with_1() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let output = output(&["--listen", &address]);
-    assert_eq!(output.status.code(), Some(1));
-    let error = text(&output.stderr);
-    assert!(
-        error.contains(&address) && error.contains("in use"),
-        "{error}"
-    );
+    assert_address_is_named(|address| output(&["--listen", address]));
 }
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,6 @@
 //! The program `parallel`: its arguments, its commands, and what it prints.
 
+use crate::support::arguments::{assert_helps, assert_refused};
 use crate::support::shell::Shell;
 use crate::support::terminal::Terminal;
 use crate::support::{Program, text, until};
@@ -11,23 +12,23 @@ use std::process::Stdio;
 #[test]
 fn help_names_all_options_and_exit_codes() {
     let help = Shell::new().run("--help", "");
-    assert!(help.status.success());
-    for word in [
-        "--jobs",
-        "--arg-file",
-        "--timeout",
-        "--retries",
-        "--rate",
-        "--keep-order",
-        "--halt-on-error",
-        "--dry-run",
-        "--journal",
-        "--resume",
-        "{}",
-        "Exit codes",
-    ] {
-        assert!(text(&help.stdout).contains(word), "{word}");
-    }
+    assert_helps(
+        &help,
+        &[
+            "--jobs",
+            "--arg-file",
+            "--timeout",
+            "--retries",
+            "--rate",
+            "--keep-order",
+            "--halt-on-error",
+            "--dry-run",
+            "--journal",
+            "--resume",
+            "{}",
+            "Exit codes",
+        ],
+    );
 }
 
 #[test]
@@ -42,9 +43,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
         ("--resume", "--journal"),
     ] {
         let output = Shell::new().run(arguments, "echo\n");
-        assert_eq!(output.status.code(), Some(2), "{arguments}");
-        assert!(text(&output.stderr).contains(named), "{arguments}");
-        assert!(output.stdout.is_empty());
+        assert_refused(&output, named);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::work::{Answer, Data};
 use jiff::Timestamp;
 use millhand::error::{BoxError, Rejection};
 use millhand::pool::Fallible;
-use millhand::task::{CancelOutcome, OutcomeKind, Promise, Summary, TaskId, TaskState};
+use millhand::task::{CancelOutcome, Promise, Summary, TaskId, TaskState};
 use millhand::{PoolHandle, SharedHandle, TaskBuilder, TaskHandle, ThreadPool};
 use millhand_programs::lock;
 use serde::{Serialize, Serializer};
@@ -149,7 +149,7 @@ impl Task {
         let Some(Live { handle, promise }) = lock(&self.live).take() else {
             return; // a task ends once
         };
-        let mut view = self.view_as(name(summary.outcome));
+        let mut view = self.view_as(summary.outcome.name());
         if let Ok(Ok(Ok(answer))) = handle.try_join() {
             view.result = Some(answer);
         }
@@ -195,14 +195,4 @@ fn text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error>
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
-}
-
-fn name(outcome: OutcomeKind) -> &'static str {
-    match outcome {
-        OutcomeKind::Completed => "completed",
-        OutcomeKind::Failed => "failed",
-        OutcomeKind::Panicked => "panicked",
-        OutcomeKind::Cancelled => "cancelled",
-        _ => "rejected", // a pool without time limits has no other
-    }
 }

@@ -1,16 +1,15 @@
 //! What goes in and what comes out: arguments, lines, results, their order.
 
 use super::*;
+use crate::support::arguments::{assert_helps, assert_refused};
 
 #[test]
 fn help_names_all_options_and_exit_codes() {
     let help = client(&["--help"]).output().unwrap();
-    assert!(help.status.success());
     let words = "FILE --jobs --rate --retries --retry-all --timeout --total-timeout --unordered \
         --bodies Exit codes";
-    for word in words.split(' ') {
-        assert!(text(&help.stdout).contains(word), "{word}");
-    }
+    let words: Vec<_> = words.split(' ').collect();
+    assert_helps(&help, &words);
 }
 
 #[test]
@@ -25,13 +24,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["/no/such/file"], "/no/such/file: No such file"),
     ] {
         let output = client(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(
-            text(&output.stderr).contains(named),
-            "{}",
-            text(&output.stderr)
-        );
-        assert!(output.stdout.is_empty());
+        assert_refused(&output, named);
     }
 }
 

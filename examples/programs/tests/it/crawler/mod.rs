@@ -5,6 +5,7 @@ mod pages;
 mod start;
 mod table;
 
+use crate::support::arguments::{assert_helps, assert_refused};
 use crate::support::site::Site;
 use crate::support::{Program, command, text};
 use std::io::Read;
@@ -70,22 +71,22 @@ fn lines(output: &Output, sites: &[&Site]) -> Vec<String> {
 #[test]
 fn help_names_all_options_and_exit_codes() {
     let help = output(&["--help"]);
-    assert!(help.status.success());
-    for word in [
-        "<URL>...",
-        "--external",
-        "--depth",
-        "--pages",
-        "--jobs",
-        "--rate",
-        "--timeout",
-        "--retries",
-        "--max-body",
-        "--tui",
-        "Exit codes",
-    ] {
-        assert!(text(&help.stdout).contains(word), "{word}");
-    }
+    assert_helps(
+        &help,
+        &[
+            "<URL>...",
+            "--external",
+            "--depth",
+            "--pages",
+            "--jobs",
+            "--rate",
+            "--timeout",
+            "--retries",
+            "--max-body",
+            "--tui",
+            "Exit codes",
+        ],
+    );
 }
 
 #[test]
@@ -105,9 +106,6 @@ fn wrong_arguments_are_named_and_end_with_2() {
     ] {
         let mut command = command(env!("CARGO_BIN_EXE_crawler"));
         let output = finish(command.args(arguments));
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let error = text(&output.stderr);
-        assert!(error.contains(named), "{arguments:?}: {error}");
-        assert!(output.stdout.is_empty());
+        assert_refused(&output, named);
     }
 }

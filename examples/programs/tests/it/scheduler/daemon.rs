@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Read;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn commands_run_at_their_times_and_the_log_has_their_output_and_failures() {
@@ -81,10 +81,8 @@ fn runs_that_were_missed_are_left_out_as_far_as_the_rule_says() {
     let daemon = place.start();
     daemon.wait_for("tick: tick");
     daemon.signal(Signal::STOP);
-    let stopped = Instant::now();
-    while stopped.elapsed() < Duration::from_secs(4) {
-        thread::sleep(Duration::from_millis(100));
-    }
+    // What is tested: times pass while the scheduler is stopped, at least three of them.
+    thread::sleep(Duration::from_secs(4));
     daemon.signal(Signal::CONT);
     // The run from before may not have ended at the next time.
     let is_missed = |line: String| line.ends_with("since their time had passed");

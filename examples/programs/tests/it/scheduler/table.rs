@@ -1,27 +1,28 @@
 //! The arguments, the table, and the list of the runs to come.
 
 use super::{Place, SCHEDULER, text};
+use crate::support::arguments::{assert_helps, assert_refused};
 use std::process::Command;
 
 #[test]
 fn help_names_the_options_the_format_and_the_exit_codes() {
     let help = Place::new("help", "").output(&["--help"]);
-    assert!(help.status.success());
-    for word in [
-        "--listen",
-        "--grace",
-        "--simulate",
-        "--from",
-        "@every",
-        "overlap=",
-        "missed=",
-        "timeout=",
-        "name=",
-        "TZ",
-        "Exit codes",
-    ] {
-        assert!(text(&help.stdout).contains(word), "{word}");
-    }
+    assert_helps(
+        &help,
+        &[
+            "--listen",
+            "--grace",
+            "--simulate",
+            "--from",
+            "@every",
+            "overlap=",
+            "missed=",
+            "timeout=",
+            "name=",
+            "TZ",
+            "Exit codes",
+        ],
+    );
 }
 
 #[test]
@@ -42,9 +43,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["table", "--grace=-1s"], "--grace"),
     ] {
         let output = place.output(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let error = text(&output.stderr);
-        assert!(error.contains(named), "{arguments:?}: {error}");
+        assert_refused(&output, named);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the tests of several programs need: a child process, HTTP, and a terminal.
 
+pub(crate) mod arguments;
 pub(crate) mod faults;
 pub(crate) mod groups;
 pub(crate) mod http;
