@@ -34,6 +34,18 @@ fn kind_of(handle: &TaskHandle<Outcome>) -> Receiver<OutcomeKind> {
 }
 
 #[test]
+fn a_task_that_ends_between_two_attempts_has_no_running_time() {
+    let pool = Manual::new(1);
+    let (tell, told) = mpsc::channel();
+    let task = pool.task().name("timed").retry(Retry::fixed(1, HOUR));
+    let handle = task.submit(|| Err::<(), _>("no"));
+    handle.on_finish(move |summary| tell.send((summary.attempts, summary.ran)).unwrap());
+    due_of(&handle, 2);
+    assert_eq!(handle.cancel(), CancelOutcome::Settled);
+    assert_eq!(must_recv(&told), (1, None));
+}
+
+#[test]
 fn the_callback_is_told_once_and_of_the_last_attempt() {
     for (last, kind) in [
         (Ok(3), OutcomeKind::Completed),

@@ -122,6 +122,23 @@ fn without_permits_all_wait_until_there_are_some() {
 }
 
 #[test]
+fn a_drain_waits_until_there_are_permits_again() {
+    let pool = ThreadPool::new(1).unwrap();
+    let semaphore = Semaphore::new(1).unwrap();
+    semaphore.set_permits(0);
+    let waits = pool.task().gate(&semaphore).submit(|| 7);
+    std::thread::scope(|s| {
+        let drain = s.spawn(|| pool.shutdown(Shutdown::drain()).unwrap());
+        until("the pool is closed", || pool.is_closed());
+        until("it waits", || semaphore.waiting() == 1);
+        assert_eq!(waits.state(), TaskState::Gated);
+        semaphore.set_permits(1);
+        assert_eq!(drain.join().unwrap().completed(), 1);
+    });
+    assert_eq!(waits.join().unwrap(), 7);
+}
+
+#[test]
 fn a_shutdown_that_cancels_ends_what_waits_for_permits_that_are_not_there() {
     let pool = ThreadPool::new(1).unwrap();
     let semaphore = Semaphore::new(1).unwrap();
