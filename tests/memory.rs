@@ -71,8 +71,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(120);
 
-/// What the allocations of the pool itself may differ by: blocks of channels, room in lists.
-const NOISE: isize = 100_000;
+/// What the allocations of the pool itself may differ by: blocks of channels, and the room that
+/// lists keep when they are empty. That is 41 kB of a side queue, 70 kB of the maps of live tasks,
+/// and up to 63 dead entries of the timer, of 0.7 kB each with their tasks.
+const NOISE: isize = 200_000;
 
 const FEW: usize = 3_000;
 
@@ -82,7 +84,8 @@ const FEW: usize = 3_000;
 #[track_caller]
 fn assert_flat(mut grown: impl FnMut(usize, isize) -> isize) {
     grown(FEW, isize::MAX);
-    let few = grown(FEW, isize::MAX);
+    // Less than nothing if the room that was kept before is given back in the middle.
+    let few = grown(FEW, isize::MAX).max(0);
     let many = grown(10 * FEW, few + NOISE);
     assert!(
         many - few < NOISE,

@@ -217,7 +217,8 @@ impl<K, G: Gate + Clone> Keys<K, G> {
             }
             self.list.swap_remove(at);
         }
-        if SLICE < self.gates.capacity() && self.gates.len() < self.gates.capacity() / 4 {
+        // By the list: the map does not say how much room it has, which its removed keys occupy.
+        if SLICE < self.list.capacity() && self.list.len() < self.list.capacity() / 4 {
             self.gates.shrink_to(2 * self.gates.len());
             self.list.shrink_to(2 * self.list.len());
         }

@@ -23,18 +23,43 @@ use std::time::Instant;
 
 /// In several maps by the ids of the tasks, so that few threads want the same lock.
 #[derive(Default)]
-pub(crate) struct LiveTasks([CachePadded<Mutex<HashMap<TaskId, TaskWeak>>>; MAPS]);
+pub(crate) struct LiveTasks([CachePadded<Mutex<LiveMap>>; MAPS]);
 
 const MAPS: usize = 16;
 
-/// An emptied map keeps room for so many.
+#[derive(Default)]
+struct LiveMap {
+    tasks: HashMap<TaskId, TaskWeak>,
+    /// How many there were at most since the map last got its room. `HashMap::capacity` does not
+    /// say how much room that is: it leaves out what removed tasks still occupy.
+    most: usize,
+}
+
+/// A map that had more than four times as many gives the room for the others back.
 const FEW: usize = 16;
+
+impl LiveMap {
+    fn insert(&mut self, id: TaskId, task: TaskWeak) {
+        self.tasks.insert(id, task);
+        self.most = self.most.max(self.tasks.len());
+    }
+
+    fn remove(&mut self, id: TaskId) {
+        self.tasks.remove(&id);
+        // Memory follows what waits.
+        let len = self.tasks.len();
+        if self.most > 4 * FEW.max(len) {
+            self.tasks.shrink_to(FEW.max(2 * len));
+            self.most = len;
+        }
+    }
+}
 
 /// At most so many predecessors of a task are named.
 const NAMED: usize = 8;
 
 impl LiveTasks {
-    fn map(&self, id: TaskId) -> &Mutex<HashMap<TaskId, TaskWeak>> {
+    fn map(&self, id: TaskId) -> &Mutex<LiveMap> {
         &self.0[id.number() as usize % MAPS]
     }
 
@@ -51,17 +76,11 @@ impl LiveTasks {
     }
 
     pub(crate) fn remove(&self, id: TaskId) {
-        let mut map = self.map(id).lock();
-        map.remove(&id);
-        // Memory follows what waits.
-        if map.capacity() > 4 * FEW.max(map.len()) {
-            let room = FEW.max(2 * map.len());
-            map.shrink_to(room);
-        }
+        self.map(id).lock().remove(id);
     }
 
     fn get(&self, id: TaskId) -> Option<TaskRef> {
-        self.map(id).lock().get(&id)?.upgrade()
+        self.map(id).lock().tasks.get(&id)?.upgrade()
     }
 
     /// Those that may not have settled. The references may be the last: they are to be discarded
@@ -69,7 +88,7 @@ impl LiveTasks {
     fn all(&self) -> Vec<TaskRef> {
         let mut all = Vec::new();
         for map in &self.0 {
-            all.extend(map.lock().values().filter_map(TaskWeak::upgrade));
+            all.extend(map.lock().tasks.values().filter_map(TaskWeak::upgrade));
         }
         all
     }
