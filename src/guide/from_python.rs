@@ -62,7 +62,7 @@
 //! | `[future.result() for future in fs]` | [`join_all(handles)`][join_all]; up to the first failure, [`join_all_ok(handles)`][join_all_ok] |
 //! | `executor.shutdown()` | [`pool.shutdown(Shutdown::drain())`][shutdown], which also reports |
 //! | `executor.shutdown(wait=False)` | [`pool.close()`](crate::ThreadPool::close); the drop of the pool still waits |
-//! | `executor.shutdown(cancel_futures=True)` | [`Shutdown::cancel()`](crate::Shutdown::cancel), which also asks running bodies to stop; there they are left alone |
+//! | `executor.shutdown(cancel_futures=True)` | [`Shutdown::finish_running()`](crate::Shutdown::finish_running) |
 //!
 //! **Not here:**
 //!

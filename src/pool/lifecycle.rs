@@ -47,6 +47,8 @@ pub(crate) enum Phase {
     Open,
     /// It takes only what its own tasks submit, and runs what it has.
     Draining,
+    /// It takes no task. What is queued is cancelled, and what runs is left alone.
+    Finishing,
     /// It takes no task. What is queued is cancelled, what runs is asked to stop.
     Cancelling,
     /// No task is queued and none runs: the workers exit.
@@ -58,7 +60,8 @@ impl Phase {
         match number {
             0 => Self::Open,
             1 => Self::Draining,
-            2 => Self::Cancelling,
+            2 => Self::Finishing,
+            3 => Self::Cancelling,
             _ => Self::Over,
         }
     }

@@ -134,6 +134,7 @@ impl Core {
         }
         self.close(match how.cancel_after {
             Some(Duration::ZERO) => Phase::Cancelling,
+            _ if how.running_only => Phase::Finishing,
             _ => Phase::Draining,
         })
     }
@@ -167,7 +168,7 @@ impl Core {
         give_up_at: Option<Instant>,
         ends: &dyn Fn() -> bool,
     ) -> bool {
-        let mut swept = false;
+        let mut swept = Phase::Draining;
         let mut gave_up = false;
         loop {
             // Anew for each wait: the thread that ends one takes the run slot back. This also drops
@@ -176,13 +177,15 @@ impl Core {
             let mut shutdowns = self.lifecycle.lock();
             // With the lock held: a thread that moves the phase notifies through the same lock. So
             // the move is either seen here, or it ends the wait below.
-            let cancels = self.lifecycle.phase() == Phase::Cancelling;
-            if !shutdowns.to_cancel.is_empty() || cancels && !swept {
+            let phase = self.lifecycle.phase();
+            let cancels = phase == Phase::Cancelling;
+            let sweeps = swept < phase && phase < Phase::Over;
+            if !shutdowns.to_cancel.is_empty() || sweeps {
                 let left = mem::take(&mut shutdowns.to_cancel);
                 drop(shutdowns);
-                if cancels {
+                if sweeps {
                     self.sweep(left);
-                    swept = true;
+                    swept = phase;
                 } else {
                     self.cancel_all(left);
                 }
@@ -215,7 +218,7 @@ impl Core {
                 .wait_while(&mut shutdowns, clock, next, &mut |shutdowns| {
                     shutdowns.to_cancel.is_empty()
                         && !self.lifecycle.is_idle()
-                        && cancels == (self.lifecycle.phase() == Phase::Cancelling)
+                        && phase == self.lifecycle.phase()
                         && !ends()
                 });
             drop(shutdowns);
@@ -288,11 +291,13 @@ impl Core {
         true
     }
 
-    /// Asks the running tasks to stop, and cancels all queued tasks here. In this order: the drop
-    /// of a closure may wait for a running task.
+    /// Asks the running tasks to stop, unless they are left alone, and cancels all queued tasks
+    /// here. In this order: the drop of a closure may wait for a running task.
     fn sweep(&self, to_cancel: Vec<TaskRef>) {
-        for task in self.running() {
-            task.cancel(CancelReason::Shutdown);
+        if self.lifecycle.phase() >= Phase::Cancelling {
+            for task in self.running() {
+                task.cancel(CancelReason::Shutdown);
+            }
         }
         self.cancel_all(to_cancel);
         self.timer.wait_for_check();
@@ -414,7 +419,7 @@ impl Core {
             }
             Err(_) => {
                 self.begin(&how);
-                if how.cancel_after == Some(Duration::ZERO) {
+                if self.lifecycle.phase() >= Phase::Finishing {
                     self.sweep(Vec::new());
                 }
                 self.notify_if_idle();

@@ -8,7 +8,8 @@ use std::time::Duration;
 /// has, and those that they submit, to their end. **Cancel**: queued tasks settle as cancelled
 /// ([`CancelReason::Shutdown`](crate::cancel::CancelReason::Shutdown)), and their closures are
 /// dropped on the thread that shuts the pool down. Running tasks are asked to stop, and the
-/// shutdown waits for them.
+/// shutdown waits for them. **Finish what runs**: the same, but running tasks are not asked to
+/// stop.
 ///
 /// ```
 /// use millhand::{Shutdown, ThreadPool};
@@ -33,6 +34,7 @@ pub struct Shutdown {
     pub(super) cancel_after: Option<Duration>,
     pub(super) give_up_after: Option<Duration>,
     pub(super) including_delayed: bool,
+    pub(super) running_only: bool,
 }
 
 impl Shutdown {
@@ -54,6 +56,33 @@ impl Shutdown {
             cancel_after: None,
             give_up_after: None,
             including_delayed: false,
+            running_only: false,
+        }
+    }
+
+    /// Lets running tasks go on to their end, and begins nothing more: queued tasks are cancelled,
+    /// and so are those that wait for another attempt. Use it for the first Ctrl-C of a program
+    /// that can be run again for the rest.
+    ///
+    /// What a running body submits from then on is refused, and a body that waits for a queued task
+    /// gets [`TaskError::Cancelled`](crate::TaskError::Cancelled) from that.
+    ///
+    /// ```
+    /// # use millhand::{Shutdown, ThreadPool};
+    /// # use std::sync::mpsc::channel;
+    /// let pool = ThreadPool::new(1)?;
+    /// let (started, has_started) = channel();
+    /// let running = pool.submit(move || started.send(()));
+    /// has_started.recv()?;
+    /// let report = pool.shutdown(Shutdown::finish_running())?;
+    /// assert!(running.join().is_ok());
+    /// # assert_eq!(report.completed(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn finish_running() -> Self {
+        Self {
+            running_only: true,
+            ..Self::drain()
         }
     }
 

@@ -138,7 +138,7 @@ impl Core {
         match self.lifecycle.phase() {
             Phase::Open => true,
             Phase::Draining => self.is_here(),
-            Phase::Cancelling | Phase::Over => false,
+            Phase::Finishing | Phase::Cancelling | Phase::Over => false,
         }
     }
 

@@ -296,7 +296,7 @@ impl TaskPool for Core {
         // The body had begun: what a shutdown cancels before that, it counts itself.
         if kind == OutcomeKind::Cancelled
             && task.head.stop_reason() == Some(CancelReason::Shutdown)
-            && self.lifecycle.phase() >= Phase::Cancelling
+            && self.lifecycle.phase() >= Phase::Finishing
         {
             self.counts.cancelled_by_shutdown.add();
         }

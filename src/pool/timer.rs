@@ -328,7 +328,7 @@ fn gives_up(core: &Core, task: &Task) -> bool {
         Phase::Open => false,
         // ORDERING: as the phase.
         Phase::Draining => task.attempts() == 0 && !core.waits_for_delayed.load(Ordering::SeqCst),
-        Phase::Cancelling | Phase::Over => true,
+        Phase::Finishing | Phase::Cancelling | Phase::Over => true,
     }
 }
 

@@ -57,7 +57,7 @@ impl Worker {
     #[inline]
     fn is_undisturbed(&self) -> bool {
         let core = &self.core;
-        core.lifecycle.phase() < Phase::Cancelling
+        core.lifecycle.phase() < Phase::Finishing
             && !core.run_slots.is_limited()
             && !self.state.mail.has_hint()
             && !self.state.stack.is_special
@@ -66,7 +66,7 @@ impl Worker {
     /// Runs a task whose entry was popped, and counts it.
     fn run_popped(&self, task: TaskRef, turn: Turn) {
         let core = &self.core;
-        if core.lifecycle.phase() >= Phase::Cancelling {
+        if core.lifecycle.phase() >= Phase::Finishing {
             panic::discard(turn.parent);
             core.cancel_popped(task);
         } else {
@@ -128,7 +128,7 @@ impl Worker {
         }
         // Read after the task has moved. A shutdown first moves the phase and then takes the tasks
         // that wait at gates. So either it finds this task there, or the phase is seen here.
-        if core.lifecycle.phase() >= Phase::Cancelling {
+        if core.lifecycle.phase() >= Phase::Finishing {
             for task in core.take_parked() {
                 core.cancel_popped(task);
             }

@@ -195,10 +195,10 @@ impl Shared {
             token.cancel_with(CancelReason::Shutdown);
         });
         spawn("log", move || match count {
-            // Also without a pool: one may be registered a moment later, and drains then, too.
+            // Also without a pool: one may be registered a moment later, and shuts down then, too.
             1 => panic::log(
                 Level::Warn,
-                format_args!("signal: draining; a second signal cancels"),
+                format_args!("signal: shutting down; a second signal cancels"),
             ),
             _ => panic::log(
                 Level::Warn,

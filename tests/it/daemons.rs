@@ -217,7 +217,7 @@ fn a_service_that_is_killed_leaves_no_thread_that_keeps_it_alive() {
     let mut child = by_systemd("deaf");
     child.await_error("running");
     child.signal(libc::SIGTERM);
-    child.await_error("signal: draining");
+    child.await_error("signal: shutting down");
     child.signal(libc::SIGKILL);
     assert_eq!(child.end().status.signal(), Some(libc::SIGKILL));
 }
@@ -450,7 +450,7 @@ fn a_pool_that_was_shut_down_before_the_signal_was_not_shut_down_by_it() {
     let mut child = play("shut down before", &[]);
     await_ready(&mut child);
     child.signal(libc::SIGTERM);
-    child.await_error("signal: draining");
+    child.await_error("signal: shutting down");
     say_to(&mut child);
     let ended = child.end();
     assert_eq!(

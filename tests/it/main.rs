@@ -45,6 +45,7 @@ mod every;
 mod example;
 mod expires;
 #[cfg(unix)]
+mod finish_running;
 mod fork;
 mod found;
 mod found_composition;

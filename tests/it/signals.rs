@@ -251,7 +251,7 @@ fn run_until_drains_at_the_first_signal_and_cancels_at_the_second() {
     let mut child = play("run until", &[]);
     child.await_error("running");
     child.signal(libc::SIGINT);
-    child.await_error("signal: draining");
+    child.await_error("signal: shutting down");
     // What was queued runs: the second begins, which it could not before.
     say_to(&mut child);
     child.await_error("the second runs");
@@ -277,7 +277,7 @@ fn the_third_signal_ends_a_program_whose_task_takes_no_notice() {
     let mut child = play("deaf", &[]);
     child.await_error("running");
     child.signal(libc::SIGINT);
-    child.await_error("signal: draining");
+    child.await_error("signal: shutting down");
     child.signal(libc::SIGINT);
     child.await_error("signal: cancelling");
     child.signal(libc::SIGINT);
@@ -412,7 +412,7 @@ mod reading {
             let mut child = start(&dir, &[]);
             child.await_reading(&big);
             child.signal(signal);
-            child.await_error("signal: draining");
+            child.await_error("signal: shutting down");
             child.await_error("no further file is taken");
             let length = child.let_it_finish(&big);
             let ended = child.end();
@@ -435,7 +435,7 @@ mod reading {
             let mut child = start(&dir, &[]);
             child.await_reading(&big);
             child.signal(first);
-            child.await_error("signal: draining");
+            child.await_error("signal: shutting down");
             child.signal(second);
             // It may have ended before that signal's line is out.
             let ended = child.end();
@@ -468,7 +468,7 @@ mod reading {
             // With this all lines are there to be printed, which takes for ever.
             child.await_reading(&big);
             child.signal(signal);
-            child.await_error("signal: draining");
+            child.await_error("signal: shutting down");
             child.signal(signal);
             child.await_error("signal: cancelling");
             child.signal(signal);
@@ -495,7 +495,7 @@ mod reading {
         child.await_reading(&big);
         child.signal(libc::SIGHUP);
         child.signal(libc::SIGINT);
-        child.await_error("signal: draining");
+        child.await_error("signal: shutting down");
         child.await_error("no further file is taken");
         let length = child.let_it_finish(&big);
         let ended = child.end();

@@ -134,9 +134,10 @@ fn some_of_everything(seed: u64) -> (Sums, Vec<TraceEntry>) {
     let stuck = pool.submit(move || wait_deafly(&gate));
     simulation.advance(MS);
     gates.remove(0).cancel();
-    let how = match seed % 3 {
+    let how = match seed % 4 {
         0 => Shutdown::cancel().give_up_after(S),
         1 => Shutdown::drain().cancel_after(S).give_up_after(2 * S),
+        2 => Shutdown::finish_running().give_up_after(S),
         _ => Shutdown::drain().give_up_after(2 * S),
     };
     let report = pool.shutdown(how).unwrap();

@@ -312,6 +312,15 @@ fn a_storm_into_an_unbounded_queue_that_is_cancelled() {
 }
 
 #[test]
+fn a_storm_into_a_small_queue_whose_running_tasks_finish() {
+    storm(
+        "storm-d",
+        Some((32, OnFull::Block)),
+        Shutdown::finish_running(),
+    );
+}
+
+#[test]
 fn a_storm_into_a_small_queue_that_is_cancelled() {
     storm("storm-c", Some((32, OnFull::Block)), Shutdown::cancel());
 }

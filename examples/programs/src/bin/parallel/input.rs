@@ -85,7 +85,7 @@ impl Iterator for Jobs {
 }
 
 /// Reads the jobs on a thread of its own, which nothing joins: no signal ends a read of standard
-/// input. The iterator waits for it, and ends when no more commands may start.
+/// input. The iterator waits for it, and ends when no more lines are taken.
 pub(crate) fn read_ahead(
     jobs: Jobs,
     stop: &Arc<Stop>,
@@ -109,7 +109,7 @@ pub(crate) fn read_ahead(
     Ok(iter::from_fn(move || {
         let _hook = &hook;
         let job = receive.recv().ok().flatten();
-        job.filter(|_| stop.may_start())
+        job.filter(|_| stop.takes_more())
     }))
 }
 

@@ -55,7 +55,6 @@ use crate::report::Report;
 use crate::runner::{Line, Runner};
 use crate::stop::Stop;
 use clap::Parser;
-use millhand::cancel::CancelGuard;
 use millhand::error::BoxError;
 use millhand::pool::{Retrying, TaskBuilder};
 use millhand::{RateLimiter, Retry, Semaphore, Shutdown, Signals, ThreadPool};
@@ -119,8 +118,8 @@ fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
 
     let jobs = usize::try_from(options.jobs)?; // a command keeps a thread, which waits for it
     let pool = ThreadPool::builder().workers(jobs).build()?;
-    pool.shutdown_on(&signals, Shutdown::drain());
-    let (template, _guard) = template(&pool, &options, &stop)?;
+    pool.shutdown_on(&signals, Shutdown::finish_running());
+    let template = template(&pool, &options, &stop)?;
     let _note = report.announce();
     let room = Semaphore::new(options.jobs.saturating_add(AHEAD))?;
     let runner = Arc::new(Runner::new(&options, journal, report, stop.clone()));
@@ -135,7 +134,7 @@ fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
                 _room: room,
             }),
         );
-        // It refuses after a signal. What was taken before goes on.
+        // It refuses after a signal.
         if template
             .try_execute_ok(move || runner.attempt(&line))
             .is_err()
@@ -143,44 +142,38 @@ fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
             break;
         }
     }
+    // After a signal that goes on as it began.
     let ended = pool.shutdown(Shutdown::drain())?;
     let failed = runner.report.finish();
     match stop.error() {
         Some(error) => Err(error.into()),
         None if signals.count() > 0 => Ok(Signals::EXIT_CODE.into()),
-        None if stop.may_start() && failed + ended.failed() + ended.panicked() == 0 => {
+        None if stop.takes_more() && failed + ended.failed() + ended.panicked() == 0 => {
             Ok(ExitCode::SUCCESS)
         }
         None => Ok(ExitCode::FAILURE),
     }
 }
 
-/// The options of each task. The guard opens the gates when no more commands may start.
+/// The options of each task.
 fn template(
     pool: &ThreadPool,
     options: &Options,
     stop: &Arc<Stop>,
-) -> Result<(Template, CancelGuard), Box<dyn Error>> {
+) -> Result<Template, Box<dyn Error>> {
     // Not the number of workers: a task that waits for a process is none that runs.
     let slots = Semaphore::new(options.jobs)?;
     let mut task = pool.task().name("command").gate(&slots).token(&stop.run);
-    let mut limiter = None;
     if let Some(rate) = options.rate {
         let starts = RateLimiter::token_bucket(rate.number, rate.per)
             .burst(1)
             .build()?;
         task = task.gate(&starts);
-        limiter = Some(starts);
     }
     if let Some(limit) = options.timeout {
         task = task.attempt_timeout(limit);
     }
     let task = task.retry(Retry::fixed(options.retries, Duration::from_secs(1)));
     task.check()?;
-    // What waits there is to end now, without a start. A token would also end what runs.
-    let guard = stop.start.on_cancel(move |_| {
-        slots.set_permits(u32::MAX);
-        let _ = limiter.map(|limiter| limiter.set_rate(u32::MAX, Duration::from_secs(1)));
-    });
-    Ok((task, guard))
+    Ok(task)
 }

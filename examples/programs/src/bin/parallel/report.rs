@@ -103,8 +103,7 @@ impl Report {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.stop.end(),
             Err(error) => {
-                self.stop.fail(format_args!("standard output: {error}"));
-                self.stop.end();
+                self.stop.abort(format_args!("standard output: {error}"));
             }
         }
     }

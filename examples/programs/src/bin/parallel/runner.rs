@@ -97,9 +97,6 @@ impl Runner {
 
     /// Runs a command. After an error there is another attempt, unless it was asked to stop.
     pub(crate) fn attempt(&self, line: &Arc<Line>) -> Result<(), BoxError> {
-        if !self.stop.may_start() {
-            return Ok(());
-        }
         let (end, spools) = match start(&line.job) {
             Ok(mut running) => (running.wait()?, Some(running.outputs)),
             Err(error) => (End::NotStarted(error), None),
@@ -110,8 +107,7 @@ impl Runner {
         if let Some(journal) = &self.journal {
             // Before anything else: what is noted does not run again.
             if let Err(error) = journal.note(&line.job, end.code()) {
-                self.stop.fail(error);
-                self.stop.end();
+                self.stop.abort(error);
             }
         }
         if !end.is_success() && self.halts {
@@ -122,7 +118,7 @@ impl Runner {
         let outputs = outputs.transpose().unwrap_or_else(|error: io::Error| {
             let number = line.job.line;
             self.stop
-                .fail(format_args!("the output of line {number}: {error}"));
+                .abort(format_args!("the output of line {number}: {error}"));
             None
         });
         let line = line.clone();
