@@ -229,7 +229,6 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
 /// pool cancels. The child has ended then, and is reaped. [`WaitError::Io`], as `Child::wait`.
 ///
 /// ```
-/// use millhand::cancel::CancelReason;
 /// use millhand::{ThreadPool, child};
 /// use std::io;
 /// use std::process::Command;

@@ -8,7 +8,6 @@ use std::sync::Weak;
 /// Keeps a hook on its token: dropping the guard removes the hook.
 ///
 /// ```
-/// use millhand::cancel::CancelReason;
 /// use millhand::CancelToken;
 ///
 /// let (sender, receiver) = std::sync::mpsc::channel();

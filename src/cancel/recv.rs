@@ -56,7 +56,6 @@ impl Error for RecvError {}
 ///
 /// ```
 /// use millhand::cancel::RecvError;
-/// use millhand::task::CancelOutcome;
 /// use millhand::ThreadPool;
 ///
 /// let pool = ThreadPool::new(1)?;

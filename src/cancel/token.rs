@@ -163,7 +163,6 @@ impl CancelToken {
     /// Makes a token that is cancelled with this one, and that can be cancelled alone.
     ///
     /// ```
-    /// use millhand::cancel::CancelReason;
     /// use millhand::CancelToken;
     ///
     /// let all = CancelToken::new();

@@ -45,7 +45,6 @@ impl CancelToken {
     /// As [`wait`](Self::wait).
     ///
     /// ```
-    /// use millhand::cancel::CancelReason;
     /// use millhand::CancelToken;
     /// use std::time::Duration;
     ///

@@ -219,7 +219,6 @@
 //!
 //! ```no_run
 //! # #[cfg(feature = "signals")] {
-//! use millhand::cancel::CancelReason;
 //! use millhand::{Shutdown, Signals, ThreadPool};
 //!
 //! let signals = Signals::install();

@@ -27,7 +27,6 @@ use std::thread::{self, JoinHandle};
 /// ```
 /// use millhand::ThreadPool;
 /// use millhand::observe::{Buffered, Event};
-/// use std::sync::Arc;
 ///
 /// let lines = Buffered::new(|event: &Event| println!("{}", event.name()), 1000)?;
 /// let dropped = lines.dropped();

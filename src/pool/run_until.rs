@@ -118,7 +118,6 @@ impl ThreadPool {
     /// stop before the program is, the pool stays open.
     ///
     /// ```
-    /// use millhand::cancel::CancelReason;
     /// use millhand::{CancelToken, Shutdown, ThreadPool};
     ///
     /// let quit = CancelToken::new();

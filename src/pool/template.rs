@@ -153,6 +153,7 @@ impl<K, P> TaskBuilder<K, P> {
     ///
     /// ```
     /// use millhand::ThreadPool;
+    /// use millhand::task::OutcomeKind;
     ///
     /// let pool = ThreadPool::new(1)?;
     /// let (send, receive) = std::sync::mpsc::channel();
@@ -161,7 +162,7 @@ impl<K, P> TaskBuilder<K, P> {
     /// });
     /// upload.execute(|| panic!("no route"));
     /// let (outcome, error) = receive.recv()?;
-    /// assert_eq!(error.as_deref(), Some("no route"));
+    /// assert_eq!((outcome, error.as_deref()), (OutcomeKind::Panicked, Some("no route")));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -95,8 +95,6 @@ impl ScopeOptions {
     /// no token. In a task, the scope's token is below that of the task in any case.
     ///
     /// ```
-    /// # use millhand::cancel::CancelReason;
-    /// # use millhand::error::Stopped;
     /// # use millhand::{CancelToken, ScopeOptions};
     /// # use std::time::Duration;
     /// # let pool = millhand::ThreadPool::new(2)?;

@@ -225,7 +225,6 @@ impl<'scope> Scope<'scope, '_> {
     /// that task.
     ///
     /// ```
-    /// use millhand::cancel::CancelReason;
     /// use std::time::Duration;
     ///
     /// let pool = millhand::ThreadPool::new(2)?;

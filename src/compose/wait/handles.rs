@@ -17,7 +17,7 @@ use std::fmt;
 ///
 /// ```
 /// use millhand::compose::Handle;
-/// use millhand::{JoinError, ThreadPool, as_completed};
+/// use millhand::{ThreadPool, as_completed};
 ///
 /// fn first<H: Handle>(handles: Vec<H>) -> Option<H::Output> {
 ///     as_completed(handles).find_map(|(_, outcome)| outcome.ok())
