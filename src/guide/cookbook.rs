@@ -607,7 +607,8 @@
 //! # Wait while it is down
 //!
 //! To hold back all calls while a server is down, and lose none: the body that fails closes the
-//! gate of the calls, and a delayed task opens it again, for a trial.
+//! gate of the calls, and the end of a delayed task opens it again, for a trial. A shutdown cancels
+//! that task, which opens the gate, too. Otherwise the drain would wait for it for ever.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -623,7 +624,7 @@
 //!         gate.set_permits(0);
 //!         let later = current().unwrap().pool().task().delay(Duration::from_secs(60));
 //!         let gate = gate.clone();
-//!         later.execute(move || gate.set_permits(1));
+//!         later.on_finish(move |_| gate.set_permits(1)).execute(|| ());
 //!         return Err("down");
 //!     }
 //!     Ok(1)
