@@ -1,4 +1,4 @@
-//! Recipes for common needs: each is a program of about ten lines, to copy and to change.
+//! Recipes for common needs: short programs, most of about ten lines, to copy and to change.
 //!
 //! - Over time: [debounce](#debounce), [throttle](#throttle),
 //!   [write in batches](#write-in-batches), [a task that comes back](#a-task-that-comes-back),
@@ -27,7 +27,9 @@
 //! # Debounce
 //!
 //! To save once when the user has stopped typing, and not at each key: each event replaces the
-//! delayed task of the one before.
+//! delayed task of the one before. At the end of the program join the last handle, since its drop
+//! and a drain cancel what is not due. A save that has begun may still run when the next one
+//! starts: if they must not overlap, add a [lane](#in-order-per-key).
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -114,7 +116,7 @@
 //!
 //! To ask a server every ten seconds whether an export is ready, without a thread that waits: each
 //! task submits the next one, and passes a [promise](crate::promise()) on, which stands for the
-//! end. Where the number of tries is bounded, a [retry](crate::TaskBuilder::retry) does the same.
+//! end. A [retry](crate::TaskBuilder::retry) is shorter, but a drain waits for all its attempts.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -123,7 +125,7 @@
 //! use std::time::Duration;
 //!
 //! fn poll(attempt: u32, done: Promise<u32>) {
-//!     if attempt == 4 { // the export is ready
+//!     if attempt == 4 || done.is_cancelled() { // the export is ready, or no longer wanted
 //!         let _ = done.complete(attempt);
 //!         return;
 //!     }
@@ -141,6 +143,7 @@
 //! ```
 //!
 //! If the pool shuts down in between, the promise is dropped, and the handle settles as cancelled.
+//! A cancel of the handle ends the polling.
 //!
 //! # A cache that is kept fresh
 //!
@@ -179,7 +182,8 @@
 //! # Singleflight
 //!
 //! Where many ask for the same at once, to compute it once: those who ask while it is computed get
-//! a clone of the same handle. Keep the finished ones, and it is a cache.
+//! a clone of the same handle. Keep the finished ones, and it is a cache. In a pool with a bounded
+//! queue use `try_submit`: a thread that waits for a place would keep the map locked.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -230,7 +234,7 @@
 //!
 //! # Fan out and in
 //!
-//! To do the parts of a work at once, and one thing with all results. No thread waits in between,
+//! To do the parts of a job at once, and one thing with all results. No thread waits in between,
 //! and `??` takes the first failure: of the task, then of its body.
 //!
 //! ```
@@ -340,7 +344,7 @@
 //! # Leave a search early
 //!
 //! Where the first hit ends the search: it cancels the scope, and the other bodies stop, since they
-//! look at each step. Here all but one of them have no end of their own.
+//! ask at each step. Here all but one of them have no end of their own.
 //!
 //! ```
 //! use millhand::{ThreadPool, as_completed, is_cancelled};
@@ -395,13 +399,13 @@
 //! let (pool, _simulation) = ThreadPool::simulated(1);
 //! let copy = pool.task().name("copy").submit(|| {
 //!     for done in 1..=10 {
-//!         current().unwrap().set_progress(done, 10);
 //!         millhand::sleep(Duration::from_secs(1))?; // stands for a file
+//!         current().unwrap().set_progress(done, 10);
 //!     }
 //!     Ok::<_, millhand::error::Stopped>(())
 //! });
 //! millhand::sleep(Duration::from_millis(3500))?;
-//! assert_eq!(pool.find(copy.id()).unwrap().progress, Some((4, 10)));
+//! assert_eq!(pool.find(copy.id()).unwrap().progress, Some((3, 10)));
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -409,7 +413,8 @@
 //! # Retry as the server asks
 //!
 //! Where a server says when to come back, as by `Retry-After`: the delay is taken from the error,
-//! and the policy serves where there is none. No thread waits meanwhile.
+//! and the policy serves where there is none. No thread waits meanwhile. A drain does, so
+//! `max_elapsed` gives up at once on a server that asks for a day.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -424,7 +429,7 @@
 //! let (pool, simulation) = ThreadPool::simulated(1);
 //! let request = pool
 //!     .task()
-//!     .retry(Retry::fixed(5, Duration::from_secs(1)))
+//!     .retry(Retry::fixed(5, Duration::from_secs(1)).max_elapsed(Duration::from_secs(300)))
 //!     .retry_after(|busy: &Busy| busy.retry_after);
 //! let page = request.submit(|| match attempt() {
 //!     1 => Err(Busy { retry_after: Some(Duration::from_secs(30)) }),
@@ -440,7 +445,8 @@
 //! # An answer in any case
 //!
 //! Where an old value is better than a late one: the task has a deadline, and what follows it takes
-//! the value that there is.
+//! the value that there is. What follows is a task, too, and waits for a worker. A thread that
+//! joins `price` and chooses by itself needs none.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -533,8 +539,8 @@
 //! # Undo the step before
 //!
 //! Where the second of two steps may fail and the first must then be taken back: the error carries
-//! what is to be undone. For what must happen in any case, also after a panic, use
-//! [`then`](crate::TaskHandle::then), or a guard that the body drops.
+//! what is to be undone. A panic, or a cancel between the steps, leaves it as it is. For what
+//! must happen in any case, let the first step return a guard whose drop undoes it.
 //!
 //! ```
 //! use millhand::ThreadPool;
@@ -561,45 +567,43 @@
 //! # Circuit breaker
 //!
 //! To leave a server alone that fails all the time: after three failures in a row, calls fail at
-//! once, and a rate limiter lets one through each minute, to try. The first success closes the
-//! circuit.
+//! once. A rate limiter lets one call through in each minute, to try: the first of them at once. A
+//! success closes the circuit.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
-//! use millhand::{RateLimiter, ThreadPool};
-//! use std::sync::Arc;
+//! use millhand::RateLimiter;
+//! use millhand::testing::Simulation;
 //! use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 //! use std::time::Duration;
 //!
 //! struct Breaker { failures: AtomicU32, trials: RateLimiter }
 //!
 //! impl Breaker {
-//!     fn call<T>(&self, f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+//!     /// `None`: the circuit is open.
+//!     fn call<T, E>(&self, f: impl FnOnce() -> Result<T, E>) -> Option<Result<T, E>> {
 //!         if self.failures.load(Relaxed) >= 3 && self.trials.try_acquire(1).is_err() {
-//!             return Err("the circuit is open".into());
+//!             return None;
 //!         }
 //!         let outcome = f();
-//!         match &outcome {
-//!             Ok(_) => self.failures.store(0, Relaxed),
-//!             Err(_) => { self.failures.fetch_add(1, Relaxed); }
+//!         match outcome.is_ok() {
+//!             true => self.failures.store(0, Relaxed),
+//!             false => { self.failures.fetch_add(1, Relaxed); }
 //!         }
-//!         outcome
+//!         Some(outcome)
 //!     }
 //! }
 //!
-//! let (pool, _simulation) = ThreadPool::simulated(1);
+//! let _simulation = Simulation::new(1);
 //! let trials = RateLimiter::token_bucket(1, Duration::from_secs(60)).build()?;
-//! let breaker = Arc::new(Breaker { failures: AtomicU32::new(0), trials });
-//! let call = |answer: Result<u32, &'static str>| {
-//!     let breaker = breaker.clone();
-//!     pool.submit(move || breaker.call(|| answer.map_err(str::to_owned))).join().unwrap()
-//! };
+//! let breaker = Breaker { failures: AtomicU32::new(0), trials }; // bodies share it in an `Arc`
+//! let call = |answer: Result<u32, &'static str>| breaker.call(|| answer);
 //! for _ in 0..4 { // three failures, and a trial
-//!     assert_eq!(call(Err("down")), Err("down".to_owned()));
+//!     assert_eq!(call(Err("down")), Some(Err("down")));
 //! }
-//! assert_eq!(call(Ok(7)), Err("the circuit is open".to_owned()));
+//! assert_eq!(call(Ok(7)), None);
 //! millhand::sleep(Duration::from_secs(60))?;
-//! assert_eq!((call(Ok(7)), call(Ok(8))), (Ok(7), Ok(8)));
+//! assert_eq!((call(Ok(7)), call(Ok(8))), (Some(Ok(7)), Some(Ok(8))));
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -807,25 +811,25 @@
 //! # The client has gone
 //!
 //! To do no work for a client that has hung up: all tasks of the request share a token, and the
-//! end of the connection cancels it. For a single task, a handle with
-//! [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop) does it.
+//! end of the connection cancels it. The body that watches the connection has a thread until then:
+//! shut the socket down once the answer is sent, or a drain waits for the client. For a single
+//! task, a handle with [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop) does it.
 //!
 //! ```
 //! use millhand::{CancelToken, TaskError, ThreadPool, blocking};
-//! use std::io::Read;
 //! use std::net::{TcpListener, TcpStream};
 //! use std::time::Duration;
 //!
 //! let pool = ThreadPool::new(2)?;
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
 //! let client = TcpStream::connect(listener.local_addr()?)?;
-//! let (mut socket, _) = listener.accept()?;
+//! let (socket, _) = listener.accept()?;
 //!
 //! let request = CancelToken::new();
 //! let search = pool.task().token(&request).fallible();
 //! let found = search.submit(|| millhand::sleep(Duration::from_secs(3600)));
 //! pool.execute(move || {
-//!     if let Ok(0) | Err(_) = blocking(|| socket.read(&mut [0])) {
+//!     if let Ok(0) | Err(_) = blocking(|| socket.peek(&mut [0])) { // leaves what it sends
 //!         request.cancel();
 //!     }
 //! });

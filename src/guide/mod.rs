@@ -3,7 +3,7 @@
 //! To begin with:
 //! - [`first_steps`]: from an empty program to one with retries, limits, a clean end, and a test.
 //! - [`choosing`]: which verb, which limit, which time limit, which wait: tables.
-//! - [`cookbook`]: recipes of ten lines.
+//! - [`cookbook`]: short recipes, to copy and to change.
 //! - [`faq`]: questions that users ask, and short answers.
 //!
 //! By subject:
