@@ -40,8 +40,8 @@
 //!
 //! A submitter that waits for a place in a full queue is refused, too. Each handle settles, with
 //! [`CancelReason::Shutdown`](crate::cancel::CancelReason::Shutdown) where the task was cancelled.
-//! That of a body which is left behind settles when the body returns. No closure is left behind:
-//! those of cancelled tasks are dropped by the thread that shuts down.
+//! The handle of a body that is left behind settles when the body returns. No closure is left
+//! behind: those of cancelled tasks are dropped by the thread that shuts down.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -82,7 +82,7 @@
 //! use millhand::{Shutdown, ThreadPool};
 //! use std::time::Duration;
 //!
-//! let (pool, simulation) = ThreadPool::simulated(1);
+//! let (pool, _simulation) = ThreadPool::simulated(1);
 //! let hour = Duration::from_secs(3600);
 //! let count = pool.submit(move || {
 //!     let mut hours = 0;
@@ -174,9 +174,9 @@
 //! # Waiting without an end
 //!
 //! [`wait_idle`](crate::ThreadPool::wait_idle) waits until the pool has no task any more: none that
-//! is queued, runs, waits at a gate or for a retry, and none that is delayed. Schedules between
-//! their runs do not count. The pool stays open, and other threads may submit meanwhile; to wait
-//! for tasks of your own, join their handles or use a [scope](super::composition).
+//! is queued, runs, is delayed, or waits at a gate, for a retry or for other tasks. Schedules
+//! between their runs do not count. The pool stays open, and other threads may submit meanwhile; to
+//! wait for tasks of your own, join their handles or use a [scope](super::composition).
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -200,7 +200,6 @@
 //! token for which `main` waits:
 //!
 //! ```
-//! use millhand::cancel::CancelReason;
 //! use millhand::pool::PoolError;
 //! use millhand::{CancelToken, Shutdown, ThreadPool};
 //! use std::sync::Arc;
@@ -243,9 +242,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With signals: `run_until` for the first pool, and `shutdown` for the others after it. The second
-//! signal then cancels the pool that waits; `shutdown_on` for each of them lets it reach all at
-//! once, and lets all drain at the same time.
+//! With signals: call `run_until` for each pool, in this order. For the later ones the signal has
+//! come already, so they drain at once, and the second signal reaches them. It would not reach a
+//! `shutdown`. Pools that do not submit to each other may drain at the same time: call
+//! `shutdown_on` for each of them.
 //!
 //! # The drop
 //!
