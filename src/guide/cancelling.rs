@@ -1,13 +1,15 @@
-//! Cancelling: what a request to stop reaches, what wakes, and what it returns.
+//! Cancelling: stop work that is not needed any more. What a request to stop reaches, which waits
+//! it ends, and what they return.
 //!
-//! A cancel asks, and does not force: no thread is killed. It settles a task that has not begun at
-//! once. A body that runs is *asked to stop*:
+//! A cancel asks, and does not force: no thread is killed. A task that has not begun is settled at
+//! once. A body that runs is *asked to stop* when
 //!
 //! - its handle is cancelled, or dropped with
 //!   [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop);
 //! - its [token](crate::TaskBuilder::token), or one above it, is cancelled or reaches its deadline;
-//! - its [`attempt_timeout`](crate::TaskBuilder::attempt_timeout) or
-//!   [`total_timeout`](crate::TaskBuilder::total_timeout) is over;
+//! - its [`attempt_timeout`](crate::TaskBuilder::attempt_timeout),
+//!   [`total_timeout`](crate::TaskBuilder::total_timeout) or
+//!   [`deadline`](crate::TaskBuilder::deadline) is over;
 //! - its scope is cancelled: a task of a [fail-fast](crate::ScopeOptions::fail_fast) scope has
 //!   failed, the time of the scope is over, or its closure has panicked;
 //! - it has lost a [`race`], its [group](crate::join_all_ok) has failed, or the iterator of its
@@ -20,9 +22,9 @@
 //!
 //! # A body that computes
 //!
-//! It looks now and then. [`check`](crate::check) returns an error for `?`,
-//! [`checkpoint`](crate::checkpoint) leaves the body by unwinding,
-//! [`is_cancelled`](crate::is_cancelled) only answers.
+//! It asks now and then whether it is to stop. [`check`](crate::check) returns an error for `?`,
+//! [`checkpoint`](crate::checkpoint) leaves the body by unwinding, and
+//! [`is_cancelled`](crate::is_cancelled) returns a `bool`.
 //!
 //! ```
 //! use millhand::ThreadPool;
@@ -103,25 +105,27 @@
 //! In each case [`blocking`](crate::blocking) releases the run slot meanwhile.
 //!
 //! ```
-//! use millhand::cancel::CancelReason;
 //! use millhand::ThreadPool;
 //! use std::io::Read;
 //! use std::net::{Shutdown, TcpListener, TcpStream};
+//! use std::sync::mpsc::channel;
 //!
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
 //! let mut silent = TcpStream::connect(listener.local_addr()?)?;
 //! let _peer = listener.accept()?;
 //!
 //! let pool = ThreadPool::new(1)?;
+//! let (started, has_started) = channel();
 //! let reads = pool.submit(move || {
 //!     let socket = silent.try_clone()?;
 //!     let token = millhand::current().unwrap().token();
 //!     let _hook = token.on_cancel(move |_| drop(socket.shutdown(Shutdown::Both)));
+//!     started.send(()).unwrap();
 //!     millhand::blocking(|| silent.read(&mut [0; 16]))
 //! });
-//! reads.token().cancel();
-//! // It ends, with the end of the stream or, if it had not begun, as cancelled.
-//! let _ = reads.join_flat();
+//! has_started.recv()?;
+//! reads.cancel();
+//! assert_eq!(reads.join_flat()?, 0); // the end of the stream
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
