@@ -30,7 +30,7 @@
 //! let total: u64 = paths.iter().map(|path| size(path).unwrap()).sum();
 //! let submit = || paths.map(|path| pool.submit(move || size(path)));
 //!
-//! // A continuation: this thread goes on, and the sum is a task.
+//! // A continuation: this thread goes on, and the sum is a task. It leaves failures out.
 //! let sum = when_all(submit()).then(|sizes| sizes.into_iter().flatten().flatten().sum::<u64>());
 //! assert_eq!(sum.join()?, total);
 //!
@@ -65,13 +65,14 @@
 //! | | the other tasks | you get |
 //! | --- | --- | --- |
 //! | `then`, `when_all` | run on | the outcome, as the argument of the next step |
-//! | `map`, `and_then`, `or_else` | the step is left out | the failure, at the end of the chain |
+//! | `map`, `and_then`, `or_else` | the step is left out. An `Err` is passed to the step of `map` and `or_else` all the same | the failure, at the end of the chain |
 //! | `join_all`, `as_completed` | run on | each outcome in its place |
 //! | `join_all_ok` | are cancelled, and not waited for | the first failure |
 //! | `race` | run on, until one succeeds | the value; all failures if none succeeds |
 //! | `scope` | run on | a panic that no handle took, in your thread |
 //! | `scope_with` | [are cancelled](crate::ScopeOptions::fail_fast), or [run on](crate::ScopeOptions::collect_all); waited for in either case | all failures |
 //! | `map` of a pool | no further chunk begins | the panic; of `map_ok` the first error in order |
+//! | `map_iter` of a pool | run on | the panic, in the place of its result |
 //! | `map`, `map_iter` of a template | run on | each outcome in its place |
 //! | a pipeline | end, unless it [collects all](crate::compose::Pipeline::collect_all) | the results before it in order, then the failure |
 //!
@@ -222,10 +223,11 @@
 //! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
-//! Two things can stand still all the same, and the library cannot see them: a foreign lock or
-//! channel that is held or waited for outside of [`blocking`](crate::blocking), and a
-//! [permit](super::limits#mistakes) that a parent holds and its child needs. A circle of joins is
-//! found, and returns [`WouldDeadlock`](crate::TaskError::WouldDeadlock).
+//! Two mistakes can stop a pool all the same, and the library cannot see them. One is a wait for a
+//! foreign lock or channel outside of [`blocking`](crate::blocking), which keeps its run slot. The
+//! other is a lock or a [permit](super::limits#mistakes) that a parent holds while it waits for a
+//! child that needs it. A circle of joins is found, and returns
+//! [`WouldDeadlock`](crate::TaskError::WouldDeadlock).
 //!
 //! [`Pipeline`]: crate::compose::Pipeline
 //! [`as_completed`]: crate::as_completed
