@@ -107,8 +107,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A map of gates forgets keys that are idle, so hosts, users and file names may be keys without
-//! number; see [`Keyed`](crate::limit::Keyed).
+//! A map of gates forgets keys that are idle, so there may be any number of hosts, users or files;
+//! see [`Keyed`](crate::limit::Keyed).
 //!
 //! # Several gates
 //!
@@ -144,8 +144,9 @@
 //! rate limiter is spent, whatever happens next. [`Lane::run`](crate::limit::Lane::run) takes a
 //! turn between the tasks of a key.
 //!
-//! In a body, an `acquire` releases the run slot while it waits, but it keeps its thread. A gate
-//! keeps none. So limit what the whole body does by a gate, and a small part of it by hand.
+//! In a body, an `acquire` releases the run slot while it waits, but it keeps its thread. A task
+//! that waits at a gate keeps none. So limit what the whole body does by a gate, and a small part
+//! of it by hand.
 //!
 //! ```
 //! use millhand::limit::AcquireError;
@@ -236,10 +237,10 @@
 //! A gate bounds what runs, not what waits. A fast producer needs back-pressure:
 //! [`queue_capacity`](crate::pool::PoolBuilder::queue_capacity) bounds what is submitted and has
 //! not begun, and [`on_full`](crate::pool::PoolBuilder::on_full) chooses whether a submitter then
-//! waits or is refused. The front page has a [table](crate#submitting) of the verbs. A task takes
-//! its place at its submission, also while it is delayed or waits at a gate. What a body of the
-//! pool submits needs no place, so no body waits for its own pool. [`map_iter`] and a
-//! [`Pipeline`](crate::compose::Pipeline) bound themselves, by a window.
+//! waits or is refused. The front page has a [table](crate#submitting) of the verbs. A task has its
+//! place from its submission until it begins, also while it is delayed or waits at a gate. What a
+//! body of the pool submits needs no place, so no body waits for one in its own pool. [`map_iter`]
+//! and a [`Pipeline`](crate::compose::Pipeline) bound themselves, by a window.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {

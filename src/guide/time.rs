@@ -7,7 +7,7 @@
 //! | an answer in time, or none | [`deadline`](crate::TaskBuilder::deadline) |
 //! | work that does not run for ever | [`total_timeout`](crate::TaskBuilder::total_timeout), [`attempt_timeout`](crate::TaskBuilder::attempt_timeout) |
 //! | another attempt after a failure | [`retry`](crate::TaskBuilder::retry) with a [`Retry`] |
-//! | a run every hour, or at three in the night | [`every`](crate::TaskBuilder::every), and `cron` with that feature |
+//! | a run every hour, or each night at three | [`every`](crate::TaskBuilder::every), and `cron` with that feature |
 //! | a pause in the middle of a body | [`sleep`](crate::sleep) |
 //!
 //! A task that waits for its time needs no worker. [`choosing`](super::choosing) compares the time
@@ -16,15 +16,15 @@
 //! # What counts from when
 //!
 //! ```text
-//!  submitted       due            starts        fails      due again     starts       settled
-//!      |            |                |            |              |         |             |
-//!      |   delay    |  queue, gates  | attempt 1  |retry's delay |  gates  |  attempt 2  |
-//!      +------------+----------------+------------+--------------+---------+-------------+
+//!  submitted       due            starts        fails      due again          starts      settled
+//!      |            |                |            |              |              |             |
+//!      |   delay    |  queue, gates  | attempt 1  |retry's delay | queue, gates |  attempt 2  |
+//!      +------------+----------------+------------+--------------+--------------+-------------+
 //!                   |<-- expires --->|
-//!                   |<---------------------------- deadline ---------------------------->|
-//!                                    |<----------------- total_timeout ----------------->|
-//!                                    |<-attempt_->|                        |<-attempt_-->|
-//!                                       timeout                                timeout
+//!                   |<---------------------------- deadline --------------------------------->|
+//!                                    |<----------------- total_timeout ---------------------->|
+//!                                    |<-attempt_->|                             |<-attempt_-->|
+//!                                       timeout                                     timeout
 //!                                    |<------ max_elapsed ------>|
 //! ```
 //!
@@ -72,7 +72,8 @@
 //!
 //! `total_timeout` and `deadline` **settle**: the outcome is `TimedOut` at that moment, whatever
 //! the body does. It is asked to stop, too. If it goes on, it keeps its thread and its permits, and
-//! another thread takes its run slot.
+//! another thread takes its run slot, if [`max_threads`](crate::pool::PoolBuilder::max_threads)
+//! allows one.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -100,7 +101,7 @@
 //!
 //! # Hand the limit on to a socket
 //!
-//! The library cannot end a read of a socket. [`remaining`](crate::pool::Current::remaining)
+//! The library cannot end a wait for a socket. [`remaining`](crate::pool::Current::remaining)
 //! returns what the task has left, so that the socket can end it by itself:
 //!
 //! ```
@@ -109,18 +110,19 @@
 //! use std::net::{TcpListener, TcpStream};
 //! use std::time::Duration;
 //!
-//! /// The time that is left, for sockets: they refuse zero, and `None` means no limit.
-//! fn time_left() -> Option<Duration> {
-//!     let left = millhand::current()?.remaining()?;
-//!     Some(left.max(Duration::from_millis(1)))
+//! /// The time that is left, and never more than a minute. Sockets refuse zero.
+//! fn time_left() -> Duration {
+//!     let minute = Duration::from_secs(60);
+//!     let left = millhand::current().and_then(|task| task.remaining());
+//!     left.unwrap_or(minute).clamp(Duration::from_millis(1), minute)
 //! }
 //!
 //! let listener = TcpListener::bind("127.0.0.1:0")?; // accepts, and never answers
 //! let address = listener.local_addr()?;
 //! let pool = ThreadPool::new(1)?;
 //! let ask = pool.task().attempt_timeout(Duration::from_millis(30)).submit(move || {
-//!     let mut socket = TcpStream::connect(address)?;
-//!     socket.set_read_timeout(time_left())?;
+//!     let mut socket = TcpStream::connect_timeout(&address, time_left())?;
+//!     socket.set_read_timeout(Some(time_left()))?;
 //!     let mut answer = String::new();
 //!     millhand::blocking(|| socket.read_to_string(&mut answer))?;
 //!     Ok::<_, io::Error>(answer)
@@ -166,10 +168,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - **What is retried**: an `Err` and an exceeded `attempt_timeout`; a panic only with
+//! - **What is retried**: an `Err`; an exceeded `attempt_timeout`, unless
+//!   [`retry_timeouts`](crate::TaskBuilder::retry_timeouts) is off; a panic, but only with
 //!   [`retry_panics`](crate::TaskBuilder::retry_panics). [`retry_if`](crate::TaskBuilder::retry_if)
-//!   leaves errors out for which another attempt is of no use. After a request to stop there is no
-//!   further attempt.
+//!   leaves errors out for which another attempt is of no use. After a cancel there is no further
+//!   attempt.
 //! - **How long altogether**: `max_retries` bounds the number, which does not include the first
 //!   attempt. [`max_elapsed`](crate::Retry::max_elapsed) starts no attempt that would be due later,
 //!   and cuts none short. `total_timeout` and `deadline` cut short.
@@ -193,12 +196,12 @@
 //! | --- | --- | --- |
 //! | does it drift? | no: each run is planned from the planned time of the one before | [`fixed_delay`](crate::Every::fixed_delay): from the end of the one before |
 //! | the last run is not over yet? | the new one is [left out](crate::schedule::Overlap::Skip) | [`Queue`](crate::schedule::Overlap::Queue): starts as soon as that has ended; [`Parallel`](crate::schedule::Overlap::Parallel) |
-//! | several times have passed unnoticed? | [one run](crate::schedule::Missed) for all of them | [`CatchUp`](crate::schedule::Missed::CatchUp): up to so many more |
+//! | the times of several runs were missed? | [one run](crate::schedule::Missed) for all of them | [`CatchUp`](crate::schedule::Missed::CatchUp): up to so many more |
 //! | a run panics? | the schedule continues | [`OnPanic::Stop`](crate::schedule::OnPanic::Stop) |
 //! | when is the first run? | after one period | [`start_in`](crate::Every::start_in) |
 //! | do a thousand machines run at once? | yes | [`jitter`](crate::Every::jitter): each run later by a random time, which does not add up |
 //!
-//! "Over" is meant with all attempts: a run that waits for its retry is not over.
+//! A run is over when all its attempts are: one that waits for its retry is not over.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -243,7 +246,7 @@
 //!
 //! | | [`millhand::sleep`](crate::sleep) | `std::thread::sleep` |
 //! | --- | --- | --- |
-//! | the run slot | is released: another body runs | is kept: the worker does nothing |
+//! | the run slot | is released: another body runs. In a sleep of 2 ms or less, only one that a body has submitted | is kept: the worker does nothing |
 //! | a cancel, a time limit | ends it, with an error for `?` | has no effect |
 //! | the clock | that of the task's pool | real time, also in tests |
 //! | outside of a task | sleeps the whole time | the same |
