@@ -77,7 +77,8 @@
 //! # Write in batches
 //!
 //! To write lines each second, or once there are a hundred: a schedule flushes, and a full batch
-//! triggers it. Flush once more by hand before the pool ends, since schedules end with it.
+//! triggers it. Schedules end with the pool, and the tasks of a drain may still add lines. So flush
+//! once more when the pool has ended.
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -96,7 +97,7 @@
 //!     }
 //! };
 //! let secondly = Every::new(Duration::from_secs(1)).overlap(Overlap::Queue);
-//! let writer = pool.task().name("flush").every(secondly).run(flush)?;
+//! let writer = pool.task().name("flush").every(secondly).run(flush.clone())?;
 //! for line in 0..250 {
 //!     let mut batch = batch.lock().unwrap();
 //!     batch.push(line);
@@ -108,6 +109,10 @@
 //! assert!(writer.counts().runs > 0); // a full batch does not wait for its second
 //! millhand::sleep(Duration::from_millis(1500))?;
 //! assert_eq!(written.lock().unwrap().len(), 250);
+//! batch.lock().unwrap().push(250);
+//! drop(pool);
+//! flush();
+//! assert_eq!(written.lock().unwrap().len(), 251);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
