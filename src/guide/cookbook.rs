@@ -816,9 +816,10 @@
 //! # The client has gone
 //!
 //! To do no work for a client that has hung up: all tasks of the request share a token, and the
-//! end of the connection cancels it. The body that watches the connection has a thread until then:
-//! shut the socket down once the answer is sent, or a drain waits for the client. For a single
-//! task, a handle with [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop) does it.
+//! end of the connection cancels it. The body that watches the connection has a thread until then,
+//! or until the client sends more: shut the socket down once the answer is sent, or a drain waits
+//! for the client. For a single task, a handle with
+//! [`cancel_on_drop`](crate::TaskHandle::cancel_on_drop) does it.
 //!
 //! ```
 //! use millhand::{CancelToken, TaskError, ThreadPool, blocking};
