@@ -267,7 +267,9 @@
 //!
 //! In a drain, what is not due yet for the first time is cancelled and named in the report, unless
 //! the shutdown is [`including_delayed`](crate::Shutdown::including_delayed).
-//! [`shutdown`](super::shutdown) has the rules.
+//! Between draining and cancelling there is one more phase, that of
+//! [`finish_running`](crate::Shutdown::finish_running): queued tasks are cancelled, and bodies are
+//! left alone. [`shutdown`](super::shutdown) has the rules.
 //!
 //! # Why nothing is lost
 //!

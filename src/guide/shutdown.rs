@@ -24,19 +24,24 @@
 //! Without them the drain takes as long as the tasks take. The call returns as soon as nothing is
 //! left, in whatever phase.
 //!
+//! The first phase is one of three. [`drain`](crate::Shutdown::drain) runs everything, as drawn.
+//! [`finish_running`](crate::Shutdown::finish_running) leaves alone what runs, and cancels all
+//! else: for a program that can be run again for the rest. [`cancel`](crate::Shutdown::cancel)
+//! begins with the second phase.
+//!
 //! # What becomes of each task
 //!
-//! | the task | drain | cancel | give up |
-//! | --- | --- | --- | --- |
-//! | is queued, or waits at a gate | runs | is cancelled | is cancelled |
-//! | waits for its next attempt | runs | is cancelled | is cancelled |
-//! | is delayed, and not due yet | is cancelled, and named in the report; with [`including_delayed`](crate::Shutdown::including_delayed) it runs when it is due | is cancelled | is cancelled |
-//! | runs | runs on | is asked to stop, and waited for | is asked to stop, is named in the report, and not waited for |
-//! | is submitted by a body that runs | runs | is refused | is refused |
-//! | continues a task of this pool | runs after it | is cancelled | is cancelled |
-//! | continues a promise, or a task of another pool | runs if that settles in time; is cancelled when nothing else is left | is cancelled | is cancelled |
-//! | is a run of a schedule | as above; no further run begins | as above | as above |
-//! | comes from outside | is refused | is refused | is refused |
+//! | the task | drain | finish what runs | cancel | give up |
+//! | --- | --- | --- | --- | --- |
+//! | is queued, or waits at a gate | runs | is cancelled | is cancelled | is cancelled |
+//! | waits for its next attempt | runs | is cancelled | is cancelled | is cancelled |
+//! | is delayed, and not due yet | is cancelled, and named in the report; with [`including_delayed`](crate::Shutdown::including_delayed) it runs when it is due | is cancelled, and named | is cancelled, and named | is cancelled, and named |
+//! | runs | runs on | runs on | is asked to stop, and waited for | is asked to stop, is named in the report, and not waited for |
+//! | is submitted by a body that runs | runs | is refused | is refused | is refused |
+//! | continues a task of this pool | runs after it | is cancelled when the other has ended | is cancelled | is cancelled |
+//! | continues a promise, or a task of another pool | runs if that settles in time; is cancelled when nothing else is left | is cancelled when nothing else is left | is cancelled | is cancelled |
+//! | is a run of a schedule | as above; no further run begins | as above | as above | as above |
+//! | comes from outside | is refused | is refused | is refused | is refused |
 //!
 //! A submitter that waits for a place in a full queue is refused, too. Each handle settles, with
 //! [`CancelReason::Shutdown`](crate::cancel::CancelReason::Shutdown) where the task was cancelled.
