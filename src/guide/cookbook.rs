@@ -785,7 +785,7 @@
 //!     full.into_inner()(); // on this thread, which submits nothing else meanwhile
 //! }
 //! # drop(finish);
-//! # assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 2);
+//! # assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.succeeded(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

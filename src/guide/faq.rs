@@ -49,7 +49,7 @@
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     POOL.execute(|| println!("somewhere"));
 //!     let report = POOL.shutdown(Shutdown::drain())?;
-//!     assert_eq!(report.completed(), 1);
+//!     assert_eq!(report.succeeded(), 1);
 //!     Ok(())
 //! }
 //! ```

@@ -91,7 +91,7 @@
 //!
 //! let pool = millhand::ThreadPool::new(2)?;
 //! let upload = pool.task().name("upload").on_finish(|summary| {
-//!     if summary.outcome != OutcomeKind::Completed {
+//!     if summary.outcome != OutcomeKind::Succeeded {
 //!         eprintln!("an upload failed after {} attempts: {:?}", summary.attempts, summary.error);
 //!     }
 //! });

@@ -97,7 +97,7 @@
 //!     hours // asked to stop
 //! });
 //! let report = pool.shutdown(Shutdown::drain().cancel_after(10 * hour - hour / 2))?;
-//! assert_eq!((count.join()?, report.completed(), report.is_clean()), (9, 1, true));
+//! assert_eq!((count.join()?, report.succeeded(), report.is_clean()), (9, 1, true));
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -241,7 +241,7 @@
 //!     writes.submit(|| "written").join()
 //! });
 //! readers.shutdown(Shutdown::drain())?;
-//! assert_eq!(writers.shutdown(Shutdown::drain())?.completed(), 1);
+//! assert_eq!(writers.shutdown(Shutdown::drain())?.succeeded(), 1);
 //! assert_eq!(read.join()??, "written");
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

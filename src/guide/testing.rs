@@ -171,7 +171,7 @@
 //! assert_eq!((sold, &trace), (2, &run(bad[0], buy).1));
 //! trace.iter().for_each(|entry| println!("{entry}"));
 //! let place = |text: &str| trace.iter().position(|entry| entry.what.contains(text)).unwrap();
-//! let first_end = place("Completed");
+//! let first_end = place("Succeeded");
 //! assert!(place("`ann`: attempt 1") < first_end && place("`bob`: attempt 1") < first_end);
 //!
 //! /// Takes the ticket where it checks.
@@ -196,9 +196,9 @@
 //! 0.000000 millhand-3: task 1 `ann`: attempt 1
 //! 0.000000 millhand-0: starts
 //! 0.000000 millhand-0: task 2 `bob`: attempt 1
-//! 0.000000 millhand-3: task 1 `ann`: Completed
+//! 0.000000 millhand-3: task 1 `ann`: Succeeded
 //! 0.000000 millhand-2: starts
-//! 0.000000 millhand-0: task 2 `bob`: Completed
+//! 0.000000 millhand-0: task 2 `bob`: Succeeded
 //! ```
 //!
 //! It has the attempts and outcomes, and not what a body does in between. A list behind a lock, to

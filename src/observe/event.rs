@@ -256,7 +256,7 @@ impl Event {
     /// The last event of a task.
     pub(crate) fn of_end(summary: Summary) -> Self {
         match summary.outcome {
-            OutcomeKind::Completed => Self::Succeeded(summary),
+            OutcomeKind::Succeeded => Self::Succeeded(summary),
             OutcomeKind::Failed => Self::Failed(summary),
             OutcomeKind::Panicked => Self::Panicked(summary),
             OutcomeKind::Cancelled => Self::Cancelled(summary),

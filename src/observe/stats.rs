@@ -42,7 +42,7 @@ pub struct Stats {
 
     /// Tasks that were submitted, those that the pool did not take included.
     pub submitted: u64,
-    /// Tasks that completed: their bodies returned, those of fallible tasks `Ok`.
+    /// Tasks that succeeded: their bodies returned, those of fallible tasks `Ok`.
     pub succeeded: u64,
     /// Fallible tasks whose bodies returned `Err`, after their last attempt.
     pub failed: u64,

@@ -221,7 +221,7 @@ fn ended(summary: &Summary, spans: Option<Spans>) {
         };
     }
     match summary.outcome {
-        OutcomeKind::Completed => end!(DEBUG, "succeeded"),
+        OutcomeKind::Succeeded => end!(DEBUG, "succeeded"),
         OutcomeKind::Failed => end!(ERROR, "failed"),
         OutcomeKind::Panicked => end!(ERROR, "panicked"),
         OutcomeKind::Cancelled => end!(INFO, "cancelled"),

@@ -80,7 +80,7 @@ pub(crate) struct Core {
     _listed: process::ListedClock,
 }
 
-/// What happened so far. The workers count most of those that have completed.
+/// What happened so far. The workers count most of those that have succeeded.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) succeeded: Striped,
@@ -116,7 +116,7 @@ impl Counts {
     /// The count of such outcomes.
     pub(crate) fn of(&self, kind: OutcomeKind) -> &Striped {
         match kind {
-            OutcomeKind::Completed => &self.succeeded,
+            OutcomeKind::Succeeded => &self.succeeded,
             OutcomeKind::Failed => &self.failed,
             OutcomeKind::Panicked => &self.panicked,
             OutcomeKind::Cancelled => &self.cancelled,

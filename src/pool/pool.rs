@@ -396,7 +396,7 @@ impl ThreadPool {
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
     /// pool.execute(|| ());
-    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.succeeded(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn shutdown(&self, how: Shutdown) -> Result<ShutdownReport, PoolError> {
@@ -419,7 +419,7 @@ impl ThreadPool {
     /// pool.close();
     /// assert!(pool.try_execute(|| ()).is_err());
     /// assert_eq!(last.join()?, 7);
-    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.succeeded(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(&self) {

@@ -15,14 +15,14 @@ use std::sync::Arc;
 /// let pool = ThreadPool::new(1)?;
 /// pool.execute(|| ());
 /// let report = pool.shutdown(Shutdown::drain())?;
-/// assert!(report.to_string().starts_with("1 completed, 0 failed"));
+/// assert!(report.to_string().starts_with("1 succeeded, 0 failed"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// Guide: [shutdown](crate::guide::shutdown).
 #[derive(Clone, Debug)]
 pub struct ShutdownReport {
-    pub(crate) completed: u64,
+    pub(crate) succeeded: u64,
     pub(crate) failed: u64,
     pub(crate) panicked: u64,
     pub(crate) cancelled: u64,
@@ -40,7 +40,7 @@ impl Core {
         let counts = &self.counts;
         let [failed, panicked, cancelled, expired, timed_out, rejected] = counts.outcomes();
         ShutdownReport {
-            completed: self.succeeded(),
+            succeeded: self.succeeded(),
             failed,
             panicked,
             cancelled,
@@ -61,11 +61,11 @@ impl ShutdownReport {
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
     /// pool.execute(|| ());
-    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.completed(), 1);
+    /// assert_eq!(pool.shutdown(millhand::Shutdown::drain())?.succeeded(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn completed(&self) -> u64 {
-        self.completed
+    pub fn succeeded(&self) -> u64 {
+        self.succeeded
     }
 
     /// Returns how many tasks failed: their bodies returned an `Err` to a verb or a template for
@@ -161,7 +161,7 @@ impl ShutdownReport {
 
     /// Returns how many tasks the shutdown cancelled: before they ran, or because they left when it
     /// asked them to stop. This is the work that was lost. A body that was asked to stop and still
-    /// returned its value has completed.
+    /// returned its value has succeeded.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -242,7 +242,7 @@ impl ShutdownReport {
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            completed,
+            succeeded,
             failed,
             panicked,
             cancelled,
@@ -256,7 +256,7 @@ impl fmt::Display for ShutdownReport {
         } = self;
         write!(
             f,
-            "{completed} completed, {failed} failed, {panicked} panicked, {cancelled} cancelled ({cancelled_by_shutdown} of them by the shutdown)"
+            "{succeeded} succeeded, {failed} failed, {panicked} panicked, {cancelled} cancelled ({cancelled_by_shutdown} of them by the shutdown)"
         )?;
         for (count, what) in [
             (expired, "expired"),

@@ -126,7 +126,7 @@ impl ThreadPool {
     /// let button = quit.clone();
     /// std::thread::spawn(move || button.cancel());
     /// let report = pool.run_until(&quit, Shutdown::drain())?;
-    /// assert_eq!(report.completed(), 1);
+    /// assert_eq!(report.succeeded(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn run_until(

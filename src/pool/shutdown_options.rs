@@ -23,7 +23,7 @@ use std::time::Duration;
 ///         .give_up_after(Duration::from_secs(15)),
 /// )?;
 /// assert!(report.is_clean());
-/// assert_eq!(report.completed(), 1);
+/// assert_eq!(report.succeeded(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -48,7 +48,7 @@ impl Shutdown {
     /// # use millhand::{Shutdown, ThreadPool};
     /// let pool = ThreadPool::new(1)?;
     /// (0..10).for_each(|_| pool.execute(|| ()));
-    /// assert_eq!(pool.shutdown(Shutdown::drain())?.completed(), 10);
+    /// assert_eq!(pool.shutdown(Shutdown::drain())?.succeeded(), 10);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn drain() -> Self {
@@ -76,7 +76,7 @@ impl Shutdown {
     /// has_started.recv()?;
     /// let report = pool.shutdown(Shutdown::finish_running())?;
     /// assert!(running.join().is_ok());
-    /// # assert_eq!(report.completed(), 1);
+    /// # assert_eq!(report.succeeded(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn finish_running() -> Self {
@@ -131,7 +131,7 @@ impl Shutdown {
     /// let (hold, held) = std::sync::mpsc::channel::<()>();
     /// pool.execute(move || { let _ = held.recv(); });
     /// let report = pool.shutdown(Shutdown::drain().give_up_after(Duration::from_millis(1)))?;
-    /// assert_eq!(report.completed(), 0);
+    /// assert_eq!(report.succeeded(), 0);
     /// # drop(hold);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -152,7 +152,7 @@ impl Shutdown {
     /// let pool = ThreadPool::new(1)?;
     /// pool.task().delay(Duration::from_millis(1)).execute(|| ());
     /// let report = pool.shutdown(Shutdown::drain().including_delayed())?;
-    /// assert_eq!(report.completed(), 1);
+    /// assert_eq!(report.succeeded(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn including_delayed(mut self) -> Self {

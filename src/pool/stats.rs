@@ -7,7 +7,7 @@ use crate::pool::slot_counts::Overview;
 use std::sync::Arc;
 
 impl Core {
-    /// How many tasks have completed.
+    /// How many tasks have succeeded.
     pub(crate) fn succeeded(&self) -> u64 {
         self.workers.lock().succeeded() + self.counts.succeeded.sum()
     }

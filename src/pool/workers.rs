@@ -89,7 +89,7 @@ impl Workers {
         self.kept -= 1;
     }
 
-    /// How many tasks have completed on the short ways.
+    /// How many tasks have succeeded on the short ways.
     pub(crate) fn succeeded(&self) -> u64 {
         let of_workers = self.workers().map(|worker| worker.stack.succeeded.get());
         self.succeeded + of_workers.sum::<u64>()

@@ -308,7 +308,7 @@ impl Run {
     /// No further attempt follows.
     fn has_ended(&self, kind: OutcomeKind) {
         let end = match kind {
-            OutcomeKind::Completed => {
+            OutcomeKind::Succeeded => {
                 let verdict = *self.verdict.lock();
                 RunEnd::Returned(verdict.unwrap_or(Verdict::Continue))
             }

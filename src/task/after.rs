@@ -49,7 +49,7 @@ impl Task {
     pub(crate) fn watch_predecessors(self: &TaskRef, tasks: &[TaskRef]) {
         for task in tasks {
             if let Err(watcher) = task.watch(Watcher::Task(self.clone())) {
-                let kind = task.head.outcome_kind().unwrap_or(OutcomeKind::Completed);
+                let kind = task.head.outcome_kind().unwrap_or(OutcomeKind::Succeeded);
                 watcher.settled(kind);
             }
         }

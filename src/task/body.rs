@@ -24,9 +24,9 @@ use std::time::Duration;
 /// How an attempt ended.
 pub(crate) enum Ended {
     /// The body returned, and a fallible one returned `Ok`. The value is inside.
-    Completed,
+    Succeeded,
     /// The same, but there is no value inside.
-    CompletedEmpty,
+    SucceededEmpty,
     /// A fallible body returned `Err`.
     Failed,
     /// The body panicked, or left by `checkpoint`.
@@ -134,11 +134,11 @@ impl<F, T> State<F, T> {
     #[inline(always)]
     fn end(&mut self, value: T, keep: bool) -> Ended {
         if !keep && !const { mem::needs_drop::<T>() } {
-            return Ended::CompletedEmpty;
+            return Ended::SucceededEmpty;
         }
         // It was empty, so there is nothing to be dropped.
         mem::forget(mem::replace(self, Self::Value(value)));
-        Ended::Completed
+        Ended::Succeeded
     }
 }
 
@@ -171,7 +171,7 @@ fn take<F: Send + 'static, T: Send + 'static>(
     };
     match taken {
         State::Value(value) => {
-            // A handle has checked that the task completed, and asks for the type of its body.
+            // A handle has checked that the task succeeded, and asks for the type of its body.
             if let Some(into) = into {
                 if let Some(into) = into.downcast_mut::<Option<T>>() {
                     *into = Some(value);
@@ -350,7 +350,7 @@ where
                 if failed {
                     Ended::Failed
                 } else {
-                    Ended::Completed
+                    Ended::Succeeded
                 }
             }
             Err(payload) => Ended::Unwound(payload),

@@ -20,7 +20,7 @@ impl Task {
     pub(crate) fn settle_ended(&self, ended: Ended, pool: &dyn TaskPool) {
         self.note_end(&ended, pool);
         let (kind, error) = match ended {
-            Ended::Completed | Ended::CompletedEmpty => (OutcomeKind::Completed, None),
+            Ended::Succeeded | Ended::SucceededEmpty => (OutcomeKind::Succeeded, None),
             Ended::Failed => self.failure(),
             Ended::Unwound(payload) => self.error_of(payload),
             Ended::Error(error) => (OutcomeKind::of_error(&error), Some(error)),
@@ -58,7 +58,7 @@ impl Task {
                 }
             });
         }
-        if !matches!(ended, Ended::Completed | Ended::CompletedEmpty) {
+        if !matches!(ended, Ended::Succeeded | Ended::SucceededEmpty) {
             self.note_failure(&mut || self.failure_text(ended), pool.wants_failures());
         }
     }
@@ -84,7 +84,7 @@ impl Task {
                 None => panic::message(&**payload).into(),
             },
             Ended::Error(error) => error.to_string().into(),
-            Ended::Failed | Ended::Completed | Ended::CompletedEmpty => {
+            Ended::Failed | Ended::Succeeded | Ended::SucceededEmpty => {
                 self.body.error_text().unwrap_or_default().into()
             }
         }

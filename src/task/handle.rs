@@ -423,7 +423,7 @@ impl<T> TaskHandle<T> {
     /// let (sender, receiver) = std::sync::mpsc::channel();
     /// let handle = pool.submit(|| 1);
     /// handle.on_finish(move |summary| sender.send(summary.outcome).unwrap());
-    /// assert_eq!(receiver.recv()?, OutcomeKind::Completed);
+    /// assert_eq!(receiver.recv()?, OutcomeKind::Succeeded);
     /// # drop(handle);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -217,12 +217,12 @@ impl Head {
         claimed.is_ok().then_some(flags & DETACHED == 0)
     }
 
-    /// Settles a bare task that has completed, for the thread that claimed it. Returns the flags
+    /// Settles a bare task that has succeeded, for the thread that claimed it. Returns the flags
     /// from before.
     #[inline]
     pub(crate) fn finish_bare(&self) -> u8 {
         self.kind
-            .store(OutcomeKind::Completed as u8, Ordering::Relaxed);
+            .store(OutcomeKind::Succeeded as u8, Ordering::Relaxed);
         self.set(SETTLED)
     }
 

@@ -99,7 +99,7 @@ impl Task {
             (Some(error), None) => self.unread(JoinError::Task(error)),
         }
         // Other kinds have no value, and another thread may still have the closure.
-        if matches!(kind, OutcomeKind::Completed | OutcomeKind::Failed) {
+        if matches!(kind, OutcomeKind::Succeeded | OutcomeKind::Failed) {
             let left = self.body.take(Part::Value, None);
             left.into_iter().for_each(panic::discard_deferred);
         }
@@ -128,7 +128,7 @@ impl Task {
             error.map(|error| *error)
         };
         match kind {
-            OutcomeKind::Completed | OutcomeKind::Failed => None,
+            OutcomeKind::Succeeded | OutcomeKind::Failed => None,
             OutcomeKind::Expired => {
                 let why = self.head.why.load(Ordering::Relaxed);
                 Some(TaskError::Expired(WaitedFor::from_code(why)))
@@ -148,7 +148,7 @@ impl Task {
     #[inline]
     pub(crate) fn take(&self, into: &mut dyn Any) -> Result<(), TaskError> {
         let kind = self.head.kind();
-        if !matches!(kind, OutcomeKind::Completed | OutcomeKind::Failed) {
+        if !matches!(kind, OutcomeKind::Succeeded | OutcomeKind::Failed) {
             if let Some(error) = self.take_error(kind) {
                 return Err(error);
             }

@@ -29,7 +29,7 @@ impl Task {
         stack.begin_owned(self.head.site);
         let ended = self.body.run(false);
         let stand_in = stack.end_owned();
-        if stand_in.is_none() && matches!(ended, Ended::CompletedEmpty) {
+        if stand_in.is_none() && matches!(ended, Ended::SucceededEmpty) {
             // Nothing is in it, so there is nothing to be dropped.
             mem::forget(ended);
             stack.succeeded.add();
@@ -51,7 +51,7 @@ impl Task {
         self.head.claim_bare();
         self.settle_ended(ended, pool);
         if let Some(stand_in) = stand_in {
-            let kind = self.head.outcome_kind().unwrap_or(OutcomeKind::Completed);
+            let kind = self.head.outcome_kind().unwrap_or(OutcomeKind::Succeeded);
             // A failure has been reported, so the outcome of the stand-in is not dropped again.
             if let Ok((on_settled, _)) = stand_in.settle(kind, None, None) {
                 stand_in.after_settle(kind, on_settled, false);

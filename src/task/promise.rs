@@ -40,7 +40,7 @@ impl Task {
     fn settle_by_hand(&self, error: Option<TaskError>) {
         let kind = error
             .as_ref()
-            .map_or(OutcomeKind::Completed, OutcomeKind::of_error);
+            .map_or(OutcomeKind::Succeeded, OutcomeKind::of_error);
         if let Ok((on_settled, drops)) = self.settle(kind, error, None) {
             self.after_settle(kind, on_settled, drops);
         }

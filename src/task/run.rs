@@ -51,8 +51,8 @@ impl Task {
         stack.begin(self);
         let ended = self.body.run(keep);
         let has_value = match ended {
-            Ended::Completed => true,
-            Ended::CompletedEmpty => false,
+            Ended::Succeeded => true,
+            Ended::SucceededEmpty => false,
             _ => {
                 stack.pop();
                 self.settle_ended(ended, &*stack.pool);
@@ -269,7 +269,7 @@ impl Task {
         gates: &Gates,
         pool: &dyn TaskPool,
     ) -> Option<(Ended, usize)> {
-        let succeeded = matches!(ended, Ended::Completed | Ended::CompletedEmpty);
+        let succeeded = matches!(ended, Ended::Succeeded | Ended::SucceededEmpty);
         let seen = self.head.peek(|extras| {
             let progress = extras.progress.as_mut()?;
             let attempt_ends = progress.attempt_ends.take();
@@ -342,7 +342,7 @@ impl Task {
     /// time-out.
     fn judge(&self, ended: Ended, late: bool) -> Ended {
         let fails = match &ended {
-            Ended::Completed | Ended::CompletedEmpty | Ended::Error(_) => false,
+            Ended::Succeeded | Ended::SucceededEmpty | Ended::Error(_) => false,
             Ended::Failed => true,
             Ended::Unwound(payload) => {
                 panic::checkpoint_of(payload) == Some(CancelReason::Deadline)
@@ -367,7 +367,7 @@ impl Task {
         pool: &dyn TaskPool,
     ) -> Option<Position> {
         let failure = match ended {
-            Ended::Completed | Ended::CompletedEmpty | Ended::Error(_) => return None,
+            Ended::Succeeded | Ended::SucceededEmpty | Ended::Error(_) => return None,
             Ended::Failed => FailedAttempt::Failed,
             Ended::Unwound(why) if panic::checkpoint_of(why).is_none() => FailedAttempt::Panicked,
             Ended::Unwound(_) if late => FailedAttempt::TimedOut,

@@ -55,7 +55,7 @@ pub(crate) struct Stack {
     pub(super) awaited: LocalMutex<Option<TaskRef>>,
     /// Tasks that the worker has released, and not added to the pool's count yet.
     pub(crate) done: LocalCount,
-    /// Tasks that have completed here on the short ways. The pool counts the others.
+    /// Tasks that have succeeded here on the short ways. The pool counts the others.
     pub(crate) succeeded: LocalCount,
     /// About where the stack of the thread began.
     top: OnceLock<usize>,

@@ -27,7 +27,7 @@ use std::time::Duration;
 #[repr(u8)]
 pub enum OutcomeKind {
     /// The body returned; for a fallible task, `Ok`.
-    Completed,
+    Succeeded,
     /// The body of a fallible task returned `Err`.
     Failed,
     /// The body panicked.
@@ -46,7 +46,7 @@ impl OutcomeKind {
     /// Returns the word for it: in lower case, with a space in `timed out`.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Completed => "completed",
+            Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Panicked => "panicked",
             Self::Cancelled => "cancelled",
@@ -59,7 +59,7 @@ impl OutcomeKind {
     /// The kind behind the code that an atomic holds.
     pub(crate) fn from_code(code: u8) -> Self {
         match code {
-            0 => Self::Completed,
+            0 => Self::Succeeded,
             1 => Self::Failed,
             2 => Self::Panicked,
             3 => Self::Cancelled,
@@ -128,7 +128,7 @@ pub struct Summary {
     pub attempts: u32,
     /// Why it has no value: the text of the body's error, cut at 8 KiB, the message of its panic,
     /// or the reason for which it was cancelled, was late or was rejected. `None` for a task that
-    /// completed, and for a failure whose text nothing had asked for when its body returned.
+    /// succeeded, and for a failure whose text nothing had asked for when its body returned.
     pub error: Option<Arc<str>>,
 }
 

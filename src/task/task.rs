@@ -296,7 +296,7 @@ impl Task {
             on_settled = self.notify();
         }
         let drops = has_value && before & DETACHED != 0;
-        self.after_settle(OutcomeKind::Completed, on_settled, drops);
+        self.after_settle(OutcomeKind::Succeeded, on_settled, drops);
     }
 
     /// Wakes the threads that wait. Takes the lock first: each waiter either has not read the flags

@@ -148,7 +148,7 @@ fn what_comes_late_is_a_time_out_only_if_it_is_no_success() {
         Err::<(), _>(TaskError::Panicked(_))
     ));
     for (returned, kind) in [
-        (Ok(1), OutcomeKind::Completed),
+        (Ok(1), OutcomeKind::Succeeded),
         (Err(1), OutcomeKind::TimedOut),
     ] {
         for retried in [false, true] {
@@ -170,7 +170,7 @@ fn what_comes_late_is_a_time_out_only_if_it_is_no_success() {
             led.go();
             assert_eq!(must_recv(&told), kind);
             match must_join(handle) {
-                Ok(outcome) => assert_eq!((outcome, kind), (returned, OutcomeKind::Completed)),
+                Ok(outcome) => assert_eq!((outcome, kind), (returned, OutcomeKind::Succeeded)),
                 Err(TaskError::TimedOut) => assert_eq!(kind, OutcomeKind::TimedOut),
                 Err(other) => panic!("{other}"),
             }

@@ -323,7 +323,7 @@ fn a_part_that_has_not_begun_is_cancelled_like_any_task() {
     ));
     assert!(matches!(outcomes.next(), Some(Ok(()))));
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.cancelled()), (3, 1));
+    assert_eq!((report.succeeded(), report.cancelled()), (3, 1));
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_shutdown_that_cancels_settles_the_parts_that_have_not_begun() {
         }
         held.release();
         let report = shutdown.join().unwrap();
-        assert_eq!((report.completed(), report.cancelled_by_shutdown()), (2, 2));
+        assert_eq!((report.succeeded(), report.cancelled_by_shutdown()), (2, 2));
     });
 }
 

@@ -391,7 +391,7 @@ fn panicking_hooks_harm_nothing() {
     }
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.panicked()), (1, 3));
+    assert_eq!((report.succeeded(), report.panicked()), (1, 3));
     assert_eq!(pool.stats().unread, 3);
     drop(pool);
     assert_eq!(calls.load(SeqCst), 30_202);
@@ -545,7 +545,7 @@ fn an_error_or_a_refusal_is_told_once_if_no_handle_is_left_to_take_it() {
     drop(pool.submit(|| Err::<(), _>("a value")));
 
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.failed(), report.completed()), (6, 2), "{report}");
+    assert_eq!((report.failed(), report.succeeded()), (6, 2), "{report}");
     assert!(told.try_recv().is_err());
     pool.execute(|| ());
     hears("Closed", None);
@@ -642,7 +642,7 @@ fn closures_and_values_whose_drop_panics_harm_nothing() {
     assert_eq!(pool.submit(|| 1).join().unwrap(), 1);
     assert_eq!(pool.stats().unread, 1, "the error, and no panic");
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.panicked()), (3, 0));
+    assert_eq!((report.succeeded(), report.panicked()), (3, 0));
     assert_eq!(report.failed(), 1);
     let grenade = Grenade(2);
     let refused = pool.submit(move || std::mem::forget(grenade));
@@ -733,5 +733,5 @@ fn only_a_fallible_task_s_error_is_a_failure() {
     assert_eq!(fallible.join().unwrap(), Err("no"));
     pool.task().fallible().execute_ok(|| Err::<(), _>("no"));
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.failed()), (1, 2));
+    assert_eq!((report.succeeded(), report.failed()), (1, 2));
 }

@@ -32,10 +32,10 @@ fn chain_of(pool: &ThreadPool, count: usize) -> (Promise<usize>, Vec<SharedHandl
 }
 
 fn counted(report: &ShutdownReport) -> [u64; 5] {
-    let done = [report.completed(), report.failed(), report.panicked()];
-    let [completed, failed, panicked] = done;
+    let done = [report.succeeded(), report.failed(), report.panicked()];
+    let [succeeded, failed, panicked] = done;
     let by_shutdown = report.cancelled_by_shutdown();
-    [completed, failed, panicked, report.cancelled(), by_shutdown]
+    [succeeded, failed, panicked, report.cancelled(), by_shutdown]
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn either_of_two_pools_may_end_first() {
     drop(hang);
     assert_eq!(must_join(last).unwrap(), 20);
     let [a, b] = [a, b].map(|pool| pool.shutdown(Shutdown::drain()).unwrap());
-    assert_eq!((a.completed(), b.completed()), (11, 10));
+    assert_eq!((a.succeeded(), b.succeeded()), (11, 10));
 
     // The first goes: its body ends, and the steps on it are cancelled; those on the other go on, with the error.
     for how in [Shutdown::drain(), Shutdown::cancel()] {
@@ -256,7 +256,7 @@ fn either_of_two_pools_may_end_first() {
     a.wait_idle().unwrap();
     let other = a.shutdown(Shutdown::drain()).unwrap();
     assert_eq!(report.cancelled() + other.cancelled(), 19);
-    assert_eq!(other.completed(), 1);
+    assert_eq!(other.succeeded(), 1);
 }
 
 fn hang_is_over<T>(thread: &thread::JoinHandle<T>) -> bool {
@@ -352,7 +352,7 @@ fn all_ends_are_counted_once_whoever_comes_first() {
         assert!(last.wait().is_ok());
         pool.wait_idle().unwrap();
         let report = pool.shutdown(Shutdown::drain()).unwrap();
-        assert_eq!(report.completed() + report.cancelled(), 3, "{report}");
+        assert_eq!(report.succeeded() + report.cancelled(), 3, "{report}");
         assert_eq!(report.cancelled_by_shutdown(), 0);
     }
 }

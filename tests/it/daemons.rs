@@ -58,7 +58,7 @@ fn assert_drained(mut child: Running, signals: u32) {
     child.await_error("what was queued has run");
     child.await_error(&format!("signals: {signals}"));
     let report = child.await_error("report: ");
-    assert!(report.contains("2 completed"), "{report}");
+    assert!(report.contains("2 succeeded"), "{report}");
     let ended = child.end();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
 }
@@ -424,7 +424,7 @@ fn two_signals_and_a_drop_report_the_end_of_a_pool_once() {
     child.await_error("draining");
     child.signal(libc::SIGTERM);
     // By the signal or by the drop, whichever is the first to see the end.
-    child.await_error(": 1 completed");
+    child.await_error(": 1 succeeded");
     say_to(&mut child);
     let ended = child.end();
     let by_signal = has(&ended, "a pool was shut down by a signal");
@@ -519,7 +519,7 @@ fn one_ctrl_c_ends_a_filter_that_waits_for_its_input() {
     child.await_error("ONE!");
     child.await_error("TWO!");
     child.signal(libc::SIGINT);
-    child.await_error("report: 2 completed");
+    child.await_error("report: 2 succeeded");
     assert_eq!(child.end().status.code(), Some(0));
 }
 
@@ -528,7 +528,7 @@ fn the_end_of_the_input_ends_a_filter() {
     let mut child = play("filter", &[]);
     child.stdin().write_all(b"one\ntwo\n").unwrap();
     child.close_stdin();
-    child.await_error("report: 2 completed");
+    child.await_error("report: 2 succeeded");
     assert_eq!(child.end().status.code(), Some(0));
 }
 
@@ -600,14 +600,14 @@ fn a_token_below_that_of_the_signals_ends_a_program_by_either() {
     let mut child = play("window", &[]);
     await_ready(&mut child);
     say_to(&mut child);
-    child.await_error("report: 1 completed");
+    child.await_error("report: 1 succeeded");
     child.await_error("signals: 0");
     assert_eq!(child.end().status.code(), Some(0));
 
     let mut child = play("window", &[libc::SIGINT]);
     await_ready(&mut child);
     child.signal(libc::SIGTERM);
-    child.await_error("report: 1 completed");
+    child.await_error("report: 1 succeeded");
     child.await_error("signals: 1");
     assert_eq!(child.end().status.code(), Some(0));
 }

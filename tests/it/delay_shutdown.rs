@@ -54,7 +54,7 @@ fn a_drain_cancels_what_is_not_due_and_names_it() {
         assert!(report.to_string().contains(&text), "{report}");
         assert!(text.ends_with("was not due yet"), "{text}");
     }
-    assert_eq!((report.completed(), report.failed()), (1, 0));
+    assert_eq!((report.succeeded(), report.failed()), (1, 0));
     assert_eq!((report.cancelled(), report.cancelled_by_shutdown()), (3, 2));
     assert!(!report.is_clean());
     // By the thread that shuts down.
@@ -96,7 +96,7 @@ fn a_shutdown_that_cancels_names_them_too() {
         let report = pool.shut_down(how.clone(), || (), S);
         assert_eq!(names(&report), ["later"], "{how:?}");
         assert_eq!(report.cancelled_by_shutdown(), 1);
-        assert_eq!((report.completed(), report.failed()), (0, 0));
+        assert_eq!((report.succeeded(), report.failed()), (0, 0));
         by_shutdown(handle);
     }
 }
@@ -120,7 +120,7 @@ fn including_delayed_waits_for_them() {
         pool.advance(23 * HOUR);
         shutdown.join().unwrap()
     });
-    assert_eq!(report.completed(), 2);
+    assert_eq!(report.succeeded(), 2);
     assert!(report.is_clean() && report.not_due().is_empty());
     assert_eq!((hour.join().unwrap(), day.join().unwrap()), (1, 2));
 }
@@ -206,7 +206,7 @@ fn a_task_of_a_pool_that_includes_them_can() {
         assert_eq!(must_join(later).unwrap(), 2);
         shutdown.join().unwrap()
     });
-    assert_eq!(report.completed(), 2);
+    assert_eq!(report.succeeded(), 2);
     assert!(report.not_due().is_empty());
 }
 
@@ -268,7 +268,7 @@ fn what_is_due_when_the_drain_begins_runs() {
         });
         assert_eq!(must_join(due).unwrap(), 1);
         assert!(report.not_due().is_empty());
-        assert_eq!(report.completed(), 2);
+        assert_eq!(report.succeeded(), 2);
     }
 }
 
@@ -297,7 +297,7 @@ fn each_delayed_task_runs_or_is_named_whenever_the_drain_comes() {
             }
         }
         assert_eq!(report.not_due().len(), named);
-        assert_eq!(report.completed() as usize, 40 - named);
+        assert_eq!(report.succeeded() as usize, 40 - named);
         assert_eq!(report.cancelled_by_shutdown() as usize, named);
     }
 }

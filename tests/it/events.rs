@@ -856,7 +856,7 @@ fn a_template_s_hook_gets_each_of_its_tasks() {
     let summary = must_recv(&told);
     assert_eq!(
         (summary.outcome, summary.attempts),
-        (OutcomeKind::Completed, 1)
+        (OutcomeKind::Succeeded, 1)
     );
     assert!(summary.waited.is_some() && summary.ran.is_some() && summary.error.is_none());
     let late = template.clone().delay(LONG).deadline(LONG).submit(|| ());

@@ -309,7 +309,7 @@ fn an_expired_task_counts_as_expired_once_and_not_as_failed() {
     held.release();
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!(
-        (report.expired(), report.completed(), report.cancelled()),
+        (report.expired(), report.succeeded(), report.cancelled()),
         (11, 1, 0),
         "{report}"
     );

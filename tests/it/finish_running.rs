@@ -64,7 +64,7 @@ fn what_runs_goes_on_and_all_else_is_cancelled() {
         let report = finish.join().unwrap();
         must_be_cancelled(continued);
         must_be_cancelled(on_promise);
-        assert_eq!((report.completed(), report.cancelled_by_shutdown()), (1, 6));
+        assert_eq!((report.succeeded(), report.cancelled_by_shutdown()), (1, 6));
         assert_eq!(report.not_due()[0].name.as_deref(), Some("delayed"));
         assert!(report.still_running().is_empty());
     });
@@ -136,7 +136,7 @@ fn it_asks_what_runs_to_stop_when_its_time_is_over_or_another_call_says_so() {
     });
     must_recv(&started);
     let how = Shutdown::finish_running().cancel_after(Duration::from_millis(1));
-    assert_eq!(pool.shutdown(how).unwrap().completed(), 1);
+    assert_eq!(pool.shutdown(how).unwrap().succeeded(), 1);
     assert_eq!(body.join().unwrap(), CancelReason::Shutdown);
 
     let pool = ThreadPool::new(1).unwrap();
@@ -151,7 +151,7 @@ fn it_asks_what_runs_to_stop_when_its_time_is_over_or_another_call_says_so() {
         let finish = s.spawn(|| pool.shutdown(Shutdown::finish_running()).unwrap());
         must_be_cancelled(delayed);
         assert!(!finish.is_finished());
-        assert_eq!(pool.shutdown(Shutdown::cancel()).unwrap().completed(), 1);
+        assert_eq!(pool.shutdown(Shutdown::cancel()).unwrap().succeeded(), 1);
         finish.join().unwrap();
     });
     assert_eq!(body.join().unwrap(), CancelReason::Shutdown);
@@ -171,7 +171,7 @@ fn a_drain_that_has_begun_ends_sooner_by_it() {
         must_be_cancelled(queued);
         drop(end);
         for report in [drain.join().unwrap(), finish.join().unwrap()] {
-            assert_eq!((report.completed(), report.cancelled()), (1, 1));
+            assert_eq!((report.succeeded(), report.cancelled()), (1, 1));
         }
     });
     runs.join().unwrap();

@@ -210,7 +210,7 @@ fn works() -> bool {
     let nested = nested.join().unwrap();
     pool.wait_idle().unwrap();
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    (sum, nested, report.completed()) == (190, 1, 22)
+    (sum, nested, report.succeeded()) == (190, 1, 22)
 }
 
 fn building() {

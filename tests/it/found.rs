@@ -143,7 +143,7 @@ fn a_closure_whose_drop_waits_for_a_running_task_does_not_hold_a_cancel_up() {
     let waits = Waits(Some(polls));
     pool.execute(move || drop(waits));
     let report = pool.shutdown(Shutdown::cancel()).unwrap();
-    assert_eq!((report.completed(), report.cancelled()), (1, 1));
+    assert_eq!((report.succeeded(), report.cancelled()), (1, 1));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn what_a_start_hook_submits_while_the_pool_drains_is_not_lost() {
         pool.set_workers(2).unwrap();
         let report = pool.shutdown(Shutdown::drain()).unwrap();
         let taken = told.try_iter().filter(|taken| *taken).count();
-        assert_eq!(report.completed(), taken as u64);
+        assert_eq!(report.succeeded(), taken as u64);
         *weak.lock().unwrap() = None;
     }
 }

@@ -542,7 +542,7 @@ fn cancel_on_drop_does_nothing_once_the_outcome_is_taken() {
     let handle = pool.submit(|| 3).cancel_on_drop();
     handle.on_finish(callback);
     assert_eq!(handle.join().unwrap(), 3);
-    assert_eq!(must_recv(&summaries).0.outcome, OutcomeKind::Completed);
+    assert_eq!(must_recv(&summaries).0.outcome, OutcomeKind::Succeeded);
 }
 
 // Callbacks.
@@ -559,7 +559,7 @@ fn a_callback_is_told_when_the_task_has_finished() {
     let (summary, thread) = must_recv(&summaries);
     assert_eq!(summary.id, handle.id());
     assert_eq!(summary.name.as_deref(), Some("told"));
-    assert_eq!(summary.outcome, OutcomeKind::Completed);
+    assert_eq!(summary.outcome, OutcomeKind::Succeeded);
     assert!(summary.ran.is_some(), "a callback asks for measuring");
     assert_eq!(handle.join().unwrap(), thread);
     assert!(summaries.recv().is_err(), "it is called once");
@@ -573,7 +573,7 @@ fn a_callback_of_a_finished_task_is_called_here_and_now() {
     let (callback, summaries) = listener();
     let place = handle.on_finish(callback);
     let (summary, thread) = summaries.try_recv().unwrap();
-    assert_eq!(summary.outcome, OutcomeKind::Completed);
+    assert_eq!(summary.outcome, OutcomeKind::Succeeded);
     assert_eq!(thread, thread::current().id());
     assert!(!place.remove());
 }
@@ -611,10 +611,10 @@ fn a_callback_hears_of_a_failure_only_where_an_error_is_one() {
         handle.on_finish(callback);
         must_recv(&summaries).0.outcome
     };
-    assert_eq!(outcome(pool.submit(|| Err("no"))), OutcomeKind::Completed);
+    assert_eq!(outcome(pool.submit(|| Err("no"))), OutcomeKind::Succeeded);
     let task = pool.task().fallible();
     assert_eq!(outcome(task.submit(|| Err("no"))), OutcomeKind::Failed);
-    assert_eq!(outcome(task.submit(|| Ok(()))), OutcomeKind::Completed);
+    assert_eq!(outcome(task.submit(|| Ok(()))), OutcomeKind::Succeeded);
 }
 
 #[test]
@@ -687,7 +687,7 @@ fn a_callback_stays_when_the_handle_and_its_place_are_dropped() {
     drop(handle.on_finish(callback));
     drop(handle);
     drop(busy);
-    assert_eq!(must_recv(&summaries).0.outcome, OutcomeKind::Completed);
+    assert_eq!(must_recv(&summaries).0.outcome, OutcomeKind::Succeeded);
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_shutdown_reaches_its_token_whenever_it_was_asked_for() {
             true => assert!(told.recv().is_err()),
             false => assert_eq!(must_recv(&told), Some(CancelReason::Shutdown)),
         }
-        let counts = (report.completed(), report.cancelled());
+        let counts = (report.succeeded(), report.cancelled());
         assert_eq!(counts, if quietly_left { (0, 1) } else { (1, 0) });
     }
 }
@@ -130,7 +130,7 @@ fn one_that_hangs_is_named_in_the_report_whether_or_not_it_has_asked_who_it_is()
         };
         assert_eq!(running.site.line(), line);
         assert!(id.is_none_or(|id| id == running.id));
-        assert_eq!((&running.name, report.completed()), (&None, 5));
+        assert_eq!((&running.name, report.succeeded()), (&None, 5));
     }
 }
 
@@ -146,7 +146,7 @@ fn what_was_done_by_a_worker_that_hangs_now_is_in_the_report() {
     hung.started();
     let how = Shutdown::cancel().give_up_after(HOUR);
     let report = pool.shut_down(how, || (), HOUR);
-    assert_eq!((report.completed(), report.still_running().len()), (6, 1));
+    assert_eq!((report.succeeded(), report.still_running().len()), (6, 1));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn it_is_dropped_unrun_by_a_shutdown_that_cancels() {
     let report = pool.shutdown(Shutdown::cancel()).unwrap();
     assert_eq!(drops.count(), 3);
     assert_eq!((report.cancelled(), report.cancelled_by_shutdown()), (3, 3));
-    assert_eq!(report.completed(), 1);
+    assert_eq!(report.succeeded(), 1);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn its_panic_is_told_of_with_the_number_that_it_had() {
         };
         assert!(id.is_none_or(|id| id == *task));
         assert_eq!((*site, message.as_str()), (line, EXPECTED));
-        assert_eq!((report.panicked(), report.completed()), (1, 0));
+        assert_eq!((report.panicked(), report.succeeded()), (1, 0));
     }
 }
 
@@ -222,7 +222,7 @@ fn its_failure_counts_as_one() {
         });
         task.execute_ok(|| Ok::<_, &str>(()));
         let report = pool.shutdown(Shutdown::drain()).unwrap();
-        assert_eq!((report.failed(), report.completed()), (1, 1));
+        assert_eq!((report.failed(), report.succeeded()), (1, 1));
     }
 }
 

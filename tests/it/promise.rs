@@ -179,7 +179,7 @@ fn a_promise_could_not_be_continued_outside_of_a_worker() {
     let (kept, handle) = pool.promise::<u32>();
     pool.wait_idle().unwrap();
     let report = pool.shutdown(millhand::Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.rejected()), (2, 0));
+    assert_eq!((report.succeeded(), report.rejected()), (2, 0));
     kept.complete(1).unwrap();
     assert_eq!(handle.join().unwrap(), 1);
 }
@@ -205,7 +205,7 @@ fn a_cancelled_promise_of_a_pool_is_settled_and_counted_nowhere() {
     assert_eq!(pool.queued(), 0);
     pool.wait_idle().unwrap();
     let report = pool.shutdown(millhand::Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.cancelled()), (0, 0));
+    assert_eq!((report.succeeded(), report.cancelled()), (0, 0));
 }
 
 #[test]

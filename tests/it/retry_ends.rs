@@ -48,7 +48,7 @@ fn a_task_that_ends_between_two_attempts_has_no_running_time() {
 #[test]
 fn the_callback_is_told_once_and_of_the_last_attempt() {
     for (last, kind) in [
-        (Ok(3), OutcomeKind::Completed),
+        (Ok(3), OutcomeKind::Succeeded),
         (Err(3), OutcomeKind::Failed),
     ] {
         let pool = Manual::new(1);
@@ -86,7 +86,7 @@ fn a_task_counts_once_whatever_its_attempts() {
     }
     let failed = task.submit(|| Err::<(), _>("always"));
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.failed(), report.completed()), (6, 5), "{report}");
+    assert_eq!((report.failed(), report.succeeded()), (6, 5), "{report}");
     assert_eq!((report.panicked(), report.cancelled()), (0, 0));
     assert_eq!(must_join(failed).unwrap(), Err("always"));
 }
@@ -258,7 +258,7 @@ fn a_drain_waits_for_retries() {
         shutdown.join().unwrap()
     });
     assert!(report.is_clean() && report.not_due().is_empty());
-    assert_eq!((report.completed(), report.failed()), (1, 0));
+    assert_eq!((report.succeeded(), report.failed()), (1, 0));
     assert_eq!(must_join(handle).unwrap(), Ok(3));
 }
 

@@ -46,7 +46,7 @@ fn a_token_that_is_cancelled_drains_the_pool() {
         until_closed(&pool);
         held.release();
         let report = runs.join().unwrap().unwrap();
-        assert_eq!((report.completed(), report.is_clean()), (2, true));
+        assert_eq!((report.succeeded(), report.is_clean()), (2, true));
     });
     assert_eq!(queued.join().unwrap(), 7);
 }
@@ -56,7 +56,7 @@ fn a_token_that_is_cancelled_already_ends_the_pool_at_once() {
     let (pool, quit) = (pool(), CancelToken::new());
     quit.cancel();
     let report = pool.run_until(&quit, Shutdown::cancel()).unwrap();
-    assert_eq!(report.completed(), 0);
+    assert_eq!(report.succeeded(), 0);
     assert!(pool.is_closed());
 }
 
@@ -99,7 +99,7 @@ fn many_threads_wait_and_each_has_the_report() {
         let wait = || {
             pool.run_until(&quit, Shutdown::drain())
                 .unwrap()
-                .completed()
+                .succeeded()
         };
         let waiters: Vec<_> = (0..4).map(|_| s.spawn(wait)).collect();
         quit.cancel();
@@ -149,7 +149,7 @@ fn a_simulated_pool_runs_until_a_token_is_cancelled() {
             mine.cancel();
         });
         let report = pool.run_until(&quit, Shutdown::drain()).unwrap();
-        assert_eq!(report.completed(), 1);
+        assert_eq!(report.succeeded(), 1);
     }
 }
 
@@ -183,7 +183,7 @@ fn a_closed_pool_refuses_what_comes_from_outside_and_runs_all_it_has() {
         thread::yield_now();
     }
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.is_clean()), (3, true));
+    assert_eq!((report.succeeded(), report.is_clean()), (3, true));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn a_drain_waits_until_there_are_permits_again() {
         until("it waits", || semaphore.waiting() == 1);
         assert_eq!(waits.state(), TaskState::Gated);
         semaphore.set_permits(1);
-        assert_eq!(drain.join().unwrap().completed(), 1);
+        assert_eq!(drain.join().unwrap().succeeded(), 1);
     });
     assert_eq!(waits.join().unwrap(), 7);
 }

@@ -25,11 +25,11 @@ fn is_cancelled<T: 'static>(handle: TaskHandle<T>, why: CancelReason) -> bool {
     matches!(outcome, Err(TaskError::Cancelled(reason)) if reason == why)
 }
 
-/// (completed, failed, panicked, cancelled, cancelled by the shutdown)
+/// (succeeded, failed, panicked, cancelled, cancelled by the shutdown)
 fn counts(report: &ShutdownReport) -> (u64, u64, u64, u64, u64) {
     assert_eq!((report.expired(), report.timed_out()), (0, 0), "{report}");
     (
-        report.completed(),
+        report.succeeded(),
         report.failed(),
         report.panicked(),
         report.cancelled(),
@@ -541,7 +541,7 @@ fn the_report_agrees_with_the_handles() {
             s.spawn(|| held.release());
             pool.shutdown(how).unwrap()
         });
-        // Those that held the workers completed.
+        // Those that held the workers succeeded.
         let mut sums = (2, 0, 0, 0, 0);
         for handle in handles {
             match handle.try_join().expect("all have settled") {
@@ -629,7 +629,7 @@ fn the_callbacks_have_run_when_a_shutdown_comes_back() {
             told.sort_unstable_by_key(|(n, _)| *n);
             assert!(told.iter().map(|(n, _)| *n).eq(0..30), "each once");
             let of = |kind| told.iter().filter(|(_, k)| *k == kind).count() as u64;
-            assert_eq!(report.completed(), 2 + of(OutcomeKind::Completed));
+            assert_eq!(report.succeeded(), 2 + of(OutcomeKind::Succeeded));
             assert_eq!(report.panicked(), of(OutcomeKind::Panicked));
             assert_eq!(report.cancelled(), of(OutcomeKind::Cancelled));
         }
@@ -697,7 +697,7 @@ fn a_resize_beside_or_after_a_shutdown_leaves_no_thread() {
             (0..20).for_each(|_| pool.execute(|| ()));
             let report = pool.shutdown(Shutdown::drain()).unwrap();
             stop.store(true, SeqCst);
-            assert_eq!(report.completed(), 20);
+            assert_eq!(report.succeeded(), 20);
         });
         pool.set_workers(3).unwrap();
         drop(pool);
@@ -722,7 +722,7 @@ fn giving_up_does_not_wait_for_a_stop_hook() {
     pool.wait_idle().unwrap();
     let how = Shutdown::drain().give_up_after(Duration::from_millis(20));
     let report = pool.shutdown(how).unwrap();
-    assert_eq!(report.completed(), 1);
+    assert_eq!(report.succeeded(), 1);
     assert!(report.is_clean(), "{report}");
     must_recv(&stops);
     // Neither does the drop of the pool.

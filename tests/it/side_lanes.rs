@@ -165,7 +165,7 @@ fn a_drain_finishes_what_lies_in_the_lanes() {
         held.release();
         shutdown.join().unwrap()
     });
-    assert_eq!((report.completed(), report.cancelled()), (71, 0));
+    assert_eq!((report.succeeded(), report.cancelled()), (71, 0));
     for (n, handle) in handles.into_iter().enumerate() {
         assert_eq!(handle.join().unwrap(), n);
     }
@@ -186,7 +186,7 @@ fn a_cancelling_shutdown_settles_what_lies_in_the_lanes() {
     });
     assert!(handles.into_iter().all(|handle| handle.join().is_err()));
     assert_eq!(
-        (report.completed(), report.cancelled_by_shutdown()),
+        (report.succeeded(), report.cancelled_by_shutdown()),
         (1, 70)
     );
     assert_eq!(pool.queued(), 0);
@@ -217,7 +217,7 @@ fn a_shutdown_in_the_middle_counts_each_once() {
             });
             let report = pool.shutdown(how).unwrap();
             let admitted = producers.into_iter().map(|p| p.join().unwrap()).sum();
-            assert_eq!(report.completed() + report.cancelled(), admitted);
+            assert_eq!(report.succeeded() + report.cancelled(), admitted);
             admitted
         });
         assert!(admitted <= 800);

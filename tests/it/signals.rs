@@ -261,7 +261,7 @@ fn run_until_drains_at_the_first_signal_and_cancels_at_the_second() {
     let report = child.await_error("report: ");
     assert!(
         report
-            .contains("2 completed, 0 failed, 0 panicked, 1 cancelled (1 of them by the shutdown)"),
+            .contains("2 succeeded, 0 failed, 0 panicked, 1 cancelled (1 of them by the shutdown)"),
         "{report}"
     );
     child.await_error("outcomes: [true, true, false]");
@@ -291,7 +291,7 @@ fn one_signal_shuts_all_pools_down_and_leaves_main_free() {
     child.signal(libc::SIGTERM);
     for _ in 0..2 {
         let report = child.await_error("report: ");
-        assert!(report.contains("1 completed"), "{report}");
+        assert!(report.contains("1 succeeded"), "{report}");
     }
     assert_eq!(child.end().status.code(), Some(0));
 }

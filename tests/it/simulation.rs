@@ -291,7 +291,7 @@ fn a_clean_shutdown_joins_its_threads() {
     let report = pool
         .shutdown(Shutdown::drain().including_delayed())
         .unwrap();
-    assert_eq!((report.completed(), simulation.elapsed()), (10, 9 * S));
+    assert_eq!((report.succeeded(), simulation.elapsed()), (10, 9 * S));
     assert!(handles.iter().all(|handle| handle.is_finished()));
     let trace = simulation.trace();
     let count = |what| trace.iter().filter(|entry| entry.what == what).count();
@@ -308,7 +308,7 @@ fn callbacks_tell_simulated_times() {
     let summary = told.join().unwrap();
     assert_eq!(
         (summary.outcome, summary.ran),
-        (OutcomeKind::Completed, Some(HOUR))
+        (OutcomeKind::Succeeded, Some(HOUR))
     );
 }
 

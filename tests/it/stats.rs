@@ -282,7 +282,7 @@ fn storm(
         settled.lock().unwrap().insert(id);
         let kind = match (outcome, n % 12) {
             (Ok(Err(_)), 1 | 3 | 7) => OutcomeKind::Failed,
-            (Ok(_), _) => OutcomeKind::Completed,
+            (Ok(_), _) => OutcomeKind::Succeeded,
             (Err(TaskError::Panicked(_)), _) => OutcomeKind::Panicked,
             (Err(TaskError::Cancelled(_)), _) => OutcomeKind::Cancelled,
             (Err(TaskError::Expired(_)), _) => OutcomeKind::Expired,
@@ -355,7 +355,7 @@ fn no_count_falls_and_at_rest_all_are_as_the_handles_say() {
     assert_eq!(stats.timed_out, of(OutcomeKind::TimedOut));
     assert_eq!(stats.rejected, of(OutcomeKind::Rejected));
     for kind in [
-        OutcomeKind::Completed,
+        OutcomeKind::Succeeded,
         OutcomeKind::Failed,
         OutcomeKind::Panicked,
         OutcomeKind::Cancelled,
@@ -367,6 +367,6 @@ fn no_count_falls_and_at_rest_all_are_as_the_handles_say() {
     }
     assert_eq!(stats.pending(), 0);
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!(report.completed(), stats.succeeded);
+    assert_eq!(report.succeeded(), stats.succeeded);
     assert_eq!(report.cancelled(), stats.cancelled);
 }

@@ -254,7 +254,7 @@ fn check(pool: &ThreadPool, report: &ShutdownReport, ledger: &Ledger, all: &[See
     assert_eq!(report.rejected(), sum(|seen| seen.rejected) + told);
     let refused = report.rejected() + sum(|seen| seen.given_back);
     assert_eq!(ledger.count(NOTHING), 0, "no closure is forgotten");
-    assert_eq!(report.completed(), ledger.count(RETURNED));
+    assert_eq!(report.succeeded(), ledger.count(RETURNED));
     assert_eq!(report.panicked(), ledger.count(PANICKED));
     assert_eq!(report.cancelled(), ledger.count(UNRUN) - refused);
     assert_eq!(
@@ -262,7 +262,7 @@ fn check(pool: &ThreadPool, report: &ShutdownReport, ledger: &Ledger, all: &[See
         (0, 0, 0)
     );
     assert!(report.still_running().is_empty());
-    assert!(sum(|seen| seen.ok) <= report.completed());
+    assert!(sum(|seen| seen.ok) <= report.succeeded());
     assert!(sum(|seen| seen.cancelled) <= report.cancelled());
     assert!(sum(|seen| seen.settled_by_cancel) <= sum(|seen| seen.cancelled));
     assert_eq!(
@@ -272,7 +272,7 @@ fn check(pool: &ThreadPool, report: &ShutdownReport, ledger: &Ledger, all: &[See
     );
     // Nothing of this is worth much if one of the kinds did not come about.
     for kind in [
-        report.completed(),
+        report.succeeded(),
         report.panicked(),
         report.cancelled(),
         refused,

@@ -181,7 +181,7 @@ fn waits_for_a_place(full: Full, submit: impl FnOnce(&ThreadPool) + Send) {
         submitter.join().unwrap();
     });
     queued.join().unwrap();
-    assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().completed(), 3);
+    assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().succeeded(), 3);
     assert!(refusals.try_recv().is_err());
 }
 
@@ -336,7 +336,7 @@ macro_rules! table {
                 }
                 $get.$execute(effect(&token, $end));
                 $get.$try_execute(effect(&token, $end)).unwrap();
-                assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().completed(), 5);
+                assert_eq!(pool.shutdown(Shutdown::drain()).unwrap().succeeded(), 5);
                 assert_eq!(Arc::strong_count(&token), 1);
             }
 

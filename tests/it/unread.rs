@@ -137,7 +137,7 @@ fn an_err_of_execute_ok_was_dropped() {
     assert_eq!(heard(&told).0, "failed: attempt 3");
     pool.execute_ok(|| Ok::<(), String>(()));
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.failed()), (1, 5));
+    assert_eq!((report.succeeded(), report.failed()), (1, 5));
     assert!(told.try_recv().is_err(), "each is told once");
 }
 
@@ -184,7 +184,7 @@ fn a_full_queue_lost_what_execute_brought() {
     assert_eq!(heard(&told).0, "rejected: the queue is full");
     drop(hold);
     let report = pool.shutdown(Shutdown::drain()).unwrap();
-    assert_eq!((report.completed(), report.rejected()), (2, 1));
+    assert_eq!((report.succeeded(), report.rejected()), (2, 1));
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn a_body_that_was_asked_to_stop_counted_as_failed() {
     must_recv(&begins);
     let report = pool.shutdown(Shutdown::cancel()).unwrap();
     assert_eq!((report.failed(), report.cancelled()), (0, 3));
-    assert_eq!((report.timed_out(), report.completed()), (1, 1));
+    assert_eq!((report.timed_out(), report.succeeded()), (1, 1));
     assert!(told.try_recv().is_err(), "none has failed");
 }
 

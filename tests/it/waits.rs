@@ -902,7 +902,7 @@ fn what_runs_on_the_waiter_s_stack_settles_like_any_other() {
     pool.wait_idle().unwrap();
     let report = pool.shutdown(Shutdown::drain()).unwrap();
     assert_eq!(
-        (report.completed(), report.panicked(), report.cancelled()),
+        (report.succeeded(), report.panicked(), report.cancelled()),
         (2, 1, 1)
     );
 }

@@ -197,7 +197,7 @@ impl Scene {
     fn read(&self, handle: TaskHandle<Output>) {
         let outcome = handle.join();
         let kind = match &outcome {
-            Ok(Ok(_)) => OutcomeKind::Completed,
+            Ok(Ok(_)) => OutcomeKind::Succeeded,
             Ok(Err(_)) => OutcomeKind::Failed,
             Err(error) => OutcomeKind::of_error(error),
         };
@@ -244,7 +244,7 @@ impl Scene {
             "no attempt follows a request to stop"
         );
         match head.outcome_kind().unwrap() {
-            OutcomeKind::Completed => assert_eq!(ran, self.fails + 1),
+            OutcomeKind::Succeeded => assert_eq!(ran, self.fails + 1),
             OutcomeKind::Failed => assert!(head.stop_reason().is_some()),
             OutcomeKind::Expired => assert_eq!(ran, 0),
             OutcomeKind::Cancelled | OutcomeKind::TimedOut => {}

@@ -220,8 +220,8 @@ fn meet(ends: Ends, plans: bool, handle: Handle, other: fn(&Scene)) {
         // SAFETY: all other threads have ended.
         let touched = [by_body, by_value].map(|cell| cell.0.with(|count| unsafe { *count }) - 1);
         let expected: &[[u32; 2]] = match (ends, kind) {
-            (Ends::Returning, OutcomeKind::Completed) => &[[2, 1]],
-            (Ends::FailingOnce, OutcomeKind::Completed) => &[[3, 1]],
+            (Ends::Returning, OutcomeKind::Succeeded) => &[[2, 1]],
+            (Ends::FailingOnce, OutcomeKind::Succeeded) => &[[3, 1]],
             (Ends::Panicking, OutcomeKind::Panicked) => &[[2, 0]],
             // Asked to stop while the first attempt ran.
             (Ends::FailingOnce, OutcomeKind::Failed) => &[[2, 0]],

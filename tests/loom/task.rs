@@ -142,7 +142,7 @@ impl Scene {
 
     fn read(&self, outcome: &Result<Output, TaskError>) {
         let kind = match outcome {
-            Ok(Ok(_)) => OutcomeKind::Completed,
+            Ok(Ok(_)) => OutcomeKind::Succeeded,
             Ok(Err(_)) => OutcomeKind::Failed,
             Err(error) => OutcomeKind::of_error(error),
         };
@@ -177,7 +177,7 @@ impl Scene {
         if self.made != Made::ByPromise {
             assert_eq!(tally.bodies_dropped.get(), 1, "run or dropped, once");
             let expected = match self.ends {
-                Ends::Returning => OutcomeKind::Completed,
+                Ends::Returning => OutcomeKind::Succeeded,
                 Ends::Failing => OutcomeKind::Failed,
                 Ends::Panicking => OutcomeKind::Panicked,
                 Ends::AtACheckpoint => OutcomeKind::Cancelled,
@@ -1047,7 +1047,7 @@ fn what_the_body_did_is_seen_by_a_thread_that_sees_it_settled() {
             // As a spinning waiter and `is_finished` do: no lock between.
             if task.head.is_settled() {
                 assert_eq!(trace.0.get(), 7);
-                assert_eq!(task.head.outcome_kind(), Some(OutcomeKind::Completed));
+                assert_eq!(task.head.outcome_kind(), Some(OutcomeKind::Succeeded));
             }
             handle.join().unwrap();
             assert_eq!(trace.0.get(), 7);

@@ -289,7 +289,7 @@ impl Driver {
             handle: Mutex::new(Some(handle)),
         });
         if let Err(watcher) = task.watch(Watcher::Set(watch, index)) {
-            watcher.settled(OutcomeKind::Completed);
+            watcher.settled(OutcomeKind::Succeeded);
         }
         // The pipeline may have ended in between. Then these are the closures of the user.
         panic::discard(stages);

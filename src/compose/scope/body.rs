@@ -51,7 +51,7 @@ impl<F: FnOnce() -> T + Send, T: Send> Body for PlainScoped<F, T> {
         let ended = match panic::catch(f) {
             Ok(value) => {
                 packet.put(value);
-                Ended::Completed
+                Ended::Succeeded
             }
             Err(payload) => Ended::Unwound(payload),
         };
@@ -122,7 +122,7 @@ where
         let ended = match panic::catch(&mut carried.f) {
             Ok(Ok(value)) => {
                 carried.packet.put(Ok(value));
-                Ended::Completed
+                Ended::Succeeded
             }
             Ok(Err(error)) => {
                 let mut rest = self.rest.lock();

@@ -98,7 +98,7 @@ impl ScopeState {
     }
 
     fn is_first_failure(&self, index: usize, kind: OutcomeKind) -> bool {
-        let fails = !matches!(kind, OutcomeKind::Completed | OutcomeKind::Cancelled);
+        let fails = !matches!(kind, OutcomeKind::Succeeded | OutcomeKind::Cancelled);
         self.fails_fast && fails && self.first_failure.set(index).is_ok()
     }
 

@@ -81,7 +81,7 @@ impl CompletionQueue {
         // A task of the parent process of a fork notifies this process of nothing. Its handle
         // returns that as its error at once.
         if process::is_foreign(task.head.owner) || task.watch(watcher).is_err() {
-            self.settled.clone().settled(place, OutcomeKind::Completed);
+            self.settled.clone().settled(place, OutcomeKind::Succeeded);
         }
         if place == self.links.len() {
             self.links.push(link);

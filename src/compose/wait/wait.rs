@@ -246,7 +246,7 @@ fn until_deadline(
         let kind = queue.links()[place].task.head.outcome_kind();
         let is_enough = match until {
             Until::FirstCompleted => true,
-            Until::FirstError => kind != Some(OutcomeKind::Completed),
+            Until::FirstError => kind != Some(OutcomeKind::Succeeded),
             Until::All => false,
         };
         if is_enough {

@@ -104,7 +104,7 @@ impl Service {
                 self.succeeded.fetch_add(1, Ordering::Relaxed);
                 let task = json!({
                     "id": id.to_string(),
-                    "state": "completed",
+                    "state": "succeeded",
                     "result": answer,
                     "waited_ms": waited.as_secs_f64() * 1000.0,
                     "ran_ms": ran.as_secs_f64() * 1000.0,

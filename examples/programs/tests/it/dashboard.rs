@@ -114,7 +114,7 @@ fn the_page_shows_a_load_that_moves_and_sigterm_ends_it() {
     assert_eq!(status.code(), Some(0), "{lines:?}");
     for pool in ["web: ", "mail: "] {
         let line = lines.iter().find(|line| line.starts_with(pool));
-        assert!(line.unwrap().contains("completed"), "{lines:?}");
+        assert!(line.unwrap().contains("succeeded"), "{lines:?}");
     }
 }
 

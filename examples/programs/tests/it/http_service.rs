@@ -137,7 +137,7 @@ fn curl_gets_a_task_done() {
     let (status, body) = curl(&["--data", SHORT, &url("/api/data?wait=60s")]);
     assert_eq!(status, 200);
     let task = json(&body);
-    assert_eq!(task["state"], "completed");
+    assert_eq!(task["state"], "succeeded");
     assert_eq!(task["result"]["words"], 2);
     assert!(task["ran_ms"].is_f64() && task["waited_ms"].is_f64());
 
@@ -149,7 +149,7 @@ fn curl_gets_a_task_done() {
         let (status, body) = curl(&[&url(&path)]);
         assert_eq!(status, 200);
         let task = json(&body);
-        (task["state"] == "completed").then_some(task)
+        (task["state"] == "succeeded").then_some(task)
     });
     assert_eq!(task["result"]["sum"], 1.5);
     assert_eq!(task["result"]["min"], -2.0);
@@ -249,7 +249,7 @@ fn a_full_queue_refuses_and_a_delete_makes_room() {
     let path = format!("/api/tasks/{runs}");
     assert_eq!(client.ask("DELETE", &path).status, 202);
     until("the end of the others", || {
-        (state(&mut client, &waits) == "completed").then_some(())
+        (state(&mut client, &waits) == "succeeded").then_some(())
     });
     assert_eq!(state(&mut client, &runs), "cancelled");
     let late = client.ask("DELETE", &path);

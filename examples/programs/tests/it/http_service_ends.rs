@@ -47,14 +47,14 @@ impl Busy {
         assert!(self.half_sent.ends());
         let answered = self.waits.reply();
         assert_eq!(answered.status, 200, "{answered:?}");
-        assert_eq!(answered.json()["state"], "completed");
+        assert_eq!(answered.json()["state"], "succeeded");
         assert!(answered.has("Connection: close"), "{answered:?}");
         assert!(self.waits.ends());
         let (status, lines) = self.program.end();
         assert_eq!(status.code(), Some(0), "{lines:?}");
         let line = |pool: &str| lines.iter().find(|line| line.starts_with(pool)).unwrap();
         let work =
-            "work: 1 completed, 0 failed, 0 panicked, 1 cancelled (0 of them by the shutdown)";
+            "work: 1 succeeded, 0 failed, 0 panicked, 1 cancelled (0 of them by the shutdown)";
         assert!(line("work: ").starts_with(work), "{lines:?}");
         assert!(
             line("connections: ").ends_with("0 still running"),
@@ -93,7 +93,7 @@ fn an_idle_service_ends_at_once() {
     assert_eq!((status.code(), lines.len()), (Some(0), 3), "{lines:?}");
     // The one that accepts, and one connection.
     assert!(
-        lines[0].starts_with("connections: 2 completed"),
+        lines[0].starts_with("connections: 2 succeeded"),
         "{lines:?}"
     );
 }
@@ -109,7 +109,7 @@ fn a_second_signal_cancels_the_tasks() {
     program.signal(Signal::TERM);
     let (status, lines) = program.end();
     assert_eq!(status.code(), Some(1), "{lines:?}");
-    let work = "work: 0 completed, 0 failed, 0 panicked, 1 cancelled (1 of them by the shutdown)";
+    let work = "work: 0 succeeded, 0 failed, 0 panicked, 1 cancelled (1 of them by the shutdown)";
     assert!(lines.iter().any(|line| line.starts_with(work)), "{lines:?}");
 }
 

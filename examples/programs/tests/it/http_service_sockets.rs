@@ -101,7 +101,7 @@ fn each_open_socket_gets_the_end_of_each_task_and_dead_ones_are_dropped() {
     submit(&mut client, r#"{"text": "", "fail": true}"#);
     let news = next(&mut first);
     assert_eq!(news["task"]["error"], "the task was asked to fail");
-    assert_eq!(task["state"], "completed");
+    assert_eq!(task["state"], "succeeded");
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Output {
         reply: Option<Result<Reply, String>>,
     ) {
         let result = match task.outcome {
-            OutcomeKind::Completed | OutcomeKind::Failed => reply,
+            OutcomeKind::Succeeded | OutcomeKind::Failed => reply,
             OutcomeKind::TimedOut => Some(Err(TIMED_OUT.to_owned())),
             OutcomeKind::Cancelled => Some(Err(CANCELLED.to_owned())),
             _ => None,

@@ -48,7 +48,7 @@ pub(crate) fn run(
     let failed = report.failed() + report.panicked() + report.timed_out();
     info!(
         "the end: {} runs succeeded, {failed} failed, {} were ended",
-        report.completed(),
+        report.succeeded(),
         report.cancelled()
     );
     Ok(())
