@@ -95,7 +95,9 @@
 //!         })
 //!     };
 //!     let writes = [note("first", true), note("second", false)];
-//!     writes.map(|write| write.join_ok().unwrap());
+//!     for write in writes {
+//!         write.join_ok().unwrap();
+//!     }
 //!     let done = done.lock().unwrap().clone();
 //!     done
 //! }

@@ -139,7 +139,9 @@ impl Simulation {
     /// let (pool, simulation) = ThreadPool::simulated(1);
     /// let limit = RateLimiter::token_bucket(1, Duration::from_secs(60)).clock(&simulation).build()?;
     /// let handles = [(); 61].map(|()| pool.task().gate(&limit).submit(|| ()));
-    /// handles.map(|handle| handle.join().unwrap());
+    /// for handle in handles {
+    ///     handle.join().unwrap();
+    /// }
     /// assert_eq!(simulation.elapsed(), Duration::from_secs(3600));
     /// # Ok::<(), millhand::limit::LimitError>(())
     /// ```
@@ -248,7 +250,9 @@ impl Simulation {
     /// let run = |seed| {
     ///     let (pool, simulation) = millhand::ThreadPool::simulated(seed);
     ///     let handles = [1, 2, 3].map(|n| pool.task().name("add").submit(move || n));
-    ///     handles.map(|handle| handle.join().unwrap());
+    ///     for handle in handles {
+    ///         handle.join().unwrap();
+    ///     }
     ///     simulation.trace()
     /// };
     /// assert_eq!(run(1), run(1));
