@@ -15,15 +15,20 @@
 //!
 //! # The figures
 //!
-//! All figures here come from one machine, where other pools were measured beside millhand in the
-//! same run. `benches/peers/` in the repository holds the program, its results and the chart. The
-//! figures show which of two things costs more, and by how much. To get the figures of your
-//! machine, run the same program there.
+//! The figures show which of two things costs more, and by how much. They come from two virtual
+//! machines with 2 cores, Linux and Rust 1.95:
+//!
+//! - an AMD EPYC: what a task costs, and what it costs to look into a pool;
+//! - an Intel Xeon: what a pool costs from its start to its end, and all comparisons with other
+//!   pools, which were measured beside millhand 0.1 in the same run.
+//!
+//! `benches/peers/` in the repository holds the program, the results of the Xeon and the chart. To
+//! get the figures of your machine, run the same program there.
 //!
 //! # What a task costs
 //!
-//! Measured for this version on 2 cores of a virtual machine (AMD EPYC, Linux, Rust 1.95). The
-//! medians there vary by a third from run to run, so take them as orders of magnitude:
+//! Measured for this version on the EPYC, but for the two last rows. The medians vary by a third
+//! from run to run, so take them as orders of magnitude:
 //!
 //! | what | glibc's allocator | mimalloc |
 //! | --- | ---: | ---: |
@@ -33,8 +38,8 @@
 //! | `submit` and `join` behind an open rate limiter | 0.4 to 0.5 µs | 0.25 to 0.4 µs |
 //! | a delayed task, submitted and fired, among 100,000 | 1.3 to 1.6 µs | 1.3 to 1.6 µs |
 //! | `map`, per item of 50 ns on 2 workers | + 40 to 70 ns | + 40 to 70 ns |
-//! | to start a pool of 1, 8, 64 workers | 0.08, 0.2, 2.5 ms | |
-//! | to shut it down, after the last task has ended | 0.5, 0.7, 4 ms | |
+//! | to start a pool of 1, 8, 64 workers (Xeon) | 0.08, 0.2, 2.5 ms | |
+//! | to shut it down, after the last task has ended (Xeon) | 0.6, 0.7, 4 ms | |
 //!
 //! Behind these figures:
 //!
@@ -46,8 +51,8 @@
 //!   included. What the closure owns on the heap comes on top.
 //! - **Only tasks that have an option pay for it.** A name, a delay, a priority, a gate, a time
 //!   limit or a retry policy is one more allocation. A callback or a token is a few. All options
-//!   except a name take some more locks. A gate costs about as much as the plain task with its
-//!   handle.
+//!   except a name take some more locks. A task behind an open gate costs three to four times as
+//!   much as a plain task.
 //! - **A short wait is cheap.** A thread that joins a task, and a worker that has nothing to do,
 //!   spin for some microseconds before they sleep. So one round trip takes half a microsecond while
 //!   both threads run, and about ten microseconds if the system must wake one of them.
@@ -73,7 +78,7 @@
 //! | `tracing`, a subscriber on the submitter | 870 ns | 9.2 | 1446 ns | 11.0 |
 //!
 //! A plain task pays nothing for a watchdog and for histograms: the difference in the third row is
-//! noise. The counts that are always on are 6 instructions of about 1,150. A name is an allocation,
+//! noise. The counts that are always on are 6 instructions of about 1,180. A name is an allocation,
 //! an entry in the list of live tasks and two readings of the clock: half a microsecond, which a
 //! task of a millisecond does not notice.
 //!
@@ -81,8 +86,9 @@
 //!
 //! A task of its own pays from about a microsecond of work; ten microseconds are comfortable. If
 //! there is less work, put several items into one task. [`map`](crate::Pool::map) does that
-//! by itself. It takes half as long as rayon's `par_bridge`, and up to twice as long as rayon's
-//! `par_iter`, which knows in advance where the items are.
+//! by itself. With items of 100 ns it takes half as long as rayon's `par_bridge`, and about twice
+//! as long as rayon's `par_iter`, which knows in advance where the items are. With items of 1 µs
+//! all three take about as long.
 //!
 //! ```
 //! let pool = millhand::ThreadPool::new(2)?;
@@ -131,10 +137,10 @@
 //! # The allocator
 //!
 //! A task is allocated on one thread and freed on another, which is expensive in many allocators.
-//! With mimalloc in place of glibc's allocator, the same tasks cost half or less. The change is two
-//! lines in the `main.rs` of a program, and worth a try before any other. It is also the best way
-//! to make `execute` cheaper than in every other pool that was measured; with glibc's allocator
-//! `threadpool` and `rusty_pool` are faster by a quarter to a half.
+//! With mimalloc in place of glibc's allocator, the same tasks cost about half. The change is two
+//! lines in the `main.rs` of a program, and worth a try before any other. With mimalloc, `execute`
+//! is cheaper than in every other pool that was measured. With glibc's allocator, `threadpool` and
+//! `rusty_pool` take an eighth to a quarter less.
 //!
 //! ```text
 //! #[global_allocator]
@@ -144,10 +150,10 @@
 //! # Spinning, and a loaded machine
 //!
 //! A thread that has nothing to do spins for some microseconds before it sleeps, since waking it
-//! takes longer than a small task. A thread whose spins were in vain spins for a shorter time.
-//! There is no option for it.
+//! takes longer than a small task. A thread that waits for tasks, and has often spun in vain, spins
+//! for a shorter time. On a machine with one processor no thread spins. There is no option for it.
 //!
-//! A thread that spins uses a processor for some microseconds that other threads may need. About
+//! A thread that spins uses a processor for some microseconds that other threads may need. At most
 //! two idle workers per pool spin, and each thread that waits. None of them calls `yield_now`. If
 //! there are as many busy processes as processors, a round trip is little more than the scheduling
 //! of the system. In the runs that were made it took between 1.1 and 1.9 times as long as with a
@@ -158,14 +164,13 @@
 //! - **[rayon](https://docs.rs/rayon)**, for computing alone. Its `join` and `par_iter` steal work
 //!   from each other for less than a tenth of what a task costs here, above all in recursion with
 //!   small leaves. millhand has one queue for all workers, which fits a service and not divide
-//!   and conquer. With leaves of 10 µs it takes 1.2 to 1.4 times as long as rayon.
+//!   and conquer. With leaves of 10 µs it takes 1.2 to 1.3 times as long as rayon.
 //! - **[tokio](https://docs.rs/tokio)**, for tens of thousands of connections that mostly wait:
 //!   there, a task that waits occupies no thread. Its `spawn_blocking` is not made for small tasks,
 //!   as the results in `benches/peers/` show.
 //! - **A bare channel**, `crossbeam_channel::unbounded::<Box<dyn FnOnce() + Send>>()` and a few
 //!   threads, if you need neither results, nor the messages of panics, nor an orderly shutdown. It
-//!   is the limit of what this design can reach, and takes about two thirds of the time of
-//!   `execute`.
+//!   is the limit of what this design can reach, and takes about 0.7 of the time of `execute`.
 //! - **[scheduled-thread-pool](https://docs.rs/scheduled-thread-pool)**, for hundreds of thousands
 //!   of pending timers that are never cancelled and have no limits. Its entry is only a closure in
 //!   a heap, and is cheaper to fire.
