@@ -3,7 +3,7 @@
 //! | from | to | by |
 //! | --- | --- | --- |
 //! | async code | a task | [await its handle](#await-a-handle) |
-//! | a task | async code | [a promise that the async code keeps](#wait-for-async-code) |
+//! | a task | async code | [a promise that the async code completes](#wait-for-async-code) |
 //! | a task | the main loop of a window | [a message, or a callback that wakes the loop](#a-window-with-a-main-loop) |
 //! | a library with callbacks | a handle | [a promise](#callbacks) |
 //! | a task | a thread of the program's own | [a `Context`](#threads-of-the-programs-own) |
@@ -64,9 +64,9 @@
 //!
 //! # Wait for async code
 //!
-//! The async code keeps a promise, and the body joins its handle. So the wait releases the run
+//! The async code completes a promise, and the body joins its handle. So the wait releases the run
 //! slot, and ends when the body is asked to stop. With `cancel_on_drop` the async code can see that
-//! the value is of no use any more. The thread here stands for the runtime of the program, as
+//! the value is of no use any more. The threads here stand for the runtime of the program, as
 //! `runtime.spawn(async move { .. })`.
 //!
 //! ```
@@ -74,6 +74,16 @@
 //! # use std::sync::mpsc::channel;
 //!
 //! let pool = ThreadPool::new(1)?;
+//! let task = pool.submit(|| {
+//!     let (promise, value) = promise::<u32>();
+//!     std::thread::spawn(move || {
+//!         let _ = promise.complete(7); // an `Err` if the value is of no use any more
+//!     });
+//!     value.cancel_on_drop().join()
+//! });
+//! assert_eq!(task.join()??, 7);
+//!
+//! // The body is asked to stop while it waits.
 //! # let (began, begins) = channel();
 //! # let (seen, sees) = channel();
 //! let task = pool.submit(move || {
@@ -81,7 +91,7 @@
 //!     std::thread::spawn(move || {
 //!         # began.send(()).unwrap();
 //!         while !promise.is_cancelled() {
-//!             std::thread::yield_now(); // it awaits something, for ever
+//!             std::thread::yield_now(); // the async code awaits something, for ever
 //!         }
 //!         # seen.send(()).unwrap();
 //!     });
@@ -101,9 +111,9 @@
 //!
 //! # A window with a main loop
 //!
-//! The thread of the loop must not wait, so it never joins a task that has not settled. Either the
-//! task sends its outcome to the loop. [`then`](crate::TaskHandle::then) does so in any case, also
-//! for a panic:
+//! The thread of the loop must not wait, so it never joins a task that has not settled. There are
+//! two ways. In the first, the task sends its outcome to the loop:
+//! [`then`](crate::TaskHandle::then) runs for a panic, too.
 //!
 //! ```
 //! use millhand::{TaskError, ThreadPool};
@@ -120,12 +130,13 @@
 //! let load = move |name: &'static str| {
 //!     let to_loop = to_loop.clone();
 //!     let loaded = pool.submit(move || name.to_uppercase());
-//!     loaded.then(move |text| {
+//!     let shown = loaded.then(move |text| {
 //!         let _ = to_loop.send(Message::Loaded(text));
 //!         // and then wake the loop, as by
 //!         // egui: context.request_repaint()
 //!         // winit: proxy.send_event(..), in place of the channel
 //!     });
+//!     drop(shown); // the loop waits for no handle; the task runs on without it
 //! };
 //! load("readme");
 //! for Message::Loaded(text) in main_loop.iter().take(1) {
@@ -134,9 +145,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Or the loop keeps the handle and looks at each frame, for windows that are drawn anew each time.
-//! [`on_finish`](crate::TaskHandle::on_finish) wakes the loop for that frame. The outcome is there
-//! by then.
+//! In the second, the loop keeps the handle and looks at it in each frame, for windows that are
+//! drawn anew each time. [`on_finish`](crate::TaskHandle::on_finish) wakes the loop for that frame.
+//! The outcome is there by then.
 //!
 //! ```
 //! use millhand::{TaskHandle, ThreadPool};
@@ -172,8 +183,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - A callback runs on a worker, or at once on the thread that registers it if the task has
-//!   finished. It should only wake.
+//! - A callback runs on a worker, or on the thread that cancels the task. If the task has finished
+//!   before, it runs at once on the thread that registers it. It should only wake.
 //! - A full queue would hold the loop up. Leave the queue of such a pool unbounded, or use
 //!   [`try_submit`](crate::Pool::try_submit).
 //! - At its end, the loop returns, and `main` [shuts the pool down](crate::ThreadPool::shutdown).
@@ -201,7 +212,7 @@
 //! fn address(pool: &ThreadPool, host: &str) -> TaskHandle<u32> {
 //!     let (promise, handle) = pool.promise();
 //!     resolve(host, |address| {
-//!         let _ = promise.complete(address); // an `Err` if the handle was cancelled
+//!         let _ = promise.complete(address); // an `Err` if the handle was cancelled before
 //!     });
 //!     handle
 //! }

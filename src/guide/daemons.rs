@@ -161,7 +161,8 @@
 //! ```
 //!
 //! Where it has to work on each Unix, take all signals by signal-hook, and end by a token, as the
-//! [program](super#programs) `scheduler` does. Limits
+//! [program](super#programs) `scheduler` does. signal-hook takes a signal also if the caller of the
+//! program has it ignored: under `nohup`, SIGHUP then reads the configuration, too. Limits
 //! [can change](super::limits#while-the-program-runs) while tasks use them:
 //!
 //! ```
@@ -237,7 +238,8 @@
 //! A thread that waits for input is not woken by a signal. If it is the main thread, or a task of
 //! the pool, then the first signal closes the pool, and the program still waits for a line: only
 //! the third Ctrl-C ends it. So read on a thread of its own that nothing joins. It ends with the
-//! process, when `main` returns.
+//! process, when `main` returns. A line that cannot be read, since it is not UTF-8, ends the input,
+//! too.
 //!
 //! ```no_run
 //! # #[cfg(feature = "signals")] {

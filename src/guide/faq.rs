@@ -112,8 +112,9 @@
 //! ## Why `TaskError::Rejected`?
 //!
 //! The [`Rejection`](crate::error::Rejection) in it says why: the pool is closed (shut down,
-//! dropped, or ended by a signal), its queue is full and [rejects](crate::OnFull::Reject), options
-//! contradict each other, a promise without a pool is continued, or the process has forked.
+//! dropped, or ended by a signal), its queue is full and [rejects](crate::OnFull::Reject), a body
+//! was asked to stop while it waited for a place in the queue of another pool, options contradict
+//! each other, a promise without a pool is continued, or the process has forked.
 //! [`check`](crate::TaskBuilder::check) finds wrong options when the program starts.
 //!
 //! ## Why was it cancelled?
@@ -268,7 +269,7 @@
 //! Call them in [`blocking`](crate::blocking), so that the worker's place is free meanwhile. One
 //! that is bound to its thread belongs in [a pool of
 //! one](super::bridges#libraries-that-are-bound-to-threads), one that calls back
-//! [keeps a promise](super::bridges#callbacks).
+//! [completes a promise](super::bridges#callbacks).
 //!
 //! ## `fork`
 //!

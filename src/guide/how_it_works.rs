@@ -1,7 +1,7 @@
 //! How it works: the path of a task, in pictures.
 //!
 //! For users who want to know what happens between a `submit` and a `join`. Nothing here is needed
-//! to use the library: [`guarantees`](super::guarantees) has what one may rely on.
+//! to use the library: [`guarantees`](super::guarantees) has what you may rely on.
 //! `src/README.md` in the repository is the page for maintainers: the same path by files and
 //! functions, and the reason for each wake-up.
 //!
@@ -36,10 +36,11 @@
 //! - **Claim.** A worker that pops the task claims it by one atomic step. So does a thread that
 //!   cancels it. One of them comes first: the task runs, or it is settled as cancelled.
 //! - **Gates.** The worker asks them when it is about to run the body. If one refuses, the *task*
-//!   waits in the line of the gate, and the worker takes the next task.
+//!   waits in its line, and the worker takes the next task.
 //! - **Body.** It runs on the stack of the worker. A panic is caught there.
-//! - **End of an attempt.** The permits come back. If the policy wants a further attempt, the task
-//!   goes to the timer, or at once into the run queue.
+//! - **End of an attempt.** The permits come back; the key of a [lane](crate::limit::Lanes) does so
+//!   after the last attempt. If the policy wants a further attempt, the task goes to the timer, or
+//!   at once into the run queue.
 //! - **Settle.** The outcome takes the place of the closure, once. The threads that wait wake,
 //!   callbacks run, and what continues the task becomes ready.
 //! - **Release.** What the task still owns is dropped on that worker, outside of all locks. A scope
@@ -102,6 +103,9 @@
 //!                                                          +----------+
 //! ```
 //!
+//! A retry without a delay goes from `Running` to `Queued`. A task with several gates is in the
+//! line of each gate that refuses it.
+//!
 //! A task is in one place at a time. Each move is noted under the lock of the task before it is
 //! made, so the thread that settles a waiting task knows where its entry is. A cancelled task drops
 //! its closure at once. Its entry stays in the queue until a worker meets it, or until more than
@@ -125,9 +129,9 @@
 //! - **Why inner tasks are first.** A body that waits for its children gives its place to another
 //!   body. If that were one more task from outside, each of a thousand queued tasks would begin,
 //!   wait, and hold a thread. So a tree of tasks needs threads by its depth, not by its width.
-//! - **Why nothing starves.** While there is something before the channel, a worker counts what it
-//!   takes. Each 64th time it tries the channel first, and at other times the oldest inner task or
-//!   a high priority. Each 4096th time it tries what is below normal.
+//! - **Why nothing starves.** While any queue beside the channel has a task, a worker counts what
+//!   it takes. Of 64 times, it tries the channel first once, the oldest inner task once, and what
+//!   is above normal once. Each 4096th time it tries what is below normal.
 //! - **Why a permit is not held in a queue.** What a gate has admitted stands before the rest.
 //!
 //! ```
@@ -232,7 +236,7 @@
 //!    ask all gates of the task, with all of them locked, in the order of their ids
 //!        | all admit                  | one refuses
 //!        v                            v
-//!    take from all,               take nothing, stand in the line of the gate
+//!    take from all,               take nothing, stand in the line of each that refuses
 //!    claim the task, run it
 //!        |                            head                              end
 //!        v                            +------+--------+------+------+------+

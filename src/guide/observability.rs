@@ -4,8 +4,8 @@
 //! | --- | --- | --- |
 //! | how much was done, how much waits, are workers free | [`pool.stats()`](crate::Pool::stats) | nothing until it is called |
 //! | what runs now, and for how long; what waits, and for what | [`pool.tasks()`](crate::Pool::tasks), [`dump`](crate::Pool::dump) | an entry in a list for each task with a name or options |
-//! | how long do tasks wait and run | names, [`timed`](crate::TaskBuilder::timed), and the feature `histograms` | two readings of the clock for each such task |
-//! | which task is stuck, does the queue stand still | [`slow_task`](crate::pool::PoolBuilder::slow_task), [`stalled`](crate::pool::PoolBuilder::stalled) | a thread that looks some times in a second |
+//! | how long do tasks wait and run | the option `histograms` of the builder (feature `histograms`), and names or [`timed`](crate::TaskBuilder::timed) | two readings of the clock for each such task |
+//! | which task is stuck, does the queue stand still | [`slow_task`](crate::pool::PoolBuilder::slow_task), [`stalled`](crate::pool::PoolBuilder::stalled) | a thread that looks from 4 to 50 times a second |
 //! | what happened, one thing after the other | an [`Observer`](crate::observe::Observer) | some calls for each task |
 //! | the same in the tools that the program has already | the features `tracing`, `metrics`; [`to_prometheus`](crate::observe::Stats::to_prometheus) | as an observer; nothing |
 //! | all of it, in a browser | the feature `dashboard` | the sampler, and one thread that accepts |
@@ -66,6 +66,7 @@
 //!         }
 //!     })
 //!     .build()?;
+//! # assert!(pool.stats().rates.is_some());
 //! # Ok::<(), millhand::pool::BuildError>(())
 //! ```
 //!
@@ -82,20 +83,25 @@
 //!
 //! For the end of one task there is [`TaskHandle::on_finish`](crate::TaskHandle::on_finish), and
 //! for all tasks of a template [`TaskBuilder::on_finish`](crate::TaskBuilder::on_finish). Both get
-//! a
-//! [`Summary`](crate::task::Summary): how long the task waited and ran, how many attempts it made,
-//! and why it failed.
+//! a [`Summary`](crate::task::Summary): how long the task waited and ran, how many attempts it
+//! made, and why it failed.
 //!
 //! ```
 //! use millhand::task::OutcomeKind;
 //!
 //! let pool = millhand::ThreadPool::new(2)?;
-//! let upload = pool.task().name("upload").on_finish(|summary| {
+//! let (send, failures) = std::sync::mpsc::channel();
+//! let upload = pool.task().name("upload").on_finish(move |summary| {
 //!     if summary.outcome != OutcomeKind::Succeeded {
-//!         eprintln!("an upload failed after {} attempts: {:?}", summary.attempts, summary.error);
+//!         let _ = send.send(format!("{} attempts: {:?}", summary.attempts, summary.error));
 //!     }
 //! });
-//! upload.submit(|| ()).join()?;
+//! upload.submit(|| "done").join()?;
+//! upload.execute(|| panic!("the disk is full"));
+//! drop(pool); // all callbacks have run
+//! let failures: Vec<_> = failures.try_iter().collect();
+//! assert_eq!(failures.len(), 1);
+//! assert!(failures[0].starts_with("1 attempts") && failures[0].contains("the disk is full"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -116,6 +122,7 @@
 //! let pool = ThreadPool::builder().workers(4).name_prefix("mail").build()?;
 //! let page = Dashboard::builder().pool(&pool).serve("127.0.0.1:0")?;
 //! println!("http://{}/", page.local_addr());
+//! # assert!(page.local_addr().ip().is_loopback());
 //! // It is served until `page` is dropped.
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

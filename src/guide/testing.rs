@@ -15,7 +15,7 @@
 //!
 //! Code that takes a [`&Pool`](crate::Pool) runs with every kind of pool: that of the program, one
 //! with a manual clock, and a simulated one. Pass rate limiters in as well, or make them on the
-//! clock of the pool: a pool refuses a rate limiter that has another clock.
+//! clock of the pool: a pool refuses a task whose rate limiter has another clock.
 //!
 //! ```
 //! use millhand::testing::ManualClock;
@@ -125,7 +125,7 @@
 //!
 //! A shop has one ticket left. The code checks that, lets the bank take the money, and takes the
 //! ticket. Between the check and the taking another buyer may check. With threads in any order that
-//! happens once in a thousand runs. A simulation tries many orders, and repeats the bad ones:
+//! may happen once in a thousand runs. A simulation tries many orders, and repeats the bad ones:
 //!
 //! ```
 //! # #[cfg(feature = "simulation")] {
@@ -166,7 +166,7 @@
 //! let bad: Vec<u64> = (0..100).filter(|seed| run(*seed, buy).0 != 1).collect();
 //! assert!(!bad.is_empty() && bad.len() < 100);
 //!
-//! // The first bad seed again, as often as one likes: the same run, with its trace.
+//! // The first bad seed again, as often as you like: the same run, with its trace.
 //! let (sold, trace) = run(bad[0], buy);
 //! assert_eq!((sold, &trace), (2, &run(bad[0], buy).1));
 //! trace.iter().for_each(|entry| println!("{entry}"));
