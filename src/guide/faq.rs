@@ -219,12 +219,15 @@
 //!
 //! Spare threads run tasks while bodies wait.
 //! [`max_threads`](crate::pool::PoolBuilder::max_threads) bounds them. There is also a timer thread
-//! once something has an instant, and a sampler with a watchdog or a dashboard.
+//! once something has an instant, and a sampler with a watchdog or a dashboard. Some threads are of
+//! the process, and not of a pool: those for signals (`millhand-signal`), for the deadlines of
+//! tokens (`millhand-alarm`) and for hooks after a time limit (`millhand-deadline`).
 //!
 //! ## What are the threads called?
 //!
-//! `millhand-0`, `millhand-1` and so on, or with the builder's
-//! [`name_prefix`](crate::pool::PoolBuilder::name_prefix). Linux shows the first 15 bytes.
+//! `millhand-0`, `millhand-1` and so on, `millhand-timer` and `millhand-watch` (the sampler), or
+//! with the builder's [`name_prefix`](crate::pool::PoolBuilder::name_prefix) in place of
+//! `millhand`. Linux shows the first 15 bytes.
 //!
 //! ## The stack overflows
 //!
@@ -242,9 +245,10 @@
 //!
 //! ## Do thread-locals stay?
 //!
-//! Yes, from task to task on the same thread. A spare thread may exit, and then they are dropped.
-//! Use a [`WorkerLocal`](crate::WorkerLocal) for what a thread is to keep, and a
-//! [`ContextVar`](crate::ContextVar) for what belongs to a task.
+//! Yes, from task to task on the same thread, until the thread exits. A spare thread exits when
+//! there is nothing to do for it. A [`WorkerLocal`](crate::WorkerLocal) lives as long, and goes
+//! earlier if its last clone is dropped. What belongs to a task is a
+//! [`ContextVar`](crate::ContextVar).
 //!
 //! # With other things
 //!

@@ -1,4 +1,4 @@
-//! Testing: code that waits, without waiting for it, and races, in an order that a seed repeats.
+//! Testing: delays, retries and schedules without a wait, and races that a seed repeats.
 //!
 //! A test of code that runs in parallel is slow if it waits for real time, and fails now and then
 //! if it sleeps and hopes. Neither is needed here:
