@@ -34,8 +34,9 @@
 //!
 //! # How it is started, and how it is ended
 //!
-//! SIGINT, SIGTERM and SIGHUP count alike. What the caller has the program ignore stays ignored,
-//! also for the children of the program, and the others still work. The log names them.
+//! SIGINT, SIGTERM and SIGHUP count alike. A signal that the caller of the program has ignored
+//! stays ignored, also for the children of the program. The other signals still work. The log names
+//! both.
 //!
 //! | started by | ignored | ended by | what to take care of |
 //! | --- | --- | --- | --- |

@@ -245,8 +245,8 @@
 //!
 //! ## Do thread-locals stay?
 //!
-//! Yes, from task to task on the same thread, until the thread exits. A spare thread exits when
-//! there is nothing to do for it. A [`WorkerLocal`](crate::WorkerLocal) lives as long, and goes
+//! Yes, from task to task on the same thread, until the thread exits. A spare thread exits when no
+//! run slot is left for it. A [`WorkerLocal`](crate::WorkerLocal) lives as long, and goes
 //! earlier if its last clone is dropped. What belongs to a task is a
 //! [`ContextVar`](crate::ContextVar).
 //!

@@ -40,6 +40,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! With a manual clock, waits with a time limit use that clock, too. So a
+//! [`join_timeout`](crate::TaskHandle::join_timeout) on the thread of the test returns only if the
+//! task ends or another thread advances the clock. Advance the clock, call `wait_idle`, and assert
+//! [`is_finished`](crate::TaskHandle::is_finished). A [`sleep`](crate::sleep) outside of a task
+//! uses the clock of the system.
+//!
 //! # Wait for what you mean, and do not sleep
 //!
 //! | to wait until | write |
@@ -236,8 +242,8 @@
 //! | sockets, files, child processes | they work, and all threads wait meanwhile | a function that the test replaces |
 //! | the order of a `HashMap` | differs from run to run, also with the same seed | a `BTreeMap` |
 //!
-//! If no thread can continue, the call of the owner panics, with a list of what each thread waits
-//! for: a deadlock is a failed test, and no test that hangs.
+//! If no thread can continue, the call on the thread of the test panics, with a list of what each
+//! thread waits for. So a deadlock is a failed test, and not a test that hangs.
 //!
 //! # Schedules
 //!
@@ -288,8 +294,8 @@
 //!
 //! The hook [`on_unread`](crate::pool::PoolBuilder::on_unread) can collect the failures that no
 //! handle reads, and the [statistics](crate::observe::Stats::unread) count them. A test whose
-//! assertion fails ends, also with bodies that wait for a clock: while its thread panics, the drop
-//! of a pool cancels, and does not wait for long.
+//! assertion fails does end, even if bodies wait for a clock: while the thread of the test panics,
+//! the drop of a pool cancels, and gives up after a second.
 //!
 //! [`ManualClock`]: crate::testing::ManualClock
 //! [`Simulation`]: crate::testing
