@@ -202,6 +202,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! One thread takes all signals here. While it reads the configuration or runs a hook of the token,
+//! the next signal waits. If the file may be on a disk that hangs, read it in a task.
+//!
 //! # The log
 //!
 //! The library logs by the crate `log`, and never to a file or a stream of its own: with no logger
