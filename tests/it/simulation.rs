@@ -489,7 +489,7 @@ fn the_trace_tells_of_threads_attempts_outcomes_and_time() {
             "0.000000 millhand-timer: starts",
             "1.000000 clock: goes on by 1s",
             "1.000000 millhand-0: task 1 `x`: attempt 2",
-            "1.000000 millhand-0: task 1 `x`: Completed",
+            "1.000000 millhand-0: task 1 `x`: Succeeded",
             "1.000000 millhand-0: ends",
             "1.000000 millhand-timer: ends",
         ]
