@@ -133,14 +133,19 @@ fn run(options: &Options, signals: &Signals, progress: &Progress) -> Result<(), 
         .iter()
         .map(|group| group[0].size * (group.len() as u64 - 1));
     progress.report(&format_args!(
-        "{} files in {:.1?}: {} groups, {} redundant files, {}",
-        HumanCount(found),
+        "{} in {:.1?}: {}, {}, {}",
+        counted(found, "file"),
         begun.elapsed(),
-        HumanCount(groups.len() as u64),
-        HumanCount(redundant as u64),
+        counted(groups.len() as u64, "group"),
+        counted(redundant as u64, "redundant file"),
         HumanBytes(bytes.sum())
     ));
     Ok(())
+}
+
+fn counted(n: u64, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", HumanCount(n))
 }
 
 fn print(groups: &[Group], with_nulls: bool) -> io::Result<()> {
