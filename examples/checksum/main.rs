@@ -13,6 +13,9 @@
 //! `--check` takes what `sha256sum` writes, also with `--tag` or `--binary`, and prints and ends as
 //! `sha256sum -c` does. It does not take the lines of BSD's `sha256 -r`, with one space.
 //!
+//! Memory grows with the number of files, whose names are kept from the begin, and not with their
+//! sizes.
+//!
 //! Ctrl-C stops taking files, finishes those being read and prints what is done; once more leaves
 //! those being read, too; a third time ends at once.
 //!

@@ -35,6 +35,9 @@
 //! - Ctrl-C reads no further, and finishes what was read. A second one cancels that, a third ends
 //!   the process. If line N was the last with a result, `tail -n +$((N + 1))` has the rest.
 //!
+//! Memory does not grow with the input, but with `--bodies` it holds up to four bodies for each
+//! job, of 10 MB at most each.
+//!
 //! Exit codes: 0 if all requests succeeded; 1 if some failed, or the input or the output did, or
 //! nothing reads the output any more; 2 for wrong arguments, or a file that cannot be opened; 130
 //! after Ctrl-C.

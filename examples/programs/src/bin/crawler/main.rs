@@ -8,6 +8,9 @@
 //! the hosts of the start pages are crawled. `robots.txt` is followed there, but for the start
 //! pages, which are asked for by name. `Crawl-delay` is ignored; use `--rate`.
 //!
+//! Memory grows with the site: each page that a link names, checked or not, and each link to it are
+//! kept to the end.
+//!
 //! To try:
 //!
 //! - The docs of this library have many links: `cargo doc --no-deps`, then `python3 -m http.server

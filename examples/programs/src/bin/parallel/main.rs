@@ -31,6 +31,9 @@
 //! journal, so `--resume` runs them again. The output of a command that had ended, and was not
 //! printed yet, is lost.
 //!
+//! Memory does not grow with the input, but `--resume` keeps the entries of the journal there until
+//! their lines have come.
+//!
 //! Exit codes: 0 if all commands have succeeded; 1 if one has failed, now or by the journal, or if
 //! not all could be run; 2 for wrong arguments; 130 after a signal.
 //!
