@@ -2,7 +2,7 @@
 
 use crate::support::arguments::{assert_address_is_named, assert_helps, assert_refused};
 use crate::support::terminal::Terminal;
-use crate::support::{Program, command, get, until};
+use crate::support::{self, Program, command, get, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ fn dashboard() -> Command {
 /// Runs it to its end.
 fn output(arguments: &[&str]) -> Output {
     let mut command = command(env!("CARGO_BIN_EXE_dashboard"));
-    command.args(arguments).output().unwrap()
+    support::output(command.args(arguments))
 }
 
 /// Starts it, and returns the address of its page, too.

@@ -4,7 +4,7 @@ use crate::support::arguments::{assert_helps, assert_refused};
 use crate::support::groups::{files, groups, jdupes};
 use crate::support::terminal::Terminal;
 use crate::support::tree::Tree;
-use crate::support::{Program, command, text, until};
+use crate::support::{self, Program, command, text, until};
 use rustix::process::Signal;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -22,7 +22,7 @@ fn dupes(dir: &Path) -> Command {
 
 /// Runs it to its end.
 fn output(dir: &Path, arguments: &[&str]) -> Output {
-    dupes(dir).args(arguments).output().unwrap()
+    support::output(dupes(dir).args(arguments))
 }
 
 #[track_caller]
@@ -36,14 +36,12 @@ fn it_finds_what_jdupes_finds_in_a_generated_tree() {
     for seed in 1..=5 {
         let tree = Tree::generated(seed);
         for (ours, theirs) in [(&["--empty"][..], &["-z"][..]), (&[], &[])] {
-            let ours = dupes(tree.path())
-                .args(ours)
-                .args(["-0".as_ref(), tree.path()])
-                .output();
-            let ours = ours.unwrap();
+            let mut command = dupes(tree.path());
+            command.args(ours).args(["-0".as_ref(), tree.path()]);
+            let ours = support::output(&mut command);
             assert_eq!(ours.status.code(), Some(0), "{}", text(&ours.stderr));
             let ours = groups(&ours.stdout);
-            let theirs = groups(&jdupes(tree.path(), theirs).stdout);
+            let theirs = groups(&support::output(&mut jdupes(tree.path(), theirs)).stdout);
             assert!(ours.len() > 20, "seed {seed}: only {} groups", ours.len());
             assert_eq!(files(&ours), files(&theirs), "seed {seed}");
             // One name per file, and all in order.
@@ -100,7 +98,10 @@ fn a_hard_link_is_no_duplicate_and_a_symbolic_one_is_not_followed() {
     std::os::unix::fs::symlink(&file, tree.path().join("link")).unwrap();
     assert_finds(&output(tree.path(), &[]), &[]);
     tree.write("copy", &content);
-    assert_finds(&output(tree.path(), &[]), &[&["./a", "./copy"]]);
+    let found = output(tree.path(), &[]);
+    assert_finds(&found, &[&["./a", "./copy"]]);
+    let errors = text(&found.stderr);
+    assert!(errors.contains(": 1 group, 1 redundant file, "), "{errors}");
     // An argument is followed, and is the same file still.
     assert_finds(&output(tree.path(), &["m", "link"]), &[]);
     assert_finds(
@@ -212,7 +213,8 @@ fn a_reader_that_has_gone_ends_it_without_a_message() {
     let (reader, writer) = UnixStream::pair().unwrap();
     drop(reader);
     let mut command = dupes(tree.path());
-    let found = command.stdout(OwnedFd::from(writer)).output().unwrap();
+    let command = command.stdout(OwnedFd::from(writer)).stderr(Stdio::piped());
+    let found = support::ended(command.spawn().unwrap());
     assert_eq!(found.status.code(), Some(1));
     assert!(!text(&found.stderr).contains("Broken"), "{found:?}");
     assert!(!text(&found.stderr).contains("panicked"), "{found:?}");

@@ -2,9 +2,9 @@
 
 use crate::support::arguments::{assert_address_is_named, assert_helps, assert_refused};
 use crate::support::http::Client;
-use crate::support::{Program, command, text, until};
+use crate::support::{self, Program, command, text, until};
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Keeps its worker busy for longer than any test takes. Only a cancel ends it.
 pub(crate) const ENDLESS: &str = r#"{"text": "endless", "cost_ms": 60000}"#;
@@ -52,7 +52,7 @@ pub(crate) fn submit(client: &mut Client, body: &str) -> String {
 
 fn output(arguments: &[&str]) -> Output {
     let mut command = command(env!("CARGO_BIN_EXE_http_service"));
-    command.args(arguments).output().unwrap()
+    support::output(command.args(arguments))
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn an_output_that_takes_nothing_is_named_and_ends_with_1() {
         .unwrap();
     let mut command = command(env!("CARGO_BIN_EXE_http_service"));
     command.args(["--listen", "127.0.0.1:0"]).stdout(full);
-    let output = command.output().unwrap();
+    let output = support::ended(command.stderr(Stdio::piped()).spawn().unwrap());
     assert_eq!(output.status.code(), Some(1));
     assert!(
         text(&output.stderr).contains("the standard output: "),
@@ -118,7 +118,7 @@ fn curl(arguments: &[&str]) -> (u16, String) {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--max-time", "60"]);
     command.args(["--write-out", "\n%{http_code}"]);
-    let output = command.args(arguments).output().unwrap();
+    let output = support::output(command.args(arguments));
     assert!(output.status.success(), "{output:?}");
     let text = text(&output.stdout);
     let (body, status) = text.rsplit_once('\n').unwrap();
@@ -204,7 +204,7 @@ fn a_load_from_another_process_is_answered_whole() {
         let mut command = command(env!("CARGO_BIN_EXE_http_load"));
         command.arg(format!("http://{address}{path}"));
         command.args(["--connections", "16", "--requests", "800"]);
-        let output = command.args(arguments).output().unwrap();
+        let output = support::output(command.args(arguments));
         assert!(output.status.success(), "{output:?}");
         json(text(&output.stdout))
     };

@@ -2,7 +2,7 @@
 
 use crate::http_service::{SHORT, serve, submit};
 use crate::support::http::Client;
-use crate::support::{BOUND, command, until};
+use crate::support::{BOUND, command, output, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
@@ -128,7 +128,7 @@ fn a_socket_that_does_not_read_is_dropped_and_holds_up_none() {
         command.arg(format!("http://{address}/api/data?wait=60s"));
         // Fewer than may wait: a client that reads is not dropped, however late it runs.
         command.args(["--requests", "700", "--post", SHORT]);
-        assert!(command.output().unwrap().status.success());
+        assert!(output(&mut command).status.success());
         tasks += 700;
         until("the other one to get all news", || {
             (news.load(Ordering::Relaxed) == tasks).then_some(())

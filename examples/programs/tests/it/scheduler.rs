@@ -3,7 +3,7 @@
 mod daemon;
 mod table;
 
-use crate::support::{Program, text, until};
+use crate::support::{self, Program, text, until};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Signal;
 use std::cell::RefCell;
@@ -58,7 +58,7 @@ impl Place {
     fn output(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(SCHEDULER);
         command.current_dir(&self.0).env("TZ", "Europe/Berlin");
-        command.args(arguments).output().unwrap()
+        support::output(command.args(arguments))
     }
 }
 

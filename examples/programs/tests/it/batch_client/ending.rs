@@ -56,7 +56,8 @@ fn a_closed_output_ends_it_quietly() {
         .unwrap();
     assert_eq!(result(&line)["line"], 2);
     writeln!(input, "{}", way.faults.url("/another")).unwrap();
-    let output = child.wait_with_output().unwrap();
+    drop(input);
+    let output = ended(child);
     assert_eq!(output.status.code(), Some(1)); // not all results were taken
     assert_eq!(text(&output.stderr), "");
 }

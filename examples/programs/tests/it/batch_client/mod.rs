@@ -7,7 +7,7 @@ mod retries;
 
 use crate::support::faults::{Fault, Faults, answer};
 use crate::support::terminal::Terminal;
-use crate::support::{Program, command, text, until};
+use crate::support::{Program, command, ended, output, text, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ fn run(arguments: &[&str], lines: &[String]) -> Output {
         .write_all((lines.join("\n") + "\n").as_bytes())
         .unwrap();
     drop(input);
-    child.wait_with_output().unwrap()
+    ended(child)
 }
 
 /// How many results of a kind the summary counts.

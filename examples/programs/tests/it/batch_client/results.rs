@@ -5,7 +5,7 @@ use crate::support::arguments::{assert_helps, assert_refused};
 
 #[test]
 fn help_names_all_options_and_exit_codes() {
-    let help = client(&["--help"]).output().unwrap();
+    let help = output(&mut client(&["--help"]));
     let words = "FILE --jobs --rate --retries --retry-all --timeout --total-timeout --unordered \
         --bodies Exit codes";
     let words: Vec<_> = words.split(' ').collect();
@@ -23,14 +23,14 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["--retries", "-1"], "-1"),
         (&["/no/such/file"], "/no/such/file: No such file"),
     ] {
-        let output = client(arguments).output().unwrap();
+        let output = output(&mut client(arguments));
         assert_refused(&output, named);
     }
 }
 
 #[test]
 fn an_input_that_cannot_be_read_ends_with_1() {
-    let output = client(&["/"]).output().unwrap();
+    let output = output(&mut client(&["/"]));
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
     assert!(error.contains("batch_client: /: Is a directory"), "{error}");
@@ -46,7 +46,7 @@ fn an_output_that_takes_nothing_ends_with_1() {
     // The input stays open.
     let mut input = child.stdin.take().unwrap();
     writeln!(input, "{}", way.faults.url("/")).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = ended(child);
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
     assert!(

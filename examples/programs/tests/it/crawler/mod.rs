@@ -7,9 +7,8 @@ mod table;
 
 use crate::support::arguments::{assert_helps, assert_refused};
 use crate::support::site::Site;
-use crate::support::{Program, command, text};
-use std::io::Read;
-use std::process::{Command, Output, Stdio};
+use crate::support::{self, command, text};
+use std::process::{Command, Output};
 
 fn crawler() -> Command {
     let mut command = command(env!("CARGO_BIN_EXE_crawler"));
@@ -29,32 +28,7 @@ fn crawler() -> Command {
 
 /// Runs it to its end.
 fn output(arguments: &[&str]) -> Output {
-    finish(crawler().args(arguments))
-}
-
-fn finish(command: &mut Command) -> Output {
-    let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut program = Program::silent(pipes.spawn().unwrap());
-    let (status, _) = program.end();
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let child = &mut program.child;
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_end(&mut stdout)
-        .unwrap();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_end(&mut stderr)
-        .unwrap();
-    Output {
-        status,
-        stdout,
-        stderr,
-    }
+    support::output(crawler().args(arguments))
 }
 
 /// The lines of its output, without the addresses of the sites, sorted.
@@ -105,7 +79,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["http://127.0.0.1/", "--tui"], "needs a terminal"),
     ] {
         let mut command = command(env!("CARGO_BIN_EXE_crawler"));
-        let output = finish(command.args(arguments));
+        let output = support::output(command.args(arguments));
         assert_refused(&output, named);
     }
 }

@@ -1,6 +1,7 @@
 //! Which pages are asked for, and which links are broken.
 
-use super::{crawler, finish, lines, output, text};
+use super::{crawler, lines, output, text};
+use crate::support;
 use crate::support::site::{Gate, Site, links, page, redirect, status};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -229,7 +230,7 @@ fn a_request_names_the_page_that_has_the_link() {
     });
     let mut command = crawler();
     command.arg(site.url("/")).env("RUST_LOG", "crawler=debug");
-    let output = finish(&mut command);
+    let output = support::output(&mut command);
     let referers = ["/", "/1", "/2", "/3"].map(|path| {
         let request = site
             .requests()

@@ -1,6 +1,7 @@
 //! The arguments, the table, and the list of the runs to come.
 
 use super::{Place, SCHEDULER, text};
+use crate::support;
 use crate::support::arguments::{assert_helps, assert_refused};
 use std::process::Command;
 
@@ -171,7 +172,7 @@ fn a_simulation_ends_quietly_if_nobody_reads_on() {
     command
         .args(["-c", script, SCHEDULER])
         .current_dir(&place.0);
-    let output = command.output().unwrap();
+    let output = support::output(&mut command);
     assert_eq!(text(&output.stdout).lines().count(), 1);
     assert_eq!(text(&output.stderr), "code 0\n");
 }

@@ -6,15 +6,13 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-/// Runs `jdupes`, with NULs after the names.
-pub(crate) fn jdupes(dir: &Path, options: &[&str]) -> Output {
+/// The command `jdupes`, with NULs after the names.
+pub(crate) fn jdupes(dir: &Path, options: &[&str]) -> Command {
     let mut command = Command::new("jdupes");
     command.args(["-rq0"]).args(options).arg(dir);
-    command.output().unwrap_or_else(|error| {
-        panic!("jdupes, to compare with, is needed: install the package of that name ({error})")
-    })
+    command
 }
 
 /// Takes names apart that end with a NUL each, in groups that end with one more.

@@ -11,7 +11,7 @@ pub(crate) mod tree;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// Asks until there is an answer.
+#[track_caller]
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -37,6 +38,47 @@ pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,HUP", program]);
     command
+}
+
+/// Runs a command to its end, without any input.
+#[track_caller]
+pub(crate) fn output(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let started = command.stderr(Stdio::piped()).spawn();
+    ended(started.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+}
+
+/// Waits for the end of a child, and returns what its pipes had. Its input is closed.
+#[track_caller]
+pub(crate) fn ended(mut child: Child) -> Output {
+    drop(child.stdin.take());
+    let outputs = [
+        child.stdout.take().map(all_of),
+        child.stderr.take().map(all_of),
+    ];
+    let (status, _) = Program::silent(child).end();
+    // A process that the child has left behind may keep a pipe open.
+    let all = |bytes: Option<Receiver<_>>| match bytes {
+        Some(bytes) => bytes.recv_timeout(BOUND).expect("the output ends"),
+        None => Vec::new(),
+    };
+    let [stdout, stderr] = outputs.map(all);
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
+}
+
+/// Reads to the end of a pipe, which its writer may wait for.
+fn all_of(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (send, bytes) = mpsc::channel();
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        pipe.read_to_end(&mut all).unwrap();
+        let _ = send.send(all);
+    });
+    bytes
 }
 
 pub(crate) fn text(bytes: &[u8]) -> &str {
@@ -69,6 +111,7 @@ impl Program {
     }
 
     /// Waits for its end. Returns the lines that were left.
+    #[track_caller]
     pub(crate) fn end(&mut self) -> (ExitStatus, Vec<String>) {
         let status = until("the end of the program", || self.child.try_wait().unwrap());
         (status, self.lines.iter().collect())

@@ -1,6 +1,6 @@
 //! What the tests of `parallel` need: a directory, FIFOs that hold commands, and processes.
 
-use crate::support::{BOUND, Program, command, until};
+use crate::support::{BOUND, Program, command, ended, output, until};
 use rustix::fs::{Mode, OFlags, open};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -41,8 +41,8 @@ impl Shell {
 
     /// `cat NAME` waits until [`release`](Self::release).
     pub(crate) fn fifo(&self, name: &str) {
-        let made = Command::new("mkfifo").arg(self.path(name)).status();
-        assert!(made.unwrap().success());
+        let made = output(Command::new("mkfifo").arg(self.path(name)));
+        assert!(made.status.success());
     }
 
     /// Waits for a reader, and gives it the end of its input.
@@ -84,7 +84,7 @@ impl Shell {
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
         // It may end before it has read all.
         let writer = thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = child.wait_with_output().unwrap();
+        let output = ended(child);
         writer.join().unwrap();
         output
     }
@@ -93,7 +93,7 @@ impl Shell {
     pub(crate) fn script(&self, script: &str) -> Output {
         let mut command = Command::new("sh");
         command.args(["-c", script]).current_dir(&self.0);
-        command.output().unwrap()
+        output(&mut command)
     }
 
     /// Starts it with these lines. Also returns the lines of its standard error.
