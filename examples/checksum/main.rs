@@ -61,7 +61,13 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments, signals: &Signals) -> Result<bool, String> {
     if arguments.help {
         let printed = io::stdout().write_all(HELP.as_bytes());
-        return Ok(printed.is_ok());
+        return Ok(match printed {
+            Ok(()) => true,
+            Err(error) => {
+                progress::report_output(&error);
+                false
+            }
+        });
     }
     let sums = Sums::new(arguments.workers, arguments.open_files, signals)?;
     Ok(match &arguments.check {

@@ -92,9 +92,7 @@ impl Progress {
     /// Ends the program: nobody gets the rest of the sums, so no file is worth reading to its end.
     fn give_up(&self, error: &io::Error) -> ! {
         self.bar.finish_and_clear();
-        if error.kind() != ErrorKind::BrokenPipe {
-            report(format_args!("standard output: {error}"));
-        }
+        report_output(error);
         std::process::exit(1);
     }
 
@@ -124,6 +122,13 @@ impl Files {
 
     fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
+    }
+}
+
+/// Says that the standard output takes nothing. If nobody reads it, nobody misses it.
+pub(crate) fn report_output(error: &io::Error) {
+    if error.kind() != ErrorKind::BrokenPipe {
+        report(format_args!("standard output: {error}"));
     }
 }
 

@@ -128,9 +128,13 @@ fn what_is_missing_is_reported_by_name_and_fails() {
 fn bad_arguments_are_refused_with_a_clear_message() {
     let dir = Dir::new();
     dir.write("a", "");
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["--workers"], "--workers takes a number"),
         (&["--workers", "many"], "`many`"),
+        (&["--workers=many"], "`many`"),
+        (&["--workers", "1025"], "it must be from 1 to 1024"),
+        (&["--worker=1"], "no option `--worker`"),
+        (&["--", "--", "-x"], "`-x` is a second"),
         (&["--workers", "-1"], "`-1`"),
         (&["--workers", "0"], "it must be from 1"),
         (&["--worker", "1"], "no option `--worker`"),
@@ -157,12 +161,33 @@ fn bad_arguments_are_refused_with_a_clear_message() {
 }
 
 #[test]
+fn options_are_written_as_elsewhere() {
+    let dir = Dir::new();
+    dir.write("-dash/a", "a");
+    let sum = line("-dash/a", b"a");
+    for arguments in [
+        &["--", "-dash"][..],
+        &["--workers=2", "--open-files=1", "--", "-dash"],
+    ] {
+        let ended = checksum(dir.path(), &words(arguments));
+        assert_eq!(text(&ended), sum, "{arguments:?}");
+    }
+    dir.write("list", &sum);
+    for arguments in [&["-c", "list"][..], &["--check=list"]] {
+        let ended = checksum(dir.path(), &words(arguments));
+        assert_eq!(text(&ended), "-dash/a: OK\n", "{arguments:?}");
+    }
+}
+
+#[test]
 fn help_names_all_options_and_exit_codes() {
     let dir = Dir::new();
-    let help = checksum(dir.path(), &words(&["--help"]));
-    assert_eq!(help.status.code(), Some(0));
-    for word in ["DIR", "--check", "--workers", "--open-files", "Exit codes"] {
-        assert!(text(&help).contains(word), "{word}");
+    for option in ["--help", "-h"] {
+        let help = checksum(dir.path(), &words(&[option]));
+        assert_eq!(help.status.code(), Some(0));
+        for word in ["DIR", "--check", "--workers", "--open-files", "Exit codes"] {
+            assert!(text(&help).contains(word), "{word}");
+        }
     }
 }
 
