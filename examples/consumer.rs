@@ -10,7 +10,8 @@
 //! Ctrl-C lets what was submitted run to its end, once more cancels what has not begun, a third
 //! time ends at once.
 //!
-//! Exit codes: 0; 1 if a part fails; 130 after a signal.
+//! Exit codes: 0; 1 if a part or the output fails; 2 for arguments, as it takes none; 130 after a
+//! signal.
 
 use millhand::schedule::Schedule;
 use millhand::task::Jitter;
@@ -18,7 +19,8 @@ use millhand::{
     Every, RateLimiter, Retry, Semaphore, Shutdown, Signals, TaskHandle, ThreadPool, join_all_ok,
 };
 use std::error::Error;
-use std::io::ErrorKind;
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
 use std::iter::successors;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +28,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 4;
+
+const HELP: &str = "usage: consumer\nShows what the library does, in a quarter of a minute.";
+
+/// As that of std, but without a panic where nothing can be written.
+macro_rules! println {
+    ($($text:tt)*) => { print(format_args!($($text)*)) };
+}
 
 /// Shows one thing, and gives its line of the table.
 type Section = fn(&ThreadPool) -> Result<Line, Box<dyn Error>>;
@@ -53,6 +62,21 @@ impl Line {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    match std::env::args_os().nth(1) {
+        None => {}
+        Some(word) if word == "--help" || word == "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(word) => {
+            let word = word.to_string_lossy();
+            let _ = writeln!(
+                io::stderr(),
+                "consumer: it takes no argument: `{word}`\n{HELP}"
+            );
+            return ExitCode::from(2);
+        }
+    }
     let signals = Signals::install();
     let shown = show(&signals);
     if let Err(error) = &shown {
@@ -80,8 +104,11 @@ fn show(signals: &Signals) -> Result<(), Box<dyn Error>> {
     let ticking = tick(&clock)?;
     let mut table = Vec::new();
     for section in SECTIONS {
+        if signals.count() > 0 {
+            return Ok(()); // the pool takes no more
+        }
         table.push(section(&pool)?);
-        println!();
+        println!("");
     }
     table.push(ticks(&ticking, begun));
     println!("all of it, {WORKERS} workers");
@@ -89,7 +116,7 @@ fn show(signals: &Signals) -> Result<(), Box<dyn Error>> {
     for Line(what, cells) in table {
         row(&what, cells);
     }
-    println!();
+    println!("");
     log::info!("the clock: {}", clock.shutdown(Shutdown::drain())?);
     log::info!("the pool: {}", pool.shutdown(Shutdown::drain())?);
     Ok(())
@@ -163,14 +190,14 @@ fn three_chains(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     ];
 
     /// A step of the work, which passes on how far its chain has come.
-    fn step(chain: u32, done: u32) -> Result<u32, std::io::Error> {
+    fn step(chain: u32, done: u32) -> Result<u32, io::Error> {
         log::info!("chain {chain}: step {}", done + 1);
         std::thread::sleep(STEPS[done as usize]); // stands for the work
         Ok(done + 1)
     }
 
     let begun = Instant::now();
-    let chain = |n: u32| -> TaskHandle<Result<u32, std::io::Error>> {
+    let chain = |n: u32| -> TaskHandle<Result<u32, io::Error>> {
         pool.submit(move || step(n, 0))
             .and_then(move |done| step(n, done))
             .and_then(move |done| step(n, done))
@@ -243,7 +270,7 @@ fn third_time_lucky(pool: &ThreadPool) -> Result<Line, Box<dyn Error>> {
     let mut failed: Option<Instant> = None;
     let mut last_error = None;
     let mut attempts = Vec::new();
-    let fetch = move || -> Result<Vec<_>, std::io::Error> {
+    let fetch = move || -> Result<Vec<_>, io::Error> {
         let put_off = failed.map(|at| at.elapsed());
         attempts.push((put_off, last_error.take()));
         match FAILURES.get(attempts.len() - 1) {
@@ -337,6 +364,16 @@ fn say(what: &str) {
 fn row<const N: usize>(what: &str, cells: [impl ToString; N]) {
     let cells = cells.map(|cell| format!("{:>12}", cell.to_string()));
     println!("{what:<24}{}", cells.concat());
+}
+
+/// Prints a line. If it cannot be written, the program has nothing to do any more.
+fn print(line: Arguments<'_>) {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        if error.kind() != ErrorKind::BrokenPipe {
+            log::error!("standard output: {error}");
+        }
+        std::process::exit(1);
+    }
 }
 
 fn seconds(time: Duration) -> String {

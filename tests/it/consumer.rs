@@ -127,3 +127,26 @@ fn it_prints_its_measurements_beside_the_prototype_s_and_the_limits() {
     let ticks = table.figures("ticks, one in 250ms");
     assert!(0.0 < ticks[0] && ticks[0] <= ticks[1] + 1.0, "{printed}");
 }
+
+#[test]
+fn it_takes_no_argument_but_help() {
+    let run = |argument| Command::new(example("consumer")).arg(argument).output();
+    let help = run("--help").unwrap();
+    assert!(help.status.success() && help.stdout.starts_with(b"usage: consumer"));
+    let refused = run("--fast").unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("no argument: `--fast`"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_takes_nothing_is_named_and_ends_it_with_1() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = Command::new(example("consumer"));
+    let output = command.stdout(full.unwrap()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("standard output: No space left"), "{error}");
+    assert!(!error.contains("panicked"), "{error}");
+}
