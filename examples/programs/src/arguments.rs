@@ -1,6 +1,66 @@
-//! Parsers of arguments, for `value_parser` of clap.
+//! The command line: what is the same for all programs, and parsers for `value_parser` of clap.
 
+use crate::{output_error, say};
+use clap::error::Error;
+use clap::{Arg, Parser};
+use std::io::ErrorKind;
+use std::ops::RangeInclusive;
+use std::process;
 use std::time::Duration;
+
+/// Parses the command line. Ends the process with 2 for wrong arguments, and after `--help`.
+///
+/// `Parser::parse` takes the -1 of `-j -1` for an option, and ends with 0 if a help cannot be
+/// written.
+#[must_use]
+pub fn parse<T: Parser>() -> T {
+    let command = T::command().mut_args(|arg: Arg| {
+        let takes_numbers = arg.get_action().takes_values() && !arg.is_positional();
+        arg.allow_negative_numbers(takes_numbers)
+    });
+    let name = command.get_name().to_owned();
+    let parsed = command.try_get_matches();
+    let parsed = parsed.and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
+    parsed.unwrap_or_else(|error| end(&name, &error))
+}
+
+fn end(name: &str, error: &Error) -> ! {
+    let code = match error.print() {
+        Err(unprinted) if !error.use_stderr() => {
+            if unprinted.kind() != ErrorKind::BrokenPipe {
+                say(format_args!("{name}: {}", output_error(unprinted)));
+            }
+            1
+        }
+        _ => error.exit_code(),
+    };
+    process::exit(code)
+}
+
+/// Returns a parser of whole numbers in a range.
+pub fn whole<T: TryFrom<u64> + 'static>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let number = number.and_then(|number| T::try_from(number).ok());
+        let (least, most) = (range.start(), range.end());
+        number.ok_or_else(|| format!("not a whole number from {least} to {most}"))
+    }
+}
+
+/// Parses a host and a port, and returns them as they are.
+///
+/// # Errors
+/// If there is no host, or the port is no number.
+pub fn host_and_port(text: &str) -> Result<String, &'static str> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("not a host and a port, such as 127.0.0.1:8080"),
+    }
+}
 
 /// Parses a number of seconds, such as `10` or `0.5`.
 ///
@@ -45,6 +105,16 @@ pub fn rate(text: &str) -> Result<Rate, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_numbers_are_in_their_range() {
+        let few = whole::<u8>(1..=3);
+        assert_eq!((few("1"), few("3")), (Ok(1), Ok(3)));
+        for wrong in ["", "0", "4", "-1", "1.5", "one", "300"] {
+            let error = few(wrong).unwrap_err();
+            assert_eq!(error, "not a whole number from 1 to 3", "{wrong}");
+        }
+    }
 
     #[test]
     fn seconds_are_above_zero() {

@@ -6,7 +6,7 @@ pub mod random;
 pub mod screen;
 
 use std::fmt::Display;
-use std::io::{Write, stderr};
+use std::io::{self, Write, stderr, stdout};
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +28,20 @@ pub fn print_no_task_panics() {
 /// two statements.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints a line on the standard output. Unlike `println!` it does not panic if nothing reads it.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn print(line: impl Display) -> io::Result<()> {
+    writeln!(stdout(), "{line}").map_err(output_error)
+}
+
+/// Has an error of the standard output say what cannot be written.
+#[must_use]
+pub fn output_error(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the standard output: {error}"))
 }
 
 /// Prints a line on the standard error. Unlike `eprintln!` it does not panic if nothing reads there.

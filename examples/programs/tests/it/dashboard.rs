@@ -2,11 +2,12 @@
 
 use crate::support::arguments::{assert_address_is_named, assert_helps, assert_refused};
 use crate::support::terminal::Terminal;
-use crate::support::{self, Program, command, get, until};
+use crate::support::{self, Program, command, get, text, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::HashSet;
-use std::process::{Command, Output};
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
 
 fn dashboard() -> Command {
     let mut command = command(env!("CARGO_BIN_EXE_dashboard"));
@@ -64,6 +65,18 @@ fn wrong_arguments_are_named_and_end_with_2() {
 #[test]
 fn an_address_in_use_is_named_and_ends_with_1() {
     assert_address_is_named(|address| output(&["--listen", address]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_takes_nothing_is_named_and_ends_with_1() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut command = dashboard();
+    command.stdout(full).stderr(Stdio::piped());
+    let output = support::ended(command.spawn().unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("the standard output: No space"), "{error}");
 }
 
 #[test]

@@ -179,9 +179,9 @@ fn wrong_arguments_are_named_and_end_with_2() {
     let tree = Tree::new();
     for (arguments, named) in [
         (&["--colour"][..], "--colour"),
-        (&["--workers", "0"], "--workers: "),
+        (&["--workers", "0"], "from 1 to 1024"),
         (&["--workers", "many"], "--workers"),
-        (&["--open-files", "0"], "--open-files: "),
+        (&["--open-files", "0"], "not a whole number from 1"),
         (&["--open-files", "-1"], "-1"),
     ] {
         let found = output(tree.path(), arguments);

@@ -35,7 +35,9 @@ fn help_names_all_options_and_exit_codes() {
 fn wrong_arguments_are_named_and_end_with_2() {
     for (arguments, named) in [
         ("--colour", "--colour"),
-        ("--jobs 0", "1..=10000"),
+        ("--jobs 0", "not a whole number from 1 to 10000"),
+        ("--jobs -1", "not a whole number from 1 to 10000"),
+        ("--retries many", "not a whole number from 0"),
         ("--timeout 0", "above 0"),
         ("--timeout soon", "a number of seconds"),
         ("--rate 5/d", "s, m or h"),
@@ -56,6 +58,39 @@ fn an_input_that_cannot_be_read_is_named() {
     let directory = shell.run("--arg-file .", "");
     assert_eq!(directory.status.code(), Some(1));
     assert!(text(&directory.stderr).contains(".: Is a directory"));
+}
+
+#[test]
+fn a_dash_is_the_standard_input() {
+    let output = Shell::new().run("--arg-file - echo", "one\n");
+    assert_eq!(text(&output.stdout), "one\n");
+}
+
+#[test]
+fn more_jobs_than_files_may_be_open_are_refused() {
+    let shell = Shell::new();
+    let parallel = env!("CARGO_BIN_EXE_parallel");
+    let script = format!("ulimit -n 64; echo 1 | {parallel} --jobs 100 --journal j echo");
+    let output = shell.script(&script);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("--jobs 100 needs 212 open files"), "{error}");
+    assert!(error.contains("64 are allowed (ulimit -n)"), "{error}");
+    assert!(!shell.path("j").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_where_the_help_or_a_dry_run_goes() {
+    let parallel = env!("CARGO_BIN_EXE_parallel");
+    for arguments in ["--help", "--dry-run echo"] {
+        let script = format!("echo 1 | {parallel} {arguments} > /dev/full");
+        let output = Shell::new().script(&script);
+        assert_eq!(output.status.code(), Some(1), "{arguments}");
+        let error = text(&output.stderr);
+        let named = "parallel: the standard output: No space left";
+        assert!(error.contains(named), "{arguments}: {error}");
+    }
 }
 
 #[test]

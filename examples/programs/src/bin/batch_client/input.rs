@@ -18,7 +18,7 @@ pub(crate) struct Input {
 impl Input {
     /// Opens a file, or standard input. The error names it.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, String> {
-        let Some(path) = path else {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self {
                 name: "standard input".to_owned(),
                 text: Box::new(BufReader::new(stdin())),

@@ -59,8 +59,8 @@ use crate::input::Input;
 use crate::output::Output;
 use clap::Parser;
 use millhand::{CancelToken, Semaphore, Shutdown, Signals, ThreadPool};
-use millhand_programs::arguments::{Rate, rate, seconds};
-use millhand_programs::say;
+use millhand_programs::arguments::{Rate, rate, seconds, whole};
+use millhand_programs::{arguments, say};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,12 +81,12 @@ const AHEAD: u32 = 4;
 #[derive(Parser)]
 #[command(name = "batch_client", version, after_help = EXIT_CODES)]
 struct Options {
-    /// The requests, one a line. Default: standard input
+    /// The requests, one a line. Default: standard input, which is also -
     file: Option<PathBuf>,
 
     /// Sends so many requests at a time
     #[arg(short, long, value_name = "N", default_value_t = 16)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(value_parser = whole::<u16>(1..=1000))]
     jobs: u16,
 
     /// Sends at most so many a second, a minute or an hour to each host: 10/s, 90/m, 1000/h
@@ -95,6 +95,7 @@ struct Options {
 
     /// Tries a request again so often
     #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = whole::<u32>(0..=u32::MAX.into()))]
     retries: u32,
 
     /// Tries requests again that are not idempotent, too: POST, PATCH
@@ -124,7 +125,7 @@ const EXIT_CODES: &str = "Exit codes: 0 if all requests succeeded; 1 if some fai
     cannot be opened; 130 after a signal.";
 
 fn main() -> ExitCode {
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     let input = match Input::open(options.file.as_deref()) {
         Ok(input) => input,
         Err(error) => {

@@ -15,7 +15,7 @@
 //!
 //! - The docs of this library have many links: `cargo doc --no-deps`, then `python3 -m http.server
 //!   -d target/doc 8000` in another terminal, then `-- http://127.0.0.1:8000/millhand/`.
-//! - `-- --tui URL` shows the pages in a table while they come.
+//! - `-- --tui URL` shows the pages in a table while they come, and until `q`.
 //! - `RUST_LOG=crawler=debug` logs each request with the page on which its link was found.
 //! - `-- URL http://127.0.0.1:1/`: one start page that fails ends the program, and the others.
 //! - Ctrl-C in the middle: requests that run are finished, and what was found is printed. A third
@@ -65,8 +65,8 @@ use clap::Parser;
 use millhand::cancel::CancelReason;
 use millhand::pool::{Plain, Retrying};
 use millhand::{CancelToken, RateLimiter, Retry, Signals, TaskBuilder, ThreadPool};
-use millhand_programs::arguments::seconds;
-use millhand_programs::print_no_task_panics;
+use millhand_programs::arguments::{seconds, whole};
+use millhand_programs::{arguments, print_no_task_panics};
 use std::error::Error;
 use std::io::{self, ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
@@ -88,20 +88,22 @@ struct Options {
 
     /// Goes so many links deep. A redirect is a link, too
     #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = whole::<u32>(0..=u32::MAX.into()))]
     depth: u32,
 
     /// Checks so many pages
     #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(value_parser = whole::<usize>(0..=u32::MAX.into()))]
     pages: usize,
 
     /// Checks so many pages at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(value_parser = whole::<u16>(1..=256))]
     jobs: u16,
 
     /// Sends so many requests per second to each host
     #[arg(long, value_name = "N", default_value_t = 10)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(value_parser = whole::<u32>(1..=10_000))]
     rate: u32,
 
     /// Gives a page so many seconds
@@ -110,13 +112,15 @@ struct Options {
 
     /// Tries again so often, where there was no connection or it was closed
     #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = whole::<u32>(0..=u32::MAX.into()))]
     retries: u32,
 
     /// Reads so many bytes of a page
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    #[arg(value_parser = whole::<u64>(0..=u64::MAX))]
     max_body: u64,
 
-    /// Shows the pages in this terminal
+    /// Shows the pages in this terminal, until `q` is pressed
     #[arg(long)]
     tui: bool,
 }
@@ -125,7 +129,7 @@ const EXIT_CODES: &str = "Exit codes: 0 if no link is broken, 1 if one is, 2 for
     3 if a start page cannot be fetched or the output fails, 130 after Ctrl-C.";
 
 fn main() -> ExitCode {
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     if options.tui && !stdout().is_terminal() {
         say("--tui needs a terminal, and the standard output is none");
         return ExitCode::from(2);

@@ -14,6 +14,9 @@
 //!   change the number of workers, or press "burst" in the panel of the load.
 //! - `curl http://127.0.0.1:9944/metrics`, `/stats.json` and `/tasks.json`.
 //!
+//! Exit codes: 0 after a signal, `q` or `--seconds`; 1 if the page or the terminal fails, or tasks
+//! are left running; 2 for wrong arguments; 130 after the third signal.
+//!
 //! What to read: `pools` below has the options by which a pool can be looked into, and `serve` the
 //! page. `load.rs` has tasks with limits, retries and schedules. `history.rs` is an observer,
 //! `tui.rs` and `view.rs` ask a pool what it does.
@@ -29,10 +32,10 @@ use clap::Parser;
 use millhand::dashboard::Dashboard;
 use millhand::pool::ShutdownReport;
 use millhand::{OnFull, Shutdown, Signals, ThreadPool};
-use millhand_programs::arguments::seconds;
-use millhand_programs::{print_no_task_panics, random, say};
+use millhand_programs::arguments::{self, seconds, whole};
+use millhand_programs::{print, print_no_task_panics, random, say};
 use std::error::Error;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -68,6 +71,7 @@ struct Options {
 
     /// What decides the load
     #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = whole::<u64>(0..=u64::MAX))]
     seed: u64,
 }
 
@@ -82,7 +86,7 @@ fn token(text: &str) -> Result<String, &'static str> {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     if options.tui && !stdout().is_terminal() {
         say("dashboard: --tui needs a terminal, and the standard output is none");
         return ExitCode::from(2);
@@ -118,10 +122,9 @@ fn run(options: Options) -> Result<Vec<ShutdownReport>, Box<dyn Error>> {
     };
     let page = serve(&pools, burst, &options.listen, token.as_deref())?;
     let address = format!("http://{}/", page.local_addr());
-    // `println!` panics where nobody reads, as in `dashboard | head -1`.
-    writeln!(stdout(), "the page is at {address}")?;
+    print(format_args!("the page is at {address}"))?;
     if let Some(token) = &token {
-        writeln!(stdout(), "the token for changes is {token}")?;
+        print(format_args!("the token for changes is {token}"))?;
     }
 
     let stop = match options.seconds {
@@ -208,7 +211,7 @@ fn shut_down(pools: &[Shown], signals: &Signals) -> Result<Vec<ShutdownReport>, 
     let mut reports = Vec::new();
     for (shown, ended) in pools.iter().zip(ended) {
         let report = ended.map_err(|_| "a shutdown has panicked")??;
-        let _ = writeln!(stdout(), "{}: {report}", shown.pool.stats().pool);
+        let _ = print(format_args!("{}: {report}", shown.pool.stats().pool));
         reports.push(report);
     }
     Ok(reports)

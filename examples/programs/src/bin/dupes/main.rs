@@ -48,6 +48,7 @@ use crate::search::{Group, Search};
 use clap::Parser;
 use indicatif::{HumanBytes, HumanCount};
 use millhand::{Semaphore, Signals, ThreadPool};
+use millhand_programs::arguments::{self, whole};
 use std::error::Error;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
@@ -74,11 +75,12 @@ struct Options {
     null: bool,
 
     /// Threads [default: the number of cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1024))]
     workers: Option<usize>,
 
     /// Files and directories that are open at once. 1 suits a disk with a head
     #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(value_parser = whole::<u32>(1..=u32::MAX.into()))]
     open_files: u32,
 }
 
@@ -87,7 +89,7 @@ const EXIT_CODES: &str = "Exit codes: 0 with or without duplicates; 1 if somethi
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     let signals = Signals::install();
     let progress = Progress::new();
     let ended = run(&options, &signals, &progress);

@@ -52,11 +52,10 @@ use crate::tasks::Tasks;
 use clap::Parser;
 use millhand::pool::{BuildError, ShutdownReport};
 use millhand::{Semaphore, Shutdown, Signals, ThreadPool};
-use millhand_programs::arguments::seconds;
+use millhand_programs::arguments::{self, host_and_port, seconds, whole};
 use millhand_programs::http::Limits;
-use millhand_programs::say;
+use millhand_programs::{print, say};
 use std::error::Error;
-use std::io::{Write, stdout};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -75,17 +74,17 @@ struct Options {
     listen: String,
 
     /// How many tasks run at once [default: the number of processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=1024))]
     workers: Option<u16>,
 
     /// How many tasks may wait for a worker
     #[arg(long, value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = whole::<u32>(1..=u32::MAX.into()))]
     queue: u32,
 
     /// How many connections may be open, each with a thread. Others wait until one ends
     #[arg(long, value_name = "N", default_value_t = 128)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(value_parser = whole::<u32>(1..=4096))]
     connections: u32,
 
     /// How long a client may take for the next request, to send it, and to read a response
@@ -104,18 +103,9 @@ const EXIT_CODES: &str = "Exit codes: 0 after a signal, when all tasks have ende
 /// How long what was asked to stop may take for that.
 const LEAVE: Duration = Duration::from_secs(2);
 
-fn host_and_port(text: &str) -> Result<String, &'static str> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-            Ok(text.to_owned())
-        }
-        _ => Err("not a host and a port, such as 127.0.0.1:8080"),
-    }
-}
-
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     match run(&options) {
         Ok(reports) if reports.iter().all(ShutdownReport::is_clean) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
@@ -154,10 +144,11 @@ fn run(options: &Options) -> Result<[ShutdownReport; 3], Box<dyn Error>> {
         },
         stop: signals.token(),
     };
-    // Before the first connection is accepted, so that the program can end here. `println!` panics
-    // where nobody reads.
-    writeln!(stdout(), "listening on http://{}", listener.local_addr()?)
-        .map_err(|error| format!("the standard output: {error}"))?;
+    // Before the first connection is accepted, so that the program can end here.
+    print(format_args!(
+        "listening on http://{}",
+        listener.local_addr()?
+    ))?;
     server.accept(&connections, listener)?;
 
     // One after the other: requests in progress still need the work, and the last tasks the
@@ -176,7 +167,7 @@ fn run(options: &Options) -> Result<[ShutdownReport; 3], Box<dyn Error>> {
 }
 
 fn report(pool: &ThreadPool, report: ShutdownReport) -> ShutdownReport {
-    let _ = writeln!(stdout(), "{}: {report}", pool.stats().pool);
+    let _ = print(format_args!("{}: {report}", pool.stats().pool));
     report
 }
 

@@ -29,12 +29,12 @@ pub(crate) struct Jobs {
 impl Jobs {
     pub(crate) fn open(options: &Options, done: Done) -> Result<Self, String> {
         let (input, name): (Box<dyn BufRead + Send>, _) = match &options.arg_file {
-            None => (Box::new(BufReader::new(stdin())), "standard input".into()),
-            Some(path) => {
+            Some(path) if path != Path::new("-") => {
                 let name = path.display().to_string();
                 let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
                 (Box::new(BufReader::new(file)), name)
             }
+            _ => (Box::new(BufReader::new(stdin())), "standard input".into()),
         };
         Ok(Self {
             input,

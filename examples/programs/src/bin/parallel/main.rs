@@ -57,11 +57,11 @@ use crate::options::Options;
 use crate::report::Report;
 use crate::runner::{Line, Runner};
 use crate::stop::Stop;
-use clap::Parser;
 use millhand::error::BoxError;
 use millhand::pool::{Retrying, TaskBuilder};
 use millhand::{RateLimiter, Retry, Semaphore, Shutdown, Signals, ThreadPool};
-use millhand_programs::say;
+use millhand_programs::{arguments, output_error, say};
+use rustix::process::{Resource, getrlimit};
 use std::error::Error;
 use std::io::{self, Write, stdout};
 use std::process::ExitCode;
@@ -72,11 +72,15 @@ use std::time::Duration;
 /// another attempt, or their output waits for its turn.
 const AHEAD: u32 = 64;
 
+/// How many files are open beside the outputs: the input, the journal, the standard ones, and those
+/// of a command that is being started.
+const OWN_FILES: u64 = 12;
+
 /// Makes a task of each command, and another attempt of one that fails.
 type Template = TaskBuilder<Retrying<BoxError>>;
 
 fn main() -> ExitCode {
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     env_logger::init();
     let ended = match options.dry_run {
         true => dry_run(&options),
@@ -102,13 +106,14 @@ fn dry_run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return Ok(ExitCode::FAILURE);
             }
-            written => written?,
+            written => written.map_err(output_error)?,
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    check_open_files(options.jobs)?;
     // Before the pool, so that its threads are there for no signal that ends the process.
     let signals = Signals::install();
     let (journal, done) = match &options.journal {
@@ -155,6 +160,18 @@ fn run(options: Options) -> Result<ExitCode, Box<dyn Error>> {
             Ok(ExitCode::SUCCESS)
         }
         None => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// Refuses more commands at a time than there can be files for: each has two for its output.
+/// Otherwise those above the limit would fail, and be noted as ended.
+fn check_open_files(jobs: u32) -> Result<(), String> {
+    let needed = 2 * u64::from(jobs) + OWN_FILES;
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < needed => Err(format!(
+            "--jobs {jobs} needs {needed} open files at least, and {limit} are allowed (ulimit -n)"
+        )),
+        _ => Ok(()),
     }
 }
 

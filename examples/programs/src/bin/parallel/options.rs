@@ -1,7 +1,7 @@
 //! The arguments.
 
 use clap::Parser;
-use millhand_programs::arguments::{Rate, rate, seconds};
+use millhand_programs::arguments::{Rate, rate, seconds, whole};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use std::time::Duration;
 pub(crate) struct Options {
     /// How many commands run at a time. Default: the number of processors
     #[arg(short, long, value_name = "N", default_value_t = processors(), hide_default_value = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(value_parser = whole::<u32>(1..=10_000))]
     pub(crate) jobs: u32,
 
-    /// Reads the lines from FILE, and not from standard input
+    /// Reads the lines from FILE, and not from standard input, which is also -
     #[arg(short, long, value_name = "FILE")]
     pub(crate) arg_file: Option<PathBuf>,
 
@@ -28,6 +28,7 @@ pub(crate) struct Options {
 
     /// Runs a command that fails again after a second, at most N times
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = whole::<u32>(0..=u32::MAX.into()))]
     pub(crate) retries: u32,
 
     /// Starts at most N commands per second, evenly spread. N/m is per minute, N/h per hour

@@ -43,11 +43,11 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use millhand::dashboard::Dashboard;
 use millhand::{Shutdown, ThreadPool};
-use millhand_programs::say;
+use millhand_programs::{arguments, output_error, print, say};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error;
-use std::io::{self, ErrorKind, Write, stdout};
+use std::io::{self, ErrorKind, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -120,7 +120,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     let log = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(log)
         .format_target(false)
@@ -156,7 +156,7 @@ fn simulate(options: &Options, span: Duration) -> Result<(), Box<dyn Error>> {
     ) {
         // The reader has seen enough, as in `| head -1`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        printed => Ok(printed?),
+        printed => Ok(printed.map_err(output_error)?),
     }
 }
 
@@ -173,8 +173,7 @@ fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
         Some(listen) => {
             let page = Dashboard::builder().pool(&pool).serve(listen);
             let page = page.map_err(|error| format!("--listen {listen}: {error}"))?;
-            // `println!` panics where nobody reads, as in `scheduler crontab | head -1`.
-            writeln!(stdout(), "the page is at http://{}/", page.local_addr())?;
+            print(format_args!("the page is at http://{}/", page.local_addr()))?;
             Some(page)
         }
     };

@@ -16,7 +16,9 @@ fn help_names_all_options_and_exit_codes() {
 fn wrong_arguments_are_named_and_end_with_2() {
     for (arguments, named) in [
         (&["--colour"][..], "--colour"),
-        (&["-j", "0"], "1..=1000"),
+        (&["-j", "0"], "not a whole number from 1 to 1000"),
+        (&["-j", "-5"], "not a whole number from 1 to 1000"),
+        (&["--timeout", "-1"], "not a number of seconds above 0"),
         (&["--rate", "10/d"], "the unit must be s, m or h"),
         (&["--rate", "0/s"], "not a whole number above 0"),
         (&["--timeout", "0"], "not a number of seconds above 0"),
@@ -26,6 +28,12 @@ fn wrong_arguments_are_named_and_end_with_2() {
         let output = output(&mut client(arguments));
         assert_refused(&output, named);
     }
+}
+
+#[test]
+fn a_dash_is_the_standard_input() {
+    let output = run(&["-"], &["nonsense".into()]);
+    assert_eq!(results(&output.stdout).len(), 1);
 }
 
 #[test]
