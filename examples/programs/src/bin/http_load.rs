@@ -6,20 +6,22 @@
 //! A connection is a task of a pool with as many workers, sends one request after the other, and
 //! stays open. The result is a line of JSON: the requests, those that have failed, the seconds they
 //! took in all, the requests per second, and the times of the median and of the slowest hundredth
-//! in milliseconds. A response with another status than 2xx is a failure.
+//! in milliseconds. A response with another status than 2xx is a failure. The standard error has
+//! the reason of one of those. The time of each request is kept in memory.
 //!
 //! To try: `--post '{"text": "a b"}'` with `http://127.0.0.1:8080/api/data?wait=10s`, or with more
 //! connections than the service has workers and places in its queue.
 //!
-//! Exit codes: 0 if no request has failed, 1 if one has, 2 for wrong arguments.
+//! Exit codes: 0 if no request has failed; 1 if one has, or the output does; 2 for wrong arguments.
 
 use clap::Parser;
 use httparse::{EMPTY_HEADER, Status};
 use millhand::ThreadPool;
-use millhand_programs::say;
+use millhand_programs::arguments::{self, host_and_port, whole};
+use millhand_programs::{print, say};
 use serde_json::json;
 use std::error::Error;
-use std::io::{self, ErrorKind, Read, Write, stdout};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -37,11 +39,12 @@ struct Options {
 
     /// How many connections there are at once
     #[arg(long, value_name = "N", default_value_t = 16)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(value_parser = whole::<u16>(1..=512))]
     connections: u16,
 
     /// How many requests are sent in all
     #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = whole::<usize>(0..=u32::MAX.into()))]
     requests: usize,
 
     /// Sends this in a POST
@@ -49,8 +52,8 @@ struct Options {
     post: Option<String>,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 if no request has failed, 1 if one has, 2 for wrong arguments.";
+const EXIT_CODES: &str = "Exit codes: 0 if no request has failed; 1 if one has, or the output \
+    does; 2 for wrong arguments.";
 
 #[derive(Clone)]
 struct Target {
@@ -62,26 +65,37 @@ fn target(url: &str) -> Result<Target, &'static str> {
     let rest = url
         .strip_prefix("http://")
         .ok_or("the URL must begin with http://")?;
-    let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if !address.contains(':') {
-        return Err("the URL must have a port");
+    let (address, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("the path must be visible ASCII: %20 is a blank");
     }
     Ok(Target {
-        address: address.to_owned(),
-        path: if path.is_empty() { "/" } else { path }.to_owned(),
+        address: host_and_port(address)
+            .map_err(|_| "the URL must have a host and a port, such as http://127.0.0.1:8080/")?,
+        path: match path.strip_prefix('/') {
+            Some(_) => path.to_owned(),
+            None => format!("/{path}"),
+        },
     })
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse(); // ends the process with 2 for wrong arguments
+    let options: Options = arguments::parse();
     match run(&options) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
+        // `| head` has what it wants.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::FAILURE,
         Err(error) => {
             say(format_args!("http_load: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Returns how many requests have failed.
@@ -97,11 +111,12 @@ fn run(options: &Options) -> Result<usize, Box<dyn Error>> {
             pool.submit(move || load(&address, &request, share))
         })
         .collect();
-    let (mut times, mut failed) = (Vec::new(), 0);
+    let (mut times, mut failed, mut why) = (Vec::new(), 0, None);
     for task in tasks {
         let done = task.join()?;
         times.extend(done.times);
         failed += done.failed;
+        why = why.or(done.why);
     }
     let elapsed = begun.elapsed().as_secs_f64();
     times.sort_unstable();
@@ -118,7 +133,12 @@ fn run(options: &Options) -> Result<usize, Box<dyn Error>> {
         "p50_ms": at(0.5),
         "p99_ms": at(0.99),
     });
-    writeln!(stdout(), "{line}")?;
+    print(line)?;
+    if let Some(why) = why {
+        say(format_args!(
+            "http_load: {failed} have failed, one of them by: {why}"
+        ));
+    }
     Ok(failed)
 }
 
@@ -138,6 +158,15 @@ struct Done {
     /// Of the requests that were answered.
     times: Vec<Duration>,
     failed: usize,
+    /// What the first of these has failed by.
+    why: Option<String>,
+}
+
+impl Done {
+    fn fail(&mut self, why: String) {
+        self.failed += 1;
+        self.why.get_or_insert(why);
+    }
 }
 
 /// Sends so many requests on one connection, and on another one after a failure.
@@ -156,7 +185,8 @@ fn load(address: &str, request: &str, requests: usize) -> Done {
             });
         match answer {
             Ok(200..=299) => done.times.push(begun.elapsed()),
-            _ => done.failed += 1,
+            Ok(status) => done.fail(format!("status {status}")),
+            Err(error) => done.fail(error.to_string()),
         }
     }
     done

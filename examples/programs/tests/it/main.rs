@@ -7,6 +7,7 @@ mod batch_client;
 mod crawler;
 mod dashboard;
 mod dupes;
+mod http_load;
 mod http_service;
 mod http_service_ends;
 mod http_service_requests;
