@@ -76,7 +76,7 @@ TZ=America/New_York
     /// Over both changes of the clocks in Berlin, and one in New York.
     #[test]
     fn schedules_of_a_pool_run_at_the_same_times() {
-        let entries = parse(TABLE).unwrap();
+        let entries = parse(TABLE.as_bytes()).unwrap();
         for from in ["2026-03-27T22:59:30Z", "2026-10-24T12:00Z"] {
             let from = SystemTime::from(from.parse::<Timestamp>().unwrap());
             let span = Duration::from_secs(9 * 24 * 3600);
@@ -119,7 +119,7 @@ TZ=America/New_York
 
     #[test]
     fn a_span_without_an_end_is_no_error() {
-        let entries = parse("@yearly report").unwrap();
+        let entries = parse(b"@yearly report").unwrap();
         let mut runs = runs(&entries, SystemTime::UNIX_EPOCH, Duration::MAX);
         assert!(runs.next().is_some());
     }

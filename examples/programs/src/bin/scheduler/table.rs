@@ -102,7 +102,7 @@ impl fmt::Display for TableError {
 impl Error for TableError {}
 
 pub(crate) fn load(file: &Path) -> Result<Vec<Entry>, TableError> {
-    let text = fs::read_to_string(file).map_err(|error| TableError::Read(file.into(), error))?;
+    let text = fs::read(file).map_err(|error| TableError::Read(file.into(), error))?;
     parse(&text).map_err(|wrong| {
         let place = file.display();
         let texts = wrong.into_iter();
@@ -115,11 +115,12 @@ pub(crate) fn load(file: &Path) -> Result<Vec<Entry>, TableError> {
 }
 
 /// Reads all lines. If some are wrong, returns their numbers, and what is wrong.
-pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<(usize, String)>> {
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<Entry>, Vec<(usize, String)>> {
     let mut reader = Reader::new();
     let (mut entries, mut wrong) = (Vec::new(), Vec::new());
-    for (number, line) in (1..).zip(text.lines()) {
-        match reader.line(line.trim()) {
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned());
+        match line.and_then(|line| reader.line(line.trim())) {
             Ok(entry) => entries.extend(entry),
             Err(what) => wrong.push((number, what)),
         }

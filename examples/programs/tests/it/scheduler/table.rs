@@ -3,6 +3,7 @@
 use super::{Place, SCHEDULER, text};
 use crate::support;
 use crate::support::arguments::{assert_helps, assert_refused};
+use std::fs;
 use std::process::Command;
 
 #[test]
@@ -162,6 +163,14 @@ fn a_simulation_is_exact_when_clocks_are_changed() {
 2026-10-25T02:30:00+01:00  -        [ -e file ] && half
 ";
     assert_eq!(text(&autumn.stdout), wanted);
+}
+
+#[test]
+fn a_line_that_is_not_utf_8_is_named() {
+    let place = Place::new("bytes", "");
+    fs::write(place.0.join("table"), b"@daily a\n@daily \xff\n").unwrap();
+    let output = place.output(&["table"]);
+    assert_refused(&output, "table:2: the line is not UTF-8");
 }
 
 #[test]
