@@ -47,7 +47,7 @@ pub(crate) fn run(
     // Its own text names each schedule that has ended, which are all.
     let failed = report.failed() + report.panicked() + report.timed_out();
     info!(
-        "the end: {} runs succeeded, {failed} failed, {} were ended",
+        "the end: runs that succeeded: {}, that failed: {failed}, that were ended: {}",
         report.succeeded(),
         report.cancelled()
     );
