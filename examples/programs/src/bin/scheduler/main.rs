@@ -22,6 +22,8 @@
 //! has the rules about times, daylight saving, runs that overlap, runs that were missed and time
 //! limits, and it ends commands with all that they have started.
 //!
+//! After `kill -9` of the scheduler the commands that run go on as orphans.
+//!
 //! Exit codes: 0 after SIGTERM, SIGINT or --simulate; 1 if the file cannot be read, or the page or
 //! the pool fails; 2 for wrong arguments and for wrong lines in the file; 130 after the third
 //! signal.
