@@ -229,6 +229,9 @@ impl PoolBuilder {
     /// Sets the number of workers, 1 or more. Default: the number of threads that the system says
     /// can run at once.
     ///
+    /// Each is a thread. Linux gives about 16,000 to a process, unless `vm.max_map_count` says
+    /// otherwise. Beyond that std ends the process as it starts a thread.
+    ///
     /// ```
     /// let pool = millhand::ThreadPool::builder().workers(2).build()?;
     /// assert_eq!(pool.workers(), 2);
