@@ -295,6 +295,30 @@ mod unix {
         assert_eq!(ended.status.code(), Some(0), "{:?}", ended.errors);
     }
 
+    /// `script` gives it a terminal.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_terminal_shows_progress_with_rate_and_time_left() {
+        let dir = Dir::new();
+        for n in 0..9 {
+            dir.write(format!("f{n}"), vec![n; 100_000]);
+        }
+        let mut script = Command::new("script");
+        let program = program();
+        let run = format!("{} .", program.to_str().unwrap());
+        script.args(["-qec", &run, "/dev/null"]);
+        script.current_dir(dir.path()).env("TERM", "xterm");
+        let ended = Running::start(&mut script).end();
+        assert!(ended.status.success());
+        let screen = String::from_utf8_lossy(&ended.out).into_owned();
+        for part in ["/9 files, ", "B/s, ", " left"] {
+            assert!(screen.contains(part), "{part:?}: {screen}");
+        }
+        // Without a terminal there is none.
+        let plain = checksum(dir.path(), &words(&["."]));
+        assert!(plain.errors.iter().all(|line| !line.contains(" left")));
+    }
+
     #[test]
     fn a_reader_that_has_gone_ends_it_quietly() {
         let dir = Dir::new();
