@@ -6,6 +6,7 @@
 //! | the same, with time limits and a report | [`shutdown`](crate::ThreadPool::shutdown) |
 //! | to wait for a signal, a window or a token, and then shut down | [`run_until`](crate::ThreadPool::run_until); see [`daemons`](super::daemons) |
 //! | to shut down on a signal while this thread works | `shutdown_on`, with the feature `signals` |
+//! | a loop of your own that feeds the pool, and ends with it | [`attach`](crate::ThreadPool::attach) |
 //! | no more tasks from outside, without a wait | [`close`](crate::ThreadPool::close) |
 //! | the pool to be idle, and to go on with it | [`wait_idle`](crate::ThreadPool::wait_idle) |
 //!

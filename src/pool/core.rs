@@ -13,6 +13,7 @@ use crate::pool::live::LiveTasks;
 use crate::pool::queue::RunQueue;
 use crate::pool::registry::{self, Registered};
 use crate::pool::report::PendingTask;
+use crate::pool::service::Services;
 use crate::pool::side_queues::Swept;
 use crate::pool::slot_counts::Ready;
 use crate::pool::spares::RunSlots;
@@ -46,6 +47,7 @@ pub(crate) struct Core {
     pub(crate) queue: RunQueue,
     pub(crate) capacity: Option<Arc<Capacity>>,
     pub(crate) timer: Arc<Timer>,
+    pub(crate) services: Mutex<Services>,
     /// Tasks in the lines of gates, in the order of the lines.
     pub(crate) parked: Mutex<NumberMap<TaskRef>>,
     /// Tasks that wait for their predecessors to settle, by `Progress::order`. That is the same in
@@ -175,6 +177,7 @@ impl Core {
                 .queue_capacity
                 .map(|capacity| Capacity::new(owner, capacity, options.waits_when_full())),
             timer: Timer::new(options.clock.clone()),
+            services: Mutex::default(),
             parked: Mutex::new(NumberMap::new()),
             continuations: Mutex::new(NumberMap::new()),
             lifecycle: Lifecycle::new(),
@@ -315,6 +318,7 @@ impl Core {
     /// Closes the pool to new tasks from outside, or to all new tasks.
     /// Returns whether the pool was open.
     pub(crate) fn close(&self, phase: Phase) -> bool {
+        self.hold_services();
         let before = self.lifecycle.advance(phase);
         if before < phase {
             self.lifecycle.watch();
@@ -324,7 +328,10 @@ impl Core {
             self.timer.check();
             self.lifecycle.notify_all();
             // Last, since this drops closures of the user, which may take long.
-            self.serve(|| self.lifecycle.end_schedules());
+            self.serve(|| {
+                self.notify_services(phase);
+                self.lifecycle.end_schedules();
+            });
         }
         before == Phase::Open
     }

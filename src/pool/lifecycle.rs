@@ -39,10 +39,13 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Phases only go forward.
+/// How far the end of a pool has come. Phases only go forward, and some are passed over.
+///
+/// Guide: [shutdown](crate::guide::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 #[repr(u8)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// The pool takes tasks.
     Open,
     /// It takes only what its own tasks submit, and runs what it has.

@@ -22,6 +22,7 @@ mod registry;
 mod report;
 mod run_until;
 mod seen;
+mod service;
 mod shutdown;
 mod shutdown_options;
 mod side_queues;
@@ -47,12 +48,14 @@ mod workers;
 pub use builder::{OnFull, PoolBuilder};
 pub use current::{Current, attempt, current};
 pub use error::{BuildError, PoolError};
+pub use lifecycle::Phase;
 pub use pool::{Pool, PoolHandle, ThreadPool};
 pub use report::{EndedSchedule, PendingTask, RunningTask, ShutdownReport};
 #[doc(hidden)]
 #[cfg(feature = "signals")]
 pub(crate) use run_until::Inside;
 pub use run_until::StopSource;
+pub use service::{AttachError, Service, ServiceHost, ServiceReport};
 pub use shutdown_options::Shutdown;
 #[cfg(feature = "simulation")]
 #[doc(hidden)] // It is in `testing`.

@@ -2,6 +2,7 @@
 
 use crate::id::TaskId;
 use crate::pool::core::Core;
+use crate::pool::service::ServiceReport;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub struct ShutdownReport {
     pub(crate) not_due: Vec<PendingTask>,
     pub(crate) schedules: Vec<EndedSchedule>,
     pub(crate) still_running: Vec<RunningTask>,
+    pub(crate) services: Vec<(String, ServiceReport)>,
 }
 
 impl Core {
@@ -51,6 +53,7 @@ impl Core {
             not_due: self.not_due.lock().clone(),
             schedules: self.lifecycle.ended_schedules(),
             still_running,
+            services: self.report_services(),
         }
     }
 }
@@ -226,7 +229,14 @@ impl ShutdownReport {
         &self.still_running
     }
 
-    /// Returns whether no work was lost: the shutdown cancelled no task, and no task still runs.
+    /// Returns the sections of the services of the pool, each with the name of its service.
+    pub fn services(&self) -> impl Iterator<Item = (&str, &ServiceReport)> {
+        let all = self.services.iter();
+        all.map(|(name, report)| (name.as_str(), report))
+    }
+
+    /// Returns whether no work was lost: the shutdown cancelled no task, no task still runs, and no
+    /// service says otherwise.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(1)?;
@@ -235,7 +245,9 @@ impl ShutdownReport {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_clean(&self) -> bool {
-        self.cancelled_by_shutdown == 0 && self.still_running.is_empty()
+        self.cancelled_by_shutdown == 0
+            && self.still_running.is_empty()
+            && self.services().all(|(_, section)| section.is_clean())
     }
 }
 
@@ -253,6 +265,7 @@ impl fmt::Display for ShutdownReport {
             not_due,
             schedules,
             still_running,
+            services,
         } = self;
         write!(
             f,
@@ -282,9 +295,13 @@ impl fmt::Display for ShutdownReport {
             write!(f, "; {schedule}")?;
         }
         match schedules.len().saturating_sub(NAMED) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more schedules ended"),
+            0 => {}
+            more => write!(f, "; and {more} more schedules ended")?,
         }
+        for (name, section) in services.iter().filter(|(_, one)| !one.text().is_empty()) {
+            write!(f, "; {name}: {section}")?;
+        }
+        Ok(())
     }
 }
 

@@ -278,7 +278,8 @@ impl Core {
         drop(blocking);
         // Destructors of thread-locals, which are the user's, may wait for the pool of this body.
         let _blocking = blocking::begin();
-        let threads = self.workers.lock().take_threads();
+        let mut threads = self.workers.lock().take_threads();
+        threads.extend(self.take_service_threads());
         for thread in threads {
             // A worker's thread ends by a panic only if the library has a fault. The panic hook has
             // reported it.

@@ -122,7 +122,7 @@ impl Core {
             options.check(self.clock())?;
         }
         match &self.capacity {
-            Some(capacity) if !self.is_here() => capacity.take(when_full).map(Some),
+            Some(capacity) if !self.is_inside() => capacity.take(when_full).map(Some),
             _ => Ok(None),
         }
     }
@@ -133,11 +133,16 @@ impl Core {
         self.notify_if_idle();
     }
 
+    /// Whether what this thread submits comes from within the pool: from a body, or a service.
+    fn is_inside(&self) -> bool {
+        self.is_here() || self.is_service_here()
+    }
+
     /// Whether the pool takes a task from this thread. Called after the task is counted.
     pub(crate) fn is_open_here(&self) -> bool {
         match self.lifecycle.phase() {
             Phase::Open => true,
-            Phase::Draining => self.is_here(),
+            Phase::Draining => self.is_inside(),
             Phase::Finishing | Phase::Cancelling | Phase::Over => false,
         }
     }

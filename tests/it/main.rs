@@ -95,6 +95,7 @@ mod schedule_rules;
 mod scope;
 mod scope_options;
 mod semaphore;
+mod services;
 mod shared;
 mod shutdown;
 mod side_lanes;
