@@ -441,6 +441,8 @@ pub mod error;
 pub mod guide;
 mod id;
 mod invalid_task;
+#[cfg(feature = "jobs")]
+pub mod jobs;
 pub mod observe;
 mod panic;
 mod process;

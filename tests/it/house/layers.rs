@@ -29,6 +29,7 @@ const ORDER: &[&str] = &[
     "compose/pipeline",
     "compose",
     "signal",
+    "jobs",
     "dashboard",
     "guide",
     "lib",

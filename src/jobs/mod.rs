@@ -1,0 +1,29 @@
+//! Durable jobs: tasks that outlive the process.
+//!
+//! - `id`, `time`, `names`, `error`: the small words.
+//! - `record`: what goes into a storage and comes out of it, on the path of a job.
+//! - `session`, `look`: consumers as a storage knows them; what one sees and changes by hand.
+//! - `bell`: wakes those that wait for news.
+//! - `storage`: the trait, and what it promises.
+
+mod bell;
+mod error;
+mod id;
+mod look;
+mod names;
+mod record;
+mod session;
+mod storage;
+mod time;
+
+pub use bell::{Bell, Listening};
+pub use error::{JobsError, JobsErrorKind};
+pub use id::{JobId, SessionId};
+pub use look::{Counts, Facts, Fate, Fault, Filter, JobInfo, JobState, Outcome, Page};
+pub use look::{QueueChange, QueueCounts, QueueSettings, ScheduleChange, StoredSchedule, Totals};
+pub use names::{MAX_PAYLOAD, check_batch, check_name, cut_error};
+pub use record::{Batch, BatchNumber, Claimed, Due, Ended, Exchange, Exchanged, Judged, Meta};
+pub use record::{NewJob, Placed, Tick, Unique, UniqueUntil, Verdict, Want};
+pub use session::{Beat, Pulse, Session, SessionInfo, Swept};
+pub use storage::{MOST_DUE, Storage, Watching};
+pub use time::StoredTime;

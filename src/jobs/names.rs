@@ -1,0 +1,111 @@
+//! What a job may be: names, keys, sizes. Every storage refuses the same, by the same texts.
+//!
+//! Layer: jobs.
+
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::record::{Batch, NewJob, UniqueUntil};
+use std::time::Duration;
+
+/// A payload has at most so many bytes, unless a storage is opened with another limit.
+///
+/// Guide: [jobs](crate::guide::jobs).
+pub const MAX_PAYLOAD: usize = 1 << 20;
+
+/// A text of an error has at most so many bytes.
+pub(crate) const MAX_ERROR: usize = 8 << 10;
+
+const MAX_NAME: usize = 64;
+const MAX_KEY: usize = 256;
+
+/// Returns an error if a storage must refuse the batch. It names the first job that is not allowed,
+/// by its place.
+///
+/// # Errors
+/// [`TooLarge`](JobsErrorKind::TooLarge), [`Name`](JobsErrorKind::Name) or
+/// [`Invalid`](JobsErrorKind::Invalid).
+///
+/// Guide: [jobs](crate::guide::jobs).
+pub fn check_batch(batch: &Batch<'_>, max_payload: usize) -> Result<(), JobsError> {
+    for (place, job) in batch.jobs.iter().enumerate() {
+        check_job(job, max_payload).map_err(|error| match batch.jobs.len() {
+            1 => error,
+            _ => JobsError::new(error.kind(), format!("job {place} of the batch: {error}")),
+        })?;
+    }
+    Ok(())
+}
+
+fn check_job(job: &NewJob, max_payload: usize) -> Result<(), JobsError> {
+    check_name("queue", &job.queue)?;
+    check_name("kind", &job.kind)?;
+    if job.payload.len() > max_payload {
+        let (bytes, kind) = (job.payload.len(), &job.kind);
+        return Err(JobsError::new(
+            JobsErrorKind::TooLarge,
+            format!("the payload of a job {kind:?} has {bytes} bytes; {max_payload} are allowed"),
+        ));
+    }
+    if let Some(unique) = &job.unique {
+        let bytes = unique.key.len();
+        if bytes > MAX_KEY {
+            return Err(JobsError::new(
+                JobsErrorKind::Name,
+                format!("a unique key of {bytes} bytes; {MAX_KEY} are allowed"),
+            ));
+        }
+        if unique.until == UniqueUntil::Elapsed(Duration::ZERO) {
+            return Err(JobsError::new(
+                JobsErrorKind::Invalid,
+                "a unique key for no time; a millisecond or more is allowed",
+            ));
+        }
+    }
+    if job.expires == Some(Duration::ZERO) {
+        return Err(JobsError::new(
+            JobsErrorKind::Invalid,
+            "a job that expires when it is due; a millisecond or more later is allowed",
+        ));
+    }
+    Ok(())
+}
+
+/// Returns an error if a queue, a kind or a schedule cannot have this name. It has 1 to 64
+/// characters: ASCII letters and digits, and `_ . : / -`.
+///
+/// # Errors
+/// [`Name`](JobsErrorKind::Name).
+///
+/// ```
+/// assert!(millhand::jobs::check_name("queue", "mail/eu-1").is_ok());
+/// let error = millhand::jobs::check_name("queue", "two words").unwrap_err();
+/// assert!(error.to_string().contains("`two words`"));
+/// ```
+///
+/// Guide: [jobs](crate::guide::jobs).
+pub fn check_name(what: &str, name: &str) -> Result<(), JobsError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:/-".contains(&byte);
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed) {
+        return Ok(());
+    }
+    Err(JobsError::new(
+        JobsErrorKind::Name,
+        format!(
+            "the name of a {what}, `{name}`: 1 to {MAX_NAME} characters are allowed, of the ASCII \
+             letters, the digits, and `_ . : / -`"
+        ),
+    ))
+}
+
+/// Cuts the text of an error at 8 KiB, on the border of a character.
+///
+/// Guide: [jobs](crate::guide::jobs).
+pub fn cut_error(error: &str) -> &str {
+    if error.len() <= MAX_ERROR {
+        return error;
+    }
+    let mut end = MAX_ERROR;
+    while !error.is_char_boundary(end) {
+        end -= 1;
+    }
+    &error[..end]
+}

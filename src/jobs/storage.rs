@@ -1,0 +1,277 @@
+//! The trait behind which jobs are stored.
+//!
+//! Layer: jobs.
+
+use crate::jobs::bell::Bell;
+use crate::jobs::error::JobsError;
+use crate::jobs::id::{JobId, SessionId};
+use crate::jobs::look::{
+    Counts, Facts, Fate, Fault, Filter, JobInfo, Page, QueueChange, QueueSettings, ScheduleChange,
+    StoredSchedule,
+};
+use crate::jobs::record::{Batch, Exchange, Exchanged, Placed, Tick};
+use crate::jobs::session::{Beat, Pulse, Session, SessionInfo, Swept};
+use crate::jobs::time::StoredTime;
+use crate::task::CancelOutcome;
+use std::fmt;
+use std::time::Duration;
+
+/// Keeps jobs. A program that wants another store than those here implements this, and has the
+/// suite of the feature `conformance` test it.
+///
+/// Every method blocks, may be called from any thread, and happens as a whole or not at all: after
+/// an error nothing has changed. Times are those of the storage's own clock. It never calls a
+/// consumer; it rings [bells](Bell).
+///
+/// # States of a job
+///
+/// | from | to | when | together with it |
+/// | --- | --- | --- | --- |
+/// | | ready, scheduled | [`enqueue`](Self::enqueue) | its unique key is taken |
+/// | scheduled | ready | it is due: in an exchange, at most [`MOST_DUE`] at once, oldest first | |
+/// | ready | running | it is claimed | `claims` is one more; a key until `Started` is free |
+/// | running | scheduled | [`Retry`], [`Postponed`] | `failures` is one more for a retry |
+/// | running | ready | [`Back`]; the lease of the session ended | `crashes` is one more for a lease |
+/// | running | ended | [`Done`], [`Dead`], [`Cancelled`]; one crash too many | its key until `Ended` is free |
+/// | scheduled, ready | ended | [`cancel`](Self::cancel); it expired | the same |
+/// | dead | ready | [`retry_dead`](Self::retry_dead) | failures and crashes are 0 again |
+///
+/// Within a queue, a job with a higher priority comes first, and of two with the same one that with
+/// the smaller id. So a job that comes back takes its old place. So that nothing starves, every
+/// 32nd claim from a queue takes the oldest job of the lowest priority there.
+///
+/// An outcome is kept as long as the job asks for, or else the verdict, or else not at all. It is
+/// kept for a minute more if [`watch`](Self::watch) was called before the end. Dead jobs are kept
+/// for 30 days, payload and all, and at most 100,000 of them.
+///
+/// [`Retry`]: crate::jobs::Verdict::Retry
+/// [`Postponed`]: crate::jobs::Verdict::Postponed
+/// [`Back`]: crate::jobs::Verdict::Back
+/// [`Done`]: crate::jobs::Verdict::Done
+/// [`Dead`]: crate::jobs::Verdict::Dead
+/// [`Cancelled`]: crate::jobs::Verdict::Cancelled
+///
+/// Guide: [jobs](crate::guide::jobs).
+pub trait Storage: fmt::Debug + Send + Sync + 'static {
+    /// Says what the storage is.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    fn facts(&self) -> Result<Facts, JobsError>;
+
+    /// Returns the time of its clock.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    fn now(&self) -> Result<StoredTime, JobsError>;
+
+    /// Stores jobs: all of them or none. Returns what became of each, in their order. Ids rise in
+    /// that order. Of two jobs with one unique key the second is `Existing`. When this returns,
+    /// they are as safe as the storage promises.
+    ///
+    /// A batch with the number of the last one of its producer is that one, sent again: for at
+    /// least an hour this answers the same, and stores nothing.
+    ///
+    /// # Errors
+    /// [`TooLarge`], [`Name`] or [`Invalid`] if a job is not allowed; the text says which, by its
+    /// place. [`Stale`] if the number is smaller than the last one of the producer. [`Full`] and
+    /// others.
+    ///
+    /// [`TooLarge`]: crate::jobs::JobsErrorKind::TooLarge
+    /// [`Name`]: crate::jobs::JobsErrorKind::Name
+    /// [`Invalid`]: crate::jobs::JobsErrorKind::Invalid
+    /// [`Stale`]: crate::jobs::JobsErrorKind::Stale
+    /// [`Full`]: crate::jobs::JobsErrorKind::Full
+    fn enqueue(&self, batch: &Batch<'_>) -> Result<Vec<Placed>, JobsError>;
+
+    /// Opens a session, whose lease ends so long from now. Its number was never given before, also
+    /// not before a crash.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn open_session(&self, info: &SessionInfo, lease: Duration) -> Result<SessionId, JobsError>;
+
+    /// Extends the lease of a session. A lease that has ended is extended, too, if no sweep has
+    /// noticed it. Jobs that the session claimed in exchanges up to `settled`, and that are not
+    /// among `held`, are ready again: their consumer has never heard of them. The caller takes both
+    /// under one lock.
+    ///
+    /// # Errors
+    /// It could not be stored. The call may be repeated.
+    fn heartbeat(&self, beat: &Beat<'_>) -> Result<Pulse, JobsError>;
+
+    /// Ends a session. What it runs is ready again, and counts as nothing. Returns how many jobs
+    /// that are: 0 if there is no such session.
+    ///
+    /// # Errors
+    /// It could not be stored. The call may be repeated.
+    fn close_session(&self, session: SessionId) -> Result<u64, JobsError>;
+
+    /// Takes the ends of jobs, and gives new ones, in one step. In this order:
+    ///
+    /// 1. The ends, each judged for itself. One counts if it names the latest claim of the job, and
+    ///    the job runs, or waits since the lease of its session ended. Also for a session that is
+    ///    gone.
+    /// 2. At most 10 sessions whose leases have ended are swept.
+    /// 3. At most [`MOST_DUE`] jobs that are due become ready.
+    /// 4. Claims: of the kinds asked for, not more than asked for, none from a paused queue, none
+    ///    beyond the settings of a queue, none that has expired, and none for a session that is
+    ///    gone.
+    ///
+    /// # Errors
+    /// [`Stale`](crate::jobs::JobsErrorKind::Stale) if the number is not larger than the last one
+    /// of the session. After any other error the consumer sends the ends again, under a new number.
+    fn exchange(&self, exchange: &Exchange<'_>) -> Result<Exchanged, JobsError>;
+
+    /// Does what time asks for, for a storage to which nobody comes: ends leases that are over,
+    /// ends jobs that have expired, and forgets outcomes, dead jobs and unique keys whose time is
+    /// over. At most `most` of each.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn sweep(&self, most: usize) -> Result<Swept, JobsError>;
+
+    /// Registers a schedule, if it is not. Its last time is then now. If the rule is another than
+    /// before, the new one is stored. Returns what is known of it.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn register_schedule(&self, name: &str, rule: &str) -> Result<StoredSchedule, JobsError>;
+
+    /// Stores the job of a time of a schedule, unless that was done. Of all that call it for one
+    /// time, one gets true. It is false also if the time is not after the last one, or not yet
+    /// there, or if the schedule is paused or not registered. A job whose unique key is taken is
+    /// not stored, and the time counts as done.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn tick(&self, tick: &Tick<'_>) -> Result<bool, JobsError>;
+
+    /// Cancels a job. One that waits ends now (`Settled`). For one that runs, the next heartbeat of
+    /// its session says so (`Requested`). One that has ended, or does not exist, is left as it is
+    /// (`AlreadyFinished`).
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn cancel(&self, id: JobId) -> Result<CancelOutcome, JobsError>;
+
+    /// Returns what has become of a job.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn outcome(&self, id: JobId) -> Result<Fate, JobsError>;
+
+    /// From now on the outcome of the job is kept for at least a minute after its end, and the bell
+    /// rings then, until what this returns is dropped, or `patience` is over. The caller looks
+    /// after this call, and then waits for the bell.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn watch(&self, id: JobId, bell: &Bell, patience: Duration) -> Result<Watching, JobsError>;
+
+    /// The bell rings at least once after each change by which a job of one of these queues becomes
+    /// ready, or the next one is due earlier, in whatever process, until what this returns is
+    /// dropped. It may ring for nothing. A ring may be lost: whoever waits looks once a second.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn subscribe(&self, queues: &[&str], bell: &Bell) -> Result<Watching, JobsError>;
+
+    /// Returns what holds for a queue.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn queue(&self, name: &str) -> Result<QueueSettings, JobsError>;
+
+    /// Changes what holds for a queue, in all processes.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::jobs::JobsErrorKind::Invalid) for a rate of nothing. It could not be
+    /// stored.
+    fn set_queue(&self, name: &str, change: QueueChange) -> Result<(), JobsError>;
+
+    /// Counts the jobs.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn counts(&self) -> Result<Counts, JobsError>;
+
+    /// Lists jobs by their ids, a page at a time. Each page is one consistent look. A job that
+    /// changes between two pages may be in both, or in none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn list(&self, filter: &Filter, page: Page) -> Result<Vec<JobInfo>, JobsError>;
+
+    /// Dead jobs to which the filter applies are ready again, at most so many. They keep their ids.
+    /// One whose unique key another job has got meanwhile stays dead. Returns how many are ready.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn retry_dead(&self, filter: &Filter, most: usize) -> Result<u64, JobsError>;
+
+    /// Removes jobs to which the filter applies, at most so many. Those that run stay. Returns how
+    /// many.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn purge(&self, filter: &Filter, most: usize) -> Result<u64, JobsError>;
+
+    /// Lists the schedules, by their names.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn schedules(&self) -> Result<Vec<StoredSchedule>, JobsError>;
+
+    /// Changes a schedule. Returns whether there is one of this name.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn set_schedule(&self, name: &str, change: ScheduleChange) -> Result<bool, JobsError>;
+
+    /// Lists the sessions, by their numbers.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn sessions(&self) -> Result<Vec<Session>, JobsError>;
+
+    /// Looks for what no crash may leave behind, in all that is stored: a job that runs without a
+    /// session, the key of a job that has ended, and the like. Mends that if `mends` is set.
+    ///
+    /// # Errors
+    /// It cannot be read, or not be written.
+    fn check(&self, mends: bool) -> Result<Vec<Fault>, JobsError>;
+}
+
+/// At most so many jobs that are due become ready in one exchange.
+///
+/// Guide: [jobs](crate::guide::jobs).
+pub const MOST_DUE: usize = 200;
+
+/// Ends a registration with a storage when it is dropped.
+///
+/// Guide: [jobs](crate::guide::jobs).
+#[must_use = "it ends when it is dropped"]
+pub struct Watching(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Watching {
+    /// Makes one that runs `end` when it is dropped.
+    pub fn new(end: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(end)))
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if let Some(end) = self.0.take() {
+            end();
+        }
+    }
+}
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(_) = self;
+        f.debug_struct("Watching").finish_non_exhaustive()
+    }
+}
