@@ -5,10 +5,16 @@
 //! - `session`, `look`: consumers as a storage knows them; what one sees and changes by hand.
 //! - `bell`: wakes those that wait for news.
 //! - `storage`: the trait, and what it promises.
+//! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, and how it stores them and
+//!   waits for them.
 
 mod bell;
+mod builder;
 mod error;
+mod face;
+mod handle;
 mod id;
+mod job;
 mod look;
 mod names;
 mod record;
@@ -17,8 +23,12 @@ mod storage;
 mod time;
 
 pub use bell::{Bell, Listening};
+pub use builder::{Enqueued, JobBuilder};
 pub use error::{JobsError, JobsErrorKind};
+pub use face::Jobs;
+pub use handle::{JobError, JobHandle};
 pub use id::{JobId, SessionId};
+pub use job::Job;
 pub use look::{Counts, Facts, Fate, Fault, Filter, JobInfo, JobState, Outcome, Page};
 pub use look::{QueueChange, QueueCounts, QueueSettings, ScheduleChange, StoredSchedule, Totals};
 pub use names::{MAX_PAYLOAD, check_batch, check_name, cut_error};

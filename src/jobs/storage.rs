@@ -204,14 +204,15 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     fn list(&self, filter: &Filter, page: Page) -> Result<Vec<JobInfo>, JobsError>;
 
     /// Dead jobs to which the filter applies are ready again, at most so many. They keep their ids.
-    /// One whose unique key another job has got meanwhile stays dead. Returns how many are ready.
+    /// One whose unique key another job has got meanwhile stays dead. Returns how many are ready:
+    /// fewer than `most` if there are no more.
     ///
     /// # Errors
     /// It could not be stored.
     fn retry_dead(&self, filter: &Filter, most: usize) -> Result<u64, JobsError>;
 
     /// Removes jobs to which the filter applies, at most so many. Those that run stay. Returns how
-    /// many.
+    /// many: fewer than `most` if there are no more.
     ///
     /// # Errors
     /// It could not be stored.

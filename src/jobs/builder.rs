@@ -1,0 +1,215 @@
+//! The options of a job, and the verbs that store it.
+//!
+//! Layer: jobs.
+
+use crate::jobs::error::JobsError;
+use crate::jobs::face::{Jobs, to_json};
+use crate::jobs::handle::JobHandle;
+use crate::jobs::id::JobId;
+use crate::jobs::job::Job;
+use crate::jobs::record::{Due, NewJob, Placed, Unique, UniqueUntil};
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// Sets the options of jobs before they are stored: a template, to be used once or often. Made by
+/// [`Jobs::job`].
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`queue`](Self::queue) | [`Job::QUEUE`] |
+/// | [`priority`](Self::priority) | 0 |
+/// | [`delay`](Self::delay), [`at`](Self::at) | at once |
+/// | [`expires`](Self::expires) | never |
+/// | [`unique`](Self::unique), [`unique_until_started`](Self::unique_until_started), [`unique_for`](Self::unique_for) | not unique |
+/// | [`keep`](Self::keep) | no longer than something waits for the outcome |
+/// | [`at_most_once`](Self::at_most_once) | runs again if its worker is lost |
+/// | [`max_crashes`](Self::max_crashes) | 3 |
+/// | [`meta`](Self::meta) | none |
+///
+/// Guide: [jobs](crate::guide::jobs).
+#[derive(Clone)]
+#[must_use]
+pub struct JobBuilder {
+    jobs: Jobs,
+    queue: Option<String>,
+    /// Without queue, kind and payload.
+    options: NewJob,
+}
+
+/// A job that was enqueued: the new one, or the one that has its unique key.
+///
+/// Guide: [jobs](crate::guide::jobs).
+#[derive(Debug, Clone)]
+#[must_use = "a unique job may not have been stored"]
+pub struct Enqueued<T> {
+    is_new: bool,
+    handle: JobHandle<T>,
+}
+
+impl JobBuilder {
+    pub(super) fn new(jobs: &Jobs) -> Self {
+        Self {
+            jobs: jobs.clone(),
+            queue: None,
+            options: NewJob::new("", "", []),
+        }
+    }
+
+    /// Sets the queue in which the job waits.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Sets the priority. Within a queue, larger ones go first.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// Makes the job due so long after it was stored.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.options.due = Due::After(delay);
+        self
+    }
+
+    /// Makes the job due at this time of day, by the clock of the storage.
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.options.due = Due::At(time.into());
+        self
+    }
+
+    /// Ends the job as expired if it has not begun so long after it was due.
+    pub fn expires(mut self, after: Duration) -> Self {
+        self.options.expires = Some(after);
+        self
+    }
+
+    /// Stores the job only if none of its kind with this key is stored, until it has ended.
+    pub fn unique(self, key: impl Into<String>) -> Self {
+        self.unique_until(key.into(), UniqueUntil::Ended)
+    }
+
+    /// The same, until the job begins for the first time.
+    pub fn unique_until_started(self, key: impl Into<String>) -> Self {
+        self.unique_until(key.into(), UniqueUntil::Started)
+    }
+
+    /// The same, for so long after the job was stored, whether it has ended or not: a key for
+    /// idempotency.
+    pub fn unique_for(self, key: impl Into<String>, period: Duration) -> Self {
+        self.unique_until(key.into(), UniqueUntil::Elapsed(period))
+    }
+
+    fn unique_until(mut self, key: String, until: UniqueUntil) -> Self {
+        self.options.unique = Some(Unique { key, until });
+        self
+    }
+
+    /// Keeps the outcome for so long after the end.
+    pub fn keep(mut self, period: Duration) -> Self {
+        self.options.keep = Some(period);
+        self
+    }
+
+    /// Never begins the job twice. It is dead if its worker is lost.
+    pub fn at_most_once(mut self) -> Self {
+        self.options.at_most_once = true;
+        self
+    }
+
+    /// Sets how often the job may lose its worker. Once more, and it is dead.
+    pub fn max_crashes(mut self, crashes: u32) -> Self {
+        self.options.max_crashes = crashes;
+        self
+    }
+
+    /// Adds a string that travels with the job: the id of a request, the parent of a trace.
+    pub fn meta(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.meta.insert(key.into(), value.into());
+        self
+    }
+
+    /// Stores a job. When this returns, it is as safe as the storage promises.
+    ///
+    /// # Errors
+    /// As [`Storage::enqueue`](crate::jobs::Storage::enqueue). A job that cannot be written as JSON
+    /// is an error of the kind [`Encode`](crate::jobs::JobsErrorKind::Encode).
+    pub fn enqueue<J: Job>(&self, job: &J) -> Result<Enqueued<J::Output>, JobsError> {
+        let job = self.build(job)?;
+        let placed = self.jobs.enqueue_batch(&[job])?;
+        Ok(self.enqueued(placed[0]))
+    }
+
+    /// Stores jobs: all of them, or none. They have the order of the iterator.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue). The text says which job it was, by its place.
+    pub fn enqueue_all<J: Job>(
+        &self,
+        jobs: impl IntoIterator<Item = J>,
+    ) -> Result<Vec<Enqueued<J::Output>>, JobsError> {
+        let built: Result<Vec<_>, _> = jobs.into_iter().map(|job| self.build(&job)).collect();
+        let placed = self.jobs.enqueue_batch(&built?)?;
+        Ok(placed.into_iter().map(|one| self.enqueued(one)).collect())
+    }
+
+    /// Makes the record of a job, for [`Storage::enqueue`](crate::jobs::Storage::enqueue).
+    ///
+    /// # Errors
+    /// [`Encode`](crate::jobs::JobsErrorKind::Encode) if it cannot be written as JSON.
+    pub fn build<J: Job>(&self, job: &J) -> Result<NewJob, JobsError> {
+        Ok(self.record(J::NAME, J::QUEUE, to_json(J::NAME, job)?))
+    }
+
+    fn record(&self, kind: &str, queue: &str, payload: Vec<u8>) -> NewJob {
+        let mut record = self.options.clone();
+        record.kind = kind.to_owned();
+        record.queue = self.queue.clone().unwrap_or_else(|| queue.to_owned());
+        record.payload = payload;
+        record
+    }
+
+    fn enqueued<T>(&self, placed: Placed) -> Enqueued<T> {
+        Enqueued {
+            is_new: placed.is_new(),
+            handle: JobHandle::new(&self.jobs, placed.id()),
+        }
+    }
+}
+
+impl<T> Enqueued<T> {
+    /// Returns the id of the job that is stored.
+    pub fn id(&self) -> JobId {
+        self.handle.id()
+    }
+
+    /// Returns whether it was stored now. If not, an earlier job has its unique key.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Returns the handle of the job that is stored.
+    pub fn handle(&self) -> &JobHandle<T> {
+        &self.handle
+    }
+
+    /// Returns the handle of the job that is stored.
+    pub fn into_handle(self) -> JobHandle<T> {
+        self.handle
+    }
+}
+
+impl fmt::Debug for JobBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            jobs: _,
+            queue,
+            options,
+        } = self;
+        f.debug_struct("JobBuilder")
+            .field("queue", queue)
+            .field("options", options)
+            .finish()
+    }
+}
