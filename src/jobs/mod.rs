@@ -7,6 +7,7 @@
 //! - `storage`: the trait, and what it promises.
 //! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, and how it stores them and
 //!   waits for them.
+//! - `memory`: the storage in the memory of the process.
 
 mod bell;
 mod builder;
@@ -16,6 +17,7 @@ mod handle;
 mod id;
 mod job;
 mod look;
+mod memory;
 mod names;
 mod record;
 mod session;
@@ -31,6 +33,7 @@ pub use id::{JobId, SessionId};
 pub use job::Job;
 pub use look::{Counts, Facts, Fate, Fault, Filter, JobInfo, JobState, Outcome, Page};
 pub use look::{QueueChange, QueueCounts, QueueSettings, ScheduleChange, StoredSchedule, Totals};
+pub use memory::{Memory, MemoryOptions};
 pub use names::{MAX_PAYLOAD, check_batch, check_name, cut_error};
 pub use record::{Batch, BatchNumber, Claimed, Due, Ended, Exchange, Exchanged, Judged, Meta};
 pub use record::{NewJob, Placed, Tick, Unique, UniqueUntil, Verdict, Want};

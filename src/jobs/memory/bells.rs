@@ -1,0 +1,105 @@
+//! Who waits for news: subscribers of queues, and those that wait for the end of a job.
+//!
+//! Layer: jobs.
+//
+// The table notes here what has happened. The caller takes the bells, and rings them when it has
+// released the lock: a bell wakes threads, and may run what others have put at a token.
+
+use crate::jobs::{Bell, JobId, StoredTime};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+#[derive(Debug, Default)]
+pub(super) struct Bells {
+    registered: u64,
+    subscribers: HashMap<String, BTreeMap<u64, Bell>>,
+    watchers: HashMap<JobId, BTreeMap<u64, Watcher>>,
+    /// Queues with news for their subscribers.
+    news: BTreeSet<String>,
+    /// Those whose jobs have ended.
+    ended: Vec<Bell>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    bell: Bell,
+    until: StoredTime,
+}
+
+impl Bells {
+    /// Returns the number of the registration.
+    pub(super) fn subscribe(&mut self, queues: &[String], bell: &Bell) -> u64 {
+        self.registered += 1;
+        for queue in queues {
+            let subscribers = self.subscribers.entry(queue.clone()).or_default();
+            subscribers.insert(self.registered, bell.clone());
+        }
+        self.registered
+    }
+
+    pub(super) fn unsubscribe(&mut self, queues: &[String], number: u64) -> Vec<Bell> {
+        let mut removed = Vec::new();
+        for queue in queues {
+            if let Some(subscribers) = self.subscribers.get_mut(queue) {
+                removed.extend(subscribers.remove(&number));
+                if subscribers.is_empty() {
+                    self.subscribers.remove(queue);
+                }
+            }
+        }
+        removed
+    }
+
+    /// Returns the number of the registration.
+    pub(super) fn watch(&mut self, id: JobId, bell: &Bell, until: StoredTime) -> u64 {
+        self.registered += 1;
+        let watcher = Watcher {
+            bell: bell.clone(),
+            until,
+        };
+        let watchers = self.watchers.entry(id).or_default();
+        watchers.insert(self.registered, watcher);
+        self.registered
+    }
+
+    pub(super) fn unwatch(&mut self, id: JobId, number: u64) -> Option<Bell> {
+        let watchers = self.watchers.get_mut(&id)?;
+        let removed = watchers.remove(&number);
+        if watchers.is_empty() {
+            self.watchers.remove(&id);
+        }
+        removed.map(|watcher| watcher.bell)
+    }
+
+    pub(super) fn queue_has_news(&mut self, queue: &str) {
+        if self.subscribers.contains_key(queue) && !self.news.contains(queue) {
+            self.news.insert(queue.to_owned());
+        }
+    }
+
+    pub(super) fn job_has_ended(&mut self, id: JobId, now: StoredTime) {
+        let watchers = self.watchers.remove(&id).into_iter().flatten();
+        let patient = watchers.filter(|(_, watcher)| watcher.until > now);
+        self.ended.extend(patient.map(|(_, watcher)| watcher.bell));
+    }
+
+    /// Returns what the caller is to ring when it has released the lock.
+    pub(super) fn take(&mut self) -> Vec<Bell> {
+        let mut bells = std::mem::take(&mut self.ended);
+        for queue in std::mem::take(&mut self.news) {
+            let subscribers = self.subscribers.get(&queue);
+            bells.extend(
+                subscribers
+                    .into_iter()
+                    .flatten()
+                    .map(|(_, bell)| bell.clone()),
+            );
+        }
+        bells
+    }
+
+    /// Whether nothing is registered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.subscribers.is_empty() && self.watchers.is_empty()
+    }
+}

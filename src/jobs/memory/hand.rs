@@ -1,0 +1,203 @@
+//! What one sees, and what one changes by hand.
+//!
+//! Layer: jobs.
+
+use super::job::{Job, State};
+use super::keys::Key;
+use super::table::Table;
+use crate::jobs::{
+    Bell, Counts, Fate, Filter, JobId, JobInfo, JobState, JobsError, Outcome, Page, QueueChange,
+    QueueCounts, StoredTime,
+};
+use crate::task::CancelOutcome;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// A page looks at no more jobs than this while it has the lock.
+const LOOKED_AT: usize = 10_000;
+
+impl Table {
+    pub(super) fn cancel(&mut self, id: JobId, now: StoredTime) -> CancelOutcome {
+        match self.jobs.get_mut(&id) {
+            None => CancelOutcome::AlreadyFinished,
+            Some(job) => match job.state {
+                State::Ended { .. } => CancelOutcome::AlreadyFinished,
+                State::Running { .. } => {
+                    job.is_to_cancel = true;
+                    CancelOutcome::Requested
+                }
+                State::Scheduled | State::Ready { .. } => {
+                    self.change(id, now, |job| {
+                        job.end(Outcome::Cancelled, job.new.keep, now);
+                    });
+                    CancelOutcome::Settled
+                }
+            },
+        }
+    }
+
+    pub(super) fn fate(&self, id: JobId, now: StoredTime) -> Fate {
+        match self.jobs.get(&id) {
+            Some(job) if !job.is_forgotten(now) => match &job.state {
+                State::Ended { outcome, .. } => Fate::Ended(outcome.clone()),
+                _ => Fate::Live(job.state()),
+            },
+            None if !self.has_given(id) => Fate::Unknown,
+            _ => Fate::Forgotten,
+        }
+    }
+
+    /// Returns the number of the registration. `None` if there is nothing to wait for.
+    pub(super) fn watch(&mut self, id: JobId, bell: &Bell, until: StoredTime) -> Option<u64> {
+        let job = self.jobs.get_mut(&id)?;
+        if job.state().has_ended() {
+            return None;
+        }
+        job.is_watched = true;
+        Some(self.bells.watch(id, bell, until))
+    }
+
+    pub(super) fn set_queue(
+        &mut self,
+        name: &str,
+        change: QueueChange,
+        now: StoredTime,
+    ) -> Result<(), JobsError> {
+        let limits = self.limits.entry(name.to_owned()).or_default();
+        let result = limits.change(change, now);
+        if limits.is_default() {
+            self.limits.remove(name);
+        }
+        // A consumer may find jobs now that it could not claim before.
+        self.bells.queue_has_news(name);
+        result
+    }
+
+    pub(super) fn counts(&self, now: StoredTime) -> Counts {
+        let mut queues: BTreeMap<&str, QueueCounts> = BTreeMap::new();
+        for (queue, line) in &self.index.lines {
+            let counts = queues.entry(queue).or_default();
+            counts.scheduled = line.scheduled.len() as u64;
+            counts.ready = line.ready_count;
+            counts.running = line.running_count;
+        }
+        for (queue, limits) in &self.limits {
+            queues.entry(queue).or_default().paused = limits.settings.paused;
+        }
+        let named = queues.into_iter().map(|(queue, counts)| QueueCounts {
+            queue: queue.to_owned(),
+            ..counts
+        });
+        Counts {
+            queues: named.collect(),
+            dead: self.count_dead(now),
+            totals: self.totals,
+        }
+    }
+
+    /// Looks at a part of the jobs after an id. Returns those to which the filter applies, and the
+    /// last job that it looked at, if there are more.
+    pub(super) fn list(
+        &self,
+        filter: &Filter,
+        page: Page,
+        now: StoredTime,
+    ) -> (Vec<JobInfo>, Option<JobId>) {
+        let mut found = Vec::new();
+        let mut last = None;
+        let mut looked_at = 0;
+        for (id, job) in self.after(page.after, filter) {
+            if looked_at == LOOKED_AT || found.len() == page.most {
+                return (found, last);
+            }
+            looked_at += 1;
+            last = Some(id);
+            if job.is_meant(filter, now) {
+                found.push(job.info(id, filter.payloads));
+            }
+        }
+        (found, None)
+    }
+
+    /// Returns how many are ready.
+    pub(super) fn retry_dead(&mut self, filter: &Filter, most: usize, now: StoredTime) -> u64 {
+        if filter.state.is_some_and(|state| state != JobState::Dead) {
+            return 0;
+        }
+        let state = Some(JobState::Dead);
+        let dead = Filter {
+            state,
+            ..filter.clone()
+        };
+        let mut ready = 0;
+        for id in self.meant(&dead, now) {
+            if ready == most as u64 {
+                break;
+            }
+            if self.may_revive(id, now) {
+                self.change(id, now, |job| job.revive(now));
+                ready += 1;
+            }
+        }
+        ready
+    }
+
+    /// Whether no other job has got its unique key.
+    fn may_revive(&self, id: JobId, now: StoredTime) -> bool {
+        let key = self.jobs.get(&id).and_then(|job| Key::of(&job.new));
+        let holder = key.and_then(|key| self.keys.holder(&key, now));
+        holder.is_none_or(|holder| holder == id)
+    }
+
+    /// Returns how many are gone.
+    pub(super) fn purge(&mut self, filter: &Filter, most: usize, now: StoredTime) -> u64 {
+        let mut meant = self.meant(filter, now);
+        meant.retain(|id| self.jobs.get(id).is_some_and(|job| job.session().is_none()));
+        meant.truncate(most);
+        for id in &meant {
+            self.remove(*id, now);
+        }
+        meant.len() as u64
+    }
+
+    /// All jobs to which the filter applies: of the dead ones the oldest first, or else by id.
+    fn meant(&self, filter: &Filter, now: StoredTime) -> Vec<JobId> {
+        let is_meant = |id: &JobId| {
+            let job = self.jobs.get(id);
+            job.is_some_and(|job| job.is_meant(filter, now))
+        };
+        match (&filter.ids, filter.state) {
+            (None, Some(JobState::Dead)) => {
+                let dead = self.index.dead.iter().map(|(_, id)| *id);
+                dead.filter(is_meant).collect()
+            }
+            _ => {
+                let all = self.after(JobId(0), filter).map(|(id, _)| id);
+                all.filter(is_meant).collect()
+            }
+        }
+    }
+
+    /// The jobs after an id, in the order of their ids: those that the filter names, or all.
+    fn after<'a>(
+        &'a self,
+        after: JobId,
+        filter: &Filter,
+    ) -> Box<dyn Iterator<Item = (JobId, &'a Job)> + 'a> {
+        let Some(ids) = &filter.ids else {
+            let rest = self.jobs.range((Excluded(after), Unbounded));
+            return Box::new(rest.map(|(id, job)| (*id, job)));
+        };
+        let ids: BTreeSet<JobId> = ids.iter().copied().filter(|id| *id > after).collect();
+        let named = ids.into_iter();
+        Box::new(named.filter_map(|id| Some((id, self.jobs.get(&id)?))))
+    }
+
+    /// Those that are kept: a few may be there only since no sweep has removed them.
+    fn count_dead(&self, now: StoredTime) -> u64 {
+        let over = self.index.kept.range(..=(now, JobId(u64::MAX)));
+        let is_dead = |id| self.jobs.get(id).map(Job::state) == Some(JobState::Dead);
+        let over = over.filter(|(_, id)| is_dead(id)).count();
+        (self.index.dead.len() - over) as u64
+    }
+}

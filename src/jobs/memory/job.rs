@@ -1,0 +1,285 @@
+//! One job, and the steps of its life. Each step is plain: it asks for nothing, and locks nothing.
+//!
+//! Layer: jobs.
+//
+// Where a job goes:
+//
+// | step | from | to |
+// | --- | --- | --- |
+// | `new` | | ready; scheduled, if it is due later |
+// | `become_due` | scheduled | ready |
+// | `begin` | ready | running |
+// | `judge` | running; ready, if its session was lost | ended, scheduled or ready, by the verdict |
+// | `lose_worker` | running | ready; dead after one crash too many |
+// | `give_back` | running | ready |
+// | `end` | all but ended | ended |
+// | `revive` | ended | ready |
+//
+// A job that has ended stays in the table until `until`. If that is not after the end, it leaves
+// the table at once.
+
+use crate::jobs::{
+    Claimed, Due, Filter, JobId, JobInfo, JobState, NewJob, Outcome, SessionId, StoredTime,
+    UniqueUntil, Verdict, cut_error,
+};
+use std::time::Duration;
+
+/// Dead jobs are kept for so long.
+const DEAD_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// An outcome is kept for at least so long if a caller watched the job before its end.
+const WATCHED_KEPT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) new: NewJob,
+    pub(super) state: State,
+    pub(super) enqueued_at: StoredTime,
+    pub(super) due_at: StoredTime,
+    /// It does not begin at this time or later.
+    pub(super) expires_at: Option<StoredTime>,
+    pub(super) began_at: Option<StoredTime>,
+    pub(super) claims: u64,
+    pub(super) failures: u32,
+    pub(super) crashes: u32,
+    pub(super) error: Option<String>,
+    /// Its worker is to be asked to stop. A claim after that is asked, too.
+    pub(super) is_to_cancel: bool,
+    /// A caller has asked for its outcome before the end.
+    pub(super) is_watched: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    Scheduled,
+    Ready {
+        /// The lease of the session that ran it has ended. The end that this session may still send
+        /// counts until the job is claimed again.
+        lost: bool,
+    },
+    Running {
+        session: SessionId,
+        /// The exchange that claimed it.
+        exchange: u64,
+    },
+    Ended {
+        outcome: Outcome,
+        at: StoredTime,
+        /// It is forgotten at this time.
+        until: StoredTime,
+    },
+}
+
+impl Job {
+    pub(super) fn new(new: NewJob, now: StoredTime) -> Self {
+        let due_at = match new.due {
+            Due::Now => now,
+            Due::After(delay) => now + delay,
+            Due::At(time) => time.max(now),
+        };
+        Self {
+            state: match due_at > now {
+                true => State::Scheduled,
+                false => State::Ready { lost: false },
+            },
+            enqueued_at: now,
+            due_at,
+            expires_at: new.expires.map(|expires| due_at + expires),
+            began_at: None,
+            claims: 0,
+            failures: 0,
+            crashes: 0,
+            error: None,
+            is_to_cancel: false,
+            is_watched: false,
+            new,
+        }
+    }
+
+    pub(super) fn become_due(&mut self) {
+        self.state = State::Ready { lost: false };
+    }
+
+    pub(super) fn begin(&mut self, session: SessionId, exchange: u64, now: StoredTime) {
+        self.state = State::Running { session, exchange };
+        self.claims += 1;
+        self.began_at.get_or_insert(now);
+    }
+
+    /// Whether an end that names this claim counts.
+    pub(super) fn takes_end_of(&self, claim: u64) -> bool {
+        let is_open = matches!(
+            self.state,
+            State::Running { .. } | State::Ready { lost: true }
+        );
+        is_open && self.claims == claim
+    }
+
+    pub(super) fn judge(&mut self, verdict: &Verdict, now: StoredTime) {
+        match verdict {
+            Verdict::Done { output, keep } => {
+                let keep = self.new.keep.or(*keep);
+                self.end(Outcome::Done(output.clone()), keep, now);
+            }
+            Verdict::Retry { after, error } => {
+                self.failures = self.failures.saturating_add(1);
+                self.error = Some(cut_error(error).to_owned());
+                self.wait_until(now + *after);
+            }
+            Verdict::Postponed { after } => self.wait_until(now + *after),
+            Verdict::Back => self.give_back(),
+            Verdict::Dead { error } => self.die(cut_error(error).to_owned(), now),
+            Verdict::Cancelled => self.end(Outcome::Cancelled, self.new.keep, now),
+        }
+    }
+
+    /// Also for a pause of nothing: the next exchange finds that it is due.
+    fn wait_until(&mut self, due_at: StoredTime) {
+        self.due_at = due_at;
+        self.state = State::Scheduled;
+    }
+
+    /// The lease of its session has ended.
+    pub(super) fn lose_worker(&mut self, now: StoredTime) {
+        self.crashes = self.crashes.saturating_add(1);
+        if self.new.at_most_once {
+            self.die("its worker was lost; at most once".to_owned(), now);
+        } else if self.crashes > self.new.max_crashes {
+            self.die(format!("its worker was lost {} times", self.crashes), now);
+        } else {
+            self.state = State::Ready { lost: true };
+        }
+    }
+
+    /// It takes its old place, since its id has not changed. Counts as nothing.
+    pub(super) fn give_back(&mut self) {
+        self.state = State::Ready { lost: false };
+    }
+
+    fn die(&mut self, error: String, now: StoredTime) {
+        self.error = Some(error.clone());
+        let keep = self.new.keep.unwrap_or_default().max(DEAD_KEPT);
+        self.end(Outcome::Dead(error), Some(keep), now);
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome, keep: Option<Duration>, now: StoredTime) {
+        let least = if self.is_watched {
+            WATCHED_KEPT
+        } else {
+            Duration::ZERO
+        };
+        self.state = State::Ended {
+            outcome,
+            at: now,
+            until: now + keep.unwrap_or_default().max(least),
+        };
+    }
+
+    /// A dead job begins anew. It is due now, so its time to expire begins now.
+    pub(super) fn revive(&mut self, now: StoredTime) {
+        self.state = State::Ready { lost: false };
+        self.due_at = now;
+        self.expires_at = self.new.expires.map(|expires| now + expires);
+        self.failures = 0;
+        self.crashes = 0;
+        self.is_to_cancel = false;
+    }
+
+    /// Whether it has its unique key, as far as its state decides that and not the time.
+    pub(super) fn holds_key(&self) -> bool {
+        let has_ended = self.state().has_ended();
+        match self.new.unique.as_ref().map(|unique| unique.until) {
+            Some(UniqueUntil::Ended) => !has_ended,
+            Some(UniqueUntil::Started) => !has_ended && self.began_at.is_none(),
+            Some(UniqueUntil::Elapsed(_)) | None => false,
+        }
+    }
+
+    pub(super) fn has_expired(&self, now: StoredTime) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
+    /// Whether its time to be kept is over, though no sweep has removed it.
+    pub(super) fn is_forgotten(&self, now: StoredTime) -> bool {
+        matches!(self.state, State::Ended { until, .. } if until <= now)
+    }
+
+    pub(super) fn state(&self) -> JobState {
+        match &self.state {
+            State::Scheduled => JobState::Scheduled,
+            State::Ready { .. } => JobState::Ready,
+            State::Running { .. } => JobState::Running,
+            State::Ended { outcome, .. } => outcome.state(),
+        }
+    }
+
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self.state {
+            State::Running { session, .. } => Some(session),
+            _ => None,
+        }
+    }
+
+    fn ended_at(&self) -> Option<StoredTime> {
+        match self.state {
+            State::Ended { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Whether a filter means it. The ids of the filter are not looked at.
+    pub(super) fn is_meant(&self, filter: &Filter, now: StoredTime) -> bool {
+        let is_name = |wanted: &Option<String>, name| wanted.as_ref().is_none_or(|it| it == name);
+        let is_old = |least| {
+            let ended_at = self.ended_at();
+            ended_at.is_some_and(|at| now.since(at) >= least)
+        };
+        filter.state.is_none_or(|state| state == self.state())
+            && is_name(&filter.queue, &self.new.queue)
+            && is_name(&filter.kind, &self.new.kind)
+            && filter.ended_before.is_none_or(is_old)
+            && !self.is_forgotten(now)
+    }
+
+    pub(super) fn claimed(&self, id: JobId) -> Claimed {
+        Claimed {
+            id,
+            claim: self.claims,
+            kind: self.new.kind.clone(),
+            queue: self.new.queue.clone(),
+            priority: self.new.priority,
+            at_most_once: self.new.at_most_once,
+            failures: self.failures,
+            crashes: self.crashes,
+            enqueued_at: self.enqueued_at,
+            began_at: self.began_at.unwrap_or_default(),
+            error: self.error.clone(),
+            meta: self.new.meta.clone(),
+            payload: self.new.payload.clone(),
+        }
+    }
+
+    pub(super) fn info(&self, id: JobId, with_payload: bool) -> JobInfo {
+        JobInfo {
+            id,
+            queue: self.new.queue.clone(),
+            kind: self.new.kind.clone(),
+            priority: self.new.priority,
+            state: self.state(),
+            enqueued_at: self.enqueued_at,
+            due_at: self.due_at,
+            began_at: self.began_at,
+            ended_at: self.ended_at(),
+            claims: self.claims,
+            failures: self.failures,
+            crashes: self.crashes,
+            session: self.session(),
+            error: self.error.clone(),
+            meta: self.new.meta.clone(),
+            payload: match with_payload {
+                true => self.new.payload.clone(),
+                false => Vec::new(),
+            },
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Durable jobs, from outside.
+
+mod memory;
