@@ -65,3 +65,29 @@ impl Batches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::JobId;
+
+    #[test]
+    fn the_last_batch_of_a_producer_is_answered_for_an_hour() {
+        let mut batches = Batches::default();
+        let batch = |number| BatchNumber {
+            producer: 7,
+            number,
+        };
+        let placed = [Placed::New(JobId(1))];
+        for (number, now) in [(3, 0), (4, 0), (5, 9)] {
+            batches.keep(batch(number), &placed, StoredTime(now));
+        }
+        let kind = batches.answer(batch(4)).unwrap_err().kind();
+        assert_eq!(kind, JobsErrorKind::Stale);
+        assert_eq!(batches.answer(batch(6)).unwrap(), None);
+        batches.forget(9, StoredTime(3_600_008));
+        assert_eq!(batches.answer(batch(5)).unwrap(), Some(placed.to_vec()));
+        batches.forget(9, StoredTime(3_600_009));
+        assert!(batches.last.is_empty() && batches.by_time.is_empty());
+    }
+}

@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn what_is_broken_is_found_and_mended() {
-        let breaks: [(&str, fn(&mut Table)); 6] = [
+        type Break = fn(&mut Table);
+        let breaks: [(&str, Break); 6] = [
             ("scheduled", |table| table.index.due.clear()),
             ("queue", |table| table.index.lines.clear()),
             ("running", |table| table.index.running.clear()),

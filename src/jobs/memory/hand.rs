@@ -105,12 +105,10 @@ impl Table {
     ) -> (Vec<JobInfo>, Option<JobId>) {
         let mut found = Vec::new();
         let mut last = None;
-        let mut looked_at = 0;
-        for (id, job) in self.after(page.after, filter) {
+        for (looked_at, (id, job)) in self.after(page.after, filter).enumerate() {
             if looked_at == LOOKED_AT || found.len() == page.most {
                 return (found, last);
             }
-            looked_at += 1;
             last = Some(id);
             if job.is_meant(filter, now) {
                 found.push(job.info(id, filter.payloads));
@@ -125,12 +123,13 @@ impl Table {
             return 0;
         }
         let state = Some(JobState::Dead);
-        let dead = Filter {
+        let filter = Filter {
             state,
             ..filter.clone()
         };
+        let dead: Vec<JobId> = self.meant(&filter, now).map(|(id, _)| id).collect();
         let mut ready = 0;
-        for id in self.meant(&dead, now) {
+        for id in dead {
             if ready == most as u64 {
                 break;
             }
@@ -151,31 +150,28 @@ impl Table {
 
     /// Returns how many are gone.
     pub(super) fn purge(&mut self, filter: &Filter, most: usize, now: StoredTime) -> u64 {
-        let mut meant = self.meant(filter, now);
-        meant.retain(|id| self.jobs.get(id).is_some_and(|job| job.session().is_none()));
-        meant.truncate(most);
-        for id in &meant {
+        let meant = self.meant(filter, now);
+        let idle = meant.filter(|(_, job)| job.session().is_none());
+        let gone: Vec<JobId> = idle.map(|(id, _)| id).take(most).collect();
+        for id in &gone {
             self.remove(*id, now);
         }
-        meant.len() as u64
+        gone.len() as u64
     }
 
-    /// All jobs to which the filter applies: of the dead ones the oldest first, or else by id.
-    fn meant(&self, filter: &Filter, now: StoredTime) -> Vec<JobId> {
-        let is_meant = |id: &JobId| {
-            let job = self.jobs.get(id);
-            job.is_some_and(|job| job.is_meant(filter, now))
+    /// The jobs to which the filter applies: of the dead ones the oldest first, or else by id.
+    fn meant<'a>(
+        &'a self,
+        filter: &'a Filter,
+        now: StoredTime,
+    ) -> impl Iterator<Item = (JobId, &'a Job)> {
+        let dead = |(_, id): &(_, JobId)| Some((*id, self.jobs.get(id)?));
+        let all: Box<dyn Iterator<Item = (JobId, &'a Job)> + 'a> = match (&filter.ids, filter.state)
+        {
+            (None, Some(JobState::Dead)) => Box::new(self.index.dead.iter().filter_map(dead)),
+            _ => self.after(JobId(0), filter),
         };
-        match (&filter.ids, filter.state) {
-            (None, Some(JobState::Dead)) => {
-                let dead = self.index.dead.iter().map(|(_, id)| *id);
-                dead.filter(is_meant).collect()
-            }
-            _ => {
-                let all = self.after(JobId(0), filter).map(|(id, _)| id);
-                all.filter(is_meant).collect()
-            }
-        }
+        all.filter(move |(_, job)| job.is_meant(filter, now))
     }
 
     /// The jobs after an id, in the order of their ids: those that the filter names, or all.

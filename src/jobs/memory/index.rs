@@ -158,8 +158,7 @@ impl Line {
 }
 
 fn expiry(id: JobId, job: &Job) -> Option<(StoredTime, JobId)> {
-    let waits = matches!(job.state, State::Scheduled | State::Ready { .. });
-    job.expires_at.filter(|_| waits).map(|at| (at, id))
+    job.expires_at().map(|at| (at, id))
 }
 
 #[cfg(test)]

@@ -36,8 +36,6 @@ pub(super) struct Job {
     pub(super) state: State,
     pub(super) enqueued_at: StoredTime,
     pub(super) due_at: StoredTime,
-    /// It does not begin at this time or later.
-    pub(super) expires_at: Option<StoredTime>,
     pub(super) began_at: Option<StoredTime>,
     pub(super) claims: u64,
     pub(super) failures: u32,
@@ -84,7 +82,6 @@ impl Job {
             },
             enqueued_at: now,
             due_at,
-            expires_at: new.expires.map(|expires| due_at + expires),
             began_at: None,
             claims: 0,
             failures: 0,
@@ -175,11 +172,10 @@ impl Job {
         };
     }
 
-    /// A dead job begins anew. It is due now, so its time to expire begins now.
+    /// A dead job is due anew. So its time to expire begins anew, too.
     pub(super) fn revive(&mut self, now: StoredTime) {
         self.state = State::Ready { lost: false };
         self.due_at = now;
-        self.expires_at = self.new.expires.map(|expires| now + expires);
         self.failures = 0;
         self.crashes = 0;
         self.is_to_cancel = false;
@@ -195,8 +191,16 @@ impl Job {
         }
     }
 
+    /// When it ends if it has not begun. A job that waits again is due later, and so has more time.
+    pub(super) fn expires_at(&self) -> Option<StoredTime> {
+        let waits = matches!(self.state, State::Scheduled | State::Ready { .. });
+        let expires = self.new.expires.filter(|_| waits);
+        expires.map(|expires| self.due_at + expires)
+    }
+
     pub(super) fn has_expired(&self, now: StoredTime) -> bool {
-        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+        self.expires_at()
+            .is_some_and(|expires_at| expires_at <= now)
     }
 
     /// Whether its time to be kept is over, though no sweep has removed it.
@@ -281,5 +285,105 @@ impl Job {
                 false => Vec::new(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: StoredTime = StoredTime(1_000);
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn running() -> Job {
+        let mut job = Job::new(NewJob::new("q", "k", ""), NOW);
+        job.begin(SessionId(1), 1, NOW);
+        job
+    }
+
+    fn done(keep: Option<Duration>) -> Verdict {
+        let output = Vec::new();
+        Verdict::Done { output, keep }
+    }
+
+    #[test]
+    fn a_verdict_leads_to_its_state() {
+        let (after, error) = (SECOND, || "no".to_owned());
+        let retry = Verdict::Retry {
+            after,
+            error: error(),
+        };
+        for (verdict, state, failures) in [
+            (done(None), JobState::Done, 0),
+            (retry, JobState::Scheduled, 1),
+            (Verdict::Postponed { after }, JobState::Scheduled, 0),
+            (Verdict::Back, JobState::Ready, 0),
+            (Verdict::Dead { error: error() }, JobState::Dead, 0),
+            (Verdict::Cancelled, JobState::Cancelled, 0),
+        ] {
+            let mut lost = running();
+            lost.lose_worker(NOW);
+            for mut job in [running(), lost] {
+                assert!(job.takes_end_of(1) && !job.takes_end_of(0));
+                job.judge(&verdict, NOW);
+                assert_eq!((job.state(), job.failures), (state, failures));
+                assert!(!job.takes_end_of(1), "after {verdict:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_kept_as_long_as_the_job_or_else_the_verdict_says() {
+        let dead = || Verdict::Dead {
+            error: String::new(),
+        };
+        let month = DEAD_KEPT;
+        for (of_job, verdict, is_watched, kept) in [
+            (None, done(None), false, Duration::ZERO),
+            (None, done(Some(SECOND)), false, SECOND),
+            (Some(MINUTE * 2), done(Some(SECOND)), true, MINUTE * 2),
+            (Some(SECOND), done(Some(MINUTE)), false, SECOND),
+            (None, done(Some(SECOND)), true, MINUTE),
+            (None, Verdict::Cancelled, true, MINUTE),
+            (Some(SECOND), dead(), false, month),
+            (Some(month * 2), dead(), false, month * 2),
+        ] {
+            let mut job = running();
+            job.new.keep = of_job;
+            job.is_watched = is_watched;
+            job.judge(&verdict, NOW);
+            assert!(job.is_forgotten(NOW + kept), "{verdict:?}");
+            assert_eq!(job.is_forgotten(NOW), kept == Duration::ZERO);
+            let just_before = StoredTime((NOW + kept).0 - 1);
+            assert!(!job.is_forgotten(just_before), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn one_crash_too_many_is_the_end() {
+        for (max_crashes, at_most_once, crashes) in [(0, false, 1), (2, false, 3), (2, true, 1)] {
+            let mut job = running();
+            job.new.max_crashes = max_crashes;
+            job.new.at_most_once = at_most_once;
+            while job.state() != JobState::Dead {
+                job.lose_worker(NOW);
+            }
+            assert_eq!(job.crashes, crashes);
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_again_has_more_time_before_it_expires() {
+        let mut new = NewJob::new("q", "k", "");
+        new.expires = Some(SECOND);
+        let mut job = Job::new(new, NOW);
+        assert!(!job.has_expired(StoredTime(1_999)));
+        assert!(job.has_expired(StoredTime(2_000)));
+        job.begin(SessionId(1), 1, NOW);
+        assert!(!job.has_expired(StoredTime(9_000)));
+        job.judge(&Verdict::Postponed { after: MINUTE }, NOW);
+        assert!(!job.has_expired(StoredTime(61_999)));
+        assert!(job.has_expired(StoredTime(62_000)));
     }
 }

@@ -89,3 +89,48 @@ impl Keys {
         self.by_time.first().is_some_and(|(until, _)| *until <= now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::Unique;
+    use std::time::Duration;
+
+    fn new(until: UniqueUntil) -> NewJob {
+        let mut new = NewJob::new("q", "k", "");
+        new.unique = Some(Unique {
+            key: "key".to_owned(),
+            until,
+        });
+        new
+    }
+
+    #[test]
+    fn a_job_frees_no_key_but_its_own() {
+        let mut keys = Keys::default();
+        let new = new(UniqueUntil::Ended);
+        let key = Key::of(&new).unwrap();
+        keys.take(JobId(1), &new, StoredTime(0));
+        keys.release(JobId(2), &new);
+        assert_eq!(keys.holder(&key, StoredTime(0)), Some(JobId(1)));
+        keys.release(JobId(1), &new);
+        assert_eq!(keys.holder(&key, StoredTime(0)), None);
+    }
+
+    #[test]
+    fn a_key_for_a_time_is_free_then_and_forgotten_once() {
+        let mut keys = Keys::default();
+        let new = new(UniqueUntil::Elapsed(Duration::from_millis(5)));
+        let key = Key::of(&new).unwrap();
+        keys.take(JobId(1), &new, StoredTime(0));
+        keys.release(JobId(1), &new);
+        assert_eq!(keys.holder(&key, StoredTime(4)), Some(JobId(1)));
+        assert_eq!(keys.holder(&key, StoredTime(5)), None);
+        // Taken again, it is that of the second job, for its time.
+        keys.take(JobId(2), &new, StoredTime(5));
+        assert_eq!(keys.forget(9, StoredTime(9)), 0);
+        assert_eq!(keys.holder(&key, StoredTime(9)), Some(JobId(2)));
+        assert_eq!(keys.forget(9, StoredTime(10)), 1);
+        assert!(keys.held.is_empty() && keys.by_time.is_empty());
+    }
+}

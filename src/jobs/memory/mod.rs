@@ -1,6 +1,6 @@
 //! Jobs in the memory of the process.
 //!
-//! - `storage`: the public type: takes the lock, reads the time, and rings afterwards.
+//! - `storage`: the public type: takes the lock, reads the time, and wakes those that wait.
 //! - `job`: one job and the steps of its life. The answer to "where does a job go when ..".
 //! - `table`: all jobs, with one door through which each of them changes.
 //! - `exchange`, `session`, `sweep`, `hand`, `schedule`: what the methods of the trait do.

@@ -97,13 +97,13 @@ impl Sessions {
 }
 
 impl Table {
-    pub(super) fn heartbeat(&mut self, pulse_of: &Beat<'_>, now: StoredTime) -> Pulse {
+    pub(super) fn heartbeat(&mut self, beat: &Beat<'_>, now: StoredTime) -> Pulse {
         let Beat {
             session,
             lease,
             settled,
             held,
-        } = *pulse_of;
+        } = *beat;
         let mut pulse = Pulse {
             alive: self.sessions.extend(session, now + lease),
             ..Pulse::default()

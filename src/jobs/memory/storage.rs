@@ -4,7 +4,7 @@
 //
 // One lock around plain data. Under it nothing is called that is not of this folder, but for the
 // clock. The time is read under the lock, so that the changes have the order of their times, unless
-// the clock was set back. Bells ring after it is released.
+// the clock was set back. Bells ring after the lock is released.
 
 use super::table::Table;
 use crate::jobs::{

@@ -48,6 +48,8 @@ impl Table {
             return Ok(placed);
         }
         let placed: Vec<_> = jobs.into_iter().map(|new| self.place(new, now)).collect();
+        // Two for each new one, so that they do not grow without a sweep.
+        self.batches.forget(2, now);
         self.batches.keep(number, &placed, now);
         Ok(placed)
     }
