@@ -77,9 +77,10 @@ impl Bells {
     }
 
     pub(super) fn job_has_ended(&mut self, id: JobId, now: StoredTime) {
-        let watchers = self.watchers.remove(&id).into_iter().flatten();
+        let watchers = self.watchers.get(&id).into_iter().flatten();
         let patient = watchers.filter(|(_, watcher)| watcher.until > now);
-        self.ended.extend(patient.map(|(_, watcher)| watcher.bell));
+        let bells = patient.map(|(_, watcher)| watcher.bell.clone());
+        self.ended.extend(bells);
     }
 
     /// Returns what the caller is to ring when it has released the lock.

@@ -47,13 +47,10 @@ impl Table {
         }
     }
 
-    /// Returns the number of the registration. `None` if there is nothing to wait for.
+    /// Returns the number of the registration. `None` if there is no such job: it never ends. A
+    /// dead one may be made ready, and end again.
     pub(super) fn watch(&mut self, id: JobId, bell: &Bell, until: StoredTime) -> Option<u64> {
-        let job = self.jobs.get_mut(&id)?;
-        if job.state().has_ended() {
-            return None;
-        }
-        job.is_watched = true;
+        self.jobs.get_mut(&id)?.is_watched = true;
         Some(self.bells.watch(id, bell, until))
     }
 
