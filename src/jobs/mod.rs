@@ -8,9 +8,12 @@
 //! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, and how it stores them and
 //!   waits for them.
 //! - `memory`: the storage in the memory of the process.
+//! - `conformance`: the tests that every storage must pass.
 
 mod bell;
 mod builder;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod face;
 mod handle;

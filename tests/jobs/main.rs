@@ -1,3 +1,5 @@
 //! Durable jobs, from outside.
 
+#[cfg(feature = "conformance")]
+mod conformance;
 mod memory;

@@ -1,0 +1,14 @@
+//! A storage that is as plain as it can be: written from the docs of the trait, to be compared with
+//! others.
+//!
+//! - `job`: a job, and what happens to it.
+//! - `state`: all jobs, sessions, queues and schedules, and scans of them.
+//! - `claims`: the steps of an exchange.
+//! - `storage`: the trait.
+
+mod claims;
+mod job;
+mod state;
+mod storage;
+
+pub use storage::Model;

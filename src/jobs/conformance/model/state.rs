@@ -1,0 +1,211 @@
+//! All that the model knows. What it is asked for, it finds by a scan.
+//!
+//! Layer: jobs.
+
+use crate::jobs::conformance::model::job::Job;
+use crate::jobs::{
+    BatchNumber, Bell, Counts, Due, JobId, JobState, JobsError, NewJob, Outcome, Placed,
+    QueueCounts, QueueSettings, SessionId, SessionInfo, StoredSchedule, StoredTime, Swept, Totals,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// By their ids.
+    pub(crate) jobs: Vec<Job>,
+    /// By their numbers.
+    pub(crate) sessions: Vec<Lease>,
+    pub(crate) last_id: u64,
+    pub(crate) last_session: u64,
+    /// The numbers that jobs and sessions get next, if they are to be those of another storage.
+    pub(crate) given: VecDeque<u64>,
+    pub(crate) queues: BTreeMap<String, QueueSettings>,
+    /// How many claims there were from each queue.
+    pub(crate) claims: BTreeMap<String, u64>,
+    /// How many claims the rate of a queue still allows, in thousandths, and at what time.
+    pub(crate) tokens: BTreeMap<String, (u128, StoredTime)>,
+    pub(crate) schedules: BTreeMap<String, StoredSchedule>,
+    pub(crate) batches: BTreeMap<u64, (BatchNumber, Vec<Placed>)>,
+    pub(crate) totals: Totals,
+    /// All who want news, by a number.
+    pub(crate) bells: BTreeMap<u64, Bell>,
+    pub(crate) last_bell: u64,
+}
+
+/// A session of the model.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) id: SessionId,
+    pub(crate) until: StoredTime,
+    pub(crate) info: SessionInfo,
+    /// The number of its last exchange.
+    pub(crate) number: u64,
+}
+
+impl State {
+    fn next(given: &mut VecDeque<u64>, last: &mut u64) -> u64 {
+        let next = given.pop_front().unwrap_or(*last + 1);
+        assert!(next > *last, "{next} is not larger than {last}");
+        *last = next;
+        next
+    }
+
+    pub(crate) fn next_session(&mut self) -> SessionId {
+        SessionId(Self::next(&mut self.given, &mut self.last_session))
+    }
+
+    pub(crate) fn job(&mut self, id: JobId) -> Option<&mut Job> {
+        let place = self.jobs.binary_search_by_key(&id, |job| job.id).ok()?;
+        Some(&mut self.jobs[place])
+    }
+
+    pub(crate) fn lease(&mut self, id: SessionId) -> Option<&mut Lease> {
+        self.sessions.iter_mut().find(|lease| lease.id == id)
+    }
+
+    /// Stores a job, unless another one has its unique key.
+    pub(crate) fn place(&mut self, new: &NewJob, now: StoredTime) -> Placed {
+        if let Some(unique) = &new.unique {
+            let has_it = |job: &&Job| job.holds(&new.kind, &unique.key, now);
+            if let Some(other) = self.jobs.iter().find(has_it) {
+                return Placed::Existing(other.id);
+            }
+        }
+        let due_at = match new.due {
+            Due::Now => now,
+            Due::After(time) => now + time,
+            Due::At(time) => time.max(now),
+        };
+        let id = JobId(Self::next(&mut self.given, &mut self.last_id));
+        self.jobs.push(Job {
+            id,
+            new: new.clone(),
+            state: match due_at <= now {
+                true => JobState::Ready,
+                false => JobState::Scheduled,
+            },
+            enqueued_at: now,
+            due_at,
+            began_at: None,
+            ended_at: None,
+            claims: 0,
+            failures: 0,
+            crashes: 0,
+            error: None,
+            runs_in: None,
+            has_lapsed: false,
+            is_cancel_asked: false,
+            watchers: 0,
+            kept: None,
+            is_purged: false,
+        });
+        Placed::New(id)
+    }
+
+    /// Ends a session whose lease has ended. Returns how many of its jobs wait again, and how many
+    /// are dead.
+    pub(crate) fn lapse(&mut self, session: SessionId, now: StoredTime) -> (u64, u64) {
+        let (mut returned, mut dead) = (0, 0);
+        for job in &mut self.jobs {
+            if job.runs_in.is_some_and(|(id, _)| id == session) {
+                job.lapse(now);
+                match job.state {
+                    JobState::Dead => dead += 1,
+                    _ => returned += 1,
+                }
+            }
+        }
+        self.totals.crashed += returned + dead;
+        self.totals.dead += dead;
+        self.sessions.retain(|lease| lease.id != session);
+        (returned, dead)
+    }
+
+    /// Ends at most `most` sessions whose leases have ended. Returns whether there are more.
+    pub(crate) fn lapse_all(&mut self, most: usize, now: StoredTime) -> Swept {
+        let mut over: Vec<(StoredTime, SessionId)> = self
+            .sessions
+            .iter()
+            .filter(|lease| lease.until <= now)
+            .map(|lease| (lease.until, lease.id))
+            .collect();
+        over.sort();
+        let mut swept = Swept {
+            more: over.len() > most,
+            ..Swept::default()
+        };
+        for &(_, session) in over.iter().take(most) {
+            let (returned, dead) = self.lapse(session, now);
+            swept.sessions += 1;
+            swept.returned += returned;
+            swept.buried += dead;
+        }
+        swept
+    }
+
+    pub(crate) fn sweep(&mut self, most: usize, now: StoredTime) -> Swept {
+        let mut swept = self.lapse_all(most, now);
+        let mut slice = |of: &mut Vec<usize>| {
+            swept.more |= of.len() > most;
+            of.truncate(most);
+        };
+        let places = |jobs: &[Job], is_meant: &dyn Fn(&Job) -> bool| -> Vec<usize> {
+            let of = jobs.iter().enumerate();
+            of.filter(|(_, job)| is_meant(job)).map(|it| it.0).collect()
+        };
+        let mut expired = places(&self.jobs, &|job| job.has_expired(now));
+        slice(&mut expired);
+        let is_over = |job: &Job| job.kept.as_ref().is_some_and(|(_, until)| *until <= now);
+        let mut over = places(&self.jobs, &is_over);
+        slice(&mut over);
+        for &place in &expired {
+            self.jobs[place].end(Outcome::Expired, None, now);
+        }
+        for &place in &over {
+            self.jobs[place].kept = None;
+        }
+        swept.expired = expired.len().try_into().unwrap();
+        swept.forgotten = over.len().try_into().unwrap();
+        self.totals.expired += swept.expired;
+        swept
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let mut queues = BTreeMap::new();
+        for (name, settings) in &self.queues {
+            let counts: &mut QueueCounts = queues.entry(name).or_default();
+            counts.paused = settings.paused;
+        }
+        for job in self.jobs.iter().filter(|job| !job.state.has_ended()) {
+            let counts = queues.entry(&job.new.queue).or_default();
+            match job.state {
+                JobState::Scheduled => counts.scheduled += 1,
+                JobState::Ready => counts.ready += 1,
+                _ => counts.running += 1,
+            }
+        }
+        let is_dead = |job: &&Job| job.state == JobState::Dead && job.kept.is_some();
+        let dead = self.jobs.iter().filter(is_dead).count();
+        let named = queues.into_iter().map(|(name, counts)| QueueCounts {
+            queue: name.clone(),
+            ..counts
+        });
+        Counts {
+            queues: named.collect(),
+            dead: dead.try_into().unwrap(),
+            totals: self.totals,
+        }
+    }
+
+    /// The answer to a batch that is sent again.
+    pub(crate) fn repeated(&self, number: BatchNumber) -> Result<Option<Vec<Placed>>, JobsError> {
+        match self.batches.get(&number.producer) {
+            Some((last, placed)) if *last == number => Ok(Some(placed.clone())),
+            Some((last, _)) if last.number > number.number => Err(JobsError::new(
+                crate::jobs::JobsErrorKind::Stale,
+                format!("batch {} after batch {}", number.number, last.number),
+            )),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A storage that is open twice, as in two processes.
+//!
+//! Layer: jobs.
+
+use crate::jobs::conformance::env::{
+    Env, HOUR, LEASE, MINUTE, QUEUE, TICK, done, ids, job, jobs, unique,
+};
+use crate::jobs::{Bell, Fate, Judged, Outcome, Placed, QueueChange, UniqueUntil, Verdict};
+
+pub fn what_one_stores_the_other_claims(env: &Env) {
+    let other = env.again();
+    let stored = env.enqueue_all(&jobs(3));
+    assert_eq!(other.fate(stored[0]), env.fate(stored[0]));
+    let (worker, second) = (env.consumer(), other.consumer());
+    assert_ne!(worker.session, second.session);
+    let first = worker.claim_one();
+    assert_eq!(ids(&second.claim(9)), stored[1..]);
+    assert_eq!(second.end(&first, done()), Judged::Ended);
+    assert_eq!(worker.end(&first, done()), Judged::Gone);
+    env.storage().set_queue(QUEUE, QueueChange::Pause).unwrap();
+    assert!(other.storage().queue(QUEUE).unwrap().paused);
+    assert_eq!(other.counts(), env.counts());
+    other.finish();
+}
+
+pub fn one_ends_the_leases_of_the_other(env: &Env) {
+    let other = env.again();
+    let id = env.enqueue(job());
+    let worker = env.consumer_for(LEASE);
+    let claimed = worker.claim_one();
+    env.advance(LEASE + TICK);
+    let second = other.consumer();
+    assert_eq!(ids(&second.claim(9)), [id]);
+    assert!(!worker.heartbeat(LEASE, &[id]).alive);
+    assert_eq!(worker.end(&claimed, done()), Judged::Gone);
+}
+
+pub fn a_key_counts_for_both(env: &Env) {
+    let other = env.again();
+    let id = env.enqueue(unique("key", UniqueUntil::Ended));
+    let placed = other.place(unique("key", UniqueUntil::Ended));
+    assert_eq!(placed, Placed::Existing(id));
+}
+
+pub fn what_one_changes_wakes_the_other(env: &Env) {
+    let other = env.again();
+    let bell = Bell::new();
+    let _watching = other.storage().subscribe(&[QUEUE], &bell).unwrap();
+    let listening = bell.listen();
+    let id = env.enqueue(job());
+    assert_eq!(
+        listening.wait_timeout(MINUTE),
+        Ok(true),
+        "the bell did not ring"
+    );
+    let bell = Bell::new();
+    let _watching = other.storage().watch(id, &bell, HOUR).unwrap();
+    let listening = bell.listen();
+    let worker = env.consumer();
+    let output = b"7".to_vec();
+    let verdict = Verdict::Done { output, keep: None };
+    worker.end(&worker.claim_one(), verdict);
+    assert_eq!(
+        listening.wait_timeout(MINUTE),
+        Ok(true),
+        "the bell did not ring"
+    );
+    assert_eq!(other.fate(id), Fate::Ended(Outcome::Done(b"7".to_vec())));
+}

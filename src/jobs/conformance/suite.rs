@@ -1,0 +1,201 @@
+//! Runs a case, and the macro that writes the tests.
+//!
+//! Layer: jobs.
+
+use crate::jobs::conformance::env::{Env, Make};
+
+/// Runs a case on a storage of its own.
+pub fn run(name: &str, seeds: u64, make: Make, case: impl FnOnce(&mut Env)) {
+    let mut env = Env::new(name, seeds, make);
+    case(&mut env);
+    env.finish();
+}
+
+/// Writes the tests that every storage must pass, each as a `#[test]` whose name says what holds.
+/// It stands in a module of its own.
+///
+/// The closure opens an empty storage whose time is that of the clock of the
+/// [`Case`](crate::jobs::conformance::Case). All times of the tests are those of this clock, so
+/// they need no real time.
+///
+/// Before it come, in this order, all of them:
+/// - `at_rest`: whether the storage is there after it was closed. Then the closure, called again
+///   for the same case after the first storage was dropped, opens the same one.
+/// - `shared`: whether it may be open twice. Then the closure, called again for the same case while
+///   the first storage is there, opens the same one.
+/// - `seeds`: how many times 300 random operations are compared with a model. 20 take a second in
+///   memory.
+///
+/// What is left out with `false` is there as a test that is ignored.
+///
+/// These must be tested apart: a version of the storage that is too new is refused, an old one is
+/// read, a process that was forked gets [`Forked`](crate::jobs::JobsErrorKind::Forked), and what a
+/// crash may not lose is there after one.
+///
+/// Guide: [jobs](crate::guide::jobs).
+#[macro_export]
+macro_rules! storage_conformance {
+    (at_rest: $at_rest:tt, shared: $shared:tt, seeds: $seeds:expr, $make:expr $(,)?) => {
+        fn make_storage(
+            case: &$crate::jobs::conformance::Case,
+        ) -> ::std::sync::Arc<dyn $crate::jobs::Storage> {
+            let make: $crate::jobs::conformance::Make = $make;
+            make(case)
+        }
+
+        const SEEDS: u64 = $seeds;
+
+        $crate::storage_conformance! { @chapter true, "", order,
+            first_in_first_out
+            a_higher_priority_goes_before_an_older_job
+            all_priorities_of_an_i32_have_their_order
+            kinds_of_a_queue_share_one_order
+            every_32nd_claim_takes_the_oldest_of_the_lowest_priority
+            a_retried_job_stands_by_its_old_id
+            queues_are_independent
+            an_exchange_gives_at_most_what_each_queue_is_asked_for
+        }
+        $crate::storage_conformance! { @chapter true, "", time,
+            a_delayed_job_begins_when_it_is_due_and_not_before
+            a_time_that_has_passed_is_at_once
+            ten_thousand_due_at_once_come_by_their_times
+            the_next_due_time_is_right_after_each_change
+            a_clock_that_is_set_back_delays_and_loses_nothing
+            a_clock_that_is_set_ahead_ends_leases_and_stale_ends_are_gone
+            a_job_that_has_expired_is_not_begun
+            a_pause_that_never_ends_is_no_error
+        }
+        $crate::storage_conformance! { @chapter true, "", kinds,
+            kinds_that_are_not_asked_for_stay_as_they_are
+            an_alias_is_claimed_under_its_stored_kind
+            a_consumer_of_no_kind_gets_nothing
+        }
+        $crate::storage_conformance! { @chapter true, "", ends,
+            a_job_that_is_done_leaves_nothing_behind
+            a_retry_counts_a_failure_and_keeps_its_text
+            a_postponed_job_counts_nothing
+            a_job_that_comes_back_takes_its_old_place_and_counts_nothing
+            an_end_with_an_old_claim_number_is_gone
+            the_second_of_two_ends_is_gone
+            an_end_of_a_job_that_never_was_is_gone
+            a_late_end_counts_if_no_other_consumer_has_the_job
+            an_end_comes_before_the_end_of_the_lease
+            a_late_end_is_gone_if_another_consumer_has_the_job
+            a_late_end_is_gone_if_the_job_came_back_otherwise
+            a_dead_job_keeps_payload_and_text_and_meta
+            the_text_of_an_error_is_cut_at_8_kib_on_a_border
+        }
+        $crate::storage_conformance! { @chapter true, "", sessions,
+            the_jobs_of_a_lease_that_has_ended_come_back
+            an_exchange_ends_the_leases_that_are_over
+            a_job_whose_worker_was_lost_too_often_is_dead
+            a_job_may_say_how_often_its_worker_may_be_lost
+            a_job_at_most_once_is_dead_if_its_worker_is_lost
+            heartbeats_keep_a_job_for_a_hundred_leases
+            a_heartbeat_extends_a_lease_that_is_over_but_was_not_swept
+            what_a_consumer_does_not_know_of_is_given_back
+            a_heartbeat_says_which_jobs_to_cancel_and_which_are_lost
+            a_session_that_is_closed_gives_its_jobs_back
+            a_session_that_is_gone_gets_no_jobs_and_its_ends_count
+            a_stale_exchange_is_refused_and_changes_nothing
+            a_session_says_who_it_is
+            the_numbers_of_sessions_never_repeat
+        }
+        $crate::storage_conformance! { @chapter true, "", unique,
+            the_second_job_with_a_key_is_not_stored
+            every_end_frees_the_key
+            what_is_no_end_does_not_free_the_key
+            a_key_until_started_is_free_at_the_first_claim
+            a_key_until_started_is_free_if_the_job_ends_before
+            a_key_for_a_time_outlasts_the_job
+            a_key_for_a_time_is_free_though_the_job_still_waits
+            a_retry_does_not_meet_its_own_key
+            a_dead_job_gets_its_key_again_or_stays_dead
+            of_sixteen_threads_with_one_key_one_stores_its_job
+            two_kinds_may_have_the_same_key
+        }
+        $crate::storage_conformance! { @chapter true, "", results,
+            an_outcome_is_kept_and_then_forgotten
+            a_live_job_has_its_state_and_no_outcome
+            who_waits_before_the_end_gets_an_outcome_that_is_not_kept
+            who_waits_sees_every_other_end
+            who_comes_after_the_end_sees_at_once_that_it_is_forgotten
+            two_may_wait_for_one_job
+            who_gives_up_leaves_nothing_behind
+            who_listens_to_a_queue_is_woken_when_a_job_is_ready
+        }
+        $crate::storage_conformance! { @chapter true, "", hand,
+            a_list_has_what_the_filter_applies_to
+            the_pages_of_a_list_are_complete
+            dead_jobs_begin_anew
+            jobs_are_removed_in_slices
+            outcomes_are_removed_by_their_age
+            dead_jobs_are_forgotten_after_thirty_days
+            the_counts_are_those_of_the_list
+            a_queue_that_is_paused_gives_no_jobs
+            no_more_of_a_queue_run_than_it_allows
+            no_more_of_a_queue_begin_than_its_rate_allows
+            a_rate_of_nothing_is_refused
+            a_cancel_does_what_the_state_of_the_job_allows
+        }
+        $crate::storage_conformance! { @chapter true, "", schedules,
+            each_time_of_a_schedule_stores_one_job
+            a_new_schedule_begins_now
+            times_that_were_missed_are_stored_in_their_order
+            no_time_is_stored_before_it_has_come
+            a_schedule_that_is_paused_stores_nothing
+            a_schedule_that_is_forgotten_begins_anew
+            another_rule_stores_no_time_twice
+            a_time_counts_though_the_key_of_its_job_is_taken
+            schedules_are_listed_by_their_names
+        }
+        $crate::storage_conformance! { @chapter true, "", limits,
+            a_payload_is_stored_up_to_the_largest_and_not_beyond
+            names_have_the_characters_that_are_allowed
+            a_key_has_256_bytes_at_most
+            options_of_no_time_are_refused
+            an_empty_batch_is_no_error
+            a_batch_may_have_ten_thousand_jobs
+        }
+        $crate::storage_conformance! { @chapter true, "", batches,
+            a_batch_that_is_sent_again_gets_the_same_answer
+            a_batch_with_a_smaller_number_is_refused
+            a_batch_with_a_bad_job_stores_nothing
+        }
+        $crate::storage_conformance! { @chapter true, "", many,
+            twenty_thousand_jobs_end_once_each
+            twenty_thousand_jobs_with_failures_and_cancels_end_once_each
+            what_is_swept_and_purged_and_listed_meanwhile_disturbs_nothing
+        }
+        $crate::storage_conformance! { @chapter true, "", random,
+            random_operations_have_the_same_answers_as_the_model
+        }
+        $crate::storage_conformance! { @chapter $shared, "the storage is not shared", shared,
+            what_one_stores_the_other_claims
+            one_ends_the_leases_of_the_other
+            a_key_counts_for_both
+            what_one_changes_wakes_the_other
+        }
+        $crate::storage_conformance! { @chapter $at_rest, "the storage is not at rest", at_rest,
+            everything_is_there_after_the_storage_was_opened_again
+            numbers_are_not_given_again_after_the_storage_was_opened_again
+            time_goes_on_while_the_storage_is_closed
+        }
+    };
+    (@chapter true, $why:literal, $chapter:ident, $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let case = |env: &mut _| $crate::jobs::conformance::$chapter::$name(env);
+                $crate::jobs::conformance::run(stringify!($name), SEEDS, make_storage, case);
+            }
+        )*
+    };
+    (@chapter false, $why:literal, $chapter:ident, $($name:ident)*) => {
+        $(
+            #[test]
+            #[ignore = $why]
+            fn $name() {}
+        )*
+    };
+}
