@@ -36,6 +36,8 @@ pub enum CancelReason {
     /// Another task of its group failed, or the wait for the group was interrupted
     /// ([`join_all_ok`](crate::join_all_ok), a [`Pipeline`](crate::compose::Pipeline)).
     Group = 7,
+    /// The consumer of a durable job has lost its lease: another one may run the job.
+    Lease = 8,
 }
 
 impl CancelReason {
@@ -49,6 +51,7 @@ impl CancelReason {
             5 => Self::Dropped,
             6 => Self::Deadline,
             7 => Self::Group,
+            8 => Self::Lease,
             _ => return None,
         })
     }
@@ -64,6 +67,7 @@ impl fmt::Display for CancelReason {
             Self::Dropped => "its promise, handle or iterator was dropped",
             Self::Deadline => "its deadline passed",
             Self::Group => "another task of its group failed",
+            Self::Lease => "its lease was lost",
         })
     }
 }

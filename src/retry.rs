@@ -299,11 +299,24 @@ impl Retry {
         from_nanos(spread.min(cap))
     }
 
-    /// Returns the delay before the next attempt, or `None` to give up.
+    /// Returns the delay before the next attempt, or `None` to give up: what a pool asks after each
+    /// failure. Use it for what you try again yourself.
     ///
-    /// `elapsed` is the time since the start of the first attempt. `hint` is what a server asked
-    /// for. It takes the place of the computed delay as it is, with neither cap nor jitter.
-    pub(crate) fn decide(
+    /// `retries_so_far` is how many retries there were. `elapsed` is the time since the start of
+    /// the first attempt. The jitter depends on `salt`, which is the number of what is tried, and
+    /// on the seed of the process. `hint` is what a server asked for. It takes the place of the
+    /// computed delay as it is, with neither cap nor jitter.
+    ///
+    /// ```
+    /// use millhand::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let retry = Retry::fixed(2, Duration::from_secs(5));
+    /// let decide = |retries| retry.decide(retries, Duration::ZERO, 17, None);
+    /// assert_eq!(decide(1), Some(Duration::from_secs(5)));
+    /// assert_eq!(decide(2), None);
+    /// ```
+    pub fn decide(
         &self,
         retries_so_far: u32,
         elapsed: Duration,

@@ -21,6 +21,8 @@ pub struct Facts {
     /// Whether a call may answer an error though the storage did what was asked: a lost connection.
     /// Batches are numbered then.
     pub repeats: bool,
+    /// Whether other processes may use it. Then a change of theirs may ring no bell here.
+    pub is_shared: bool,
 }
 
 /// How far a job has come.

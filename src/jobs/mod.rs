@@ -7,6 +7,7 @@
 //! - `storage`: the trait, and what it promises.
 //! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, and how it stores them and
 //!   waits for them.
+//! - `handler`, `context`, `consumer/`: how a program runs them.
 //! - `memory`: the storage in the memory of the process.
 //! - `conformance`: the tests that every storage must pass.
 
@@ -14,9 +15,12 @@ mod bell;
 mod builder;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod consumer;
+mod context;
 mod error;
 mod face;
 mod handle;
+mod handler;
 mod id;
 mod job;
 mod look;
@@ -29,9 +33,12 @@ mod time;
 
 pub use bell::{Bell, Listening};
 pub use builder::{Enqueued, JobBuilder};
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerReport};
+pub use context::{JobContext, Postponed};
 pub use error::{JobsError, JobsErrorKind};
 pub use face::Jobs;
 pub use handle::{JobError, JobHandle};
+pub use handler::Handler;
 pub use id::{JobId, SessionId};
 pub use job::Job;
 pub use look::{Counts, Facts, Fate, Fault, Filter, JobInfo, JobState, Outcome, Page};

@@ -2,4 +2,6 @@
 
 #[cfg(feature = "conformance")]
 mod conformance;
+mod consumer;
+mod faulty;
 mod memory;

@@ -128,6 +128,7 @@ impl Storage for Memory {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             warnings: vec!["jobs are gone when the process ends".to_owned()],
             repeats: false,
+            is_shared: false,
         })
     }
 
