@@ -7,7 +7,7 @@
 //! - `storage`: the trait, and what it promises.
 //! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, and how it stores them and
 //!   waits for them.
-//! - `handler`, `context`, `consumer/`: how a program runs them.
+//! - `handler`, `context`, `schedule`, `consumer/`: how a program runs them.
 //! - `memory`: the storage in the memory of the process.
 //! - `conformance`: the tests that every storage must pass.
 
@@ -27,6 +27,7 @@ mod look;
 mod memory;
 mod names;
 mod record;
+mod schedule;
 mod session;
 mod storage;
 mod time;
@@ -47,6 +48,7 @@ pub use memory::{Memory, MemoryOptions};
 pub use names::{MAX_PAYLOAD, check_batch, check_name, cut_error};
 pub use record::{Batch, BatchNumber, Claimed, Due, Ended, Exchange, Exchanged, Judged, Meta};
 pub use record::{NewJob, Placed, Tick, Unique, UniqueUntil, Verdict, Want};
+pub use schedule::JobSchedule;
 pub use session::{Beat, Pulse, Session, SessionInfo, Swept};
 pub use storage::{MOST_DUE, Storage, Watching};
 pub use time::StoredTime;

@@ -144,6 +144,14 @@ impl Cron {
     options!();
 }
 
+/// The expression and its time zone.
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let zone = self.times.zone.iana_name().unwrap_or("UTC");
+        write!(f, "{} {zone}", self.times.expression)
+    }
+}
+
 impl fmt::Debug for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { times, rules } = self;

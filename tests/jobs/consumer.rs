@@ -483,3 +483,152 @@ fn nothing_is_lost_or_run_twice_when_the_storage_fails() {
         assert_eq!(memory.check(false).unwrap(), []);
     }
 }
+
+#[derive(Serialize, Deserialize)]
+struct Tick {
+    at: u64,
+}
+
+impl Job for Tick {
+    const NAME: &'static str = "tick";
+    type Output = ();
+}
+
+fn tick(at: std::time::SystemTime) -> Tick {
+    let since = at
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    Tick {
+        at: since.as_secs(),
+    }
+}
+
+#[test]
+fn a_day_of_schedules_retries_and_crashes_in_two_processes() {
+    for seed in 0..3 {
+        let world = world(seed);
+        let other = ThreadPool::builder()
+            .workers(2)
+            .clock(world.simulation.clock())
+            .build()
+            .unwrap();
+        let ticks = Arc::new(Mutex::new(BTreeMap::<u64, u32>::new()));
+        let start = |pool: &ThreadPool| {
+            let seen = ticks.clone();
+            let ticked = move |tick: Tick, context: &JobContext| {
+                if tick.at % 7 == 0 && context.failures() == 0 {
+                    return Err("every seventh fails once");
+                }
+                *seen.lock().unwrap().entry(tick.at).or_default() += 1;
+                Ok(())
+            };
+            let minutely = world.jobs.job().every("minutely", 60 * SECOND, tick);
+            let consumer = world
+                .jobs
+                .consumer(pool)
+                .queue("default", 4)
+                .schedule(minutely);
+            let handler = Handler::new(ticked).retry(Retry::fixed(3, SECOND));
+            consumer.handler(handler).start().unwrap()
+        };
+        let (first, second) = (start(&world.pool), start(&other));
+        world.simulation.advance(12 * HOUR);
+        // One of them is taken for dead, again and again.
+        for _ in 0..20 {
+            world.simulation.advance(HOUR / 2);
+            let sessions = world.jobs.sessions().unwrap();
+            world.jobs.storage().close_session(sessions[0].id).unwrap();
+        }
+        world.simulation.advance(2 * HOUR);
+        other.shutdown(Shutdown::drain()).unwrap();
+        let ticks = ticks.lock().unwrap();
+        let times: Vec<u64> = ticks.keys().copied().collect();
+        assert!(
+            times.windows(2).all(|pair| pair[1] - pair[0] == 60),
+            "{times:?}"
+        );
+        assert!(ticks.values().all(|runs| *runs == 1));
+        assert!(
+            (24 * 60 - 1..=24 * 60 + 1).contains(&times.len()),
+            "{}",
+            times.len()
+        );
+        assert!(first.report().done > 100 || second.report().done > 100);
+        let schedules = world.jobs.schedules().unwrap();
+        assert_eq!(
+            (&*schedules[0].name, &*schedules[0].rule),
+            ("minutely", "every 60s")
+        );
+        assert_eq!(schedules[0].runs, times.len() as u64);
+        world.end(Shutdown::drain());
+    }
+}
+
+#[test]
+fn one_job_stands_for_the_times_at_which_nothing_ran() {
+    let world = world(16);
+    let ticks = Arc::new(Mutex::new(Vec::new()));
+    let run = |pool: &ThreadPool| {
+        let seen = ticks.clone();
+        let hourly = world.jobs.job().every("hourly", HOUR, tick);
+        let consumer = world
+            .jobs
+            .consumer(pool)
+            .queue("default", 1)
+            .schedule(hourly);
+        consumer
+            .handle(move |tick: Tick, _: &JobContext| {
+                seen.lock().unwrap().push(tick.at / 3600);
+                Ok::<_, String>(())
+            })
+            .start()
+            .unwrap();
+    };
+    let pool = || {
+        let pool = ThreadPool::builder().workers(1);
+        pool.clock(world.simulation.clock()).build().unwrap()
+    };
+    let before = pool();
+    run(&before);
+    world.simulation.advance(3 * HOUR);
+    before.shutdown(Shutdown::drain()).unwrap();
+    world.simulation.advance(10 * HOUR);
+    run(&world.pool);
+    world.simulation.advance(2 * HOUR);
+    let gaps: Vec<u64> = ticks
+        .lock()
+        .unwrap()
+        .windows(2)
+        .map(|w| w[1] - w[0])
+        .collect();
+    assert!(
+        matches!(gaps[..], [1, 1, 10 | 9, 1, 1] | [1, 1, 10, 1]),
+        "{gaps:?}"
+    );
+    world.end(Shutdown::drain());
+}
+
+#[test]
+fn a_schedule_that_is_not_allowed_is_refused_at_the_start() {
+    let world = world(17);
+    let start = |names: &[&str], period| {
+        let mut consumer = world
+            .consumer()
+            .handle(|_: Tick, _: &JobContext| Ok::<_, String>(()));
+        for name in names {
+            consumer = consumer.schedule(world.jobs.job().every(*name, period, tick));
+        }
+        consumer.start().map(drop).map_err(|error| error.kind())
+    };
+    assert_eq!(start(&["a", "a"], HOUR), Err(JobsErrorKind::Invalid));
+    assert_eq!(start(&["two words"], HOUR), Err(JobsErrorKind::Name));
+    assert_eq!(start(&["a"], Duration::ZERO), Err(JobsErrorKind::Invalid));
+    let strange = world.jobs.job().every("a", HOUR, |_| Work { n: 1 });
+    let consumer = world
+        .consumer()
+        .handle(|_: Tick, _: &JobContext| Ok::<_, String>(()));
+    let refused = consumer.schedule(strange).start().unwrap_err();
+    assert!(refused.to_string().contains("no handler"), "{refused}");
+    assert_eq!(start(&["a", "b"], HOUR), Ok(()));
+    world.end(Shutdown::drain());
+}

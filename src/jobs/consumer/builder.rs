@@ -12,6 +12,7 @@ use crate::jobs::face::Jobs;
 use crate::jobs::handler::{ErasedHandler, Handler};
 use crate::jobs::job::Job;
 use crate::jobs::names::check_name;
+use crate::jobs::schedule::JobSchedule;
 use crate::pool::AttachError;
 use std::error::Error;
 use std::fmt;
@@ -31,6 +32,7 @@ pub struct ConsumerBuilder<'p> {
     pool: &'p ThreadPool,
     queues: Vec<Slots>,
     handlers: Vec<ErasedHandler>,
+    schedules: Vec<JobSchedule>,
     lease: Duration,
 }
 
@@ -68,6 +70,7 @@ impl Jobs {
             pool,
             queues: Vec::new(),
             handlers: Vec::new(),
+            schedules: Vec::new(),
             lease: Duration::from_secs(30),
         }
     }
@@ -115,6 +118,13 @@ impl ConsumerBuilder<'_> {
         self
     }
 
+    /// Stores jobs by a schedule, as long as it runs. Its kind must be one for which this consumer
+    /// has a handler.
+    pub fn schedule(mut self, schedule: JobSchedule) -> Self {
+        self.schedules.push(schedule);
+        self
+    }
+
     /// Starts the consumer, as a [service](crate::pool::Service) of the pool: it lives as long as
     /// the pool. Dropping its handle does nothing.
     ///
@@ -127,7 +137,7 @@ impl ConsumerBuilder<'_> {
         self.check()?;
         let handlers = Handlers::new(self.handlers)?;
         let shared = Arc::new(Shared::new(self.jobs, handlers, self.queues, self.lease));
-        let started = self.pool.attach(Loop::new(shared.clone()));
+        let started = self.pool.attach(Loop::new(shared.clone(), self.schedules));
         started.map_err(|error| {
             let kind = match error {
                 AttachError::Closed => JobsErrorKind::Closed,
@@ -162,6 +172,21 @@ impl ConsumerBuilder<'_> {
         if self.lease < SHORTEST_LEASE {
             let lease = self.lease;
             return invalid(format!("a lease of {lease:?}; a second or more is allowed"));
+        }
+        for (at, schedule) in self.schedules.iter().enumerate() {
+            let name = &schedule.name;
+            check_name("schedule", name)?;
+            if !self.handlers.iter().any(|one| one.name == schedule.kind) {
+                let kind = schedule.kind;
+                return invalid(format!(
+                    "the schedule {name:?} stores jobs of the kind {kind:?}, for which there is no \
+                     handler; one with a handler is allowed"
+                ));
+            }
+            if self.schedules[..at].iter().any(|other| other.name == *name) {
+                return invalid(format!("two schedules with the name {name:?}"));
+            }
+            schedule.check()?;
         }
         Ok(())
     }

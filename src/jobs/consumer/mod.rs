@@ -4,6 +4,7 @@
 //! - `consumer`: the handle, and the report.
 //! - `state`: what is claimed, and which ends are not confirmed.
 //! - `run`: one job, from its claim to its verdict.
+//! - `ticking`: the schedules of a consumer.
 //! - `service`: the loop that claims, confirms and shows signs of life.
 
 mod builder;
@@ -12,6 +13,7 @@ mod consumer;
 mod run;
 mod service;
 mod state;
+mod ticking;
 
 pub use builder::ConsumerBuilder;
 pub use consumer::{Consumer, ConsumerReport};

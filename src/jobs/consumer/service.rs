@@ -11,9 +11,11 @@ use crate::CancelToken;
 use crate::cancel::CancelReason;
 use crate::jobs::consumer::run;
 use crate::jobs::consumer::state::Shared;
+use crate::jobs::consumer::ticking::Ticking;
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
 use crate::jobs::record::Exchange;
+use crate::jobs::schedule::JobSchedule;
 use crate::jobs::session::{Beat, SessionInfo};
 use crate::jobs::storage::Watching;
 use crate::pool::{Phase, Service, ServiceHost, ServiceReport};
@@ -31,11 +33,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The service.
-pub(super) struct Loop(Arc<Shared>);
+pub(super) struct Loop {
+    shared: Arc<Shared>,
+    schedules: Vec<JobSchedule>,
+}
 
 impl Loop {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self(shared)
+    pub(super) fn new(shared: Arc<Shared>, schedules: Vec<JobSchedule>) -> Self {
+        Self { shared, schedules }
     }
 }
 
@@ -45,15 +50,15 @@ impl Service for Loop {
     }
 
     fn run(&self, host: &ServiceHost) {
-        Rounds::new(&self.0, host).run();
+        Rounds::new(self, host).run();
     }
 
     fn phase_changed(&self, _: Phase) {
-        self.0.stop();
+        self.shared.stop();
     }
 
     fn report(&self) -> ServiceReport {
-        let report = self.0.report();
+        let report = self.shared.report();
         let section = ServiceReport::new(report.to_string());
         match report.unsaved.is_empty() {
             true => section,
@@ -65,6 +70,7 @@ impl Service for Loop {
 struct Rounds<'a> {
     shared: &'a Arc<Shared>,
     host: &'a ServiceHost,
+    ticking: Ticking<'a>,
     session: Option<Session>,
     /// The number of the last exchange, and of the last one that was answered.
     number: u64,
@@ -88,10 +94,11 @@ struct Session {
 }
 
 impl<'a> Rounds<'a> {
-    fn new(shared: &'a Arc<Shared>, host: &'a ServiceHost) -> Self {
+    fn new(service: &'a Loop, host: &'a ServiceHost) -> Self {
         Self {
-            shared,
+            shared: &service.shared,
             host,
+            ticking: Ticking::new(&service.schedules),
             session: None,
             number: 0,
             settled: 0,
@@ -137,12 +144,13 @@ impl<'a> Rounds<'a> {
     /// Returns how long there is nothing to do, unless the bell rings.
     fn round(&mut self) -> Result<Duration, JobsError> {
         let session = self.live_session()?;
+        let next_tick = self.next_tick()?;
         let (ended, wanted) = (
             self.shared.take_ended(),
             self.shared.wants(self.number as usize),
         );
         if ended.is_empty() && wanted.is_empty() {
-            return Ok(self.until_the_beat());
+            return Ok(next_tick.min(self.until_the_beat()));
         }
         self.number += 1;
         let exchange = Exchange {
@@ -182,8 +190,16 @@ impl<'a> Rounds<'a> {
             true => Some(LOOK_EACH),
             false => None,
         };
-        let until = [Some(self.until_the_beat()), next_due, look];
+        let until = [Some(self.until_the_beat()), Some(next_tick), next_due, look];
         Ok(until.into_iter().flatten().min().unwrap_or_default())
+    }
+
+    /// Stores the jobs whose times have come. Returns how long there is none.
+    fn next_tick(&mut self) -> Result<Duration, JobsError> {
+        if self.shared.is_stopping() {
+            return Ok(Duration::MAX);
+        }
+        self.ticking.round(self.shared.jobs.storage(), self.host)
     }
 
     fn until_the_beat(&self) -> Duration {
