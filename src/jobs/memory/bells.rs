@@ -2,8 +2,8 @@
 //!
 //! Layer: jobs.
 //
-// The table notes here what has happened. The caller takes the bells, and rings them when it has
-// released the lock: a bell wakes threads, and may run what others have put at a token.
+// The table notes here what has happened. The caller takes the bells, and is to ring them when
+// it has released the lock: a bell wakes threads, and may run what others have put at a token.
 
 use crate::jobs::{Bell, JobId, StoredTime};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -2,7 +2,8 @@
 //!
 //! Layer: jobs.
 //
-// All of it follows from the jobs, but for the claims of a line. So `check` makes it anew, and compares.
+// All of it follows from the jobs, but for the claims of a line. So `check` makes it anew, and
+// compares.
 
 use super::job::{Job, State};
 use crate::jobs::{JobId, Outcome, SessionId, StoredTime};

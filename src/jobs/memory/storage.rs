@@ -85,7 +85,8 @@ impl Memory {
         }
     }
 
-    /// Does something with the table at the present time, and then rings the bells.
+    /// Does something with the table at the present time. The bells come after that,
+    /// without the lock.
     fn with<R>(&self, act: impl FnOnce(&mut Table, StoredTime) -> R) -> R {
         let (result, bells) = {
             let mut table = self.0.table.lock();
