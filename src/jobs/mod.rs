@@ -10,6 +10,7 @@
 //! - `handler`, `context`, `schedule`, `consumer/`: how a program runs them.
 //! - `memory`: the storage in the memory of the process.
 //! - `conformance`: the tests that every storage must pass.
+//! - `sqlite`: jobs in a SQLite file.
 
 mod bell;
 mod builder;
@@ -29,6 +30,8 @@ mod names;
 mod record;
 mod schedule;
 mod session;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod storage;
 mod time;
 
@@ -52,3 +55,8 @@ pub use schedule::JobSchedule;
 pub use session::{Beat, Pulse, Session, SessionInfo, Swept};
 pub use storage::{MOST_DUE, Storage, Watching};
 pub use time::StoredTime;
+
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, Sqlite, SqliteOptions};

@@ -5,3 +5,5 @@ mod conformance;
 mod consumer;
 mod faulty;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;

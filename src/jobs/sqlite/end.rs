@@ -1,0 +1,218 @@
+//! Ends of jobs: for now, and for good.
+//!
+//! Layer: jobs.
+
+use crate::jobs::look::JobState;
+use crate::jobs::names::cut_error;
+use crate::jobs::record::{Ended, Judged, Verdict};
+use crate::jobs::sqlite::statements as sql;
+use crate::jobs::sqlite::work::{self, Outcome, Work};
+use crate::jobs::time::{StoredTime, millis};
+use rusqlite::params;
+use std::time::Duration;
+
+/// The outcome of a job that something waits for is kept for so long.
+const WATCHED_FOR: Duration = Duration::from_secs(60);
+
+/// A dead job is kept for so long.
+pub(super) const DEAD_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What one must know of a job to change it.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) id: i64,
+    pub(super) queue: String,
+    pub(super) kind: String,
+    pub(super) state: i64,
+    claims: i64,
+    pub(super) flags: i64,
+    keep: Option<i64>,
+    pub(super) unique_key: Option<String>,
+    pub(super) unique_scope: Option<i64>,
+    expires: Option<i64>,
+    pub(super) crashes: i64,
+    pub(super) max_crashes: i64,
+    session: Option<i64>,
+}
+
+impl Stored {
+    pub(super) fn find(work: &Work<'_>, id: i64) -> Outcome<Option<Self>> {
+        work.one(sql::JOB, [id], |row| {
+            Ok(Self {
+                id,
+                queue: row.get(0)?,
+                kind: row.get(1)?,
+                state: row.get(2)?,
+                claims: row.get(3)?,
+                flags: row.get(4)?,
+                keep: row.get(5)?,
+                unique_key: row.get(6)?,
+                unique_scope: row.get(7)?,
+                expires: row.get(8)?,
+                crashes: row.get(9)?,
+                max_crashes: row.get(10)?,
+                session: row.get(11)?,
+            })
+        })
+    }
+
+    /// Whether the end of this claim counts.
+    fn is_of(&self, claim: u64) -> bool {
+        let runs = self.state == work::RUNNING;
+        let waits_since_lease_ended = self.state == work::READY && self.session.is_some();
+        self.claims == work::from_count(claim) && (runs || waits_since_lease_ended)
+    }
+
+    /// When it expires, if it is due at this time.
+    pub(super) fn expires_at(&self, due: StoredTime) -> Option<i64> {
+        self.expires.map(|expires| due.0.saturating_add(expires))
+    }
+}
+
+/// How a job ends for good.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End<'a> {
+    pub(super) state: JobState,
+    pub(super) output: Option<&'a [u8]>,
+    pub(super) error: Option<&'a str>,
+    /// How long to keep it, if the job does not say so itself.
+    pub(super) keep: Option<Duration>,
+}
+
+impl End<'_> {
+    pub(super) fn new(state: JobState) -> Self {
+        Self {
+            state,
+            output: None,
+            error: None,
+            keep: None,
+        }
+    }
+}
+
+/// Takes the end of a claimed job.
+pub(super) fn judge(work: &mut Work<'_>, ended: &Ended) -> Outcome<Judged> {
+    let Some(job) = Stored::find(work, work::from_id(ended.id))? else {
+        return Ok(Judged::Gone);
+    };
+    if !job.is_of(ended.claim) {
+        return Ok(Judged::Gone);
+    }
+    let end = match &ended.verdict {
+        Verdict::Done { output, keep } => End {
+            output: Some(output),
+            keep: *keep,
+            ..End::new(JobState::Done)
+        },
+        Verdict::Dead { error } => End {
+            error: Some(cut_error(error)),
+            ..End::new(JobState::Dead)
+        },
+        Verdict::Cancelled => End::new(JobState::Cancelled),
+        Verdict::Retry { after, error } => {
+            work.count("retried");
+            return wait_again(work, &job, *after, Some(cut_error(error)));
+        }
+        Verdict::Postponed { after } => return wait_again(work, &job, *after, None),
+        Verdict::Back => {
+            make_ready(work, job.id, &job.queue)?;
+            return Ok(Judged::Waits);
+        }
+    };
+    finish(work, &job, end)?;
+    Ok(Judged::Ended)
+}
+
+/// It waits for its time. With an error it has failed once more.
+fn wait_again(
+    work: &mut Work<'_>,
+    job: &Stored,
+    after: Duration,
+    error: Option<&str>,
+) -> Outcome<Judged> {
+    let due = work.now + after;
+    work.will_be_due(&job.queue, due)?;
+    let failures = i64::from(error.is_some());
+    let expires_at = job.expires_at(due);
+    work.run(
+        sql::SCHEDULE_AGAIN,
+        params![job.id, due.0, expires_at, failures, error],
+    )?;
+    Ok(Judged::Waits)
+}
+
+/// It is ready again, and counts as nothing.
+pub(super) fn make_ready(work: &mut Work<'_>, id: i64, queue: &str) -> Outcome<()> {
+    work.run(sql::READY_AGAIN, [id])?;
+    work.is_ready(queue);
+    Ok(())
+}
+
+/// The lease of its session has ended. Returns whether it is dead.
+pub(super) fn crash(work: &mut Work<'_>, job: &Stored) -> Outcome<bool> {
+    work.count("crashed");
+    let crashes = job.crashes + 1;
+    work.run(sql::READY_AFTER_CRASH, [job.id, crashes])?;
+    let error = if job.flags & work::AT_MOST_ONCE != 0 {
+        "its worker was lost; at most once".to_owned()
+    } else if crashes > job.max_crashes {
+        format!("its worker was lost {crashes} times")
+    } else {
+        work.is_ready(&job.queue);
+        return Ok(false);
+    };
+    let end = End {
+        error: Some(&error),
+        ..End::new(JobState::Dead)
+    };
+    finish(work, job, end)?;
+    Ok(true)
+}
+
+/// It has ended for good.
+pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome<()> {
+    free_key(work, job)?;
+    let mut keep = job.keep.or(end.keep.map(millis)).unwrap_or(0);
+    if job.flags & work::WATCHED != 0 {
+        keep = keep.max(millis(WATCHED_FOR));
+    }
+    if end.state == JobState::Dead {
+        keep = keep.max(millis(DEAD_FOR));
+    }
+    if keep > 0 {
+        let (now, state) = (work.now.0, code(end.state));
+        let until = now.saturating_add(keep);
+        work.run(
+            sql::END_KEPT,
+            params![job.id, state, now, until, end.output, end.error],
+        )?;
+    } else {
+        work.run(sql::REMOVE, [job.id])?;
+    }
+    work.count(end.state.name());
+    work.has_ended(job.id);
+    Ok(())
+}
+
+/// Other jobs may have its key, unless it has it for a time.
+pub(super) fn free_key(work: &Work<'_>, job: &Stored) -> Outcome<()> {
+    if let Some(key) = &job.unique_key {
+        work.run(sql::FREE_KEY, params![job.kind, key, job.id])?;
+    }
+    Ok(())
+}
+
+/// What `mh_job.state` has for a state.
+pub(super) fn code(state: JobState) -> i64 {
+    let place = JobState::ALL.iter().position(|known| *known == state);
+    place.map_or(-1, work::from_size)
+}
+
+/// The state for what `mh_job.state` has.
+pub(super) fn state(code: i64) -> JobState {
+    let place = usize::try_from(code).unwrap_or(usize::MAX);
+    JobState::ALL
+        .get(place)
+        .copied()
+        .unwrap_or(JobState::Scheduled)
+}

@@ -1,0 +1,115 @@
+//! What SQLite reports, as errors that name the file and what to do.
+//!
+//! Layer: jobs.
+
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+use std::path::Path;
+
+/// Why an operation failed, before the file is named.
+#[derive(Debug)]
+pub(super) enum Problem {
+    Sqlite(rusqlite::Error),
+    Refused(JobsError),
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<JobsError> for Problem {
+    fn from(error: JobsError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Problem {
+    /// Names the file and what was attempted.
+    pub(super) fn at(self, path: &Path, attempted: &str) -> JobsError {
+        match self {
+            Self::Refused(error) => {
+                JobsError::new(error.kind(), format!("{}: {error}", path.display()))
+            }
+            Self::Sqlite(error) => {
+                let (kind, advice) = explain(&error);
+                let text = format!("{}: {attempted}: {error}{advice}", path.display());
+                JobsError::new(kind, text).with_source(error)
+            }
+        }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.code() == Some(ErrorCode::DatabaseBusy)
+    }
+
+    /// Whether SQLite found the file damaged.
+    pub(super) fn is_damage(&self) -> bool {
+        let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+        self.code().is_some_and(|code| damage.contains(&code))
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+/// The same error for another caller.
+pub(super) fn again(error: &JobsError) -> JobsError {
+    JobsError::new(error.kind(), error.to_string())
+}
+
+/// The kind of an error, and what to do.
+fn explain(error: &rusqlite::Error) -> (JobsErrorKind, &'static str) {
+    let rusqlite::Error::SqliteFailure(failure, text) = error else {
+        return (JobsErrorKind::Other, "");
+    };
+    let is_missing = |text: &String| text.starts_with("no such table: mh_");
+    match (failure.code, failure.extended_code) {
+        (ErrorCode::DatabaseBusy, _) => (
+            JobsErrorKind::Busy,
+            "; does this thread hold a write transaction on the same file? use enqueue_in",
+        ),
+        (ErrorCode::DatabaseLocked, _) => (JobsErrorKind::Busy, ""),
+        // A quota and a limit of the size of files are reported as failed writes.
+        (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_WRITE) => (
+            JobsErrorKind::Full,
+            "; make room on its disk: what was to be stored can be sent again then",
+        ),
+        (ErrorCode::ReadOnly, ffi::SQLITE_READONLY_DBMOVED) => (
+            JobsErrorKind::Corrupt,
+            "; the file was moved, deleted or replaced: restart the program",
+        ),
+        (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => (
+            JobsErrorKind::Corrupt,
+            "; copy the file with those ending in -wal and -shm, then look at it with `PRAGMA \
+             integrity_check` and `.recover` of the program sqlite3",
+        ),
+        (ErrorCode::FileLockingProtocolFailed, _) | (_, ffi::SQLITE_IOERR_SHMMAP) => (
+            JobsErrorKind::Unreachable,
+            "; is it on a network file system? it must be on a disk of this machine",
+        ),
+        (
+            ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::AuthorizationForStatementDenied,
+            _,
+        ) => (
+            JobsErrorKind::Unreachable,
+            "; its folder must exist, and both must be writable, since SQLite keeps files beside it",
+        ),
+        (ErrorCode::SystemIoFailure, _) => (JobsErrorKind::Unreachable, ""),
+        (ErrorCode::TooBig, _) => (JobsErrorKind::TooLarge, ""),
+        _ if text.as_ref().is_some_and(is_missing) => (
+            JobsErrorKind::Invalid,
+            "; is the connection one to the file of the storage?",
+        ),
+        _ => (JobsErrorKind::Other, ""),
+    }
+}

@@ -1,0 +1,227 @@
+//! Wakes those that wait for news, of this process and of others.
+//!
+//! Layer: jobs.
+//
+// A transaction with news adds one to the number `news` in `mh_meta`. The writer rings the bells
+// for what it committed itself. News of other processes come by a datagram to the port that this
+// process has stored in `mh_port`. A look at `PRAGMA data_version` every 100 ms stands behind it,
+// since a datagram may be lost, or be forbidden. Either way, the number says whether there is news:
+// a heartbeat, or a claim, changes the file, and wakes nothing.
+//
+// Nothing is lost: `Seen` holds the number up to which bells were rung. The writer finds that its
+// own number is not the next one after that, if another process committed in between. Then it rings
+// all bells, as the listener would have done.
+
+use crate::jobs::bell::Bell;
+use crate::jobs::id::JobId;
+use crate::jobs::sqlite::statements as sql;
+use crate::jobs::sqlite::work::{self, News, Outcome};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How often the listener looks by itself.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A port is stored for so long, and again each time that half of this has passed.
+pub(super) const PORT_FOR: Duration = Duration::from_secs(120);
+
+/// The bells of this process.
+#[derive(Debug, Default)]
+pub(super) struct Bells {
+    lists: Mutex<Lists>,
+    /// Rings when the first bell comes, and when the storage closes.
+    pub(super) change: Bell,
+    is_closed: AtomicBool,
+    /// The number of the last news for which bells were rung.
+    seen: Mutex<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    last: u64,
+    queues: HashMap<u64, (Vec<String>, Bell)>,
+    jobs: HashMap<JobId, Vec<(u64, Bell)>>,
+}
+
+impl Bells {
+    pub(super) fn new(seen: i64) -> Self {
+        let bells = Self::default();
+        *bells.seen.lock() = seen;
+        bells
+    }
+
+    pub(super) fn add_queues(&self, queues: Vec<String>, bell: Bell) -> u64 {
+        let mut lists = self.lists.lock();
+        lists.last += 1;
+        let number = lists.last;
+        lists.queues.insert(number, (queues, bell));
+        drop(lists);
+        self.change.ring();
+        number
+    }
+
+    pub(super) fn add_job(&self, job: JobId, bell: Bell) -> u64 {
+        let mut lists = self.lists.lock();
+        lists.last += 1;
+        let number = lists.last;
+        lists.jobs.entry(job).or_default().push((number, bell));
+        drop(lists);
+        self.change.ring();
+        number
+    }
+
+    pub(super) fn remove_queues(&self, number: u64) {
+        self.lists.lock().queues.remove(&number);
+    }
+
+    pub(super) fn remove_job(&self, job: JobId, number: u64) {
+        let mut lists = self.lists.lock();
+        if let Some(bells) = lists.jobs.get_mut(&job) {
+            bells.retain(|(known, _)| *known != number);
+            if bells.is_empty() {
+                lists.jobs.remove(&job);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let lists = self.lists.lock();
+        lists.queues.is_empty() && lists.jobs.is_empty()
+    }
+
+    pub(super) fn close(&self) {
+        // ORDERING: relaxed. The listener locks the bell before it looks, and so does the ring.
+        self.is_closed.store(true, Relaxed);
+        self.change.ring();
+    }
+
+    /// Rings for what this process committed, and which is the news of this number.
+    pub(super) fn ring(&self, news: &News, number: i64) {
+        let mut seen = self.seen.lock();
+        let has_missed = *seen < number - 1;
+        *seen = number.max(*seen);
+        drop(seen);
+        let lists = self.lists.lock();
+        let queues = lists.queues.values().filter(|(queues, _)| {
+            has_missed || queues.iter().any(|queue| news.queues.contains(queue))
+        });
+        let mut bells: Vec<Bell> = queues.map(|(_, bell)| bell.clone()).collect();
+        let mut add = |of_job: &Vec<(u64, Bell)>| {
+            bells.extend(of_job.iter().map(|(_, bell)| bell.clone()));
+        };
+        if has_missed {
+            lists.jobs.values().for_each(&mut add);
+        } else {
+            let ended = news.ended.iter().filter_map(|id| lists.jobs.get(id));
+            ended.for_each(&mut add);
+        }
+        drop(lists);
+        bells.iter().for_each(Bell::ring);
+    }
+
+    /// Rings all bells.
+    pub(super) fn ring_all(&self) {
+        let lists = self.lists.lock();
+        let of_jobs = lists.jobs.values().flatten().map(|(_, bell)| bell.clone());
+        let of_queues = lists.queues.values().map(|(_, bell)| bell.clone());
+        let bells: Vec<Bell> = of_queues.chain(of_jobs).collect();
+        drop(lists);
+        bells.iter().for_each(Bell::ring);
+    }
+
+    /// Rings if there is news up to this number, and none of it has been rung for.
+    fn catch_up(&self, number: i64) {
+        let mut seen = self.seen.lock();
+        let is_new = *seen < number;
+        *seen = number.max(*seen);
+        drop(seen);
+        if is_new {
+            self.ring_all();
+        }
+    }
+}
+
+/// Binds the socket to which other processes send datagrams.
+pub(super) fn socket() -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.set_read_timeout(Some(LOOK))?;
+    Ok(socket)
+}
+
+/// The thread that listens.
+#[derive(Debug)]
+pub(super) struct Listener<'a> {
+    conn: &'a Connection,
+    bells: &'a Bells,
+    socket: Option<&'a UdpSocket>,
+    /// That of the file when it was read last.
+    version: Option<i64>,
+}
+
+impl<'a> Listener<'a> {
+    pub(super) fn new(
+        conn: &'a Connection,
+        bells: &'a Bells,
+        socket: Option<&'a UdpSocket>,
+    ) -> Self {
+        Self {
+            conn,
+            bells,
+            socket,
+            version: None,
+        }
+    }
+
+    /// Runs until the storage closes. Calls `refresh` again and again while there are bells.
+    pub(super) fn run(&mut self, mut refresh: impl FnMut()) {
+        loop {
+            let change = self.bells.change.listen();
+            if self.bells.is_closed.load(Relaxed) {
+                return;
+            }
+            if self.bells.is_empty() {
+                let _ = change.wait_timeout(Duration::MAX);
+                continue;
+            }
+            match self.socket {
+                // An error is a time-out, or ends the wait as well.
+                Some(socket) => drop(socket.recv(&mut [0])),
+                None => drop(change.wait_timeout(LOOK)),
+            };
+            // What cannot be read now is read next time.
+            let _ = self.look();
+            refresh();
+        }
+    }
+
+    fn look(&mut self) -> Outcome<()> {
+        let version = work::one(self.conn, "PRAGMA data_version", [], |row| row.get(0))?;
+        if version != self.version {
+            if let Some(number) = work::one(self.conn, sql::NEWS, [], |row| row.get(0))? {
+                self.bells.catch_up(number);
+            }
+            self.version = version;
+        }
+        Ok(())
+    }
+}
+
+/// Sends a datagram to each port. One that cannot be sent is not needed: the other process looks by
+/// itself.
+pub(super) fn notify(ports: &[u16]) {
+    if ports.is_empty() {
+        return;
+    }
+    let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
+        return;
+    };
+    let _ = socket.set_nonblocking(true);
+    for port in ports {
+        let _ = socket.send_to(&[0], (Ipv4Addr::LOCALHOST, *port));
+    }
+}

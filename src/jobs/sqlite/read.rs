@@ -1,0 +1,197 @@
+//! Looks at what is stored, each in one short transaction.
+//!
+//! Layer: jobs.
+
+use crate::jobs::id::{JobId, SessionId};
+use crate::jobs::look::{Counts, Fate, Filter, JobInfo, JobState, Outcome as Ending, Page};
+use crate::jobs::look::{QueueCounts, Totals};
+use crate::jobs::sqlite::end;
+use crate::jobs::sqlite::statements as sql;
+use crate::jobs::sqlite::work::{self, Outcome};
+use crate::jobs::time::{StoredTime, millis};
+use rusqlite::{Connection, Row, params};
+use std::collections::BTreeMap;
+
+/// A page has at most so many rows, so that no look holds up a checkpoint for long.
+pub(super) const MOST_ROWS: usize = 500;
+
+/// A page with payloads ends after so many bytes of them.
+const MOST_BYTES: usize = 16 << 20;
+
+pub(super) fn fate(conn: &Connection, id: JobId, now: StoredTime) -> Outcome<Fate> {
+    let id = work::from_id(id);
+    let found = work::one(conn, sql::FATE, [id], |row| {
+        let state = end::state(row.get(0)?);
+        let output: Option<Vec<u8>> = row.get(1)?;
+        let error: Option<String> = row.get(2)?;
+        let keep_until: Option<i64> = row.get(3)?;
+        let ending = match state {
+            JobState::Done => Ending::Done(output.unwrap_or_default()),
+            JobState::Dead => Ending::Dead(error.unwrap_or_default()),
+            JobState::Cancelled => Ending::Cancelled,
+            JobState::Expired => Ending::Expired,
+            live => return Ok(Fate::Live(live)),
+        };
+        Ok(match keep_until.is_some_and(|until| until > now.0) {
+            true => Fate::Ended(ending),
+            false => Fate::Forgotten,
+        })
+    })?;
+    if let Some(fate) = found {
+        return Ok(fate);
+    }
+    let last = work::one(conn, sql::LAST_ID, [], |row| row.get::<_, i64>(0))?;
+    Ok(match (1..=last.unwrap_or(0)).contains(&id) {
+        true => Fate::Forgotten,
+        false => Fate::Unknown,
+    })
+}
+
+pub(super) fn list(
+    conn: &Connection,
+    filter: &Filter,
+    page: Page,
+    now: StoredTime,
+) -> Outcome<Vec<JobInfo>> {
+    let mut listed = Listed {
+        jobs: Vec::new(),
+        most: page.most.min(MOST_ROWS),
+        bytes: 0,
+    };
+    let Some(ids) = &filter.ids else {
+        listed.read(conn, filter, (work::from_id(page.after), i64::MAX), now)?;
+        return Ok(listed.jobs);
+    };
+    let mut ids: Vec<i64> = ids
+        .iter()
+        .filter(|id| **id > page.after)
+        .map(|id| work::from_id(*id))
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        listed.read(conn, filter, (id - 1, id), now)?;
+    }
+    Ok(listed.jobs)
+}
+
+/// A page that is being read.
+struct Listed {
+    jobs: Vec<JobInfo>,
+    most: usize,
+    bytes: usize,
+}
+
+impl Listed {
+    /// Adds the jobs whose ids are in a range: from after the first to the second.
+    fn read(
+        &mut self,
+        conn: &Connection,
+        filter: &Filter,
+        (after, last): (i64, i64),
+        now: StoredTime,
+    ) -> Outcome<()> {
+        let room = self.most - self.jobs.len();
+        if room == 0 || self.bytes >= MOST_BYTES {
+            return Ok(());
+        }
+        let text = match filter.state {
+            Some(JobState::Running) => sql::LIST_RUNNING,
+            Some(state) if state.has_ended() => sql::LIST_ENDED,
+            _ => sql::LIST_ANY,
+        };
+        let ended_before = filter
+            .ended_before
+            .map(|ago| now.0.saturating_sub(millis(ago)));
+        let mut statement = conn.prepare_cached(text)?;
+        let mut rows = statement.query(params![
+            after,
+            last,
+            work::from_size(room),
+            filter.queue,
+            filter.kind,
+            ended_before,
+            now.0,
+            filter.payloads,
+            filter.state.map(end::code),
+        ])?;
+        while self.bytes < MOST_BYTES {
+            let Some(row) = rows.next()? else { break };
+            let job = info(row)?;
+            self.bytes += job.payload.len();
+            self.jobs.push(job);
+        }
+        Ok(())
+    }
+}
+
+fn info(row: &Row<'_>) -> Outcome<JobInfo> {
+    let id: i64 = row.get(0)?;
+    let state = end::state(row.get(4)?);
+    let session: Option<i64> = row.get(12)?;
+    let runs_in = session.filter(|_| state == JobState::Running);
+    Ok(JobInfo {
+        id: work::to_id(id),
+        queue: row.get(1)?,
+        kind: row.get(2)?,
+        priority: row.get(3)?,
+        state,
+        enqueued_at: row.get(5).map(StoredTime)?,
+        due_at: row.get(6).map(StoredTime)?,
+        began_at: row.get::<_, Option<i64>>(7)?.map(StoredTime),
+        ended_at: row.get::<_, Option<i64>>(8)?.map(StoredTime),
+        claims: row.get(9).map(work::to_count)?,
+        failures: row.get(10).map(work::to_u32)?,
+        crashes: row.get(11).map(work::to_u32)?,
+        session: runs_in.map(|session| SessionId(work::to_count(session))),
+        error: row.get(13)?,
+        meta: work::to_meta(id, row.get(14)?)?,
+        payload: row.get(15)?,
+    })
+}
+
+pub(super) fn counts(conn: &Connection) -> Outcome<Counts> {
+    let mut queues = BTreeMap::<String, QueueCounts>::new();
+    for (name, paused) in work::all(conn, sql::QUEUES, [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get(1)?))
+    })? {
+        queues.entry(name).or_default().paused = paused;
+    }
+    let mut add = |text: &str, place: fn(&mut QueueCounts) -> &mut u64| -> Outcome<()> {
+        for (name, n) in work::all(conn, text, [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })? {
+            *place(queues.entry(name).or_default()) = work::to_count(n);
+        }
+        Ok(())
+    };
+    add(sql::COUNT_SCHEDULED, |queue| &mut queue.scheduled)?;
+    add(sql::COUNT_READY, |queue| &mut queue.ready)?;
+    add(sql::COUNT_RUNNING, |queue| &mut queue.running)?;
+    let dead = work::one(conn, sql::COUNT_DEAD, [], |row| row.get::<_, i64>(0))?;
+    let name = |(queue, counts)| QueueCounts { queue, ..counts };
+    Ok(Counts {
+        queues: queues.into_iter().map(name).collect(),
+        dead: work::to_count(dead.unwrap_or(0)),
+        totals: totals(conn)?,
+    })
+}
+
+fn totals(conn: &Connection) -> Outcome<Totals> {
+    let mut totals = Totals::default();
+    for (name, n) in work::all(conn, sql::TOTALS, [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    })? {
+        let place = match name.as_str() {
+            "done" => &mut totals.done,
+            "dead" => &mut totals.dead,
+            "cancelled" => &mut totals.cancelled,
+            "expired" => &mut totals.expired,
+            "retried" => &mut totals.retried,
+            "crashed" => &mut totals.crashed,
+            _ => continue,
+        };
+        *place = work::to_count(n);
+    }
+    Ok(totals)
+}

@@ -1,0 +1,134 @@
+//! What the handles of a storage and its threads share.
+//!
+//! Layer: jobs.
+
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::id::SessionId;
+use crate::jobs::sqlite::listen::Bells;
+use crate::jobs::sqlite::open;
+use crate::jobs::sqlite::options::Durability;
+use crate::jobs::sqlite::work::Outcome;
+use crate::jobs::time::StoredTime;
+use crate::testing::Clock;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// So many looks at once.
+const MOST_READERS: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) path: PathBuf,
+    /// The process that opened the storage.
+    pub(super) process: u32,
+    pub(super) clock: Clock,
+    pub(super) patience: Duration,
+    pub(super) max_payload: usize,
+    pub(super) durability: Durability,
+    /// The port to which other processes send datagrams.
+    pub(super) port: Option<u16>,
+    pub(super) bells: Bells,
+    /// The number of the last exchange of each session of this process.
+    pub(super) numbers: Mutex<HashMap<SessionId, u64>>,
+    /// How many operations callers have handed in, and how many transactions the writer has
+    /// committed for them. To be looked at: nothing depends on them.
+    pub(super) handed_in: AtomicU64,
+    pub(super) commits: AtomicU64,
+    pub(super) readers: Readers,
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> StoredTime {
+        self.clock.wall().into()
+    }
+
+    /// Refuses a call in a process that was forked from the one with the threads and connections.
+    pub(super) fn check_process(&self) -> Result<(), JobsError> {
+        let (opener, here) = (self.process, process::id());
+        if opener == here {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(JobsError::new(
+            JobsErrorKind::Forked,
+            format!(
+                "{path}: process {opener} opened the storage, and process {here} was forked from \
+                 it: open the storage anew there"
+            ),
+        ))
+    }
+
+    /// Looks at what is stored, in one short transaction.
+    pub(super) fn read<T>(
+        &self,
+        attempted: &str,
+        look: impl FnOnce(&Connection) -> Outcome<T>,
+    ) -> Result<T, JobsError> {
+        self.check_process()?;
+        let read = || {
+            let mut lent = self.readers.lend();
+            let conn = match lent.conn.take() {
+                Some(conn) => conn,
+                None => open::reader(&self.path, self.patience)?,
+            };
+            conn.execute_batch("BEGIN")?;
+            let seen = look(&conn)?;
+            conn.execute_batch("COMMIT")?;
+            // After an error the connection is closed, and the next look opens another one.
+            lent.conn = Some(conn);
+            Ok(seen)
+        };
+        crate::blocking(read)
+            .map_err(|problem: super::fault::Problem| problem.at(&self.path, attempted))
+    }
+}
+
+/// Connections for looks. A place for one that is not open yet is empty.
+#[derive(Debug)]
+pub(super) struct Readers {
+    back: Sender<Option<Connection>>,
+    free: Receiver<Option<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new() -> Self {
+        let (back, free) = bounded(MOST_READERS);
+        for _ in 0..MOST_READERS {
+            let _ = back.send(None);
+        }
+        Self { back, free }
+    }
+
+    /// Waits for a free place.
+    fn lend(&self) -> Lent<'_> {
+        Lent {
+            conn: self.free.recv().ok().flatten(),
+            back: &self.back,
+        }
+    }
+
+    /// Closes those that are free.
+    pub(super) fn close(&self) {
+        while let Ok(conn) = self.free.try_recv() {
+            drop(conn);
+        }
+    }
+}
+
+/// A place that goes back when this is dropped.
+struct Lent<'a> {
+    conn: Option<Connection>,
+    back: &'a Sender<Option<Connection>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let _ = self.back.send(self.conn.take());
+    }
+}

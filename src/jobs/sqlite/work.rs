@@ -1,0 +1,211 @@
+//! What an operation works with, inside of a write transaction.
+//!
+//! Layer: jobs.
+
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::id::JobId;
+use crate::jobs::record::Meta;
+use crate::jobs::sqlite::fault::Problem;
+use crate::jobs::sqlite::statements as sql;
+use crate::jobs::time::StoredTime;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+pub(super) type Outcome<T> = Result<T, Problem>;
+
+/// Counts in `mh_job.state`: the places in `JobState::ALL`.
+pub(super) const READY: i64 = 1;
+pub(super) const RUNNING: i64 = 2;
+
+/// Parts of `mh_job.flags`.
+pub(super) const AT_MOST_ONCE: i64 = 1;
+pub(super) const CANCEL_ASKED: i64 = 2;
+pub(super) const WATCHED: i64 = 4;
+
+/// Counts in `mh_job.unique_scope`.
+pub(super) const UNTIL_ENDED: i64 = 0;
+pub(super) const UNTIL_STARTED: i64 = 1;
+pub(super) const FOR_A_TIME: i64 = 2;
+
+/// What other threads and processes wait for.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Queues in which a job is ready, or due earlier than all others.
+    pub(super) queues: Vec<String>,
+    /// Jobs that have ended.
+    pub(super) ended: Vec<JobId>,
+}
+
+impl News {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.ended.is_empty()
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        other
+            .queues
+            .into_iter()
+            .for_each(|queue| self.queue(&queue));
+        self.ended.extend(other.ended);
+    }
+
+    fn queue(&mut self, queue: &str) {
+        if !self.queues.iter().any(|known| known == queue) {
+            self.queues.push(queue.to_owned());
+        }
+    }
+}
+
+/// A write transaction, as one operation sees it.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    conn: &'a Connection,
+    /// Read inside of the transaction.
+    pub(super) now: StoredTime,
+    totals: Vec<(&'static str, i64)>,
+    news: News,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(conn: &'a Connection, now: StoredTime) -> Self {
+        Self {
+            conn,
+            now,
+            totals: Vec::new(),
+            news: News::default(),
+        }
+    }
+
+    /// Stores what has been counted, and returns what is new.
+    pub(super) fn finish(self) -> Outcome<News> {
+        for (name, n) in &self.totals {
+            self.run(sql::ADD_TO_TOTAL, params![name, n])?;
+        }
+        Ok(self.news)
+    }
+
+    pub(super) fn count(&mut self, name: &'static str) {
+        match self.totals.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, n)) => *n += 1,
+            None => self.totals.push((name, 1)),
+        }
+    }
+
+    pub(super) fn is_ready(&mut self, queue: &str) {
+        self.news.queue(queue);
+    }
+
+    pub(super) fn has_ended(&mut self, id: i64) {
+        self.news.ended.push(to_id(id));
+    }
+
+    /// A job of the queue is about to wait for this time.
+    pub(super) fn will_be_due(&mut self, queue: &str, at: StoredTime) -> Outcome<()> {
+        if self.next_due()?.is_none_or(|next| at < next) {
+            self.news.queue(queue);
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_due(&self) -> Outcome<Option<StoredTime>> {
+        self.one(sql::NEXT_DUE, [], |row| row.get(0).map(StoredTime))
+    }
+
+    pub(super) fn last_id(&self) -> i64 {
+        self.conn.last_insert_rowid()
+    }
+
+    /// Runs a statement. Returns how many rows it changed.
+    pub(super) fn run(&self, text: &str, params: impl Params) -> Outcome<usize> {
+        Ok(self.conn.prepare_cached(text)?.execute(params)?)
+    }
+
+    pub(super) fn one<T>(
+        &self,
+        text: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Outcome<Option<T>> {
+        one(self.conn, text, params, read)
+    }
+
+    pub(super) fn all<T>(
+        &self,
+        text: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Outcome<Vec<T>> {
+        all(self.conn, text, params, read)
+    }
+
+    pub(super) fn conn(&self) -> &'a Connection {
+        self.conn
+    }
+}
+
+/// The first row that a query returns.
+pub(super) fn one<T>(
+    conn: &Connection,
+    text: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Outcome<Option<T>> {
+    let mut statement = conn.prepare_cached(text)?;
+    Ok(statement.query_row(params, read).optional()?)
+}
+
+/// All rows that a query returns.
+pub(super) fn all<T>(
+    conn: &Connection,
+    text: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Outcome<Vec<T>> {
+    let mut statement = conn.prepare_cached(text)?;
+    let rows = statement.query_map(params, read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What SQLite stores of a number that counts up. Larger ones than it can hold are never there.
+pub(super) fn from_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(super) fn to_count(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}
+
+pub(super) fn to_u32(stored: i64) -> u32 {
+    u32::try_from(stored.max(0)).unwrap_or(u32::MAX)
+}
+
+pub(super) fn from_id(id: JobId) -> i64 {
+    from_count(id.0)
+}
+
+pub(super) fn to_id(stored: i64) -> JobId {
+    JobId(to_count(stored))
+}
+
+/// A limit of rows. A larger one than SQLite can count is none.
+pub(super) fn from_size(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+pub(super) fn from_meta(meta: &Meta) -> Outcome<Option<String>> {
+    if meta.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(meta)
+        .map(Some)
+        .map_err(|error| Problem::Refused(JobsError::new(JobsErrorKind::Encode, error.to_string())))
+}
+
+pub(super) fn to_meta(id: i64, stored: Option<String>) -> Outcome<Meta> {
+    let Some(text) = stored else {
+        return Ok(Meta::new());
+    };
+    serde_json::from_str(&text).map_err(|error| {
+        let text = format!("the column meta of job {id} in mh_job: {error}");
+        Problem::Refused(JobsError::new(JobsErrorKind::Corrupt, text))
+    })
+}

@@ -1,0 +1,594 @@
+//! `Sqlite`: what a file, several connections and several processes make of it.
+
+use millhand::jobs::rusqlite::Connection;
+use millhand::jobs::{
+    Batch, BatchNumber, Beat, Bell, Due, Ended, Exchange, Exchanged, Fate, Filter, JobId, JobState,
+    JobsError, JobsErrorKind, Judged, NewJob, Outcome, Page, Placed, QueueChange, SessionId,
+    SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict, Want,
+};
+use millhand::task::CancelOutcome;
+use millhand::testing::ManualClock;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(600);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A folder of its own for a test, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
+        let name = format!("millhand-jobs-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("jobs.db")
+    }
+
+    fn open(&self) -> Sqlite {
+        Sqlite::open(self.file()).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn job(payload: &str) -> NewJob {
+    NewJob::new("mail", "welcome", payload)
+}
+
+fn enqueue(storage: &Sqlite, jobs: &[NewJob]) -> Vec<Placed> {
+    let number = None;
+    storage.enqueue(&Batch { number, jobs }).unwrap()
+}
+
+fn session(storage: &Sqlite) -> SessionId {
+    storage
+        .open_session(&SessionInfo::default(), SECOND * 30)
+        .unwrap()
+}
+
+fn exchange(
+    storage: &Sqlite,
+    session: SessionId,
+    number: u64,
+    ended: &[Ended],
+    most: usize,
+) -> Exchanged {
+    let wanted = [Want {
+        queue: "mail".into(),
+        kinds: vec!["welcome".into()],
+        most,
+    }];
+    let exchange = Exchange {
+        session,
+        number,
+        ended,
+        wanted: &wanted,
+    };
+    storage.exchange(&exchange).unwrap()
+}
+
+fn done(id: JobId, claim: u64) -> Ended {
+    let verdict = Verdict::Done {
+        output: b"1".to_vec(),
+        keep: None,
+    };
+    Ended { id, claim, verdict }
+}
+
+fn ready(storage: &Sqlite) -> u64 {
+    let queues = storage.counts().unwrap().queues;
+    queues.iter().map(|queue| queue.ready).sum()
+}
+
+/// A number that `Debug` shows.
+fn shown(storage: &Sqlite, name: &str) -> u64 {
+    let text = format!("{storage:?}");
+    let rest = text.split(&format!("{name}: ")).nth(1).unwrap();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+fn assert_refused(error: &JobsError, kind: JobsErrorKind, path: &Path) {
+    assert_eq!(error.kind(), kind, "{error}");
+    let path = path.display().to_string();
+    assert!(error.to_string().contains(&path), "{error}");
+}
+
+#[test]
+fn a_job_goes_through_all_its_states() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let placed = enqueue(&storage, &[job("1"), job("2")]);
+    assert_eq!(placed, [Placed::New(JobId(1)), Placed::New(JobId(2))]);
+    let session = session(&storage);
+
+    let first = exchange(&storage, session, 1, &[], 1);
+    assert_eq!(first.claimed.len(), 1);
+    let claimed = &first.claimed[0];
+    assert_eq!((claimed.id, claimed.claim), (JobId(1), 1));
+    assert_eq!(claimed.payload, b"1");
+    assert!(first.alive && !first.more);
+
+    let second = exchange(&storage, session, 2, &[done(JobId(1), 1)], 5);
+    assert_eq!(second.judged, [Judged::Ended]);
+    assert_eq!(second.claimed[0].id, JobId(2));
+    assert_eq!(storage.outcome(JobId(1)).unwrap(), Fate::Forgotten);
+    assert_eq!(storage.outcome(JobId(3)).unwrap(), Fate::Unknown);
+
+    let retry = Verdict::Retry {
+        after: Duration::ZERO,
+        error: "no luck".into(),
+    };
+    let ended = |claim, verdict| Ended {
+        id: JobId(2),
+        claim,
+        verdict,
+    };
+    let third = exchange(&storage, session, 3, &[ended(1, retry)], 5);
+    assert_eq!(third.judged, [Judged::Waits]);
+    let claimed = &third.claimed[0];
+    assert_eq!((claimed.claim, claimed.failures), (2, 1));
+    assert_eq!(claimed.error.as_deref(), Some("no luck"));
+
+    let dead = Verdict::Dead {
+        error: "no hope".into(),
+    };
+    let fourth = exchange(
+        &storage,
+        session,
+        4,
+        &[ended(1, Verdict::Back), ended(2, dead)],
+        5,
+    );
+    assert_eq!(fourth.judged, [Judged::Gone, Judged::Ended]);
+    let fate = storage.outcome(JobId(2)).unwrap();
+    assert_eq!(fate, Fate::Ended(Outcome::Dead("no hope".into())));
+    assert_eq!(storage.retry_dead(&Filter::default(), 10).unwrap(), 1);
+    assert_eq!(storage.cancel(JobId(2)).unwrap(), CancelOutcome::Settled);
+
+    let counts = storage.counts().unwrap();
+    assert!(counts.queues.is_empty());
+    let totals = counts.totals;
+    let found = (totals.done, totals.dead, totals.cancelled, totals.retried);
+    assert_eq!(found, (1, 1, 1, 1));
+    assert_eq!(storage.check(false).unwrap(), []);
+    let stale = Exchange {
+        session,
+        number: 4,
+        ended: &[],
+        wanted: &[],
+    };
+    let error = storage.exchange(&stale).unwrap_err();
+    assert_eq!(error.kind(), JobsErrorKind::Stale);
+}
+
+#[test]
+fn a_lease_that_ends_gives_its_jobs_back_and_a_late_end_counts() {
+    let folder = Folder::new();
+    let clock = ManualClock::new();
+    let storage = Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    enqueue(&storage, &[job("1"), job("2")]);
+    let lost = session(&storage);
+    assert_eq!(exchange(&storage, lost, 1, &[], 5).claimed.len(), 2);
+
+    clock.advance(SECOND * 31);
+    let swept = storage.sweep(10).unwrap();
+    assert_eq!((swept.sessions, swept.returned, swept.more), (1, 2, false));
+    let late = exchange(&storage, lost, 2, &[done(JobId(1), 1)], 5);
+    assert_eq!((late.alive, late.judged), (false, vec![Judged::Ended]));
+
+    let other = session(&storage);
+    let taken = exchange(&storage, other, 1, &[], 5);
+    assert_eq!(
+        (taken.claimed[0].id, taken.claimed[0].crashes),
+        (JobId(2), 1)
+    );
+    let late = exchange(&storage, lost, 3, &[done(JobId(2), 1)], 5);
+    assert_eq!(late.judged, [Judged::Gone]);
+    assert_eq!(storage.close_session(other).unwrap(), 1);
+    assert_eq!(storage.close_session(other).unwrap(), 0);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn a_heartbeat_gives_back_what_no_consumer_knows_of() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    enqueue(&storage, &[job("1"), job("2"), job("3")]);
+    let session = session(&storage);
+    exchange(&storage, session, 1, &[], 2);
+    exchange(&storage, session, 2, &[], 1);
+    assert_eq!(storage.cancel(JobId(1)).unwrap(), CancelOutcome::Requested);
+    let beat = Beat {
+        session,
+        lease: SECOND,
+        settled: 1,
+        held: &[JobId(1), JobId(9)],
+    };
+    let pulse = storage.heartbeat(&beat).unwrap();
+    assert!(pulse.alive);
+    assert_eq!(pulse.given_back, 1); // the second; the third came with a later exchange
+    assert_eq!(pulse.cancel, [JobId(1)]);
+    assert_eq!(pulse.lost, [JobId(9)]);
+}
+
+#[test]
+fn operations_that_wait_are_committed_together() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let before = shown(&storage, "commits");
+    let lock = Connection::open(folder.file()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| enqueue(&storage, &[job("1")]));
+        }
+        // The writer has taken one or more of them, and waits for the lock.
+        while shown(&storage, "handed_in") < 16 {
+            thread::yield_now();
+        }
+        lock.execute_batch("ROLLBACK").unwrap();
+    });
+    assert_eq!(shown(&storage, "commits") - before, 1);
+    assert_eq!(ready(&storage), 16);
+}
+
+#[test]
+fn one_operation_of_a_group_fails_alone() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let lock = Connection::open(folder.file()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let numbered = |number| {
+        let number = Some(BatchNumber {
+            producer: u64::MAX,
+            number,
+        });
+        let jobs = &[job("1"), job("2")];
+        storage.enqueue(&Batch { number, jobs })
+    };
+    thread::scope(|scope| {
+        let good = scope.spawn(|| numbered(7));
+        while shown(&storage, "handed_in") < 1 {
+            thread::yield_now();
+        }
+        let stale = scope.spawn(|| numbered(6));
+        while shown(&storage, "handed_in") < 2 {
+            thread::yield_now();
+        }
+        lock.execute_batch("ROLLBACK").unwrap();
+        assert!(good.join().unwrap().is_ok());
+        let error = stale.join().unwrap().unwrap_err();
+        assert_refused(&error, JobsErrorKind::Stale, &folder.file());
+    });
+    assert_eq!(numbered(7).unwrap(), numbered(7).unwrap());
+    assert_eq!(ready(&storage), 2);
+}
+
+#[test]
+fn two_storages_share_a_file() {
+    let folder = Folder::new();
+    let storages = [folder.open(), folder.open()];
+    thread::scope(|scope| {
+        for storage in &storages {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        enqueue(storage, &[job("1")]);
+                    }
+                });
+            }
+        }
+    });
+    let sessions = [session(&storages[0]), session(&storages[1])];
+    assert_ne!(sessions[0], sessions[1]);
+    let claims = thread::scope(|scope| {
+        let claimers = [0, 1].map(|at| {
+            let (storage, session) = (&storages[at], sessions[at]);
+            scope.spawn(move || {
+                let mut ids = Vec::new();
+                for number in 1.. {
+                    let claimed = exchange(storage, session, number, &[], 7).claimed;
+                    if claimed.is_empty() {
+                        return ids;
+                    }
+                    ids.extend(claimed.iter().map(|claimed| claimed.id.0));
+                }
+                ids
+            })
+        });
+        claimers.map(|claimer| claimer.join().unwrap())
+    });
+    let mut claims = claims.concat();
+    claims.sort_unstable();
+    assert_eq!(claims, (1..=200).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_new_file_is_opened_by_many_at_once() {
+    for _ in 0..10 {
+        let folder = Folder::new();
+        let storages: Vec<Sqlite> = thread::scope(|scope| {
+            let openers = [(); 4].map(|()| scope.spawn(|| folder.open()));
+            openers.map(|opener| opener.join().unwrap()).into()
+        });
+        for storage in &storages {
+            enqueue(storage, &[job("1")]);
+        }
+        assert_eq!(ready(&storages[0]), 4);
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let folder = Folder::new();
+    drop(folder.open());
+    let conn = Connection::open(folder.file()).unwrap();
+    conn.execute_batch("UPDATE mh_meta SET value = 99 WHERE key = 'schema'")
+        .unwrap();
+    let error = Sqlite::open(folder.file()).unwrap_err();
+    assert_refused(&error, JobsErrorKind::NewerSchema, &folder.file());
+    assert!(error.to_string().contains("99"), "{error}");
+}
+
+#[test]
+fn a_lock_that_is_held_for_too_long_is_an_error_that_asks_who_has_it() {
+    let folder = Folder::new();
+    let storage = Sqlite::options(folder.file())
+        .patience(Duration::from_millis(20))
+        .open()
+        .unwrap();
+    let lock = Connection::open(folder.file()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let jobs = &[job("1")];
+    let number = None;
+    let error = storage.enqueue(&Batch { number, jobs }).unwrap_err();
+    assert_refused(&error, JobsErrorKind::Busy, &folder.file());
+    assert!(error.is_transient());
+    let asks = "does this thread hold a write transaction on the same file? use enqueue_in";
+    assert!(error.to_string().contains(asks), "{error}");
+    lock.execute_batch("ROLLBACK").unwrap();
+    enqueue(&storage, jobs);
+}
+
+#[test]
+fn a_jobs_arrival_is_sent_to_the_ports_of_other_processes() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let conn = Connection::open(folder.file()).unwrap();
+    let store = "INSERT INTO mh_port(port, until) VALUES (?1, 9000000000000000)";
+    conn.execute(store, [port]).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+
+    enqueue(&storage, &[job("1")]);
+    assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 1);
+    storage.wake();
+    assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 1);
+}
+
+#[test]
+fn bells_ring_for_jobs_of_this_storage_and_of_others() {
+    let folder = Folder::new();
+    let mine = folder.open();
+    for other in [
+        mine.clone(),
+        folder.open(),
+        Sqlite::options(folder.file())
+            .no_datagrams()
+            .open()
+            .unwrap(),
+    ] {
+        let bell = Bell::new();
+        let _subscribed = other.subscribe(&["mail"], &bell).unwrap();
+        let listening = bell.listen();
+        enqueue(&mine, &[job("1")]);
+        assert_eq!(listening.wait_timeout(LONG), Ok(true));
+    }
+}
+
+#[test]
+fn who_watches_a_job_gets_its_outcome_though_it_is_not_kept() {
+    let folder = Folder::new();
+    let (mine, other) = (folder.open(), folder.open());
+    let session = session(&mine);
+    for watcher in [&mine, &other] {
+        let id = enqueue(&mine, &[job("1")])[0].id();
+        let bell = Bell::new();
+        let watching = watcher.watch(id, &bell, LONG).unwrap();
+        assert_eq!(watcher.outcome(id).unwrap(), Fate::Live(JobState::Ready));
+        let listening = bell.listen();
+        exchange(&mine, session, id.0 * 2, &[], 1);
+        exchange(&mine, session, id.0 * 2 + 1, &[done(id, 1)], 0);
+        assert_eq!(listening.wait_timeout(LONG), Ok(true));
+        let fate = watcher.outcome(id).unwrap();
+        assert_eq!(fate, Fate::Ended(Outcome::Done(b"1".to_vec())));
+        drop(watching);
+    }
+}
+
+#[test]
+fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let mut conn = Connection::open(folder.file()).unwrap();
+    conn.execute_batch("CREATE TABLE orders(item TEXT)")
+        .unwrap();
+    let error = storage.enqueue_in(&conn, &[job("1")]).unwrap_err();
+    assert_eq!(error.kind(), JobsErrorKind::Invalid);
+
+    let tx = conn.transaction().unwrap();
+    tx.execute("INSERT INTO orders VALUES ('tea')", []).unwrap();
+    storage.enqueue_in(&tx, &[job("1")]).unwrap();
+    tx.rollback().unwrap();
+    assert_eq!(ready(&storage), 0);
+
+    let bell = Bell::new();
+    let _subscribed = storage.subscribe(&["mail"], &bell).unwrap();
+    let listening = bell.listen();
+    let tx = conn.transaction().unwrap();
+    tx.execute("INSERT INTO orders VALUES ('tea')", []).unwrap();
+    let placed = storage.enqueue_in(&tx, &[job("1")]).unwrap();
+    tx.commit().unwrap();
+    storage.wake();
+    assert_eq!(listening.wait_timeout(LONG), Ok(true));
+    assert_eq!(ready(&storage), 1);
+
+    let session = session(&storage);
+    let claimed = exchange(&storage, session, 1, &[], 1).claimed;
+    let (id, claim) = (claimed[0].id, claimed[0].claim);
+    assert_eq!(placed[0].id(), id);
+    let tx = conn.transaction().unwrap();
+    assert_eq!(
+        storage.complete_in(&tx, id, claim, b"1").unwrap(),
+        Judged::Ended
+    );
+    tx.rollback().unwrap();
+    assert_eq!(storage.outcome(id).unwrap(), Fate::Live(JobState::Running));
+    let tx = conn.transaction().unwrap();
+    assert_eq!(
+        storage.complete_in(&tx, id, claim, b"1").unwrap(),
+        Judged::Ended
+    );
+    assert_eq!(
+        storage.complete_in(&tx, id, claim, b"1").unwrap(),
+        Judged::Gone
+    );
+    tx.commit().unwrap();
+    assert_eq!(storage.outcome(id).unwrap(), Fate::Forgotten);
+}
+
+#[test]
+fn a_connection_to_another_file_is_refused() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let mut conn = Connection::open_in_memory().unwrap();
+    let tx = conn.transaction().unwrap();
+    let error = storage.enqueue_in(&tx, &[job("1")]).unwrap_err();
+    assert_refused(&error, JobsErrorKind::Invalid, &folder.file());
+}
+
+#[test]
+fn a_file_that_is_none_of_sqlite_is_refused() {
+    let folder = Folder::new();
+    std::fs::write(folder.file(), "this is no database. ".repeat(500)).unwrap();
+    let error = Sqlite::open(folder.file()).unwrap_err();
+    assert_refused(&error, JobsErrorKind::Corrupt, &folder.file());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_refused() {
+    let folder = Folder::new();
+    let mut places = vec![
+        folder.0.clone(),
+        folder.0.join("no/such/folder.db"),
+        PathBuf::from(":memory:"),
+    ];
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let locked = folder.0.join("locked");
+        std::fs::create_dir(&locked).unwrap();
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o555)).unwrap();
+        // For root no folder is locked.
+        if std::fs::write(locked.join("probe"), "").is_err() {
+            places.push(locked.join("jobs.db"));
+        }
+    }
+    if cfg!(target_os = "linux") {
+        places.push("/proc/self/jobs.db".into());
+    }
+    for place in places {
+        let error = Sqlite::open(&place).unwrap_err();
+        assert_refused(&error, JobsErrorKind::Unreachable, &place);
+    }
+}
+
+#[test]
+fn a_file_that_is_opened_again_has_everything() {
+    let folder = Folder::new();
+    let clock = ManualClock::new();
+    let open = || Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    let storage = open();
+    let mut unique = job("1");
+    unique.unique = Some(Unique {
+        key: "one".into(),
+        until: UniqueUntil::Ended,
+    });
+    unique.meta.insert("request".into(), "r-7".into());
+    let mut later = job("2");
+    later.due = Due::After(SECOND);
+    let placed = enqueue(&storage, &[unique.clone(), later]);
+    storage
+        .set_queue("mail", QueueChange::MaxRunning(Some(1)))
+        .unwrap();
+    let registered = storage.register_schedule("nightly", "0 3 * * *").unwrap();
+    let first_session = session(&storage);
+    storage.close_session(first_session).unwrap();
+    drop(storage);
+
+    let storage = open();
+    assert_eq!(storage.queue("mail").unwrap().max_running, Some(1));
+    assert_eq!(storage.schedules().unwrap(), [registered]);
+    let again = enqueue(&storage, &[unique]);
+    assert_eq!(again, [Placed::Existing(placed[0].id())]);
+    let page = Page {
+        after: JobId(0),
+        most: 10,
+    };
+    let filter = Filter {
+        payloads: true,
+        ..Filter::default()
+    };
+    let listed = storage.list(&filter, page).unwrap();
+    let states: Vec<_> = listed.iter().map(|job| job.state).collect();
+    assert_eq!(states, [JobState::Ready, JobState::Scheduled]);
+    assert_eq!(listed[0].meta["request"], "r-7");
+    assert_eq!(listed[0].payload, b"1");
+    let next = session(&storage);
+    assert!(next > first_session);
+    clock.advance(SECOND);
+    let taken = exchange(&storage, next, 1, &[], 5);
+    assert_eq!(taken.claimed.len(), 1); // no more than one at once
+    assert_eq!(taken.next_due, None);
+    assert_eq!(storage.check(true).unwrap(), []);
+}
+
+#[test]
+fn a_clock_that_jumps_loses_nothing() {
+    let folder = Folder::new();
+    let clock = ManualClock::new();
+    let storage = Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    let hour = SECOND * 3600;
+    let now = clock.clock().wall();
+    let mut later = job("2");
+    later.due = Due::After(SECOND);
+    enqueue(&storage, &[job("1"), later]);
+    let first = session(&storage);
+    clock.set_wall(now - hour);
+    let taken = exchange(&storage, first, 1, &[], 5);
+    assert_eq!(taken.claimed.len(), 1);
+    assert_eq!(taken.next_due, Some(StoredTime::from(now + SECOND)));
+    clock.set_wall(now + hour);
+    let late = exchange(&storage, first, 2, &[], 5);
+    assert!(!late.alive);
+    let second = session(&storage);
+    let taken = exchange(&storage, second, 1, &[], 5);
+    let ids: Vec<_> = taken.claimed.iter().map(|claimed| claimed.id).collect();
+    assert_eq!(ids, [JobId(1), JobId(2)]);
+}
