@@ -121,7 +121,7 @@ fn a_job_goes_through_all_its_states() {
     let claimed = &first.claimed[0];
     assert_eq!((claimed.id, claimed.claim), (JobId(1), 1));
     assert_eq!(claimed.payload, b"1");
-    assert!(first.alive && !first.more);
+    assert!(first.alive && first.more);
 
     let second = exchange(&storage, session, 2, &[done(JobId(1), 1)], 5);
     assert_eq!(second.judged, [Judged::Ended]);
@@ -489,6 +489,67 @@ fn a_file_that_is_none_of_sqlite_is_refused() {
     std::fs::write(folder.file(), "this is no database. ".repeat(500)).unwrap();
     let error = Sqlite::open(folder.file()).unwrap_err();
     assert_refused(&error, JobsErrorKind::Corrupt, &folder.file());
+}
+
+#[test]
+fn a_file_that_is_damaged_is_refused() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    enqueue(&storage, &vec![job("1"); 1000]);
+    drop(storage);
+    let mut bytes = std::fs::read(folder.file()).unwrap();
+    bytes[4096..].fill(0xa5); // all but the first page
+    std::fs::write(folder.file(), bytes).unwrap();
+    let jobs = &[job("1")];
+    let number = None;
+    let opened = Sqlite::open(folder.file());
+    let stored = opened.and_then(|storage| storage.enqueue(&Batch { number, jobs }));
+    assert_refused(&stored.unwrap_err(), JobsErrorKind::Corrupt, &folder.file());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_replaced_is_not_written_any_more() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    std::fs::rename(folder.file(), folder.0.join("moved.db")).unwrap();
+    let jobs = &[job("1")];
+    for _ in 0..2 {
+        let number = None;
+        let error = storage.enqueue(&Batch { number, jobs }).unwrap_err();
+        assert_refused(&error, JobsErrorKind::Corrupt, &folder.file());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+#[allow(unsafe_code)]
+fn a_forked_process_is_refused_and_its_parent_goes_on() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let _subscribed = storage.subscribe(&["mail"], &Bell::new()).unwrap();
+    enqueue(&storage, &[job("1")]);
+    assert_eq!(ready(&storage), 1);
+    let is_forked = |error: JobsError| error.kind() == JobsErrorKind::Forked;
+    // SAFETY: the child calls what takes no lock of another thread, and leaves by `_exit`.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        let number = None;
+        let jobs = &[job("2")];
+        let stored = storage.enqueue(&Batch { number, jobs });
+        let is_refused = stored.is_err_and(is_forked) && storage.counts().is_err_and(is_forked);
+        drop(storage);
+        // SAFETY: a plain system call.
+        unsafe { libc::_exit(i32::from(!is_refused)) };
+    }
+    let mut status = 1;
+    // SAFETY: `pid` is the child, and `status` is here.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert_eq!((waited, status), (pid, 0));
+    enqueue(&storage, &[job("3")]);
+    assert_eq!(ready(&storage), 2);
+    assert_eq!(storage.check(false).unwrap(), []);
 }
 
 #[test]

@@ -56,10 +56,11 @@ pub(super) fn exchange(work: &mut Work<'_>, asked: &Asked, last: &mut u64) -> Ou
         work.is_ready(&queue);
     }
     let mut claimed = Vec::new();
+    let mut more = swept.more;
     let alive = stored_number(work, session)?.is_some();
     if alive {
         for want in &asked.wanted {
-            claim(work, asked, want, &mut claimed)?;
+            more |= claim(work, asked, want, &mut claimed)?;
         }
         if !(claimed.is_empty() && judged.is_empty()) {
             let number = work::from_count(asked.number);
@@ -73,7 +74,7 @@ pub(super) fn exchange(work: &mut Work<'_>, asked: &Asked, last: &mut u64) -> Ou
         next_due,
         judged,
         claimed,
-        more: swept.more || next_due.is_some_and(|next| next <= work.now),
+        more: more || next_due.is_some_and(|next| next <= work.now),
     })
 }
 
@@ -84,17 +85,21 @@ fn stored_number(work: &Work<'_>, session: i64) -> Outcome<Option<u64>> {
     })
 }
 
-/// Claims from one queue.
+/// Claims from one queue. Returns whether another claim would find more.
 fn claim(
     work: &mut Work<'_>,
     asked: &Asked,
     want: &Want,
     claimed: &mut Vec<Claimed>,
-) -> Outcome<()> {
+) -> Outcome<bool> {
+    if want.most == 0 {
+        return Ok(false);
+    }
     let mut queue = QueueRow::find(work, &want.queue)?;
-    let room = queue.room(work, &want.queue, want.most)?;
+    // With one more than are wanted, to see whether there is one.
+    let room = queue.room(work, &want.queue, want.most.saturating_add(1))?;
     if room == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let mut kinds: Vec<&str> = want.kinds.iter().map(String::as_str).collect();
     kinds.sort_unstable();
@@ -110,7 +115,7 @@ fn claim(
     let mut first = first.into_iter().map(|(id, _)| id);
 
     let mut taken = Vec::new();
-    while taken.len() < room {
+    while taken.len() < room.min(want.most) {
         let is_fair_turn = (queue.claims + 1) % FAIR == 0;
         let next = match is_fair_turn {
             true => lowest(work, &want.queue, &kinds)?,
@@ -121,7 +126,8 @@ fn claim(
         taken.push(id);
         queue.claims += 1;
     }
-    queue.store(work, &want.queue, taken.len())
+    queue.store(work, &want.queue, taken.len())?;
+    Ok(taken.len() < room && first.any(|id| !taken.contains(&id)))
 }
 
 fn place(row: &Row<'_>) -> rusqlite::Result<(i64, i64)> {

@@ -124,6 +124,7 @@ pub(super) fn change(work: &mut Work<'_>, name: &str, change: QueueChange) -> Ou
             .into());
         }
         QueueChange::Rate(rate) => {
+            // Where it is the rate of before, the bucket stays as it is: every consumer may set it.
             let period = rate.map(|(_, period)| millis(period));
             let rate = rate.map(|(rate, _)| rate);
             work.run(sql::RATE_QUEUE, params![name, rate, period])?

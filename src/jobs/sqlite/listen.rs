@@ -210,18 +210,3 @@ impl<'a> Listener<'a> {
         Ok(())
     }
 }
-
-/// Sends a datagram to each port. One that cannot be sent is not needed: the other process looks by
-/// itself.
-pub(super) fn notify(ports: &[u16]) {
-    if ports.is_empty() {
-        return;
-    }
-    let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
-        return;
-    };
-    let _ = socket.set_nonblocking(true);
-    for port in ports {
-        let _ = socket.send_to(&[0], (Ipv4Addr::LOCALHOST, *port));
-    }
-}

@@ -92,9 +92,9 @@ impl SqliteOptions {
         self
     }
 
-    /// Opens no socket. Other processes notice new jobs after at most 100 ms then, in place of at
-    /// once: for a sandbox that does not allow datagrams on the loopback device. Default: they are
-    /// used.
+    /// Opens no socket, for a sandbox that does not allow datagrams on the loopback device. Then
+    /// processes notice new jobs of each other within 100 ms, and not at once. Default: they send
+    /// datagrams.
     pub fn no_datagrams(mut self) -> Self {
         self.datagrams = false;
         self

@@ -150,7 +150,7 @@ fn info(row: &Row<'_>) -> Outcome<JobInfo> {
     })
 }
 
-pub(super) fn counts(conn: &Connection) -> Outcome<Counts> {
+pub(super) fn counts(conn: &Connection, now: StoredTime) -> Outcome<Counts> {
     let mut queues = BTreeMap::<String, QueueCounts>::new();
     for (name, paused) in work::all(conn, sql::QUEUES, [], |row| {
         Ok((row.get::<_, String>(0)?, row.get(1)?))
@@ -168,7 +168,7 @@ pub(super) fn counts(conn: &Connection) -> Outcome<Counts> {
     add(sql::COUNT_SCHEDULED, |queue| &mut queue.scheduled)?;
     add(sql::COUNT_READY, |queue| &mut queue.ready)?;
     add(sql::COUNT_RUNNING, |queue| &mut queue.running)?;
-    let dead = work::one(conn, sql::COUNT_DEAD, [], |row| row.get::<_, i64>(0))?;
+    let dead = work::one(conn, sql::COUNT_DEAD, [now.0], |row| row.get::<_, i64>(0))?;
     let name = |(queue, counts)| QueueCounts { queue, ..counts };
     Ok(Counts {
         queues: queues.into_iter().map(name).collect(),

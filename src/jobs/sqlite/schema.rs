@@ -35,7 +35,7 @@ CREATE INDEX mh_ready ON mh_job(queue, kind, priority DESC, id, expires_at) WHER
 CREATE INDEX mh_due ON mh_job(run_at, id, queue) WHERE state = 0;
 CREATE INDEX mh_running ON mh_job(session, queue) WHERE state = 2;
 CREATE INDEX mh_expiring ON mh_job(expires_at) WHERE state < 2 AND expires_at IS NOT NULL;
-CREATE INDEX mh_ended ON mh_job(state, id) WHERE state > 2;
+CREATE INDEX mh_ended ON mh_job(state, id, keep_until) WHERE state > 2;
 CREATE INDEX mh_kept ON mh_job(keep_until) WHERE keep_until IS NOT NULL;
 CREATE TABLE mh_unique(
   kind TEXT NOT NULL, key TEXT NOT NULL, job INTEGER NOT NULL, until INTEGER,

@@ -131,7 +131,7 @@ pub(super) fn sweep(work: &mut Work<'_>, most: usize) -> Outcome<Swept> {
         work.run(sql::REMOVE, [id])?;
         swept.forgotten += 1;
     }
-    let dead = work.one(sql::COUNT_DEAD, [], |row| row.get::<_, i64>(0))?;
+    let dead = work.one(sql::COUNT_DEAD, [work.now.0], |row| row.get::<_, i64>(0))?;
     let too_many = dead.unwrap_or(0) - MOST_DEAD;
     if too_many > 0 {
         swept.more |= too_many > work::from_size(most);

@@ -4,6 +4,7 @@
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
+use crate::jobs::sqlite::fault::Problem;
 use crate::jobs::sqlite::listen::Bells;
 use crate::jobs::sqlite::open;
 use crate::jobs::sqlite::options::Durability;
@@ -14,7 +15,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -25,14 +27,17 @@ const MOST_READERS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) path: PathBuf,
+    /// What `file_number` said when it was opened.
+    pub(super) file: Option<(u64, u64)>,
     /// The process that opened the storage.
     pub(super) process: u32,
     pub(super) clock: Clock,
     pub(super) patience: Duration,
     pub(super) max_payload: usize,
     pub(super) durability: Durability,
-    /// The port to which other processes send datagrams.
-    pub(super) port: Option<u16>,
+    /// The socket to which other processes send datagrams, and from which this one does, and its
+    /// port.
+    pub(super) socket: Option<(UdpSocket, u16)>,
     pub(super) bells: Bells,
     /// The number of the last exchange of each session of this process.
     pub(super) numbers: Mutex<HashMap<SessionId, u64>>,
@@ -64,6 +69,34 @@ impl Shared {
         ))
     }
 
+    /// The port to which other processes send datagrams.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.socket.as_ref().map(|(_, port)| *port)
+    }
+
+    /// Sends a datagram to each port but the own one. One that cannot be sent is not needed: the
+    /// other process looks by itself.
+    pub(super) fn notify(&self, ports: &[u16]) {
+        if let Some((socket, own)) = &self.socket {
+            for port in ports.iter().filter(|port| *port != own) {
+                let _ = socket.send_to(&[0], (Ipv4Addr::LOCALHOST, *port));
+            }
+        }
+    }
+
+    /// Whether the path leads to another file than the one that was opened, or to none.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.file != file_number(&self.path)
+    }
+
+    /// Ends the listener's thread.
+    pub(super) fn close(&self) {
+        self.bells.close();
+        if let Some((socket, own)) = &self.socket {
+            let _ = socket.send_to(&[0], (Ipv4Addr::LOCALHOST, *own));
+        }
+    }
+
     /// Looks at what is stored, in one short transaction.
     pub(super) fn read<T>(
         &self,
@@ -84,8 +117,22 @@ impl Shared {
             lent.conn = Some(conn);
             Ok(seen)
         };
-        crate::blocking(read)
-            .map_err(|problem: super::fault::Problem| problem.at(&self.path, attempted))
+        crate::blocking(read).map_err(|problem: Problem| problem.at(&self.path, attempted))
+    }
+}
+
+/// Which file a path leads to. `None` if there is none, or if the system does not say.
+pub(super) fn file_number(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
     }
 }
 

@@ -111,7 +111,8 @@ statements! {
         ORDER BY expires_at LIMIT ?2";
     KEPT_TOO_LONG = "SELECT id FROM mh_job INDEXED BY mh_kept WHERE keep_until <= ?1
         ORDER BY keep_until LIMIT ?2";
-    COUNT_DEAD = "SELECT count(*) FROM mh_job INDEXED BY mh_ended WHERE state = 4 AND state > 2";
+    COUNT_DEAD = "SELECT count(*) FROM mh_job INDEXED BY mh_ended
+        WHERE state = 4 AND state > 2 AND keep_until > ?1";
     OLDEST_DEAD = "SELECT id FROM mh_job INDEXED BY mh_ended WHERE state = 4 AND state > 2
         ORDER BY id LIMIT ?1";
     KEYS_OVER = "SELECT kind, key FROM mh_unique WHERE until IS NOT NULL AND until <= ?1
@@ -134,7 +135,8 @@ statements! {
         ON CONFLICT(name) DO UPDATE SET max_running = excluded.max_running";
     RATE_QUEUE = "INSERT INTO mh_queue(name, rate, period) VALUES (?1, ?2, ?3)
         ON CONFLICT(name) DO UPDATE SET rate = excluded.rate, period = excluded.period,
-          units = NULL, refilled_at = NULL";
+          units = NULL, refilled_at = NULL
+        WHERE rate IS NOT excluded.rate OR period IS NOT excluded.period";
 
     // Wakes.
     STORE_PORT = "INSERT INTO mh_port(port, until) VALUES (?1, ?2)

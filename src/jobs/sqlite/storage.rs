@@ -92,7 +92,7 @@ impl Sqlite {
 
 /// Stores the port of this process for a while.
 pub(super) fn store_port(shared: &Shared, work: &Work<'_>) -> Outcome<()> {
-    if let Some(port) = shared.port {
+    if let Some(port) = shared.port() {
         let until = work.now + listen::PORT_FOR;
         work.run(sql::STORE_PORT, params![port, until.0])?;
     }
@@ -255,7 +255,8 @@ impl Storage for Sqlite {
     }
 
     fn counts(&self) -> Result<Counts, JobsError> {
-        self.shared().read("counts", read::counts)
+        let now = self.shared().now();
+        self.shared().read("counts", |conn| read::counts(conn, now))
     }
 
     fn list(&self, filter: &Filter, page: Page) -> Result<Vec<JobInfo>, JobsError> {

@@ -7,7 +7,7 @@ use crate::jobs::sqlite::fault::Problem;
 use crate::jobs::sqlite::listen::{self, Bells, Listener};
 use crate::jobs::sqlite::open;
 use crate::jobs::sqlite::options::SqliteOptions;
-use crate::jobs::sqlite::shared::{Readers, Shared};
+use crate::jobs::sqlite::shared::{self, Readers, Shared};
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::storage::store_port;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::io;
 use std::mem;
-use std::net::UdpSocket;
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
@@ -109,9 +108,7 @@ impl Drop for Threads {
             return;
         }
         crate::blocking(|| {
-            self.shared.bells.close();
-            // Ends its wait for a datagram.
-            listen::notify(self.shared.port.as_slice());
+            self.shared.close();
             let _ = running.listener.join();
             // The last connection that closes writes the WAL into the file.
             self.shared.readers.close();
@@ -141,15 +138,19 @@ fn start(options: SqliteOptions) -> Outcome<Threads> {
     let news = work::one(&listening, sql::NEWS, [], |row| row.get(0))?;
     // Without a socket, looks alone bring the news.
     let socket = options.datagrams.then(listen::socket).and_then(Result::ok);
-    let address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+    let socket = socket.and_then(|socket| {
+        let port = socket.local_addr().ok()?.port();
+        Some((socket, port))
+    });
     let shared = Arc::new(Shared {
+        file: shared::file_number(&options.path),
         path: options.path,
         process: process::id(),
         clock: options.clock,
         patience: options.patience,
         max_payload: options.max_payload,
         durability: options.durability,
-        port: address.map(|address| address.port()),
+        socket,
         bells: Bells::new(news.unwrap_or(0)),
         numbers: Default::default(),
         handed_in: Default::default(),
@@ -161,7 +162,7 @@ fn start(options: SqliteOptions) -> Outcome<Threads> {
     let writer = spawn("millhand-sqlite", move || writer.run())?;
     let listener = {
         let (shared, operations) = (shared.clone(), operations.clone());
-        let listen = move || listen(&listening, &shared, socket.as_ref(), &operations);
+        let listen = move || listen(&listening, &shared, &operations);
         spawn("millhand-listen", listen)?
     };
     Ok(Threads {
@@ -183,12 +184,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Outcome<JoinHandle<
 }
 
 /// The thread that listens. Stores the port again when half of its time has passed.
-fn listen(
-    conn: &Connection,
-    shared: &Arc<Shared>,
-    socket: Option<&UdpSocket>,
-    operations: &Sender<Operation>,
-) {
+fn listen(conn: &Connection, shared: &Arc<Shared>, operations: &Sender<Operation>) {
     let clock = Clock::system();
     let mut stored_at = clock.now();
     let refresh = || {
@@ -208,6 +204,6 @@ fn listen(
             reply,
         });
     };
-    let mut listener = Listener::new(conn, &shared.bells, socket);
-    listener.run(refresh);
+    let socket = shared.socket.as_ref().map(|(socket, _)| socket);
+    Listener::new(conn, &shared.bells, socket).run(refresh);
 }

@@ -9,7 +9,6 @@ use crate::jobs::record::{Batch, Ended, Judged, NewJob, Placed, Verdict};
 use crate::jobs::sqlite::Sqlite;
 use crate::jobs::sqlite::end;
 use crate::jobs::sqlite::enqueue;
-use crate::jobs::sqlite::listen;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
 use rusqlite::Connection;
@@ -77,14 +76,12 @@ impl Sqlite {
         if shared.check_process().is_err() {
             return;
         }
+        shared.bells.ring_all();
         let now = shared.now();
         let ports = shared.read("wake", |conn| {
             work::all(conn, sql::PORTS, [now.0], |row| row.get(0))
         });
-        let mut ports = ports.unwrap_or_default();
-        ports.retain(|port| Some(*port) != shared.port);
-        listen::notify(&ports);
-        shared.bells.ring_all();
+        shared.notify(&ports.unwrap_or_default());
     }
 
     /// Runs what an operation does on a connection of the user's.

@@ -9,7 +9,6 @@
 
 use crate::jobs::error::JobsError;
 use crate::jobs::sqlite::fault::{self, Problem};
-use crate::jobs::sqlite::listen;
 use crate::jobs::sqlite::shared::Shared;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, News, Outcome, Work};
@@ -87,6 +86,11 @@ impl Writer {
         while let Ok(first) = self.operations.recv() {
             let mut group = vec![first];
             self.gather(&mut group);
+            if self.damage.is_none() && self.shared.is_replaced() {
+                let moved = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY_DBMOVED);
+                let problem = rusqlite::Error::SqliteFailure(moved, None).into();
+                self.damage = Some(self.explain(problem, "looking for the file"));
+            }
             if let Some(damage) = &self.damage {
                 refuse(group, damage);
             } else if self.begin(&mut group) {
@@ -98,7 +102,7 @@ impl Writer {
         }
         // If this fails, the port is forgotten when its time is over.
         let now = self.now().0;
-        let _ = self.shared.port.map(|port| {
+        let _ = self.shared.port().map(|port| {
             let mut statement = self.conn.prepare_cached(sql::FORGET_PORTS)?;
             statement.execute([i64::from(port), now])
         });
@@ -177,7 +181,8 @@ impl Writer {
             // A caller that has gone, as the refresh of a port, needs no answer.
             let _ = reply.send(result);
         }
-        listen::notify(&committed.map(|(_, ports)| ports).unwrap_or_default());
+        let ports = committed.map(|(_, ports)| ports);
+        self.shared.notify(&ports.unwrap_or_default());
     }
 
     /// Runs one operation. Without company, its failure ends the transaction. In company, what it
@@ -212,7 +217,6 @@ impl Writer {
         if !news.is_empty() {
             number = work::one(&self.conn, sql::ADD_NEWS, [], |row| row.get(0))?;
             ports = work::all(&self.conn, sql::PORTS, [self.now().0], |row| row.get(0))?;
-            ports.retain(|port| Some(*port) != self.shared.port);
         }
         self.execute("COMMIT")?;
         // ORDERING: relaxed. A count to look at.
