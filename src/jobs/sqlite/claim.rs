@@ -30,8 +30,9 @@ pub(super) struct Asked {
     pub(super) wanted: Vec<Want>,
 }
 
-/// `last` is the number of the session's last exchange in this process. One that changes nothing is
-/// not stored, so that an idle consumer writes nothing.
+/// `last` is the number of the session's last exchange in this process. That of an exchange which
+/// changes nothing is stored only when the storage is closed, so that an idle consumer writes
+/// nothing.
 pub(super) fn exchange(work: &mut Work<'_>, asked: &Asked, last: &mut u64) -> Outcome<Exchanged> {
     let session = work::from_count(asked.session.0);
     if let Some(stored) = stored_number(work, session)? {

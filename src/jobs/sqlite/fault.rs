@@ -71,6 +71,10 @@ fn explain(error: &rusqlite::Error) -> (JobsErrorKind, &'static str) {
     };
     let is_missing = |text: &String| text.starts_with("no such table: mh_");
     match (failure.code, failure.extended_code) {
+        (_, ffi::SQLITE_BUSY_SNAPSHOT) => (
+            JobsErrorKind::Busy,
+            "; another connection has written since this transaction began: begin it as IMMEDIATE",
+        ),
         (ErrorCode::DatabaseBusy, _) => (
             JobsErrorKind::Busy,
             "; does this thread hold a write transaction on the same file? use enqueue_in",
@@ -111,5 +115,42 @@ fn explain(error: &rusqlite::Error) -> (JobsErrorKind, &'static str) {
             "; is the connection one to the file of the storage?",
         ),
         _ => (JobsErrorKind::Other, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_kind_and_names_the_file() {
+        use JobsErrorKind::{Busy, Corrupt, Full, Invalid, Other, Unreachable};
+        for (code, kind, advice) in [
+            (ffi::SQLITE_BUSY, Busy, "use enqueue_in"),
+            (ffi::SQLITE_BUSY_SNAPSHOT, Busy, "as IMMEDIATE"),
+            (ffi::SQLITE_LOCKED, Busy, ""),
+            (ffi::SQLITE_FULL, Full, "make room"),
+            (ffi::SQLITE_IOERR_WRITE, Full, "make room"),
+            (ffi::SQLITE_IOERR_READ, Unreachable, ""),
+            (ffi::SQLITE_IOERR_SHMMAP, Unreachable, "network file system"),
+            (ffi::SQLITE_PROTOCOL, Unreachable, "network file system"),
+            (ffi::SQLITE_CANTOPEN, Unreachable, "its folder"),
+            (ffi::SQLITE_READONLY, Unreachable, "its folder"),
+            (ffi::SQLITE_READONLY_DBMOVED, Corrupt, "replaced"),
+            (ffi::SQLITE_CORRUPT, Corrupt, "integrity_check"),
+            (ffi::SQLITE_CORRUPT_INDEX, Corrupt, "integrity_check"),
+            (ffi::SQLITE_NOTADB, Corrupt, "integrity_check"),
+            (ffi::SQLITE_CONSTRAINT, Other, ""),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let error = Problem::from(error).at(Path::new("a.db"), "enqueue");
+            assert_eq!(error.kind(), kind, "{error}");
+            let text = error.to_string();
+            assert!(text.starts_with("a.db: enqueue: "), "{text}");
+            assert!(text.contains(advice), "{text}");
+        }
+        let text = Some("no such table: mh_job".to_owned());
+        let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ERROR), text);
+        assert_eq!(explain(&error).0, Invalid);
     }
 }

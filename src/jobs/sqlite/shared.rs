@@ -110,9 +110,9 @@ impl Shared {
                 Some(conn) => conn,
                 None => open::reader(&self.path, self.patience)?,
             };
-            conn.execute_batch("BEGIN")?;
+            conn.prepare_cached("BEGIN")?.execute([])?;
             let seen = look(&conn)?;
-            conn.execute_batch("COMMIT")?;
+            conn.prepare_cached("COMMIT")?.execute([])?;
             // After an error the connection is closed, and the next look opens another one.
             lent.conn = Some(conn);
             Ok(seen)

@@ -98,7 +98,7 @@ statements! {
     // Sessions.
     OPEN_SESSION = "INSERT INTO mh_session(lease_until, info) VALUES (?1, ?2)";
     SESSION = "SELECT exchange FROM mh_session WHERE id = ?1";
-    STORE_EXCHANGE = "UPDATE mh_session SET exchange = ?2 WHERE id = ?1";
+    STORE_EXCHANGE = "UPDATE mh_session SET exchange = ?2 WHERE id = ?1 AND exchange < ?2";
     EXTEND_LEASE = "UPDATE mh_session SET lease_until = ?2 WHERE id = ?1";
     HELD = "SELECT id, exchange, flags, queue FROM mh_job INDEXED BY mh_running
         WHERE state = 2 AND session = ?1";
@@ -142,6 +142,7 @@ statements! {
     STORE_PORT = "INSERT INTO mh_port(port, until) VALUES (?1, ?2)
         ON CONFLICT(port) DO UPDATE SET until = excluded.until";
     FORGET_PORTS = "DELETE FROM mh_port WHERE port = ?1 OR until <= ?2";
+    IS_PORT_STORED = "SELECT 1 FROM mh_port WHERE port = ?1";
     PORTS = "SELECT port FROM mh_port WHERE until > ?1";
     ADD_NEWS = "UPDATE mh_meta SET value = value + 1 WHERE key = 'news' RETURNING value";
     NEWS = "SELECT value FROM mh_meta WHERE key = 'news'";

@@ -179,7 +179,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Outcome<JoinHandle<
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
     spawned.map_err(|error: io::Error| {
         let text = format!("the thread `{name}` cannot be started: {error}");
-        Problem::Refused(JobsError::new(JobsErrorKind::Other, text).with_source(error))
+        Problem::Refused(JobsError::new(JobsErrorKind::Other, text))
     })
 }
 

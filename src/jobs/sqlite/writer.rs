@@ -100,12 +100,27 @@ impl Writer {
                 self.run_group(group);
             }
         }
-        // If this fails, the port is forgotten when its time is over.
-        let now = self.now().0;
-        let _ = self.shared.port().map(|port| {
-            let mut statement = self.conn.prepare_cached(sql::FORGET_PORTS)?;
-            statement.execute([i64::from(port), now])
-        });
+        // If this fails, the port is forgotten when its time is over, and numbers that are not
+        // stored are those of exchanges that changed nothing.
+        let _ = self.close();
+    }
+
+    /// Stores what is in memory alone, and takes the port back.
+    fn close(&self) -> Outcome<()> {
+        let numbers = self.shared.numbers.lock();
+        let work = Work::new(&self.conn, self.now());
+        let port = self.shared.port().map(i64::from).unwrap_or_default();
+        let has_port = work.one(sql::IS_PORT_STORED, [port], |_| Ok(()))?.is_some();
+        if self.damage.is_some() || (numbers.is_empty() && !has_port) {
+            return Ok(());
+        }
+        self.execute("BEGIN IMMEDIATE")?;
+        for (session, number) in numbers.iter() {
+            let key = [session.0, *number].map(work::from_count);
+            work.run(sql::STORE_EXCHANGE, key)?;
+        }
+        work.run(sql::FORGET_PORTS, [port, work.now.0])?;
+        self.execute("COMMIT")
     }
 
     /// Takes what waits, up to the size of a group.
