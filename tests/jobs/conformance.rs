@@ -36,3 +36,20 @@ mod model {
         Arc::new(Model::new(case))
     });
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+    use millhand::jobs::{Durability, Sqlite};
+    use std::path::PathBuf;
+
+    fn path(case: &Case) -> PathBuf {
+        let name = format!("millhand-suite-{}-{}.db", std::process::id(), case.name);
+        std::env::temp_dir().join(name.replace('/', "-"))
+    }
+
+    millhand::storage_conformance!(at_rest: true, shared: true, seeds: 20, |case| {
+        let storage = Sqlite::options(path(case)).durability(Durability::Normal);
+        Arc::new(storage.clock(&case.clock).open().unwrap())
+    });
+}

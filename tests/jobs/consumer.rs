@@ -136,8 +136,7 @@ fn a_job_that_fails_is_tried_again_after_pauses() {
 #[test]
 fn a_job_that_fails_too_often_is_dead_and_can_be_tried_again_by_hand() {
     let world = world(3);
-    let fails = Arc::new(AtomicUsize::new(3));
-    let left = fails.clone();
+    let left = AtomicUsize::new(3);
     let handler = Handler::new(move |work: Work, _: &JobContext| {
         match left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
             Ok(left) => Err(format!("{left} left")),
@@ -310,10 +309,10 @@ impl Job for Other {
 #[test]
 fn slots_and_limits_are_kept_and_starve_nothing() {
     let world = world(10);
-    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let most = Arc::new(AtomicUsize::new(0));
     let others = Arc::new(AtomicUsize::new(0));
     let count = others.clone();
-    let (inside, seen) = (now.clone(), most.clone());
+    let (inside, seen) = (AtomicUsize::new(0), most.clone());
     let limited = Handler::new(move |work: Work, _: &JobContext| {
         seen.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
         millhand::sleep(SECOND).unwrap();

@@ -38,7 +38,7 @@ pub fn each_time_of_a_schedule_stores_one_job(env: &Env) {
     let schedule = register(env);
     assert_eq!(u64::try_from(all).unwrap(), schedule.runs);
     assert_eq!(ready(env), schedule.runs);
-    assert_eq!(schedule.last_tick, times().last().unwrap());
+    assert_eq!(schedule.last_tick, times().next_back().unwrap());
 }
 
 pub fn a_new_schedule_begins_now(env: &Env) {

@@ -110,6 +110,7 @@ impl Storage for Sqlite {
             version: rusqlite::version().to_owned(),
             warnings: is_normal.then(|| warning.to_owned()).into_iter().collect(),
             repeats: false,
+            is_shared: true,
         })
     }
 
