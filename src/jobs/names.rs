@@ -20,11 +20,11 @@ const MAX_KEY: usize = 256;
 /// Returns an error if a storage must refuse the batch. It names the first job that is not allowed,
 /// by its place.
 ///
+/// Guide: [jobs](crate::guide::jobs).
+///
 /// # Errors
 /// [`TooLarge`](JobsErrorKind::TooLarge), [`Name`](JobsErrorKind::Name) or
 /// [`Invalid`](JobsErrorKind::Invalid).
-///
-/// Guide: [jobs](crate::guide::jobs).
 pub fn check_batch(batch: &Batch<'_>, max_payload: usize) -> Result<(), JobsError> {
     for (place, job) in batch.jobs.iter().enumerate() {
         check_job(job, max_payload).map_err(|error| match batch.jobs.len() {
@@ -72,6 +72,8 @@ fn check_job(job: &NewJob, max_payload: usize) -> Result<(), JobsError> {
 /// Returns an error if a queue, a kind or a schedule cannot have this name. It has 1 to 64
 /// characters: ASCII letters and digits, and `_ . : / -`.
 ///
+/// Guide: [jobs](crate::guide::jobs).
+///
 /// # Errors
 /// [`Name`](JobsErrorKind::Name).
 ///
@@ -80,8 +82,6 @@ fn check_job(job: &NewJob, max_payload: usize) -> Result<(), JobsError> {
 /// let error = millhand::jobs::check_name("queue", "two words").unwrap_err();
 /// assert!(error.to_string().contains("`two words`"));
 /// ```
-///
-/// Guide: [jobs](crate::guide::jobs).
 pub fn check_name(what: &str, name: &str) -> Result<(), JobsError> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:/-".contains(&byte);
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed) {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Strings that travel with a job: the id of a request, the parent of a trace.
+///
+/// Guide: [jobs](crate::guide::jobs).
 pub type Meta = BTreeMap<String, String>;
 
 /// A job to be stored.

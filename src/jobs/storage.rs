@@ -23,6 +23,8 @@ use std::time::Duration;
 /// an error nothing has changed. Times are those of the storage's own clock. It never calls a
 /// consumer; it rings [bells](Bell).
 ///
+/// Guide: [jobs](crate::guide::jobs).
+///
 /// # States of a job
 ///
 /// | from | to | when | together with it |
@@ -50,8 +52,6 @@ use std::time::Duration;
 /// [`Done`]: crate::jobs::Verdict::Done
 /// [`Dead`]: crate::jobs::Verdict::Dead
 /// [`Cancelled`]: crate::jobs::Verdict::Cancelled
-///
-/// Guide: [jobs](crate::guide::jobs).
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Says what the storage is.
     ///

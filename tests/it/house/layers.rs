@@ -38,6 +38,9 @@ const ORDER: &[&str] = &[
 /// Imports from a layer above that are still there: the file, the layer that it imports from, and why. Empty in the end.
 const NOT_YET: &[(&str, &str, &str)] = &[];
 
+/// The layer that is written as the program of a user is: it imports from the root what that exports, and nothing else.
+const ON_THE_FACE: &str = "jobs";
+
 /// Without the docs for users, which may be as long as they need to be.
 const MOST_LINES: usize = 400;
 
@@ -128,7 +131,31 @@ fn wrong_imports(file: &str, code: &str) -> Vec<(&'static str, String)> {
         .iter()
         .map(|path| (target(path), path.join("::")))
         .filter(|(target, _)| rank(target) > own)
+        .filter(|(target, _)| (layer(file), *target) != (Some(ON_THE_FACE), "lib"))
         .collect()
+}
+
+/// The imports of one file that a program cannot write: those that the public face does not list.
+fn private_imports(file: &str, code: &str, face: &str) -> Vec<String> {
+    if layer(file) != Some(ON_THE_FACE) {
+        return Vec::new();
+    }
+    let items: Vec<&str> = face
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1)?.strip_prefix("millhand::"))
+        .map(|item| item.trim_end_matches(':'))
+        .collect();
+    let mut paths = crate_paths(code);
+    paths.retain(|path| path[0] != ON_THE_FACE);
+    let mut wrong = Vec::new();
+    for path in paths {
+        // What follows an item is in it: a variant, a constant.
+        let is_public = (1..=path.len()).any(|end| items.contains(&&*path[..end].join("::")));
+        if !is_public {
+            wrong.push(format!("src/{file}.rs: crate::{}", path.join("::")));
+        }
+    }
+    wrong
 }
 
 /// Whether a path through `super` may lead out of the folder, and so around the rule.
@@ -194,6 +221,26 @@ fn a_layer_imports_only_from_those_before_it() {
         .filter(|entry| !needed.contains(entry))
         .collect();
     assert!(stale.is_empty(), "take them out of NOT_YET: {stale:?}");
+}
+
+#[test]
+fn jobs_use_what_a_program_can_use() {
+    let face = include_str!("../../api.txt");
+    let wrong: Vec<_> = sources()
+        .iter()
+        .flat_map(|source| private_imports(&source.name, &source.code, face))
+        .collect();
+    assert_none("imports that tests/api.txt does not list", &wrong);
+}
+
+#[test]
+fn imports_of_what_is_private_are_seen() {
+    let face = "fn millhand::check: ..\nenum millhand::cancel::CancelReason: ..\n    Lease";
+    let code =
+        "use crate::jobs::id; use crate::cancel::{CancelReason::Lease, hidden}; crate::check();";
+    let wrong = private_imports("jobs/one", code, face);
+    assert_eq!(wrong, ["src/jobs/one.rs: crate::cancel::hidden"]);
+    assert!(private_imports("pool/one", code, face).is_empty());
 }
 
 #[test]
