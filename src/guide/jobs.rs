@@ -1,4 +1,205 @@
-//! Durable jobs: tasks that outlive the process, with the feature `jobs`.
+//! Durable jobs: work that outlives the process, with the features `jobs` and `sqlite`.
 //!
-//! A task of a pool is a closure, and dies with its process. A job is a value that is stored: it is
-//! there after a crash, another process can run it, and it can wait for days.
+//! A task of a pool is a closure, and is gone when its process ends. A job is a value that is
+//! stored: it is there after a crash, another process can run it, and it can wait for days. Use
+//! jobs for what a user was promised: a mail, an invoice, an import. Use tasks for the rest.
+//!
+//! | you want | write |
+//! | --- | --- |
+//! | to say what there is to do | [`impl Job`](crate::jobs::Job) for a type that serde knows |
+//! | to store it | [`jobs.enqueue(&job)`](crate::jobs::Jobs::enqueue), or with options [`jobs.job()`](crate::jobs::Jobs::job)` .. .enqueue(&job)` |
+//! | to store it together with your own rows | `Sqlite::enqueue_in`, in your transaction |
+//! | to run jobs | [`jobs.consumer(&pool)`](crate::jobs::Jobs::consumer), with a handler for each kind |
+//! | retries, gates, time limits | [`Handler`](crate::jobs::Handler) |
+//! | to wait for a result | [`JobHandle`](crate::jobs::JobHandle), in any process |
+//! | to store a job each hour | [`every`](crate::jobs::JobBuilder::every), `cron` |
+//! | to see and change what is there | [`counts`](crate::jobs::Jobs::counts), [`list`](crate::jobs::Jobs::list), [`retry_dead`](crate::jobs::Jobs::retry_dead), [`purge`](crate::jobs::Jobs::purge), [`set_queue`](crate::jobs::Jobs::set_queue) |
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")] {
+//! use millhand::jobs::{Handler, Job, JobContext, Jobs, Sqlite};
+//! use millhand::{Retry, Shutdown, ThreadPool};
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//!
+//! // Shared by the programs that store and those that run.
+//! #[derive(Serialize, Deserialize)]
+//! struct SendMail {
+//!     to: String,
+//! }
+//!
+//! impl Job for SendMail {
+//!     const NAME: &'static str = "send-mail"; // as it is stored: the type can be renamed
+//!     const QUEUE: &'static str = "mail";
+//!     type Output = ();
+//! }
+//! # let directory = std::env::temp_dir().join(format!("millhand-guide-{}", std::process::id()));
+//! # std::fs::create_dir_all(&directory)?;
+//! # let path = directory.join("app.db");
+//!
+//! let jobs = Jobs::open(Sqlite::open(path)?)?;
+//! // Stored, and on the disk, when this returns:
+//! let mail = jobs.enqueue(&SendMail { to: "a@example.org".into() })?;
+//!
+//! // In this process or another, now or tomorrow:
+//! let pool = ThreadPool::new(4)?;
+//! jobs.consumer(&pool)
+//!     .queue("mail", 4)
+//!     .handler(
+//!         Handler::new(|mail: SendMail, job: &JobContext| {
+//!             println!("{} (failed {} times before)", mail.to, job.failures());
+//!             Ok::<_, std::io::Error>(())
+//!         })
+//!         .retry(Retry::exponential(10, Duration::from_secs(5)))
+//!         .attempt_timeout(Duration::from_secs(60)),
+//!     )
+//!     .start()?;
+//! mail.handle().join()?;
+//! let report = pool.shutdown(Shutdown::drain())?;
+//! let (_, consumer) = report.services().next().unwrap();
+//! assert_eq!(consumer.text(), "1 done, 0 dead, 0 retried");
+//! # drop(jobs);
+//! # std::fs::remove_dir_all(directory)?;
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is promised
+//!
+//! **At least once.** A job that was stored runs until it has ended. If its process is killed in
+//! the middle, it runs again, so a handler must bear a second run: see below. It runs twice at the
+//! same time only if a consumer was cut off for longer than its lease, or a clock jumped ahead;
+//! then the consumer asks the first run to stop, and one end counts.
+//!
+//! | after `enqueue` has returned | memory | SQLite, `Durability::Full` (the default) | SQLite, `Durability::Normal` |
+//! | --- | --- | --- | --- |
+//! | `kill -9` of this process | gone | kept | kept |
+//! | power cut, crash of the system | gone | kept | the last moments may be gone; the file is whole |
+//! | disk full | | `enqueue` is refused, with an error of the kind `Full`; ends wait until there is room | the same |
+//! | a job that ran when its process was killed | gone | runs again when the lease has ended: 30 s by default | the same |
+//!
+//! Three counts are kept apart. [`failures`](crate::jobs::JobContext::failures): the handler
+//! returned an error, panicked, or ran out of time. The [`Retry`](crate::Retry) of the handler
+//! judges these. [`crashes`](crate::jobs::JobContext::crashes): the worker was lost. A job that
+//! kills its process is dead after the fourth. Claims number the runs: an end counts only if it
+//! names the latest claim. A shutdown counts as nothing.
+//!
+//! Nothing is read ahead: a consumer claims what it has free slots for. A claim names the kinds
+//! that the consumer has handlers for. A job of a kind that no running version of the program
+//! knows stays where it is.
+//!
+//! # A second run
+//!
+//! A handler may have done its work, and its process may die before the storage knows. Then the
+//! job runs again. Three ways to bear that:
+//!
+//! - Do something that may be done twice: set a state, write a file under the same name.
+//! - Ask before: "is the invoice of this number sent?" The id of the job is a good key for that,
+//!   and for services that take a key for idempotency.
+//! - If what it does is rows in the same SQLite file: end the job in the same transaction, by
+//!   `Sqlite::complete_in`. Both happen, or neither.
+//!
+//! [`at_most_once`](crate::jobs::JobBuilder::at_most_once) is for the opposite: rather not at all
+//! than twice.
+//!
+//! # Unique jobs
+//!
+//! [`unique(key)`](crate::jobs::JobBuilder::unique) stores a job only if none of its kind with this
+//! key is stored. The key is free in the same step in which the job ends, in whatever way: no lock
+//! is left behind. [`unique_until_started`](crate::jobs::JobBuilder::unique_until_started) allows
+//! one to run and one to wait. [`unique_for`](crate::jobs::JobBuilder::unique_for) holds the key
+//! for a time: a client may repeat its request.
+//!
+//! # Deploys
+//!
+//! - A shutdown by `drain` stops claiming, finishes what runs, and gives back what has not begun.
+//!   With `cancel_after` running handlers are asked to stop, and what they leave goes back, too. In
+//!   each case nothing stays leased. See [`shutdown`](super::shutdown).
+//! - New kinds: old consumers leave them alone. Start the new version before or after.
+//! - Renamed kinds: name the old one in [`ALIASES`](crate::jobs::Job::ALIASES).
+//! - Changed fields: jobs of the old version are still stored. Give new fields `#[serde(default)]`.
+//!   A payload that cannot be read makes the job dead at once, with its payload kept, and
+//!   [`retry_dead`](crate::jobs::Jobs::retry_dead) runs it in the next version.
+//!
+//! # Clocks
+//!
+//! All times are those of the storage. With SQLite that is the clock of the machine. If it is set
+//! forward, delays and leases end early. Then a job may run twice at worst, and one end counts. If
+//! it is set back, they end late.
+//!
+//! # SQLite
+//!
+//! - One file, with `-wal` and `-shm` beside it, on a disk of this machine: not on a network file
+//!   system. Copy the three together, or use the backup of SQLite.
+//! - Any number of threads and processes may use it. Your own tables may be in the same file.
+//! - In each process one thread writes, and stores what several threads enqueue at the same time in
+//!   one commit. So many threads that enqueue cost little more than one. A commit costs an fsync.
+//! - Do not call `enqueue` while this thread has a transaction open in the same file: it waits for
+//!   itself, and is an error of the kind `Busy` after a while. Use `enqueue_in`.
+//! - Another process is woken by a datagram on the loopback, or looks within 100 ms.
+//!
+//! # Other languages
+//!
+//! Whatever can write the file can enqueue. As a job that has long been due, it needs no wake-up
+//! and no knowledge of other tables:
+//!
+//! ```sql
+//! INSERT INTO mh_job(queue, kind, priority, state, run_at, enqueued_at, payload)
+//! VALUES ('mail', 'send-mail', 0, 0, 0, 0, '{"to":"a@example.org"}');
+//! ```
+//!
+//! # Tests
+//!
+//! The storage in memory, a pool and a clock of a [simulation](crate::testing) make a world in
+//! which a day of schedules and retries takes a moment, and every run of a seed is the same:
+//!
+//! ```
+//! # #[cfg(feature = "simulation")] {
+//! use millhand::ThreadPool;
+//! use millhand::jobs::{Job, JobContext, Jobs, Memory};
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Ping;
+//!
+//! impl Job for Ping {
+//!     const NAME: &'static str = "ping";
+//!     type Output = u32;
+//! }
+//!
+//! let (pool, simulation) = ThreadPool::simulated(1);
+//! let jobs = Jobs::open(Memory::options().clock(simulation.clock()).build())?;
+//! jobs.consumer(&pool)
+//!     .queue("default", 1)
+//!     .handle(|_: Ping, job: &JobContext| match job.failures() {
+//!         0..3 => Err("no answer"),
+//!         failures => Ok(failures),
+//!     })
+//!     .start()?;
+//! let ping = jobs.enqueue(&Ping)?;
+//! assert_eq!(ping.handle().join()?, 3); // after three pauses
+//! assert!(simulation.elapsed() > Duration::from_secs(15));
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # From other queues
+//!
+//! | there | here |
+//! | --- | --- |
+//! | Huey `@huey.task()`, RQ a function, Celery `@app.task`, Sidekiq `perform` | a type with [`impl Job`](crate::jobs::Job), and a [`Handler`](crate::jobs::Handler) in the consumer |
+//! | `add(1, 2)`, `queue.enqueue(add, 1, 2)`, `add.delay(1, 2)`, `Add.perform_async(1, 2)` | [`jobs.enqueue(&Add(1, 2))`](crate::jobs::Jobs::enqueue) |
+//! | `.schedule(delay=60)`, `enqueue_in`, `apply_async(countdown=60)`, `perform_in` | [`jobs.job().delay(d)`](crate::jobs::JobBuilder::delay) |
+//! | `eta=`, `enqueue_at`, `perform_at` | [`at(time)`](crate::jobs::JobBuilder::at) |
+//! | Huey `retries=`, `retry_delay=`; Celery `autoretry_for`, `retry_backoff` | [`Handler::retry`](crate::jobs::Handler::retry), [`retry_if`](crate::jobs::Handler::retry_if) |
+//! | Huey `RetryTask(delay=)`, Oban `snooze` | [`postpone`](crate::jobs::JobContext::postpone), which counts as nothing |
+//! | `result.get(blocking=True)`, `job.return_value()`, `AsyncResult.get()` | [`handle.join()`](crate::jobs::JobHandle::join) |
+//! | `result.revoke()`, `AsyncResult.revoke()` | [`handle.cancel()`](crate::jobs::JobHandle::cancel), which also asks one that runs |
+//! | `@huey.periodic_task(crontab(..))`, RQ scheduler, Celery beat, sidekiq-cron | [`every`](crate::jobs::JobBuilder::every), `cron`; no process is the leader |
+//! | Huey `lock_task`, sidekiq-unique-jobs | [`unique`](crate::jobs::JobBuilder::unique) |
+//! | Huey `expires=`, Celery `expires=` | [`expires`](crate::jobs::JobBuilder::expires) |
+//! | RQ failed registry, Sidekiq dead set | [`Filter`](crate::jobs::Filter) with the state `Dead`, [`retry_dead`](crate::jobs::Jobs::retry_dead) |
+//! | Celery `acks_late`, `visibility_timeout`; super_fetch | always so; the [`lease`](crate::jobs::ConsumerBuilder::lease) is of the process, so a job may run for a week |
+//! | Celery `worker_prefetch_multiplier` | nothing is read ahead |
+//! | Sidekiq `concurrency`, queues with weights | [`queue(name, slots)`](crate::jobs::ConsumerBuilder::queue): each has its own |

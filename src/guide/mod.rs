@@ -20,7 +20,7 @@
 //! - [`observability`]: what a running pool does, what it did, and why it is slow: statistics, live
 //!   tasks, a watchdog, events, exporters, and a page.
 //! - [`testing`]: time that the test advances, threads in an order that a seed picks.
-//! - [`jobs`]: tasks that outlive the process.
+//! - `jobs`, with the feature of this name: work that outlives the process.
 //! - [`bridges`]: async code, windows with a main loop, callbacks, tracing, and other threads.
 //!
 //! To look up:
@@ -63,6 +63,7 @@ pub mod from_rust;
 pub mod glossary;
 pub mod guarantees;
 pub mod how_it_works;
+#[cfg(feature = "jobs")]
 pub mod jobs;
 pub mod limits;
 pub mod observability;
