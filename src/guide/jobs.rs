@@ -145,7 +145,7 @@
 //!
 //! ```sql
 //! INSERT INTO mh_job(queue, kind, priority, state, run_at, enqueued_at, payload)
-//! VALUES ('mail', 'send-mail', 0, 0, 0, 0, '{"to":"a@example.org"}');
+//! VALUES ('mail', 'send-mail', 0, 0, 0, 0, CAST('{"to":"a@example.org"}' AS BLOB));
 //! ```
 //!
 //! # Tests

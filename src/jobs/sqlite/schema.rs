@@ -26,8 +26,8 @@ CREATE TABLE mh_job(
   queue TEXT NOT NULL, kind TEXT NOT NULL, priority INTEGER NOT NULL, state INTEGER NOT NULL,
   run_at INTEGER NOT NULL, expires INTEGER, expires_at INTEGER,
   claims INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
-  crashes INTEGER NOT NULL DEFAULT 0, max_crashes INTEGER NOT NULL,
-  flags INTEGER NOT NULL, session INTEGER, exchange INTEGER,
+  crashes INTEGER NOT NULL DEFAULT 0, max_crashes INTEGER NOT NULL DEFAULT 3,
+  flags INTEGER NOT NULL DEFAULT 0, session INTEGER, exchange INTEGER,
   keep INTEGER, unique_key TEXT, unique_scope INTEGER,
   enqueued_at INTEGER NOT NULL, began_at INTEGER, ended_at INTEGER, keep_until INTEGER,
   error TEXT, meta TEXT, payload BLOB NOT NULL, output BLOB) STRICT;
