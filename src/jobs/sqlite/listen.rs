@@ -2,15 +2,15 @@
 //!
 //! Layer: jobs.
 //
-// A transaction with news adds one to the number `news` in `mh_meta`. The writer rings the bells
-// for what it committed itself. News of other processes come by a datagram to the port that this
-// process has stored in `mh_port`. A look at `PRAGMA data_version` every 100 ms stands behind it,
-// since a datagram may be lost, or be forbidden. Either way, the number says whether there is news:
-// a heartbeat, or a claim, changes the file, and wakes nothing.
+// A transaction with news adds one to the number `news` in `mh_meta`. After the commit, the writer
+// wakes those that wait in this process, and sends a datagram to the port of each other process, as
+// `mh_port` has it. Since a datagram may be lost, or be forbidden, a process with waits also looks
+// at `PRAGMA data_version` every 100 ms. A heartbeat or a claim changes that, too. So the number
+// decides whether there is news, and an idle consumer does not wake another one.
 //
-// Nothing is lost: `Seen` holds the number up to which bells were rung. The writer finds that its
-// own number is not the next one after that, if another process committed in between. Then it rings
-// all bells, as the listener would have done.
+// No news is missed: `seen` is the number up to which those that wait were woken. If another
+// process commits news between two commits of this one, the writer finds that its own number does
+// not follow on `seen`. Then it wakes all, as the listener would have done.
 
 use crate::jobs::bell::Bell;
 use crate::jobs::id::JobId;
@@ -34,10 +34,10 @@ pub(super) const PORT_FOR: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub(super) struct Bells {
     lists: Mutex<Lists>,
-    /// Rings when the first bell comes, and when the storage closes.
+    /// Wakes the listener: there is a bell, or the storage closes.
     pub(super) change: Bell,
     is_closed: AtomicBool,
-    /// The number of the last news for which bells were rung.
+    /// The number of the last news for which bells were to ring.
     seen: Mutex<i64>,
 }
 
@@ -100,7 +100,7 @@ impl Bells {
         self.change.ring();
     }
 
-    /// Rings for what this process committed, and which is the news of this number.
+    /// Has those bells ring that are for what this process committed as the news of this number.
     pub(super) fn ring(&self, news: &News, number: i64) {
         let mut seen = self.seen.lock();
         let has_missed = *seen < number - 1;
@@ -124,7 +124,7 @@ impl Bells {
         bells.iter().for_each(Bell::ring);
     }
 
-    /// Rings all bells.
+    /// Has all bells ring.
     pub(super) fn ring_all(&self) {
         let lists = self.lists.lock();
         let of_jobs = lists.jobs.values().flatten().map(|(_, bell)| bell.clone());
@@ -134,7 +134,7 @@ impl Bells {
         bells.iter().for_each(Bell::ring);
     }
 
-    /// Rings if there is news up to this number, and none of it has been rung for.
+    /// Has all bells ring if there is news up to this number, of which some is new here.
     fn catch_up(&self, number: i64) {
         let mut seen = self.seen.lock();
         let is_new = *seen < number;

@@ -1,6 +1,6 @@
 //! Jobs in a SQLite file.
 //!
-//! - `storage`: the type, and what it hands to whom.
+//! - `storage`: the type, and the trait's methods.
 //! - `options`, `open`, `schema`: how a file is opened, and what is in it.
 //! - `writer`, `work`: the thread that writes, and what an operation works with.
 //! - `enqueue`, `claim`, `limits`, `end`, `sessions`: the path of a job.

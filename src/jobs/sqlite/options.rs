@@ -114,8 +114,8 @@ impl SqliteOptions {
     /// [`Unreachable`](crate::jobs::JobsErrorKind::Unreachable) if there is no such folder, or its
     /// files must not be written. [`Corrupt`](crate::jobs::JobsErrorKind::Corrupt) if it is no file
     /// of SQLite. [`NewerSchema`](crate::jobs::JobsErrorKind::NewerSchema) if a newer version of
-    /// this library has written to it. [`Busy`](crate::jobs::JobsErrorKind::Busy) if another process
-    /// holds its lock for too long.
+    /// this library has written to it. [`Busy`](crate::jobs::JobsErrorKind::Busy) if another
+    /// process holds its lock for too long.
     pub fn open(self) -> Result<Sqlite, JobsError> {
         Sqlite::open_with(self)
     }

@@ -135,12 +135,12 @@ impl Storage for Sqlite {
         })
     }
 
-    fn heartbeat(&self, beat: &Beat<'_>) -> Result<Pulse, JobsError> {
+    fn heartbeat(&self, sign: &Beat<'_>) -> Result<Pulse, JobsError> {
         let sign = Sign {
-            session: beat.session,
-            lease: beat.lease,
-            settled: beat.settled,
-            held: beat.held.to_vec(),
+            session: sign.session,
+            lease: sign.lease,
+            settled: sign.settled,
+            held: sign.held.to_vec(),
         };
         self.0.write("heartbeat", 0, true, move |work| {
             sessions::extend(work, &sign)

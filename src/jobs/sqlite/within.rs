@@ -48,7 +48,8 @@ impl Sqlite {
 
     /// Ends a claimed job as done in a transaction of the caller's own, on a connection to the same
     /// file: so what the job did there, and its end, happen both or not at all. `claim` is the
-    /// number of the claim. Where this returns `Gone`, another consumer has the job: roll back.
+    /// number of the claim. Where this returns `Gone`, another consumer has the job, and the
+    /// transaction should not commit.
     ///
     /// # Errors
     /// The file cannot be written. [`Invalid`](crate::jobs::JobsErrorKind::Invalid) if the

@@ -159,7 +159,7 @@ impl Writer {
         let is_alone = group.len() == 1;
         let mut news = News::default();
         let mut done = Vec::with_capacity(group.len());
-        // SQLite rolls back a transaction by itself after some errors.
+        // After some errors, SQLite undoes the whole transaction by itself.
         let mut lost: Option<JobsError> = None;
         for operation in group {
             let result = match &lost {
