@@ -280,6 +280,35 @@ fn one_operation_of_a_group_fails_alone() {
 }
 
 #[test]
+fn a_group_that_cannot_be_committed_is_an_error_for_all_of_it() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let lock = Connection::open(folder.file()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE; ALTER TABLE mh_port RENAME TO hidden")
+        .unwrap();
+    let errors = thread::scope(|scope| {
+        let callers = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let (number, jobs) = (None, &[job("1")]);
+                storage.enqueue(&Batch { number, jobs }).unwrap_err()
+            })
+        });
+        while shown(&storage, "handed_in") < 4 {
+            thread::yield_now();
+        }
+        lock.execute_batch("COMMIT").unwrap();
+        callers.map(|caller| caller.join().unwrap())
+    });
+    for error in errors {
+        assert!(error.to_string().contains("mh_port"), "{error}");
+    }
+    assert_eq!(ready(&storage), 0);
+    lock.execute_batch("ALTER TABLE hidden RENAME TO mh_port")
+        .unwrap();
+    assert_eq!(enqueue(&storage, &[job("1")]), [Placed::New(JobId(1))]);
+}
+
+#[test]
 fn two_storages_share_a_file() {
     let folder = Folder::new();
     let storages = [folder.open(), folder.open()];

@@ -208,21 +208,20 @@ impl Writer {
         }
         let mut work = Work::new(&self.conn, self.now());
         let result = run(&mut work).and_then(|()| work.finish());
-        if is_alone && result.is_err() {
+        let ended = match &result {
+            // SQLite has undone the whole transaction.
+            _ if self.conn.is_autocommit() => Ok(()),
+            Ok(_) if is_alone => Ok(()),
+            Err(_) if is_alone => self.execute("ROLLBACK"),
+            Ok(_) => self.execute("RELEASE mh_operation"),
+            Err(_) => self
+                .execute("ROLLBACK TO mh_operation")
+                .and_then(|()| self.execute("RELEASE mh_operation")),
+        };
+        if ended.is_err() {
             let _ = self.execute("ROLLBACK");
-        } else if !is_alone && !self.conn.is_autocommit() {
-            let undone = match result.is_err() {
-                true => self.execute("ROLLBACK TO mh_operation"),
-                false => Ok(()),
-            };
-            if undone
-                .and_then(|()| self.execute("RELEASE mh_operation"))
-                .is_err()
-            {
-                let _ = self.execute("ROLLBACK");
-            }
         }
-        result
+        result.and_then(|news| ended.map(|()| news))
     }
 
     /// Commits. Returns the number of the news, if there is news, and the ports to notify.
