@@ -5,10 +5,16 @@ use millhand::jobs::{Memory, Storage};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
+/// How many random runs there are, unless `MILLHAND_SEEDS` says it.
+fn seeds(default: u64) -> u64 {
+    let asked = std::env::var("MILLHAND_SEEDS");
+    asked.map_or(default, |text| text.parse().unwrap())
+}
+
 mod memory {
     use super::*;
 
-    millhand::storage_conformance!(at_rest: false, shared: false, seeds: 100, |case| {
+    millhand::storage_conformance!(at_rest: false, shared: false, seeds: seeds(100), |case| {
         Arc::new(Memory::options().clock(&case.clock).build())
     });
 }
@@ -24,7 +30,35 @@ mod named_memory {
         Arc::new(all.entry(case.name.clone()).or_insert_with(make).clone())
     }
 
-    millhand::storage_conformance!(at_rest: true, shared: true, seeds: 1, open);
+    millhand::storage_conformance!(at_rest: true, shared: true, seeds: seeds(10), open);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+    use millhand::jobs::{Durability, Sqlite};
+
+    fn open(case: &Case, durability: Durability) -> Arc<dyn Storage> {
+        let options = Sqlite::options(case.folder().join("jobs.db"));
+        let options = options.clock(&case.clock).durability(durability);
+        Arc::new(options.open().unwrap())
+    }
+
+    mod full {
+        use super::*;
+
+        millhand::storage_conformance!(at_rest: true, shared: true, seeds: seeds(5), |case| {
+            open(case, Durability::Full)
+        });
+    }
+
+    mod normal {
+        use super::*;
+
+        millhand::storage_conformance!(at_rest: true, shared: true, seeds: seeds(20), |case| {
+            open(case, Durability::Normal)
+        });
+    }
 }
 
 /// The suite itself: its model is a storage, too.
@@ -32,24 +66,7 @@ mod model {
     use super::*;
     use millhand::jobs::conformance::model::Model;
 
-    millhand::storage_conformance!(at_rest: false, shared: false, seeds: 1, |case| {
+    millhand::storage_conformance!(at_rest: false, shared: false, seeds: seeds(1), |case| {
         Arc::new(Model::new(case))
-    });
-}
-
-#[cfg(feature = "sqlite")]
-mod sqlite {
-    use super::*;
-    use millhand::jobs::{Durability, Sqlite};
-    use std::path::PathBuf;
-
-    fn path(case: &Case) -> PathBuf {
-        let name = format!("millhand-suite-{}-{}.db", std::process::id(), case.name);
-        std::env::temp_dir().join(name.replace('/', "-"))
-    }
-
-    millhand::storage_conformance!(at_rest: true, shared: true, seeds: 20, |case| {
-        let storage = Sqlite::options(path(case)).durability(Durability::Normal);
-        Arc::new(storage.clock(&case.clock).open().unwrap())
     });
 }

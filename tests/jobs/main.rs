@@ -7,3 +7,5 @@ mod faulty;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "conformance")]
+mod wrong_storages;

@@ -6,6 +6,7 @@ use crate::jobs::conformance::env::{
     DAY, Env, HOUR, KIND, LEASE, QUEUE, SECOND, TICK, dead, delayed, done, end_of, ids, job, jobs,
     unique, want,
 };
+use crate::jobs::conformance::random::run_and_reopen;
 use crate::jobs::{
     Batch, BatchNumber, Exchange, Fate, Filter, JobState, Judged, MOST_DUE, NewJob, Outcome,
     Placed, QueueChange, Tick, UniqueUntil, Verdict,
@@ -156,4 +157,8 @@ pub fn time_goes_on_while_the_storage_is_closed(env: &mut Env) {
         .exchange(&[], &[want(QUEUE, &[KIND], 0)])
         .next_due;
     assert_eq!(next, Some(start + HOUR * 2));
+}
+
+pub fn random_operations_go_on_after_the_storage_was_opened_again(env: &Env) {
+    run_and_reopen(env);
 }

@@ -52,8 +52,8 @@ pub fn a_batch_with_a_bad_job_stores_nothing(env: &Env) {
     let batch = [unique("key", UniqueUntil::Ended), job(), bad, job()];
     let error = send(env, 7, 1, &batch).unwrap_err();
     assert_eq!(error.kind(), JobsErrorKind::Name);
+    assert_eq!(stored(env), 0, "jobs of a refused batch");
     assert!(error.to_string().contains("job 2"), "{error}");
-    assert_eq!(stored(env), 0);
     // Neither the key nor the number are taken.
     env.enqueue(unique("key", UniqueUntil::Ended));
     assert!(send(env, 7, 1, &jobs(1)).unwrap()[0].is_new());

@@ -9,6 +9,7 @@ use crate::jobs::{
 };
 use crate::testing::ManualClock;
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -19,11 +20,16 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Case {
-    /// A name that no other storage has: for a file or a namespace. Letters, digits, `_` and `-`.
+    /// A name that no other storage has, for example for a namespace. Letters, digits, `_` and `-`.
     pub name: String,
     /// The clock of the storage. It stands still between the steps of a case.
     pub clock: ManualClock,
+    folder: Arc<Folder>,
 }
+
+/// Removed at the end of the case.
+#[derive(Debug)]
+struct Folder(PathBuf);
 
 /// How a storage is opened.
 pub type Make = fn(&Case) -> Arc<dyn Storage>;
@@ -32,22 +38,43 @@ impl Case {
     fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{name}-{}-{count}", std::process::id());
         let clock = ManualClock::new();
         // In January 2027.
         clock.set_wall(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let folder = std::env::temp_dir().join(format!("millhand-{name}"));
         Self {
-            name: format!("{name}-{}-{count}", std::process::id()),
+            name,
             clock,
+            folder: Arc::new(Folder(folder)),
         }
+    }
+
+    /// Makes a folder for the files of the storage, if it is not there yet. It is removed at the
+    /// end of the case.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    pub fn folder(&self) -> &Path {
+        std::fs::create_dir_all(&self.folder.0).unwrap();
+        &self.folder.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Most storages need none.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 /// A storage under test.
 #[derive(Debug)]
 pub struct Env {
+    // Dropped before the folder of the case.
+    storage: Option<Arc<dyn Storage>>,
     case: Case,
     make: Make,
-    storage: Option<Arc<dyn Storage>>,
     /// How many runs of random operations are wanted.
     pub seeds: u64,
 }
@@ -111,7 +138,9 @@ impl Env {
     }
 
     pub fn try_enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Placed>, JobsError> {
-        self.storage().enqueue(&Batch { number: None, jobs })
+        let placed = self.storage().enqueue(&Batch { number: None, jobs })?;
+        assert_eq!(placed.len(), jobs.len());
+        Ok(placed)
     }
 
     pub fn place(&self, job: NewJob) -> Placed {

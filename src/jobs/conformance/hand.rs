@@ -4,7 +4,7 @@
 
 use crate::jobs::conformance::env::{
     DAY, Env, HOUR, KIND, LEASE, MINUTE, QUEUE, SECOND, TICK, assert_refused, dead, delayed, done,
-    ids, job, jobs, these,
+    end_of, ids, job, jobs, these,
 };
 use crate::jobs::{
     Fate, Filter, JobId, JobState, JobsErrorKind, NewJob, QueueChange, QueueSettings, Totals,
@@ -163,6 +163,17 @@ pub fn dead_jobs_begin_anew(env: &Env) {
     assert_eq!(env.counts().totals.dead, 5);
 }
 
+pub fn a_job_that_begins_anew_is_not_to_be_cancelled(env: &Env) {
+    let id = env.enqueue(job());
+    let worker = env.consumer();
+    let claimed = worker.claim_one();
+    env.storage().cancel(id).unwrap();
+    worker.end(&claimed, dead("no"));
+    env.storage().retry_dead(&these(&[id]), 1).unwrap();
+    worker.claim_one();
+    assert_eq!(worker.heartbeat(DAY, &[id]).cancel, []);
+}
+
 pub fn jobs_are_removed_in_slices(env: &Env) {
     let stored = env.enqueue_all(&jobs(10));
     let other = env.enqueue(NewJob::new("another", KIND, "{}"));
@@ -216,6 +227,29 @@ pub fn dead_jobs_are_forgotten_after_thirty_days(env: &Env) {
     assert_eq!(env.sweep().forgotten, 1);
     assert_eq!(env.fate(id), Fate::Forgotten);
     assert_eq!((env.counts().dead, env.counts().totals.dead), (0, 1));
+}
+
+pub fn a_hundred_thousand_dead_jobs_are_kept_and_no_more(env: &Env) {
+    const SLICE: usize = 10_000;
+    let worker = env.consumer();
+    let first = env.enqueue(job());
+    worker.end(&worker.claim_one(), dead("no"));
+    for slice in 1..=10 {
+        env.advance(TICK);
+        env.enqueue_all(&jobs(SLICE));
+        let claimed = worker.claim(SLICE);
+        let ended: Vec<_> = claimed.iter().map(|it| end_of(it, dead("no"))).collect();
+        worker.exchange(&ended, &[]);
+        env.sweep();
+        let all = 1 + slice * SLICE;
+        assert_eq!(env.counts().dead, u64::try_from(all.min(100_000)).unwrap());
+    }
+    assert_eq!(env.fate(first), Fate::Forgotten);
+}
+
+pub fn a_storage_says_what_it_is(env: &Env) {
+    let facts = env.storage().facts().unwrap();
+    assert!(!facts.name.is_empty(), "{facts:?}");
 }
 
 pub fn the_counts_are_those_of_the_list(env: &Env) {

@@ -6,8 +6,7 @@ use crate::jobs::conformance::env::{end_of, these, want};
 use crate::jobs::conformance::random::{KINDS, QUEUES, Run, known, ms};
 use crate::jobs::{
     Batch, BatchNumber, Beat, Bell, Due, Ended, Exchange, Exchanged, Fate, Filter, JobId, JobState,
-    NewJob, Placed, QueueChange, ScheduleChange, SessionInfo, Storage, StoredTime, Swept, Tick,
-    Unique, UniqueUntil, Verdict,
+    NewJob, Placed, QueueChange, ScheduleChange, SessionInfo, Storage, Tick, UniqueUntil, Verdict,
 };
 use std::time::Duration;
 
@@ -15,37 +14,7 @@ const SCHEDULES: [&str; 2] = ["hourly", "nightly"];
 /// The sums of a few of them are never a minute.
 const STEPS_OF_TIME: [u64; 4] = [1_010, 7_030, 41_070, 3_600_130];
 
-impl Run<'_> {
-    fn new_job(&mut self) -> NewJob {
-        let draw = &mut self.draw;
-        let mut new = NewJob::new(*draw.pick(&QUEUES), *draw.pick(&KINDS), "");
-        new.payload = vec![b'0'; draw.below(100)];
-        new.priority = *draw.pick(&[0, 0, 0, 1, -1, i32::MAX]);
-        let later = self.env.now() + ms(5_000);
-        new.due = *draw.pick(&[
-            Due::Now,
-            Due::Now,
-            Due::After(ms(10_000)),
-            Due::After(ms(60_000)),
-            Due::At(later),
-            Due::At(StoredTime(0)),
-        ]);
-        new.expires = *draw.pick(&[None, None, None, Some(ms(9_005)), Some(ms(100_005))]);
-        new.keep = *draw.pick(&[None, None, Some(ms(5_005)), Some(ms(4_000_005))]);
-        new.max_crashes = *draw.pick(&[3, 3, 1, 0]);
-        new.at_most_once = draw.one_in(10);
-        if draw.one_in(3) {
-            let key = (*draw.pick(&["k", "l", "m"])).to_owned();
-            let time = UniqueUntil::Elapsed(ms(60_005));
-            let until = *draw.pick(&[UniqueUntil::Ended, UniqueUntil::Started, time]);
-            new.unique = Some(Unique { key, until });
-        }
-        if draw.one_in(4) {
-            new.meta = [("key".into(), "value".into())].into();
-        }
-        new
-    }
-
+impl Run {
     pub(crate) fn enqueue(&mut self) {
         let producer = self.first_producer + u64::from(self.draw.one_in(2));
         let again = self.last_batch.get(&producer).cloned();
@@ -129,7 +98,7 @@ impl Run<'_> {
     }
 
     /// Ends for what is claimed: now and then of a claim that has ended, or that never was.
-    fn ends(&mut self) -> Vec<Ended> {
+    fn ends(&mut self, of_running: bool) -> Vec<Ended> {
         let mut ended = Vec::new();
         for _ in 0..self.draw.below(4) {
             if self.claimed.is_empty() {
@@ -142,6 +111,10 @@ impl Run<'_> {
             };
             let verdict = self.verdict(claimed.id);
             let mut end = end_of(&claimed, verdict);
+            let fate = self.model.outcome(end.id).unwrap();
+            if of_running && fate != Fate::Live(JobState::Running) {
+                continue;
+            }
             if self.draw.one_in(10) {
                 end.claim = end.claim + 1 - 2 * u64::from(self.draw.one_in(2));
             }
@@ -150,15 +123,12 @@ impl Run<'_> {
         ended
     }
 
-    pub(crate) fn exchange(&mut self, with_ends: bool) {
+    pub(crate) fn exchange(&mut self, of_running: bool) {
         if self.sessions.is_empty() {
             return;
         }
         let place = self.draw.below(self.sessions.len());
-        let ended = match with_ends {
-            true => self.ends(),
-            false => Vec::new(),
-        };
+        let ended = self.ends(of_running);
         let mut wanted = Vec::new();
         for queue in QUEUES {
             if self.draw.one_in(2) {
@@ -273,7 +243,7 @@ impl Run<'_> {
     fn may_be_watched(&self, id: JobId) -> bool {
         let is_kept = self.options.get(&id).is_none_or(|new| new.keep.is_some());
         let fate = self.model.outcome(id).unwrap();
-        !is_kept && matches!(fate, Fate::Live(_))
+        !self.reopens && !is_kept && matches!(fate, Fate::Live(_))
     }
 
     /// Retries and removes some jobs.
@@ -383,7 +353,7 @@ impl Run<'_> {
         }
         let is_alone = self.draw.one_in(2);
         if !is_alone {
-            self.exchange(false);
+            self.exchange(true);
         }
         let (mut found, mut expected) = self.sweep();
         if !is_alone {
@@ -391,23 +361,5 @@ impl Run<'_> {
             (found.expired, expected.expired) = (0, 0);
         }
         self.same(&"sweep", &found, &expected);
-    }
-
-    /// Sweeps both, in slices. When something is forgotten is up to the storage.
-    pub(crate) fn sweep(&self) -> (Swept, Swept) {
-        let sweep = |storage: &dyn Storage| {
-            let mut sum = Swept::default();
-            loop {
-                let swept = storage.sweep(3).unwrap();
-                sum.sessions += swept.sessions;
-                sum.returned += swept.returned;
-                sum.buried += swept.buried;
-                sum.expired += swept.expired;
-                if !swept.more {
-                    return sum;
-                }
-            }
-        };
-        (sweep(self.env.storage()), sweep(&self.model))
     }
 }

@@ -6,11 +6,11 @@
 // - Whether something holds at the very time at which it ends. All times are multiples of 10 ms,
 //   and all leases, keys and outcomes end 5 ms after one.
 // - When it is found that a job has expired, or that an outcome is over. So time moves on in one
-//   operation with a full sweep, and at most one exchange comes before that sweep. There is a sweep
-//   also after a job that has expired came back.
+//   operation with a full sweep. At most one exchange comes before that sweep, with ends of jobs
+//   that run. There is a sweep also after a job that has expired came back.
 // - Whether a job at most once may be retried: it is not.
-// - How long an outcome is kept that is watched and kept: it is one of both. A job is watched before
-//   it ends, and not when it is dead and may begin anew.
+// - How long an outcome is kept that is watched and kept: it is one of both. A job is watched
+//   while it lives, and not when it is dead and may begin anew.
 // - Whether a job whose key is free before its end gets it again when it is no longer dead: only
 //   jobs with keys until their ends are retried or purged by hand.
 
@@ -18,8 +18,8 @@ use crate::jobs::conformance::draw::Draw;
 use crate::jobs::conformance::env::Env;
 use crate::jobs::conformance::model::Model;
 use crate::jobs::{
-    Claimed, Counts, Fate, Filter, JobId, JobInfo, JobState, JobsError, NewJob, Outcome, Page,
-    SessionId, Storage, Watching,
+    Claimed, Counts, Due, Fate, Filter, JobId, JobInfo, JobState, JobsError, NewJob, Outcome, Page,
+    SessionId, Storage, StoredTime, Swept, Unique, UniqueUntil, Watching,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -36,12 +36,15 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 }
 
 /// A storage and the model, and what a consumer would know.
-pub(crate) struct Run<'a> {
-    pub(crate) env: &'a Env,
+pub(crate) struct Run {
+    pub(crate) env: Env,
     pub(crate) model: Model,
     pub(crate) draw: Draw,
     seed: u64,
     step: usize,
+    /// Whether the storage is closed and opened again. Then all jobs have one priority, since a
+    /// storage may begin to count its claims anew; and none is watched, since a watch ends then.
+    pub(crate) reopens: bool,
     /// The last ones, to look for the cause of a difference.
     answers: RefCell<VecDeque<String>>,
     /// All ids that were ever given.
@@ -58,33 +61,18 @@ pub(crate) struct Run<'a> {
 
 pub fn random_operations_have_the_same_answers_as_the_model(env: &Env) {
     for seed in 0..env.seeds {
-        let env = env.another();
-        let mut run = Run {
-            env: &env,
-            model: Model::new(env.case()),
-            draw: Draw(seed),
-            seed,
-            step: 0,
-            answers: RefCell::default(),
-            ids: Vec::new(),
-            options: BTreeMap::new(),
-            watched: Vec::new(),
-            sessions: Vec::new(),
-            claimed: Vec::new(),
-            first_producer: 0,
-            last_batch: BTreeMap::new(),
-        };
-        while run.step < STEPS {
-            run.step();
-            run.compare();
-            run.step += 1;
-        }
-        drop(run);
-        env.finish();
+        Run::new(env.another(), seed, false).run();
     }
 }
 
-impl Drop for Run<'_> {
+/// As above, with a storage that is closed and opened now and then.
+pub(crate) fn run_and_reopen(env: &Env) {
+    for seed in 0..env.seeds {
+        Run::new(env.another(), seed, true).run();
+    }
+}
+
+impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("it was in step {} of seed {}, after:", self.step, self.seed);
@@ -102,7 +90,38 @@ fn assert_same<T: PartialEq + Debug>(what: &dyn Debug, found: &T, expected: &T) 
     );
 }
 
-impl Run<'_> {
+impl Run {
+    fn new(env: Env, seed: u64, reopens: bool) -> Self {
+        Self {
+            model: Model::new(env.case()),
+            env,
+            draw: Draw(seed),
+            seed,
+            step: 0,
+            reopens,
+            answers: RefCell::default(),
+            ids: Vec::new(),
+            options: BTreeMap::new(),
+            watched: Vec::new(),
+            sessions: Vec::new(),
+            claimed: Vec::new(),
+            first_producer: 0,
+            last_batch: BTreeMap::new(),
+        }
+    }
+
+    fn run(mut self) {
+        while self.step < STEPS {
+            if self.reopens && self.draw.one_in(20) {
+                self.env.reopen();
+            }
+            self.step();
+            self.compare();
+            self.step += 1;
+        }
+        self.env.finish();
+    }
+
     /// What an operation answered is the same.
     #[track_caller]
     pub(crate) fn same<T: PartialEq + Debug>(&self, what: &dyn Debug, found: &T, expected: &T) {
@@ -136,7 +155,7 @@ impl Run<'_> {
         match self.draw.below(20) {
             0..4 => self.enqueue(),
             4 => self.open_session(),
-            5..11 => self.exchange(true),
+            5..11 => self.exchange(false),
             11..13 => self.heartbeat(),
             13 => self.close_session(),
             14 => self.cancel(),
@@ -148,6 +167,56 @@ impl Run<'_> {
         if self.model.has_expired() {
             self.sweep();
         }
+    }
+
+    pub(crate) fn new_job(&mut self) -> NewJob {
+        let draw = &mut self.draw;
+        let mut new = NewJob::new(*draw.pick(&QUEUES), *draw.pick(&KINDS), "");
+        new.payload = vec![b'0'; draw.below(100)];
+        if !self.reopens {
+            new.priority = *draw.pick(&[0, 0, 0, 1, -1, i32::MAX]);
+        }
+        let later = self.env.now() + ms(5_000);
+        new.due = *draw.pick(&[
+            Due::Now,
+            Due::Now,
+            Due::After(ms(10_000)),
+            Due::After(ms(60_000)),
+            Due::At(later),
+            Due::At(StoredTime(0)),
+        ]);
+        new.expires = *draw.pick(&[None, None, None, Some(ms(9_005)), Some(ms(100_005))]);
+        new.keep = *draw.pick(&[None, None, Some(ms(5_005)), Some(ms(4_000_005))]);
+        new.max_crashes = *draw.pick(&[3, 3, 1, 0]);
+        new.at_most_once = draw.one_in(10);
+        if draw.one_in(3) {
+            let key = (*draw.pick(&["k", "l", "m"])).to_owned();
+            let time = UniqueUntil::Elapsed(ms(60_005));
+            let until = *draw.pick(&[UniqueUntil::Ended, UniqueUntil::Started, time]);
+            new.unique = Some(Unique { key, until });
+        }
+        if draw.one_in(4) {
+            new.meta = [("key".into(), "value".into())].into();
+        }
+        new
+    }
+
+    /// Sweeps both, in slices. When something is forgotten is up to the storage.
+    pub(crate) fn sweep(&self) -> (Swept, Swept) {
+        let sweep = |storage: &dyn Storage| {
+            let mut sum = Swept::default();
+            loop {
+                let swept = storage.sweep(3).unwrap();
+                sum.sessions += swept.sessions;
+                sum.returned += swept.returned;
+                sum.buried += swept.buried;
+                sum.expired += swept.expired;
+                if !swept.more {
+                    return sum;
+                }
+            }
+        };
+        (sweep(self.env.storage()), sweep(&self.model))
     }
 
     /// Everything that can be seen is the same.

@@ -11,26 +11,38 @@ pub fn run(name: &str, seeds: u64, make: Make, case: impl FnOnce(&mut Env)) {
     env.finish();
 }
 
-/// Writes the tests that every storage must pass, each as a `#[test]` whose name says what holds.
-/// It stands in a module of its own.
+/// Writes the tests that every storage must pass. Each is a `#[test]` whose name says what holds.
+/// The macro stands in a module of its own.
 ///
-/// The closure opens an empty storage whose time is that of the clock of the
-/// [`Case`](crate::jobs::conformance::Case). All times of the tests are those of this clock, so
-/// they need no real time.
+/// ```
+/// mod memory {
+///     use millhand::jobs::Memory;
+///     use std::sync::Arc;
 ///
-/// Before it come, in this order, all of them:
-/// - `at_rest`: whether the storage is there after it was closed. Then the closure, called again
-///   for the same case after the first storage was dropped, opens the same one.
-/// - `shared`: whether it may be open twice. Then the closure, called again for the same case while
-///   the first storage is there, opens the same one.
-/// - `seeds`: how many times 300 random operations are compared with a model. 20 take a second in
-///   memory.
+///     millhand::storage_conformance!(at_rest: false, shared: false, seeds: 20, |case| {
+///         Arc::new(Memory::options().clock(&case.clock).build())
+///     });
+/// }
+/// ```
 ///
-/// What is left out with `false` is there as a test that is ignored.
+/// The closure captures nothing. It opens an empty storage, whose time is that of the clock of the
+/// [`Case`](crate::jobs::conformance::Case), and whose files lie in the folder of the case. The
+/// tests set this clock, and depend on no real time.
 ///
-/// These must be tested apart: a version of the storage that is too new is refused, an old one is
-/// read, a process that was forked gets [`Forked`](crate::jobs::JobsErrorKind::Forked), and what a
-/// crash may not lose is there after one.
+/// What comes before the closure says what there is to test:
+/// - `at_rest`: whether the storage is still there after it was closed. Then the tests drop it and
+///   call the closure again with the same case, which opens it again.
+/// - `shared`: whether it may be open twice at a time. Then the tests call the closure again with
+///   the same case while the first one is open.
+/// - `seeds`: how often 300 random operations are compared with a model. Of those in memory, 20
+///   take less than a second.
+///
+/// What is left out by a `false` is there as a test that is ignored. Payloads have the largest size
+/// that is the default, [`MAX_PAYLOAD`](crate::jobs::MAX_PAYLOAD).
+///
+/// What the trait does not show needs tests of its own: that a storage of a newer version is
+/// refused and one of an older version is read, that a forked process gets
+/// [`Forked`](crate::jobs::JobsErrorKind::Forked), and what a crash leaves behind.
 ///
 /// Guide: [jobs](crate::guide::jobs).
 #[macro_export]
@@ -43,7 +55,9 @@ macro_rules! storage_conformance {
             make(case)
         }
 
-        const SEEDS: u64 = $seeds;
+        fn seed_count() -> u64 {
+            $seeds
+        }
 
         $crate::storage_conformance! { @chapter true, "", order,
             first_in_first_out
@@ -128,9 +142,12 @@ macro_rules! storage_conformance {
             a_list_has_what_the_filter_applies_to
             the_pages_of_a_list_are_complete
             dead_jobs_begin_anew
+            a_job_that_begins_anew_is_not_to_be_cancelled
             jobs_are_removed_in_slices
             outcomes_are_removed_by_their_age
             dead_jobs_are_forgotten_after_thirty_days
+            a_hundred_thousand_dead_jobs_are_kept_and_no_more
+            a_storage_says_what_it_is
             the_counts_are_those_of_the_list
             a_queue_that_is_paused_gives_no_jobs
             no_more_of_a_queue_run_than_it_allows
@@ -180,6 +197,7 @@ macro_rules! storage_conformance {
             everything_is_there_after_the_storage_was_opened_again
             numbers_are_not_given_again_after_the_storage_was_opened_again
             time_goes_on_while_the_storage_is_closed
+            random_operations_go_on_after_the_storage_was_opened_again
         }
     };
     (@chapter true, $why:literal, $chapter:ident, $($name:ident)*) => {
@@ -187,7 +205,8 @@ macro_rules! storage_conformance {
             #[test]
             fn $name() {
                 let case = |env: &mut _| $crate::jobs::conformance::$chapter::$name(env);
-                $crate::jobs::conformance::run(stringify!($name), SEEDS, make_storage, case);
+                let name = stringify!($name);
+                $crate::jobs::conformance::run(name, seed_count(), make_storage, case);
             }
         )*
     };

@@ -25,6 +25,7 @@ impl State {
         }
         let ended = exchange.ended.iter();
         let judged = ended.map(|ended| self.judge(ended, now)).collect();
+        self.forget_dead();
         let lapsed = self.lapse_all(10, now);
         let more_due = self.move_due(now);
         let alive = self.lease(exchange.session).is_some();

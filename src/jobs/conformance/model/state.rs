@@ -9,6 +9,9 @@ use crate::jobs::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
+/// At most so many dead jobs are kept.
+const MOST_DEAD: usize = 100_000;
+
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// By their ids.
@@ -168,6 +171,17 @@ impl State {
         swept.forgotten = over.len().try_into().unwrap();
         self.totals.expired += swept.expired;
         swept
+    }
+
+    /// Forgets the oldest dead jobs, if there are too many.
+    pub(crate) fn forget_dead(&mut self) {
+        let is_dead = |job: &&mut Job| job.state == JobState::Dead && job.kept.is_some();
+        let mut dead: Vec<&mut Job> = self.jobs.iter_mut().filter(is_dead).collect();
+        dead.sort_by_key(|job| (job.ended_at, job.id));
+        let too_many = dead.len().saturating_sub(MOST_DEAD);
+        for job in dead.into_iter().take(too_many) {
+            job.kept = None;
+        }
     }
 
     pub(crate) fn counts(&self) -> Counts {
