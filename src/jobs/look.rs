@@ -248,7 +248,8 @@ pub struct QueueSettings {
     pub paused: bool,
     /// At most so many of it run at once.
     pub max_running: Option<u32>,
-    /// At most so many begin in such a period, in bursts of at most so many.
+    /// At most so many begin in such a period, in bursts of at most so many. A consumer looks once
+    /// a second for more, so give the number for a second or a longer time.
     pub rate: Option<(u32, Duration)>,
 }
 

@@ -26,7 +26,7 @@ pub struct NewJob {
     pub priority: i32,
     /// When it may begin. Default: at once.
     pub due: Due,
-    /// It is not begun any more so long after it is due. Default: `None`, never.
+    /// It is expired if it has not begun so long after it was due. Default: `None`, never.
     pub expires: Option<Duration>,
     /// Its outcome is kept for so long. Default: `None`, no longer than something waits for it.
     pub keep: Option<Duration>,

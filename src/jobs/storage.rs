@@ -32,9 +32,9 @@ use std::time::Duration;
 /// | | ready, scheduled | [`enqueue`](Self::enqueue) | its unique key is taken |
 /// | scheduled | ready | it is due: in an exchange, at most [`MOST_DUE`] at once, oldest first | |
 /// | ready | running | it is claimed | `claims` is one more; a key until `Started` is free |
-/// | running | scheduled | [`Retry`], [`Postponed`] | `failures` is one more for a retry |
-/// | running | ready | [`Back`]; the lease of the session ended | `crashes` is one more for a lease |
-/// | running | ended | [`Done`], [`Dead`], [`Cancelled`]; one crash too many | its key until `Ended` is free |
+/// | running | scheduled | [`Retry`], [`Postponed`], unless a cancel was asked for | `failures` is one more for a retry |
+/// | running | ready | [`Back`]; the session ended; its lease did; unless a cancel was asked for | `crashes` is one more for a lease |
+/// | running | ended | [`Done`], [`Dead`], [`Cancelled`]; one crash too many; in place of a wait after a cancel | its key until `Ended` is free |
 /// | scheduled, ready | ended | [`cancel`](Self::cancel); it expired | the same |
 /// | dead | ready | [`retry_dead`](Self::retry_dead) | failures and crashes are 0 again |
 ///
@@ -43,7 +43,8 @@ use std::time::Duration;
 /// 32nd claim from a queue takes the oldest job of the lowest priority there.
 ///
 /// An outcome is kept as long as the job asks for, or else the verdict, or else not at all. It is
-/// kept for a minute more if [`watch`](Self::watch) was called before the end. Dead jobs are kept
+/// kept for a minute at least if [`watch`](Self::watch) was called before the end. What ends at a
+/// time is over exactly then. Dead jobs are kept
 /// for 30 days, payload and all, and at most 100,000 of them.
 ///
 /// [`Retry`]: crate::jobs::Verdict::Retry
@@ -100,8 +101,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// It could not be stored. The call may be repeated.
     fn heartbeat(&self, beat: &Beat<'_>) -> Result<Pulse, JobsError>;
 
-    /// Ends a session. What it runs is ready again, and counts as nothing. Returns how many jobs
-    /// that are: 0 if there is no such session.
+    /// Ends a session. What it runs is ready again, and counts as nothing; a job that is never to
+    /// begin twice is dead. Returns how many are ready: 0 if there is no such session.
     ///
     /// # Errors
     /// It could not be stored. The call may be repeated.
@@ -149,7 +150,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// Cancels a job. One that waits ends now (`Settled`). For one that runs, the next heartbeat of
     /// its session says so (`Requested`). One that has ended, or does not exist, is left as it is
-    /// (`AlreadyFinished`).
+    /// (`AlreadyFinished`). A running one that was to be cancelled and would wait again is cancelled
+    /// then.
     ///
     /// # Errors
     /// It could not be stored.
@@ -224,7 +226,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// It cannot be read.
     fn schedules(&self) -> Result<Vec<StoredSchedule>, JobsError>;
 
-    /// Changes a schedule. Returns whether there is one of this name.
+    /// Changes a schedule. Times that pass while it is paused are not made up for. Returns whether
+    /// there is one of this name.
     ///
     /// # Errors
     /// It could not be stored.

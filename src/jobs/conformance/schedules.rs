@@ -88,7 +88,11 @@ pub fn a_schedule_that_is_paused_stores_nothing(env: &Env) {
     assert!(env.storage().schedules().unwrap()[0].paused);
     assert!(!tick(env, env.now(), &job()));
     assert!(register(env).paused);
+    env.advance(MINUTE);
+    let passed = env.now();
+    env.advance(MINUTE);
     assert!(change(ScheduleChange::Resume));
+    assert!(!tick(env, passed, &job()), "it is not made up for");
     env.advance(MINUTE);
     assert!(tick(env, env.now(), &job()));
     assert_eq!(ready(env), 1);

@@ -3,10 +3,12 @@
 //! Layer: jobs.
 
 use crate::jobs::conformance::env::{
-    DAY, Env, KIND, LEASE, QUEUE, SECOND, TICK, assert_refused, done, end_of, ids, job, jobs, want,
+    DAY, Env, KIND, LEASE, QUEUE, SECOND, TICK, assert_refused, done, end_of, ids, job, jobs,
+    retry, want,
 };
 use crate::jobs::{
-    JobId, JobState, JobsErrorKind, Judged, NewJob, Pulse, SessionId, SessionInfo, Totals,
+    Fate, JobId, JobState, JobsErrorKind, Judged, NewJob, Pulse, SessionId, SessionInfo, Totals,
+    Verdict,
 };
 use crate::task::CancelOutcome;
 
@@ -185,12 +187,44 @@ pub fn a_session_that_is_closed_gives_its_jobs_back(env: &Env) {
     let stored = env.enqueue_all(&[job(), once, job()]);
     let worker = env.consumer();
     worker.claim(2);
-    assert_eq!(worker.close(), 2);
+    assert_eq!(worker.close(), 1);
     assert_eq!(worker.close(), 0);
     assert!(!worker.heartbeat(LEASE, &[]).alive);
+    assert_eq!(env.state(stored[1]), JobState::Dead, "it may have begun");
     let claimed = env.consumer().claim(9);
-    assert_eq!(ids(&claimed), stored);
+    assert_eq!(ids(&claimed), [stored[0], stored[2]]);
     assert!(claimed.iter().all(|it| it.crashes == 0 && it.failures == 0));
+}
+
+pub fn what_was_to_be_cancelled_does_not_wait_again(env: &Env) {
+    let ways = [
+        retry(LEASE, "no"),
+        Verdict::Postponed { after: LEASE },
+        Verdict::Back,
+    ];
+    for way in ways {
+        let id = env.enqueue(job());
+        let worker = env.consumer();
+        let claimed = worker.claim_one();
+        assert_eq!(env.storage().cancel(id).unwrap(), CancelOutcome::Requested);
+        assert_eq!(worker.end(&claimed, way), Judged::Ended);
+        assert_eq!(env.fate(id), Fate::Forgotten);
+    }
+    for closes in [true, false] {
+        let id = env.enqueue(job());
+        let worker = env.consumer_for(LEASE);
+        worker.claim_one();
+        env.storage().cancel(id).unwrap();
+        match closes {
+            true => assert_eq!(worker.close(), 0),
+            false => {
+                env.advance(LEASE + TICK);
+                env.sweep();
+            }
+        }
+        assert_eq!(env.fate(id), Fate::Forgotten);
+    }
+    assert_eq!(env.counts().totals.cancelled, 5);
 }
 
 pub fn a_session_that_is_gone_gets_no_jobs_and_its_ends_count(env: &Env) {

@@ -110,6 +110,7 @@ macro_rules! storage_conformance {
             what_a_consumer_does_not_know_of_is_given_back
             a_heartbeat_says_which_jobs_to_cancel_and_which_are_lost
             a_session_that_is_closed_gives_its_jobs_back
+            what_was_to_be_cancelled_does_not_wait_again
             a_session_that_is_gone_gets_no_jobs_and_its_ends_count
             a_stale_exchange_is_refused_and_changes_nothing
             a_session_says_who_it_is

@@ -14,6 +14,7 @@ use crate::pool::PoolHandle;
 use crate::task::{OutcomeKind, Summary};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A claimed job on its way through the pool.
@@ -26,6 +27,7 @@ struct Run {
     at_most_once: bool,
     /// From the first begin to this claim.
     elapsed: Duration,
+    has_begun: AtomicBool,
     /// What the body has left.
     end: Mutex<Option<End>>,
 }
@@ -63,6 +65,7 @@ pub(super) fn begin(
         claim: claimed.claim,
         at_most_once: claimed.at_most_once,
         elapsed: now.since(claimed.began_at),
+        has_begun: AtomicBool::new(false),
         end: Mutex::new(None),
         context: JobContext::new(claimed, token),
     });
@@ -77,6 +80,7 @@ impl Run {
         if self.shared.is_stopping() {
             return;
         }
+        self.has_begun.store(true, Ordering::Relaxed);
         let result = (self.handler.run)(&self.payload, &self.context);
         let stopped = crate::check().err().map(|stopped| stopped.reason());
         *self.end.lock() = Some(End { result, stopped });
@@ -102,7 +106,7 @@ impl Run {
                     }
                     match end.stopped {
                         None | Some(CancelReason::Deadline) => failure,
-                        Some(reason) => return left(reason),
+                        Some(reason) => return self.left(reason),
                     }
                 }
             },
@@ -110,10 +114,26 @@ impl Run {
             None => match summary.outcome {
                 OutcomeKind::Panicked => self.panicked(summary),
                 OutcomeKind::TimedOut | OutcomeKind::Expired => Failure::new(error_of(summary)),
-                _ => return left(token.reason().unwrap_or(CancelReason::Shutdown)),
+                _ => {
+                    let reason = token.reason().unwrap_or(CancelReason::Shutdown);
+                    return match self.has_begun.load(Ordering::Relaxed) {
+                        true => self.left(reason),
+                        false => left(reason),
+                    };
+                }
             },
         };
         Some(self.failed(failure, summary.ran.unwrap_or_default()))
+    }
+
+    /// It had begun.
+    fn left(&self, reason: CancelReason) -> Option<Verdict> {
+        match left(reason) {
+            Some(Verdict::Back) if self.at_most_once => Some(Verdict::Dead {
+                error: "its process ended; at most once".to_owned(),
+            }),
+            verdict => verdict,
+        }
     }
 
     fn panicked(&self, summary: &Summary) -> Failure {
@@ -140,7 +160,7 @@ impl Run {
     }
 }
 
-/// The verdict on a job that left, or did not begin, for this reason.
+/// The verdict on a job that did not begin, or left, for this reason.
 fn left(reason: CancelReason) -> Option<Verdict> {
     match reason {
         CancelReason::Lease => None,

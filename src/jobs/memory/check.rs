@@ -74,7 +74,7 @@ impl Table {
         let alone: Vec<_> = alone.collect();
         let fault = |(id, session)| {
             if mends {
-                self.change(id, now, |job| job.give_back());
+                self.change(id, now, |job| job.give_back(now));
             }
             let text = format!("it runs in session {session}, which is not open");
             of_job(id, &text, mends)

@@ -43,16 +43,17 @@ impl Table {
         if !job.is_some_and(|job| job.takes_end_of(ended.claim)) {
             return Judged::Gone;
         }
-        if let Verdict::Retry { .. } = ended.verdict {
-            self.totals.retried += 1;
-        }
         let has_ended = self.change(ended.id, now, |job| {
             job.judge(&ended.verdict, now);
             job.state().has_ended()
         });
         match has_ended {
             Some(true) => Judged::Ended,
-            Some(false) => Judged::Waits,
+            Some(false) => {
+                let is_retry = matches!(ended.verdict, Verdict::Retry { .. });
+                self.totals.retried += u64::from(is_retry);
+                Judged::Waits
+            }
             None => Judged::Gone,
         }
     }

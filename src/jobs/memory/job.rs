@@ -11,8 +11,9 @@
 // | `begin` | ready | running |
 // | `judge` | running; ready, if its session was lost | ended, scheduled or ready, by the verdict |
 // | `lose_worker` | running | ready; dead after one crash too many |
-// | `give_back` | running | ready |
+// | `give_back`, `leave_session` | running | ready |
 // | `end` | all but ended | ended |
+// | `wait`, in place of scheduled or ready | running | ended, if it is to be cancelled |
 // | `revive` | ended | ready |
 //
 // A job that has ended stays in the table until `until`. If that is not after the end, it leaves
@@ -121,19 +122,23 @@ impl Job {
             Verdict::Retry { after, error } => {
                 self.failures = self.failures.saturating_add(1);
                 self.error = Some(cut_error(error).to_owned());
-                self.wait_until(now + *after);
+                self.wait(State::Scheduled, now + *after, now);
             }
-            Verdict::Postponed { after } => self.wait_until(now + *after),
-            Verdict::Back => self.give_back(),
+            Verdict::Postponed { after } => self.wait(State::Scheduled, now + *after, now),
+            Verdict::Back => self.give_back(now),
             Verdict::Dead { error } => self.die(cut_error(error).to_owned(), now),
             Verdict::Cancelled => self.end(Outcome::Cancelled, self.new.keep, now),
         }
     }
 
-    /// Also for a pause of nothing: the next exchange finds that it is due.
-    fn wait_until(&mut self, due_at: StoredTime) {
+    /// It waits again, unless it is to be cancelled. A pause of nothing is one, too: the next
+    /// exchange finds that the job is due.
+    fn wait(&mut self, state: State, due_at: StoredTime, now: StoredTime) {
+        if self.is_to_cancel {
+            return self.end(Outcome::Cancelled, self.new.keep, now);
+        }
         self.due_at = due_at;
-        self.state = State::Scheduled;
+        self.state = state;
     }
 
     /// The lease of its session has ended.
@@ -144,13 +149,21 @@ impl Job {
         } else if self.crashes > self.new.max_crashes {
             self.die(format!("its worker was lost {} times", self.crashes), now);
         } else {
-            self.state = State::Ready { lost: true };
+            self.wait(State::Ready { lost: true }, self.due_at, now);
         }
     }
 
     /// It takes its old place, since its id has not changed. Counts as nothing.
-    pub(super) fn give_back(&mut self) {
-        self.state = State::Ready { lost: false };
+    pub(super) fn give_back(&mut self, now: StoredTime) {
+        self.wait(State::Ready { lost: false }, self.due_at, now);
+    }
+
+    /// Its session is closed. It may have begun.
+    pub(super) fn leave_session(&mut self, now: StoredTime) {
+        match self.new.at_most_once {
+            true => self.die("its session was closed; at most once".to_owned(), now),
+            false => self.give_back(now),
+        }
     }
 
     fn die(&mut self, error: String, now: StoredTime) {
@@ -172,7 +185,7 @@ impl Job {
         };
     }
 
-    /// A dead job is due anew. So its time to expire begins anew, too.
+    /// A dead job is due anew.
     pub(super) fn revive(&mut self, now: StoredTime) {
         self.state = State::Ready { lost: false };
         self.due_at = now;
@@ -191,10 +204,13 @@ impl Job {
         }
     }
 
-    /// When it ends if it has not begun. A job that waits again is due later, and so has more time.
+    /// When it ends if it has not begun. A job that has begun once does not expire.
     pub(super) fn expires_at(&self) -> Option<StoredTime> {
         let waits = matches!(self.state, State::Scheduled | State::Ready { .. });
-        let expires = self.new.expires.filter(|_| waits);
+        let expires = self
+            .new
+            .expires
+            .filter(|_| waits && self.began_at.is_none());
         expires.map(|expires| self.due_at + expires)
     }
 
@@ -374,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_waits_again_has_more_time_before_it_expires() {
+    fn a_job_that_has_begun_does_not_expire() {
         let mut new = NewJob::new("q", "k", "");
         new.expires = Some(SECOND);
         let mut job = Job::new(new, NOW);
@@ -383,7 +399,6 @@ mod tests {
         job.begin(SessionId(1), 1, NOW);
         assert!(!job.has_expired(StoredTime(9_000)));
         job.judge(&Verdict::Postponed { after: MINUTE }, NOW);
-        assert!(!job.has_expired(StoredTime(61_999)));
-        assert!(job.has_expired(StoredTime(62_000)));
+        assert!(!job.has_expired(StoredTime(i64::MAX)));
     }
 }

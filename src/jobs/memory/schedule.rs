@@ -46,13 +46,25 @@ impl Table {
     }
 
     /// Returns whether there is one of this name.
-    pub(super) fn set_schedule(&mut self, name: &str, change: ScheduleChange) -> bool {
+    pub(super) fn set_schedule(
+        &mut self,
+        name: &str,
+        change: ScheduleChange,
+        now: StoredTime,
+    ) -> bool {
         let paused = match change {
             ScheduleChange::Forget => return self.schedules.remove(name).is_some(),
             ScheduleChange::Pause => true,
             ScheduleChange::Resume => false,
         };
-        let schedule = self.schedules.get_mut(name);
-        schedule.map(|it| it.paused = paused).is_some()
+        let Some(schedule) = self.schedules.get_mut(name) else {
+            return false;
+        };
+        if schedule.paused && !paused {
+            // What was due meanwhile is not made up for.
+            schedule.last_tick = schedule.last_tick.max(now);
+        }
+        schedule.paused = paused;
+        true
     }
 }

@@ -5,7 +5,8 @@
 use super::job::State;
 use super::table::Table;
 use crate::jobs::{
-    Beat, JobId, JobsError, JobsErrorKind, Pulse, Session, SessionId, SessionInfo, StoredTime,
+    Beat, JobId, JobState, JobsError, JobsErrorKind, Pulse, Session, SessionId, SessionInfo,
+    StoredTime,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -111,7 +112,7 @@ impl Table {
         let known: BTreeSet<JobId> = held.iter().copied().collect();
         for id in self.index.running_of(session) {
             if !known.contains(&id) && self.was_claimed_by(id, settled) {
-                self.change(id, now, |job| job.give_back());
+                self.change(id, now, |job| job.give_back(now));
                 pulse.given_back += 1;
             }
         }
@@ -136,10 +137,15 @@ impl Table {
     pub(super) fn close_session(&mut self, session: SessionId, now: StoredTime) -> u64 {
         self.sessions.close(session);
         let running = self.index.running_of(session);
+        let mut ready = 0;
         for id in &running {
-            self.change(*id, now, |job| job.give_back());
+            let state = self.change(*id, now, |job| {
+                job.leave_session(now);
+                job.state()
+            });
+            ready += u64::from(state == Some(JobState::Ready));
         }
-        running.len() as u64
+        ready
     }
 
     /// Ends at most so many sessions whose leases are over.
@@ -153,13 +159,14 @@ impl Table {
             lapsed.sessions += 1;
             for id in self.index.running_of(session) {
                 self.totals.crashed += 1;
-                let is_dead = self.change(id, now, |job| {
+                let state = self.change(id, now, |job| {
                     job.lose_worker(now);
-                    job.state().has_ended()
+                    job.state()
                 });
-                match is_dead {
-                    Some(true) => lapsed.dead += 1,
-                    _ => lapsed.returned += 1,
+                match state {
+                    Some(JobState::Dead) => lapsed.dead += 1,
+                    Some(JobState::Ready) => lapsed.returned += 1,
+                    _ => {}
                 }
             }
         }

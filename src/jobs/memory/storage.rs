@@ -238,7 +238,7 @@ impl Storage for Memory {
     }
 
     fn set_schedule(&self, name: &str, change: ScheduleChange) -> Result<bool, JobsError> {
-        Ok(self.with(|table, _| table.set_schedule(name, change)))
+        Ok(self.with(|table, now| table.set_schedule(name, change, now)))
     }
 
     fn sessions(&self) -> Result<Vec<Session>, JobsError> {

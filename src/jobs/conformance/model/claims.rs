@@ -55,8 +55,10 @@ impl State {
             return Judged::Gone;
         }
         let wait_until = |job: &mut Job, after| {
-            job.wait_again(JobState::Scheduled);
-            job.due_at = now + after;
+            job.wait_or_end(JobState::Scheduled, now);
+            if !job.state.has_ended() {
+                job.due_at = now + after;
+            }
         };
         match ended.verdict.clone() {
             Verdict::Done { output, keep } => {
@@ -67,16 +69,25 @@ impl State {
                 wait_until(job, after);
                 job.failures += 1;
                 job.error = Some(cut_error(&error).to_owned());
-                self.totals.retried += 1;
-                return Judged::Waits;
+                if !job.state.has_ended() {
+                    self.totals.retried += 1;
+                    return Judged::Waits;
+                }
+                self.totals.cancelled += 1;
             }
             Verdict::Postponed { after } => {
                 wait_until(job, after);
-                return Judged::Waits;
+                if !job.state.has_ended() {
+                    return Judged::Waits;
+                }
+                self.totals.cancelled += 1;
             }
             Verdict::Back => {
-                job.wait_again(JobState::Ready);
-                return Judged::Waits;
+                job.wait_or_end(JobState::Ready, now);
+                if !job.state.has_ended() {
+                    return Judged::Waits;
+                }
+                self.totals.cancelled += 1;
             }
             Verdict::Dead { error } => {
                 let error = cut_error(&error).to_owned();

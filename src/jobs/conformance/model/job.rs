@@ -58,7 +58,8 @@ impl Job {
 
     pub(crate) fn has_expired(&self, now: StoredTime) -> bool {
         let expires = self.new.expires;
-        self.is_waiting() && expires.is_some_and(|expires| self.due_at + expires <= now)
+        let is_new = self.is_waiting() && self.began_at.is_none();
+        is_new && expires.is_some_and(|expires| self.due_at + expires <= now)
     }
 
     /// Whether no other job of its kind gets this key.
@@ -89,8 +90,16 @@ impl Job {
             self.error = Some(error.clone());
             self.end(Outcome::Dead(error), None, now);
         } else {
-            self.wait_again(JobState::Ready);
-            self.has_lapsed = true;
+            self.wait_or_end(JobState::Ready, now);
+            self.has_lapsed = !self.state.has_ended();
+        }
+    }
+
+    /// It waits again, unless it is to be cancelled.
+    pub(crate) fn wait_or_end(&mut self, state: JobState, now: StoredTime) {
+        match self.is_cancel_asked {
+            true => self.end(Outcome::Cancelled, None, now),
+            false => self.wait_again(state),
         }
     }
 

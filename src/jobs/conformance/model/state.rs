@@ -108,18 +108,20 @@ impl State {
     /// Ends a session whose lease has ended. Returns how many of its jobs wait again, and how many
     /// are dead.
     pub(crate) fn lapse(&mut self, session: SessionId, now: StoredTime) -> (u64, u64) {
-        let (mut returned, mut dead) = (0, 0);
+        let (mut returned, mut dead, mut cancelled) = (0, 0, 0);
         for job in &mut self.jobs {
             if job.runs_in.is_some_and(|(id, _)| id == session) {
                 job.lapse(now);
                 match job.state {
                     JobState::Dead => dead += 1,
+                    JobState::Cancelled => cancelled += 1,
                     _ => returned += 1,
                 }
             }
         }
-        self.totals.crashed += returned + dead;
+        self.totals.crashed += returned + dead + cancelled;
         self.totals.dead += dead;
+        self.totals.cancelled += cancelled;
         self.sessions.retain(|lease| lease.id != session);
         (returned, dead)
     }

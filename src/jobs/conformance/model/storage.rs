@@ -134,6 +134,7 @@ impl Storage for Model {
                 alive: true,
                 ..Pulse::default()
             };
+            let mut cancelled = 0;
             for job in &mut state.jobs {
                 let Some((session, number)) = job.runs_in else {
                     continue;
@@ -143,7 +144,8 @@ impl Storage for Model {
                 }
                 if !sign.held.contains(&job.id) {
                     if number <= sign.settled {
-                        job.wait_again(JobState::Ready);
+                        job.wait_or_end(JobState::Ready, now);
+                        cancelled += u64::from(job.state.has_ended());
                         pulse.given_back += 1;
                     }
                 } else if job.is_cancel_asked {
@@ -156,20 +158,33 @@ impl Storage for Model {
                     pulse.lost.push(id);
                 }
             }
+            state.totals.cancelled += cancelled;
             Ok(pulse)
         })
     }
 
     fn close_session(&self, session: SessionId) -> Result<u64, JobsError> {
-        self.change(|state, _| {
+        self.change(|state, now| {
             state.sessions.retain(|lease| lease.id != session);
             let mut back = 0;
             for job in &mut state.jobs {
-                if job.runs_in.is_some_and(|(id, _)| id == session) {
-                    job.wait_again(JobState::Ready);
-                    back += 1;
+                if job.runs_in.is_none_or(|(id, _)| id != session) {
+                    continue;
+                }
+                if job.new.at_most_once {
+                    let error = "its session was closed".to_owned();
+                    job.error = Some(error.clone());
+                    job.end(Outcome::Dead(error), None, now);
+                } else {
+                    job.wait_or_end(JobState::Ready, now);
+                }
+                match job.state {
+                    JobState::Dead => state.totals.dead += 1,
+                    JobState::Cancelled => state.totals.cancelled += 1,
+                    _ => back += 1,
                 }
             }
+            state.forget_dead();
             Ok(back)
         })
     }
@@ -329,13 +344,17 @@ impl Storage for Model {
     }
 
     fn set_schedule(&self, name: &str, change: ScheduleChange) -> Result<bool, JobsError> {
-        self.change(|state, _| {
+        self.change(|state, now| {
             let Some(schedule) = state.schedules.get_mut(name) else {
                 return Ok(false);
             };
             match change {
                 ScheduleChange::Pause => schedule.paused = true,
-                ScheduleChange::Resume => schedule.paused = false,
+                ScheduleChange::Resume if schedule.paused => {
+                    schedule.paused = false;
+                    schedule.last_tick = schedule.last_tick.max(now);
+                }
+                ScheduleChange::Resume => {}
                 ScheduleChange::Forget => drop(state.schedules.remove(name)),
             }
             Ok(true)
