@@ -503,6 +503,20 @@ fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
 }
 
 #[test]
+fn a_commit_of_the_user_is_noticed_without_a_wake() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let mut conn = Connection::open(folder.file()).unwrap();
+    let bell = Bell::new();
+    let _subscribed = storage.subscribe(&["mail"], &bell).unwrap();
+    let listening = bell.listen();
+    let tx = conn.transaction().unwrap();
+    storage.enqueue_in(&tx, &[job("1")]).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(listening.wait_timeout(LONG), Ok(true));
+}
+
+#[test]
 fn a_connection_to_another_file_is_refused() {
     let folder = Folder::new();
     let storage = folder.open();

@@ -8,9 +8,9 @@
 // at `PRAGMA data_version` every 100 ms. A heartbeat or a claim changes that, too. So the number
 // decides whether there is news, and an idle consumer does not wake another one.
 //
-// No news is missed: `seen` is the number up to which those that wait were woken. If another
-// process commits news between two commits of this one, the writer finds that its own number does
-// not follow on `seen`. Then it wakes all, as the listener would have done.
+// No news is missed: `seen` is the number up to which those that wait were woken. The writer counts
+// it up for its own news, if that follows on `seen`. If not, another process has committed news in
+// between. Then `seen` stays, and the listener finds that there is more.
 
 use crate::jobs::bell::Bell;
 use crate::jobs::id::JobId;
@@ -103,46 +103,41 @@ impl Bells {
     /// Has those bells ring that are for what this process committed as the news of this number.
     pub(super) fn ring(&self, news: &News, number: i64) {
         let mut seen = self.seen.lock();
-        let has_missed = *seen < number - 1;
-        *seen = number.max(*seen);
-        drop(seen);
-        let lists = self.lists.lock();
-        let queues = lists.queues.values().filter(|(queues, _)| {
-            has_missed || queues.iter().any(|queue| news.queues.contains(queue))
-        });
-        let mut bells: Vec<Bell> = queues.map(|(_, bell)| bell.clone()).collect();
-        let mut add = |of_job: &Vec<(u64, Bell)>| {
-            bells.extend(of_job.iter().map(|(_, bell)| bell.clone()));
-        };
-        if has_missed {
-            lists.jobs.values().for_each(&mut add);
-        } else {
-            let ended = news.ended.iter().filter_map(|id| lists.jobs.get(id));
-            ended.for_each(&mut add);
+        if *seen == number - 1 {
+            *seen = number;
         }
-        drop(lists);
-        bells.iter().for_each(Bell::ring);
+        drop(seen);
+        self.ring_some(|queue| news.queues.contains(queue), &news.ended);
     }
 
     /// Has all bells ring.
     pub(super) fn ring_all(&self) {
+        self.ring_some(|_| true, &self.watched());
+    }
+
+    /// The jobs whose ends are waited for.
+    fn watched(&self) -> Vec<JobId> {
+        self.lists.lock().jobs.keys().copied().collect()
+    }
+
+    fn ring_some(&self, is_meant: impl Fn(&String) -> bool, jobs: &[JobId]) {
         let lists = self.lists.lock();
-        let of_jobs = lists.jobs.values().flatten().map(|(_, bell)| bell.clone());
-        let of_queues = lists.queues.values().map(|(_, bell)| bell.clone());
-        let bells: Vec<Bell> = of_queues.chain(of_jobs).collect();
+        let queues = lists.queues.values();
+        let of_queues = queues.filter(|(queues, _)| queues.iter().any(&is_meant));
+        let of_queues = of_queues.map(|(_, bell)| bell);
+        let of_jobs = jobs.iter().filter_map(|id| lists.jobs.get(id)).flatten();
+        let of_jobs = of_jobs.map(|(_, bell)| bell);
+        let bells: Vec<Bell> = of_queues.chain(of_jobs).cloned().collect();
         drop(lists);
         bells.iter().for_each(Bell::ring);
     }
 
-    /// Has all bells ring if there is news up to this number, of which some is new here.
-    fn catch_up(&self, number: i64) {
+    /// Returns whether there is news up to this number of which some is new here.
+    fn has_news(&self, number: i64) -> bool {
         let mut seen = self.seen.lock();
         let is_new = *seen < number;
         *seen = number.max(*seen);
-        drop(seen);
-        if is_new {
-            self.ring_all();
-        }
+        is_new
     }
 }
 
@@ -201,12 +196,24 @@ impl<'a> Listener<'a> {
 
     fn look(&mut self) -> Outcome<()> {
         let version = work::one(self.conn, "PRAGMA data_version", [], |row| row.get(0))?;
-        if version != self.version {
-            if let Some(number) = work::one(self.conn, sql::NEWS, [], |row| row.get(0))? {
-                self.bells.catch_up(number);
-            }
-            self.version = version;
+        if version == self.version {
+            return Ok(());
         }
+        let number = work::one(self.conn, sql::NEWS, [], |row| row.get(0))?;
+        if number.is_some_and(|number| self.bells.has_news(number)) {
+            // For one that cannot be looked at, the bell rings for nothing.
+            let is_live = |id: &JobId| {
+                let key = [work::from_id(*id)];
+                matches!(
+                    work::one(self.conn, sql::IS_LIVE, key, |_| Ok(())),
+                    Ok(Some(()))
+                )
+            };
+            let mut ended = self.bells.watched();
+            ended.retain(|id| !is_live(id));
+            self.bells.ring_some(|_| true, &ended);
+        }
+        self.version = version;
         Ok(())
     }
 }

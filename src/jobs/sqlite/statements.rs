@@ -149,6 +149,7 @@ statements! {
 
     // Looks.
     FATE = "SELECT state, output, error, keep_until FROM mh_job WHERE id = ?1";
+    IS_LIVE = "SELECT 1 FROM mh_job WHERE id = ?1 AND state < 3";
     LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'mh_job'";
     LIST_ANY = list!("NOT INDEXED", "(?9 IS NULL OR state = ?9)");
     LIST_RUNNING = list!("INDEXED BY mh_running", "state = 2 AND ?9 IS NOT NULL");
