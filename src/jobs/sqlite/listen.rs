@@ -201,7 +201,7 @@ impl<'a> Listener<'a> {
         }
         let number = work::one(self.conn, sql::NEWS, [], |row| row.get(0))?;
         if number.is_some_and(|number| self.bells.has_news(number)) {
-            // For one that cannot be looked at, the bell rings for nothing.
+            // One that cannot be looked at counts as ended: a bell may ring for nothing.
             let is_live = |id: &JobId| {
                 let key = [work::from_id(*id)];
                 matches!(

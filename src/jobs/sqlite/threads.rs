@@ -44,7 +44,7 @@ impl Threads {
         open::check_version(options.allows_wal_reset_bug)?;
         check_path(&options.path)?;
         let path = options.path.clone();
-        start(options).map_err(|problem| problem.at(&path, "opening it"))
+        crate::blocking(|| start(options)).map_err(|problem| problem.at(&path, "opening it"))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
