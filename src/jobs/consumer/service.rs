@@ -25,6 +25,9 @@ use std::time::Duration;
 /// A storage that other processes use may lose a ring. So the consumer looks that often.
 const LOOK_EACH: Duration = Duration::from_secs(1);
 
+/// With each sign of life, at most so many of each kind are swept.
+const MOST_SWEPT: usize = 1000;
+
 /// The pauses after errors of the storage.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -230,6 +233,8 @@ impl<'a> Rounds<'a> {
             self.shared.cancel(&pulse.lost, CancelReason::Lease);
             self.shared.cancel(&pulse.cancel, CancelReason::User);
             if pulse.alive {
+                // What time asks for, while there is a process that lives.
+                self.shared.jobs.storage().sweep(MOST_SWEPT)?;
                 let id = next.id;
                 self.session = Some(next);
                 return Ok(id);

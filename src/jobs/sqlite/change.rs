@@ -86,8 +86,7 @@ fn revive(work: &mut Work<'_>, id: i64) -> Outcome<bool> {
             work.run(sql::TAKE_KEY, params![job.kind, key, id, until])?;
         }
     }
-    let expires_at = job.expires_at(work.now);
-    work.run(sql::REVIVE, params![id, work.now.0, expires_at])?;
+    work.run(sql::REVIVE, [id, work.now.0])?;
     work.is_ready(&job.queue);
     Ok(true)
 }
@@ -147,8 +146,8 @@ pub(super) fn change_schedule(
     change: ScheduleChange,
 ) -> Outcome<bool> {
     let changed = match change {
-        ScheduleChange::Pause => work.run(sql::PAUSE_SCHEDULE, params![name, true])?,
-        ScheduleChange::Resume => work.run(sql::PAUSE_SCHEDULE, params![name, false])?,
+        ScheduleChange::Pause => work.run(sql::PAUSE_SCHEDULE, [name])?,
+        ScheduleChange::Resume => work.run(sql::RESUME_SCHEDULE, params![name, work.now.0])?,
         ScheduleChange::Forget => work.run(sql::FORGET_SCHEDULE, [name])?,
     };
     Ok(changed > 0)

@@ -7,7 +7,7 @@ use crate::jobs::names::cut_error;
 use crate::jobs::record::{Ended, Judged, Verdict};
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
-use crate::jobs::time::{StoredTime, millis};
+use crate::jobs::time::millis;
 use rusqlite::params;
 use std::time::Duration;
 
@@ -29,7 +29,6 @@ pub(super) struct Stored {
     keep: Option<i64>,
     pub(super) unique_key: Option<String>,
     pub(super) unique_scope: Option<i64>,
-    expires: Option<i64>,
     pub(super) crashes: i64,
     pub(super) max_crashes: i64,
     session: Option<i64>,
@@ -48,12 +47,15 @@ impl Stored {
                 keep: row.get(5)?,
                 unique_key: row.get(6)?,
                 unique_scope: row.get(7)?,
-                expires: row.get(8)?,
-                crashes: row.get(9)?,
-                max_crashes: row.get(10)?,
-                session: row.get(11)?,
+                crashes: row.get(8)?,
+                max_crashes: row.get(9)?,
+                session: row.get(10)?,
             })
         })
+    }
+
+    fn is_to_cancel(&self) -> bool {
+        self.flags & work::CANCEL_ASKED != 0
     }
 
     /// Whether the end of this claim counts.
@@ -61,11 +63,6 @@ impl Stored {
         let runs = self.state == work::RUNNING;
         let waits_since_lease_ended = self.state == work::READY && self.session.is_some();
         self.claims == work::from_count(claim) && (runs || waits_since_lease_ended)
-    }
-
-    /// When it expires, if it is due at this time.
-    pub(super) fn expires_at(&self, due: StoredTime) -> Option<i64> {
-        self.expires.map(|expires| due.0.saturating_add(expires))
     }
 }
 
@@ -110,46 +107,75 @@ pub(super) fn judge(work: &mut Work<'_>, ended: &Ended) -> Outcome<Judged> {
         },
         Verdict::Cancelled => End::new(JobState::Cancelled),
         Verdict::Retry { after, error } => {
-            work.count("retried");
             return wait_again(work, &job, *after, Some(cut_error(error)));
         }
         Verdict::Postponed { after } => return wait_again(work, &job, *after, None),
         Verdict::Back => {
-            make_ready(work, job.id, &job.queue)?;
-            return Ok(Judged::Waits);
+            return Ok(match give_back(work, &job)? {
+                true => Judged::Waits,
+                false => Judged::Ended,
+            });
         }
     };
     finish(work, &job, end)?;
     Ok(Judged::Ended)
 }
 
-/// It waits for its time. With an error it has failed once more.
+/// It waits for its time, unless it is to be cancelled. With an error it has failed once more.
 fn wait_again(
     work: &mut Work<'_>,
     job: &Stored,
     after: Duration,
     error: Option<&str>,
 ) -> Outcome<Judged> {
+    if job.is_to_cancel() {
+        if error.is_some() {
+            work.run(sql::COUNT_FAILURE, [job.id])?;
+        }
+        let end = End {
+            error,
+            ..End::new(JobState::Cancelled)
+        };
+        finish(work, job, end)?;
+        return Ok(Judged::Ended);
+    }
     let due = work.now + after;
     work.will_be_due(&job.queue, due)?;
     let failures = i64::from(error.is_some());
-    let expires_at = job.expires_at(due);
-    work.run(
-        sql::SCHEDULE_AGAIN,
-        params![job.id, due.0, expires_at, failures, error],
-    )?;
+    work.run(sql::SCHEDULE_AGAIN, params![job.id, due.0, failures, error])?;
+    if error.is_some() {
+        work.count("retried");
+    }
     Ok(Judged::Waits)
 }
 
-/// It is ready again, and counts as nothing.
-pub(super) fn make_ready(work: &mut Work<'_>, id: i64, queue: &str) -> Outcome<()> {
-    work.run(sql::READY_AGAIN, [id])?;
-    work.is_ready(queue);
-    Ok(())
+/// It is ready again and counts as nothing, unless it is to be cancelled. Returns whether it is
+/// ready.
+pub(super) fn give_back(work: &mut Work<'_>, job: &Stored) -> Outcome<bool> {
+    if job.is_to_cancel() {
+        finish(work, job, End::new(JobState::Cancelled))?;
+        return Ok(false);
+    }
+    work.run(sql::READY_AGAIN, [job.id])?;
+    work.is_ready(&job.queue);
+    Ok(true)
 }
 
-/// The lease of its session has ended. Returns whether it is dead.
-pub(super) fn crash(work: &mut Work<'_>, job: &Stored) -> Outcome<bool> {
+/// Its session is closed, and it may have begun. Returns whether it is ready.
+pub(super) fn leave_session(work: &mut Work<'_>, job: &Stored) -> Outcome<bool> {
+    if job.flags & work::AT_MOST_ONCE == 0 {
+        return give_back(work, job);
+    }
+    let end = End {
+        error: Some("its session was closed; at most once"),
+        ..End::new(JobState::Dead)
+    };
+    finish(work, job, end)?;
+    Ok(false)
+}
+
+/// The lease of its session has ended. Returns what has become of it.
+pub(super) fn crash(work: &mut Work<'_>, job: &Stored) -> Outcome<JobState> {
     work.count("crashed");
     let crashes = job.crashes + 1;
     work.run(sql::READY_AFTER_CRASH, [job.id, crashes])?;
@@ -157,16 +183,19 @@ pub(super) fn crash(work: &mut Work<'_>, job: &Stored) -> Outcome<bool> {
         "its worker was lost; at most once".to_owned()
     } else if crashes > job.max_crashes {
         format!("its worker was lost {crashes} times")
+    } else if job.is_to_cancel() {
+        finish(work, job, End::new(JobState::Cancelled))?;
+        return Ok(JobState::Cancelled);
     } else {
         work.is_ready(&job.queue);
-        return Ok(false);
+        return Ok(JobState::Ready);
     };
     let end = End {
         error: Some(&error),
         ..End::new(JobState::Dead)
     };
     finish(work, job, end)?;
-    Ok(true)
+    Ok(JobState::Dead)
 }
 
 /// It has ended for good.

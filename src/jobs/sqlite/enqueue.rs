@@ -88,7 +88,6 @@ pub(super) fn place(work: &mut Work<'_>, job: &NewJob) -> Outcome<Placed> {
             job.priority,
             i64::from(!waits) * work::READY,
             due.0,
-            job.expires.map(millis),
             job.expires.map(|expires| (due + expires).0),
             job.max_crashes,
             i64::from(job.at_most_once) * work::AT_MOST_ONCE,

@@ -54,11 +54,13 @@ pub(super) fn extend(work: &mut Work<'_>, sign: &Sign) -> Outcome<Pulse> {
     };
     let held: HashSet<JobId> = sign.held.iter().copied().collect();
     let mut flags = HashMap::new();
-    for (id, exchange, flag, queue) in held_by(work, session)? {
+    for (id, exchange, flag) in held_by(work, session)? {
         let is_settled = exchange <= work::from_count(sign.settled);
         if !held.contains(&work::to_id(id)) && is_settled {
-            end::make_ready(work, id, &queue)?;
-            pulse.given_back += 1;
+            if let Some(job) = Stored::find(work, id)? {
+                end::give_back(work, &job)?;
+                pulse.given_back += 1;
+            }
         } else {
             flags.insert(work::to_id(id), flag);
         }
@@ -73,21 +75,23 @@ pub(super) fn extend(work: &mut Work<'_>, sign: &Sign) -> Outcome<Pulse> {
     Ok(pulse)
 }
 
-/// What a session runs: the job, the exchange that claimed it, its flags, its queue.
-fn held_by(work: &Work<'_>, session: i64) -> Outcome<Vec<(i64, i64, i64, String)>> {
+/// What a session runs: the job, the exchange that claimed it, its flags.
+fn held_by(work: &Work<'_>, session: i64) -> Outcome<Vec<(i64, i64, i64)>> {
     work.all(sql::HELD, [session], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })
 }
 
 pub(super) fn close(work: &mut Work<'_>, session: SessionId) -> Outcome<u64> {
     let session = work::from_count(session.0);
-    let held = held_by(work, session)?;
-    for (id, _, _, queue) in &held {
-        end::make_ready(work, *id, queue)?;
+    let mut ready = 0;
+    for (id, ..) in held_by(work, session)? {
+        if let Some(job) = Stored::find(work, id)? {
+            ready += u64::from(end::leave_session(work, &job)?);
+        }
     }
     work.run(sql::REMOVE_SESSION, [session])?;
-    Ok(work::to_count(work::from_size(held.len())))
+    Ok(ready)
 }
 
 /// Ends at most so many leases that are over. Of `Swept` only what concerns sessions is set.
@@ -100,8 +104,9 @@ pub(super) fn sweep_sessions(work: &mut Work<'_>, most: usize) -> Outcome<Swept>
                 continue;
             };
             match end::crash(work, &job)? {
-                true => swept.buried += 1,
-                false => swept.returned += 1,
+                JobState::Dead => swept.buried += 1,
+                JobState::Ready => swept.returned += 1,
+                _ => {}
             }
         }
         work.run(sql::REMOVE_SESSION, [session])?;

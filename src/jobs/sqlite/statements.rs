@@ -33,9 +33,9 @@ macro_rules! list {
 
 statements! {
     // Enqueue.
-    INSERT_JOB = "INSERT INTO mh_job(queue, kind, priority, state, run_at, expires, expires_at,
+    INSERT_JOB = "INSERT INTO mh_job(queue, kind, priority, state, run_at, expires_at,
           max_crashes, flags, keep, unique_key, unique_scope, enqueued_at, meta, payload)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     KEY_HOLDER = "SELECT job FROM mh_unique
         WHERE kind = ?1 AND key = ?2 AND (until IS NULL OR until > ?3)";
     TAKE_KEY = "INSERT INTO mh_unique(kind, key, job, until) VALUES (?1, ?2, ?3, ?4)
@@ -66,7 +66,7 @@ statements! {
             ORDER BY priority LIMIT 1)
         ORDER BY id LIMIT 1";
     CLAIM = "UPDATE mh_job SET state = 2, claims = claims + 1, session = ?2, exchange = ?3,
-          began_at = coalesce(began_at, ?4) WHERE id = ?1
+          began_at = coalesce(began_at, ?4), expires_at = NULL WHERE id = ?1
         RETURNING claims, kind, queue, priority, flags, failures, crashes, enqueued_at, began_at,
           error, meta, payload, unique_key, unique_scope";
     RUNNING_IN_QUEUE = "SELECT count(*) FROM mh_job INDEXED BY mh_running
@@ -79,18 +79,19 @@ statements! {
           refilled_at = excluded.refilled_at";
 
     // Ends.
-    JOB = "SELECT queue, kind, state, claims, flags, keep, unique_key, unique_scope, expires,
+    JOB = "SELECT queue, kind, state, claims, flags, keep, unique_key, unique_scope,
           crashes, max_crashes, session FROM mh_job WHERE id = ?1";
     END_KEPT = "UPDATE mh_job SET state = ?2, ended_at = ?3, keep_until = ?4, output = ?5,
           error = coalesce(?6, error), session = NULL WHERE id = ?1";
     REMOVE = "DELETE FROM mh_job WHERE id = ?1";
-    SCHEDULE_AGAIN = "UPDATE mh_job SET state = 0, run_at = ?2, expires_at = ?3, session = NULL,
-          failures = failures + ?4, error = coalesce(?5, error) WHERE id = ?1";
+    SCHEDULE_AGAIN = "UPDATE mh_job SET state = 0, run_at = ?2, session = NULL,
+          failures = failures + ?3, error = coalesce(?4, error) WHERE id = ?1";
+    COUNT_FAILURE = "UPDATE mh_job SET failures = failures + 1 WHERE id = ?1";
     READY_AGAIN = "UPDATE mh_job SET state = 1, session = NULL WHERE id = ?1";
     READY_AFTER_CRASH = "UPDATE mh_job SET state = 1, crashes = ?2 WHERE id = ?1";
     ASK_TO_CANCEL = "UPDATE mh_job SET flags = flags | 2 WHERE id = ?1 AND flags & 2 = 0";
     WATCH = "UPDATE mh_job SET flags = flags | 4 WHERE id = ?1 AND flags & 4 = 0 AND state < 3";
-    REVIVE = "UPDATE mh_job SET state = 1, run_at = ?2, expires_at = ?3, failures = 0, crashes = 0,
+    REVIVE = "UPDATE mh_job SET state = 1, run_at = ?2, failures = 0, crashes = 0,
           ended_at = NULL, keep_until = NULL, output = NULL, flags = flags & ~2 WHERE id = ?1";
     ADD_TO_TOTAL = "INSERT INTO mh_total(name, n) VALUES (?1, ?2)
         ON CONFLICT(name) DO UPDATE SET n = n + excluded.n";
@@ -100,7 +101,7 @@ statements! {
     SESSION = "SELECT exchange FROM mh_session WHERE id = ?1";
     STORE_EXCHANGE = "UPDATE mh_session SET exchange = ?2 WHERE id = ?1 AND exchange < ?2";
     EXTEND_LEASE = "UPDATE mh_session SET lease_until = ?2 WHERE id = ?1";
-    HELD = "SELECT id, exchange, flags, queue FROM mh_job INDEXED BY mh_running
+    HELD = "SELECT id, exchange, flags FROM mh_job INDEXED BY mh_running
         WHERE state = 2 AND session = ?1";
     LEASES_OVER = "SELECT id FROM mh_session WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
     REMOVE_SESSION = "DELETE FROM mh_session WHERE id = ?1";
@@ -127,7 +128,10 @@ statements! {
     COUNT_RUN = "UPDATE mh_schedule SET runs = runs + 1 WHERE name = ?1";
     SCHEDULE = "SELECT name, rule, last_tick, runs, paused FROM mh_schedule WHERE name = ?1";
     SCHEDULES = "SELECT name, rule, last_tick, runs, paused FROM mh_schedule ORDER BY name";
-    PAUSE_SCHEDULE = "UPDATE mh_schedule SET paused = ?2 WHERE name = ?1";
+    PAUSE_SCHEDULE = "UPDATE mh_schedule SET paused = 1 WHERE name = ?1";
+    RESUME_SCHEDULE = "UPDATE mh_schedule SET paused = 0,
+          last_tick = CASE WHEN paused THEN max(last_tick, ?2) ELSE last_tick END
+        WHERE name = ?1";
     FORGET_SCHEDULE = "DELETE FROM mh_schedule WHERE name = ?1";
     PAUSE_QUEUE = "INSERT INTO mh_queue(name, paused) VALUES (?1, ?2)
         ON CONFLICT(name) DO UPDATE SET paused = excluded.paused";
