@@ -154,6 +154,24 @@ impl JobBuilder {
         Ok(placed.into_iter().map(|one| self.enqueued(one)).collect())
     }
 
+    /// Stores a job in a transaction of yours, in the file of the storage: it is there if that
+    /// commits, and has never been if it does not. After the commit, [`Jobs::wake`] begins it at
+    /// once; otherwise consumers find it within 100 ms.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue). [`Invalid`](crate::jobs::JobsErrorKind::Invalid) if the
+    /// storage is no SQLite file. That the connection is one to the same file is for you to see to.
+    #[cfg(feature = "sqlite")]
+    pub fn enqueue_in<J: Job>(
+        &self,
+        transaction: &rusqlite::Connection,
+        job: &J,
+    ) -> Result<Enqueued<J::Output>, JobsError> {
+        let job = self.build(job)?;
+        let placed = self.jobs.sqlite()?.enqueue_in(transaction, &[job])?;
+        Ok(self.enqueued(placed[0]))
+    }
+
     /// Makes the record of a job, for [`Storage::enqueue`](crate::jobs::Storage::enqueue).
     ///
     /// # Errors

@@ -3,12 +3,22 @@
 //! Layer: jobs.
 
 use crate::CancelToken;
+#[cfg(feature = "sqlite")]
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::face::Jobs;
+#[cfg(feature = "sqlite")]
+use crate::jobs::face::to_json;
 use crate::jobs::id::JobId;
+#[cfg(feature = "sqlite")]
+use crate::jobs::record::Judged;
 use crate::jobs::record::{Claimed, Meta};
 use crate::jobs::time::StoredTime;
 use parking_lot::Mutex;
+#[cfg(feature = "sqlite")]
+use serde::Serialize;
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What a handler knows of its job, beside the job itself.
@@ -18,6 +28,10 @@ pub struct JobContext {
     claimed: Claimed,
     token: CancelToken,
     postponed: Mutex<Option<Duration>>,
+    #[cfg(feature = "sqlite")]
+    jobs: Jobs,
+    /// Whether it has ended in a transaction of the handler.
+    is_completed: AtomicBool,
 }
 
 /// The error of a job that is to be run later. From [`JobContext::postpone`].
@@ -27,11 +41,14 @@ pub struct JobContext {
 pub struct Postponed(Duration);
 
 impl JobContext {
-    pub(super) fn new(claimed: Claimed, token: CancelToken) -> Self {
+    pub(super) fn new(claimed: Claimed, token: CancelToken, _jobs: &Jobs) -> Self {
         Self {
             claimed,
             token,
             postponed: Mutex::new(None),
+            #[cfg(feature = "sqlite")]
+            jobs: _jobs.clone(),
+            is_completed: AtomicBool::new(false),
         }
     }
 
@@ -102,6 +119,46 @@ impl JobContext {
         Postponed(later)
     }
 
+    /// Ends the job in a transaction of yours, in the file of the storage: what the handler writes
+    /// there and the end of the job both happen, or neither. Commit, and return the same output.
+    ///
+    /// # Errors
+    /// Roll back then. [`Stale`](crate::jobs::JobsErrorKind::Stale) if the lease was lost, and
+    /// another consumer has the job. [`Invalid`](crate::jobs::JobsErrorKind::Invalid) if the
+    /// storage is no SQLite file. Others as of every write.
+    #[cfg(feature = "sqlite")]
+    pub fn complete_in<T: Serialize>(
+        &self,
+        transaction: &rusqlite::Connection,
+        output: &T,
+    ) -> Result<(), JobsError> {
+        self.complete_with(transaction, &to_json(self.kind(), output)?)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn complete_with(
+        &self,
+        transaction: &rusqlite::Connection,
+        output: &[u8],
+    ) -> Result<(), JobsError> {
+        let (id, claim) = (self.claimed.id, self.claimed.claim);
+        let sqlite = self.jobs.sqlite()?;
+        match sqlite.complete_in(transaction, id, claim, output)? {
+            Judged::Gone => Err(JobsError::new(
+                JobsErrorKind::Stale,
+                format!("another consumer has the job {id}: roll back"),
+            )),
+            _ => {
+                self.is_completed.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.is_completed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn postponed(&self) -> Option<Duration> {
         *self.postponed.lock()
     }
@@ -113,6 +170,9 @@ impl fmt::Debug for JobContext {
             claimed,
             token: _,
             postponed: _,
+            #[cfg(feature = "sqlite")]
+                jobs: _,
+            is_completed: _,
         } = self;
         f.debug_struct("JobContext")
             .field("id", &claimed.id)

@@ -95,6 +95,24 @@ impl Jobs {
         self.storage().enqueue(&Batch { number, jobs })
     }
 
+    /// The storage in a SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn sqlite(&self) -> Result<&crate::jobs::Sqlite, JobsError> {
+        self.storage().sqlite().ok_or_else(|| {
+            let text = "a transaction of the program needs a storage in a SQLite file";
+            JobsError::new(JobsErrorKind::Invalid, text)
+        })
+    }
+
+    /// Wakes the consumers, after the commit of a transaction with
+    /// [`enqueue_in`](JobBuilder::enqueue_in). Does nothing for a storage that is no SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub fn wake(&self) {
+        if let Some(sqlite) = self.storage().sqlite() {
+            sqlite.wake();
+        }
+    }
+
     /// Counts the jobs.
     ///
     /// # Errors

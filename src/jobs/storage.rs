@@ -245,6 +245,14 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// It cannot be read, or not be written.
     fn check(&self, mends: bool) -> Result<Vec<Fault>, JobsError>;
+
+    /// Returns the storage in a SQLite file that it is, if it is one:
+    /// [`JobBuilder::enqueue_in`](crate::jobs::JobBuilder::enqueue_in) and
+    /// [`JobContext::complete_in`](crate::jobs::JobContext::complete_in) need that.
+    #[cfg(feature = "sqlite")]
+    fn sqlite(&self) -> Option<&crate::jobs::Sqlite> {
+        None
+    }
 }
 
 /// At most so many jobs that are due become ready in one exchange.

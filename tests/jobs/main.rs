@@ -3,9 +3,13 @@
 #[cfg(feature = "conformance")]
 mod conformance;
 mod consumer;
+#[cfg(feature = "sqlite")]
+mod consumer_sqlite;
 mod faulty;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod support;
 #[cfg(feature = "conformance")]
 mod wrong_storages;

@@ -67,7 +67,7 @@ pub(super) fn begin(
         elapsed: now.since(claimed.began_at),
         has_begun: AtomicBool::new(false),
         end: Mutex::new(None),
-        context: JobContext::new(claimed, token),
+        context: JobContext::new(claimed, token, &shared.jobs),
     });
     let body = run.clone();
     let task = task.on_finish(move |summary| run.finish(summary));
@@ -96,6 +96,11 @@ impl Run {
         let token: &CancelToken = self.context.token();
         let failure = match self.end.lock().take() {
             Some(end) => match end.result {
+                // If its transaction was not committed, it comes back with the next sign of life.
+                Ok(_) if self.context.is_completed() => {
+                    self.shared.completed();
+                    return None;
+                }
                 Ok(output) => {
                     let keep = self.handler.options.keep;
                     return Some(Verdict::Done { output, keep });

@@ -265,6 +265,11 @@ impl Shared {
         }
     }
 
+    /// A job has ended in a transaction of its handler.
+    pub(super) fn completed(&self) {
+        self.state.lock().report.done += 1;
+    }
+
     /// Whether there is nothing that a stop has to wait for.
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state.lock();

@@ -100,6 +100,10 @@ pub(super) fn store_port(shared: &Shared, work: &Work<'_>) -> Outcome<()> {
 }
 
 impl Storage for Sqlite {
+    fn sqlite(&self) -> Option<&Sqlite> {
+        Some(self)
+    }
+
     fn facts(&self) -> Result<Facts, JobsError> {
         self.shared().check_process()?;
         let warning = "a power cut may take what was confirmed last, since the durability is \
