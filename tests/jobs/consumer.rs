@@ -403,6 +403,47 @@ fn a_consumer_whose_lease_was_lost_asks_its_jobs_to_stop_and_goes_on() {
     world.end(Shutdown::cancel());
 }
 
+/// Does not heed its token for a minute.
+struct Deaf;
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        let _ = millhand::CancelToken::new().wait_timeout(60 * SECOND);
+    }
+}
+
+#[test]
+fn a_job_that_was_claimed_again_while_its_first_body_runs_gives_both_slots_back() {
+    let world = world(16);
+    let runs = AtomicUsize::new(0);
+    let consumer = world.handle(move |n, _| match (n, runs.fetch_add(1, SeqCst)) {
+        (7, 0) => {
+            let _deaf = Deaf;
+            std::panic::resume_unwind(Box::new("it ends long after its lease"));
+        }
+        (7, _) => Ok(7),
+        _ => millhand::sleep(SECOND).map(|()| n),
+    });
+    let job = world.enqueue(7);
+    world.simulation.advance(SECOND);
+    let session = world.jobs.sessions().unwrap()[0].id;
+    let storage = world.jobs.storage();
+    assert_eq!(storage.close_session(session).unwrap(), 1);
+    assert_eq!(job.join().unwrap(), 7);
+    assert!(world.simulation.elapsed() < 60 * SECOND);
+    world.simulation.advance(120 * SECOND);
+    assert_eq!((consumer.report().running, consumer.report().gone), (0, 1));
+
+    // All four slots are free.
+    let before = world.simulation.elapsed();
+    let jobs: Vec<_> = (0..4).map(|n| world.enqueue(n)).collect();
+    for job in jobs {
+        job.join().unwrap();
+    }
+    assert_eq!(world.simulation.elapsed() - before, SECOND);
+    world.end(Shutdown::drain());
+}
+
 #[test]
 fn a_paused_consumer_claims_nothing() {
     let world = world(14);

@@ -89,7 +89,9 @@ pub(super) struct Shared {
 }
 
 struct State {
-    running: HashMap<JobId, Running>,
+    /// By the job and the number of its claim. After a lost lease one job may be here twice: its
+    /// first body has not returned, and it was claimed again.
+    running: HashMap<(JobId, u64), Running>,
     ended: Vec<Ended>,
     /// How many of `running` are of each queue, and of each handler.
     of_queue: Vec<usize>,
@@ -100,7 +102,6 @@ struct State {
 }
 
 struct Running {
-    claim: u64,
     queue: usize,
     handler: usize,
     token: CancelToken,
@@ -154,7 +155,8 @@ impl Shared {
     pub(super) fn held(&self) -> Vec<JobId> {
         let state = self.state.lock();
         let ended = state.ended.iter().map(|ended| ended.id);
-        state.running.keys().copied().chain(ended).collect()
+        let running = state.running.keys().map(|(id, _)| *id);
+        running.chain(ended).collect()
     }
 
     /// How many jobs it can begin now, for each queue that has room. What one queue may claim of a
@@ -211,7 +213,6 @@ impl Shared {
             .position(|queue| queue.name == job.queue)?;
         let token = CancelToken::new();
         let running = Running {
-            claim: job.claim,
             queue,
             handler,
             token: token.clone(),
@@ -219,15 +220,14 @@ impl Shared {
         let mut state = self.state.lock();
         state.of_queue[queue] += 1;
         state.of_handler[handler] += 1;
-        state.running.insert(job.id, running);
+        state.running.insert((job.id, job.claim), running);
         Some((self.handlers.all[handler].clone(), token))
     }
 
     /// The task of a job has ended. Without a verdict there is nothing to confirm.
     pub(super) fn ended(&self, id: JobId, claim: u64, verdict: Option<Verdict>) {
         let mut state = self.state.lock();
-        let is_it = state.running.get(&id).is_some_and(|one| one.claim == claim);
-        let Some(running) = is_it.then(|| state.running.remove(&id)).flatten() else {
+        let Some(running) = state.running.remove(&(id, claim)) else {
             return;
         };
         state.of_queue[running.queue] -= 1;
@@ -278,20 +278,21 @@ impl Shared {
 
     /// Asks these jobs to stop.
     pub(super) fn cancel(&self, jobs: &[JobId], reason: CancelReason) {
-        let state = self.state.lock();
-        let tokens: Vec<_> = jobs
-            .iter()
-            .filter_map(|id| Some(state.running.get(id)?.token.clone()))
-            .collect();
-        drop(state);
-        for token in tokens {
-            token.cancel_with(reason);
-        }
+        self.cancel_where(reason, |id| jobs.contains(id));
     }
 
     /// The lease is lost: other consumers may run what this one runs.
     pub(super) fn cancel_all(&self) {
-        let running: Vec<_> = self.state.lock().running.keys().copied().collect();
-        self.cancel(&running, CancelReason::Lease);
+        self.cancel_where(CancelReason::Lease, |_| true);
+    }
+
+    fn cancel_where(&self, reason: CancelReason, is_meant: impl Fn(&JobId) -> bool) {
+        let state = self.state.lock();
+        let meant = state.running.iter().filter(|((id, _), _)| is_meant(id));
+        let tokens: Vec<_> = meant.map(|(_, running)| running.token.clone()).collect();
+        drop(state);
+        for token in tokens {
+            token.cancel_with(reason);
+        }
     }
 }
