@@ -196,7 +196,7 @@
 //! | Huey `RetryTask(delay=)`, Oban `snooze` | [`postpone`](crate::jobs::JobContext::postpone), which counts as nothing |
 //! | `result.get(blocking=True)`, `job.return_value()`, `AsyncResult.get()` | [`handle.join()`](crate::jobs::JobHandle::join) |
 //! | `result.revoke()`, `AsyncResult.revoke()` | [`handle.cancel()`](crate::jobs::JobHandle::cancel), which also asks one that runs |
-//! | `@huey.periodic_task(crontab(..))`, RQ scheduler, Celery beat, sidekiq-cron | [`every`](crate::jobs::JobBuilder::every), `cron`; no process is the leader |
+//! | `@huey.periodic_task(crontab(..))`, RQ scheduler, the scheduler of Celery, sidekiq-cron | [`every`](crate::jobs::JobBuilder::every), `cron`; no process is the leader |
 //! | Huey `lock_task`, sidekiq-unique-jobs | [`unique`](crate::jobs::JobBuilder::unique) |
 //! | Huey `expires=`, Celery `expires=` | [`expires`](crate::jobs::JobBuilder::expires) |
 //! | RQ failed registry, Sidekiq dead set | [`Filter`](crate::jobs::Filter) with the state `Dead`, [`retry_dead`](crate::jobs::Jobs::retry_dead) |

@@ -107,7 +107,8 @@ impl JobContext {
     /// # use std::time::Duration;
     /// # struct Call;
     /// # fn is_office_open() -> bool { true }
-    /// fn call(job: Call, context: &JobContext) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// fn call(job: Call, context: &JobContext) -> Result<(), Box<dyn std::error::Error + Send +
+    /// Sync>> {
     ///     if !is_office_open() {
     ///         return Err(context.postpone(Duration::from_secs(600)).into());
     ///     }
@@ -123,7 +124,7 @@ impl JobContext {
     /// there and the end of the job both happen, or neither. Commit, and return the same output.
     ///
     /// # Errors
-    /// Roll back then. [`Stale`](crate::jobs::JobsErrorKind::Stale) if the lease was lost, and
+    /// Do not commit then. [`Stale`](crate::jobs::JobsErrorKind::Stale) if the lease was lost, and
     /// another consumer has the job. [`Invalid`](crate::jobs::JobsErrorKind::Invalid) if the
     /// storage is no SQLite file. Others as of every write.
     #[cfg(feature = "sqlite")]
@@ -146,7 +147,7 @@ impl JobContext {
         match sqlite.complete_in(transaction, id, claim, output)? {
             Judged::Gone => Err(JobsError::new(
                 JobsErrorKind::Stale,
-                format!("another consumer has the job {id}: roll back"),
+                format!("another consumer has the job {id}: do not commit"),
             )),
             _ => {
                 self.is_completed.store(true, Ordering::Relaxed);

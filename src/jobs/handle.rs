@@ -4,11 +4,11 @@
 
 use crate::CancelToken;
 use crate::error::Stopped;
-use crate::jobs::bell::Bell;
 use crate::jobs::error::JobsError;
 use crate::jobs::face::{Jobs, from_json};
 use crate::jobs::id::JobId;
 use crate::jobs::look::{Fate, JobState, Outcome};
+use crate::jobs::notifier::Notifier;
 use crate::jobs::storage::Watching;
 use crate::task::CancelOutcome;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-/// How long a wait relies on the bell.
+/// How long a wait relies on the notifier.
 const LOOK_EACH: Duration = Duration::from_secs(1);
 
 /// For so long a storage keeps the outcome for a wait that is not seen to end. The wait registers
@@ -154,19 +154,19 @@ impl Jobs {
     ) -> Option<Result<Vec<u8>, JobError>> {
         // Tokens measure by the clock of the thread that waits: on a worker, that of its pool.
         let limit = timeout.map_or_else(CancelToken::new, CancelToken::with_timeout);
-        let bell = Bell::new();
+        let notifier = Notifier::new();
         let mut registered = None;
         loop {
             let is_fresh = |(_, fresh): &(Watching, CancelToken)| !fresh.is_cancelled();
             if !registered.as_ref().is_some_and(is_fresh) {
                 let fresh = CancelToken::with_timeout(PATIENCE / 2);
                 // Before the one that it takes the place of is dropped.
-                match self.storage().watch(id, &bell, PATIENCE) {
+                match self.storage().watch(id, &notifier, PATIENCE) {
                     Ok(watching) => registered = Some((watching, fresh)),
                     Err(error) => return Some(Err(JobError::Storage(error))),
                 }
             }
-            let listening = bell.listen();
+            let listening = notifier.listen();
             let fate = ended(self.storage().outcome(id));
             if fate.is_some() {
                 return fate;

@@ -21,7 +21,7 @@ pub struct Facts {
     /// Whether a call may answer an error though the storage did what was asked: a lost connection.
     /// Batches are numbered then.
     pub repeats: bool,
-    /// Whether other processes may use it. Then a change of theirs may ring no bell here.
+    /// Whether other processes may use it. Then a change of theirs may notify nothing here.
     pub is_shared: bool,
 }
 

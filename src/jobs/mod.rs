@@ -3,16 +3,14 @@
 //! - `id`, `time`, `names`, `error`: the small words.
 //! - `record`: what goes into a storage and comes out of it, on the path of a job.
 //! - `session`, `look`: consumers as a storage knows them; what one sees and changes by hand.
-//! - `bell`: wakes those that wait for news.
+//! - `notifier`: wakes those that wait for news.
 //! - `storage`: the trait, and what it promises.
-//! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, and how it stores them and
-//!   waits for them.
+//! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, stores, and waits for.
 //! - `handler`, `context`, `schedule`, `consumer/`: how a program runs them.
 //! - `memory`: the storage in the memory of the process.
 //! - `conformance`: the tests that every storage must pass.
 //! - `sqlite`: jobs in a SQLite file.
 
-mod bell;
 mod builder;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -27,6 +25,7 @@ mod job;
 mod look;
 mod memory;
 mod names;
+mod notifier;
 mod record;
 mod schedule;
 mod session;
@@ -35,7 +34,6 @@ mod sqlite;
 mod storage;
 mod time;
 
-pub use bell::{Bell, Listening};
 pub use builder::{Enqueued, JobBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, ConsumerReport};
 pub use context::{JobContext, Postponed};
@@ -49,10 +47,11 @@ pub use look::{Counts, Facts, Fate, Fault, Filter, JobInfo, JobState, Outcome, P
 pub use look::{QueueChange, QueueCounts, QueueSettings, ScheduleChange, StoredSchedule, Totals};
 pub use memory::{Memory, MemoryOptions};
 pub use names::{MAX_PAYLOAD, check_batch, check_name, cut_error};
+pub use notifier::{Listening, Notifier};
 pub use record::{Batch, BatchNumber, Claimed, Due, Ended, Exchange, Exchanged, Judged, Meta};
 pub use record::{NewJob, Placed, Tick, Unique, UniqueUntil, Verdict, Want};
 pub use schedule::JobSchedule;
-pub use session::{Beat, Pulse, Session, SessionInfo, Swept};
+pub use session::{Heartbeat, Pulse, Session, SessionInfo, Swept};
 pub use storage::{MOST_DUE, Storage, Watching};
 pub use time::StoredTime;
 

@@ -115,7 +115,7 @@ pub struct Batch<'a> {
     pub jobs: &'a [NewJob],
 }
 
-/// Tells a batch that is sent again from a new one.
+/// Distinguishes a batch that is sent again from a new one.
 ///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Placed {
     }
 }
 
-/// What a consumer tells and asks: the ends of its jobs, and how many more it wants.
+/// What a consumer reports and asks for: the ends of its jobs, and how many more it wants.
 ///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Clone, Copy, Debug)]

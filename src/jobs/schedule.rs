@@ -112,7 +112,7 @@ impl JobSchedule {
     /// Sets what happens at a time when the job of an earlier time has not ended. Default:
     /// [`Skip`](Overlap::Skip) stores none. [`Queue`](Overlap::Queue) stores one, unless another
     /// has not begun. [`Parallel`](Overlap::Parallel) stores each; limit the queue or the handler.
-    /// A template that is unique by itself goes by that in any case.
+    /// A template that is unique by itself follows that in any case.
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.overlap = overlap;
         self

@@ -25,7 +25,7 @@ pub struct SessionInfo {
 ///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Clone, Copy, Debug)]
-pub struct Beat<'a> {
+pub struct Heartbeat<'a> {
     /// That of the consumer.
     pub session: SessionId,
     /// Its lease ends so long after now.
@@ -36,7 +36,7 @@ pub struct Beat<'a> {
     pub held: &'a [JobId],
 }
 
-/// The answer to a [`Beat`].
+/// The answer to a [`Heartbeat`].
 ///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Swept {
     /// How many of their jobs wait again.
     pub returned: u64,
     /// How many of their jobs are dead.
-    pub buried: u64,
+    pub died: u64,
     /// How many waiting jobs have expired.
     pub expired: u64,
     /// How many outcomes and keys are forgotten.

@@ -2,15 +2,15 @@
 //!
 //! Layer: jobs.
 
-use crate::jobs::bell::Bell;
 use crate::jobs::error::JobsError;
 use crate::jobs::id::{JobId, SessionId};
 use crate::jobs::look::{
     Counts, Facts, Fate, Fault, Filter, JobInfo, Page, QueueChange, QueueSettings, ScheduleChange,
     StoredSchedule,
 };
+use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Batch, Exchange, Exchanged, Placed, Tick};
-use crate::jobs::session::{Beat, Pulse, Session, SessionInfo, Swept};
+use crate::jobs::session::{Heartbeat, Pulse, Session, SessionInfo, Swept};
 use crate::jobs::time::StoredTime;
 use crate::task::CancelOutcome;
 use std::fmt;
@@ -21,7 +21,7 @@ use std::time::Duration;
 ///
 /// Every method blocks, may be called from any thread, and happens as a whole or not at all: after
 /// an error nothing has changed. Times are those of the storage's own clock. It never calls a
-/// consumer; it rings [bells](Bell).
+/// consumer; it uses [notifiers](Notifier).
 ///
 /// Guide: [jobs](crate::guide::jobs).
 ///
@@ -94,12 +94,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// Extends the lease of a session. A lease that has ended is extended, too, if no sweep has
     /// noticed it. Jobs that the session claimed in exchanges up to `settled`, and that are not
-    /// among `held`, are ready again: their consumer has never heard of them. The caller takes both
+    /// among `held`, are ready again: their consumer does not know of them. The caller takes both
     /// under one lock.
     ///
     /// # Errors
     /// It could not be stored. The call may be repeated.
-    fn heartbeat(&self, beat: &Beat<'_>) -> Result<Pulse, JobsError>;
+    fn heartbeat(&self, sign: &Heartbeat<'_>) -> Result<Pulse, JobsError>;
 
     /// Ends a session. What it runs is ready again, and counts as nothing; a job that is never to
     /// begin twice is dead. Returns how many are ready: 0 if there is no such session.
@@ -124,7 +124,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// of the session. After any other error the consumer sends the ends again, under a new number.
     fn exchange(&self, exchange: &Exchange<'_>) -> Result<Exchanged, JobsError>;
 
-    /// Does what time asks for, for a storage to which nobody comes: ends leases that are over,
+    /// Does what time asks for, for a storage that no consumer uses: ends leases that are over,
     /// ends jobs that have expired, and forgets outcomes, dead jobs and unique keys whose time is
     /// over. At most `most` of each.
     ///
@@ -150,8 +150,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// Cancels a job. One that waits ends now (`Settled`). For one that runs, the next heartbeat of
     /// its session says so (`Requested`). One that has ended, or does not exist, is left as it is
-    /// (`AlreadyFinished`). A running one that was to be cancelled and would wait again is cancelled
-    /// then.
+    /// (`AlreadyFinished`). A running one that was to be cancelled and would wait again is
+    /// cancelled then.
     ///
     /// # Errors
     /// It could not be stored.
@@ -163,21 +163,27 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// It cannot be read.
     fn outcome(&self, id: JobId) -> Result<Fate, JobsError>;
 
-    /// From now on the outcome of the job is kept for at least a minute after its end, and the bell
-    /// rings then, until what this returns is dropped, or `patience` is over. The caller looks
-    /// after this call, and then waits for the bell.
+    /// From now on the outcome of the job is kept for at least a minute after its end, and the
+    /// notifier is used then, until what this returns is dropped, or `patience` is over. The caller
+    /// looks after this call, and then waits for the notifier.
     ///
     /// # Errors
     /// It could not be stored.
-    fn watch(&self, id: JobId, bell: &Bell, patience: Duration) -> Result<Watching, JobsError>;
+    fn watch(
+        &self,
+        id: JobId,
+        notifier: &Notifier,
+        patience: Duration,
+    ) -> Result<Watching, JobsError>;
 
-    /// The bell rings at least once after each change by which a job of one of these queues becomes
-    /// ready, or the next one is due earlier, in whatever process, until what this returns is
-    /// dropped. It may ring for nothing. A ring may be lost: whoever waits looks once a second.
+    /// The notifier is used at least once after each change by which a job of one of these queues
+    /// becomes ready, or the next one is due earlier, in whatever process, until what this returns
+    /// is dropped. It may be used for nothing. A notification may be lost: a caller that waits
+    /// looks once a second.
     ///
     /// # Errors
     /// It could not be stored.
-    fn subscribe(&self, queues: &[&str], bell: &Bell) -> Result<Watching, JobsError>;
+    fn subscribe(&self, queues: &[&str], notifier: &Notifier) -> Result<Watching, JobsError>;
 
     /// Returns what holds for a queue.
     ///

@@ -1,9 +1,10 @@
 //! A storage that fails: before a call, or after it, so that only the answer is lost.
 
 use millhand::jobs::{
-    Batch, Beat, Bell, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, JobId, JobInfo,
-    JobsError, JobsErrorKind, Page, Placed, Pulse, QueueChange, QueueSettings, ScheduleChange,
-    Session, SessionId, SessionInfo, Storage, StoredSchedule, StoredTime, Swept, Tick, Watching,
+    Batch, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, Heartbeat, JobId, JobInfo,
+    JobsError, JobsErrorKind, Notifier, Page, Placed, Pulse, QueueChange, QueueSettings,
+    ScheduleChange, Session, SessionId, SessionInfo, Storage, StoredSchedule, StoredTime, Swept,
+    Tick, Watching,
 };
 use millhand::task::CancelOutcome;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ delegate! {
     fn now() -> StoredTime;
     fn enqueue(batch: &Batch<'_>) -> Vec<Placed>;
     fn open_session(info: &SessionInfo, lease: Duration) -> SessionId;
-    fn heartbeat(beat: &Beat<'_>) -> Pulse;
+    fn heartbeat(sign: &Heartbeat<'_>) -> Pulse;
     fn close_session(session: SessionId) -> u64;
     fn exchange(exchange: &Exchange<'_>) -> Exchanged;
     fn sweep(most: usize) -> Swept;
@@ -77,8 +78,8 @@ delegate! {
     fn tick(tick: &Tick<'_>) -> bool;
     fn cancel(id: JobId) -> CancelOutcome;
     fn outcome(id: JobId) -> Fate;
-    fn watch(id: JobId, bell: &Bell, patience: Duration) -> Watching;
-    fn subscribe(queues: &[&str], bell: &Bell) -> Watching;
+    fn watch(id: JobId, notifier: &Notifier, patience: Duration) -> Watching;
+    fn subscribe(queues: &[&str], notifier: &Notifier) -> Watching;
     fn queue(name: &str) -> QueueSettings;
     fn set_queue(name: &str, change: QueueChange) -> ();
     fn counts() -> Counts;

@@ -1,9 +1,9 @@
 //! The storage in memory, beyond what every storage must do.
 
 use millhand::jobs::{
-    Batch, Beat, Bell, Claimed, Due, Ended, Exchange, Exchanged, Fate, Filter, JobId, JobState,
-    Judged, Memory, NewJob, Page, Placed, QueueChange, SessionId, SessionInfo, Storage, Swept,
-    Unique, UniqueUntil, Verdict, Want,
+    Batch, Claimed, Due, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat, JobId, JobState,
+    Judged, Memory, NewJob, Notifier, Page, Placed, QueueChange, SessionId, SessionInfo, Storage,
+    Swept, Unique, UniqueUntil, Verdict, Want,
 };
 use millhand::testing::ManualClock;
 use std::collections::{BTreeMap, HashSet};
@@ -85,11 +85,11 @@ fn clones_are_the_same_storage() {
 #[test]
 fn who_is_woken_finds_the_job_and_may_call_the_storage() {
     let storage = Memory::new();
-    let bell = Bell::new();
-    let _subscribed = storage.subscribe(&["q"], &bell).unwrap();
+    let notifier = Notifier::new();
+    let _subscribed = storage.subscribe(&["q"], &notifier).unwrap();
     let session = open(&storage, MINUTE);
     for number in 1..=200 {
-        let listening = bell.listen();
+        let listening = notifier.listen();
         thread::scope(|scope| {
             scope.spawn(|| enqueue(&storage, &[NewJob::new("q", "a", "")]));
             assert_eq!(listening.wait_timeout(Duration::MAX), Ok(true));
@@ -105,8 +105,8 @@ fn the_end_of_a_job_wakes_those_that_watch_it_and_no_others() {
     let storage = Memory::options().clock(&clock).build();
     let placed = enqueue(&storage, &[NewJob::new("q", "a", "")]);
     let id = placed[0].id();
-    let (watched, dropped, impatient) = (Bell::new(), Bell::new(), Bell::new());
-    let listening = [&watched, &dropped, &impatient].map(Bell::listen);
+    let (watched, dropped, impatient) = (Notifier::new(), Notifier::new(), Notifier::new());
+    let listening = [&watched, &dropped, &impatient].map(Notifier::listen);
     let _watched = storage.watch(id, &watched, MINUTE).unwrap();
     drop(storage.watch(id, &dropped, MINUTE).unwrap());
     let _impatient = storage.watch(id, &impatient, MINUTE / 2).unwrap();
@@ -288,13 +288,13 @@ fn call_at_random(storage: &Memory, random: &mut Random, consumers: &mut Consume
         }
         8 => {
             let held: Vec<_> = consumers.held.iter().map(|job| job.id).collect();
-            let beat = Beat {
+            let sign = Heartbeat {
                 session,
                 lease: random.time(),
                 settled: consumers.number,
                 held: &held[held.len() / 2..],
             };
-            storage.heartbeat(&beat).unwrap();
+            storage.heartbeat(&sign).unwrap();
         }
         9 => {
             storage.cancel(id).unwrap();

@@ -2,9 +2,9 @@
 
 use millhand::jobs::rusqlite::Connection;
 use millhand::jobs::{
-    Batch, BatchNumber, Beat, Bell, Due, Ended, Exchange, Exchanged, Fate, Filter, JobId, JobState,
-    JobsError, JobsErrorKind, Judged, NewJob, Outcome, Page, Placed, QueueChange, SessionId,
-    SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict, Want,
+    Batch, BatchNumber, Due, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat, JobId, JobState,
+    JobsError, JobsErrorKind, Judged, NewJob, Notifier, Outcome, Page, Placed, QueueChange,
+    SessionId, SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict, Want,
 };
 use millhand::task::CancelOutcome;
 use millhand::testing::ManualClock;
@@ -213,13 +213,13 @@ fn a_heartbeat_gives_back_what_no_consumer_knows_of() {
     exchange(&storage, session, 1, &[], 2);
     exchange(&storage, session, 2, &[], 1);
     assert_eq!(storage.cancel(JobId(1)).unwrap(), CancelOutcome::Requested);
-    let beat = Beat {
+    let sign = Heartbeat {
         session,
         lease: SECOND,
         settled: 1,
         held: &[JobId(1), JobId(9)],
     };
-    let pulse = storage.heartbeat(&beat).unwrap();
+    let pulse = storage.heartbeat(&sign).unwrap();
     assert!(pulse.alive);
     assert_eq!(pulse.given_back, 1); // the second; the third came with a later exchange
     assert_eq!(pulse.cancel, [JobId(1)]);
@@ -412,7 +412,7 @@ fn a_jobs_arrival_is_sent_to_the_ports_of_other_processes() {
 }
 
 #[test]
-fn bells_ring_for_jobs_of_this_storage_and_of_others() {
+fn notifiers_are_used_for_jobs_of_this_storage_and_of_others() {
     let folder = Folder::new();
     let mine = folder.open();
     for other in [
@@ -423,9 +423,9 @@ fn bells_ring_for_jobs_of_this_storage_and_of_others() {
             .open()
             .unwrap(),
     ] {
-        let bell = Bell::new();
-        let _subscribed = other.subscribe(&["mail"], &bell).unwrap();
-        let listening = bell.listen();
+        let notifier = Notifier::new();
+        let _subscribed = other.subscribe(&["mail"], &notifier).unwrap();
+        let listening = notifier.listen();
         enqueue(&mine, &[job("1")]);
         assert_eq!(listening.wait_timeout(LONG), Ok(true));
     }
@@ -438,10 +438,10 @@ fn who_watches_a_job_gets_its_outcome_though_it_is_not_kept() {
     let session = session(&mine);
     for watcher in [&mine, &other] {
         let id = enqueue(&mine, &[job("1")])[0].id();
-        let bell = Bell::new();
-        let watching = watcher.watch(id, &bell, LONG).unwrap();
+        let notifier = Notifier::new();
+        let watching = watcher.watch(id, &notifier, LONG).unwrap();
         assert_eq!(watcher.outcome(id).unwrap(), Fate::Live(JobState::Ready));
-        let listening = bell.listen();
+        let listening = notifier.listen();
         exchange(&mine, session, id.0 * 2, &[], 1);
         exchange(&mine, session, id.0 * 2 + 1, &[done(id, 1)], 0);
         assert_eq!(listening.wait_timeout(LONG), Ok(true));
@@ -467,9 +467,9 @@ fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
     tx.rollback().unwrap();
     assert_eq!(ready(&storage), 0);
 
-    let bell = Bell::new();
-    let _subscribed = storage.subscribe(&["mail"], &bell).unwrap();
-    let listening = bell.listen();
+    let notifier = Notifier::new();
+    let _subscribed = storage.subscribe(&["mail"], &notifier).unwrap();
+    let listening = notifier.listen();
     let tx = conn.transaction().unwrap();
     tx.execute("INSERT INTO orders VALUES ('tea')", []).unwrap();
     let placed = storage.enqueue_in(&tx, &[job("1")]).unwrap();
@@ -507,9 +507,9 @@ fn a_commit_of_the_user_is_noticed_without_a_wake() {
     let folder = Folder::new();
     let storage = folder.open();
     let mut conn = Connection::open(folder.file()).unwrap();
-    let bell = Bell::new();
-    let _subscribed = storage.subscribe(&["mail"], &bell).unwrap();
-    let listening = bell.listen();
+    let notifier = Notifier::new();
+    let _subscribed = storage.subscribe(&["mail"], &notifier).unwrap();
+    let listening = notifier.listen();
     let tx = conn.transaction().unwrap();
     storage.enqueue_in(&tx, &[job("1")]).unwrap();
     tx.commit().unwrap();
@@ -570,7 +570,7 @@ fn a_file_that_was_replaced_is_not_written_any_more() {
 fn a_forked_process_is_refused_and_its_parent_goes_on() {
     let folder = Folder::new();
     let storage = folder.open();
-    let _subscribed = storage.subscribe(&["mail"], &Bell::new()).unwrap();
+    let _subscribed = storage.subscribe(&["mail"], &Notifier::new()).unwrap();
     enqueue(&storage, &[job("1")]);
     assert_eq!(ready(&storage), 1);
     let is_forked = |error: JobsError| error.kind() == JobsErrorKind::Forked;

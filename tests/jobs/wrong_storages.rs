@@ -4,9 +4,10 @@ use millhand::jobs::conformance::{
     Case, batches, ends, limits, order, random, run, sessions, time, unique,
 };
 use millhand::jobs::{
-    Batch, Beat, Bell, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, JobId, JobInfo,
-    JobsError, Memory, Page, Placed, Pulse, QueueChange, QueueSettings, ScheduleChange, Session,
-    SessionId, SessionInfo, Storage, StoredSchedule, StoredTime, Swept, Tick, Verdict, Watching,
+    Batch, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, Heartbeat, JobId, JobInfo,
+    JobsError, Memory, Notifier, Page, Placed, Pulse, QueueChange, QueueSettings, ScheduleChange,
+    Session, SessionId, SessionInfo, Storage, StoredSchedule, StoredTime, Swept, Tick, Verdict,
+    Watching,
 };
 use millhand::task::CancelOutcome;
 use std::sync::Arc;
@@ -54,8 +55,8 @@ impl Storage for WrongStorage {
         tick(tick: &Tick<'_>) -> bool;
         cancel(id: JobId) -> CancelOutcome;
         outcome(id: JobId) -> Fate;
-        watch(id: JobId, bell: &Bell, patience: Duration) -> Watching;
-        subscribe(queues: &[&str], bell: &Bell) -> Watching;
+        watch(id: JobId, notifier: &Notifier, patience: Duration) -> Watching;
+        subscribe(queues: &[&str], notifier: &Notifier) -> Watching;
         queue(name: &str) -> QueueSettings;
         set_queue(name: &str, change: QueueChange) -> ();
         counts() -> Counts;
@@ -88,12 +89,12 @@ impl Storage for WrongStorage {
         self.0.enqueue(&Batch { jobs, ..*batch })
     }
 
-    fn heartbeat(&self, beat: &Beat<'_>) -> Result<Pulse, JobsError> {
+    fn heartbeat(&self, sign: &Heartbeat<'_>) -> Result<Pulse, JobsError> {
         let settled = match self.1 {
             Wrong::Heartbeats => u64::MAX,
-            _ => beat.settled,
+            _ => sign.settled,
         };
-        self.0.heartbeat(&Beat { settled, ..*beat })
+        self.0.heartbeat(&Heartbeat { settled, ..*sign })
     }
 
     fn exchange(&self, exchange: &Exchange<'_>) -> Result<Exchanged, JobsError> {

@@ -84,7 +84,7 @@ pub fn everything_is_there_after_the_storage_was_opened_again(env: &mut Env) {
     assert_eq!(send(env), placed);
     assert_eq!(env.place(key(UniqueUntil::Ended)), Placed::Existing(ready));
     // The session goes on, and its claims are its own.
-    let sign = crate::jobs::Beat {
+    let sign = crate::jobs::Heartbeat {
         session,
         lease: LEASE,
         settled: number,

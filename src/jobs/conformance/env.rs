@@ -181,7 +181,7 @@ impl Env {
             let swept = self.storage().sweep(1000).unwrap();
             sum.sessions += swept.sessions;
             sum.returned += swept.returned;
-            sum.buried += swept.buried;
+            sum.died += swept.died;
             sum.expired += swept.expired;
             sum.forgotten += swept.forgotten;
             if !swept.more {
@@ -300,7 +300,7 @@ impl Consumer<'_> {
 
     /// A sign of life after the answers to all its exchanges.
     pub fn heartbeat(&self, lease: Duration, held: &[JobId]) -> Pulse {
-        let sign = crate::jobs::Beat {
+        let sign = crate::jobs::Heartbeat {
             session: self.session,
             lease,
             settled: self.number.get(),

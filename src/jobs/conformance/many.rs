@@ -5,7 +5,7 @@
 use crate::jobs::conformance::env::{
     Env, KIND, QUEUE, SECOND, dead, done, end_of, ids, jobs, retry, these, want,
 };
-use crate::jobs::{Bell, Claimed, Filter, JobId, Judged, QueueCounts, Totals, Verdict};
+use crate::jobs::{Claimed, Filter, JobId, Judged, Notifier, QueueCounts, Totals, Verdict};
 use crate::task::CancelOutcome;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const ALL: usize = PRODUCERS * BATCHES * BATCH;
 /// What the threads of a case share.
 struct Plant<'a> {
     env: &'a Env,
-    bell: Bell,
+    notifier: Notifier,
     /// How many jobs have not ended, of those stored and those that are to be stored.
     left: AtomicUsize,
 }
@@ -27,7 +27,7 @@ struct Plant<'a> {
 impl Plant<'_> {
     fn ended(&self, count: usize) {
         if self.left.fetch_sub(count, Ordering::Relaxed) == count {
-            self.bell.ring();
+            self.notifier.notify();
         }
     }
 
@@ -51,7 +51,7 @@ impl Plant<'_> {
         let worker = self.env.consumer();
         let (mut ends, mut all) = (Vec::new(), Vec::new());
         loop {
-            let listening = self.bell.listen();
+            let listening = self.notifier.listen();
             let exchanged = worker.exchange(&ends, &[want(QUEUE, &[KIND], 50)]);
             let before = all.len();
             for (end, judged) in ends.iter().zip(exchanged.judged) {
@@ -78,10 +78,10 @@ impl Plant<'_> {
 fn run(env: &Env, cancels: fn(JobId) -> bool, verdict: fn(&Claimed) -> Verdict) -> Totals {
     let plant = &Plant {
         env,
-        bell: Bell::new(),
+        notifier: Notifier::new(),
         left: AtomicUsize::new(ALL),
     };
-    let _watching = env.storage().subscribe(&[QUEUE], &plant.bell).unwrap();
+    let _watching = env.storage().subscribe(&[QUEUE], &plant.notifier).unwrap();
     let mut ended: Vec<JobId> = std::thread::scope(|scope| {
         let consumers = (0..CONSUMERS).map(|_| scope.spawn(|| plant.consume(verdict)));
         let producers = (0..PRODUCERS).map(|_| scope.spawn(|| plant.produce(cancels)));

@@ -5,8 +5,9 @@
 use crate::jobs::conformance::env::{end_of, these, want};
 use crate::jobs::conformance::random::{KINDS, QUEUES, Run, known, ms};
 use crate::jobs::{
-    Batch, BatchNumber, Beat, Bell, Due, Ended, Exchange, Exchanged, Fate, Filter, JobId, JobState,
-    NewJob, Placed, QueueChange, ScheduleChange, SessionInfo, Storage, Tick, UniqueUntil, Verdict,
+    Batch, BatchNumber, Due, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat, JobId, JobState,
+    NewJob, Notifier, Placed, QueueChange, ScheduleChange, SessionInfo, Storage, Tick, UniqueUntil,
+    Verdict,
 };
 use std::time::Duration;
 
@@ -194,7 +195,7 @@ impl Run {
         if self.draw.one_in(5) {
             held.push(JobId(999_999));
         }
-        let sign = Beat {
+        let sign = Heartbeat {
             session,
             lease: *self.draw.pick(&[ms(30_005), ms(5_000_005)]),
             settled: number - u64::from(number > 0 && self.draw.one_in(3)),
@@ -233,7 +234,7 @@ impl Run {
         if !self.draw.one_in(3) {
             self.both(&("cancel", id), |storage| storage.cancel(id));
         } else if self.may_be_watched(id) {
-            let watch = |storage: &dyn Storage| storage.watch(id, &Bell::new(), ms(u64::MAX));
+            let watch = |storage: &dyn Storage| storage.watch(id, &Notifier::new(), ms(u64::MAX));
             let watching = [watch(self.env.storage()), watch(&self.model)];
             let watching = watching.map(|watching| watching.unwrap());
             self.watched.push((id, watching));

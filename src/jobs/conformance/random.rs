@@ -209,7 +209,7 @@ impl Run {
                 let swept = storage.sweep(3).unwrap();
                 sum.sessions += swept.sessions;
                 sum.returned += swept.returned;
-                sum.buried += swept.buried;
+                sum.died += swept.died;
                 sum.expired += swept.expired;
                 if !swept.more {
                     return sum;

@@ -6,7 +6,7 @@ use crate::jobs::conformance::env::{
     DAY, Env, HOUR, KIND, LEASE, MINUTE, QUEUE, SECOND, TICK, dead, delayed, job, retry,
 };
 use crate::jobs::{
-    Bell, Fate, Filter, JobId, JobState, Judged, Listening, NewJob, Outcome, Verdict,
+    Fate, Filter, JobId, JobState, Judged, Listening, NewJob, Notifier, Outcome, Verdict,
 };
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn assert_woken(listening: &Listening) {
     assert_eq!(
         listening.wait_timeout(MINUTE),
         Ok(true),
-        "the bell did not ring"
+        "the notifier was silent"
     );
 }
 
@@ -84,10 +84,10 @@ pub fn who_waits_before_the_end_gets_an_outcome_that_is_not_kept(env: &Env) {
     let worker = env.consumer();
     for (verdict, outcome) in ends {
         let id = env.enqueue(job());
-        let bell = Bell::new();
-        let _watching = env.storage().watch(id, &bell, HOUR).unwrap();
+        let notifier = Notifier::new();
+        let _watching = env.storage().watch(id, &notifier, HOUR).unwrap();
         let claimed = worker.claim_one();
-        let listening = bell.listen();
+        let listening = notifier.listen();
         worker.end(&claimed, verdict);
         assert_woken(&listening);
         env.advance(MINUTE - TICK);
@@ -99,9 +99,9 @@ pub fn who_waits_before_the_end_gets_an_outcome_that_is_not_kept(env: &Env) {
 pub fn who_waits_sees_every_other_end(env: &Env) {
     let watched = |job: NewJob| {
         let id = env.enqueue(job);
-        let bell = Bell::new();
-        let watching = env.storage().watch(id, &bell, DAY).unwrap();
-        let listening = bell.listen();
+        let notifier = Notifier::new();
+        let watching = env.storage().watch(id, &notifier, DAY).unwrap();
+        let listening = notifier.listen();
         (id, watching, listening)
     };
     let (id, _watching, listening) = watched(job());
@@ -131,20 +131,20 @@ pub fn who_comes_after_the_end_sees_at_once_that_it_is_forgotten(env: &Env) {
     let id = env.enqueue(job());
     let worker = env.consumer();
     worker.done(&worker.claim_one());
-    let _watching = env.storage().watch(id, &Bell::new(), HOUR).unwrap();
+    let _watching = env.storage().watch(id, &Notifier::new(), HOUR).unwrap();
     assert_eq!(env.fate(id), Fate::Forgotten);
 }
 
 pub fn two_may_wait_for_one_job(env: &Env) {
     let id = env.enqueue(job());
-    let bells = [Bell::new(), Bell::new(), Bell::new()];
-    let mut watching = bells.each_ref().map(|bell| {
-        let watching = env.storage().watch(id, bell, HOUR);
+    let notifiers = [Notifier::new(), Notifier::new(), Notifier::new()];
+    let mut watching = notifiers.each_ref().map(|notifier| {
+        let watching = env.storage().watch(id, notifier, HOUR);
         Some(watching.unwrap())
     });
     let worker = env.consumer();
     let claimed = worker.claim_one();
-    let listening = bells.each_ref().map(Bell::listen);
+    let listening = notifiers.each_ref().map(Notifier::listen);
     // One of them gives up. The others do not notice.
     watching[1] = None;
     worker.end(&claimed, output("7", None));
@@ -155,11 +155,11 @@ pub fn two_may_wait_for_one_job(env: &Env) {
 
 pub fn who_gives_up_leaves_nothing_behind(env: &Env) {
     let id = env.enqueue(job());
-    drop(env.storage().watch(id, &Bell::new(), HOUR).unwrap());
+    drop(env.storage().watch(id, &Notifier::new(), HOUR).unwrap());
     // Nor does one for a job that was never there.
     drop(
         env.storage()
-            .watch(JobId(9_999), &Bell::new(), HOUR)
+            .watch(JobId(9_999), &Notifier::new(), HOUR)
             .unwrap(),
     );
     let worker = env.consumer();
@@ -171,12 +171,12 @@ pub fn who_gives_up_leaves_nothing_behind(env: &Env) {
 }
 
 pub fn who_listens_to_a_queue_is_woken_when_a_job_is_ready(env: &Env) {
-    let bell = Bell::new();
+    let notifier = Notifier::new();
     let queues = [QUEUE, "another"];
-    let _watching = env.storage().subscribe(&queues, &bell).unwrap();
+    let _watching = env.storage().subscribe(&queues, &notifier).unwrap();
     let worker = env.consumer_for(LEASE);
     let woken_by = |change: &dyn Fn()| {
-        let listening = bell.listen();
+        let listening = notifier.listen();
         change();
         assert_woken(&listening);
     };

@@ -20,7 +20,7 @@ pub fn the_jobs_of_a_lease_that_has_ended_come_back(env: &Env) {
     assert_eq!(env.sweep().sessions, 0);
     env.advance(TICK * 2);
     let swept = env.sweep();
-    assert_eq!((swept.sessions, swept.returned, swept.buried), (1, 2, 0));
+    assert_eq!((swept.sessions, swept.returned, swept.died), (1, 2, 0));
     assert_eq!(env.storage().sessions().unwrap(), []);
     // In their old places.
     let claimed = env.consumer().claim(9);
@@ -101,7 +101,7 @@ pub fn a_job_at_most_once_is_dead_if_its_worker_is_lost(env: &Env) {
     let claimed = worker.claim_one();
     assert!(claimed.at_most_once);
     env.advance(LEASE + TICK);
-    assert_eq!(env.sweep().buried, 1);
+    assert_eq!(env.sweep().died, 1);
     assert_eq!(env.state(id), JobState::Dead);
     assert_eq!(worker.end(&claimed, done()), Judged::Gone);
     assert_eq!(ids(&env.consumer().claim(9)), []);

@@ -5,7 +5,7 @@
 use crate::jobs::conformance::env::{
     Env, HOUR, LEASE, MINUTE, QUEUE, TICK, done, ids, job, jobs, unique,
 };
-use crate::jobs::{Bell, Fate, Judged, Outcome, Placed, QueueChange, UniqueUntil, Verdict};
+use crate::jobs::{Fate, Judged, Notifier, Outcome, Placed, QueueChange, UniqueUntil, Verdict};
 
 pub fn what_one_stores_the_other_claims(env: &Env) {
     let other = env.again();
@@ -44,18 +44,18 @@ pub fn a_key_counts_for_both(env: &Env) {
 
 pub fn what_one_changes_wakes_the_other(env: &Env) {
     let other = env.again();
-    let bell = Bell::new();
-    let _watching = other.storage().subscribe(&[QUEUE], &bell).unwrap();
-    let listening = bell.listen();
+    let notifier = Notifier::new();
+    let _watching = other.storage().subscribe(&[QUEUE], &notifier).unwrap();
+    let listening = notifier.listen();
     let id = env.enqueue(job());
     assert_eq!(
         listening.wait_timeout(MINUTE),
         Ok(true),
-        "the bell did not ring"
+        "the notifier was silent"
     );
-    let bell = Bell::new();
-    let _watching = other.storage().watch(id, &bell, HOUR).unwrap();
-    let listening = bell.listen();
+    let notifier = Notifier::new();
+    let _watching = other.storage().watch(id, &notifier, HOUR).unwrap();
+    let listening = notifier.listen();
     let worker = env.consumer();
     let output = b"7".to_vec();
     let verdict = Verdict::Done { output, keep: None };
@@ -63,7 +63,7 @@ pub fn what_one_changes_wakes_the_other(env: &Env) {
     assert_eq!(
         listening.wait_timeout(MINUTE),
         Ok(true),
-        "the bell did not ring"
+        "the notifier was silent"
     );
     assert_eq!(other.fate(id), Fate::Ended(Outcome::Done(b"7".to_vec())));
 }

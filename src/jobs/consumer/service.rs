@@ -3,9 +3,9 @@
 //! Layer: jobs.
 //
 // One round: a sign of life if it is time for one, an exchange if there is something to exchange,
-// and then a wait for the bell, or for the next time at which there may be something. Every round
-// may fail, and the next one does the same again: what has ended stays in the list, and what the
-// storage gave away in an answer that was lost is given back by a sign of life.
+// and then a wait for the notifier, or for the next time at which there may be something. Every
+// round may fail, and the next one does the same again: what has ended stays in the list, and what
+// the storage gave away in an answer that was lost is given back by a sign of life.
 
 use crate::CancelToken;
 use crate::cancel::CancelReason;
@@ -16,13 +16,13 @@ use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
 use crate::jobs::record::Exchange;
 use crate::jobs::schedule::JobSchedule;
-use crate::jobs::session::{Beat, SessionInfo};
+use crate::jobs::session::{Heartbeat, SessionInfo};
 use crate::jobs::storage::Watching;
 use crate::pool::{Phase, Service, ServiceHost, ServiceReport};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A storage that other processes use may lose a ring. So the consumer looks that often.
+/// A storage that other processes use may lose a notification. So the consumer looks that often.
 const LOOK_EACH: Duration = Duration::from_secs(1);
 
 /// With each sign of life, at most so many of each kind are swept.
@@ -92,7 +92,7 @@ struct Session {
     id: SessionId,
     /// Cancelled when it is time for a sign of life, and when the lease may have ended. They
     /// measure by the clock of this thread, and from before the call that gave the lease.
-    beat: CancelToken,
+    heartbeat: CancelToken,
     lease: CancelToken,
 }
 
@@ -115,7 +115,7 @@ impl<'a> Rounds<'a> {
 
     fn run(&mut self) {
         loop {
-            let listening = self.shared.bell.listen();
+            let listening = self.shared.notifier.listen();
             let wait = match self.round() {
                 Ok(wait) => {
                     self.went_well();
@@ -126,7 +126,7 @@ impl<'a> Rounds<'a> {
                     if self.gives_up() {
                         return;
                     }
-                    // Not the bell: each end that is not confirmed would ring it.
+                    // Not the notifier: each end that is not confirmed would end that wait.
                     let _ = CancelToken::new().wait_timeout(self.pause);
                     self.pause = (2 * self.pause).min(LONGEST_PAUSE);
                     continue;
@@ -144,7 +144,7 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// Returns how long there is nothing to do, unless the bell rings.
+    /// Returns how long there is nothing to do, unless it is notified.
     fn round(&mut self) -> Result<Duration, JobsError> {
         let session = self.live_session()?;
         let next_tick = self.next_tick()?;
@@ -153,7 +153,7 @@ impl<'a> Rounds<'a> {
             self.shared.wants(self.number as usize),
         );
         if ended.is_empty() && wanted.is_empty() {
-            return Ok(next_tick.min(self.until_the_beat()));
+            return Ok(next_tick.min(self.until_heartbeat()));
         }
         self.number += 1;
         let exchange = Exchange {
@@ -193,7 +193,12 @@ impl<'a> Rounds<'a> {
             true => Some(LOOK_EACH),
             false => None,
         };
-        let until = [Some(self.until_the_beat()), Some(next_tick), next_due, look];
+        let until = [
+            Some(self.until_heartbeat()),
+            Some(next_tick),
+            next_due,
+            look,
+        ];
         Ok(until.into_iter().flatten().min().unwrap_or_default())
     }
 
@@ -205,9 +210,12 @@ impl<'a> Rounds<'a> {
         self.ticking.round(self.shared.jobs.storage(), self.host)
     }
 
-    fn until_the_beat(&self) -> Duration {
-        let beat = self.session.as_ref().and_then(|one| one.beat.remaining());
-        beat.unwrap_or_default()
+    fn until_heartbeat(&self) -> Duration {
+        let left = self
+            .session
+            .as_ref()
+            .and_then(|one| one.heartbeat.remaining());
+        left.unwrap_or_default()
     }
 
     /// Shows a sign of life if it is time for one, and opens a session if there is none.
@@ -219,12 +227,12 @@ impl<'a> Rounds<'a> {
             if session.lease.is_cancelled() {
                 self.shared.cancel_all();
             }
-            if !session.beat.is_cancelled() {
+            if !session.heartbeat.is_cancelled() {
                 return Ok(session.id);
             }
             let next = Session::begin(session.id, lease);
             let held = self.shared.held();
-            let pulse = self.shared.jobs.storage().heartbeat(&Beat {
+            let pulse = self.shared.jobs.storage().heartbeat(&Heartbeat {
                 session: session.id,
                 lease,
                 settled: self.settled,
@@ -245,7 +253,7 @@ impl<'a> Rounds<'a> {
         let storage = self.shared.jobs.storage();
         if self.subscription.is_none() {
             let queues: Vec<_> = self.shared.queues.iter().map(|one| &*one.name).collect();
-            self.subscription = Some(storage.subscribe(&queues, &self.shared.bell)?);
+            self.subscription = Some(storage.subscribe(&queues, &self.shared.notifier)?);
         }
         let id = storage.open_session(&self.info(), lease)?;
         self.session = Some(Session { id, ..begun });
@@ -312,7 +320,7 @@ impl Session {
     fn begin(id: SessionId, lease: Duration) -> Self {
         Self {
             id,
-            beat: CancelToken::with_timeout(lease / 3),
+            heartbeat: CancelToken::with_timeout(lease / 3),
             lease: CancelToken::with_timeout(lease),
         }
     }

@@ -9,13 +9,13 @@
 
 use crate::CancelToken;
 use crate::cancel::CancelReason;
-use crate::jobs::bell::Bell;
 use crate::jobs::consumer::consumer::ConsumerReport;
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::face::Jobs;
 use crate::jobs::handler::ErasedHandler;
 use crate::jobs::id::JobId;
 use crate::jobs::names::check_name;
+use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Claimed, Ended, Judged, Verdict, Want};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -83,8 +83,8 @@ pub(super) struct Shared {
     pub(super) handlers: Handlers,
     pub(super) queues: Vec<Slots>,
     pub(super) lease: Duration,
-    /// Rings when the thread has something to do.
-    pub(super) bell: Bell,
+    /// Wakes the thread when it has something to do.
+    pub(super) notifier: Notifier,
     state: Mutex<State>,
 }
 
@@ -123,20 +123,20 @@ impl Shared {
             handlers,
             queues,
             lease,
-            bell: Bell::new(),
+            notifier: Notifier::new(),
             state: Mutex::new(state),
         }
     }
 
     pub(super) fn pause(&self, pauses: bool) {
         self.state.lock().is_paused = pauses;
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     /// From now on it claims nothing more, and jobs that have not begun do not begin.
     pub(super) fn stop(&self) {
         self.state.lock().is_stopping = true;
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -236,7 +236,7 @@ impl Shared {
             state.ended.push(Ended { id, claim, verdict });
         }
         drop(state);
-        self.bell.ring();
+        self.notifier.notify();
     }
 
     /// Takes the ends that are to be confirmed. They are put back, or confirmed.

@@ -6,8 +6,8 @@ use super::job::{Job, State};
 use super::keys::Key;
 use super::table::Table;
 use crate::jobs::{
-    Bell, Counts, Fate, Filter, JobId, JobInfo, JobState, JobsError, Outcome, Page, QueueChange,
-    QueueCounts, StoredTime,
+    Counts, Fate, Filter, JobId, JobInfo, JobState, JobsError, Notifier, Outcome, Page,
+    QueueChange, QueueCounts, StoredTime,
 };
 use crate::task::CancelOutcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,9 +49,14 @@ impl Table {
 
     /// Returns the number of the registration. `None` if there is no such job: it never ends. A
     /// dead one may be made ready, and end again.
-    pub(super) fn watch(&mut self, id: JobId, bell: &Bell, until: StoredTime) -> Option<u64> {
+    pub(super) fn watch(
+        &mut self,
+        id: JobId,
+        notifier: &Notifier,
+        until: StoredTime,
+    ) -> Option<u64> {
         self.jobs.get_mut(&id)?.is_watched = true;
-        Some(self.bells.watch(id, bell, until))
+        Some(self.notifiers.watch(id, notifier, until))
     }
 
     pub(super) fn set_queue(
@@ -66,7 +71,7 @@ impl Table {
             self.limits.remove(name);
         }
         // A consumer may find jobs now that it could not claim before.
-        self.bells.queue_has_news(name);
+        self.notifiers.queue_has_news(name);
         result
     }
 

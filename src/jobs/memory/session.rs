@@ -5,7 +5,7 @@
 use super::job::State;
 use super::table::Table;
 use crate::jobs::{
-    Beat, JobId, JobState, JobsError, JobsErrorKind, Pulse, Session, SessionId, SessionInfo,
+    Heartbeat, JobId, JobState, JobsError, JobsErrorKind, Pulse, Session, SessionId, SessionInfo,
     StoredTime,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,13 +98,13 @@ impl Sessions {
 }
 
 impl Table {
-    pub(super) fn heartbeat(&mut self, beat: &Beat<'_>, now: StoredTime) -> Pulse {
-        let Beat {
+    pub(super) fn heartbeat(&mut self, sign: &Heartbeat<'_>, now: StoredTime) -> Pulse {
+        let Heartbeat {
             session,
             lease,
             settled,
             held,
-        } = *beat;
+        } = *sign;
         let mut pulse = Pulse {
             alive: self.sessions.extend(session, now + lease),
             ..Pulse::default()

@@ -4,14 +4,14 @@
 //
 // One lock around plain data. Under it nothing is called that is not of this folder, but for the
 // clock. The time is read under the lock, so that the changes have the order of their times, unless
-// the clock was set back. Bells ring after the lock is released.
+// the clock was set back. They notify after the lock is released.
 
 use super::table::Table;
 use crate::jobs::{
-    Batch, Beat, Bell, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, JobId, JobInfo,
-    JobsError, MAX_PAYLOAD, Page, Placed, Pulse, QueueChange, QueueSettings, ScheduleChange,
-    Session, SessionId, SessionInfo, Storage, StoredSchedule, StoredTime, Swept, Tick, Watching,
-    check_batch, check_name,
+    Batch, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, Heartbeat, JobId, JobInfo,
+    JobsError, MAX_PAYLOAD, Notifier, Page, Placed, Pulse, QueueChange, QueueSettings,
+    ScheduleChange, Session, SessionId, SessionInfo, Storage, StoredSchedule, StoredTime, Swept,
+    Tick, Watching, check_batch, check_name,
 };
 use crate::task::CancelOutcome;
 use crate::testing::Clock;
@@ -85,16 +85,16 @@ impl Memory {
         }
     }
 
-    /// Does something with the table at the present time. The bells come after that,
+    /// Does something with the table at the present time. The notifiers come after that,
     /// without the lock.
     fn with<R>(&self, act: impl FnOnce(&mut Table, StoredTime) -> R) -> R {
-        let (result, bells) = {
+        let (result, notifiers) = {
             let mut table = self.0.table.lock();
             let now = self.0.clock.wall().into();
             let result = act(&mut table, now);
-            (result, table.bells.take())
+            (result, table.notifiers.take())
         };
-        bells.iter().for_each(Bell::ring);
+        notifiers.iter().for_each(Notifier::notify);
         result
     }
 }
@@ -147,8 +147,8 @@ impl Storage for Memory {
         Ok(self.with(|table, now| table.open_session(info, lease, now)))
     }
 
-    fn heartbeat(&self, beat: &Beat<'_>) -> Result<Pulse, JobsError> {
-        Ok(self.with(|table, now| table.heartbeat(beat, now)))
+    fn heartbeat(&self, sign: &Heartbeat<'_>) -> Result<Pulse, JobsError> {
+        Ok(self.with(|table, now| table.heartbeat(sign, now)))
     }
 
     fn close_session(&self, session: SessionId) -> Result<u64, JobsError> {
@@ -183,22 +183,27 @@ impl Storage for Memory {
         Ok(self.with(|table, now| table.fate(id, now)))
     }
 
-    fn watch(&self, id: JobId, bell: &Bell, patience: Duration) -> Result<Watching, JobsError> {
-        let number = self.with(|table, now| table.watch(id, bell, now + patience));
+    fn watch(
+        &self,
+        id: JobId,
+        notifier: &Notifier,
+        patience: Duration,
+    ) -> Result<Watching, JobsError> {
+        let number = self.with(|table, now| table.watch(id, notifier, now + patience));
         let shared = Arc::clone(&self.0);
         Ok(Watching::new(move || {
             if let Some(number) = number {
-                let _bell = shared.table.lock().bells.unwatch(id, number);
+                let _notifier = shared.table.lock().notifiers.unwatch(id, number);
             }
         }))
     }
 
-    fn subscribe(&self, queues: &[&str], bell: &Bell) -> Result<Watching, JobsError> {
+    fn subscribe(&self, queues: &[&str], notifier: &Notifier) -> Result<Watching, JobsError> {
         let queues: Vec<String> = queues.iter().map(|queue| (*queue).to_owned()).collect();
-        let number = self.with(|table, _| table.bells.subscribe(&queues, bell));
+        let number = self.with(|table, _| table.notifiers.subscribe(&queues, notifier));
         let shared = Arc::clone(&self.0);
         Ok(Watching::new(move || {
-            let _bells = shared.table.lock().bells.unsubscribe(&queues, number);
+            let _notifiers = shared.table.lock().notifiers.unsubscribe(&queues, number);
         }))
     }
 
@@ -286,10 +291,10 @@ mod tests {
                 jobs: &jobs,
             })
             .unwrap();
-        let bell = Bell::new();
-        let is_empty = || storage.0.table.lock().bells.is_empty();
-        let subscribed = storage.subscribe(&["q", "q", "other"], &bell).unwrap();
-        let watch = || storage.watch(placed[0].id(), &bell, Duration::MAX);
+        let notifier = Notifier::new();
+        let is_empty = || storage.0.table.lock().notifiers.is_empty();
+        let subscribed = storage.subscribe(&["q", "q", "other"], &notifier).unwrap();
+        let watch = || storage.watch(placed[0].id(), &notifier, Duration::MAX);
         let (first, second) = (watch().unwrap(), watch().unwrap());
         drop(first);
         drop(second);

@@ -22,7 +22,7 @@ impl Table {
         Swept {
             sessions: lapsed.sessions,
             returned: lapsed.returned,
-            buried: lapsed.dead,
+            died: lapsed.dead,
             expired: expired.len() as u64,
             forgotten: old.len() as u64 + free_keys,
             more: self.sessions.has_lapsed(now)

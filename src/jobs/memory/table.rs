@@ -3,11 +3,11 @@
 //! Layer: jobs.
 
 use super::batches::Batches;
-use super::bells::Bells;
 use super::index::Index;
 use super::job::{Job, State};
 use super::keys::{Key, Keys};
 use super::limits::Limits;
+use super::notifiers::Notifiers;
 use super::session::Sessions;
 use crate::jobs::{
     BatchNumber, JobId, JobState, JobsError, NewJob, Placed, StoredSchedule, StoredTime, Totals,
@@ -29,7 +29,7 @@ pub(super) struct Table {
     pub(super) limits: BTreeMap<String, Limits>,
     pub(super) schedules: BTreeMap<String, StoredSchedule>,
     pub(super) batches: Batches,
-    pub(super) bells: Bells,
+    pub(super) notifiers: Notifiers,
     pub(super) totals: Totals,
     last_id: u64,
 }
@@ -65,13 +65,13 @@ impl Table {
         self.keys.take(id, &new, now);
         let job = Job::new(new, now);
         self.index.add(id, &job);
-        note_news(&mut self.bells, &self.index, id, &job);
+        note_news(&mut self.notifiers, &self.index, id, &job);
         self.jobs.insert(id, job);
         Placed::New(id)
     }
 
     /// Takes a step with a job, and does all that follows from its new state: its place in the
-    /// index, its unique key, the totals, the bells. Returns `None` if there is no such job.
+    /// index, its unique key, the totals, the notifiers. Returns `None` if there is no such job.
     pub(super) fn change<R>(
         &mut self,
         id: JobId,
@@ -91,14 +91,14 @@ impl Table {
         }
         match job.state {
             State::Ended { .. } => self.finish(id, now),
-            _ => note_news(&mut self.bells, &self.index, id, job),
+            _ => note_news(&mut self.notifiers, &self.index, id, job),
         }
         Some(result)
     }
 
     /// What follows from an end.
     fn finish(&mut self, id: JobId, now: StoredTime) {
-        self.bells.job_has_ended(id, now);
+        self.notifiers.job_has_ended(id, now);
         let Some(job) = self.jobs.get(&id) else {
             return;
         };
@@ -125,7 +125,7 @@ impl Table {
             self.index.remove(id, &job);
             self.index.trim(&job.new.queue);
             self.keys.release(id, &job.new);
-            self.bells.job_has_ended(id, now);
+            self.notifiers.job_has_ended(id, now);
         }
     }
 
@@ -137,7 +137,7 @@ impl Table {
 
 /// A job that waits is news for the subscribers of its queue: if it is ready, or the first of those
 /// that are scheduled.
-fn note_news(bells: &mut Bells, index: &Index, id: JobId, job: &Job) {
+fn note_news(notifiers: &mut Notifiers, index: &Index, id: JobId, job: &Job) {
     let queue = &job.new.queue;
     let is_first = || {
         let line = index.lines.get(queue);
@@ -149,6 +149,6 @@ fn note_news(bells: &mut Bells, index: &Index, id: JobId, job: &Job) {
         State::Running { .. } | State::Ended { .. } => false,
     };
     if is_news {
-        bells.queue_has_news(queue);
+        notifiers.queue_has_news(queue);
     }
 }

@@ -12,8 +12,8 @@
 // it up for its own news, if that follows on `seen`. If not, another process has committed news in
 // between. Then `seen` stays, and the listener finds that there is more.
 
-use crate::jobs::bell::Bell;
 use crate::jobs::id::JobId;
+use crate::jobs::notifier::Notifier;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, News, Outcome};
 use parking_lot::Mutex;
@@ -30,48 +30,48 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A port is stored for so long, and again each time that half of this has passed.
 pub(super) const PORT_FOR: Duration = Duration::from_secs(120);
 
-/// The bells of this process.
+/// The notifiers of this process.
 #[derive(Debug, Default)]
-pub(super) struct Bells {
+pub(super) struct Notifiers {
     lists: Mutex<Lists>,
-    /// Wakes the listener: there is a bell, or the storage closes.
-    pub(super) change: Bell,
+    /// Wakes the listener: there is a notifier, or the storage closes.
+    pub(super) change: Notifier,
     is_closed: AtomicBool,
-    /// The number of the last news for which bells were to ring.
+    /// The number of the last news that notifiers were used for.
     seen: Mutex<i64>,
 }
 
 #[derive(Debug, Default)]
 struct Lists {
     last: u64,
-    queues: HashMap<u64, (Vec<String>, Bell)>,
-    jobs: HashMap<JobId, Vec<(u64, Bell)>>,
+    queues: HashMap<u64, (Vec<String>, Notifier)>,
+    jobs: HashMap<JobId, Vec<(u64, Notifier)>>,
 }
 
-impl Bells {
+impl Notifiers {
     pub(super) fn new(seen: i64) -> Self {
-        let bells = Self::default();
-        *bells.seen.lock() = seen;
-        bells
+        let notifiers = Self::default();
+        *notifiers.seen.lock() = seen;
+        notifiers
     }
 
-    pub(super) fn add_queues(&self, queues: Vec<String>, bell: Bell) -> u64 {
+    pub(super) fn add_queues(&self, queues: Vec<String>, notifier: Notifier) -> u64 {
         let mut lists = self.lists.lock();
         lists.last += 1;
         let number = lists.last;
-        lists.queues.insert(number, (queues, bell));
+        lists.queues.insert(number, (queues, notifier));
         drop(lists);
-        self.change.ring();
+        self.change.notify();
         number
     }
 
-    pub(super) fn add_job(&self, job: JobId, bell: Bell) -> u64 {
+    pub(super) fn add_job(&self, job: JobId, notifier: Notifier) -> u64 {
         let mut lists = self.lists.lock();
         lists.last += 1;
         let number = lists.last;
-        lists.jobs.entry(job).or_default().push((number, bell));
+        lists.jobs.entry(job).or_default().push((number, notifier));
         drop(lists);
-        self.change.ring();
+        self.change.notify();
         number
     }
 
@@ -81,9 +81,9 @@ impl Bells {
 
     pub(super) fn remove_job(&self, job: JobId, number: u64) {
         let mut lists = self.lists.lock();
-        if let Some(bells) = lists.jobs.get_mut(&job) {
-            bells.retain(|(known, _)| *known != number);
-            if bells.is_empty() {
+        if let Some(notifiers) = lists.jobs.get_mut(&job) {
+            notifiers.retain(|(known, _)| *known != number);
+            if notifiers.is_empty() {
                 lists.jobs.remove(&job);
             }
         }
@@ -95,24 +95,25 @@ impl Bells {
     }
 
     pub(super) fn close(&self) {
-        // ORDERING: relaxed. The listener locks the bell before it looks, and so does the ring.
+        // ORDERING: relaxed. The listener locks the notifier before it looks, and so does a
+        // notification.
         self.is_closed.store(true, Relaxed);
-        self.change.ring();
+        self.change.notify();
     }
 
-    /// Has those bells ring that are for what this process committed as the news of this number.
-    pub(super) fn ring(&self, news: &News, number: i64) {
+    /// Uses those notifiers that are for what this process committed as the news of this number.
+    pub(super) fn notify(&self, news: &News, number: i64) {
         let mut seen = self.seen.lock();
         if *seen == number - 1 {
             *seen = number;
         }
         drop(seen);
-        self.ring_some(|queue| news.queues.contains(queue), &news.ended);
+        self.notify_some(|queue| news.queues.contains(queue), &news.ended);
     }
 
-    /// Has all bells ring.
-    pub(super) fn ring_all(&self) {
-        self.ring_some(|_| true, &self.watched());
+    /// Uses all notifiers.
+    pub(super) fn notify_all(&self) {
+        self.notify_some(|_| true, &self.watched());
     }
 
     /// The jobs whose ends are waited for.
@@ -120,16 +121,16 @@ impl Bells {
         self.lists.lock().jobs.keys().copied().collect()
     }
 
-    fn ring_some(&self, is_meant: impl Fn(&String) -> bool, jobs: &[JobId]) {
+    fn notify_some(&self, is_meant: impl Fn(&String) -> bool, jobs: &[JobId]) {
         let lists = self.lists.lock();
         let queues = lists.queues.values();
         let of_queues = queues.filter(|(queues, _)| queues.iter().any(&is_meant));
-        let of_queues = of_queues.map(|(_, bell)| bell);
+        let of_queues = of_queues.map(|(_, notifier)| notifier);
         let of_jobs = jobs.iter().filter_map(|id| lists.jobs.get(id)).flatten();
-        let of_jobs = of_jobs.map(|(_, bell)| bell);
-        let bells: Vec<Bell> = of_queues.chain(of_jobs).cloned().collect();
+        let of_jobs = of_jobs.map(|(_, notifier)| notifier);
+        let notifiers: Vec<Notifier> = of_queues.chain(of_jobs).cloned().collect();
         drop(lists);
-        bells.iter().for_each(Bell::ring);
+        notifiers.iter().for_each(Notifier::notify);
     }
 
     /// Returns whether there is news up to this number of which some is new here.
@@ -152,7 +153,7 @@ pub(super) fn socket() -> io::Result<UdpSocket> {
 #[derive(Debug)]
 pub(super) struct Listener<'a> {
     conn: &'a Connection,
-    bells: &'a Bells,
+    notifiers: &'a Notifiers,
     socket: Option<&'a UdpSocket>,
     /// That of the file when it was read last.
     version: Option<i64>,
@@ -161,25 +162,25 @@ pub(super) struct Listener<'a> {
 impl<'a> Listener<'a> {
     pub(super) fn new(
         conn: &'a Connection,
-        bells: &'a Bells,
+        notifiers: &'a Notifiers,
         socket: Option<&'a UdpSocket>,
     ) -> Self {
         Self {
             conn,
-            bells,
+            notifiers,
             socket,
             version: None,
         }
     }
 
-    /// Runs until the storage closes. Calls `refresh` again and again while there are bells.
+    /// Runs until the storage closes. Calls `refresh` again and again while there are notifiers.
     pub(super) fn run(&mut self, mut refresh: impl FnMut()) {
         loop {
-            let change = self.bells.change.listen();
-            if self.bells.is_closed.load(Relaxed) {
+            let change = self.notifiers.change.listen();
+            if self.notifiers.is_closed.load(Relaxed) {
                 return;
             }
-            if self.bells.is_empty() {
+            if self.notifiers.is_empty() {
                 let _ = change.wait_timeout(Duration::MAX);
                 continue;
             }
@@ -200,8 +201,8 @@ impl<'a> Listener<'a> {
             return Ok(());
         }
         let number = work::one(self.conn, sql::NEWS, [], |row| row.get(0))?;
-        if number.is_some_and(|number| self.bells.has_news(number)) {
-            // One that cannot be looked at counts as ended: a bell may ring for nothing.
+        if number.is_some_and(|number| self.notifiers.has_news(number)) {
+            // One that cannot be looked at counts as ended: a notification may be for nothing.
             let is_live = |id: &JobId| {
                 let key = [work::from_id(*id)];
                 matches!(
@@ -209,9 +210,9 @@ impl<'a> Listener<'a> {
                     Ok(Some(()))
                 )
             };
-            let mut ended = self.bells.watched();
+            let mut ended = self.notifiers.watched();
             ended.retain(|id| !is_live(id));
-            self.bells.ring_some(|_| true, &ended);
+            self.notifiers.notify_some(|_| true, &ended);
         }
         self.version = version;
         Ok(())

@@ -104,7 +104,7 @@ pub(super) fn sweep_sessions(work: &mut Work<'_>, most: usize) -> Outcome<Swept>
                 continue;
             };
             match end::crash(work, &job)? {
-                JobState::Dead => swept.buried += 1,
+                JobState::Dead => swept.died += 1,
                 JobState::Ready => swept.returned += 1,
                 _ => {}
             }

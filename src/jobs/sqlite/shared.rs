@@ -5,7 +5,7 @@
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
 use crate::jobs::sqlite::fault::Problem;
-use crate::jobs::sqlite::listen::Bells;
+use crate::jobs::sqlite::listen::Notifiers;
 use crate::jobs::sqlite::open;
 use crate::jobs::sqlite::options::Durability;
 use crate::jobs::sqlite::work::Outcome;
@@ -38,7 +38,7 @@ pub(super) struct Shared {
     /// The socket to which other processes send datagrams, and from which this one does, and its
     /// port.
     pub(super) socket: Option<(UdpSocket, u16)>,
-    pub(super) bells: Bells,
+    pub(super) notifiers: Notifiers,
     /// The number of the last exchange of each session of this process.
     pub(super) numbers: Mutex<HashMap<SessionId, u64>>,
     /// How many operations callers have handed in, and how many transactions the writer has
@@ -91,7 +91,7 @@ impl Shared {
 
     /// Ends the listener's thread.
     pub(super) fn close(&self) {
-        self.bells.close();
+        self.notifiers.close();
         if let Some((socket, own)) = &self.socket {
             let _ = socket.send_to(&[0], (Ipv4Addr::LOCALHOST, *own));
         }

@@ -2,7 +2,6 @@
 //!
 //! Layer: jobs.
 
-use crate::jobs::bell::Bell;
 use crate::jobs::error::JobsError;
 use crate::jobs::id::{JobId, SessionId};
 use crate::jobs::look::{
@@ -10,8 +9,9 @@ use crate::jobs::look::{
     StoredSchedule,
 };
 use crate::jobs::names::{check_batch, check_name};
+use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Batch, Exchange, Exchanged, Placed, Tick, Verdict};
-use crate::jobs::session::{Beat, Pulse, Session, SessionInfo, Swept};
+use crate::jobs::session::{Heartbeat, Pulse, Session, SessionInfo, Swept};
 use crate::jobs::sqlite::claim::{self, Asked};
 use crate::jobs::sqlite::options::{Durability, SqliteOptions};
 use crate::jobs::sqlite::sessions::{self, Sign};
@@ -139,7 +139,7 @@ impl Storage for Sqlite {
         })
     }
 
-    fn heartbeat(&self, sign: &Beat<'_>) -> Result<Pulse, JobsError> {
+    fn heartbeat(&self, sign: &Heartbeat<'_>) -> Result<Pulse, JobsError> {
         let sign = Sign {
             session: sign.session,
             lease: sign.lease,
@@ -215,13 +215,18 @@ impl Storage for Sqlite {
             .read("outcome", |conn| read::fate(conn, id, now))
     }
 
-    fn watch(&self, id: JobId, bell: &Bell, _patience: Duration) -> Result<Watching, JobsError> {
+    fn watch(
+        &self,
+        id: JobId,
+        notifier: &Notifier,
+        _patience: Duration,
+    ) -> Result<Watching, JobsError> {
         let shared = self.shared().clone();
         shared.check_process()?;
-        let number = shared.bells.add_job(id, bell.clone());
+        let number = shared.notifiers.add_job(id, notifier.clone());
         let watching = Watching::new(move || {
             if shared.check_process().is_ok() {
-                shared.bells.remove_job(id, number);
+                shared.notifiers.remove_job(id, number);
             }
         });
         let shared = self.shared().clone();
@@ -233,14 +238,14 @@ impl Storage for Sqlite {
         Ok(watching)
     }
 
-    fn subscribe(&self, queues: &[&str], bell: &Bell) -> Result<Watching, JobsError> {
+    fn subscribe(&self, queues: &[&str], notifier: &Notifier) -> Result<Watching, JobsError> {
         let shared = self.shared().clone();
         shared.check_process()?;
         let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
-        let number = shared.bells.add_queues(queues, bell.clone());
+        let number = shared.notifiers.add_queues(queues, notifier.clone());
         let watching = Watching::new(move || {
             if shared.check_process().is_ok() {
-                shared.bells.remove_queues(number);
+                shared.notifiers.remove_queues(number);
             }
         });
         let shared = self.shared().clone();

@@ -4,7 +4,7 @@
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::sqlite::fault::Problem;
-use crate::jobs::sqlite::listen::{self, Bells, Listener};
+use crate::jobs::sqlite::listen::{self, Listener, Notifiers};
 use crate::jobs::sqlite::open;
 use crate::jobs::sqlite::options::SqliteOptions;
 use crate::jobs::sqlite::shared::{self, Readers, Shared};
@@ -151,7 +151,7 @@ fn start(options: SqliteOptions) -> Outcome<Threads> {
         max_payload: options.max_payload,
         durability: options.durability,
         socket,
-        bells: Bells::new(news.unwrap_or(0)),
+        notifiers: Notifiers::new(news.unwrap_or(0)),
         numbers: Default::default(),
         handed_in: Default::default(),
         commits: Default::default(),
@@ -205,5 +205,5 @@ fn listen(conn: &Connection, shared: &Arc<Shared>, operations: &Sender<Operation
         });
     };
     let socket = shared.socket.as_ref().map(|(socket, _)| socket);
-    Listener::new(conn, &shared.bells, socket).run(refresh);
+    Listener::new(conn, &shared.notifiers, socket).run(refresh);
 }

@@ -77,7 +77,7 @@ impl Sqlite {
         if shared.check_process().is_err() {
             return;
         }
-        shared.bells.ring_all();
+        shared.notifiers.notify_all();
         let now = shared.now();
         let ports = shared.read("wake", |conn| {
             work::all(conn, sql::PORTS, [now.0], |row| row.get(0))

@@ -186,7 +186,7 @@ impl Writer {
         }
         let number = committed.as_ref().ok().and_then(|(number, _)| *number);
         if let Some(number) = number {
-            self.shared.bells.ring(&news, number);
+            self.shared.notifiers.notify(&news, number);
         }
         for Done { reply, result } in done {
             let result = result.and_then(|()| match &committed {

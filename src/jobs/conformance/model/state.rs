@@ -4,7 +4,7 @@
 
 use crate::jobs::conformance::model::job::Job;
 use crate::jobs::{
-    BatchNumber, Bell, Counts, Due, JobId, JobState, JobsError, NewJob, Outcome, Placed,
+    BatchNumber, Counts, Due, JobId, JobState, JobsError, NewJob, Notifier, Outcome, Placed,
     QueueCounts, QueueSettings, SessionId, SessionInfo, StoredSchedule, StoredTime, Swept, Totals,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -31,8 +31,8 @@ pub(crate) struct State {
     pub(crate) batches: BTreeMap<u64, (BatchNumber, Vec<Placed>)>,
     pub(crate) totals: Totals,
     /// All who want news, by a number.
-    pub(crate) bells: BTreeMap<u64, Bell>,
-    pub(crate) last_bell: u64,
+    pub(crate) notifiers: BTreeMap<u64, Notifier>,
+    pub(crate) last_notifier: u64,
 }
 
 /// A session of the model.
@@ -143,7 +143,7 @@ impl State {
             let (returned, dead) = self.lapse(session, now);
             swept.sessions += 1;
             swept.returned += returned;
-            swept.buried += dead;
+            swept.died += dead;
         }
         swept
     }

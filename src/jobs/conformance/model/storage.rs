@@ -6,10 +6,10 @@ use crate::jobs::conformance::Case;
 use crate::jobs::conformance::model::job::Job;
 use crate::jobs::conformance::model::state::{Lease, State};
 use crate::jobs::{
-    Batch, Beat, Bell, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, JobId, JobInfo,
-    JobState, JobsError, JobsErrorKind, MAX_PAYLOAD, Outcome, Page, Placed, Pulse, QueueChange,
-    QueueSettings, ScheduleChange, Session, SessionId, SessionInfo, Storage, StoredSchedule,
-    StoredTime, Swept, Tick, Watching, check_batch,
+    Batch, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, Heartbeat, JobId, JobInfo,
+    JobState, JobsError, JobsErrorKind, MAX_PAYLOAD, Notifier, Outcome, Page, Placed, Pulse,
+    QueueChange, QueueSettings, ScheduleChange, Session, SessionId, SessionInfo, Storage,
+    StoredSchedule, StoredTime, Swept, Tick, Watching, check_batch,
 };
 use crate::task::CancelOutcome;
 use crate::testing::Clock;
@@ -53,26 +53,26 @@ impl Model {
     fn change<T>(&self, change: impl FnOnce(&mut State, StoredTime) -> T) -> T {
         let mut state = self.state.lock();
         let changed = change(&mut state, self.time());
-        let bells: Vec<Bell> = state.bells.values().cloned().collect();
+        let notifiers: Vec<Notifier> = state.notifiers.values().cloned().collect();
         drop(state);
-        bells.iter().for_each(Bell::ring);
+        notifiers.iter().for_each(Notifier::notify);
         changed
     }
 
-    /// Notifies `bell` of each change. `end` is called when that ends.
+    /// Notifies `notifier` of each change. `end` is called when that ends.
     fn listen(
         &self,
-        bell: &Bell,
+        notifier: &Notifier,
         end: impl FnOnce(&mut State) + Send + Sync + 'static,
     ) -> Watching {
         let mut state = self.state.lock();
-        state.last_bell += 1;
-        let number = state.last_bell;
-        state.bells.insert(number, bell.clone());
+        state.last_notifier += 1;
+        let number = state.last_notifier;
+        state.notifiers.insert(number, notifier.clone());
         let shared = self.state.clone();
         Watching::new(move || {
             let mut state = shared.lock();
-            state.bells.remove(&number);
+            state.notifiers.remove(&number);
             end(&mut state);
         })
     }
@@ -121,7 +121,7 @@ impl Storage for Model {
         })
     }
 
-    fn heartbeat(&self, sign: &Beat<'_>) -> Result<Pulse, JobsError> {
+    fn heartbeat(&self, sign: &Heartbeat<'_>) -> Result<Pulse, JobsError> {
         self.change(|state, now| {
             let Some(lease) = state.lease(sign.session) else {
                 return Ok(Pulse {
@@ -248,19 +248,24 @@ impl Storage for Model {
         Ok(state.job(id).map_or(Fate::Unknown, |job| job.fate()))
     }
 
-    fn watch(&self, id: JobId, bell: &Bell, _patience: Duration) -> Result<Watching, JobsError> {
+    fn watch(
+        &self,
+        id: JobId,
+        notifier: &Notifier,
+        _patience: Duration,
+    ) -> Result<Watching, JobsError> {
         if let Some(job) = self.state.lock().job(id) {
             job.watchers += 1;
         }
-        Ok(self.listen(bell, move |state| {
+        Ok(self.listen(notifier, move |state| {
             if let Some(job) = state.job(id) {
                 job.watchers -= 1;
             }
         }))
     }
 
-    fn subscribe(&self, _queues: &[&str], bell: &Bell) -> Result<Watching, JobsError> {
-        Ok(self.listen(bell, |_| ()))
+    fn subscribe(&self, _queues: &[&str], notifier: &Notifier) -> Result<Watching, JobsError> {
+        Ok(self.listen(notifier, |_| ()))
     }
 
     fn queue(&self, name: &str) -> Result<QueueSettings, JobsError> {

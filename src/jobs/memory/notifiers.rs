@@ -2,41 +2,42 @@
 //!
 //! Layer: jobs.
 //
-// The table notes here what has happened. The caller takes the bells, and is to ring them when
-// it has released the lock: a bell wakes threads, and may run what others have put at a token.
+// The table notes here what has happened. The caller takes the notifiers, and is to notify them
+// when it has released the lock: a notifier wakes threads, and may run what others have put at a
+// token.
 
-use crate::jobs::{Bell, JobId, StoredTime};
+use crate::jobs::{JobId, Notifier, StoredTime};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[derive(Debug, Default)]
-pub(super) struct Bells {
+pub(super) struct Notifiers {
     registered: u64,
-    subscribers: HashMap<String, BTreeMap<u64, Bell>>,
+    subscribers: HashMap<String, BTreeMap<u64, Notifier>>,
     watchers: HashMap<JobId, BTreeMap<u64, Watcher>>,
     /// Queues with news for their subscribers.
     news: BTreeSet<String>,
     /// Those whose jobs have ended.
-    ended: Vec<Bell>,
+    ended: Vec<Notifier>,
 }
 
 #[derive(Debug)]
 struct Watcher {
-    bell: Bell,
+    notifier: Notifier,
     until: StoredTime,
 }
 
-impl Bells {
+impl Notifiers {
     /// Returns the number of the registration.
-    pub(super) fn subscribe(&mut self, queues: &[String], bell: &Bell) -> u64 {
+    pub(super) fn subscribe(&mut self, queues: &[String], notifier: &Notifier) -> u64 {
         self.registered += 1;
         for queue in queues {
             let subscribers = self.subscribers.entry(queue.clone()).or_default();
-            subscribers.insert(self.registered, bell.clone());
+            subscribers.insert(self.registered, notifier.clone());
         }
         self.registered
     }
 
-    pub(super) fn unsubscribe(&mut self, queues: &[String], number: u64) -> Vec<Bell> {
+    pub(super) fn unsubscribe(&mut self, queues: &[String], number: u64) -> Vec<Notifier> {
         let mut removed = Vec::new();
         for queue in queues {
             if let Some(subscribers) = self.subscribers.get_mut(queue) {
@@ -50,10 +51,10 @@ impl Bells {
     }
 
     /// Returns the number of the registration.
-    pub(super) fn watch(&mut self, id: JobId, bell: &Bell, until: StoredTime) -> u64 {
+    pub(super) fn watch(&mut self, id: JobId, notifier: &Notifier, until: StoredTime) -> u64 {
         self.registered += 1;
         let watcher = Watcher {
-            bell: bell.clone(),
+            notifier: notifier.clone(),
             until,
         };
         let watchers = self.watchers.entry(id).or_default();
@@ -61,13 +62,13 @@ impl Bells {
         self.registered
     }
 
-    pub(super) fn unwatch(&mut self, id: JobId, number: u64) -> Option<Bell> {
+    pub(super) fn unwatch(&mut self, id: JobId, number: u64) -> Option<Notifier> {
         let watchers = self.watchers.get_mut(&id)?;
         let removed = watchers.remove(&number);
         if watchers.is_empty() {
             self.watchers.remove(&id);
         }
-        removed.map(|watcher| watcher.bell)
+        removed.map(|watcher| watcher.notifier)
     }
 
     pub(super) fn queue_has_news(&mut self, queue: &str) {
@@ -79,23 +80,23 @@ impl Bells {
     pub(super) fn job_has_ended(&mut self, id: JobId, now: StoredTime) {
         let watchers = self.watchers.get(&id).into_iter().flatten();
         let patient = watchers.filter(|(_, watcher)| watcher.until > now);
-        let bells = patient.map(|(_, watcher)| watcher.bell.clone());
-        self.ended.extend(bells);
+        let notifiers = patient.map(|(_, watcher)| watcher.notifier.clone());
+        self.ended.extend(notifiers);
     }
 
-    /// Returns what the caller is to ring when it has released the lock.
-    pub(super) fn take(&mut self) -> Vec<Bell> {
-        let mut bells = std::mem::take(&mut self.ended);
+    /// Returns what the caller is to notify when it has released the lock.
+    pub(super) fn take(&mut self) -> Vec<Notifier> {
+        let mut notifiers = std::mem::take(&mut self.ended);
         for queue in std::mem::take(&mut self.news) {
             let subscribers = self.subscribers.get(&queue);
-            bells.extend(
+            notifiers.extend(
                 subscribers
                     .into_iter()
                     .flatten()
-                    .map(|(_, bell)| bell.clone()),
+                    .map(|(_, notifier)| notifier.clone()),
             );
         }
-        bells
+        notifiers
     }
 
     /// Whether nothing is registered.
