@@ -2,7 +2,8 @@
 
 use crate::{output_error, say};
 use clap::error::Error;
-use clap::{Arg, Parser};
+use clap::{Arg, Command, Parser};
+use jiff::{Span, SpanRelativeTo};
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::process;
@@ -14,14 +15,18 @@ use std::time::Duration;
 /// written.
 #[must_use]
 pub fn parse<T: Parser>() -> T {
-    let command = T::command().mut_args(|arg: Arg| {
-        let takes_numbers = arg.get_action().takes_values() && !arg.is_positional();
-        arg.allow_negative_numbers(takes_numbers)
-    });
+    let command = take_numbers(T::command()).mut_subcommands(take_numbers);
     let name = command.get_name().to_owned();
     let parsed = command.try_get_matches();
     let parsed = parsed.and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
     parsed.unwrap_or_else(|error| end(&name, &error))
+}
+
+fn take_numbers(command: Command) -> Command {
+    command.mut_args(|arg: Arg| {
+        let takes_numbers = arg.get_action().takes_values() && !arg.is_positional();
+        arg.allow_negative_numbers(takes_numbers)
+    })
 }
 
 fn end(name: &str, error: &Error) -> ! {
@@ -72,6 +77,17 @@ pub fn seconds(text: &str) -> Result<Duration, &'static str> {
         Some(Ok(seconds)) if !seconds.is_zero() => Ok(seconds),
         _ => Err("not a number of seconds above 0"),
     }
+}
+
+/// Parses a time such as `30s`, `1h30m` or `7d`. A day has 24 hours.
+///
+/// # Errors
+/// If it is none, or before now.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<Span>().ok();
+    let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let time = span.and_then(|span| Duration::try_from(span).ok());
+    time.ok_or_else(|| format!("`{text}` is no time: allowed are such as 30s, 10m, 1h30m and 7d"))
 }
 
 /// So many in each period.

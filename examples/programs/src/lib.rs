@@ -3,6 +3,8 @@
 pub mod arguments;
 pub mod http;
 pub mod random;
+#[cfg(unix)]
+pub mod scratch;
 pub mod screen;
 
 use std::fmt::Display;

@@ -1,13 +1,10 @@
-//! What a command writes, in files without a name: a large output needs no memory, the command
-//! never waits for a reader, and what it leaves running in the background delays nothing.
+//! What a command writes, in files without a name: a large output needs no memory.
 
-use std::fs::{self, File, OpenOptions};
+use millhand_programs::scratch;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::{env, process};
 
 /// So much is kept in memory, so that an output that waits for its turn needs no open file.
 const SMALL: u64 = 64 << 10;
@@ -17,12 +14,7 @@ pub(crate) struct Spool(File);
 
 impl Spool {
     pub(crate) fn new() -> io::Result<Self> {
-        let directory = env::temp_dir();
-        let file = unnamed(&directory).or_else(|_| unlinked(&directory));
-        file.map(Self).map_err(|error| {
-            let what = format!("no file for its output in {}", directory.display());
-            io::Error::new(error.kind(), format!("{what}: {error}"))
-        })
+        scratch::file().map(Self)
     }
 
     /// The end for the command.
@@ -39,39 +31,6 @@ impl Spool {
         let mut bytes = Vec::new();
         copy(&self.0, length, &mut bytes)?;
         Ok(Output::Small(bytes))
-    }
-}
-
-// Both append: what the command has started writes behind its output, not over it.
-
-#[cfg(target_os = "linux")]
-fn unnamed(directory: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags, open};
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
-    Ok(open(directory, flags, Mode::RUSR | Mode::WUSR)?.into())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unnamed(_: &Path) -> io::Result<File> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Has a name for a moment, and keeps it if this program is killed then.
-fn unlinked(directory: &Path) -> io::Result<File> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create_new(true).mode(0o600);
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!("parallel.{}.{number}", process::id()));
-        match options.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            opened => {
-                let file = opened?;
-                fs::remove_file(&path)?;
-                return Ok(file);
-            }
-        }
     }
 }
 
@@ -126,10 +85,7 @@ mod tests {
     use super::*;
 
     fn spool(bytes: &[u8]) -> (Spool, Output) {
-        spooled(Spool::new().unwrap(), bytes)
-    }
-
-    fn spooled(spool: Spool, bytes: &[u8]) -> (Spool, Output) {
+        let spool = Spool::new().unwrap();
         (&spool.0).write_all(bytes).unwrap();
         let again = Spool(spool.0.try_clone().unwrap());
         (again, spool.finish().unwrap())
@@ -157,12 +113,5 @@ mod tests {
         let mut out = Vec::new();
         output.write_to(&mut out).unwrap();
         assert_eq!(out.len(), 100_000);
-    }
-
-    #[test]
-    fn a_file_that_had_a_name_does_the_same() {
-        let file = unlinked(&env::temp_dir()).unwrap();
-        let (_, output) = spooled(Spool(file), b"text");
-        assert!(matches!(output, Output::Small(bytes) if bytes == b"text"));
     }
 }

@@ -38,14 +38,15 @@ mod simulate;
 mod table;
 
 use crate::daemon::LogLeftOut;
-use crate::table::{TableError, duration};
+use crate::table::TableError;
 use clap::Parser;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use millhand::dashboard::Dashboard;
 use millhand::{Shutdown, ThreadPool};
-use millhand_programs::{arguments, output_error, print, say};
+use millhand_programs::arguments::{self, duration};
+use millhand_programs::{output_error, print, say};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::error::Error;

@@ -1,10 +1,10 @@
 //! The table: the format of the file, and what is wrong in a line.
 
 use jiff::tz::TimeZone;
-use jiff::{Span, SpanRelativeTo};
 use millhand::error::Rejection;
 use millhand::schedule::{Missed, Overlap, Schedule};
 use millhand::{CancelToken, Cron, Every, Pool};
+use millhand_programs::arguments::duration;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
@@ -130,14 +130,6 @@ pub(crate) fn parse(text: &[u8]) -> Result<Vec<Entry>, Vec<(usize, String)>> {
     } else {
         Err(wrong)
     }
-}
-
-/// A time such as `10m`. A day has 24 hours.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<Span>().ok();
-    let span = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let time = span.and_then(|span| Duration::try_from(span).ok());
-    time.ok_or_else(|| format!("`{text}` is no time: allowed are such as 30s, 10m, 1h30m and 7d"))
 }
 
 fn positive(text: &str) -> Result<Duration, String> {

@@ -1,4 +1,4 @@
-//! What the tests of `parallel` need: a directory, FIFOs that hold commands, and processes.
+//! What the tests of `parallel` and `jobs` need: a directory, FIFOs that hold commands, processes.
 
 use crate::support::{BOUND, Program, command, ended, output, until};
 use rustix::fs::{Mode, OFlags, open};
@@ -55,8 +55,14 @@ impl Shell {
 
     /// The arguments are those of a command line, split at blanks.
     pub(crate) fn parallel(&self, arguments: &str) -> Command {
-        let mut command = command(env!("CARGO_BIN_EXE_parallel"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_parallel"));
         command.args(arguments.split_whitespace());
+        command
+    }
+
+    /// A program in the directory.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = command(program);
         command.current_dir(&self.0).stdin(Stdio::null());
         command.env(MARK, &self.0);
         command
@@ -117,7 +123,7 @@ impl Drop for Shell {
 pub(crate) struct Errors(Receiver<String>);
 
 impl Errors {
-    fn of(program: &mut Program) -> Self {
+    pub(crate) fn of(program: &mut Program) -> Self {
         let stderr = program.child.stderr.take().unwrap();
         let (send, lines) = mpsc::channel();
         thread::spawn(move || {
