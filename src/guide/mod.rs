@@ -47,6 +47,7 @@
 //! | `--bin dupes -- ~/Pictures` | finds duplicate files | a pipeline, a gate on open files |
 //! | `--bin scheduler -- crontab.txt` | a cron daemon | schedules, reload by SIGHUP, `run_until` with a token, simulated time |
 //! | `--bin crawler -- http://127.0.0.1:8000/` | finds broken links | tasks that submit tasks, context variables, a scope that fails, results by channel |
+//! | `--bin jobs -- work` | a durable queue on the command line | jobs in a SQLite file, a consumer, what can be looked at and changed by hand |
 //! | `--bin dashboard` | a page over a made-up load | statistics, live tasks, an observer, a panel; `-- --tui` in the terminal |
 
 pub mod bridges;

@@ -4,6 +4,7 @@ pub(crate) mod arguments;
 pub(crate) mod faults;
 pub(crate) mod groups;
 pub(crate) mod http;
+pub(crate) mod queue;
 pub(crate) mod shell;
 pub(crate) mod site;
 pub(crate) mod terminal;
