@@ -6,6 +6,7 @@
 //! - `notifier`: wakes those that wait for news.
 //! - `storage`: the trait, and what it promises.
 //! - `job`, `face`, `builder`, `handle`: what a program says of its jobs, stores, and waits for.
+//! - `panel`: jobs on the page of a dashboard.
 //! - `handler`, `context`, `schedule`, `consumer/`: how a program runs them.
 //! - `memory`: the storage in the memory of the process.
 //! - `conformance`: the tests that every storage must pass.
@@ -26,6 +27,8 @@ mod look;
 mod memory;
 mod names;
 mod notifier;
+#[cfg(feature = "dashboard")]
+mod panel;
 mod record;
 mod schedule;
 mod session;
@@ -48,6 +51,8 @@ pub use look::{QueueChange, QueueCounts, QueueSettings, ScheduleChange, StoredSc
 pub use memory::{Memory, MemoryOptions};
 pub use names::{MAX_PAYLOAD, check_batch, check_name, cut_error};
 pub use notifier::{Listening, Notifier};
+#[cfg(feature = "dashboard")]
+pub use panel::JobsPanel;
 pub use record::{Batch, BatchNumber, Claimed, Due, Ended, Exchange, Exchanged, Judged, Meta};
 pub use record::{NewJob, Placed, Tick, Unique, UniqueUntil, Verdict, Want};
 pub use schedule::JobSchedule;

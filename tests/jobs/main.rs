@@ -7,6 +7,8 @@ mod consumer;
 mod consumer_sqlite;
 mod faulty;
 mod memory;
+#[cfg(feature = "dashboard")]
+mod panel;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]

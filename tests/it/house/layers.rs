@@ -29,8 +29,8 @@ const ORDER: &[&str] = &[
     "compose/pipeline",
     "compose",
     "signal",
-    "jobs",
     "dashboard",
+    "jobs",
     "guide",
     "lib",
 ];
