@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn codes_lead_back_to_their_reasons() {
         let reasons: Vec<_> = (0..=u8::MAX).filter_map(CancelReason::from_code).collect();
-        assert_eq!(reasons.len(), 7);
+        assert_eq!(reasons.len(), 8);
         let codes: Vec<_> = reasons.iter().map(|reason| *reason as u8).collect();
-        assert_eq!(codes, (1..=7).collect::<Vec<_>>());
+        assert_eq!(codes, (1..=8).collect::<Vec<_>>());
     }
 }
