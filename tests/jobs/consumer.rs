@@ -672,3 +672,43 @@ fn a_schedule_that_is_not_allowed_is_refused_at_the_start() {
     assert_eq!(start(&["a", "b"], HOUR), Ok(()));
     world.end(Shutdown::drain());
 }
+
+#[test]
+fn a_stop_gives_up_on_a_storage_that_answers_only_errors() {
+    let (pool, simulation) = ThreadPool::simulated(18);
+    let memory = Memory::options().clock(simulation.clock()).build();
+    let faulty = Faulty::new(memory.clone(), 0);
+    let jobs = Jobs::open(faulty.clone()).unwrap();
+    let consumer = jobs.consumer(&pool).queue("default", 1);
+    let consumer = consumer.handle(|work: Work, _: &JobContext| {
+        millhand::sleep(SECOND).unwrap();
+        Ok::<_, String>(work.n)
+    });
+    let consumer = consumer.start().unwrap();
+    let job = jobs.enqueue(&Work { n: 7 }).unwrap();
+    simulation.advance(SECOND / 2);
+    faulty.set_percent(100);
+    let begun = simulation.elapsed();
+    let report = pool.shutdown(Shutdown::drain()).unwrap();
+    let took = simulation.elapsed() - begun;
+    assert!((30 * SECOND..40 * SECOND).contains(&took), "{took:?}");
+    assert!(
+        faulty.failed.load(SeqCst) < 50,
+        "it pauses between two attempts"
+    );
+    assert_eq!(consumer.report().unsaved, [job.id()]);
+    assert!(!report.is_clean());
+    // The lease does the rest.
+    simulation.advance(HOUR);
+    memory.sweep(10).unwrap();
+    let info = jobs_of(&memory, job.id());
+    assert_eq!((info.state, info.crashes), (JobState::Ready, 1));
+}
+
+fn jobs_of(memory: &Memory, id: millhand::jobs::JobId) -> millhand::jobs::JobInfo {
+    Jobs::open(memory.clone())
+        .unwrap()
+        .get(id)
+        .unwrap()
+        .unwrap()
+}

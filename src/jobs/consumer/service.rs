@@ -14,7 +14,7 @@ use crate::jobs::consumer::state::Shared;
 use crate::jobs::consumer::ticking::Ticking;
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
-use crate::jobs::record::Exchange;
+use crate::jobs::record::{Ended, Exchange, Judged, Verdict};
 use crate::jobs::schedule::JobSchedule;
 use crate::jobs::session::{Heartbeat, SessionInfo};
 use crate::jobs::storage::Watching;
@@ -116,10 +116,13 @@ impl<'a> Rounds<'a> {
     fn run(&mut self) {
         loop {
             let listening = self.shared.notifier.listen();
-            let wait = match self.round() {
-                Ok(wait) => {
+            match self.step() {
+                Ok(None) => return,
+                Ok(Some(wait)) => {
                     self.went_well();
-                    wait
+                    if !wait.is_zero() {
+                        let _ = listening.wait_timeout(wait);
+                    }
                 }
                 Err(error) => {
                     self.failed(&error);
@@ -129,19 +132,19 @@ impl<'a> Rounds<'a> {
                     // Not the notifier: each end that is not confirmed would end that wait.
                     let _ = CancelToken::new().wait_timeout(self.pause);
                     self.pause = (2 * self.pause).min(LONGEST_PAUSE);
-                    continue;
                 }
-            };
-            if self.shared.is_stopping() && self.shared.is_empty() {
-                match self.close() {
-                    Ok(()) => return,
-                    Err(_) => continue,
-                }
-            }
-            if !wait.is_zero() {
-                let _ = listening.wait_timeout(wait);
             }
         }
+    }
+
+    /// Returns how long there is nothing to do. `None` if it has stopped.
+    fn step(&mut self) -> Result<Option<Duration>, JobsError> {
+        let wait = self.round()?;
+        if self.shared.is_stopping() && self.shared.is_empty() {
+            self.close()?;
+            return Ok(None);
+        }
+        Ok(Some(wait))
     }
 
     /// Returns how long there is nothing to do, unless it is notified.
@@ -171,6 +174,7 @@ impl<'a> Rounds<'a> {
         };
         self.settled = self.number;
         self.shared.confirmed(&ended, &answer.judged);
+        self.log_dead(&ended, &answer.judged);
         if !answer.alive {
             self.lost_the_session();
             return Ok(Duration::ZERO);
@@ -200,6 +204,15 @@ impl<'a> Rounds<'a> {
             look,
         ];
         Ok(until.into_iter().flatten().min().unwrap_or_default())
+    }
+
+    fn log_dead(&self, ended: &[Ended], judged: &[Judged]) {
+        for (ended, judged) in ended.iter().zip(judged) {
+            if let (Verdict::Dead { error }, Judged::Ended) = (&ended.verdict, judged) {
+                self.host
+                    .warn(&format!("the job {} is dead: {error}", ended.id));
+            }
+        }
     }
 
     /// Stores the jobs whose times have come. Returns how long there is none.
