@@ -371,6 +371,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Jobs that outlive the process
+//!
+//! A task ends with its process. With the features `jobs` and `sqlite`, a job is a value that is
+//! stored in a file, and any process may run it. The page `jobs` of the guide begins with an
+//! example.
+//!
 //! # Looking into a running pool
 //!
 //! [`stats`](Pool::stats) counts what a pool did and does, [`tasks`](Pool::tasks) lists what each
@@ -417,6 +423,7 @@
 //   composition  compose/
 //   signals      signal
 //   dashboard    dashboard/
+//   jobs         jobs/, on what this file exports
 //   guides       guide/
 
 // docs.rs shows beside each item which feature it needs.

@@ -28,7 +28,8 @@
 //! ## Does the queue survive the process?
 //!
 //! No, it is in memory. A process that is killed loses what is queued. A shutdown loses nothing
-//! [without saying so](super::guarantees). For jobs that must survive, use a queue with storage.
+//! [without saying so](super::guarantees). What must survive is a job, with the feature `sqlite`:
+//! see the page `jobs` of this guide.
 //!
 //! ## Which Rust, which platforms?
 //!

@@ -203,8 +203,9 @@
 //!
 //! **Not here:**
 //!
-//! - Storage: tasks, results and schedules are in memory, and end with the process.
-//! - Other processes that submit or run tasks, and tasks that are found by name.
+//! - Storage, and other processes: a task ends with its process. A job, of the features `jobs` and
+//!   `sqlite`, is stored, and any process may enqueue or run it. The page `jobs` has Huey's words
+//!   for that.
 //! - A task that is cancelled cannot be restored. There is no `revoke_until` and no `revoke_once`.
 //! - A veto of `@huey.pre_execute()`. The hook [`around_task`][around_task] cannot keep a body from
 //!   running: a body that it does not call runs after it. The body itself must return.
@@ -299,8 +300,8 @@
 //!
 //! **Not here:**
 //!
-//! - A broker: no other processes or machines, and nothing that outlives the process. So there is
-//!   no `acks_late`, and no result that is read later.
+//! - A broker, and other machines. Jobs, of the features `jobs` and `sqlite`, outlive the process,
+//!   and any process of the machine may run them. The page `jobs` has Celery's words for that.
 //! - Queues with names, and routes to them. A pool for each does that.
 //! - `terminate=True`: a thread cannot be killed.
 //! - Monitoring from outside (Flower, `inspect`), and limits that an operator changes at run time.
