@@ -5,6 +5,8 @@ mod conformance;
 mod consumer;
 #[cfg(feature = "sqlite")]
 mod consumer_sqlite;
+#[cfg(all(unix, feature = "sqlite"))]
+mod crash;
 mod faulty;
 mod memory;
 #[cfg(feature = "dashboard")]

@@ -1,0 +1,91 @@
+//! Copies of this program, and what one does to them.
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+const ROLE: &str = "MILLHAND_CRASH_ROLE";
+const FOLDER: &str = "MILLHAND_CRASH_FOLDER";
+
+/// What this process is to do, if it is a child.
+pub(super) fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// The folder of the test whose child this is.
+pub(super) fn folder() -> PathBuf {
+    std::env::var(FOLDER).unwrap().into()
+}
+
+/// In a child: waits until the test lets it end, or has died.
+pub(super) fn wait_for_the_end() {
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// A child. It is killed when this is dropped.
+pub(super) struct Child(std::process::Child);
+
+impl Child {
+    pub(super) fn start(role: &str, folder: &Path) -> Self {
+        let started = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::the_child"])
+            .args(["--nocapture", "--test-threads=1"])
+            .env(ROLE, role)
+            .env(FOLDER, folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(started.unwrap())
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Stops it, and waits until none of its threads runs.
+    pub(super) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let pid = Some(Pid::from_child(&self.0));
+        let (_, status) = waitpid(pid, WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "it ended in place of stopping");
+    }
+
+    pub(super) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// `kill -9`.
+    pub(super) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Whether it has died by itself.
+    pub(super) fn has_died(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    /// Lets it end, and waits for that.
+    pub(super) fn end(mut self) {
+        drop(self.0.stdin.take());
+        self.ended();
+    }
+
+    /// Waits until it has ended well.
+    pub(super) fn ended(mut self) {
+        let status: ExitStatus = self.0.wait().unwrap();
+        assert!(status.success(), "a child: {status}");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,127 @@
+//! Crashes: processes that share a file are killed, stopped and cut off, and nothing is lost or
+//! ended twice.
+//!
+//! - `child`: copies of this program, and what one does to them.
+//! - `book`: what the children have done, written to a file that is not the storage's.
+//! - `kills`: workers and enqueuers are killed.
+//!
+//! No verdict depends on time. A lease may end too early on a machine that is slow, so the bounds
+//! are those of the leases that have ended, and not those of the kills.
+//!
+//! `MILLHAND_KILLS` sets how often the tests kill, stop and copy. Default: 100.
+
+mod book;
+mod child;
+mod kills;
+
+use millhand::jobs::{Job, Jobs, Sqlite};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long a test waits for what must come. Never decides a test that passes.
+const LONG: Duration = Duration::from_secs(120);
+
+/// What the children run. Nothing when this is not a child.
+#[test]
+fn the_child() {
+    match child::role().as_deref() {
+        None => {}
+        Some("worker") => kills::worker(),
+        Some("enqueuer") => kills::enqueuer(),
+        Some(other) => panic!("no such child: {other}"),
+    }
+}
+
+/// How often to kill.
+fn kills() -> usize {
+    let set = std::env::var("MILLHAND_KILLS").ok();
+    set.map_or(100, |kills| kills.parse().unwrap())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Work {
+    n: u64,
+}
+
+impl Job for Work {
+    const NAME: &'static str = "work";
+    type Output = u64;
+}
+
+/// A folder of its own for a test, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
+        let name = format!("millhand-crash-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn file(folder: &Path) -> PathBuf {
+    folder.join("jobs.db")
+}
+
+fn open(folder: &Path) -> Jobs {
+    Jobs::open(Sqlite::open(file(folder)).unwrap()).unwrap()
+}
+
+/// Waits until it holds, or fails in place of hanging.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG, "in vain: {what}");
+        std::thread::sleep(5 * MS);
+    }
+}
+
+/// Waits until every lease has ended. Then nothing runs, and nothing is wrong.
+fn all_is_at_rest(jobs: &Jobs) {
+    until("all leases end", || {
+        jobs.storage().sweep(1000).unwrap();
+        jobs.sessions().unwrap().is_empty()
+    });
+    let counts = jobs.counts().unwrap();
+    let running: u64 = counts.queues.iter().map(|queue| queue.running).sum();
+    assert_eq!(running, 0, "{counts:?}");
+    assert_eq!(jobs.check(false).unwrap(), []);
+}
+
+/// Random numbers: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        use std::hash::{BuildHasher, RandomState};
+        Self(RandomState::new().hash_one(0))
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut n = self.0;
+        n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((n ^ (n >> 31)) % most as u64).unwrap()
+    }
+
+    /// Up to so many milliseconds, so that a kill comes at any moment of what is under way.
+    fn pause(&mut self, most: usize) {
+        let micros = self.below(1000 * most + 1) as u64;
+        std::thread::sleep(Duration::from_micros(micros));
+    }
+}
