@@ -1,9 +1,10 @@
 //! Copies of this program, and what one does to them.
 
+use super::until;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 const ROLE: &str = "MILLHAND_CRASH_ROLE";
 const FOLDER: &str = "MILLHAND_CRASH_FOLDER";
@@ -28,7 +29,19 @@ pub(super) struct Child(std::process::Child);
 
 impl Child {
     pub(super) fn start(role: &str, folder: &Path) -> Self {
-        let started = Command::new(std::env::current_exe().unwrap())
+        let program = Command::new(std::env::current_exe().unwrap());
+        Self::spawn(program, role, folder).unwrap()
+    }
+
+    /// Has another program start it. `None` if there is no such program.
+    #[cfg(target_os = "linux")]
+    pub(super) fn start_in(mut outer: Command, role: &str, folder: &Path) -> Option<Self> {
+        outer.arg(std::env::current_exe().unwrap());
+        Self::spawn(outer, role, folder).ok()
+    }
+
+    fn spawn(mut program: Command, role: &str, folder: &Path) -> std::io::Result<Self> {
+        let started = program
             .args(["--exact", "crash::the_child"])
             .args(["--nocapture", "--test-threads=1"])
             .env(ROLE, role)
@@ -36,11 +49,13 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn();
-        Self(started.unwrap())
+        started.map(Self)
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.0.id()
+    /// Sends it a line.
+    pub(super) fn say(&mut self, line: &str) {
+        let mut stdin = self.0.stdin.as_ref().unwrap();
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     pub(super) fn signal(&self, signal: Signal) {
@@ -78,7 +93,8 @@ impl Child {
 
     /// Waits until it has ended well.
     pub(super) fn ended(mut self) {
-        let status: ExitStatus = self.0.wait().unwrap();
+        until("a child ends", || self.has_died());
+        let status = self.0.wait().unwrap();
         assert!(status.success(), "a child: {status}");
     }
 }

@@ -3,9 +3,7 @@
 use super::book::{Book, Reader};
 use super::child::{self, Child};
 use super::{Folder, MS, Random, SECOND, Work, all_is_at_rest, file, kills, open, until};
-use millhand::jobs::{
-    Durability, Filter, JobContext, JobState, Jobs, SessionInfo, Sqlite,
-};
+use millhand::jobs::{Durability, Filter, JobContext, JobState, Jobs, SessionInfo, Sqlite};
 use millhand::{Shutdown, ThreadPool};
 use rustix::process::{Signal, getpid, kill_process};
 use std::collections::BTreeMap;

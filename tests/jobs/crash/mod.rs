@@ -4,6 +4,11 @@
 //! - `child`: copies of this program, and what one does to them.
 //! - `book`: what the children have done, written to a file that is not the storage's.
 //! - `kills`: workers and enqueuers are killed.
+//! - `stops`: workers are stopped for a while, or asked to end.
+//! - `schedules`: processes that share schedules are killed.
+//! - `copies`: a file from any moment of a process, and with any part of the WAL.
+//! - `files`: a lock that others hold, a file that two open at once, a disk that is full.
+//! - `worlds`: clocks that jump, calls that fail, and a deploy of another version.
 //!
 //! No verdict depends on time. A lease may end too early on a machine that is slow, so the bounds
 //! are those of the leases that have ended, and not those of the kills.
@@ -12,7 +17,13 @@
 
 mod book;
 mod child;
+mod copies;
+mod files;
 mod kills;
+mod schedules;
+#[cfg(feature = "signals")]
+mod stops;
+mod worlds;
 
 use millhand::jobs::{Job, Jobs, Sqlite};
 use serde::{Deserialize, Serialize};
@@ -33,6 +44,19 @@ fn the_child() {
         None => {}
         Some("worker") => kills::worker(),
         Some("enqueuer") => kills::enqueuer(),
+        Some("busy") => copies::busy(),
+        Some("noter full") => copies::noter_full(),
+        Some("noter normal") => copies::noter_normal(),
+        Some("opener") => files::opener(),
+        #[cfg(feature = "signals")]
+        Some("full") => files::full(),
+        Some("version 1") => worlds::version_1(),
+        Some("version 2") => worlds::version_2(),
+        Some("scheduler") => schedules::scheduler(),
+        #[cfg(feature = "signals")]
+        Some("sleeper") => stops::sleeper(),
+        #[cfg(feature = "signals")]
+        Some("graceful") => stops::graceful(),
         Some(other) => panic!("no such child: {other}"),
     }
 }
