@@ -105,7 +105,6 @@ fn the_tour_of_the_readme_does_what_it_says() {
     let printed = printed.join("\n");
     assert!(status.success(), "{printed}");
     for text in [
-        "works on default",
         "job 1: shell begins",
         "running    default     shell",
         "job 1: shell begins again: its worker was lost 1 time(s)",

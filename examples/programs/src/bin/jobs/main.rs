@@ -9,7 +9,7 @@
 //!     $jobs work --lease 1 &    # begins it
 //!     kill -9 $!                # in the middle
 //!     $jobs list                # it is there, as one that runs
-//!     $jobs work --lease 1 &    # begins it again, when the lease of the first worker is over
+//!     $jobs work &              # begins it again, when the lease of the first worker is over
 //!     $jobs wait 1              # prints what the command has written
 //!     kill $!                   # SIGTERM: it ends what it has begun, and claims nothing more
 //!
@@ -25,7 +25,7 @@
 //! - `$jobs enqueue fail '{}'`, and a worker: after four attempts the job is in `$jobs dead`. Then
 //!   `$jobs retry --all`.
 //! - `$jobs enqueue crash '{}' --max-crashes 1`, and `$jobs work --lease 1` three times: the third
-//!   worker finds that the job has lost too many, and goes on without it.
+//!   worker finds that the job has ended too many, and goes on without it.
 //! - Ctrl-C in a worker whose job takes long. The job has 10 seconds to end, and then goes back.
 //!
 //! A job runs at least once. After a `kill -9` of its worker it runs again when the lease is over:

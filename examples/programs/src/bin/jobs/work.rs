@@ -5,6 +5,7 @@ use crate::{Failure, Work, print};
 use millhand::error::BoxError;
 use millhand::jobs::{Handler, Job, JobContext, Jobs};
 use millhand::{Retry, Shutdown, Signals, ThreadPool};
+use millhand_programs::say;
 use std::time::Duration;
 
 /// How long the jobs that run have to end, after a signal or `--for`.
@@ -28,6 +29,8 @@ pub(crate) fn run(jobs: &Jobs, options: &Work) -> Result<(), Failure> {
     for queue in &options.queues {
         consumer = consumer.queue(queue, options.slots);
     }
+    // Not after the start: a job may crash this process at once.
+    say(format_args!("jobs: works on {}", options.queues.join(", ")));
     let consumer = consumer
         .handler(handler(echo))
         .handler(handler(sleep))
@@ -35,7 +38,6 @@ pub(crate) fn run(jobs: &Jobs, options: &Work) -> Result<(), Failure> {
         .handler(handler(crash))
         .handler(handler(shell))
         .start()?;
-    print(format_args!("works on {}", options.queues.join(", ")))?;
 
     let how = Shutdown::drain().cancel_after(GRACE);
     // A second signal cancels at once, and a third ends the process.

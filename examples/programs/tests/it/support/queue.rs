@@ -57,14 +57,14 @@ impl Queue {
         id.trim_end().to_owned()
     }
 
-    /// Starts a worker, and waits until it has started.
+    /// Starts a worker, and waits until it handles signals.
     pub(crate) fn work(&self, arguments: &[&str]) -> Worker {
         let mut command = self.command(&["work"]);
         command.args(arguments).stderr(Stdio::piped());
         let mut program = Program::start(&mut command);
         let errors = Errors::of(&mut program);
         let worker = Worker { program, errors };
-        worker.wait_for("works on");
+        worker.errors.wait_for("works on");
         worker
     }
 
