@@ -16,8 +16,12 @@ impl Folder {
         Self(path)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        Path::new(&self.0).join(name)
+        self.0.join(name)
     }
 }
 

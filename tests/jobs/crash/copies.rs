@@ -68,8 +68,8 @@ fn a_copy_from_any_moment_is_whole_and_has_what_was_confirmed() {
     let (mut batch_count, mut unconfirmed) = (0, 0);
     for _ in 0..copies.div_ceil(10) {
         let folder = Folder::new();
-        let mut book = Reader::open(&folder.0);
-        let busy = Child::start("busy", &folder.0);
+        let mut book = Reader::open(folder.path());
+        let busy = Child::start("busy", folder.path());
         for _ in 0..10 {
             let enough = book.read() + 30;
             until("batches are stored", || book.read() >= enough);
@@ -77,11 +77,11 @@ fn a_copy_from_any_moment_is_whole_and_has_what_was_confirmed() {
             busy.stop();
             let confirmed = book.all("stored");
             let copy = Folder::new();
-            std::fs::copy(file(&folder.0), file(&copy.0)).unwrap();
-            std::fs::copy(wal(&folder.0), wal(&copy.0)).unwrap();
+            std::fs::copy(file(folder.path()), file(copy.path())).unwrap();
+            std::fs::copy(wal(folder.path()), wal(copy.path())).unwrap();
             busy.go_on();
 
-            let mut stored = batches(&copy.0);
+            let mut stored = batches(copy.path());
             batch_count += stored.len();
             for line in confirmed {
                 assert_eq!(stored.remove(&line[0]).as_deref(), Some(&line[1..]));
@@ -133,12 +133,12 @@ fn a_wal_that_was_cut_off_at_any_byte_has_what_was_confirmed_before() {
     let mut cuts = 0;
     for role in ["noter full", "noter normal"] {
         let folder = Folder::new();
-        let mut book = Reader::open(&folder.0);
-        let noter = Child::start(role, &folder.0);
+        let mut book = Reader::open(folder.path());
+        let noter = Child::start(role, folder.path());
         until("all is noted", || !book.all("all").is_empty());
         noter.kill();
         let noted = book.all("stored");
-        let whole = std::fs::read(wal(&folder.0)).unwrap();
+        let whole = std::fs::read(wal(folder.path())).unwrap();
         assert!(whole.len() < 1000 * 4096, "SQLite has begun the WAL anew");
         for _ in 0..kills() {
             // At a byte that was noted, just before it, or anywhere.
@@ -149,9 +149,9 @@ fn a_wal_that_was_cut_off_at_any_byte_has_what_was_confirmed_before() {
                 _ => random.below(whole.len() + 1),
             };
             let copy = Folder::new();
-            std::fs::copy(file(&folder.0), file(&copy.0)).unwrap();
-            std::fs::write(wal(&copy.0), damaged(&whole, cut, &mut random)).unwrap();
-            let stored = batches(&copy.0);
+            std::fs::copy(file(folder.path()), file(copy.path())).unwrap();
+            std::fs::write(wal(copy.path()), damaged(&whole, cut, &mut random)).unwrap();
+            let stored = batches(copy.path());
             // The first ones, each as a whole.
             let mut next = 1;
             for (n, (batch, ids)) in stored.iter().enumerate() {
@@ -191,8 +191,8 @@ fn damaged(whole: &[u8], cut: usize, random: &mut Random) -> Vec<u8> {
 /// `None` without `strace`.
 fn syncs_first(durability: &str) -> Option<bool> {
     let folder = Folder::new();
-    let trace = folder.0.join("trace");
-    let mut book = Reader::open(&folder.0);
+    let trace = folder.path().join("trace");
+    let mut book = Reader::open(folder.path());
     let mut strace = Command::new("strace");
     strace.args([
         "-f",
@@ -202,7 +202,7 @@ fn syncs_first(durability: &str) -> Option<bool> {
         "trace=pwrite64,fdatasync,fsync,write",
     ]);
     strace.arg("-o").arg(&trace);
-    let mut noter = Child::start_in(strace, &format!("noter {durability}"), &folder.0)?;
+    let mut noter = Child::start_in(strace, &format!("noter {durability}"), folder.path())?;
     until("all is noted", || {
         !book.all("all").is_empty() || noter.has_died()
     });

@@ -40,16 +40,16 @@ fn integrity(conn: &Connection) -> String {
 #[test]
 fn a_lock_that_another_program_holds_is_waited_for_and_the_consumer_goes_on() {
     let folder = Folder::new();
-    let storage = Sqlite::options(file(&folder.0)).patience(SECOND);
+    let storage = Sqlite::options(file(folder.path())).patience(SECOND);
     let impatient = Jobs::open(storage.open().unwrap()).unwrap();
-    let patient = open(&folder.0);
+    let patient = open(folder.path());
     let (runs, gate) = (Runs::default(), Arc::default());
     let pool = ThreadPool::new(4).unwrap();
     // Far longer than the lock is held.
     let consumers =
         [&impatient, &patient].map(|jobs| consume(jobs, &pool, 600 * SECOND, &runs, &gate));
     let store = |jobs: &Jobs| jobs.job().enqueue_all((0..100).map(|n| Work { n }));
-    let lock = Connection::open(file(&folder.0)).unwrap();
+    let lock = Connection::open(file(folder.path())).unwrap();
     lock.busy_timeout(60 * SECOND).unwrap();
     for _ in 0..3 {
         let closed = gate.lock().unwrap();
@@ -85,10 +85,10 @@ fn a_lock_that_another_program_holds_is_waited_for_and_the_consumer_goes_on() {
 #[test]
 fn a_lock_that_is_held_longer_than_the_leases_costs_second_runs_and_no_second_end() {
     let folder = Folder::new();
-    let (jobs, runs) = ([open(&folder.0), open(&folder.0)], Runs::default());
+    let (jobs, runs) = ([open(folder.path()), open(folder.path())], Runs::default());
     let (pool, gate) = (ThreadPool::new(4).unwrap(), Arc::default());
     let consumers = [0, 1].map(|n: usize| consume(&jobs[n], &pool, SECOND, &runs, &gate));
-    let lock = Connection::open(file(&folder.0)).unwrap();
+    let lock = Connection::open(file(folder.path())).unwrap();
     lock.busy_timeout(60 * SECOND).unwrap();
     for _ in 0..3 {
         let patient = jobs[0].job().max_crashes(1000);
@@ -134,11 +134,11 @@ pub(super) fn opener() {
 #[test]
 fn two_processes_may_open_a_file_at_once_and_one_makes_the_tables() {
     let folder = Folder::new();
-    let mut book = Reader::open(&folder.0);
-    let mut openers = [0, 1].map(|_| Child::start("opener", &folder.0));
+    let mut book = Reader::open(folder.path());
+    let mut openers = [0, 1].map(|_| Child::start("opener", folder.path()));
     let rounds = 2 * kills();
     for round in 0..rounds {
-        let path = folder.0.join(format!("{round}.db"));
+        let path = folder.path().join(format!("{round}.db"));
         let mut others = 0;
         match round % 3 {
             0 => {}
@@ -234,8 +234,8 @@ pub(super) fn full() {
 fn a_full_disk_refuses_jobs_and_keeps_the_ends_until_there_is_room() {
     for _ in 0..3 {
         let folder = Folder::new();
-        Child::start("full", &folder.0).end();
-        let stored = Reader::open(&folder.0).all("stored")[0][0];
+        Child::start("full", folder.path()).end();
+        let stored = Reader::open(folder.path()).all("stored")[0][0];
         assert!(stored > 5);
     }
 }

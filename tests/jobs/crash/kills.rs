@@ -52,15 +52,15 @@ fn runs(book: &mut Reader) -> BTreeMap<u64, u64> {
 #[test]
 fn killed_workers_lose_no_job_and_end_none_twice() {
     let folder = Folder::new();
-    let jobs = open(&folder.0);
+    let jobs = open(folder.path());
     let (kills, mut random) = (kills(), Random::new());
     let number = 100 * kills as u64;
     let template = jobs.job().max_crashes(1000).keep(3600 * SECOND);
     let all = template.enqueue_all((0..number).map(|n| Work { n }));
     assert_eq!(all.unwrap().len() as u64, number);
 
-    let mut book = Reader::open(&folder.0);
-    let start = || Child::start("worker", &folder.0);
+    let mut book = Reader::open(folder.path());
+    let start = || Child::start("worker", folder.path());
     let mut workers: Vec<_> = (0..WORKERS).map(|_| start()).collect();
     for _ in 0..kills {
         // So that each kill comes while jobs run.
@@ -109,8 +109,8 @@ fn killed_workers_lose_no_job_and_end_none_twice() {
 #[test]
 fn a_job_that_kills_its_workers_is_dead_at_the_fourth_and_at_the_first_if_it_asks_for_that() {
     let folder = Folder::new();
-    let jobs = open(&folder.0);
-    let mut book = Reader::open(&folder.0);
+    let jobs = open(folder.path());
+    let mut book = Reader::open(folder.path());
     let patient = jobs.job().max_crashes(1000);
     drop(patient.enqueue_all((0..500).map(|n| Work { n })).unwrap());
     for (poison, times, text) in [
@@ -122,10 +122,10 @@ fn a_job_that_kills_its_workers_is_dead_at_the_fourth_and_at_the_first_if_it_ask
         (jobs.job(), 4, "its worker was lost 4 times"),
     ] {
         let poison = poison.priority(1).enqueue(&Work { n: POISON }).unwrap();
-        let mut worker = Child::start("worker", &folder.0);
+        let mut worker = Child::start("worker", folder.path());
         until("the job dies", || {
             if worker.has_died() {
-                worker = Child::start("worker", &folder.0);
+                worker = Child::start("worker", folder.path());
             }
             poison.handle().state().unwrap() == Some(JobState::Dead)
         });
@@ -134,7 +134,7 @@ fn a_job_that_kills_its_workers_is_dead_at_the_fourth_and_at_the_first_if_it_ask
         assert_eq!(runs(&mut book)[&job.id.0], times);
         worker.end();
     }
-    let worker = Child::start("worker", &folder.0);
+    let worker = Child::start("worker", folder.path());
     until("all jobs end", || jobs.counts().unwrap().totals.done == 500);
     worker.end();
     all_is_at_rest(&jobs);
@@ -170,10 +170,10 @@ pub(super) fn enqueuer() {
 #[test]
 fn what_an_enqueue_has_confirmed_is_there_after_a_kill() {
     let folder = Folder::new();
-    let jobs = open(&folder.0);
+    let jobs = open(folder.path());
     let (kills, mut random) = (kills(), Random::new());
-    let mut book = Reader::open(&folder.0);
-    let start = || Child::start("enqueuer", &folder.0);
+    let mut book = Reader::open(folder.path());
+    let start = || Child::start("enqueuer", folder.path());
     let mut enqueuers: Vec<_> = (0..ENQUEUERS).map(|_| start()).collect();
     for _ in 0..kills {
         let enough = book.read() + 20;

@@ -25,10 +25,10 @@ mod schedules;
 mod stops;
 mod worlds;
 
+use crate::support::Folder;
 use millhand::jobs::{Job, Jobs, Sqlite};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const MS: Duration = Duration::from_millis(1);
@@ -75,26 +75,6 @@ struct Work {
 impl Job for Work {
     const NAME: &'static str = "work";
     type Output = u64;
-}
-
-/// A folder of its own for a test, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Relaxed);
-        let name = format!("millhand-crash-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn file(folder: &Path) -> PathBuf {

@@ -53,9 +53,9 @@ fn fired(jobs: &Jobs, name: &str) -> u64 {
 #[test]
 fn each_time_of_a_schedule_stores_one_job_whichever_process_dies() {
     let folder = Folder::new();
-    let (jobs, mut random) = (open(&folder.0), Random::new());
+    let (jobs, mut random) = (open(folder.path()), Random::new());
     let kills = kills().div_ceil(5);
-    let start = || Child::start("scheduler", &folder.0);
+    let start = || Child::start("scheduler", folder.path());
     let mut processes: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
     for kill in 1..=kills {
         let enough = fired(&jobs, "all") + 20;

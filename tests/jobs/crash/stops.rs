@@ -78,11 +78,11 @@ struct Stopped {
 
 fn stopped() -> (Stopped, Child) {
     let folder = Folder::new();
-    let (jobs, mut book) = (open(&folder.0), Reader::open(&folder.0));
+    let (jobs, mut book) = (open(folder.path()), Reader::open(folder.path()));
     drop(jobs.job().enqueue_all((0..4).map(|n| Work { n })).unwrap());
-    let sleeper = Child::start("sleeper", &folder.0);
+    let sleeper = Child::start("sleeper", folder.path());
     until("four jobs begin", || book.all("run").len() >= SLOTS);
-    let lock = Connection::open(file(&folder.0)).unwrap();
+    let lock = Connection::open(file(folder.path())).unwrap();
     lock.busy_timeout(SECOND / 10).unwrap();
     // Not while it holds the lock of the file: then all wait for it.
     loop {
@@ -103,7 +103,7 @@ fn stopped() -> (Stopped, Child) {
 
 impl Stopped {
     fn may_end(&self) {
-        std::fs::write(self.folder.0.join(MAY_END), "").unwrap();
+        std::fs::write(self.folder.path().join(MAY_END), "").unwrap();
     }
 
     fn are_notified(&mut self) -> bool {
@@ -137,7 +137,7 @@ fn a_worker_that_was_stopped_for_long_notifies_its_jobs_before_it_asks_the_stora
     // first, so there is more than one attempt.
     let are_notified_first = (0..3).any(|_| {
         let (mut stopped, sleeper) = stopped();
-        let other = Child::start("sleeper", &stopped.folder.0);
+        let other = Child::start("sleeper", stopped.folder.path());
         until("another worker has the jobs", || {
             stopped.book.all("run").len() >= 2 * SLOTS
         });
@@ -224,7 +224,7 @@ pub(super) fn graceful() {
 #[test]
 fn workers_that_are_asked_to_end_leave_nothing_behind() {
     let folder = Folder::new();
-    let (jobs, mut book) = (open(&folder.0), Reader::open(&folder.0));
+    let (jobs, mut book) = (open(folder.path()), Reader::open(folder.path()));
     let (stops, mut random) = (2 * kills(), Random::new());
     let number = 30 * stops as u64;
     let all = jobs.job().enqueue_all((0..number).map(|n| Work { n }));
@@ -232,7 +232,7 @@ fn workers_that_are_asked_to_end_leave_nothing_behind() {
     let mut longest = Duration::ZERO;
     let report = |book: &mut Reader| book.all("report").iter().map(|one| one[0]).sum::<u64>();
     for stop in 1..=stops {
-        let worker = Child::start("graceful", &folder.0);
+        let worker = Child::start("graceful", folder.path());
         let enough = book.read() + 10;
         until("jobs begin", || book.read() >= enough);
         random.pause(20);

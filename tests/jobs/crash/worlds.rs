@@ -20,7 +20,7 @@ type Runs = Arc<Mutex<BTreeMap<u64, u64>>>;
 fn a_clock_that_jumps_costs_second_runs_and_no_second_end() {
     let (folder, clock, mut random) = (Folder::new(), ManualClock::new(), Random::new());
     let open = || {
-        let storage = Sqlite::options(file(&folder.0)).clock(&clock);
+        let storage = Sqlite::options(file(folder.path())).clock(&clock);
         Jobs::open(storage.open().unwrap()).unwrap()
     };
     let jobs = [open(), open()];
@@ -72,7 +72,7 @@ fn a_clock_that_jumps_costs_second_runs_and_no_second_end() {
 #[test]
 fn nothing_is_lost_or_ended_twice_when_any_call_may_fail() {
     let folder = Folder::new();
-    let storage = Sqlite::open(file(&folder.0)).unwrap();
+    let storage = Sqlite::open(file(folder.path())).unwrap();
     let faulty = Faulty::new(storage.clone(), 0);
     let jobs = Jobs::open(faulty.clone()).unwrap();
     let (pool, runs) = (ThreadPool::new(2).unwrap(), Runs::default());
@@ -177,9 +177,9 @@ pub(super) fn version_2() {
 #[test]
 fn a_deploy_of_a_new_version_leaves_its_kinds_to_it_and_nothing_behind() {
     let (folder, mut random) = (Folder::new(), Random::new());
-    let (jobs, mut book) = (open(&folder.0), Reader::open(&folder.0));
+    let (jobs, mut book) = (open(folder.path()), Reader::open(folder.path()));
     let restarts = kills().div_ceil(2);
-    let start = |version: usize| Child::start(&format!("version {version}"), &folder.0);
+    let start = |version: usize| Child::start(&format!("version {version}"), folder.path());
     let mut workers: Vec<_> = (0..3).map(|_| start(1)).collect();
     let mut only_new = BTreeSet::new();
     let mut number = 0;
