@@ -403,6 +403,33 @@ fn a_consumer_whose_lease_was_lost_asks_its_jobs_to_stop_and_goes_on() {
     world.end(Shutdown::cancel());
 }
 
+#[test]
+fn what_may_begin_once_only_is_dead_if_it_left_since_its_lease_had_ended() {
+    let (pool, simulation) = ThreadPool::simulated(19);
+    let memory = Memory::options().clock(simulation.clock()).build();
+    let faulty = Faulty::new(memory, 0);
+    let jobs = Jobs::open(faulty.clone()).unwrap();
+    let consumer = jobs.consumer(&pool).queue("default", 1);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let begun = runs.clone();
+    let handler = move |work: Work, _: &JobContext| {
+        begun.fetch_add(1, SeqCst);
+        millhand::sleep(HOUR).map(|()| work.n)
+    };
+    consumer.handle(handler).start().unwrap();
+    let job = jobs.job().at_most_once().keep(10 * HOUR);
+    let job = job.enqueue(&Work { n: 7 }).unwrap();
+    simulation.advance(SECOND);
+    // Nothing sweeps meanwhile, so the session lives when the storage is back.
+    faulty.set_percent(100);
+    simulation.advance(60 * SECOND);
+    faulty.set_percent(0);
+    simulation.advance(60 * SECOND);
+    assert_eq!(dead(job.handle()), "its lease was lost; at most once");
+    assert_eq!(runs.load(SeqCst), 1);
+    pool.shutdown(Shutdown::drain()).unwrap();
+}
+
 /// Does not heed its token for a minute.
 struct Deaf;
 

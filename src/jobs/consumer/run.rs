@@ -131,13 +131,19 @@ impl Run {
         Some(self.failed(failure, summary.ran.unwrap_or_default()))
     }
 
-    /// It had begun.
+    /// It had begun. If it must not begin again, that is said also after the lease was lost: the
+    /// session may live yet, and would give back what it does not name any more.
     fn left(&self, reason: CancelReason) -> Option<Verdict> {
-        match left(reason) {
-            Some(Verdict::Back) if self.at_most_once => Some(Verdict::Dead {
-                error: "its process ended; at most once".to_owned(),
+        let why = match left(reason) {
+            Some(Verdict::Back) => "its process ended",
+            None => "its lease was lost",
+            verdict => return verdict,
+        };
+        match self.at_most_once {
+            true => Some(Verdict::Dead {
+                error: format!("{why}; at most once"),
             }),
-            verdict => verdict,
+            false => left(reason),
         }
     }
 
