@@ -149,6 +149,14 @@ impl ServiceHost {
         self.core.log(Level::Warn, format_args!("{text}"));
     }
 
+    /// Runs a callback that is not the service's own, so that a panic in it does not end the
+    /// service. Returns `None` then, and the panic is logged as one of `what`.
+    pub fn catch_panic<T>(&self, what: &str, callback: impl FnOnce() -> T) -> Option<T> {
+        let mut returned = None;
+        panic::shield(what, || returned = Some(callback()));
+        returned
+    }
+
     /// Writes a piece of information to the log, with the name of the pool.
     pub fn info(&self, text: &str) {
         self.core.log(Level::Info, format_args!("{text}"));

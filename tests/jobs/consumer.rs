@@ -430,6 +430,35 @@ fn what_may_begin_once_only_is_dead_if_it_left_since_its_lease_had_ended() {
     pool.shutdown(Shutdown::drain()).unwrap();
 }
 
+#[test]
+fn a_callback_that_panics_ends_neither_the_consumer_nor_its_other_schedules() {
+    let world = world(20);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let ticks = seen.clone();
+    let template = world.jobs.job();
+    let panics = template.every("panics", 60 * SECOND, |_| -> Tick {
+        panic!("no tick today")
+    });
+    let broken = Handler::new(|work: Work, _: &JobContext| Ok::<_, String>(work.n));
+    let consumer = world
+        .consumer()
+        .schedule(panics)
+        .schedule(template.every("ticks", 60 * SECOND, tick))
+        .handle(move |_: Tick, _: &JobContext| {
+            ticks.fetch_add(1, SeqCst);
+            Ok::<_, String>(())
+        })
+        .handler(broken.task(|_| panic!("no task today")))
+        .start()
+        .unwrap();
+    let job = world.enqueue(7);
+    world.simulation.advance(HOUR);
+    assert!(dead(&job).contains("an option of its task panicked"));
+    assert!(seen.load(SeqCst) >= 59);
+    assert_eq!((consumer.report().running, consumer.report().dead), (0, 1));
+    world.end(Shutdown::drain());
+}
+
 /// Does not heed its token for a minute.
 struct Deaf;
 

@@ -10,7 +10,7 @@ use crate::jobs::handler::{ErasedHandler, Failure};
 use crate::jobs::names::cut_error;
 use crate::jobs::record::{Claimed, Verdict};
 use crate::jobs::time::StoredTime;
-use crate::pool::PoolHandle;
+use crate::pool::ServiceHost;
 use crate::task::{OutcomeKind, Summary};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -42,17 +42,23 @@ struct End {
 /// Hands a claimed job to the pool.
 pub(super) fn begin(
     shared: &Arc<Shared>,
-    pool: &PoolHandle,
+    host: &ServiceHost,
     mut claimed: Claimed,
     now: StoredTime,
 ) {
     let Some((handler, token)) = shared.claimed(&claimed) else {
         return; // no consumer asks for such a job; the next sign of life gives it back
     };
-    let mut task = pool.task();
-    for change in &handler.options.changes {
-        task = change(task);
-    }
+    let changes = &handler.options.changes;
+    let changed = host.catch_panic("an option of the task of a job", || {
+        let task = host.pool().task();
+        changes.iter().fold(task, |task, change| change(task))
+    });
+    let Some(task) = changed else {
+        let error = "an option of its task panicked: see the log".to_owned();
+        shared.ended(claimed.id, claimed.claim, Some(Verdict::Dead { error }));
+        return;
+    };
     let task = task
         .name(handler.name)
         .priority(claimed.priority)

@@ -183,9 +183,8 @@ impl<'a> Rounds<'a> {
             true => self.barren + 1,
             false => 0,
         };
-        let pool = self.host.pool();
         for claimed in answer.claimed {
-            run::begin(self.shared, &pool, claimed, answer.now);
+            run::begin(self.shared, self.host, claimed, answer.now);
         }
         let others_first = self.shared.has_limits() && self.barren < self.shared.queues.len();
         if answer.more || others_first && !wanted.is_empty() {

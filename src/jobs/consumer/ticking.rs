@@ -57,9 +57,11 @@ fn fire(
     at: StoredTime,
 ) -> Result<(), JobsError> {
     let name = &schedule.name;
-    let job = match schedule.job(at) {
-        Ok(job) => job,
-        Err(error) => {
+    let what = format!("the schedule {name:?}, of which a time is left out,");
+    let job = match host.catch_panic(&what, || schedule.job(at)) {
+        None => return Ok(()),
+        Some(Ok(job)) => job,
+        Some(Err(error)) => {
             host.warn(&format!(
                 "a time of the schedule {name:?} is left out: {error}"
             ));
