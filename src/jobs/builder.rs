@@ -40,7 +40,6 @@ pub struct JobBuilder {
 ///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Debug, Clone)]
-#[must_use = "a unique job may not have been stored"]
 pub struct Enqueued<T> {
     is_new: bool,
     handle: JobHandle<T>,
