@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | to say what there is to do | [`impl Job`](crate::jobs::Job) for a type that serde knows |
 //! | to store it | [`jobs.enqueue(&job)`](crate::jobs::Jobs::enqueue), or with options [`jobs.job()`](crate::jobs::Jobs::job)` .. .enqueue(&job)` |
-//! | to store it together with your own rows | `Sqlite::enqueue_in`, in your transaction |
+//! | to store it together with your own rows | `jobs.job().enqueue_in(&tx, &job)`, in your transaction |
 //! | to run jobs | [`jobs.consumer(&pool)`](crate::jobs::Jobs::consumer), with a handler for each kind |
 //! | retries, gates, time limits | [`Handler`](crate::jobs::Handler) |
 //! | to wait for a result | [`JobHandle`](crate::jobs::JobHandle), in any process |
@@ -97,10 +97,23 @@
 //! - Ask before: "is the invoice of this number sent?" The id of the job is a good key for that,
 //!   and for services that take a key for idempotency.
 //! - If what it does is rows in the same SQLite file: end the job in the same transaction, by
-//!   `Sqlite::complete_in`. Both happen, or neither.
+//!   `JobContext::complete_in`. Both happen, or neither.
 //!
 //! [`at_most_once`](crate::jobs::JobBuilder::at_most_once) is for the opposite: rather not at all
 //! than twice.
+//!
+//! # A job that does not run
+//!
+//! [`counts`](crate::jobs::Jobs::counts) and [`list`](crate::jobs::Jobs::list) say where it is:
+//!
+//! - *ready*, and stays so: no consumer takes jobs of its queue, none has a handler for its kind,
+//!   the queue is paused, or its limits are reached. A job waits in the queue of its
+//!   [`QUEUE`](crate::jobs::Job::QUEUE), and a consumer takes those of the queues that it names.
+//!   [`sessions`](crate::jobs::Jobs::sessions) lists the consumers with their queues and kinds.
+//! - *scheduled*: its time has not come, or it has failed, and waits for its next attempt. Then its
+//!   `error` says why it failed.
+//! - *running*, though its process was killed: until its lease has ended.
+//! - *dead*: `error` says why.
 //!
 //! # Unique jobs
 //!

@@ -26,6 +26,26 @@ use std::time::{Duration, SystemTime};
 /// | [`max_crashes`](Self::max_crashes) | 3 |
 /// | [`meta`](Self::meta) | none |
 ///
+/// ```
+/// # use millhand::jobs::{Job, Jobs, Memory};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Invoice { number: u32 }
+/// # impl Job for Invoice { const NAME: &'static str = "invoice"; type Output = (); }
+/// use std::time::Duration;
+///
+/// # let jobs = Jobs::open(Memory::new())?;
+/// let urgent = jobs.job().queue("billing").priority(10);
+/// let first = urgent.clone().unique("17").enqueue(&Invoice { number: 17 })?;
+/// let again = urgent.clone().unique("17").enqueue(&Invoice { number: 17 })?;
+/// assert!(first.is_new() && !again.is_new());
+/// assert_eq!(first.id(), again.id());
+///
+/// let tomorrow = urgent.delay(Duration::from_secs(86_400));
+/// let stored = tomorrow.enqueue_all((18..20).map(|number| Invoice { number }))?;
+/// assert_eq!(stored.len(), 2);
+/// # Ok::<(), millhand::jobs::JobsError>(())
+/// ```
+///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Clone)]
 #[must_use]
@@ -54,7 +74,7 @@ impl JobBuilder {
         }
     }
 
-    /// Sets the queue in which the job waits.
+    /// Sets the queue in which the job waits. It waits until a consumer takes jobs of this queue.
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
         self
@@ -111,7 +131,9 @@ impl JobBuilder {
         self
     }
 
-    /// Never begins the job twice. It is dead if its worker is lost.
+    /// Never begins the job twice by itself. It is dead if its worker is lost, if it fails, and if
+    /// it is asked to stop at a shutdown and leaves. A handler that postpones it, and a
+    /// [retry](crate::jobs::Jobs::retry_dead) by hand, begin it again.
     pub fn at_most_once(mut self) -> Self {
         self.options.at_most_once = true;
         self
@@ -156,6 +178,37 @@ impl JobBuilder {
     /// Stores a job in a transaction of yours, in the file of the storage: it is there if that
     /// commits, and has never been if it does not. After the commit, [`Jobs::wake`] begins it at
     /// once; otherwise consumers find it within 100 ms.
+    ///
+    /// ```
+    /// use millhand::jobs::{Job, Jobs, Sqlite, rusqlite::Connection};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Ship {
+    ///     order: i64,
+    /// }
+    ///
+    /// impl Job for Ship {
+    ///     const NAME: &'static str = "ship";
+    ///     type Output = ();
+    /// }
+    ///
+    /// # let path = std::env::temp_dir().join(format!("millhand-tx-{}.db", std::process::id()));
+    /// let jobs = Jobs::open(Sqlite::open(&path)?)?;
+    /// let mut db = Connection::open(&path)?;
+    /// db.execute_batch("CREATE TABLE orders(id INTEGER PRIMARY KEY, item TEXT)")?;
+    ///
+    /// let tx = db.transaction()?;
+    /// tx.execute("INSERT INTO orders(item) VALUES ('tea')", [])?;
+    /// let ship = Ship { order: tx.last_insert_rowid() };
+    /// jobs.job().enqueue_in(&tx, &ship)?;
+    /// tx.commit()?;
+    /// jobs.wake();
+    /// # assert_eq!(jobs.counts()?.queues[0].ready, 1);
+    /// # drop((db, jobs));
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue). [`Invalid`](crate::jobs::JobsErrorKind::Invalid) if the

@@ -122,6 +122,24 @@ impl JobContext {
 
     /// Ends the job in a transaction of yours, in the file of the storage: what the handler writes
     /// there and the end of the job both happen, or neither. Commit, and return the same output.
+    /// That is kept for as long as the job says; [`Handler::keep`](crate::jobs::Handler::keep) does
+    /// not count here. A handler that returns an output, and has not committed, has the job again
+    /// after a while.
+    ///
+    /// ```
+    /// # use millhand::jobs::{Job, JobContext, rusqlite::Connection};
+    /// # use std::sync::Mutex;
+    /// # struct Ship { order: i64 }
+    /// # type Error = Box<dyn std::error::Error + Send + Sync>;
+    /// fn ship(db: &Mutex<Connection>, job: Ship, context: &JobContext) -> Result<(), Error> {
+    ///     let mut db = db.lock().unwrap();
+    ///     let tx = db.transaction()?;
+    ///     tx.execute("UPDATE orders SET shipped = 1 WHERE id = ?1", [job.order])?;
+    ///     context.complete_in(&tx, &())?;
+    ///     tx.commit()?;
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     /// Do not commit then. [`Stale`](crate::jobs::JobsErrorKind::Stale) if the lease was lost, and

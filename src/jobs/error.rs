@@ -48,7 +48,8 @@ pub enum JobsErrorKind {
     Encode,
     /// The storage was made by a newer version of this library.
     NewerSchema,
-    /// An exchange or a batch came after a later one of the same sender.
+    /// An exchange or a batch came after a later one of the same sender. Or a handler ends a job in
+    /// its own transaction that another consumer has got.
     Stale,
     /// The storage was closed.
     Closed,

@@ -165,7 +165,8 @@ impl Jobs {
         })
     }
 
-    /// Makes dead jobs ready again, with the same ids. Returns how many.
+    /// Makes dead jobs ready again, with the same ids: those of the filter, whose state need not be
+    /// set. One whose unique key another job has got stays dead. Returns how many are ready.
     ///
     /// # Errors
     /// It could not be stored. Some of them may be ready.
@@ -173,7 +174,8 @@ impl Jobs {
         in_steps(|most| self.storage().retry_dead(filter, most))
     }
 
-    /// Removes jobs, except those that run. Returns how many.
+    /// Removes jobs, except those that run: with a filter that sets nothing, all that wait, too.
+    /// Returns how many.
     ///
     /// # Errors
     /// It could not be stored. Some of them may be removed.

@@ -26,6 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A stored job: waits for its outcome, or cancels it. Dropping a handle does nothing.
 ///
+/// ```
+/// # use millhand::jobs::{Job, JobState, Jobs, Memory};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)] struct Add(u32, u32);
+/// # impl Job for Add { const NAME: &'static str = "add"; type Output = u32; }
+/// use std::time::Duration;
+///
+/// # let jobs = Jobs::open(Memory::new())?;
+/// let id = jobs.enqueue(&Add(3, 4))?.id(); // may be sent to another process
+/// let sum = jobs.handle::<Add>(id);
+/// assert_eq!(sum.state()?, Some(JobState::Ready));
+/// assert!(sum.join_timeout(Duration::from_millis(1)).is_none()); // nothing runs it here
+/// sum.cancel()?;
+/// assert!(sum.try_join().unwrap().is_err());
+/// # Ok::<(), millhand::jobs::JobsError>(())
+/// ```
+///
 /// Guide: [jobs](crate::guide::jobs).
 #[must_use]
 pub struct JobHandle<T> {
@@ -85,8 +102,9 @@ impl<T> JobHandle<T> {
         })
     }
 
-    /// Cancels the job. One that waits ends now. One that runs is asked to stop, by the next
-    /// heartbeat of its consumer at the latest.
+    /// Cancels the job. One that waits ends now. One that runs is asked to stop, with the next
+    /// heartbeat of its consumer: within a third of the lease, so 10 seconds by default. If it
+    /// succeeds nevertheless, it is done.
     ///
     /// # Errors
     /// It could not be stored.

@@ -125,7 +125,7 @@ impl<J: Job, E: Into<BoxError> + 'static> Handler<J, E> {
         self
     }
 
-    /// Keeps the outcomes for so long, unless the job says so itself.
+    /// Keeps the outputs for so long, unless the job says so itself.
     pub fn keep(mut self, period: Duration) -> Self {
         self.options.keep = Some(period);
         self

@@ -161,6 +161,24 @@ pub struct JobInfo {
 
 /// Which jobs are meant: those to which all that is set applies.
 ///
+/// ```
+/// use millhand::jobs::{Filter, JobState, Jobs, Memory};
+///
+/// let jobs = Jobs::open(Memory::new())?;
+/// let dead_mails = Filter {
+///     state: Some(JobState::Dead),
+///     queue: Some("mail".into()),
+///     ..Filter::default()
+/// };
+/// for job in jobs.list(dead_mails.clone()) {
+///     let job = job?;
+///     println!("{} failed {} times: {}", job.id, job.failures, job.error.unwrap_or_default());
+/// }
+/// let again = jobs.retry_dead(&dead_mails)?;
+/// # assert_eq!(again, 0);
+/// # Ok::<(), millhand::jobs::JobsError>(())
+/// ```
+///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -253,7 +271,19 @@ pub struct QueueSettings {
     pub rate: Option<(u32, Duration)>,
 }
 
-/// A change of what holds for a queue.
+/// A change of what holds for a queue, for [`Jobs::set_queue`](crate::jobs::Jobs::set_queue).
+///
+/// ```
+/// use millhand::jobs::{Jobs, Memory, QueueChange};
+/// use std::time::Duration;
+///
+/// let jobs = Jobs::open(Memory::new())?;
+/// let minute = Duration::from_secs(60);
+/// jobs.set_queue("mail", QueueChange::Rate(Some((100, minute))))?;
+/// jobs.set_queue("mail", QueueChange::MaxRunning(Some(5)))?;
+/// assert_eq!(jobs.queue("mail")?.rate, Some((100, minute)));
+/// # Ok::<(), millhand::jobs::JobsError>(())
+/// ```
 ///
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,9 @@ use std::time::{Duration, SystemTime};
 /// first time is the next after that. If none ran for a while, one job stands for all the times
 /// that were missed.
 ///
+/// The function that makes the jobs runs on the thread of the consumer: it should be quick. If it
+/// panics, or makes a job that is not allowed, its time is left out, and that is logged.
+///
 /// [`ConsumerBuilder::schedule`]: crate::jobs::ConsumerBuilder::schedule
 ///
 /// Guide: [jobs](crate::guide::jobs).
@@ -80,6 +83,20 @@ impl JobBuilder {
     /// Stores a job at the times of a cron expression. `make` gets the time. `name` is that of the
     /// schedule in the storage. The rules of the expression itself about overlap and missed times
     /// do not count here.
+    ///
+    /// ```
+    /// # use millhand::jobs::{Job, Jobs, Memory};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Report;
+    /// # impl Job for Report { const NAME: &'static str = "report"; type Output = (); }
+    /// use millhand::Cron;
+    ///
+    /// # let jobs = Jobs::open(Memory::new())?;
+    /// let at_two = Cron::parse("0 2 * * *", "Europe/Zurich")?;
+    /// let nightly = jobs.job().cron("nightly", at_two, |_| Report); // for `schedule` of a consumer
+    /// # let _ = nightly;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "cron")]
     pub fn cron<J: Job>(
         &self,

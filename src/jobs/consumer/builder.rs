@@ -77,9 +77,10 @@ impl Jobs {
 }
 
 impl ConsumerBuilder<'_> {
-    /// Runs jobs of this queue, at most so many at once. Each queue has slots of its own, so that
-    /// none starves another. A job that runs keeps its slot while it waits. More slots than the
-    /// pool has workers are of use for jobs that wait.
+    /// Runs jobs of this queue, at most so many at once. Jobs of queues that are not named are left
+    /// where they are, so name each [`Job::QUEUE`]. Each queue has slots of its own, so that none
+    /// starves another. A job that runs keeps its slot while it waits. More slots than the pool has
+    /// workers are of use for jobs that wait.
     pub fn queue(mut self, name: impl Into<String>, slots: usize) -> Self {
         self.queues.push(Slots {
             name: name.into(),
@@ -90,7 +91,7 @@ impl ConsumerBuilder<'_> {
 
     /// Sets how long the storage waits for a sign of life before it gives the jobs of this process
     /// to another. A second or more. Default: 30 seconds. It says nothing about how long a job may
-    /// run.
+    /// run. There is a sign of life each third of it, and that also brings the cancellations.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
