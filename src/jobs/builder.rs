@@ -158,7 +158,7 @@ impl JobBuilder {
     /// is an error of the kind [`Encode`](crate::jobs::JobsErrorKind::Encode).
     pub fn enqueue<J: Job>(&self, job: &J) -> Result<Enqueued<J::Output>, JobsError> {
         let job = self.build(job)?;
-        let placed = self.jobs.enqueue_batch(&[job])?;
+        let placed = self.jobs.enqueue_records(&[job])?;
         Ok(self.enqueued(placed[0]))
     }
 
@@ -171,7 +171,7 @@ impl JobBuilder {
         jobs: impl IntoIterator<Item = J>,
     ) -> Result<Vec<Enqueued<J::Output>>, JobsError> {
         let built: Result<Vec<_>, _> = jobs.into_iter().map(|job| self.build(&job)).collect();
-        let placed = self.jobs.enqueue_batch(&built?)?;
+        let placed = self.jobs.enqueue_records(&built?)?;
         Ok(placed.into_iter().map(|one| self.enqueued(one)).collect())
     }
 

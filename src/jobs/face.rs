@@ -8,12 +8,13 @@ use crate::jobs::handle::JobHandle;
 use crate::jobs::id::JobId;
 use crate::jobs::job::Job;
 use crate::jobs::look::{
-    Counts, Facts, Fault, Filter, JobInfo, Page, QueueChange, QueueSettings, ScheduleChange,
-    StoredSchedule,
+    Counts, Facts, Fate, Fault, Filter, JobInfo, JobState, Page, QueueChange, QueueSettings,
+    ScheduleChange, StoredSchedule,
 };
 use crate::jobs::record::{Batch, BatchNumber, NewJob, Placed};
 use crate::jobs::session::Session;
 use crate::jobs::storage::Storage;
+use crate::task::CancelOutcome;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -85,7 +86,41 @@ impl Jobs {
         JobHandle::new(self, id)
     }
 
-    pub(super) fn enqueue_batch(&self, jobs: &[NewJob]) -> Result<Vec<Placed>, JobsError> {
+    /// Returns the handle of a job of which only the type of the output is known.
+    pub fn handle_of<T>(&self, id: JobId) -> JobHandle<T> {
+        JobHandle::new(self, id)
+    }
+
+    /// Cancels a job. See [`JobHandle::cancel`].
+    ///
+    /// # Errors
+    /// It could not be stored.
+    pub fn cancel(&self, id: JobId) -> Result<CancelOutcome, JobsError> {
+        self.storage().cancel(id)
+    }
+
+    /// Returns what has become of a job.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
+    pub fn outcome(&self, id: JobId) -> Result<Fate, JobsError> {
+        self.storage().outcome(id)
+    }
+
+    /// Stores jobs whose kinds are known at run time only: all of them, or none.
+    ///
+    /// ```
+    /// use millhand::jobs::{Jobs, Memory, NewJob};
+    ///
+    /// let jobs = Jobs::open(Memory::new())?;
+    /// let placed = jobs.enqueue_records(&[NewJob::new("default", "import", "{\"file\":\"a.csv\"}")])?;
+    /// assert!(placed[0].is_new());
+    /// # Ok::<(), millhand::jobs::JobsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Storage::enqueue`].
+    pub fn enqueue_records(&self, jobs: &[NewJob]) -> Result<Vec<Placed>, JobsError> {
         if !self.0.facts.repeats {
             return self.storage().enqueue(&Batch { number: None, jobs });
         }
@@ -171,7 +206,26 @@ impl Jobs {
     /// # Errors
     /// It could not be stored. Some of them may be ready.
     pub fn retry_dead(&self, filter: &Filter) -> Result<u64, JobsError> {
-        in_steps(|most| self.storage().retry_dead(filter, most))
+        let filter = Filter {
+            state: Some(JobState::Dead),
+            ..filter.clone()
+        };
+        let mut sum = 0;
+        // Each job once: a consumer may end one again in the meantime.
+        let mut dead = self.list(filter);
+        loop {
+            let page: Result<Vec<_>, _> = dead.by_ref().take(PAGE).collect();
+            let ids: Vec<_> = page?.iter().map(|job| job.id).collect();
+            let count = ids.len();
+            if count == 0 {
+                return Ok(sum);
+            }
+            let these = Filter {
+                ids: Some(ids),
+                ..Filter::default()
+            };
+            sum += self.storage().retry_dead(&these, count)?;
+        }
     }
 
     /// Removes jobs, except those that run: with a filter that sets nothing, all that wait, too.
@@ -180,7 +234,14 @@ impl Jobs {
     /// # Errors
     /// It could not be stored. Some of them may be removed.
     pub fn purge(&self, filter: &Filter) -> Result<u64, JobsError> {
-        in_steps(|most| self.storage().purge(filter, most))
+        let mut sum = 0;
+        loop {
+            let removed = self.storage().purge(filter, PAGE)?;
+            sum += removed;
+            if removed < PAGE as u64 {
+                return Ok(sum);
+            }
+        }
     }
 
     /// Returns what holds for a queue in all processes.
@@ -229,18 +290,6 @@ impl Jobs {
     /// It cannot be read, or not be written.
     pub fn check(&self, mends: bool) -> Result<Vec<Fault>, JobsError> {
         self.storage().check(mends)
-    }
-}
-
-/// Until a step does less than it may.
-fn in_steps(mut step: impl FnMut(usize) -> Result<u64, JobsError>) -> Result<u64, JobsError> {
-    let mut sum = 0;
-    loop {
-        let done = step(PAGE)?;
-        sum += done;
-        if done < PAGE as u64 {
-            return Ok(sum);
-        }
     }
 }
 

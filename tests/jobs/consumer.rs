@@ -536,6 +536,10 @@ fn a_start_names_what_is_not_allowed() {
         JobsErrorKind::Name
     );
     assert_eq!(work(world.consumer().lease(MS)), JobsErrorKind::Invalid);
+    assert_eq!(
+        work(world.consumer().lease(Duration::MAX)),
+        JobsErrorKind::Invalid
+    );
     let twice = world.consumer();
     let twice = twice.handle(|work: Work, _: &JobContext| Ok::<_, String>(work.n));
     assert_eq!(work(twice), JobsErrorKind::Invalid);

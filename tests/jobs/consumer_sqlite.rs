@@ -96,6 +96,38 @@ fn what_a_handler_writes_and_the_end_of_its_job_happen_once() {
     assert_eq!(jobs.check(false).unwrap(), []);
 }
 
+#[test]
+fn an_end_that_the_handler_did_not_commit_is_a_failure() {
+    let folder = Folder::new();
+    let path = folder.file("app.db");
+    let jobs = open(&path);
+    let pool = ThreadPool::new(1).unwrap();
+    let in_handler = path;
+    let handler = Handler::new(
+        move |order: Order, job: &JobContext| -> Result<String, Box<dyn Error + Send + Sync>> {
+            let mut own = Connection::open(&in_handler)?;
+            own.busy_timeout(Duration::from_secs(60))?;
+            let tx = own.transaction()?;
+            job.complete_in(&tx, &order.item)?;
+            drop(tx); // forgets the commit
+            Ok(order.item)
+        },
+    );
+    let handler = handler.retry(Retry::fixed(2, Duration::ZERO));
+    let consumer = jobs.consumer(&pool).queue("default", 1).handler(handler);
+    let consumer = consumer.start().unwrap();
+    let error = jobs
+        .enqueue(&order("tea"))
+        .unwrap()
+        .handle()
+        .join()
+        .unwrap_err();
+    assert!(error.to_string().contains("not committed"), "{error}");
+    pool.shutdown(Shutdown::drain()).unwrap();
+    let report = consumer.report();
+    assert_eq!((report.done, report.retried, report.dead), (0, 2, 1));
+}
+
 /// As the guide says, for programs in other languages.
 #[test]
 fn a_job_of_a_plain_insert_runs() {

@@ -22,6 +22,9 @@ use std::time::Duration;
 /// The shortest lease: a third of it is between two signs of life.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
+/// The longest: a cancel of a running job is noticed within a third of it.
+const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+
 /// Sets up a consumer: which queues, how many jobs at once, and what to do with each kind. Made by
 /// [`Jobs::consumer`].
 ///
@@ -90,7 +93,7 @@ impl ConsumerBuilder<'_> {
     }
 
     /// Sets how long the storage waits for a sign of life before it gives the jobs of this process
-    /// to another. A second or more. Default: 30 seconds. It says nothing about how long a job may
+    /// to another. A second to an hour. Default: 30 seconds. It says nothing about how long a job may
     /// run. There is a sign of life each third of it, and that also brings the cancellations.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -170,9 +173,11 @@ impl ConsumerBuilder<'_> {
                 return invalid(format!("the queue {:?} twice in a consumer", queue.name));
             }
         }
-        if self.lease < SHORTEST_LEASE {
+        if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&self.lease) {
             let lease = self.lease;
-            return invalid(format!("a lease of {lease:?}; a second or more is allowed"));
+            return invalid(format!(
+                "a lease of {lease:?}; a second to an hour is allowed"
+            ));
         }
         for (at, schedule) in self.schedules.iter().enumerate() {
             let name = &schedule.name;

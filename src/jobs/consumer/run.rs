@@ -101,12 +101,12 @@ impl Run {
     fn verdict(&self, summary: &Summary) -> Option<Verdict> {
         let token: &CancelToken = self.context.token();
         let failure = match self.end.lock().take() {
+            // This counts only if the transaction was not committed. Otherwise the job has ended.
+            Some(_) if self.context.is_completed() => {
+                self.shared.completed(self.context.id(), self.claim);
+                Failure::new("the transaction with its end was not committed")
+            }
             Some(end) => match end.result {
-                // If its transaction was not committed, it comes back with the next sign of life.
-                Ok(_) if self.context.is_completed() => {
-                    self.shared.completed();
-                    return None;
-                }
                 Ok(output) => {
                     let keep = self.handler.options.keep;
                     return Some(Verdict::Done { output, keep });

@@ -18,7 +18,7 @@ use crate::jobs::names::check_name;
 use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Claimed, Ended, Judged, Verdict, Want};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +93,8 @@ struct State {
     /// first body has not returned, and it was claimed again.
     running: HashMap<(JobId, u64), Running>,
     ended: Vec<Ended>,
+    /// Claims that ended in a transaction of their handlers, until the storage says more.
+    completed: HashSet<(JobId, u64)>,
     /// How many of `running` are of each queue, and of each handler.
     of_queue: Vec<usize>,
     of_handler: Vec<usize>,
@@ -112,6 +114,7 @@ impl Shared {
         let state = State {
             running: HashMap::new(),
             ended: Vec::new(),
+            completed: HashSet::new(),
             of_queue: vec![0; queues.len()],
             of_handler: vec![0; handlers.all.len()],
             is_paused: false,
@@ -251,9 +254,12 @@ impl Shared {
     }
 
     pub(super) fn confirmed(&self, ended: &[Ended], judged: &[Judged]) {
-        let report = &mut self.state.lock().report;
+        let state = &mut *self.state.lock();
+        let report = &mut state.report;
         for (ended, judged) in ended.iter().zip(judged) {
+            let is_completed = state.completed.remove(&(ended.id, ended.claim));
             match (judged, &ended.verdict) {
+                (Judged::Gone, _) if is_completed => report.done += 1,
                 (Judged::Gone, _) => report.gone += 1,
                 (_, Verdict::Done { .. }) => report.done += 1,
                 (_, Verdict::Dead { .. }) => report.dead += 1,
@@ -265,9 +271,9 @@ impl Shared {
         }
     }
 
-    /// A job has ended in a transaction of its handler.
-    pub(super) fn completed(&self) {
-        self.state.lock().report.done += 1;
+    /// A job has ended in a transaction of its handler, if that is committed.
+    pub(super) fn completed(&self, id: JobId, claim: u64) {
+        self.state.lock().completed.insert((id, claim));
     }
 
     /// Whether there is nothing that a stop has to wait for.
