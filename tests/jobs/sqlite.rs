@@ -395,6 +395,43 @@ fn a_lock_that_is_held_for_too_long_is_an_error_that_asks_who_has_it() {
 }
 
 #[test]
+fn a_lock_that_outlasts_leases_ends_none_of_a_living_consumer() {
+    let folder = Folder::new();
+    let clock = ManualClock::new();
+    let open = || {
+        Sqlite::options(folder.file())
+            .clock(&clock)
+            .patience(Duration::from_millis(20))
+            .open()
+            .unwrap()
+    };
+    let (mine, other) = (open(), open());
+    let alive = session(&other);
+    let lock = Connection::open(folder.file()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = mine.sweep(10).unwrap_err();
+    assert_refused(&error, JobsErrorKind::Busy, &folder.file());
+    clock.advance(SECOND * 40);
+    lock.execute_batch("ROLLBACK").unwrap();
+
+    // Both before the heartbeat of the other one, which waits for the lock as well.
+    assert_eq!(mine.sweep(10).unwrap().sessions, 0);
+    let own = session(&mine);
+    exchange(&mine, own, 1, &[], 1);
+    let heartbeat = |session| Heartbeat {
+        session,
+        lease: SECOND * 30,
+        settled: 0,
+        held: &[],
+    };
+    assert!(other.heartbeat(&heartbeat(alive)).unwrap().alive);
+    // Without one it is not spared for ever.
+    clock.advance(SECOND * 30);
+    assert!(mine.heartbeat(&heartbeat(own)).unwrap().alive);
+    assert_eq!(mine.sweep(10).unwrap().sessions, 1);
+}
+
+#[test]
 fn a_jobs_arrival_is_sent_to_the_ports_of_other_processes() {
     let folder = Folder::new();
     let storage = folder.open();

@@ -2,7 +2,7 @@
 //!
 //! - `storage`: the type, and the trait's methods.
 //! - `options`, `open`, `schema`: how a file is opened, and what is in it.
-//! - `writer`, `work`: the thread that writes, and what an operation works with.
+//! - `writer`, `waits`, `work`: the thread that writes, and what an operation works with.
 //! - `enqueue`, `claim`, `limits`, `end`, `sessions`: the path of a job.
 //! - `read`, `change`, `check`: what one sees, and changes by hand.
 //! - `within`: the same in a transaction of the user's own.
@@ -28,6 +28,7 @@ mod shared;
 mod statements;
 mod storage;
 mod threads;
+mod waits;
 mod within;
 mod work;
 mod writer;

@@ -97,7 +97,8 @@ pub(super) fn close(work: &mut Work<'_>, session: SessionId) -> Outcome<u64> {
 /// Ends at most so many leases that are over. Of `Swept` only what concerns sessions is set.
 pub(super) fn sweep_sessions(work: &mut Work<'_>, most: usize) -> Outcome<Swept> {
     let mut swept = Swept::default();
-    let over = first(work, sql::LEASES_OVER, most, &mut swept.more)?;
+    let by = work.leases_over_by;
+    let over = first(work, sql::LEASES_OVER, by, most, &mut swept.more)?;
     for session in over {
         for (id, ..) in held_by(work, session)? {
             let Some(job) = Stored::find(work, id)? else {
@@ -115,10 +116,17 @@ pub(super) fn sweep_sessions(work: &mut Work<'_>, most: usize) -> Outcome<Swept>
     Ok(swept)
 }
 
-/// At most `most` ids that a query finds whose time is over. Sets `more` if there are others.
-fn first(work: &Work<'_>, text: &str, most: usize, more: &mut bool) -> Outcome<Vec<i64>> {
+/// At most `most` ids that a query finds whose time is over by then. Sets `more` if there are
+/// others.
+fn first(
+    work: &Work<'_>,
+    text: &str,
+    by: StoredTime,
+    most: usize,
+    more: &mut bool,
+) -> Outcome<Vec<i64>> {
     let limit = work::from_size(most).saturating_add(1);
-    let mut found = work.all(text, [work.now.0, limit], |row| row.get(0))?;
+    let mut found = work.all(text, [by.0, limit], |row| row.get(0))?;
     *more |= found.len() > most;
     found.truncate(most);
     Ok(found)
@@ -126,13 +134,13 @@ fn first(work: &Work<'_>, text: &str, most: usize, more: &mut bool) -> Outcome<V
 
 pub(super) fn sweep(work: &mut Work<'_>, most: usize) -> Outcome<Swept> {
     let mut swept = sweep_sessions(work, most)?;
-    for id in first(work, sql::EXPIRED, most, &mut swept.more)? {
+    for id in first(work, sql::EXPIRED, work.now, most, &mut swept.more)? {
         if let Some(job) = Stored::find(work, id)? {
             end::finish(work, &job, End::new(JobState::Expired))?;
             swept.expired += 1;
         }
     }
-    for id in first(work, sql::KEPT_TOO_LONG, most, &mut swept.more)? {
+    for id in first(work, sql::KEPT_TOO_LONG, work.now, most, &mut swept.more)? {
         work.run(sql::REMOVE, [id])?;
         swept.forgotten += 1;
     }

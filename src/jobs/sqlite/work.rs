@@ -61,6 +61,8 @@ pub(super) struct Work<'a> {
     conn: &'a Connection,
     /// Read inside of the transaction.
     pub(super) now: StoredTime,
+    /// Leases that end by this time are over: `now`, or an earlier one.
+    pub(super) leases_over_by: StoredTime,
     totals: Vec<(&'static str, i64)>,
     news: News,
 }
@@ -70,6 +72,7 @@ impl<'a> Work<'a> {
         Self {
             conn,
             now,
+            leases_over_by: now,
             totals: Vec::new(),
             news: News::default(),
         }

@@ -11,6 +11,7 @@ use crate::jobs::error::JobsError;
 use crate::jobs::sqlite::fault::{self, Problem};
 use crate::jobs::sqlite::shared::Shared;
 use crate::jobs::sqlite::statements as sql;
+use crate::jobs::sqlite::waits::Waits;
 use crate::jobs::sqlite::work::{self, News, Outcome, Work};
 use crate::jobs::time::StoredTime;
 use crate::testing::Clock;
@@ -63,6 +64,7 @@ pub(super) struct Writer {
     conn: Connection,
     shared: Arc<Shared>,
     operations: Receiver<Operation>,
+    waits: Waits,
     /// Set when the file turned out to be damaged. Nothing is written any more.
     damage: Option<JobsError>,
 }
@@ -74,6 +76,7 @@ impl Writer {
         operations: Receiver<Operation>,
     ) -> Self {
         Self {
+            waits: Waits::new(shared.clock.clone()),
             conn,
             shared,
             operations,
@@ -138,7 +141,9 @@ impl Writer {
     /// Begins a transaction. Returns whether it did. Otherwise all operations are answered.
     fn begin(&mut self, group: &mut Vec<Operation>) -> bool {
         while !group.is_empty() {
+            self.waits.begin();
             let Err(problem) = self.execute("BEGIN IMMEDIATE") else {
+                self.waits.end();
                 return true;
             };
             let is_busy = problem.is_busy();
@@ -207,6 +212,7 @@ impl Writer {
             self.execute("SAVEPOINT mh_operation")?;
         }
         let mut work = Work::new(&self.conn, self.now());
+        work.leases_over_by = self.waits.over_by(work.now);
         let result = run(&mut work).and_then(|()| work.finish());
         let ended = match &result {
             // SQLite has undone the whole transaction.
