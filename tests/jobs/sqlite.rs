@@ -24,7 +24,7 @@ impl Folder {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
-        let name = format!("millhand-jobs-{}-{number}", std::process::id());
+        let name = format!("millhand-sqlite-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
         Self(path)
@@ -599,6 +599,22 @@ fn a_file_that_was_replaced_is_not_written_any_more() {
         let error = storage.enqueue(&Batch { number, jobs }).unwrap_err();
         assert_refused(&error, JobsErrorKind::Corrupt, &folder.file());
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_storage_whose_file_was_replaced_writes_nothing_when_it_closes() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    drop(storage.subscribe(&["mail"], &Notifier::new()).unwrap());
+    let conn = Connection::open(folder.file()).unwrap();
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    conn.query_row(checkpoint, [], |_| Ok(())).unwrap();
+    std::fs::rename(folder.file(), folder.0.join("moved.db")).unwrap();
+    // It would take its port back. Another file of this name would get that from the WAL.
+    drop(storage);
+    let wal = std::fs::metadata(folder.0.join("jobs.db-wal")).unwrap();
+    assert_eq!(wal.len(), 0);
 }
 
 #[cfg(unix)]

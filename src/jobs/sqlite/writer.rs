@@ -110,11 +110,14 @@ impl Writer {
 
     /// Stores what is in memory alone, and takes the port back.
     fn close(&self) -> Outcome<()> {
+        if self.damage.is_some() || self.shared.is_replaced() {
+            return Ok(());
+        }
         let numbers = self.shared.numbers.lock();
         let work = Work::new(&self.conn, self.now());
         let port = self.shared.port().map(i64::from).unwrap_or_default();
         let has_port = work.one(sql::IS_PORT_STORED, [port], |_| Ok(()))?.is_some();
-        if self.damage.is_some() || (numbers.is_empty() && !has_port) {
+        if numbers.is_empty() && !has_port {
             return Ok(());
         }
         self.execute("BEGIN IMMEDIATE")?;
