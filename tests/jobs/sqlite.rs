@@ -601,6 +601,41 @@ fn a_file_that_was_replaced_is_not_written_any_more() {
     }
 }
 
+#[test]
+fn a_long_wal_is_cut_off_when_nothing_is_written() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let length = || {
+        std::fs::metadata(folder.0.join("jobs.db-wal"))
+            .unwrap()
+            .len()
+    };
+    enqueue(&storage, &vec![job(&"1".repeat(1 << 20)); 5]);
+    assert!(length() > 4 << 20);
+    let notifier = Notifier::new();
+    let _subscribed = storage.subscribe(&["mail"], &notifier).unwrap();
+    while length() > 0 {
+        let _ = notifier.listen().wait_timeout(Duration::from_millis(10));
+    }
+    assert_eq!(ready(&storage), 5);
+}
+
+#[test]
+fn a_wal_that_has_grown_very_long_is_a_warning() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    assert!(storage.facts().unwrap().warnings.is_empty());
+    let wal = folder.0.join("jobs.db-wal");
+    let file = std::fs::File::options().write(true).open(&wal).unwrap();
+    file.set_len(300 << 20).unwrap(); // sparse, and after the last frame
+    let warnings = storage.facts().unwrap().warnings;
+    let text = warnings.concat();
+    assert!(
+        text.contains("300 MiB") && text.contains("jobs.db-wal"),
+        "{text}"
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn a_storage_whose_file_was_replaced_writes_nothing_when_it_closes() {

@@ -27,6 +27,12 @@ use std::time::Duration;
 /// How often the listener looks by itself.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// So many looks that find nothing new are a time of rest.
+const LOOKS_AT_REST: u32 = 10;
+
+/// A WAL of more bytes than this is cut off in a time of rest.
+const MOST_WAL: u64 = 4 << 20;
+
 /// A port is stored for so long, and again each time that half of this has passed.
 pub(super) const PORT_FOR: Duration = Duration::from_secs(120);
 
@@ -157,6 +163,8 @@ pub(super) struct Listener<'a> {
     socket: Option<&'a UdpSocket>,
     /// That of the file when it was read last.
     version: Option<i64>,
+    /// How many looks have found it unchanged.
+    at_rest: u32,
 }
 
 impl<'a> Listener<'a> {
@@ -170,11 +178,13 @@ impl<'a> Listener<'a> {
             notifiers,
             socket,
             version: None,
+            at_rest: 0,
         }
     }
 
-    /// Runs until the storage closes. Calls `refresh` again and again while there are notifiers.
-    pub(super) fn run(&mut self, mut refresh: impl FnMut()) {
+    /// Runs until the storage closes. While there are notifiers, calls `refresh` again and again,
+    /// and looks at the length of the WAL when nothing is written.
+    pub(super) fn run(&mut self, mut refresh: impl FnMut(), wal: impl Fn() -> u64) {
         loop {
             let change = self.notifiers.change.listen();
             if self.notifiers.is_closed.load(Relaxed) {
@@ -191,15 +201,29 @@ impl<'a> Listener<'a> {
             };
             // What cannot be read now is read next time.
             let _ = self.look();
+            if self.at_rest == LOOKS_AT_REST {
+                self.at_rest = 0;
+                if wal() > MOST_WAL {
+                    let _ = self.cut_wal();
+                }
+            }
             refresh();
         }
+    }
+
+    /// Writes the WAL into the file. Waits for nothing: if it is in use, that is for the next time.
+    fn cut_wal(&self) -> Outcome<()> {
+        work::one(self.conn, "PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
     }
 
     fn look(&mut self) -> Outcome<()> {
         let version = work::one(self.conn, "PRAGMA data_version", [], |row| row.get(0))?;
         if version == self.version {
+            self.at_rest += 1;
             return Ok(());
         }
+        self.at_rest = 0;
         let number = work::one(self.conn, sql::NEWS, [], |row| row.get(0))?;
         if number.is_some_and(|number| self.notifiers.has_news(number)) {
             // One that cannot be looked at counts as ended: a notification may be for nothing.

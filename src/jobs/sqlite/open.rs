@@ -79,10 +79,12 @@ pub(super) fn writer(
 /// Opens a connection that only reads.
 pub(super) fn reader(path: &Path, patience: Duration) -> Outcome<Connection> {
     let conn = connect(path, patience, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    conn.execute_batch(
+    // The listener's may write the WAL into the file, which this does not forbid.
+    let syncs_fully = cfg!(target_vendor = "apple");
+    conn.execute_batch(&format!(
         "PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;
-         PRAGMA mmap_size = 0;",
-    )?;
+         PRAGMA mmap_size = 0; PRAGMA checkpoint_fullfsync = {syncs_fully};"
+    ))?;
     Ok(conn)
 }
 

@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::collections::HashMap;
+use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) path: PathBuf,
     /// What `file_number` said when it was opened.
     pub(super) file: Option<(u64, u64)>,
+    pub(super) wal: PathBuf,
     /// The process that opened the storage.
     pub(super) process: u32,
     pub(super) clock: Clock,
@@ -89,6 +91,12 @@ impl Shared {
         self.file != file_number(&self.path)
     }
 
+    /// How long the WAL is.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        // This opens nothing. To close a file of SQLite would give up the locks of the process.
+        fs::metadata(&self.wal).map_or(0, |wal| wal.len())
+    }
+
     /// Ends the listener's thread.
     pub(super) fn close(&self) {
         self.notifiers.close();
@@ -126,7 +134,7 @@ pub(super) fn file_number(path: &Path) -> Option<(u64, u64)> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let found = std::fs::metadata(path).ok()?;
+        let found = fs::metadata(path).ok()?;
         Some((found.dev(), found.ino()))
     }
     #[cfg(not(unix))]
@@ -134,6 +142,14 @@ pub(super) fn file_number(path: &Path) -> Option<(u64, u64)> {
         let _ = path;
         None
     }
+}
+
+/// The WAL of a file. SQLite has it beside the file to which a link leads.
+pub(super) fn wal_of(path: &Path) -> PathBuf {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut wal = path.into_os_string();
+    wal.push("-wal");
+    wal.into()
 }
 
 /// Connections for looks. A place for one that is not open yet is empty.

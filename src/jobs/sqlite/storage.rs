@@ -90,6 +90,9 @@ impl Sqlite {
     }
 }
 
+/// A WAL of more bytes than this is a warning.
+const LARGE_WAL: u64 = 256 << 20;
+
 /// Stores the port of this process for a while.
 pub(super) fn store_port(shared: &Shared, work: &Work<'_>) -> Outcome<()> {
     if let Some(port) = shared.port() {
@@ -106,13 +109,25 @@ impl Storage for Sqlite {
 
     fn facts(&self) -> Result<Facts, JobsError> {
         self.shared().check_process()?;
-        let warning = "a power cut may take what was confirmed last, since the durability is \
-                       `Normal`";
-        let is_normal = self.shared().durability == Durability::Normal;
+        let mut warnings = Vec::new();
+        if self.shared().durability == Durability::Normal {
+            let power = "a power cut may take what was confirmed last, since the durability is \
+                         `Normal`";
+            warnings.push(power.to_owned());
+        }
+        let wal = self.shared().wal_bytes();
+        if wal > LARGE_WAL {
+            warnings.push(format!(
+                "{} has {} MiB, and makes all slower: does a connection, of whatever program, hold \
+                 a read transaction for long?",
+                self.shared().wal.display(),
+                wal >> 20
+            ));
+        }
         Ok(Facts {
             name: "SQLite".to_owned(),
             version: rusqlite::version().to_owned(),
-            warnings: is_normal.then(|| warning.to_owned()).into_iter().collect(),
+            warnings,
             repeats: false,
             is_shared: true,
         })

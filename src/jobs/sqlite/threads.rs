@@ -23,6 +23,7 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Ends the threads when it is dropped.
 #[derive(Debug)]
@@ -136,6 +137,8 @@ fn start(options: SqliteOptions) -> Outcome<Threads> {
     let conn = open::writer(&options.path, options.patience, options.durability)?;
     let listening = open::reader(&options.path, options.patience)?;
     let news = work::one(&listening, sql::NEWS, [], |row| row.get(0))?;
+    // It looks again and again, so it need not wait.
+    listening.busy_timeout(Duration::ZERO)?;
     // Without a socket, looks alone bring the news.
     let socket = options.datagrams.then(listen::socket).and_then(Result::ok);
     let socket = socket.and_then(|socket| {
@@ -144,6 +147,7 @@ fn start(options: SqliteOptions) -> Outcome<Threads> {
     });
     let shared = Arc::new(Shared {
         file: shared::file_number(&options.path),
+        wal: shared::wal_of(&options.path),
         path: options.path,
         process: process::id(),
         clock: options.clock,
@@ -205,5 +209,6 @@ fn listen(conn: &Connection, shared: &Arc<Shared>, operations: &Sender<Operation
         });
     };
     let socket = shared.socket.as_ref().map(|(socket, _)| socket);
-    Listener::new(conn, &shared.notifiers, socket).run(refresh);
+    let wal = || shared.wal_bytes();
+    Listener::new(conn, &shared.notifiers, socket).run(refresh, wal);
 }
