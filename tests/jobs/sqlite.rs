@@ -449,6 +449,25 @@ fn a_jobs_arrival_is_sent_to_the_ports_of_other_processes() {
 }
 
 #[test]
+fn a_sweep_forgets_the_ports_of_processes_that_were_killed() {
+    let folder = Folder::new();
+    let clock = ManualClock::new();
+    let storage = Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    let _subscribed = storage.subscribe(&["mail"], &Notifier::new()).unwrap();
+    let conn = Connection::open(folder.file()).unwrap();
+    let ports = || {
+        let count = "SELECT count(*) FROM mh_port";
+        conn.query_row(count, [], |row| row.get::<_, u32>(0))
+            .unwrap()
+    };
+    storage.sweep(10).unwrap();
+    assert_eq!(ports(), 1);
+    clock.advance(SECOND * 120);
+    storage.sweep(10).unwrap();
+    assert_eq!(ports(), 0);
+}
+
+#[test]
 fn notifiers_are_used_for_jobs_of_this_storage_and_of_others() {
     let folder = Folder::new();
     let mine = folder.open();

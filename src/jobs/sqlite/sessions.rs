@@ -157,6 +157,8 @@ pub(super) fn sweep(work: &mut Work<'_>, most: usize) -> Outcome<Swept> {
     swept.forgotten += forget_keys(work, most, &mut swept.more)?;
     let before = work.now.0.saturating_sub(millis(BATCHES_KEPT));
     work.run(sql::FORGET_BATCHES, [before, work::from_size(most)])?;
+    // Those of processes that were killed. No port is 0.
+    work.run(sql::FORGET_PORTS, [0, work.now.0])?;
     Ok(swept)
 }
 
