@@ -363,6 +363,19 @@ fn a_new_file_is_opened_by_many_at_once() {
 }
 
 #[test]
+fn a_file_stays_the_same_when_the_program_changes_its_folder() {
+    let folder = Folder::new();
+    let before = std::env::current_dir().unwrap();
+    std::env::set_current_dir(&folder.0).unwrap();
+    let opened = Sqlite::open("jobs.db");
+    std::env::set_current_dir(before).unwrap();
+    let storage = opened.unwrap();
+    enqueue(&storage, &[job("1")]);
+    assert_eq!(ready(&storage), 1);
+    assert!(folder.file().exists());
+}
+
+#[test]
 fn a_newer_schema_is_refused() {
     let folder = Folder::new();
     drop(folder.open());

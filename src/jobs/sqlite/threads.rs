@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::io;
 use std::mem;
-use std::path::Path;
+use std::path::{self, Path};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,9 +41,14 @@ struct Running {
 }
 
 impl Threads {
-    pub(super) fn start(options: SqliteOptions) -> Result<Self, JobsError> {
+    pub(super) fn start(mut options: SqliteOptions) -> Result<Self, JobsError> {
         open::check_version(options.allows_wal_reset_bug)?;
         check_path(&options.path)?;
+        // The program may change its folder, and later connections must be to the same file. If
+        // there is no folder, opening says what is wrong.
+        if let Ok(absolute) = path::absolute(&options.path) {
+            options.path = absolute;
+        }
         let path = options.path.clone();
         crate::blocking(|| start(options)).map_err(|problem| problem.at(&path, "opening it"))
     }
