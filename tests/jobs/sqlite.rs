@@ -521,6 +521,24 @@ fn who_watches_a_job_gets_its_outcome_though_it_is_not_kept() {
 }
 
 #[test]
+fn who_watches_a_dead_job_gets_the_outcome_of_its_next_run() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let session = session(&storage);
+    let id = enqueue(&storage, &[job("1")])[0].id();
+    exchange(&storage, session, 1, &[], 1);
+    let verdict = Verdict::Dead { error: "no".into() };
+    let claim = 1;
+    exchange(&storage, session, 2, &[Ended { id, claim, verdict }], 0);
+    let _watching = storage.watch(id, &Notifier::new(), LONG).unwrap();
+    assert_eq!(storage.retry_dead(&Filter::default(), 1).unwrap(), 1);
+    exchange(&storage, session, 3, &[], 1);
+    exchange(&storage, session, 4, &[done(id, 2)], 0);
+    let fate = storage.outcome(id).unwrap();
+    assert_eq!(fate, Fate::Ended(Outcome::Done(b"1".to_vec())));
+}
+
+#[test]
 fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
     let folder = Folder::new();
     let storage = folder.open();

@@ -90,7 +90,7 @@ statements! {
     READY_AGAIN = "UPDATE mh_job SET state = 1, session = NULL WHERE id = ?1";
     READY_AFTER_CRASH = "UPDATE mh_job SET state = 1, crashes = ?2 WHERE id = ?1";
     ASK_TO_CANCEL = "UPDATE mh_job SET flags = flags | 2 WHERE id = ?1 AND flags & 2 = 0";
-    WATCH = "UPDATE mh_job SET flags = flags | 4 WHERE id = ?1 AND flags & 4 = 0 AND state < 3";
+    WATCH = "UPDATE mh_job SET flags = flags | 4 WHERE id = ?1 AND flags & 4 = 0";
     REVIVE = "UPDATE mh_job SET state = 1, run_at = ?2, failures = 0, crashes = 0,
           ended_at = NULL, keep_until = NULL, output = NULL, flags = flags & ~2 WHERE id = ?1";
     ADD_TO_TOTAL = "INSERT INTO mh_total(name, n) VALUES (?1, ?2)
