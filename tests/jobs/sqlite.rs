@@ -590,6 +590,41 @@ fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
 }
 
 #[test]
+fn what_another_program_inserted_wrongly_stops_no_other_job() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let conn = Connection::open(folder.file()).unwrap();
+    let insert =
+        "INSERT INTO mh_job(queue, kind, priority, state, run_at, enqueued_at, payload, meta)
+        VALUES ('mail', 'welcome', ?1, 1, 0, 0, x'31', ?2)";
+    let largest = (i64::MAX, "{\"request\":\"r-7\"}");
+    for row in [(5, "{\"request\":7}"), largest, (i64::MIN, "no JSON")] {
+        conn.execute(insert, row).unwrap();
+    }
+    let session = session(&storage);
+    let taken = exchange(&storage, session, 1, &[], 5);
+    let claimed: Vec<_> = taken
+        .claimed
+        .iter()
+        .map(|job| (job.id, job.priority))
+        .collect();
+    assert_eq!(claimed, [(JobId(2), i32::MAX)]);
+    for id in [JobId(1), JobId(3)] {
+        let fate = storage.outcome(id).unwrap();
+        let Fate::Ended(Outcome::Dead(text)) = &fate else {
+            panic!("{fate:?}");
+        };
+        assert!(text.starts_with("its meta cannot be read"), "{text}");
+    }
+    let page = Page {
+        after: JobId(0),
+        most: 10,
+    };
+    assert_eq!(storage.list(&Filter::default(), page).unwrap().len(), 3);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
 fn a_commit_of_the_user_is_noticed_without_a_wake() {
     let folder = Folder::new();
     let storage = folder.open();

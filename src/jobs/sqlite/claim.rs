@@ -123,7 +123,7 @@ fn claim(
             false => first.find(|id| !taken.contains(id)),
         };
         let Some(id) = next else { break };
-        claimed.push(take(work, asked, id)?);
+        claimed.extend(take(work, asked, id)?);
         taken.push(id);
         queue.claims += 1;
     }
@@ -146,7 +146,8 @@ fn lowest(work: &Work<'_>, queue: &str, kinds: &[&str]) -> Outcome<Option<i64>> 
     Ok(lowest.map(|(_, id)| id))
 }
 
-fn take(work: &mut Work<'_>, asked: &Asked, id: i64) -> Outcome<Claimed> {
+/// Claims a job. One that cannot be read is dead, so that it stops no other one.
+fn take(work: &mut Work<'_>, asked: &Asked, id: i64) -> Outcome<Option<Claimed>> {
     let session = work::from_count(asked.session.0);
     let number = work::from_count(asked.number);
     let key = params![id, session, number, work.now.0];
@@ -156,7 +157,7 @@ fn take(work: &mut Work<'_>, asked: &Asked, id: i64) -> Outcome<Claimed> {
             claim: row.get(0).map(work::to_count)?,
             kind: row.get(1)?,
             queue: row.get(2)?,
-            priority: row.get(3)?,
+            priority: row.get(3).map(work::to_i32)?,
             at_most_once: row.get::<_, i64>(4)? & work::AT_MOST_ONCE != 0,
             failures: row.get(5).map(work::to_u32)?,
             crashes: row.get(6).map(work::to_u32)?,
@@ -178,9 +179,15 @@ fn take(work: &mut Work<'_>, asked: &Asked, id: i64) -> Outcome<Claimed> {
     let Some((mut claimed, meta, key)) = found else {
         return Err(rusqlite::Error::QueryReturnedNoRows.into());
     };
-    claimed.meta = work::to_meta(id, meta)?;
     if let Some(key) = key {
         work.run(sql::FREE_KEY, params![claimed.kind, key, id])?;
     }
-    Ok(claimed)
+    match work::to_meta(meta) {
+        Ok(meta) => claimed.meta = meta,
+        Err(error) => {
+            end::die(work, id, &error)?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(claimed))
 }

@@ -198,6 +198,18 @@ pub(super) fn crash(work: &mut Work<'_>, job: &Stored) -> Outcome<JobState> {
     Ok(JobState::Dead)
 }
 
+/// It cannot be run.
+pub(super) fn die(work: &mut Work<'_>, id: i64, error: &str) -> Outcome<()> {
+    let Some(job) = Stored::find(work, id)? else {
+        return Ok(());
+    };
+    let end = End {
+        error: Some(error),
+        ..End::new(JobState::Dead)
+    };
+    finish(work, &job, end)
+}
+
 /// It has ended for good.
 pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome<()> {
     free_key(work, job)?;

@@ -134,7 +134,7 @@ fn info(row: &Row<'_>) -> Outcome<JobInfo> {
         id: work::to_id(id),
         queue: row.get(1)?,
         kind: row.get(2)?,
-        priority: row.get(3)?,
+        priority: row.get(3).map(work::to_i32)?,
         state,
         enqueued_at: row.get(5).map(StoredTime)?,
         due_at: row.get(6).map(StoredTime)?,
@@ -145,7 +145,8 @@ fn info(row: &Row<'_>) -> Outcome<JobInfo> {
         crashes: row.get(11).map(work::to_u32)?,
         session: runs_in.map(|session| SessionId(work::to_count(session))),
         error: row.get(13)?,
-        meta: work::to_meta(id, row.get(14)?)?,
+        // Where it cannot be read, a claim ends the job with the reason.
+        meta: work::to_meta(row.get(14)?).unwrap_or_default(),
         payload: row.get(15)?,
     })
 }

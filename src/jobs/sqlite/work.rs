@@ -181,6 +181,11 @@ pub(super) fn to_u32(stored: i64) -> u32 {
     u32::try_from(stored.max(0)).unwrap_or(u32::MAX)
 }
 
+pub(super) fn to_i32(stored: i64) -> i32 {
+    let least = i64::from(i32::MIN);
+    i32::try_from(stored.max(least)).unwrap_or(i32::MAX)
+}
+
 pub(super) fn from_id(id: JobId) -> i64 {
     from_count(id.0)
 }
@@ -203,12 +208,10 @@ pub(super) fn from_meta(meta: &Meta) -> Outcome<Option<String>> {
         .map_err(|error| Problem::Refused(JobsError::new(JobsErrorKind::Encode, error.to_string())))
 }
 
-pub(super) fn to_meta(id: i64, stored: Option<String>) -> Outcome<Meta> {
+/// Fails with the reason for what another program may have inserted.
+pub(super) fn to_meta(stored: Option<String>) -> Result<Meta, String> {
     let Some(text) = stored else {
         return Ok(Meta::new());
     };
-    serde_json::from_str(&text).map_err(|error| {
-        let text = format!("the column meta of job {id} in mh_job: {error}");
-        Problem::Refused(JobsError::new(JobsErrorKind::Corrupt, text))
-    })
+    serde_json::from_str(&text).map_err(|error| format!("its meta cannot be read: {error}"))
 }
