@@ -625,6 +625,24 @@ fn what_another_program_inserted_wrongly_stops_no_other_job() {
 }
 
 #[test]
+fn a_job_without_its_session_does_not_begin_twice_if_it_must_not() {
+    let folder = Folder::new();
+    let storage = folder.open();
+    let mut once = job("1");
+    once.at_most_once = true;
+    let ids = [once, job("2")].map(|job| enqueue(&storage, &[job])[0].id());
+    let session = session(&storage);
+    exchange(&storage, session, 1, &[], 2);
+    let conn = Connection::open(folder.file()).unwrap();
+    conn.execute_batch("DELETE FROM mh_session").unwrap();
+    assert_eq!(storage.check(true).unwrap().len(), 2);
+    let fates = ids.map(|id| storage.outcome(id).unwrap());
+    let is_dead = matches!(fates[0], Fate::Ended(Outcome::Dead(_)));
+    assert!(is_dead, "{fates:?}");
+    assert_eq!(fates[1], Fate::Live(JobState::Ready));
+}
+
+#[test]
 fn a_commit_of_the_user_is_noticed_without_a_wake() {
     let folder = Folder::new();
     let storage = folder.open();

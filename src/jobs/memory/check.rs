@@ -74,7 +74,7 @@ impl Table {
         let alone: Vec<_> = alone.collect();
         let fault = |(id, session)| {
             if mends {
-                self.change(id, now, |job| job.give_back(now));
+                self.change(id, now, |job| job.leave_session(now));
             }
             let text = format!("it runs in session {session}, which is not open");
             of_job(id, &text, mends)
@@ -182,6 +182,15 @@ mod tests {
     #[test]
     fn what_is_whole_has_no_faults() {
         assert_eq!(table().check(false, NOW), []);
+    }
+
+    #[test]
+    fn a_job_without_its_session_does_not_begin_twice_if_it_must_not() {
+        let mut table = table();
+        table.jobs.get_mut(&JobId(1)).unwrap().new.at_most_once = true;
+        table.sessions = Default::default();
+        table.check(true, NOW);
+        assert_eq!(table.jobs[&JobId(1)].state(), crate::jobs::JobState::Dead);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn tables(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
     for job in work.all(sql::RUNS_WITHOUT_SESSION, [], id)? {
         if mends {
             if let Some(stored) = Stored::find(work, job)? {
-                end::give_back(work, &stored)?;
+                end::leave_session(work, &stored)?;
             }
         }
         add(job, "it runs, and its session is gone".into(), mends);
