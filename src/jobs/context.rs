@@ -123,8 +123,7 @@ impl JobContext {
     /// Ends the job in a transaction of yours, in the file of the storage: what the handler writes
     /// there and the end of the job both happen, or neither. Commit, and return the same output.
     /// That is kept for as long as the job says; [`Handler::keep`](crate::jobs::Handler::keep) does
-    /// not count here. A handler that returns an output, and has not committed, has the job again
-    /// after a while.
+    /// not count here. A handler that returns without the commit has failed.
     ///
     /// ```
     /// # use millhand::jobs::{Job, JobContext, rusqlite::Connection};

@@ -150,8 +150,7 @@ fn lowest(work: &Work<'_>, queue: &str, kinds: &[&str]) -> Outcome<Option<i64>> 
 fn take(work: &mut Work<'_>, asked: &Asked, id: i64) -> Outcome<Option<Claimed>> {
     let session = work::from_count(asked.session.0);
     let number = work::from_count(asked.number);
-    let key = params![id, session, number, work.now.0];
-    let found = work.one(sql::CLAIM, key, |row| {
+    let found = work.one(sql::TO_CLAIM, [id, work.now.0], |row| {
         let claimed = Claimed {
             id: work::to_id(id),
             claim: row.get(0).map(work::to_count)?,
@@ -179,6 +178,7 @@ fn take(work: &mut Work<'_>, asked: &Asked, id: i64) -> Outcome<Option<Claimed>>
     let Some((mut claimed, meta, key)) = found else {
         return Err(rusqlite::Error::QueryReturnedNoRows.into());
     };
+    work.run(sql::CLAIM, params![id, session, number, work.now.0])?;
     if let Some(key) = key {
         work.run(sql::FREE_KEY, params![claimed.kind, key, id])?;
     }

@@ -231,7 +231,9 @@ pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome
         work.run(sql::REMOVE, [job.id])?;
     }
     work.count(end.state.name());
-    work.has_ended(job.id);
+    if job.flags & work::WATCHED != 0 {
+        work.has_ended(job.id);
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::jobs::sqlite::options::Durability;
 use crate::jobs::sqlite::schema;
 use crate::jobs::sqlite::work::Outcome;
 use crate::testing::Clock;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
@@ -43,6 +44,9 @@ fn connect(path: &Path, patience: Duration, flags: OpenFlags) -> Outcome<Connect
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(patience.min(WAIT))?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Plans do not depend on values. Otherwise a statement with `LIMIT ?` is compiled again at each
+    // run.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(conn)
 }
 

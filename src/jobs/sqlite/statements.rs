@@ -65,10 +65,12 @@ statements! {
               AND (expires_at IS NULL OR expires_at > ?3)
             ORDER BY priority LIMIT 1)
         ORDER BY id LIMIT 1";
+    // In two steps, since RETURNING copies each row, payload and all, once more.
+    TO_CLAIM = "SELECT claims + 1, kind, queue, priority, flags, failures, crashes, enqueued_at,
+          coalesce(began_at, ?2), error, meta, payload, unique_key, unique_scope
+        FROM mh_job WHERE id = ?1";
     CLAIM = "UPDATE mh_job SET state = 2, claims = claims + 1, session = ?2, exchange = ?3,
-          began_at = coalesce(began_at, ?4), expires_at = NULL WHERE id = ?1
-        RETURNING claims, kind, queue, priority, flags, failures, crashes, enqueued_at, began_at,
-          error, meta, payload, unique_key, unique_scope";
+          began_at = coalesce(began_at, ?4), expires_at = NULL WHERE id = ?1";
     RUNNING_IN_QUEUE = "SELECT count(*) FROM mh_job INDEXED BY mh_running
         WHERE state = 2 AND queue = ?1";
     QUEUE = "SELECT paused, max_running, rate, period, units, refilled_at, claims FROM mh_queue
