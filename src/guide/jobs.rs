@@ -151,6 +151,14 @@
 //!   itself, and is an error of the kind `Busy` after a while. Use `enqueue_in`.
 //! - Another process is woken by a datagram on the loopback, or looks within 100 ms.
 //!
+//! # How fast
+//!
+//! With `Durability::Full` an enqueue costs one flush of the disk, and whatever else is enqueued in
+//! this process at the same time is in the same flush. With `Durability::Normal` it costs none.
+//! What waits for its time, and what has ended, is not in the way of what is ready.
+//! `benches/peers/durable/results/table.md` has figures beside Huey, honker, effectum, apalis and
+//! plainjob, each with its durability.
+//!
 //! # Other languages
 //!
 //! Whatever can write the file can enqueue. As a job that has long been due, it needs no wake-up

@@ -93,8 +93,8 @@ impl ConsumerBuilder<'_> {
     }
 
     /// Sets how long the storage waits for a sign of life before it gives the jobs of this process
-    /// to another. A second to an hour. Default: 30 seconds. It says nothing about how long a job may
-    /// run. There is a sign of life each third of it, and that also brings the cancellations.
+    /// to another. A second to an hour. Default: 30 seconds. It says nothing about how long a job
+    /// may run. There is a sign of life each third of it, and that also brings the cancellations.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self

@@ -140,6 +140,8 @@ fn check_path(path: &Path) -> Result<(), JobsError> {
 
 fn start(options: SqliteOptions) -> Outcome<Threads> {
     let conn = open::writer(&options.path, options.patience, options.durability)?;
+    // It waits for the lock in its own way.
+    conn.busy_timeout(Duration::ZERO)?;
     let listening = open::reader(&options.path, options.patience)?;
     let news = work::one(&listening, sql::NEWS, [], |row| row.get(0))?;
     // It looks again and again, so it need not wait.

@@ -7,6 +7,7 @@
 // one gathers. Nothing is answered before its group is committed. If the commit fails, nothing of
 // the group has happened, and all of its callers get the error.
 
+use crate::CancelToken;
 use crate::jobs::error::JobsError;
 use crate::jobs::sqlite::fault::{self, Problem};
 use crate::jobs::sqlite::shared::Shared;
@@ -21,13 +22,20 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MOST_OPERATIONS: usize = 512;
 const MOST_BYTES: usize = 4 << 20;
 
 /// What is done in the transaction.
 type Run = Box<dyn FnOnce(&mut Work<'_>) -> Outcome<()> + Send>;
+
+/// How long one wait for the lock of the file takes at most.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// The pauses between two attempts to get it.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a caller wants to be done, and where it waits for the answer.
 pub(super) struct Operation {
@@ -120,7 +128,7 @@ impl Writer {
         if numbers.is_empty() && !has_port {
             return Ok(());
         }
-        self.execute("BEGIN IMMEDIATE")?;
+        self.lock(None)?;
         for (session, number) in numbers.iter() {
             let key = [session.0, *number].map(work::from_count);
             work.run(sql::STORE_EXCHANGE, key)?;
@@ -145,7 +153,8 @@ impl Writer {
     fn begin(&mut self, group: &mut Vec<Operation>) -> bool {
         while !group.is_empty() {
             self.waits.begin();
-            let Err(problem) = self.execute("BEGIN IMMEDIATE") else {
+            let first = group.iter().filter_map(|operation| operation.until).min();
+            let Err(problem) = self.lock(first) else {
                 self.waits.end();
                 return true;
             };
@@ -254,6 +263,24 @@ impl Writer {
             self.damage = Some(fault::again(&error));
         }
         error
+    }
+
+    /// Begins a transaction that has the lock of the file. Waits for that up to `LOCK_WAIT`, and
+    /// not beyond `until`. SQLite would wait by whole milliseconds, and a commit of another process
+    /// takes less than one.
+    fn lock(&self, until: Option<Instant>) -> Outcome<()> {
+        let left = until.map(|until| until.saturating_duration_since(Clock::system().now()));
+        let limit = CancelToken::with_timeout(left.unwrap_or(LOCK_WAIT).min(LOCK_WAIT));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.execute("BEGIN IMMEDIATE") {
+                Err(problem) if problem.is_busy() && !limit.is_cancelled() => {
+                    let _ = CancelToken::new().wait_timeout(pause);
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                }
+                ended => return ended,
+            }
+        }
     }
 
     fn execute(&self, text: &str) -> Outcome<()> {
