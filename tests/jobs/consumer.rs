@@ -772,3 +772,20 @@ fn jobs_of(memory: &Memory, id: millhand::jobs::JobId) -> millhand::jobs::JobInf
         .unwrap()
         .unwrap()
 }
+
+#[test]
+fn a_sweep_that_always_fails_keeps_no_job_from_running() {
+    let (pool, simulation) = ThreadPool::simulated(19);
+    let memory = Memory::options().clock(simulation.clock()).build();
+    let jobs = Jobs::open(Faulty::new(memory.clone(), 0).breaking("sweep")).unwrap();
+    let consumer = jobs.consumer(&pool).queue("default", 1);
+    let consumer = consumer.handle(|work: Work, _: &JobContext| Ok::<_, String>(work.n));
+    let consumer = consumer.start().unwrap();
+    for n in 0..10 {
+        drop(jobs.job().delay(n * HOUR).enqueue(&Work { n: 7 }).unwrap());
+    }
+    simulation.advance(10 * HOUR);
+    assert_eq!(consumer.report().done, 10);
+    assert_eq!(memory.sessions().unwrap().len(), 1, "its lease is extended");
+    pool.shutdown(Shutdown::drain()).unwrap();
+}

@@ -19,6 +19,8 @@ pub(crate) struct Faulty<S> {
     percent: Arc<AtomicU64>,
     drawn: Arc<AtomicU64>,
     pub(crate) failed: Arc<AtomicU64>,
+    /// Every call of this method fails.
+    broken: Option<&'static str>,
 }
 
 impl<S: Storage> Faulty<S> {
@@ -28,6 +30,15 @@ impl<S: Storage> Faulty<S> {
             percent: Arc::new(AtomicU64::new(percent)),
             drawn: Arc::default(),
             failed: Arc::default(),
+            broken: None,
+        }
+    }
+
+    /// Has every call of this method fail.
+    pub(crate) fn breaking(self, method: &'static str) -> Self {
+        Self {
+            broken: Some(method),
+            ..self
         }
     }
 
@@ -35,7 +46,14 @@ impl<S: Storage> Faulty<S> {
         self.percent.store(percent, SeqCst);
     }
 
-    fn call<T>(&self, f: impl FnOnce(&S) -> Result<T, JobsError>) -> Result<T, JobsError> {
+    fn call<T>(
+        &self,
+        method: &str,
+        f: impl FnOnce(&S) -> Result<T, JobsError>,
+    ) -> Result<T, JobsError> {
+        if self.broken == Some(method) {
+            return Err(JobsError::new(JobsErrorKind::Other, "broken"));
+        }
         // splitmix64
         let mut n = self.drawn.fetch_add(0x9E37_79B9_7F4A_7C15, SeqCst);
         n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -56,7 +74,7 @@ macro_rules! delegate {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
         impl<S: Storage> Storage for Faulty<S> {
             $(fn $name(&self, $($arg: $type),*) -> Result<$answer, JobsError> {
-                self.call(|inner| inner.$name($($arg),*))
+                self.call(stringify!($name), |inner| inner.$name($($arg),*))
             })*
 
             fn facts(&self) -> Result<Facts, JobsError> {

@@ -253,10 +253,11 @@ impl<'a> Rounds<'a> {
             self.shared.cancel(&pulse.lost, CancelReason::Lease);
             self.shared.cancel(&pulse.cancel, CancelReason::User);
             if pulse.alive {
-                // What time asks for, while there is a process that lives.
-                self.shared.jobs.storage().sweep(MOST_SWEPT)?;
                 let id = next.id;
                 self.session = Some(next);
+                // What time asks for, while there is a process that lives. The lease is extended
+                // already, so an error here costs this round, and not the session.
+                self.shared.jobs.storage().sweep(MOST_SWEPT)?;
                 return Ok(id);
             }
             self.lost_the_session();
