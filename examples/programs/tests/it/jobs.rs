@@ -93,7 +93,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["purge", "--dead", "--older=-7d"], "`-7d` is no time"),
         (&["pause"], "<QUEUE>"),
         (&["work", "--slots", "0"], "from 1 to 1000"),
-        (&["work", "--lease", "0"], "from 1 to 86400"),
+        (&["work", "--lease", "0"], "from 1 to 3600"),
         (&["work", "--for", "0"], "seconds above 0"),
         (&["work", "--queue", "a", "a"], "twice"),
     ] {

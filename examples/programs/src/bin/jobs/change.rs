@@ -1,12 +1,12 @@
 //! What stores jobs, changes them, and waits for them.
 
-use crate::handlers::Echo;
 use crate::{Enqueue, Failure, Retry, print};
 use millhand::jobs::{
-    Batch, Due, Filter, JobError, JobId, JobState, Jobs, NewJob, QueueChange, Unique, UniqueUntil,
+    Due, Filter, JobError, JobId, JobState, Jobs, NewJob, QueueChange, Unique, UniqueUntil,
 };
 use millhand::task::CancelOutcome;
 use millhand_programs::say;
+use serde_json::Value;
 use std::io::{BufWriter, Write, stdout};
 use std::time::Duration;
 
@@ -21,11 +21,7 @@ pub(crate) fn enqueue(jobs: &Jobs, options: Enqueue) -> Result<(), Failure> {
         key,
         until: UniqueUntil::Ended,
     });
-    let batch = Batch {
-        number: None,
-        jobs: &vec![job; options.count],
-    };
-    let placed = jobs.storage().enqueue(&batch)?;
+    let placed = jobs.enqueue_records(&vec![job; options.count])?;
     let mut out = BufWriter::new(stdout().lock());
     for placed in &placed {
         writeln!(out, "{}", placed.id())?;
@@ -89,7 +85,7 @@ pub(crate) fn purge(jobs: &Jobs, older: Option<Duration>) -> Result<(), Failure>
 }
 
 pub(crate) fn cancel(jobs: &Jobs, id: JobId) -> Result<(), Failure> {
-    match jobs.storage().cancel(id)? {
+    match jobs.cancel(id)? {
         CancelOutcome::Settled => print(format_args!("job {id} is cancelled")),
         CancelOutcome::Requested => print(format_args!("job {id} runs, and is asked to stop")),
         _ => {
@@ -108,8 +104,7 @@ pub(crate) fn pause(jobs: &Jobs, queue: &str, pauses: bool) -> Result<(), Failur
 }
 
 pub(crate) fn wait(jobs: &Jobs, id: JobId) -> Result<(), Failure> {
-    // Of whatever kind the job is: the output of this one is any JSON.
-    match jobs.handle::<Echo>(id).join() {
+    match jobs.handle_of::<Value>(id).join() {
         Ok(output) => print(output),
         Err(JobError::Storage(error)) => Err(error.into()),
         Err(error) => Err(Failure::Failed(format!("job {id}: {error}"))),

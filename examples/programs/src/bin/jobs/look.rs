@@ -88,7 +88,7 @@ fn payload(bytes: &[u8]) -> Value {
 
 pub(crate) fn show(jobs: &Jobs, id: JobId) -> Result<(), Failure> {
     let Some(job) = jobs.get(id)? else {
-        let text = match jobs.storage().outcome(id)? {
+        let text = match jobs.outcome(id)? {
             Fate::Unknown => format!("there is no job {id}"),
             _ => format!("job {id} has ended, and nothing of it is kept"),
         };
@@ -113,7 +113,7 @@ pub(crate) fn show(jobs: &Jobs, id: JobId) -> Result<(), Failure> {
     let meta = job.meta.iter();
     lines.extend(meta.map(|(key, value)| ("meta", format!("{key}={value}"))));
     if job.state == JobState::Done {
-        if let Fate::Ended(Outcome::Done(output)) = jobs.storage().outcome(id)? {
+        if let Fate::Ended(Outcome::Done(output)) = jobs.outcome(id)? {
             lines.push(("output", payload(&output).to_string()));
         }
     }

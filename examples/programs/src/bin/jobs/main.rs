@@ -162,7 +162,7 @@ struct Work {
     limit: Option<Duration>,
     /// So long after this worker was killed others take its jobs
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    #[arg(value_parser = whole::<u64>(1..=86_400))]
+    #[arg(value_parser = whole::<u64>(1..=3600))]
     lease: u64,
 }
 
