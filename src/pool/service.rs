@@ -277,14 +277,15 @@ impl Core {
         }
     }
 
+    fn all_services(&self) -> Vec<Arc<dyn Service>> {
+        let services = self.services.lock();
+        let all = services.list.iter().map(|one| one.service.clone());
+        all.collect()
+    }
+
     /// Called with no lock held, since this is code of the user.
     pub(crate) fn notify_services(&self, phase: Phase) {
-        let all: Vec<_> = {
-            let services = self.services.lock();
-            let all = services.list.iter().map(|one| one.service.clone());
-            all.collect()
-        };
-        for service in all {
+        for service in self.all_services() {
             panic::shield("phase_changed of a service", || {
                 service.phase_changed(phase);
             });
@@ -292,15 +293,8 @@ impl Core {
     }
 
     pub(crate) fn report_services(&self) -> Vec<(String, ServiceReport)> {
-        let services = self.services.lock();
-        let all: Vec<_> = services
-            .list
-            .iter()
-            .map(|one| one.service.clone())
-            .collect();
-        drop(services);
         let mut reports = Vec::new();
-        for service in all {
+        for service in self.all_services() {
             panic::shield("report of a service", || {
                 reports.push((service.name().to_owned(), service.report()));
             });

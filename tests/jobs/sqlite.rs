@@ -1,5 +1,6 @@
 //! `Sqlite`: what a file, several connections and several processes make of it.
 
+use crate::support::Folder;
 use millhand::jobs::rusqlite::Connection;
 use millhand::jobs::{
     Batch, BatchNumber, Due, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat, JobId, JobState,
@@ -10,39 +11,18 @@ use millhand::task::CancelOutcome;
 use millhand::testing::ManualClock;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(600);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A folder of its own for a test, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Relaxed);
-        let name = format!("millhand-sqlite-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("jobs.db")
-    }
-
-    fn open(&self) -> Sqlite {
-        Sqlite::open(self.file()).unwrap()
-    }
+fn db(folder: &Folder) -> PathBuf {
+    folder.file("jobs.db")
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn open(folder: &Folder) -> Sqlite {
+    Sqlite::open(db(folder)).unwrap()
 }
 
 fn job(payload: &str) -> NewJob {
@@ -111,7 +91,7 @@ fn assert_refused(error: &JobsError, kind: JobsErrorKind, path: &Path) {
 #[test]
 fn a_job_goes_through_all_its_states() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     let placed = enqueue(&storage, &[job("1"), job("2")]);
     assert_eq!(placed, [Placed::New(JobId(1)), Placed::New(JobId(2))]);
     let session = session(&storage);
@@ -180,7 +160,7 @@ fn a_job_goes_through_all_its_states() {
 fn a_lease_that_ends_gives_its_jobs_back_and_a_late_end_counts() {
     let folder = Folder::new();
     let clock = ManualClock::new();
-    let storage = Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    let storage = Sqlite::options(db(&folder)).clock(&clock).open().unwrap();
     enqueue(&storage, &[job("1"), job("2")]);
     let lost = session(&storage);
     assert_eq!(exchange(&storage, lost, 1, &[], 5).claimed.len(), 2);
@@ -207,7 +187,7 @@ fn a_lease_that_ends_gives_its_jobs_back_and_a_late_end_counts() {
 #[test]
 fn a_heartbeat_gives_back_what_no_consumer_knows_of() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     enqueue(&storage, &[job("1"), job("2"), job("3")]);
     let session = session(&storage);
     exchange(&storage, session, 1, &[], 2);
@@ -229,9 +209,9 @@ fn a_heartbeat_gives_back_what_no_consumer_knows_of() {
 #[test]
 fn operations_that_wait_are_committed_together() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     let before = shown(&storage, "commits");
-    let lock = Connection::open(folder.file()).unwrap();
+    let lock = Connection::open(db(&folder)).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     thread::scope(|scope| {
         for _ in 0..16 {
@@ -250,8 +230,8 @@ fn operations_that_wait_are_committed_together() {
 #[test]
 fn one_operation_of_a_group_fails_alone() {
     let folder = Folder::new();
-    let storage = folder.open();
-    let lock = Connection::open(folder.file()).unwrap();
+    let storage = open(&folder);
+    let lock = Connection::open(db(&folder)).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let numbered = |number| {
         let number = Some(BatchNumber {
@@ -273,7 +253,7 @@ fn one_operation_of_a_group_fails_alone() {
         lock.execute_batch("ROLLBACK").unwrap();
         assert!(good.join().unwrap().is_ok());
         let error = stale.join().unwrap().unwrap_err();
-        assert_refused(&error, JobsErrorKind::Stale, &folder.file());
+        assert_refused(&error, JobsErrorKind::Stale, &db(&folder));
     });
     assert_eq!(numbered(7).unwrap(), numbered(7).unwrap());
     assert_eq!(ready(&storage), 2);
@@ -282,8 +262,8 @@ fn one_operation_of_a_group_fails_alone() {
 #[test]
 fn a_group_that_cannot_be_committed_is_an_error_for_all_of_it() {
     let folder = Folder::new();
-    let storage = folder.open();
-    let lock = Connection::open(folder.file()).unwrap();
+    let storage = open(&folder);
+    let lock = Connection::open(db(&folder)).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE; ALTER TABLE mh_port RENAME TO hidden")
         .unwrap();
     let errors = thread::scope(|scope| {
@@ -311,7 +291,7 @@ fn a_group_that_cannot_be_committed_is_an_error_for_all_of_it() {
 #[test]
 fn two_storages_share_a_file() {
     let folder = Folder::new();
-    let storages = [folder.open(), folder.open()];
+    let storages = [open(&folder), open(&folder)];
     thread::scope(|scope| {
         for storage in &storages {
             for _ in 0..4 {
@@ -352,7 +332,7 @@ fn a_new_file_is_opened_by_many_at_once() {
     for _ in 0..10 {
         let folder = Folder::new();
         let storages: Vec<Sqlite> = thread::scope(|scope| {
-            let openers = [(); 4].map(|()| scope.spawn(|| folder.open()));
+            let openers = [(); 4].map(|()| scope.spawn(|| open(&folder)));
             openers.map(|opener| opener.join().unwrap()).into()
         });
         for storage in &storages {
@@ -366,40 +346,40 @@ fn a_new_file_is_opened_by_many_at_once() {
 fn a_file_stays_the_same_when_the_program_changes_its_folder() {
     let folder = Folder::new();
     let before = std::env::current_dir().unwrap();
-    std::env::set_current_dir(&folder.0).unwrap();
+    std::env::set_current_dir(folder.path()).unwrap();
     let opened = Sqlite::open("jobs.db");
     std::env::set_current_dir(before).unwrap();
     let storage = opened.unwrap();
     enqueue(&storage, &[job("1")]);
     assert_eq!(ready(&storage), 1);
-    assert!(folder.file().exists());
+    assert!(db(&folder).exists());
 }
 
 #[test]
 fn a_newer_schema_is_refused() {
     let folder = Folder::new();
-    drop(folder.open());
-    let conn = Connection::open(folder.file()).unwrap();
+    drop(open(&folder));
+    let conn = Connection::open(db(&folder)).unwrap();
     conn.execute_batch("UPDATE mh_meta SET value = 99 WHERE key = 'schema'")
         .unwrap();
-    let error = Sqlite::open(folder.file()).unwrap_err();
-    assert_refused(&error, JobsErrorKind::NewerSchema, &folder.file());
+    let error = Sqlite::open(db(&folder)).unwrap_err();
+    assert_refused(&error, JobsErrorKind::NewerSchema, &db(&folder));
     assert!(error.to_string().contains("99"), "{error}");
 }
 
 #[test]
 fn a_lock_that_is_held_for_too_long_is_an_error_that_asks_who_has_it() {
     let folder = Folder::new();
-    let storage = Sqlite::options(folder.file())
+    let storage = Sqlite::options(db(&folder))
         .patience(Duration::from_millis(20))
         .open()
         .unwrap();
-    let lock = Connection::open(folder.file()).unwrap();
+    let lock = Connection::open(db(&folder)).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let jobs = &[job("1")];
     let number = None;
     let error = storage.enqueue(&Batch { number, jobs }).unwrap_err();
-    assert_refused(&error, JobsErrorKind::Busy, &folder.file());
+    assert_refused(&error, JobsErrorKind::Busy, &db(&folder));
     assert!(error.is_transient());
     let asks = "does this thread hold a write transaction on the same file? use enqueue_in";
     assert!(error.to_string().contains(asks), "{error}");
@@ -412,7 +392,7 @@ fn a_lock_that_outlasts_leases_ends_none_of_a_living_consumer() {
     let folder = Folder::new();
     let clock = ManualClock::new();
     let open = || {
-        Sqlite::options(folder.file())
+        Sqlite::options(db(&folder))
             .clock(&clock)
             .patience(Duration::from_millis(20))
             .open()
@@ -420,10 +400,10 @@ fn a_lock_that_outlasts_leases_ends_none_of_a_living_consumer() {
     };
     let (mine, other) = (open(), open());
     let alive = session(&other);
-    let lock = Connection::open(folder.file()).unwrap();
+    let lock = Connection::open(db(&folder)).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = mine.sweep(10).unwrap_err();
-    assert_refused(&error, JobsErrorKind::Busy, &folder.file());
+    assert_refused(&error, JobsErrorKind::Busy, &db(&folder));
     clock.advance(SECOND * 40);
     lock.execute_batch("ROLLBACK").unwrap();
 
@@ -447,10 +427,10 @@ fn a_lock_that_outlasts_leases_ends_none_of_a_living_consumer() {
 #[test]
 fn a_jobs_arrival_is_sent_to_the_ports_of_other_processes() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
-    let conn = Connection::open(folder.file()).unwrap();
+    let conn = Connection::open(db(&folder)).unwrap();
     let store = "INSERT INTO mh_port(port, until) VALUES (?1, 9000000000000000)";
     conn.execute(store, [port]).unwrap();
     socket.set_read_timeout(Some(LONG)).unwrap();
@@ -465,9 +445,9 @@ fn a_jobs_arrival_is_sent_to_the_ports_of_other_processes() {
 fn a_sweep_forgets_the_ports_of_processes_that_were_killed() {
     let folder = Folder::new();
     let clock = ManualClock::new();
-    let storage = Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    let storage = Sqlite::options(db(&folder)).clock(&clock).open().unwrap();
     let _subscribed = storage.subscribe(&["mail"], &Notifier::new()).unwrap();
-    let conn = Connection::open(folder.file()).unwrap();
+    let conn = Connection::open(db(&folder)).unwrap();
     let ports = || {
         let count = "SELECT count(*) FROM mh_port";
         conn.query_row(count, [], |row| row.get::<_, u32>(0))
@@ -483,14 +463,11 @@ fn a_sweep_forgets_the_ports_of_processes_that_were_killed() {
 #[test]
 fn notifiers_are_used_for_jobs_of_this_storage_and_of_others() {
     let folder = Folder::new();
-    let mine = folder.open();
+    let mine = open(&folder);
     for other in [
         mine.clone(),
-        folder.open(),
-        Sqlite::options(folder.file())
-            .no_datagrams()
-            .open()
-            .unwrap(),
+        open(&folder),
+        Sqlite::options(db(&folder)).no_datagrams().open().unwrap(),
     ] {
         let notifier = Notifier::new();
         let _subscribed = other.subscribe(&["mail"], &notifier).unwrap();
@@ -503,7 +480,7 @@ fn notifiers_are_used_for_jobs_of_this_storage_and_of_others() {
 #[test]
 fn who_watches_a_job_gets_its_outcome_though_it_is_not_kept() {
     let folder = Folder::new();
-    let (mine, other) = (folder.open(), folder.open());
+    let (mine, other) = (open(&folder), open(&folder));
     let session = session(&mine);
     for watcher in [&mine, &other] {
         let id = enqueue(&mine, &[job("1")])[0].id();
@@ -523,7 +500,7 @@ fn who_watches_a_job_gets_its_outcome_though_it_is_not_kept() {
 #[test]
 fn who_watches_a_dead_job_gets_the_outcome_of_its_next_run() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     let session = session(&storage);
     let id = enqueue(&storage, &[job("1")])[0].id();
     exchange(&storage, session, 1, &[], 1);
@@ -541,8 +518,8 @@ fn who_watches_a_dead_job_gets_the_outcome_of_its_next_run() {
 #[test]
 fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
     let folder = Folder::new();
-    let storage = folder.open();
-    let mut conn = Connection::open(folder.file()).unwrap();
+    let storage = open(&folder);
+    let mut conn = Connection::open(db(&folder)).unwrap();
     conn.execute_batch("CREATE TABLE orders(item TEXT)")
         .unwrap();
     let error = storage.enqueue_in(&conn, &[job("1")]).unwrap_err();
@@ -592,8 +569,8 @@ fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
 #[test]
 fn what_another_program_inserted_wrongly_stops_no_other_job() {
     let folder = Folder::new();
-    let storage = folder.open();
-    let conn = Connection::open(folder.file()).unwrap();
+    let storage = open(&folder);
+    let conn = Connection::open(db(&folder)).unwrap();
     let insert =
         "INSERT INTO mh_job(queue, kind, priority, state, run_at, enqueued_at, payload, meta)
         VALUES ('mail', 'welcome', ?1, 1, 0, 0, x'31', ?2)";
@@ -627,13 +604,13 @@ fn what_another_program_inserted_wrongly_stops_no_other_job() {
 #[test]
 fn a_job_without_its_session_does_not_begin_twice_if_it_must_not() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     let mut once = job("1");
     once.at_most_once = true;
     let ids = [once, job("2")].map(|job| enqueue(&storage, &[job])[0].id());
     let session = session(&storage);
     exchange(&storage, session, 1, &[], 2);
-    let conn = Connection::open(folder.file()).unwrap();
+    let conn = Connection::open(db(&folder)).unwrap();
     conn.execute_batch("DELETE FROM mh_session").unwrap();
     assert_eq!(storage.check(true).unwrap().len(), 2);
     let fates = ids.map(|id| storage.outcome(id).unwrap());
@@ -645,8 +622,8 @@ fn a_job_without_its_session_does_not_begin_twice_if_it_must_not() {
 #[test]
 fn a_commit_of_the_user_is_noticed_without_a_wake() {
     let folder = Folder::new();
-    let storage = folder.open();
-    let mut conn = Connection::open(folder.file()).unwrap();
+    let storage = open(&folder);
+    let mut conn = Connection::open(db(&folder)).unwrap();
     let notifier = Notifier::new();
     let _subscribed = storage.subscribe(&["mail"], &notifier).unwrap();
     let listening = notifier.listen();
@@ -659,60 +636,56 @@ fn a_commit_of_the_user_is_noticed_without_a_wake() {
 #[test]
 fn a_connection_to_another_file_is_refused() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     let mut conn = Connection::open_in_memory().unwrap();
     let tx = conn.transaction().unwrap();
     let error = storage.enqueue_in(&tx, &[job("1")]).unwrap_err();
-    assert_refused(&error, JobsErrorKind::Invalid, &folder.file());
+    assert_refused(&error, JobsErrorKind::Invalid, &db(&folder));
 }
 
 #[test]
 fn a_file_that_is_none_of_sqlite_is_refused() {
     let folder = Folder::new();
-    std::fs::write(folder.file(), "this is no database. ".repeat(500)).unwrap();
-    let error = Sqlite::open(folder.file()).unwrap_err();
-    assert_refused(&error, JobsErrorKind::Corrupt, &folder.file());
+    std::fs::write(db(&folder), "this is no database. ".repeat(500)).unwrap();
+    let error = Sqlite::open(db(&folder)).unwrap_err();
+    assert_refused(&error, JobsErrorKind::Corrupt, &db(&folder));
 }
 
 #[test]
 fn a_file_that_is_damaged_is_refused() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     enqueue(&storage, &vec![job("1"); 1000]);
     drop(storage);
-    let mut bytes = std::fs::read(folder.file()).unwrap();
+    let mut bytes = std::fs::read(db(&folder)).unwrap();
     bytes[4096..].fill(0xa5); // all but the first page
-    std::fs::write(folder.file(), bytes).unwrap();
+    std::fs::write(db(&folder), bytes).unwrap();
     let jobs = &[job("1")];
     let number = None;
-    let opened = Sqlite::open(folder.file());
+    let opened = Sqlite::open(db(&folder));
     let stored = opened.and_then(|storage| storage.enqueue(&Batch { number, jobs }));
-    assert_refused(&stored.unwrap_err(), JobsErrorKind::Corrupt, &folder.file());
+    assert_refused(&stored.unwrap_err(), JobsErrorKind::Corrupt, &db(&folder));
 }
 
 #[cfg(unix)]
 #[test]
 fn a_file_that_was_replaced_is_not_written_any_more() {
     let folder = Folder::new();
-    let storage = folder.open();
-    std::fs::rename(folder.file(), folder.0.join("moved.db")).unwrap();
+    let storage = open(&folder);
+    std::fs::rename(db(&folder), folder.file("moved.db")).unwrap();
     let jobs = &[job("1")];
     for _ in 0..2 {
         let number = None;
         let error = storage.enqueue(&Batch { number, jobs }).unwrap_err();
-        assert_refused(&error, JobsErrorKind::Corrupt, &folder.file());
+        assert_refused(&error, JobsErrorKind::Corrupt, &db(&folder));
     }
 }
 
 #[test]
 fn a_long_wal_is_cut_off_when_nothing_is_written() {
     let folder = Folder::new();
-    let storage = folder.open();
-    let length = || {
-        std::fs::metadata(folder.0.join("jobs.db-wal"))
-            .unwrap()
-            .len()
-    };
+    let storage = open(&folder);
+    let length = || std::fs::metadata(folder.file("jobs.db-wal")).unwrap().len();
     enqueue(&storage, &vec![job(&"1".repeat(1 << 20)); 5]);
     assert!(length() > 4 << 20);
     let notifier = Notifier::new();
@@ -726,9 +699,9 @@ fn a_long_wal_is_cut_off_when_nothing_is_written() {
 #[test]
 fn a_wal_that_has_grown_very_long_is_a_warning() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     assert!(storage.facts().unwrap().warnings.is_empty());
-    let wal = folder.0.join("jobs.db-wal");
+    let wal = folder.file("jobs.db-wal");
     let file = std::fs::File::options().write(true).open(&wal).unwrap();
     file.set_len(300 << 20).unwrap(); // sparse, and after the last frame
     let warnings = storage.facts().unwrap().warnings;
@@ -743,15 +716,15 @@ fn a_wal_that_has_grown_very_long_is_a_warning() {
 #[test]
 fn a_storage_whose_file_was_replaced_writes_nothing_when_it_closes() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     drop(storage.subscribe(&["mail"], &Notifier::new()).unwrap());
-    let conn = Connection::open(folder.file()).unwrap();
+    let conn = Connection::open(db(&folder)).unwrap();
     let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
     conn.query_row(checkpoint, [], |_| Ok(())).unwrap();
-    std::fs::rename(folder.file(), folder.0.join("moved.db")).unwrap();
+    std::fs::rename(db(&folder), folder.file("moved.db")).unwrap();
     // It would take its port back. Another file of this name would get that from the WAL.
     drop(storage);
-    let wal = std::fs::metadata(folder.0.join("jobs.db-wal")).unwrap();
+    let wal = std::fs::metadata(folder.file("jobs.db-wal")).unwrap();
     assert_eq!(wal.len(), 0);
 }
 
@@ -760,7 +733,7 @@ fn a_storage_whose_file_was_replaced_writes_nothing_when_it_closes() {
 #[allow(unsafe_code)]
 fn a_forked_process_is_refused_and_its_parent_goes_on() {
     let folder = Folder::new();
-    let storage = folder.open();
+    let storage = open(&folder);
     let _subscribed = storage.subscribe(&["mail"], &Notifier::new()).unwrap();
     enqueue(&storage, &[job("1")]);
     assert_eq!(ready(&storage), 1);
@@ -790,14 +763,14 @@ fn a_forked_process_is_refused_and_its_parent_goes_on() {
 fn a_place_that_cannot_be_written_is_refused() {
     let folder = Folder::new();
     let mut places = vec![
-        folder.0.clone(),
-        folder.0.join("no/such/folder.db"),
+        folder.path().to_path_buf(),
+        folder.file("no/such/folder.db"),
         PathBuf::from(":memory:"),
     ];
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let locked = folder.0.join("locked");
+        let locked = folder.file("locked");
         std::fs::create_dir(&locked).unwrap();
         std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o555)).unwrap();
         // For root no folder is locked.
@@ -818,7 +791,7 @@ fn a_place_that_cannot_be_written_is_refused() {
 fn a_file_that_is_opened_again_has_everything() {
     let folder = Folder::new();
     let clock = ManualClock::new();
-    let open = || Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    let open = || Sqlite::options(db(&folder)).clock(&clock).open().unwrap();
     let storage = open();
     let mut unique = job("1");
     unique.unique = Some(Unique {
@@ -868,7 +841,7 @@ fn a_file_that_is_opened_again_has_everything() {
 fn a_clock_that_jumps_loses_nothing() {
     let folder = Folder::new();
     let clock = ManualClock::new();
-    let storage = Sqlite::options(folder.file()).clock(&clock).open().unwrap();
+    let storage = Sqlite::options(db(&folder)).clock(&clock).open().unwrap();
     let hour = SECOND * 3600;
     let now = clock.clock().wall();
     let mut later = job("2");
