@@ -11,7 +11,7 @@
 //! | to store it together with your own rows | `jobs.job().enqueue_in(&tx, &job)`, in your transaction |
 //! | to run jobs | [`jobs.consumer(&pool)`](crate::jobs::Jobs::consumer), with a handler for each kind |
 //! | retries, gates, time limits | [`Handler`](crate::jobs::Handler) |
-//! | to wait for a result | [`JobHandle`](crate::jobs::JobHandle), in any process |
+//! | to wait for a result | [`keep`](crate::jobs::JobBuilder::keep) it, and [`JobHandle`](crate::jobs::JobHandle), in any process |
 //! | to store a job each hour | [`every`](crate::jobs::JobBuilder::every), `cron` |
 //! | to see and change what is there | [`counts`](crate::jobs::Jobs::counts), [`list`](crate::jobs::Jobs::list), [`retry_dead`](crate::jobs::Jobs::retry_dead), [`purge`](crate::jobs::Jobs::purge), [`set_queue`](crate::jobs::Jobs::set_queue) |
 //!
@@ -38,8 +38,9 @@
 //! # let path = directory.join("app.db");
 //!
 //! let jobs = Jobs::open(Sqlite::open(path)?)?;
-//! // Stored, and on the disk, when this returns:
-//! let mail = jobs.enqueue(&SendMail { to: "a@example.org".into() })?;
+//! // Stored, and on the disk, when this returns. The outcome is kept for the wait below.
+//! let kept = jobs.job().keep(Duration::from_secs(3600));
+//! let mail = kept.enqueue(&SendMail { to: "a@example.org".into() })?;
 //!
 //! // In this process or another, now or tomorrow:
 //! let pool = ThreadPool::new(4)?;

@@ -63,7 +63,8 @@ pub enum JobError {
     Cancelled,
     /// It was not begun in time.
     Expired,
-    /// It has ended, and its outcome was not kept.
+    /// It has ended, and its outcome was not kept: neither by
+    /// [`keep`](crate::jobs::JobBuilder::keep), nor for a wait that had begun.
     Forgotten,
     /// No job has had this id in this storage.
     Unknown,
@@ -117,6 +118,9 @@ impl<T: DeserializeOwned> JobHandle<T> {
     /// Waits for the output of the job. A worker that waits releases its run slot. In the handler
     /// of a job, a wait for another job of the same queue may wait for ever: all consumers may wait
     /// so.
+    ///
+    /// Enqueue the job with [`keep`](crate::jobs::JobBuilder::keep). Otherwise its outcome is gone
+    /// if it has ended before the wait begins, which may be at once.
     ///
     /// # Errors
     /// See [`JobError`].

@@ -46,6 +46,7 @@ impl Jobs {
     /// use millhand::jobs::{Job, JobContext, Jobs, Memory};
     /// use millhand::{Shutdown, ThreadPool};
     /// use serde::{Deserialize, Serialize};
+    /// use std::time::Duration;
     ///
     /// #[derive(Serialize, Deserialize)]
     /// struct Add(u32, u32);
@@ -62,7 +63,8 @@ impl Jobs {
     ///     .handle(|Add(a, b), _: &JobContext| Ok::<_, String>(a + b))
     ///     .start()?;
     ///
-    /// let sum = jobs.enqueue(&Add(3, 4))?;
+    /// let kept = jobs.job().keep(Duration::from_secs(60)); // it may end before the wait begins
+    /// let sum = kept.enqueue(&Add(3, 4))?;
     /// assert_eq!(sum.handle().join()?, 7);
     /// pool.shutdown(Shutdown::drain())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
