@@ -21,6 +21,9 @@ use std::time::{Duration, SystemTime};
 /// | [`delay`](Self::delay), [`at`](Self::at) | at once |
 /// | [`expires`](Self::expires) | never |
 /// | [`unique`](Self::unique), [`unique_until_started`](Self::unique_until_started), [`unique_for`](Self::unique_for) | not unique |
+/// | [`replace`](Self::replace) | the first job with a unique key stays as it is |
+/// | [`lane`](Self::lane) | runs beside all others |
+/// | [`after`](Self::after), [`even_if_failed`](Self::even_if_failed) | waits for no other job |
 /// | [`keep`](Self::keep) | no longer than something waits for the outcome |
 /// | [`at_most_once`](Self::at_most_once) | runs again if its worker is lost |
 /// | [`max_crashes`](Self::max_crashes) | 3 |
@@ -61,7 +64,7 @@ pub struct JobBuilder {
 /// Guide: [jobs](crate::guide::jobs).
 #[derive(Debug, Clone)]
 pub struct Enqueued<T> {
-    is_new: bool,
+    placed: Placed,
     handle: JobHandle<T>,
 }
 
@@ -118,6 +121,109 @@ impl JobBuilder {
     /// idempotency.
     pub fn unique_for(self, key: impl Into<String>, period: Duration) -> Self {
         self.unique_until(key.into(), UniqueUntil::Elapsed(period))
+    }
+
+    /// If the job that has the unique key has never begun, it gets payload, meta, time and expiry of
+    /// this one: of many changes in a row, one job is made, for the last of them. Otherwise nothing
+    /// is stored, as ever.
+    ///
+    /// ```
+    /// # use millhand::jobs::{Job, Jobs, Memory};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Index { revision: u32 }
+    /// # impl Job for Index { const NAME: &'static str = "index"; type Output = (); }
+    /// use std::time::Duration;
+    ///
+    /// # let jobs = Jobs::open(Memory::new())?;
+    /// let settled = jobs.job().unique("page-7").delay(Duration::from_secs(10)).replace();
+    /// let first = settled.enqueue(&Index { revision: 1 })?;
+    /// let second = settled.enqueue(&Index { revision: 2 })?; // ten seconds from now
+    /// assert!(first.is_new() && second.is_replaced());
+    /// assert_eq!(jobs.get(first.id())?.unwrap().payload, br#"{"revision":2}"#);
+    /// # Ok::<(), millhand::jobs::JobsError>(())
+    /// ```
+    pub fn replace(mut self) -> Self {
+        self.options.replace = true;
+        self
+    }
+
+    /// Puts the job into a lane: of the jobs with this key, one runs at a time in the whole storage,
+    /// in the order in which they were stored. A job that fails keeps the lane until it has
+    /// succeeded or is dead. Priorities count between lanes, and not within one.
+    ///
+    /// ```
+    /// # use millhand::jobs::{Job, JobState, Jobs, Memory};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct Book { amount: i64 }
+    /// # impl Job for Book { const NAME: &'static str = "book"; type Output = (); }
+    /// # let jobs = Jobs::open(Memory::new())?;
+    /// let account = jobs.job().lane("account-17");
+    /// let first = account.enqueue(&Book { amount: 100 })?;
+    /// let second = account.enqueue(&Book { amount: -40 })?;
+    /// assert_eq!(first.handle().state()?, Some(JobState::Ready));
+    /// assert_eq!(second.handle().state()?, Some(JobState::Blocked));
+    /// # Ok::<(), millhand::jobs::JobsError>(())
+    /// ```
+    pub fn lane(mut self, key: impl Into<String>) -> Self {
+        self.options.lane = Some(key.into());
+        self
+    }
+
+    /// Begins the job when all of these have succeeded. If one of them does not, the job is
+    /// cancelled, and so is what follows it. It finds their outputs by
+    /// [`JobContext::parents`](crate::jobs::JobContext::parents). A job that had ended before, and
+    /// whose outcome was not kept, counts as one that succeeded: so [`keep`](Self::keep) those that
+    /// may end before this is stored.
+    ///
+    /// ```
+    /// # use millhand::jobs::{Job, JobContext, Jobs, Memory};
+    /// # use millhand::{Shutdown, ThreadPool};
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::time::Duration;
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Count {
+    ///     words: String,
+    /// }
+    ///
+    /// impl Job for Count {
+    ///     const NAME: &'static str = "count";
+    ///     type Output = usize;
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Sum;
+    ///
+    /// impl Job for Sum {
+    ///     const NAME: &'static str = "sum";
+    ///     type Output = usize;
+    /// }
+    ///
+    /// # let jobs = Jobs::open(Memory::new())?;
+    /// let kept = jobs.job().keep(Duration::from_secs(3600));
+    /// let texts = ["one two", "three"].map(|words| Count { words: words.into() });
+    /// let parts = kept.enqueue_all(texts)?;
+    /// let sum = kept.after(&parts).enqueue(&Sum)?;
+    /// # let pool = ThreadPool::new(2)?;
+    /// # jobs.consumer(&pool).queue("default", 2)
+    /// #     .handle(|job: Count, _: &JobContext| Ok::<_, String>(job.words.split(' ').count()))
+    /// .handle(|_: Sum, job: &JobContext| {
+    ///     let counts: Result<Vec<usize>, _> = job.parents()?.into_iter().collect();
+    ///     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(counts?.iter().sum())
+    /// })
+    /// # .start()?;
+    /// # assert_eq!(sum.handle().join()?, 3);
+    /// # pool.shutdown(Shutdown::drain())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn after(mut self, jobs: impl IntoIterator<Item = impl Into<JobId>>) -> Self {
+        self.options.after.extend(jobs.into_iter().map(Into::into));
+        self
+    }
+
+    /// Begins the job also if jobs that it [follows](Self::after) did not succeed.
+    pub fn even_if_failed(mut self) -> Self {
+        self.options.even_if_failed = true;
+        self
     }
 
     fn unique_until(mut self, key: String, until: UniqueUntil) -> Self {
@@ -242,7 +348,7 @@ impl JobBuilder {
 
     fn enqueued<T>(&self, placed: Placed) -> Enqueued<T> {
         Enqueued {
-            is_new: placed.is_new(),
+            placed,
             handle: JobHandle::new(&self.jobs, placed.id()),
         }
     }
@@ -256,7 +362,12 @@ impl<T> Enqueued<T> {
 
     /// Returns whether it was stored now. If not, an earlier job has its unique key.
     pub fn is_new(&self) -> bool {
-        self.is_new
+        self.placed.is_new()
+    }
+
+    /// Returns whether an earlier job has its unique key, and has got what this one says.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self.placed, Placed::Replaced(_))
     }
 
     /// Returns the handle of the job that is stored.
@@ -267,6 +378,12 @@ impl<T> Enqueued<T> {
     /// Returns the handle of the job that is stored.
     pub fn into_handle(self) -> JobHandle<T> {
         self.handle
+    }
+}
+
+impl<T> From<&Enqueued<T>> for JobId {
+    fn from(enqueued: &Enqueued<T>) -> Self {
+        enqueued.id()
     }
 }
 

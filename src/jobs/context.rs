@@ -3,11 +3,13 @@
 //! Layer: jobs.
 
 use crate::CancelToken;
+use crate::jobs::error::JobsError;
 #[cfg(feature = "sqlite")]
-use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::error::JobsErrorKind;
 use crate::jobs::face::Jobs;
 #[cfg(feature = "sqlite")]
 use crate::jobs::face::to_json;
+use crate::jobs::handle::{JobError, ended, output};
 use crate::jobs::id::JobId;
 #[cfg(feature = "sqlite")]
 use crate::jobs::record::Judged;
@@ -16,6 +18,7 @@ use crate::jobs::time::StoredTime;
 use parking_lot::Mutex;
 #[cfg(feature = "sqlite")]
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +31,6 @@ pub struct JobContext {
     claimed: Claimed,
     token: CancelToken,
     postponed: Mutex<Option<Duration>>,
-    #[cfg(feature = "sqlite")]
     jobs: Jobs,
     /// Whether it has ended in a transaction of the handler.
     is_completed: AtomicBool,
@@ -41,13 +43,12 @@ pub struct JobContext {
 pub struct Postponed(Duration);
 
 impl JobContext {
-    pub(super) fn new(claimed: Claimed, token: CancelToken, _jobs: &Jobs) -> Self {
+    pub(super) fn new(claimed: Claimed, token: CancelToken, jobs: &Jobs) -> Self {
         Self {
             claimed,
             token,
             postponed: Mutex::new(None),
-            #[cfg(feature = "sqlite")]
-            jobs: _jobs.clone(),
+            jobs: jobs.clone(),
             is_completed: AtomicBool::new(false),
         }
     }
@@ -91,6 +92,22 @@ impl JobContext {
     /// Returns the strings that travel with the job.
     pub fn meta(&self) -> &Meta {
         &self.claimed.meta
+    }
+
+    /// Returns the outputs of the jobs that this one [follows](crate::jobs::JobBuilder::after), in
+    /// the order in which they were named, each once. One is an error if that job has not succeeded
+    /// ([`even_if_failed`](crate::jobs::JobBuilder::even_if_failed)), and
+    /// [`Forgotten`](JobError::Forgotten) if its outcome was not kept when this job was stored.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
+    pub fn parents<T: DeserializeOwned>(&self) -> Result<Vec<Result<T, JobError>>, JobsError> {
+        let parents = self.jobs.storage().parents(self.id())?;
+        let outputs = parents.into_iter().map(|(_, fate)| {
+            // One that was made ready again by hand has no outcome at the moment.
+            ended(Ok(fate)).map_or(Err(JobError::Forgotten), output)
+        });
+        Ok(outputs.collect())
     }
 
     /// Returns a token that is cancelled if the job is: by hand, or since its lease was lost. All
@@ -188,8 +205,7 @@ impl fmt::Debug for JobContext {
             claimed,
             token: _,
             postponed: _,
-            #[cfg(feature = "sqlite")]
-                jobs: _,
+            jobs: _,
             is_completed: _,
         } = self;
         f.debug_struct("JobContext")

@@ -150,11 +150,11 @@ impl<T: DeserializeOwned> JobHandle<T> {
     }
 }
 
-fn output<T: DeserializeOwned>(ended: Result<Vec<u8>, JobError>) -> Result<T, JobError> {
+pub(super) fn output<T: DeserializeOwned>(ended: Result<Vec<u8>, JobError>) -> Result<T, JobError> {
     from_json(&ended?).map_err(JobError::Decode)
 }
 
-fn ended(fate: Result<Fate, JobsError>) -> Option<Result<Vec<u8>, JobError>> {
+pub(super) fn ended(fate: Result<Fate, JobsError>) -> Option<Result<Vec<u8>, JobError>> {
     Some(match fate {
         Ok(Fate::Live(_)) => return None,
         Ok(Fate::Ended(Outcome::Done(output))) => Ok(output),
@@ -201,6 +201,12 @@ impl Jobs {
                 return Some(Err(JobError::Interrupted(stopped)));
             }
         }
+    }
+}
+
+impl<T> From<&JobHandle<T>> for JobId {
+    fn from(handle: &JobHandle<T>) -> Self {
+        handle.id
     }
 }
 

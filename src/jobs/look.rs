@@ -2,9 +2,12 @@
 //!
 //! Layer: jobs.
 
+use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::{JobId, SessionId};
 use crate::jobs::record::Meta;
 use crate::jobs::time::StoredTime;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What a storage is.
@@ -31,6 +34,8 @@ pub struct Facts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum JobState {
+    /// It waits for other jobs: for those before it in its lane, or for those that it follows.
+    Blocked,
     /// It waits for its time.
     Scheduled,
     /// It waits for a consumer.
@@ -49,7 +54,8 @@ pub enum JobState {
 
 impl JobState {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Blocked,
         Self::Scheduled,
         Self::Ready,
         Self::Running,
@@ -62,6 +68,7 @@ impl JobState {
     /// Returns the word for it, in lower case.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Blocked => "blocked",
             Self::Scheduled => "scheduled",
             Self::Ready => "ready",
             Self::Running => "running",
@@ -74,7 +81,30 @@ impl JobState {
 
     /// Returns whether nothing more happens to it by itself.
     pub const fn has_ended(self) -> bool {
-        !matches!(self, Self::Scheduled | Self::Ready | Self::Running)
+        !matches!(
+            self,
+            Self::Blocked | Self::Scheduled | Self::Ready | Self::Running
+        )
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Reads the [name](JobState::name) of a state.
+impl FromStr for JobState {
+    type Err = JobsError;
+
+    fn from_str(name: &str) -> Result<Self, JobsError> {
+        let known = Self::ALL.into_iter().find(|state| state.name() == name);
+        known.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            let text = format!("{name:?} is no state of a job; {names} are");
+            JobsError::new(JobsErrorKind::Invalid, text)
+        })
     }
 }
 
@@ -151,6 +181,10 @@ pub struct JobInfo {
     pub crashes: u32,
     /// The session that runs it.
     pub session: Option<SessionId>,
+    /// Its lane.
+    pub lane: Option<String>,
+    /// For how many jobs it waits that have not ended.
+    pub waits_for: u32,
     /// Why it failed last.
     pub error: Option<String>,
     /// As it was stored.
@@ -232,6 +266,8 @@ pub struct QueueCounts {
     pub paused: bool,
     /// How many wait for their time.
     pub scheduled: u64,
+    /// How many wait for other jobs.
+    pub blocked: u64,
     /// How many wait for a consumer.
     pub ready: u64,
     /// How many run.

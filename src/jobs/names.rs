@@ -17,6 +17,9 @@ pub(crate) const MAX_ERROR: usize = 8 << 10;
 const MAX_NAME: usize = 64;
 const MAX_KEY: usize = 256;
 
+/// A job follows at most so many others.
+const MAX_PARENTS: usize = 10_000;
+
 /// Returns an error if a storage must refuse the batch. It names the first job that is not allowed,
 /// by its place.
 ///
@@ -59,6 +62,28 @@ fn check_job(job: &NewJob, max_payload: usize) -> Result<(), JobsError> {
                 "a unique key for no time; a millisecond or more is allowed",
             ));
         }
+    }
+    if job.replace && job.unique.is_none() {
+        return Err(JobsError::new(
+            JobsErrorKind::Invalid,
+            "a job that takes the place of another, and has no unique key; one with a key is \
+             allowed",
+        ));
+    }
+    if let Some(bytes) = job.lane.as_ref().map(String::len) {
+        if !(1..=MAX_KEY).contains(&bytes) {
+            return Err(JobsError::new(
+                JobsErrorKind::Name,
+                format!("a lane of {bytes} bytes; 1 to {MAX_KEY} are allowed"),
+            ));
+        }
+    }
+    if job.after.len() > MAX_PARENTS {
+        let count = job.after.len();
+        return Err(JobsError::new(
+            JobsErrorKind::Invalid,
+            format!("a job that follows {count} jobs; {MAX_PARENTS} are allowed"),
+        ));
     }
     if job.expires == Some(Duration::ZERO) {
         return Err(JobsError::new(

@@ -36,6 +36,16 @@ pub struct NewJob {
     pub at_most_once: bool,
     /// Default: `None`.
     pub unique: Option<Unique>,
+    /// The job that has its unique key gets its payload, meta, due time and expiry, if that job has
+    /// never begun. Default: false.
+    pub replace: bool,
+    /// Of the jobs of one lane, one runs at a time, in the order of their ids: at most 256 bytes.
+    /// Default: `None`.
+    pub lane: Option<String>,
+    /// It begins when all of these have ended. Default: empty.
+    pub after: Vec<JobId>,
+    /// It begins also if one of them did not succeed. Default: false, then it is cancelled.
+    pub even_if_failed: bool,
     /// Default: empty.
     pub meta: Meta,
     /// The job itself, as JSON.
@@ -59,6 +69,10 @@ impl NewJob {
             max_crashes: 3,
             at_most_once: false,
             unique: None,
+            replace: false,
+            lane: None,
+            after: Vec::new(),
+            even_if_failed: false,
             meta: Meta::new(),
             payload: payload.into(),
         }
@@ -135,13 +149,15 @@ pub enum Placed {
     New(JobId),
     /// It is not: this job has its unique key.
     Existing(JobId),
+    /// This job has its unique key, and has got what the new one says.
+    Replaced(JobId),
 }
 
 impl Placed {
     /// Returns the id of the job that is stored.
     pub fn id(self) -> JobId {
         match self {
-            Self::New(id) | Self::Existing(id) => id,
+            Self::New(id) | Self::Existing(id) | Self::Replaced(id) => id,
         }
     }
 

@@ -29,18 +29,39 @@ use std::time::Duration;
 ///
 /// | from | to | when | together with it |
 /// | --- | --- | --- | --- |
-/// | | ready, scheduled | [`enqueue`](Self::enqueue) | its unique key is taken |
-/// | scheduled | ready | it is due: in an exchange, at most [`MOST_DUE`] at once, oldest first | |
+/// | | ready, scheduled, blocked | [`enqueue`](Self::enqueue) | its unique key is taken |
+/// | scheduled | ready, blocked | it is due: in an exchange, at most [`MOST_DUE`] at once, oldest first | |
+/// | blocked | ready, scheduled | its lane is free, and what it follows has ended | it has the lane |
 /// | ready | running | it is claimed | `claims` is one more; a key until `Started` is free |
 /// | running | scheduled | [`Retry`], [`Postponed`], unless a cancel was asked for | `failures` is one more for a retry |
 /// | running | ready | [`Back`]; the session ended; its lease did; unless a cancel was asked for | `crashes` is one more for a lease |
 /// | running | ended | [`Done`], [`Dead`], [`Cancelled`]; one crash too many; in place of a wait after a cancel | its key until `Ended` is free |
-/// | scheduled, ready | ended | [`cancel`](Self::cancel); it expired | the same |
-/// | dead | ready | [`retry_dead`](Self::retry_dead) | failures and crashes are 0 again |
+/// | scheduled, blocked, ready | ended | [`cancel`](Self::cancel); it expired | the same |
+/// | blocked | ended | a job that it follows ended otherwise than done | the same |
+/// | dead | ready, blocked | [`retry_dead`](Self::retry_dead) | failures and crashes are 0 again |
 ///
 /// Within a queue, a job with a higher priority comes first, and of two with the same one that with
 /// the smaller id. So a job that comes back takes its old place. So that nothing starves, every
 /// 32nd claim from a queue takes the oldest job of the lowest priority there.
+///
+/// # Lanes
+///
+/// Of the jobs with one lane, in whatever queues, at most one has the lane. A job takes it when it
+/// would become ready and no other job has it; otherwise it is blocked. It keeps the lane while it
+/// runs, while it waits for another attempt, and when it comes back, and leaves it when it ends.
+/// Then the blocked job of the lane with the smallest id takes it. So a job that is due later joins
+/// the lane at that time, and a dead one that is made ready joins it anew.
+///
+/// # Jobs that follow others
+///
+/// A job that is `after` others is blocked until all of them have ended, and then waits for its
+/// time, its lane, or a consumer. If one of them does not succeed, is removed, or had ended without
+/// success before, the job is cancelled at once, unless it is `even_if_failed`. What follows that
+/// job is then cancelled as well. All of this is one step with the end. A job that had ended before
+/// and whose outcome was forgotten counts as one that succeeded. The outcomes of what a job follows
+/// are kept until that job has ended.
+///
+/// # Outcomes
 ///
 /// An outcome is kept as long as the job asks for, or else the verdict, or else not at all. It is
 /// kept for a minute at least if [`watch`](Self::watch) was called before the end. What ends at a
@@ -70,12 +91,16 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// that order. Of two jobs with one unique key the second is `Existing`. When this returns,
     /// they are as safe as the storage promises.
     ///
+    /// With `replace`, the job that has the unique key gets payload, meta, due time and expiry of
+    /// the new one, as of now, if it waits and has never been claimed. It keeps its id and
+    /// everything else, also its lane, unless it is due later now.
+    ///
     /// A batch with the number of the last one of its producer is that one, sent again: for at
     /// least an hour this answers the same, and stores nothing.
     ///
     /// # Errors
     /// [`TooLarge`], [`Name`] or [`Invalid`] if a job is not allowed; the text says which, by its
-    /// place. [`Stale`] if the number is smaller than the last one of the producer. [`Full`] and
+    /// place. [`Invalid`] also if it is to follow a job that has never been. [`Stale`] if the number is smaller than the last one of the producer. [`Full`] and
     /// others.
     ///
     /// [`TooLarge`]: crate::jobs::JobsErrorKind::TooLarge
@@ -162,6 +187,13 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// It cannot be read.
     fn outcome(&self, id: JobId) -> Result<Fate, JobsError>;
+
+    /// Returns the jobs that a job follows, in the order in which it names them, each once, and what
+    /// has become of them. Nothing for a job that has ended.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn parents(&self, id: JobId) -> Result<Vec<(JobId, Fate)>, JobsError>;
 
     /// From now on the outcome of the job is kept for at least a minute after its end, and the
     /// notifier is used then, until what this returns is dropped, or `patience` is over. The caller

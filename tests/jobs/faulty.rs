@@ -96,6 +96,7 @@ delegate! {
     fn tick(tick: &Tick<'_>) -> bool;
     fn cancel(id: JobId) -> CancelOutcome;
     fn outcome(id: JobId) -> Fate;
+    fn parents(id: JobId) -> Vec<(JobId, Fate)>;
     fn watch(id: JobId, notifier: &Notifier, patience: Duration) -> Watching;
     fn subscribe(queues: &[&str], notifier: &Notifier) -> Watching;
     fn queue(name: &str) -> QueueSettings;

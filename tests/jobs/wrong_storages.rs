@@ -55,6 +55,7 @@ impl Storage for WrongStorage {
         tick(tick: &Tick<'_>) -> bool;
         cancel(id: JobId) -> CancelOutcome;
         outcome(id: JobId) -> Fate;
+        parents(id: JobId) -> Vec<(JobId, Fate)>;
         watch(id: JobId, notifier: &Notifier, patience: Duration) -> Watching;
         subscribe(queues: &[&str], notifier: &Notifier) -> Watching;
         queue(name: &str) -> QueueSettings;
@@ -82,7 +83,9 @@ impl Storage for WrongStorage {
         let mut jobs = batch.jobs.to_vec();
         match self.1 {
             Wrong::PartOfABatch => return jobs.iter().map(one_by_one).collect(),
-            Wrong::UniqueKeys => jobs.iter_mut().for_each(|job| job.unique = None),
+            Wrong::UniqueKeys => jobs.iter_mut().for_each(|job| {
+                (job.unique, job.replace) = (None, false);
+            }),
             _ => {}
         }
         let jobs = jobs.as_slice();

@@ -294,6 +294,8 @@ impl Job {
             failures: self.failures,
             crashes: self.crashes,
             session: self.session(),
+            lane: None,
+            waits_for: 0,
             error: self.error.clone(),
             meta: self.new.meta.clone(),
             payload: match with_payload {

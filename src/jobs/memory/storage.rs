@@ -183,6 +183,10 @@ impl Storage for Memory {
         Ok(self.with(|table, now| table.fate(id, now)))
     }
 
+    fn parents(&self, _: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
+        Ok(Vec::new())
+    }
+
     fn watch(
         &self,
         id: JobId,

@@ -248,12 +248,12 @@ pub(super) fn free_key(work: &Work<'_>, job: &Stored) -> Outcome<()> {
 /// What `mh_job.state` has for a state.
 pub(super) fn code(state: JobState) -> i64 {
     let place = JobState::ALL.iter().position(|known| *known == state);
-    place.map_or(-1, work::from_size)
+    place.map_or(-1, |place| work::from_size(place) - 1)
 }
 
 /// The state for what `mh_job.state` has.
 pub(super) fn state(code: i64) -> JobState {
-    let place = usize::try_from(code).unwrap_or(usize::MAX);
+    let place = usize::try_from(code + 1).unwrap_or(usize::MAX);
     JobState::ALL
         .get(place)
         .copied()

@@ -126,7 +126,7 @@ fn until(unique: &Unique, now: StoredTime) -> Option<i64> {
 fn to_bytes(placed: &[Placed]) -> Vec<u8> {
     let number = |placed: &Placed| match placed {
         Placed::New(id) => work::from_id(*id),
-        Placed::Existing(id) => -work::from_id(*id),
+        Placed::Existing(id) | Placed::Replaced(id) => -work::from_id(*id),
     };
     placed
         .iter()

@@ -144,6 +144,8 @@ fn info(row: &Row<'_>) -> Outcome<JobInfo> {
         failures: row.get(10).map(work::to_u32)?,
         crashes: row.get(11).map(work::to_u32)?,
         session: runs_in.map(|session| SessionId(work::to_count(session))),
+        lane: None,
+        waits_for: 0,
         error: row.get(13)?,
         // Where it cannot be read, a claim ends the job with the reason.
         meta: work::to_meta(row.get(14)?).unwrap_or_default(),

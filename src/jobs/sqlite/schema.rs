@@ -14,7 +14,7 @@ const MIGRATIONS: &[&str] = &[FIRST];
 
 /// `user_version` is left to the user, whose tables may be in the same file.
 ///
-/// `mh_job.state` counts as `JobState::ALL` does: 0 scheduled, 1 ready, 2 running, 3 done, 4 dead,
+/// `mh_job.state` counts as `JobState::ALL` does: -1 blocked, 0 scheduled, 1 ready, 2 running, 3 done, 4 dead,
 /// 5 cancelled, 6 expired. One that has ended is in the table while its outcome is kept, and then
 /// has `keep_until`. `flags` is a sum: 1 at most once, 2 cancel asked, 4 watched. `unique_scope` is
 /// 0 for a key until the end, 1 until the start, 2 for a time. `session` stays set when a lease

@@ -230,6 +230,10 @@ impl Storage for Sqlite {
             .read("outcome", |conn| read::fate(conn, id, now))
     }
 
+    fn parents(&self, _: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
+        Ok(Vec::new())
+    }
+
     fn watch(
         &self,
         id: JobId,

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 pub(super) type Outcome<T> = Result<T, Problem>;
 
-/// Counts in `mh_job.state`: the places in `JobState::ALL`.
+/// Counts in `mh_job.state`: the places in `JobState::ALL`, from -1.
 pub(super) const READY: i64 = 1;
 pub(super) const RUNNING: i64 = 2;
 

@@ -161,6 +161,8 @@ impl Job {
             failures: self.failures,
             crashes: self.crashes,
             session: self.runs_in.map(|(session, _)| session),
+            lane: None,
+            waits_for: 0,
             error: self.error.clone(),
             meta: self.new.meta.clone(),
             payload,

@@ -248,6 +248,10 @@ impl Storage for Model {
         Ok(state.job(id).map_or(Fate::Unknown, |job| job.fate()))
     }
 
+    fn parents(&self, _: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
+        Ok(Vec::new())
+    }
+
     fn watch(
         &self,
         id: JobId,
