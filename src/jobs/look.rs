@@ -26,6 +26,8 @@ pub struct Facts {
     pub repeats: bool,
     /// Whether other processes may use it. Then a change of theirs may notify nothing here.
     pub is_shared: bool,
+    /// At most so many bytes has a payload, and an output. `None` for no limit.
+    pub max_payload: Option<usize>,
 }
 
 /// How far a job has come.

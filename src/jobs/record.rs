@@ -235,7 +235,7 @@ pub enum Verdict {
     /// It did not begin, or left since its consumer ends. It takes its old place. Counts as
     /// nothing.
     Back,
-    /// It failed for good.
+    /// It failed for good. Counts as a failure.
     Dead {
         /// Why: a text of at most 8 KiB, or its beginning.
         error: String,

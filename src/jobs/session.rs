@@ -15,6 +15,10 @@ pub struct SessionInfo {
     pub host: String,
     /// The number of the process.
     pub pid: u32,
+    /// The version of this library that it uses.
+    pub version: String,
+    /// When it began, by the clock of the storage.
+    pub began_at: StoredTime,
     /// The queues from which it claims.
     pub queues: Vec<String>,
     /// The kinds for which it has handlers.

@@ -35,7 +35,7 @@ use std::time::Duration;
 /// | ready | running | it is claimed | `claims` is one more; a key until `Started` is free |
 /// | running | scheduled | [`Retry`], [`Postponed`], unless a cancel was asked for | `failures` is one more for a retry |
 /// | running | ready | [`Back`]; the session ended; its lease did; unless a cancel was asked for | `crashes` is one more for a lease |
-/// | running | ended | [`Done`], [`Dead`], [`Cancelled`]; one crash too many; in place of a wait after a cancel | its key until `Ended` is free |
+/// | running | ended | [`Done`], [`Dead`], [`Cancelled`]; one crash too many; in place of a wait after a cancel | its key until `Ended` is free; `failures` is one more for `Dead` |
 /// | scheduled, blocked, ready | ended | [`cancel`](Self::cancel); it expired | the same |
 /// | blocked | ended | a job that it follows ended otherwise than done | the same |
 /// | dead | ready, blocked | [`retry_dead`](Self::retry_dead) | failures and crashes are 0 again |
@@ -174,7 +174,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     fn tick(&self, tick: &Tick<'_>) -> Result<bool, JobsError>;
 
     /// Cancels a job. One that waits ends now (`Settled`). For one that runs, the next heartbeat of
-    /// its session says so (`Requested`). One that has ended, or does not exist, is left as it is
+    /// its session says so (`Requested`), and whoever [watches](Self::watch_session) that session
+    /// is notified. One that has ended, or does not exist, is left as it is
     /// (`AlreadyFinished`). A running one that was to be cancelled and would wait again is
     /// cancelled then.
     ///
@@ -216,6 +217,16 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// It could not be stored.
     fn subscribe(&self, queues: &[&str], notifier: &Notifier) -> Result<Watching, JobsError>;
+
+    /// The notifier is used at least once after each [`cancel`](Self::cancel) of a job that the
+    /// session runs, in whatever process, until what this returns is dropped: a heartbeat then
+    /// brings the cancellation. It may be used for nothing. Without it, cancellations come with the
+    /// heartbeats that time asks for.
+    ///
+    /// # Errors
+    /// It could not be stored.
+    fn watch_session(&self, session: SessionId, notifier: &Notifier)
+    -> Result<Watching, JobsError>;
 
     /// Returns what holds for a queue.
     ///

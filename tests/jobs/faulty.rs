@@ -99,6 +99,7 @@ delegate! {
     fn parents(id: JobId) -> Vec<(JobId, Fate)>;
     fn watch(id: JobId, notifier: &Notifier, patience: Duration) -> Watching;
     fn subscribe(queues: &[&str], notifier: &Notifier) -> Watching;
+    fn watch_session(session: SessionId, notifier: &Notifier) -> Watching;
     fn queue(name: &str) -> QueueSettings;
     fn set_queue(name: &str, change: QueueChange) -> ();
     fn counts() -> Counts;

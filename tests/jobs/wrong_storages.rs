@@ -58,6 +58,7 @@ impl Storage for WrongStorage {
         parents(id: JobId) -> Vec<(JobId, Fate)>;
         watch(id: JobId, notifier: &Notifier, patience: Duration) -> Watching;
         subscribe(queues: &[&str], notifier: &Notifier) -> Watching;
+        watch_session(session: SessionId, notifier: &Notifier) -> Watching;
         queue(name: &str) -> QueueSettings;
         set_queue(name: &str, change: QueueChange) -> ();
         counts() -> Counts;

@@ -267,6 +267,8 @@ pub fn a_session_says_who_it_is(env: &Env) {
     let info = SessionInfo {
         host: "a.example".into(),
         pid: 17,
+        version: "1.2.3".into(),
+        began_at: env.now(),
         queues: vec!["mail".into(), "default".into()],
         kinds: vec!["send".into()],
     };

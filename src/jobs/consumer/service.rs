@@ -18,6 +18,7 @@ use crate::jobs::record::{Ended, Exchange, Judged, Verdict};
 use crate::jobs::schedule::JobSchedule;
 use crate::jobs::session::{Heartbeat, SessionInfo};
 use crate::jobs::storage::Watching;
+use crate::jobs::time::StoredTime;
 use crate::pool::{Phase, Service, ServiceHost, ServiceReport};
 use std::sync::Arc;
 use std::time::Duration;
@@ -278,6 +279,8 @@ impl<'a> Rounds<'a> {
         SessionInfo {
             host: String::new(),
             pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            began_at: StoredTime(0),
             queues: queues.collect(),
             kinds: self.shared.handlers.names().to_vec(),
         }

@@ -126,7 +126,10 @@ impl Job {
             }
             Verdict::Postponed { after } => self.wait(State::Scheduled, now + *after, now),
             Verdict::Back => self.give_back(now),
-            Verdict::Dead { error } => self.die(cut_error(error).to_owned(), now),
+            Verdict::Dead { error } => {
+                self.failures = self.failures.saturating_add(1);
+                self.die(cut_error(error).to_owned(), now);
+            }
             Verdict::Cancelled => self.end(Outcome::Cancelled, self.new.keep, now),
         }
     }
@@ -337,7 +340,7 @@ mod tests {
             (retry, JobState::Scheduled, 1),
             (Verdict::Postponed { after }, JobState::Scheduled, 0),
             (Verdict::Back, JobState::Ready, 0),
-            (Verdict::Dead { error: error() }, JobState::Dead, 0),
+            (Verdict::Dead { error: error() }, JobState::Dead, 1),
             (Verdict::Cancelled, JobState::Cancelled, 0),
         ] {
             let mut lost = running();

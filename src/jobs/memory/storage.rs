@@ -130,6 +130,7 @@ impl Storage for Memory {
             warnings: vec!["jobs are gone when the process ends".to_owned()],
             repeats: false,
             is_shared: false,
+            max_payload: Some(self.0.max_payload),
         })
     }
 
@@ -209,6 +210,10 @@ impl Storage for Memory {
         Ok(Watching::new(move || {
             let _notifiers = shared.table.lock().notifiers.unsubscribe(&queues, number);
         }))
+    }
+
+    fn watch_session(&self, _: SessionId, _: &Notifier) -> Result<Watching, JobsError> {
+        Ok(Watching::new(|| ()))
     }
 
     fn queue(&self, name: &str) -> Result<QueueSettings, JobsError> {

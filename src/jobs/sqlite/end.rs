@@ -74,6 +74,8 @@ pub(super) struct End<'a> {
     pub(super) error: Option<&'a str>,
     /// How long to keep it, if the job does not say so itself.
     pub(super) keep: Option<Duration>,
+    /// Whether it counts as a failure.
+    pub(super) has_failed: bool,
 }
 
 impl End<'_> {
@@ -83,6 +85,7 @@ impl End<'_> {
             output: None,
             error: None,
             keep: None,
+            has_failed: false,
         }
     }
 }
@@ -103,6 +106,7 @@ pub(super) fn judge(work: &mut Work<'_>, ended: &Ended) -> Outcome<Judged> {
         },
         Verdict::Dead { error } => End {
             error: Some(cut_error(error)),
+            has_failed: true,
             ..End::new(JobState::Dead)
         },
         Verdict::Cancelled => End::new(JobState::Cancelled),
@@ -225,7 +229,15 @@ pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome
         let until = now.saturating_add(keep);
         work.run(
             sql::END_KEPT,
-            params![job.id, state, now, until, end.output, end.error],
+            params![
+                job.id,
+                state,
+                now,
+                until,
+                end.output,
+                end.error,
+                end.has_failed
+            ],
         )?;
     } else {
         work.run(sql::REMOVE, [job.id])?;

@@ -22,6 +22,8 @@ pub(super) fn open(work: &Work<'_>, info: &SessionInfo, lease: Duration) -> Outc
     let text = json!({
         "host": info.host,
         "pid": info.pid,
+        "version": info.version,
+        "began_at": info.began_at.0,
         "queues": info.queues,
         "kinds": info.kinds,
     });
@@ -195,9 +197,12 @@ fn read_info(text: &str) -> SessionInfo {
         all.filter_map(|one| one.as_str().map(String::from))
             .collect()
     };
+    let string = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
     SessionInfo {
-        host: value["host"].as_str().unwrap_or_default().to_owned(),
+        host: string("host"),
         pid: value["pid"].as_i64().map(work::to_u32).unwrap_or_default(),
+        version: string("version"),
+        began_at: StoredTime(value["began_at"].as_i64().unwrap_or_default()),
         queues: strings("queues"),
         kinds: strings("kinds"),
     }

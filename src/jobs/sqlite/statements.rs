@@ -84,7 +84,7 @@ statements! {
     JOB = "SELECT queue, kind, state, claims, flags, keep, unique_key, unique_scope,
           crashes, max_crashes, session FROM mh_job WHERE id = ?1";
     END_KEPT = "UPDATE mh_job SET state = ?2, ended_at = ?3, keep_until = ?4, output = ?5,
-          error = coalesce(?6, error), session = NULL WHERE id = ?1";
+          error = coalesce(?6, error), failures = failures + ?7, session = NULL WHERE id = ?1";
     REMOVE = "DELETE FROM mh_job WHERE id = ?1";
     SCHEDULE_AGAIN = "UPDATE mh_job SET state = 0, run_at = ?2, session = NULL,
           failures = failures + ?3, error = coalesce(?4, error) WHERE id = ?1";

@@ -130,6 +130,7 @@ impl Storage for Sqlite {
             warnings,
             repeats: false,
             is_shared: true,
+            max_payload: Some(self.shared().max_payload),
         })
     }
 
@@ -270,6 +271,10 @@ impl Storage for Sqlite {
         let shared = self.shared().clone();
         self.write("subscribe", move |work| store_port(&shared, work))?;
         Ok(watching)
+    }
+
+    fn watch_session(&self, _: SessionId, _: &Notifier) -> Result<Watching, JobsError> {
+        Ok(Watching::new(|| ()))
     }
 
     fn queue(&self, name: &str) -> Result<QueueSettings, JobsError> {

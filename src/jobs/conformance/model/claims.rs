@@ -91,6 +91,7 @@ impl State {
             }
             Verdict::Dead { error } => {
                 let error = cut_error(&error).to_owned();
+                job.failures += 1;
                 job.error = Some(error.clone());
                 job.end(Outcome::Dead(error), None, now);
                 self.totals.dead += 1;

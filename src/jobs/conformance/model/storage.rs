@@ -272,6 +272,10 @@ impl Storage for Model {
         Ok(self.listen(notifier, |_| ()))
     }
 
+    fn watch_session(&self, _: SessionId, _: &Notifier) -> Result<Watching, JobsError> {
+        Ok(Watching::new(|| ()))
+    }
+
     fn queue(&self, name: &str) -> Result<QueueSettings, JobsError> {
         let state = self.state.lock();
         Ok(state.queues.get(name).copied().unwrap_or_default())
