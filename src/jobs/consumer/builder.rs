@@ -4,8 +4,10 @@
 
 use crate::ThreadPool;
 use crate::jobs::consumer::consumer::Consumer;
+use crate::jobs::consumer::handlers::{Handlers, Slots};
+use crate::jobs::consumer::heartbeats::Heartbeats;
 use crate::jobs::consumer::service::Loop;
-use crate::jobs::consumer::state::{Handlers, Shared, Slots};
+use crate::jobs::consumer::state::Shared;
 use crate::jobs::context::JobContext;
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::face::Jobs;
@@ -143,8 +145,11 @@ impl ConsumerBuilder<'_> {
         self.check()?;
         let handlers = Handlers::new(self.handlers)?;
         let shared = Arc::new(Shared::new(self.jobs, handlers, self.queues, self.lease));
-        let started = self.pool.attach(Loop::new(shared.clone(), self.schedules));
+        let consumer = Loop::new(shared.clone(), self.schedules);
+        let signs = self.pool.attach(Heartbeats(shared.clone()));
+        let started = signs.and_then(|()| self.pool.attach(consumer));
         started.map_err(|error| {
+            shared.end();
             let kind = match error {
                 AttachError::Closed => JobsErrorKind::Closed,
                 AttachError::Forked => JobsErrorKind::Forked,

@@ -38,6 +38,9 @@ pub struct ConsumerReport {
     pub gone: u64,
     /// Which jobs have ended, and the storage has not confirmed it. After a stop, these run again.
     pub unsaved: Vec<JobId>,
+    /// What the storage answers, while it answers errors to this consumer. The consumer goes on
+    /// when it can. An error that stays is for you to see to: a file that is damaged, for example.
+    pub failing: Option<String>,
 }
 
 impl Consumer {
@@ -79,6 +82,7 @@ impl fmt::Display for ConsumerReport {
             given_back,
             gone,
             unsaved,
+            failing,
         } = self;
         write!(f, "{done} done, {dead} dead, {retried} retried")?;
         for (count, what) in [
@@ -93,6 +97,9 @@ impl fmt::Display for ConsumerReport {
                 write!(f, ", {count} {what}")?;
             }
         }
-        Ok(())
+        match failing {
+            Some(error) => write!(f, "; the storage fails: {error}"),
+            None => Ok(()),
+        }
     }
 }

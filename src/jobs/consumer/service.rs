@@ -1,32 +1,32 @@
-//! The loop of a consumer: it claims, confirms and shows signs of life.
+//! The loop of a consumer: it claims, and confirms ends.
 //!
 //! Layer: jobs.
 //
-// One round: a sign of life if it is time for one, an exchange if there is something to exchange,
-// and then a wait for the notifier, or for the next time at which there may be something. Every
-// round may fail, and the next one does the same again: what has ended stays in the list, and what
-// the storage gave away in an answer that was lost is given back by a sign of life.
+// One round: a session if there is none, the schedules, an exchange if there is something to
+// exchange, and then a wait for the notifier, or for the next time at which there may be something.
+// Every round may fail, and the next one does the same again: what has ended stays in the list, and
+// what the storage gave away in an answer that was lost is given back by a sign of life.
 
 use crate::CancelToken;
-use crate::cancel::CancelReason;
-use crate::jobs::consumer::run;
-use crate::jobs::consumer::state::Shared;
+use crate::jobs::consumer::state::{Ends, Shared, Times};
 use crate::jobs::consumer::ticking::Ticking;
+use crate::jobs::consumer::{heartbeats, run};
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
-use crate::jobs::record::{Ended, Exchange, Judged, Verdict};
+use crate::jobs::record::{Exchange, Judged, Verdict};
 use crate::jobs::schedule::JobSchedule;
-use crate::jobs::session::{Heartbeat, SessionInfo};
+use crate::jobs::session::SessionInfo;
 use crate::jobs::storage::Watching;
 use crate::jobs::time::StoredTime;
 use crate::pool::{Phase, Service, ServiceHost, ServiceReport};
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A storage that other processes use may lose a notification. So the consumer looks that often.
 const LOOK_EACH: Duration = Duration::from_secs(1);
 
-/// With each sign of life, at most so many of each kind are swept.
+/// Each third of a lease, at most so many of each kind are swept.
 const MOST_SWEPT: usize = 1000;
 
 /// The pauses after errors of the storage.
@@ -54,6 +54,7 @@ impl Service for Loop {
     }
 
     fn run(&self, host: &ServiceHost) {
+        let _over = Over(&self.shared);
         Rounds::new(self, host).run();
     }
 
@@ -64,10 +65,19 @@ impl Service for Loop {
     fn report(&self) -> ServiceReport {
         let report = self.shared.report();
         let section = ServiceReport::new(report.to_string());
-        match report.unsaved.is_empty() {
+        match report.unsaved.is_empty() && report.failing.is_none() {
             true => section,
             false => section.unclean(),
         }
+    }
+}
+
+/// Ends what else belongs to the consumer, also if its thread panics.
+struct Over<'a>(&'a Shared);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -75,11 +85,15 @@ struct Rounds<'a> {
     shared: &'a Arc<Shared>,
     host: &'a ServiceHost,
     ticking: Ticking<'a>,
-    session: Option<Session>,
-    /// The number of the last exchange, and of the last one that was answered.
+    /// The number of the last exchange.
     number: u64,
-    settled: u64,
     subscription: Option<Watching>,
+    /// That of the present session.
+    cancels: Option<Watching>,
+    /// The session that is to be closed at the end.
+    closing: Option<SessionId>,
+    /// Cancelled when it is time for a sweep.
+    sweep: CancelToken,
     /// How many exchanges in a row have claimed nothing.
     barren: usize,
     /// The pause after the next error, and whether the last round was one.
@@ -89,24 +103,17 @@ struct Rounds<'a> {
     patience: Option<CancelToken>,
 }
 
-struct Session {
-    id: SessionId,
-    /// Cancelled when it is time for a sign of life, and when the lease may have ended. They
-    /// measure by the clock of this thread, and from before the call that gave the lease.
-    heartbeat: CancelToken,
-    lease: CancelToken,
-}
-
 impl<'a> Rounds<'a> {
     fn new(service: &'a Loop, host: &'a ServiceHost) -> Self {
         Self {
             shared: &service.shared,
             host,
             ticking: Ticking::new(&service.schedules),
-            session: None,
             number: 0,
-            settled: 0,
             subscription: None,
+            cancels: None,
+            closing: None,
+            sweep: CancelToken::with_timeout(service.shared.lease / 3),
             barren: 0,
             pause: FIRST_PAUSE,
             is_failing: false,
@@ -140,44 +147,45 @@ impl<'a> Rounds<'a> {
 
     /// Returns how long there is nothing to do. `None` if it has stopped.
     fn step(&mut self) -> Result<Option<Duration>, JobsError> {
-        let wait = self.round()?;
-        if self.shared.is_stopping() && self.shared.is_empty() {
-            self.close()?;
-            return Ok(None);
+        if self.closing.is_none() {
+            let wait = self.round()?;
+            if !(self.shared.is_stopping() && self.shared.is_empty()) {
+                return Ok(Some(wait));
+            }
         }
-        Ok(Some(wait))
+        self.close()?;
+        Ok(None)
     }
 
     /// Returns how long there is nothing to do, unless it is notified.
     fn round(&mut self) -> Result<Duration, JobsError> {
         let session = self.live_session()?;
+        self.sweep_in_time()?;
         let next_tick = self.next_tick()?;
-        let (ended, wanted) = (
-            self.shared.take_ended(),
-            self.shared.wants(self.number as usize),
-        );
-        if ended.is_empty() && wanted.is_empty() {
-            return Ok(next_tick.min(self.until_heartbeat()));
+        let until_sweep = self.sweep.remaining().unwrap_or_default();
+        let ends = self.shared.take_ends();
+        let wanted = self.shared.wants(self.number as usize);
+        if ends.ended.is_empty() && wanted.is_empty() {
+            return Ok(next_tick.min(until_sweep));
         }
         self.number += 1;
         let exchange = Exchange {
             session,
             number: self.number,
-            ended: &ended,
+            ended: &ends.ended,
             wanted: &wanted,
         };
         let answer = match self.shared.jobs.storage().exchange(&exchange) {
             Ok(answer) => answer,
             Err(error) => {
-                self.shared.put_back(ended);
+                self.shared.put_back(ends);
                 return Err(error);
             }
         };
-        self.settled = self.number;
-        self.shared.confirmed(&ended, &answer.judged);
-        self.log_dead(&ended, &answer.judged);
+        self.shared.confirmed(&ends.ended, &answer.judged);
+        self.log_failures(&ends, &answer.judged);
         if !answer.alive {
-            self.lost_the_session();
+            self.shared.lose_session(self.host, session);
             return Ok(Duration::ZERO);
         }
         self.barren = match answer.claimed.is_empty() {
@@ -187,6 +195,7 @@ impl<'a> Rounds<'a> {
         for claimed in answer.claimed {
             run::begin(self.shared, self.host, claimed, answer.now);
         }
+        self.shared.settle(self.number);
         let others_first = self.shared.has_limits() && self.barren < self.shared.queues.len();
         if answer.more || others_first && !wanted.is_empty() {
             return Ok(Duration::ZERO);
@@ -197,21 +206,23 @@ impl<'a> Rounds<'a> {
             true => Some(LOOK_EACH),
             false => None,
         };
-        let until = [
-            Some(self.until_heartbeat()),
-            Some(next_tick),
-            next_due,
-            look,
-        ];
+        let until = [Some(until_sweep), Some(next_tick), next_due, look];
         Ok(until.into_iter().flatten().min().unwrap_or_default())
     }
 
-    fn log_dead(&self, ended: &[Ended], judged: &[Judged]) {
-        for (ended, judged) in ended.iter().zip(judged) {
-            if let (Verdict::Dead { error }, Judged::Ended) = (&ended.verdict, judged) {
-                self.host
-                    .warn(&format!("the job {} is dead: {error}", ended.id));
-            }
+    fn log_failures(&self, ends: &Ends, judged: &[Judged]) {
+        for ((ended, kind), judged) in ends.ended.iter().zip(&ends.kinds).zip(judged) {
+            let id = ended.id;
+            let text = match (&ended.verdict, judged) {
+                (Verdict::Dead { error }, Judged::Ended) => {
+                    format!("the job {id} ({kind}) is dead: {error}")
+                }
+                (Verdict::Retry { after, error }, Judged::Waits) => {
+                    format!("the job {id} ({kind}) failed, and runs again in {after:?}: {error}")
+                }
+                _ => continue,
+            };
+            self.host.warn(&text);
         }
     }
 
@@ -223,80 +234,61 @@ impl<'a> Rounds<'a> {
         self.ticking.round(self.shared.jobs.storage(), self.host)
     }
 
-    fn until_heartbeat(&self) -> Duration {
-        let left = self
-            .session
-            .as_ref()
-            .and_then(|one| one.heartbeat.remaining());
-        left.unwrap_or_default()
+    /// Does what time asks for, while there is a process that lives.
+    fn sweep_in_time(&mut self) -> Result<(), JobsError> {
+        if self.sweep.is_cancelled() {
+            self.sweep = CancelToken::with_timeout(self.shared.lease / 3);
+            self.shared.jobs.storage().sweep(MOST_SWEPT)?;
+        }
+        Ok(())
     }
 
-    /// Shows a sign of life if it is time for one, and opens a session if there is none.
+    /// Opens a session if there is none.
     fn live_session(&mut self) -> Result<SessionId, JobsError> {
-        let lease = self.shared.lease;
-        if let Some(session) = &self.session {
-            // First of all: this process may have been stopped for long, and another one may run
-            // its jobs.
-            if session.lease.is_cancelled() {
-                self.shared.cancel_all();
+        if let Some(present) = self.shared.present_session() {
+            if !present.lease.is_cancelled() {
+                return Ok(present.id);
             }
-            if !session.heartbeat.is_cancelled() {
-                return Ok(session.id);
+            // An exchange would sweep this session, which may live.
+            heartbeats::show(self.shared, self.host, &present)?;
+            if self.shared.present_session().is_some() {
+                return Ok(present.id);
             }
-            let next = Session::begin(session.id, lease);
-            let held = self.shared.held();
-            let pulse = self.shared.jobs.storage().heartbeat(&Heartbeat {
-                session: session.id,
-                lease,
-                settled: self.settled,
-                held: &held,
-            })?;
-            self.shared.cancel(&pulse.lost, CancelReason::Lease);
-            self.shared.cancel(&pulse.cancel, CancelReason::User);
-            if pulse.alive {
-                let id = next.id;
-                self.session = Some(next);
-                // What time asks for, while there is a process that lives. The lease is extended
-                // already, so an error here costs this round, and not the session.
-                self.shared.jobs.storage().sweep(MOST_SWEPT)?;
-                return Ok(id);
-            }
-            self.lost_the_session();
         }
-        let begun = Session::begin(SessionId(0), lease);
         let storage = self.shared.jobs.storage();
         if self.subscription.is_none() {
             let queues: Vec<_> = self.shared.queues.iter().map(|one| &*one.name).collect();
             self.subscription = Some(storage.subscribe(&queues, &self.shared.notifier)?);
         }
-        let id = storage.open_session(&self.info(), lease)?;
-        self.session = Some(Session { id, ..begun });
+        let info = self.info(storage.now()?);
+        let times = self.shared.times(SessionId(0));
+        let id = storage.open_session(&info, self.shared.lease)?;
+        self.shared.begin_session(Times { id, ..times });
+        // Without it, a cancellation comes later.
+        self.cancels = storage.watch_session(id, &self.shared.signs).ok();
         Ok(id)
     }
 
-    fn info(&self) -> SessionInfo {
+    fn info(&self, now: StoredTime) -> SessionInfo {
         let queues = self.shared.queues.iter().map(|one| one.name.clone());
         SessionInfo {
-            host: String::new(),
+            host: host_name(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            began_at: StoredTime(0),
+            began_at: now,
             queues: queues.collect(),
             kinds: self.shared.handlers.names().to_vec(),
         }
     }
 
-    fn lost_the_session(&mut self) {
-        self.host
-            .warn("a consumer of jobs has lost its lease: other consumers may run its jobs");
-        self.shared.cancel_all();
-        self.session = None;
-    }
-
     fn close(&mut self) -> Result<(), JobsError> {
-        if let Some(session) = &self.session {
-            self.shared.jobs.storage().close_session(session.id)?;
-            self.session = None;
+        if let Some(present) = self.shared.present_session() {
+            // A sign of life that is on its way may find it closed.
+            self.shared.end_session(present.id);
+            self.closing = Some(present.id);
+        }
+        if let Some(id) = self.closing {
+            self.shared.jobs.storage().close_session(id)?;
         }
         Ok(())
     }
@@ -305,6 +297,7 @@ impl<'a> Rounds<'a> {
         self.pause = FIRST_PAUSE;
         self.patience = None;
         if std::mem::take(&mut self.is_failing) {
+            self.shared.set_failing(None);
             self.host
                 .info("a consumer of jobs goes on: the storage answers again");
         }
@@ -320,6 +313,7 @@ impl<'a> Rounds<'a> {
     }
 
     fn failed(&mut self, error: &JobsError) {
+        self.shared.set_failing(Some(error.to_string()));
         if !std::mem::replace(&mut self.is_failing, true) {
             self.host.warn(&format!(
                 "a consumer of jobs waits for its storage (logged once): {error}"
@@ -327,17 +321,18 @@ impl<'a> Rounds<'a> {
         }
         // The storage may have another process's number.
         if error.kind() == JobsErrorKind::Stale {
-            self.session = None;
+            let present = self.shared.present_session();
+            present.map(|session| self.shared.end_session(session.id));
         }
     }
 }
 
-impl Session {
-    fn begin(id: SessionId, lease: Duration) -> Self {
-        Self {
-            id,
-            heartbeat: CancelToken::with_timeout(lease / 3),
-            lease: CancelToken::with_timeout(lease),
-        }
-    }
+/// What people call this machine, as far as it can be found without asking the network.
+fn host_name() -> String {
+    let named = |name| std::env::var(name).ok();
+    let of_kernel = || fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let found = of_kernel()
+        .or_else(|| named("HOSTNAME"))
+        .or_else(|| named("COMPUTERNAME"));
+    found.map(|name| name.trim().to_owned()).unwrap_or_default()
 }

@@ -2,80 +2,26 @@
 //!
 //! Layer: jobs.
 //
-// A job that is claimed is in `running` until its task has ended. Then its end is in `ended` until
-// the storage has confirmed it. A sign of life names the jobs of both: they are what the consumer
-// holds. Only the thread of the consumer claims, confirms and gives signs of life, so it sees no
-// job between two places.
+// A job that is claimed is in `running` until its task has ended. Then its end is in `ends`, and in
+// `sending` while an exchange is on its way with it. A sign of life names the jobs of all three:
+// they are what the consumer holds. It reads them under one lock with `settled`, the last exchange
+// of which every claim is in `running`. So the storage takes back no job that is held.
 
 use crate::CancelToken;
-use crate::cancel::CancelReason;
+use crate::cancel::{CancelGuard, CancelReason};
 use crate::jobs::consumer::consumer::ConsumerReport;
-use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::consumer::handlers::{Handlers, Slots};
 use crate::jobs::face::Jobs;
 use crate::jobs::handler::ErasedHandler;
-use crate::jobs::id::JobId;
-use crate::jobs::names::check_name;
+use crate::jobs::id::{JobId, SessionId};
 use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Claimed, Ended, Judged, Verdict, Want};
+use crate::pool::ServiceHost;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How many jobs of a queue run at once.
-#[derive(Clone, Debug)]
-pub(super) struct Slots {
-    pub(super) name: String,
-    pub(super) most: usize,
-}
-
-/// The handlers, by the names under which their jobs may be stored.
-pub(super) struct Handlers {
-    by_name: HashMap<&'static str, usize>,
-    names: Vec<String>,
-    all: Vec<Arc<ErasedHandler>>,
-}
-
-impl Handlers {
-    pub(super) fn new(handlers: Vec<ErasedHandler>) -> Result<Self, JobsError> {
-        let invalid = |text: String| Err(JobsError::new(JobsErrorKind::Invalid, text));
-        if handlers.is_empty() {
-            return invalid("a consumer without a handler; one or more are allowed".into());
-        }
-        let mut by_name = HashMap::new();
-        for (at, handler) in handlers.iter().enumerate() {
-            for name in std::iter::once(handler.name).chain(handler.aliases.iter().copied()) {
-                check_name("kind", name)?;
-                if by_name.insert(name, at).is_some() {
-                    return invalid(format!("two handlers for jobs of the kind {name:?}"));
-                }
-            }
-            if handler.options.limit == Some(0) {
-                let name = handler.name;
-                return invalid(format!("a limit of 0 for {name:?}; 1 or more are allowed"));
-            }
-        }
-        let mut names: Vec<_> = by_name.keys().map(|&name| name.to_owned()).collect();
-        names.sort_unstable();
-        let all = handlers.into_iter().map(Arc::new).collect();
-        Ok(Self {
-            by_name,
-            names,
-            all,
-        })
-    }
-
-    /// The place of the handler for jobs that are stored under this name.
-    pub(super) fn place(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
-    }
-
-    /// All of them, in an order that is always the same.
-    pub(super) fn names(&self) -> &[String] {
-        &self.names
-    }
-}
 
 /// What the thread of the consumer, its handle and its tasks share.
 pub(super) struct Shared {
@@ -83,8 +29,12 @@ pub(super) struct Shared {
     pub(super) handlers: Handlers,
     pub(super) queues: Vec<Slots>,
     pub(super) lease: Duration,
-    /// Wakes the thread when it has something to do.
+    /// Wakes the thread that claims when it has something to do.
     pub(super) notifier: Notifier,
+    /// Wakes the thread that shows signs of life: a session has begun, or a job is cancelled.
+    pub(super) signs: Notifier,
+    /// Cancelled when the thread that claims has ended.
+    pub(super) over: CancelToken,
     state: Mutex<State>,
 }
 
@@ -92,7 +42,11 @@ struct State {
     /// By the job and the number of its claim. After a lost lease one job may be here twice: its
     /// first body has not returned, and it was claimed again.
     running: HashMap<(JobId, u64), Running>,
-    ended: Vec<Ended>,
+    ends: Ends,
+    sending: Vec<(JobId, u64)>,
+    session: Option<Session>,
+    /// The number of the last exchange whose answer has been read.
+    settled: u64,
     /// Claims that ended in a transaction of their handlers, until the storage says more.
     completed: HashSet<(JobId, u64)>,
     /// How many of `running` are of each queue, and of each handler.
@@ -101,6 +55,38 @@ struct State {
     is_paused: bool,
     is_stopping: bool,
     report: ConsumerReport,
+}
+
+/// Ends that the storage has not confirmed, each with its kind.
+#[derive(Default)]
+pub(super) struct Ends {
+    pub(super) ended: Vec<Ended>,
+    pub(super) kinds: Vec<&'static str>,
+}
+
+/// A session that lives, as far as this process knows.
+pub(super) struct Session {
+    pub(super) times: Times,
+    /// What runs is asked to stop when the lease may have ended, also while each thread of the
+    /// consumer waits for the storage.
+    _at_its_end: CancelGuard,
+}
+
+/// The times of a session. They are measured by the clock of this process, and from before the call
+/// that gave the lease.
+#[derive(Clone)]
+pub(super) struct Times {
+    pub(super) id: SessionId,
+    /// Cancelled when it is time for a sign of life.
+    pub(super) heartbeat: CancelToken,
+    /// Cancelled when the lease may have ended.
+    pub(super) lease: CancelToken,
+}
+
+/// What the consumer holds at a moment.
+pub(super) struct Held {
+    pub(super) settled: u64,
+    pub(super) claims: Vec<(JobId, u64)>,
 }
 
 struct Running {
@@ -113,7 +99,10 @@ impl Shared {
     pub(super) fn new(jobs: Jobs, handlers: Handlers, queues: Vec<Slots>, lease: Duration) -> Self {
         let state = State {
             running: HashMap::new(),
-            ended: Vec::new(),
+            ends: Ends::default(),
+            sending: Vec::new(),
+            session: None,
+            settled: 0,
             completed: HashSet::new(),
             of_queue: vec![0; queues.len()],
             of_handler: vec![0; handlers.all.len()],
@@ -127,6 +116,8 @@ impl Shared {
             queues,
             lease,
             notifier: Notifier::new(),
+            signs: Notifier::new(),
+            over: CancelToken::new(),
             state: Mutex::new(state),
         }
     }
@@ -142,6 +133,14 @@ impl Shared {
         self.notifier.notify();
     }
 
+    /// Its thread has ended.
+    pub(super) fn end(&self) {
+        let last = self.state.lock().session.take();
+        drop(last);
+        self.over.cancel();
+        self.signs.notify();
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.state.lock().is_stopping
     }
@@ -150,16 +149,88 @@ impl Shared {
         let state = self.state.lock();
         let mut report = state.report.clone();
         report.running = state.running.len();
-        report.unsaved = state.ended.iter().map(|ended| ended.id).collect();
+        let ended = state.ends.ended.iter().map(|ended| ended.id);
+        let sending = state.sending.iter().map(|(id, _)| *id);
+        report.unsaved = sending.chain(ended).collect();
         report
     }
 
-    /// Which jobs the consumer holds.
-    pub(super) fn held(&self) -> Vec<JobId> {
+    /// The times of a session whose lease is given or extended now.
+    pub(super) fn times(&self, id: SessionId) -> Times {
+        Times {
+            id,
+            heartbeat: CancelToken::with_timeout(self.lease / 3),
+            lease: CancelToken::with_timeout(self.lease),
+        }
+    }
+
+    pub(super) fn begin_session(self: &Arc<Self>, times: Times) {
+        let session = self.hooked(times);
+        let last = self.state.lock().session.replace(session);
+        drop(last);
+        self.signs.notify();
+    }
+
+    /// Its lease is longer, if it is the present session.
+    pub(super) fn extend_session(self: &Arc<Self>, times: Times) {
+        let session = self.hooked(times);
+        // What is not used removes its hook, without the lock: that is what a hook takes.
+        let _unused = match &mut self.state.lock().session {
+            Some(present) if present.times.id == session.times.id => mem::replace(present, session),
+            _ => session,
+        };
+    }
+
+    fn hooked(self: &Arc<Self>, times: Times) -> Session {
+        let shared = self.clone();
+        Session {
+            _at_its_end: times.lease.on_cancel(move |_| shared.cancel_all()),
+            times,
+        }
+    }
+
+    /// It is of no use any more. Returns whether it was the present session.
+    pub(super) fn end_session(&self, id: SessionId) -> bool {
+        let is_it = |session: &mut Session| session.times.id == id;
+        let ended = self.state.lock().session.take_if(is_it);
+        ended.is_some()
+    }
+
+    /// Other consumers may run what this one runs.
+    pub(super) fn lose_session(&self, host: &ServiceHost, id: SessionId) {
+        if self.end_session(id) {
+            host.warn("a consumer of jobs has lost its lease: other consumers may run its jobs");
+            self.cancel_all();
+            self.notifier.notify();
+        }
+    }
+
+    /// The present session.
+    pub(super) fn present_session(&self) -> Option<Times> {
         let state = self.state.lock();
-        let ended = state.ended.iter().map(|ended| ended.id);
-        let running = state.running.keys().map(|(id, _)| *id);
-        running.chain(ended).collect()
+        state.session.as_ref().map(|session| session.times.clone())
+    }
+
+    /// Which jobs the consumer holds.
+    pub(super) fn held(&self) -> Held {
+        let state = self.state.lock();
+        let ended = state.ends.ended.iter().map(|ended| (ended.id, ended.claim));
+        let running = state.running.keys().copied();
+        let sending = state.sending.iter().copied();
+        Held {
+            settled: state.settled,
+            claims: running.chain(sending).chain(ended).collect(),
+        }
+    }
+
+    /// Every claim of this exchange is known.
+    pub(super) fn settle(&self, exchange: u64) {
+        self.state.lock().settled = exchange;
+    }
+
+    /// The storage answers errors, or does not any more.
+    pub(super) fn set_failing(&self, failing: Option<String>) {
+        self.state.lock().report.failing = failing;
     }
 
     /// How many jobs it can begin now, for each queue that has room. What one queue may claim of a
@@ -236,25 +307,34 @@ impl Shared {
         state.of_queue[running.queue] -= 1;
         state.of_handler[running.handler] -= 1;
         if let Some(verdict) = verdict {
-            state.ended.push(Ended { id, claim, verdict });
+            state.ends.ended.push(Ended { id, claim, verdict });
+            let kind = self.handlers.all[running.handler].name;
+            state.ends.kinds.push(kind);
         }
         drop(state);
         self.notifier.notify();
     }
 
     /// Takes the ends that are to be confirmed. They are put back, or confirmed.
-    pub(super) fn take_ended(&self) -> Vec<Ended> {
-        mem::take(&mut self.state.lock().ended)
+    pub(super) fn take_ends(&self) -> Ends {
+        let mut state = self.state.lock();
+        let ends = mem::take(&mut state.ends);
+        let sending = ends.ended.iter().map(|ended| (ended.id, ended.claim));
+        state.sending = sending.collect();
+        ends
     }
 
-    pub(super) fn put_back(&self, mut ended: Vec<Ended>) {
+    pub(super) fn put_back(&self, mut ends: Ends) {
         let mut state = self.state.lock();
-        ended.append(&mut state.ended);
-        state.ended = ended;
+        ends.ended.append(&mut state.ends.ended);
+        ends.kinds.append(&mut state.ends.kinds);
+        state.ends = ends;
+        state.sending.clear();
     }
 
     pub(super) fn confirmed(&self, ended: &[Ended], judged: &[Judged]) {
         let state = &mut *self.state.lock();
+        state.sending.clear();
         let report = &mut state.report;
         for (ended, judged) in ended.iter().zip(judged) {
             let is_completed = state.completed.remove(&(ended.id, ended.claim));
@@ -279,12 +359,18 @@ impl Shared {
     /// Whether there is nothing that a stop has to wait for.
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state.lock();
-        state.running.is_empty() && state.ended.is_empty()
+        state.running.is_empty() && state.ends.ended.is_empty()
     }
 
-    /// Asks these jobs to stop.
-    pub(super) fn cancel(&self, jobs: &[JobId], reason: CancelReason) {
-        self.cancel_where(reason, |id| jobs.contains(id));
+    /// Asks those of these jobs to stop that were held: of a job that has come back meanwhile, the
+    /// storage does not speak.
+    pub(super) fn cancel(&self, jobs: &[JobId], held: &Held, reason: CancelReason) {
+        if !jobs.is_empty() {
+            let jobs: HashSet<_> = jobs.iter().collect();
+            let meant = held.claims.iter().filter(|(id, _)| jobs.contains(id));
+            let meant: HashSet<_> = meant.collect();
+            self.cancel_where(reason, |claim| meant.contains(claim));
+        }
     }
 
     /// The lease is lost: other consumers may run what this one runs.
@@ -292,9 +378,9 @@ impl Shared {
         self.cancel_where(CancelReason::Lease, |_| true);
     }
 
-    fn cancel_where(&self, reason: CancelReason, is_meant: impl Fn(&JobId) -> bool) {
+    fn cancel_where(&self, reason: CancelReason, is_meant: impl Fn(&(JobId, u64)) -> bool) {
         let state = self.state.lock();
-        let meant = state.running.iter().filter(|((id, _), _)| is_meant(id));
+        let meant = state.running.iter().filter(|(claim, _)| is_meant(claim));
         let tokens: Vec<_> = meant.map(|(_, running)| running.token.clone()).collect();
         drop(state);
         for token in tokens {
