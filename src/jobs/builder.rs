@@ -338,10 +338,15 @@ impl JobBuilder {
         Ok(self.record(J::NAME, J::QUEUE, to_json(J::NAME, job)?))
     }
 
+    /// The queue, where that of the type of the job is this one.
+    pub(super) fn queue_or(&self, queue: &str) -> String {
+        self.queue.clone().unwrap_or_else(|| queue.to_owned())
+    }
+
     fn record(&self, kind: &str, queue: &str, payload: Vec<u8>) -> NewJob {
         let mut record = self.options.clone();
         record.kind = kind.to_owned();
-        record.queue = self.queue.clone().unwrap_or_else(|| queue.to_owned());
+        record.queue = self.queue_or(queue);
         record.payload = payload;
         record
     }

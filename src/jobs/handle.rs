@@ -103,9 +103,9 @@ impl<T> JobHandle<T> {
         })
     }
 
-    /// Cancels the job. One that waits ends now. One that runs is asked to stop, with the next
-    /// heartbeat of its consumer: within a third of the lease, so 10 seconds by default. If it
-    /// succeeds nevertheless, it is done.
+    /// Cancels the job. One that waits ends now. One that runs is asked to stop: its consumer is
+    /// notified, and learns it with its next heartbeat at the latest, within a third of its lease.
+    /// If the job succeeds nevertheless, it is done.
     ///
     /// # Errors
     /// It could not be stored.

@@ -28,7 +28,8 @@ type Change = Arc<dyn Fn(TaskBuilder) -> TaskBuilder + Send + Sync>;
 /// | [`retry_panics`](Self::retry_panics) | true |
 /// | [`limit`](Self::limit) | the slots of the queue |
 /// | [`keep`](Self::keep) | as the job says |
-/// | [`gate`](Self::gate), [`attempt_timeout`](Self::attempt_timeout), [`task`](Self::task) | none |
+/// | [`attempt_timeout`](Self::attempt_timeout), [`abandon_after`](Self::abandon_after) | none |
+/// | [`gate`](Self::gate), [`task`](Self::task) | none |
 ///
 /// ```
 /// # use millhand::jobs::{Job, JobContext};
@@ -143,6 +144,13 @@ impl<J: Job, E: Into<BoxError> + 'static> Handler<J, E> {
         self.task(move |task| task.attempt_timeout(limit))
     }
 
+    /// Counts an attempt as failed so long after it was claimed, though the body has not returned,
+    /// and gives its slot and its worker to other jobs. For bodies that may hang. The body is asked
+    /// to stop. It may still run when the next attempt begins, and what it returns is dropped.
+    pub fn abandon_after(self, limit: Duration) -> Self {
+        self.task(move |task| task.total_timeout(limit))
+    }
+
     /// Changes the task that runs a job, by any option that a task has. Its name, priority, token
     /// and `on_finish` are set by the consumer.
     pub fn task(
@@ -165,7 +173,8 @@ impl<J: Job, E: Into<BoxError> + 'static> Handler<J, E> {
             let job = from_json(payload).map_err(Failure::not_read)?;
             match run(job, context) {
                 Ok(output) => {
-                    to_json(J::NAME, &output).map_err(|error| Failure::for_good(error.to_string()))
+                    let output = to_json(J::NAME, &output);
+                    output.map_err(|error| Failure::for_good(error.to_string()))
                 }
                 Err(error) => {
                     let is_worth = retry_if.as_ref().is_none_or(|is_worth| is_worth(&error));
@@ -177,6 +186,7 @@ impl<J: Job, E: Into<BoxError> + 'static> Handler<J, E> {
         ErasedHandler {
             name: J::NAME,
             aliases: J::ALIASES,
+            queue: J::QUEUE,
             options,
             run: Box::new(body),
         }
@@ -189,6 +199,8 @@ type Run = dyn Fn(&[u8], &JobContext) -> Result<Vec<u8>, Failure> + Send + Sync;
 pub(super) struct ErasedHandler {
     pub(super) name: &'static str,
     pub(super) aliases: &'static [&'static str],
+    /// Where its jobs wait, unless they say otherwise.
+    pub(super) queue: &'static str,
     pub(super) options: HandlerOptions,
     pub(super) run: Box<Run>,
 }

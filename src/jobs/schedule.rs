@@ -35,6 +35,7 @@ use std::time::{Duration, SystemTime};
 pub struct JobSchedule {
     pub(super) name: String,
     pub(super) kind: &'static str,
+    pub(super) queue: String,
     pub(super) rule: Rule,
     overlap: Overlap,
     missed: Missed,
@@ -119,6 +120,7 @@ impl JobSchedule {
         Self {
             name,
             kind: J::NAME,
+            queue: template.queue_or(J::QUEUE),
             rule,
             overlap: Overlap::default(),
             missed: Missed::default(),
@@ -237,6 +239,7 @@ impl fmt::Debug for JobSchedule {
         let Self {
             name,
             kind,
+            queue,
             rule,
             overlap,
             missed,
@@ -245,6 +248,7 @@ impl fmt::Debug for JobSchedule {
         f.debug_struct("JobSchedule")
             .field("name", name)
             .field("kind", kind)
+            .field("queue", queue)
             .field("rule", &format_args!("{rule}"))
             .field("overlap", overlap)
             .field("missed", missed)

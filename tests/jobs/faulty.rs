@@ -1,5 +1,6 @@
 //! A storage that fails: before a call, or after it, so that only the answer is lost.
 
+use millhand::CancelToken;
 use millhand::jobs::{
     Batch, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, Heartbeat, JobId, JobInfo,
     JobsError, JobsErrorKind, Notifier, Page, Placed, Pulse, QueueChange, QueueSettings,
@@ -7,8 +8,8 @@ use millhand::jobs::{
     Tick, Watching,
 };
 use millhand::task::CancelOutcome;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Clones are the same.
@@ -21,6 +22,8 @@ pub(crate) struct Faulty<S> {
     pub(crate) failed: Arc<AtomicU64>,
     /// Every call of this method fails.
     broken: Option<&'static str>,
+    /// Calls of this method take so long, while it is set.
+    slow: Arc<Mutex<Option<(&'static str, Duration)>>>,
 }
 
 impl<S: Storage> Faulty<S> {
@@ -31,6 +34,7 @@ impl<S: Storage> Faulty<S> {
             drawn: Arc::default(),
             failed: Arc::default(),
             broken: None,
+            slow: Arc::default(),
         }
     }
 
@@ -40,6 +44,10 @@ impl<S: Storage> Faulty<S> {
             broken: Some(method),
             ..self
         }
+    }
+
+    pub(crate) fn set_slow(&self, slow: Option<(&'static str, Duration)>) {
+        *self.slow.lock().unwrap() = slow;
     }
 
     pub(crate) fn set_percent(&self, percent: u64) {
@@ -53,6 +61,10 @@ impl<S: Storage> Faulty<S> {
     ) -> Result<T, JobsError> {
         if self.broken == Some(method) {
             return Err(JobsError::new(JobsErrorKind::Other, "broken"));
+        }
+        let slow = *self.slow.lock().unwrap();
+        if let Some((_, time)) = slow.filter(|(slow, _)| *slow == method) {
+            let _ = CancelToken::new().wait_timeout(time);
         }
         // splitmix64
         let mut n = self.drawn.fetch_add(0x9E37_79B9_7F4A_7C15, SeqCst);

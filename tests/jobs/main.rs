@@ -8,6 +8,8 @@ mod consumer_sqlite;
 #[cfg(all(unix, feature = "sqlite"))]
 mod crash;
 mod faulty;
+mod lease;
+mod lines;
 mod memory;
 #[cfg(feature = "dashboard")]
 mod panel;

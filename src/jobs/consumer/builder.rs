@@ -24,7 +24,7 @@ use std::time::Duration;
 /// The shortest lease: a third of it is between two signs of life.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
-/// The longest: a cancel of a running job is noticed within a third of it.
+/// The longest: jobs of a process that was killed wait for so long.
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 
 /// Sets up a consumer: which queues, how many jobs at once, and what to do with each kind. Made by
@@ -98,7 +98,7 @@ impl ConsumerBuilder<'_> {
 
     /// Sets how long the storage waits for a sign of life before it gives the jobs of this process
     /// to another. A second to an hour. Default: 30 seconds. It says nothing about how long a job
-    /// may run. There is a sign of life each third of it, and that also brings the cancellations.
+    /// may run. There is a sign of life each third of it.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self

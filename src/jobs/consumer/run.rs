@@ -88,8 +88,19 @@ impl Run {
         }
         self.has_begun.store(true, Ordering::Relaxed);
         let result = (self.handler.run)(&self.payload, &self.context);
+        let result = result.and_then(|output| self.within_limit(output));
         let stopped = crate::check().err().map(|stopped| stopped.reason());
         *self.end.lock() = Some(End { result, stopped });
+    }
+
+    fn within_limit(&self, output: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let bytes = output.len();
+        match self.shared.jobs.facts().max_payload {
+            Some(most) if bytes > most => Err(Failure::for_good(format!(
+                "its output has {bytes} bytes; {most} are allowed"
+            ))),
+            _ => Ok(output),
+        }
     }
 
     fn finish(&self, summary: &Summary) {

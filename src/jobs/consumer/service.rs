@@ -122,6 +122,7 @@ impl<'a> Rounds<'a> {
     }
 
     fn run(&mut self) {
+        self.warn_of_other_queues();
         loop {
             let listening = self.shared.notifier.listen();
             match self.step() {
@@ -141,6 +142,28 @@ impl<'a> Rounds<'a> {
                     let _ = CancelToken::new().wait_timeout(self.pause);
                     self.pause = (2 * self.pause).min(LONGEST_PAUSE);
                 }
+            }
+        }
+    }
+
+    /// What looks like a mistake, and may be meant.
+    fn warn_of_other_queues(&self) {
+        let is_read = |queue: &str| self.shared.queues.iter().any(|one| one.name == queue);
+        for handler in &self.shared.handlers.all {
+            let (kind, queue) = (handler.name, handler.queue);
+            if !is_read(queue) {
+                self.host.warn(&format!(
+                    "a consumer has a handler for {kind:?}, whose jobs wait in the queue {queue:?} \
+                     unless they say otherwise, and does not run that queue"
+                ));
+            }
+        }
+        for (name, queue) in self.ticking.queues() {
+            if !is_read(queue) {
+                self.host.warn(&format!(
+                    "a consumer has the schedule {name:?}, which stores jobs in the queue \
+                     {queue:?}, and does not run that queue"
+                ));
             }
         }
     }

@@ -18,6 +18,12 @@ impl<'a> Ticking<'a> {
         Self(schedules.iter().map(|schedule| (schedule, None)).collect())
     }
 
+    /// Each schedule with the queue of its jobs.
+    pub(super) fn queues(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.0.iter();
+        all.map(|(schedule, _)| (&*schedule.name, &*schedule.queue))
+    }
+
     /// Stores the jobs whose times have come, unless another process has done so. Returns how long
     /// there is none. After an error the next round does the same again, which harms nothing.
     pub(super) fn round(
