@@ -186,8 +186,7 @@ impl<'a> Rounds<'a> {
         self.sweep_in_time()?;
         let next_tick = self.next_tick()?;
         let until_sweep = self.sweep.remaining().unwrap_or_default();
-        let ends = self.shared.take_ends();
-        let wanted = self.shared.wants(self.number as usize);
+        let (ends, wanted) = self.shared.to_exchange(self.number as usize);
         if ends.ended.is_empty() && wanted.is_empty() {
             return Ok(next_tick.min(until_sweep));
         }

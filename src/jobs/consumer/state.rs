@@ -233,11 +233,20 @@ impl Shared {
         self.state.lock().report.failing = failing;
     }
 
-    /// How many jobs it can begin now, for each queue that has room. What one queue may claim of a
-    /// limited kind, those after it may not. So each time another queue is the first: `turn` says
-    /// which.
-    pub(super) fn wants(&self, turn: usize) -> Vec<Want> {
-        let state = self.state.lock();
+    /// What is to be exchanged: the ends that are to be confirmed, and how many jobs it can begin
+    /// now, for each queue that has room. Under one lock: a job that ended in between would leave
+    /// its slot to another one, while the storage has both. The ends are put back, or confirmed.
+    pub(super) fn to_exchange(&self, turn: usize) -> (Ends, Vec<Want>) {
+        let state = &mut *self.state.lock();
+        let ends = mem::take(&mut state.ends);
+        let sending = ends.ended.iter().map(|ended| (ended.id, ended.claim));
+        state.sending = sending.collect();
+        (ends, self.wants(state, turn))
+    }
+
+    /// What one queue may claim of a limited kind, those after it may not. So each time another
+    /// queue is the first: `turn` says which.
+    fn wants(&self, state: &State, turn: usize) -> Vec<Want> {
         if state.is_paused || state.is_stopping {
             return Vec::new();
         }
@@ -313,15 +322,6 @@ impl Shared {
         }
         drop(state);
         self.notifier.notify();
-    }
-
-    /// Takes the ends that are to be confirmed. They are put back, or confirmed.
-    pub(super) fn take_ends(&self) -> Ends {
-        let mut state = self.state.lock();
-        let ends = mem::take(&mut state.ends);
-        let sending = ends.ended.iter().map(|ended| (ended.id, ended.claim));
-        state.sending = sending.collect();
-        ends
     }
 
     pub(super) fn put_back(&self, mut ends: Ends) {
