@@ -66,7 +66,12 @@ mod model {
     use super::*;
     use millhand::jobs::conformance::model::Model;
 
-    millhand::storage_conformance!(at_rest: false, shared: false, seeds: seeds(1), |case| {
-        Arc::new(Model::new(case))
-    });
+    fn open(case: &Case) -> Arc<dyn Storage> {
+        static ALL: LazyLock<Mutex<HashMap<String, Model>>> = LazyLock::new(Mutex::default);
+        let mut all = ALL.lock().unwrap();
+        let model = all.entry(case.name.clone());
+        Arc::new(model.or_insert_with(|| Model::new(case)).clone())
+    }
+
+    millhand::storage_conformance!(at_rest: true, shared: true, seeds: seeds(1), open);
 }

@@ -3,12 +3,12 @@
 //! Layer: jobs.
 
 use crate::jobs::conformance::env::{
-    DAY, Env, HOUR, KIND, LEASE, QUEUE, SECOND, TICK, dead, delayed, done, end_of, ids, job, jobs,
-    unique, want,
+    DAY, Env, HOUR, KIND, LEASE, QUEUE, SECOND, TICK, after, dead, delayed, done, end_of, ids,
+    in_lane, job, jobs, unique, want,
 };
 use crate::jobs::conformance::random::run_and_reopen;
 use crate::jobs::{
-    Batch, BatchNumber, Exchange, Fate, Filter, JobState, Judged, MOST_DUE, NewJob, Outcome,
+    Batch, BatchNumber, Due, Exchange, Fate, Filter, JobState, Judged, MOST_DUE, NewJob, Outcome,
     Placed, QueueChange, Tick, UniqueUntil, Verdict,
 };
 
@@ -104,6 +104,85 @@ pub fn everything_is_there_after_the_storage_was_opened_again(env: &mut Env) {
         env.fate(running),
         Fate::Ended(Outcome::Done(b"null".to_vec()))
     );
+}
+
+pub fn what_waits_for_others_is_there_after_the_storage_was_opened_again(env: &mut Env) {
+    let worker = env.consumer();
+    let (session, parent) = (worker.session, env.enqueue(job()));
+    let failed = env.enqueue(job());
+    let both = || NewJob {
+        even_if_failed: true,
+        ..after(&[parent, failed])
+    };
+    let child = env.enqueue(both());
+    let output = b"7".to_vec();
+    let keep = None;
+    worker.end(&worker.claim_one(), Verdict::Done { output, keep });
+    let first = env.enqueue(in_lane("lane"));
+    let second = env.enqueue(NewJob {
+        lane: Some("lane".into()),
+        ..both()
+    });
+    let third = env.enqueue(in_lane("lane"));
+    let last = env.enqueue(after(&[child]));
+    let running = worker.claim(9);
+    assert_eq!(ids(&running), [failed, first]);
+    let settled = |payload: &str| NewJob {
+        replace: true,
+        due: Due::After(HOUR),
+        payload: payload.into(),
+        ..unique("key", UniqueUntil::Ended)
+    };
+    let replaced = env.enqueue(settled("1"));
+    assert_eq!(env.place(settled("2")), Placed::Replaced(replaced));
+    let number = worker.number.get();
+    let look = |env: &Env| {
+        let filter = Filter {
+            payloads: true,
+            ..Filter::default()
+        };
+        let parents = [child, second, last].map(|id| env.storage().parents(id).unwrap());
+        (env.list(&filter), env.counts(), parents)
+    };
+    let before = look(env);
+    assert_eq!(before.1.queues[0].blocked, 4);
+    env.reopen();
+    env.finish();
+    assert_eq!(look(env), before);
+    assert_eq!(env.place(settled("3")), Placed::Replaced(replaced));
+    let ended = [
+        end_of(&running[0], dead("no")),
+        end_of(&running[1], Verdict::Back),
+    ];
+    let exchange = Exchange {
+        session,
+        number: number + 1,
+        ended: &ended,
+        wanted: &[want(QUEUE, &[KIND], 9)],
+    };
+    let claimed = env.storage().exchange(&exchange).unwrap().claimed;
+    assert_eq!(ids(&claimed), [child, first]);
+    env.reopen();
+    let fates = [
+        Fate::Ended(Outcome::Done(b"7".to_vec())),
+        Fate::Ended(Outcome::Dead("no".into())),
+    ];
+    let expected: Vec<_> = [parent, failed].into_iter().zip(fates).collect();
+    for id in [child, second] {
+        assert_eq!(env.storage().parents(id).unwrap(), expected);
+    }
+    let ended = [
+        end_of(&claimed[0], done()),
+        end_of(&claimed[1], Verdict::Cancelled),
+    ];
+    let exchange = Exchange {
+        number: number + 2,
+        ended: &ended,
+        ..exchange
+    };
+    let claimed = env.storage().exchange(&exchange).unwrap().claimed;
+    assert_eq!(ids(&claimed), [second, last]);
+    assert_eq!(env.state(third), JobState::Blocked);
 }
 
 pub fn numbers_are_not_given_again_after_the_storage_was_opened_again(env: &mut Env) {

@@ -347,6 +347,16 @@ pub fn unique(key: &str, until: UniqueUntil) -> NewJob {
     }
 }
 
+pub fn in_lane(lane: &str) -> NewJob {
+    let lane = Some(lane.to_owned());
+    NewJob { lane, ..job() }
+}
+
+pub fn after(parents: &[JobId]) -> NewJob {
+    let after = parents.to_vec();
+    NewJob { after, ..job() }
+}
+
 pub fn want(queue: &str, kinds: &[&str], most: usize) -> Want {
     Want {
         queue: queue.to_owned(),

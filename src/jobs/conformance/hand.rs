@@ -33,11 +33,15 @@ fn one_of_each(env: &Env) -> Vec<(JobId, JobState)> {
     env.advance(SECOND + TICK);
     env.sweep();
     all.push(env.enqueue(kept()));
-    worker.claim_one();
+    let running = worker.claim_one().id;
     all.push(env.enqueue(kept()));
     all.push(env.enqueue(delayed(DAY)));
-    use JobState::{Cancelled, Dead, Done, Expired, Ready, Running, Scheduled};
-    let states = [Done, Dead, Cancelled, Expired, Running, Ready, Scheduled];
+    let after = vec![running];
+    all.push(env.enqueue(NewJob { after, ..kept() }));
+    use JobState::{Blocked, Cancelled, Dead, Done, Expired, Ready, Running, Scheduled};
+    let states = [
+        Done, Dead, Cancelled, Expired, Running, Ready, Scheduled, Blocked,
+    ];
     all.into_iter().zip(states).collect()
 }
 
@@ -267,9 +271,10 @@ pub fn the_counts_are_those_of_the_list(env: &Env) {
             };
             u64::try_from(env.list(&filter).len()).unwrap()
         };
-        use JobState::{Ready, Running, Scheduled};
-        let found = [Scheduled, Ready, Running].map(listed);
-        assert_eq!([queue.scheduled, queue.ready, queue.running], found);
+        use JobState::{Blocked, Ready, Running, Scheduled};
+        let found = [Scheduled, Blocked, Ready, Running].map(listed);
+        let counted = [queue.scheduled, queue.blocked, queue.ready, queue.running];
+        assert_eq!(counted, found);
     }
     assert_eq!(counts.dead, 1);
     let totals = Totals {
@@ -378,7 +383,7 @@ pub fn a_rate_of_nothing_is_refused(env: &Env) {
 pub fn a_cancel_does_what_the_state_of_the_job_allows(env: &Env) {
     for (id, state) in one_of_each(env) {
         let outcome = match state {
-            JobState::Scheduled | JobState::Ready => CancelOutcome::Settled,
+            JobState::Scheduled | JobState::Blocked | JobState::Ready => CancelOutcome::Settled,
             JobState::Running => CancelOutcome::Requested,
             _ => CancelOutcome::AlreadyFinished,
         };
@@ -396,5 +401,5 @@ pub fn a_cancel_does_what_the_state_of_the_job_allows(env: &Env) {
     }
     let never = env.storage().cancel(JobId(9_999)).unwrap();
     assert_eq!(never, CancelOutcome::AlreadyFinished);
-    assert_eq!(env.counts().totals.cancelled, 3);
+    assert_eq!(env.counts().totals.cancelled, 4);
 }

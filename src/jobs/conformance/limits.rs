@@ -2,7 +2,9 @@
 //!
 //! Layer: jobs.
 
-use crate::jobs::conformance::env::{Env, KIND, QUEUE, assert_refused, job, jobs, unique};
+use crate::jobs::conformance::env::{
+    Env, KIND, QUEUE, assert_refused, ids, in_lane, job, jobs, unique,
+};
 use crate::jobs::{Filter, JobsErrorKind, MAX_PAYLOAD, NewJob, UniqueUntil};
 use std::time::Duration;
 
@@ -51,6 +53,23 @@ pub fn a_key_has_256_bytes_at_most(env: &Env) {
     env.enqueue(key("'\0\n%"));
     refused(env, key(&format!("{euros}xx")), JobsErrorKind::Name);
     assert!(!env.place(key("'\0\n%")).is_new());
+}
+
+pub fn a_lane_has_1_to_256_bytes(env: &Env) {
+    let euros = "\u{20ac}".repeat(85);
+    let stored = env.enqueue_all(&[in_lane("x"), in_lane(&format!("{euros}x"))]);
+    refused(env, in_lane(&format!("{euros}xx")), JobsErrorKind::Name);
+    refused(env, in_lane(""), JobsErrorKind::Name);
+    assert_eq!(ids(&env.consumer().claim(9)), stored);
+}
+
+pub fn a_job_without_a_key_takes_no_place(env: &Env) {
+    let replacing = NewJob {
+        replace: true,
+        ..job()
+    };
+    refused(env, replacing, JobsErrorKind::Invalid);
+    assert_eq!(env.list(&Filter::default()), []);
 }
 
 pub fn options_of_no_time_are_refused(env: &Env) {

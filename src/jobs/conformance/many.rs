@@ -93,7 +93,7 @@ fn run(env: &Env, cancels: fn(JobId) -> bool, verdict: fn(&Claimed) -> Verdict) 
     ended.dedup();
     assert_eq!(ended.len(), ALL);
     let counts = env.counts();
-    let live = |it: &QueueCounts| it.scheduled + it.ready + it.running;
+    let live = |it: &QueueCounts| it.scheduled + it.blocked + it.ready + it.running;
     assert_eq!(counts.queues.iter().map(live).sum::<u64>(), 0);
     counts.totals
 }

@@ -10,8 +10,8 @@
 // - `model`, `draw`, `random`, `operations`: random operations, compared with a model.
 //
 // The numbers of the cases are those of the design. Without a case here: an output that is too
-// large (28), which is the consumer's; lanes, dependencies and replacing (43, 47 to 60); and what
-// the trait alone cannot show: old and new versions (94, 95), a fork (96).
+// large (28), which is the consumer's; and what the trait alone cannot show: old and new versions
+// (94, 95), a fork (96).
 
 #[doc(hidden)]
 pub mod at_rest;
@@ -23,9 +23,13 @@ pub mod ends;
 #[doc(hidden)]
 pub mod env;
 #[doc(hidden)]
+pub mod follow;
+#[doc(hidden)]
 pub mod hand;
 #[doc(hidden)]
 pub mod kinds;
+#[doc(hidden)]
+pub mod lanes;
 #[doc(hidden)]
 pub mod limits;
 #[doc(hidden)]
@@ -37,6 +41,8 @@ mod operations;
 pub mod order;
 #[doc(hidden)]
 pub mod random;
+#[doc(hidden)]
+pub mod replace;
 #[doc(hidden)]
 pub mod results;
 #[doc(hidden)]

@@ -271,6 +271,6 @@ fn visible(mut info: JobInfo) -> JobInfo {
 fn with_jobs(mut counts: Counts) -> Counts {
     counts
         .queues
-        .retain(|it| it.scheduled + it.ready + it.running > 0);
+        .retain(|it| it.scheduled + it.blocked + it.ready + it.running > 0);
     counts
 }

@@ -3,7 +3,7 @@
 //! Layer: jobs.
 
 use crate::jobs::conformance::env::{
-    Env, HOUR, LEASE, MINUTE, QUEUE, TICK, done, ids, job, jobs, unique,
+    Env, HOUR, LEASE, MINUTE, QUEUE, TICK, after, done, ids, in_lane, job, jobs, unique,
 };
 use crate::jobs::{Fate, Judged, Notifier, Outcome, Placed, QueueChange, UniqueUntil, Verdict};
 
@@ -66,4 +66,28 @@ pub fn what_one_changes_wakes_the_other(env: &Env) {
         "the notifier was silent"
     );
     assert_eq!(other.fate(id), Fate::Ended(Outcome::Done(b"7".to_vec())));
+}
+
+pub fn an_end_in_one_releases_what_the_other_stored(env: &Env) {
+    let other = env.again();
+    let parent = env.enqueue(in_lane("lane"));
+    let child = other.enqueue(after(&[parent]));
+    let next = other.enqueue(in_lane("lane"));
+    assert_eq!(env.counts().queues[0].blocked, 2);
+    let notifier = Notifier::new();
+    let _watching = other.storage().subscribe(&[QUEUE], &notifier).unwrap();
+    let worker = env.consumer();
+    let claimed = worker.claim_one();
+    assert_eq!(claimed.id, parent);
+    let listening = notifier.listen();
+    let output = b"7".to_vec();
+    worker.end(&claimed, Verdict::Done { output, keep: None });
+    assert_eq!(
+        listening.wait_timeout(MINUTE),
+        Ok(true),
+        "the notifier was silent"
+    );
+    let outcome = Fate::Ended(Outcome::Done(b"7".to_vec()));
+    assert_eq!(other.storage().parents(child).unwrap(), [(parent, outcome)]);
+    assert_eq!(ids(&other.consumer().claim(9)), [child, next]);
 }

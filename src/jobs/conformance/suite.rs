@@ -129,6 +129,63 @@ macro_rules! storage_conformance {
             of_sixteen_threads_with_one_key_one_stores_its_job
             two_kinds_may_have_the_same_key
         }
+        $crate::storage_conformance! { @chapter true, "", replace,
+            a_job_that_has_not_begun_is_replaced
+            the_one_with_the_key_stays_without_replace
+            one_that_is_replaced_is_due_as_of_now
+            the_expiry_of_one_that_is_replaced_begins_anew
+            one_that_has_begun_is_not_replaced
+            a_key_until_started_is_that_of_the_next_one_after_the_begin
+            one_that_has_ended_is_not_replaced
+            one_that_is_blocked_is_replaced
+            the_lane_of_one_that_is_due_later_now_is_handed_on
+            one_that_waits_for_others_is_replaced_and_waits_on
+            a_batch_that_is_sent_again_replaces_nothing_twice
+            of_sixteen_threads_with_one_key_all_but_one_replace_its_job
+            a_time_whose_job_replaces_another_counts
+            who_listens_is_woken_when_one_is_due_earlier
+        }
+        $crate::storage_conformance! { @chapter true, "", lanes,
+            the_jobs_of_a_lane_begin_one_at_a_time_in_their_order
+            an_end_and_the_claim_of_the_next_are_one_exchange
+            a_lane_crosses_queues_and_kinds
+            other_lanes_and_jobs_without_one_run_beside_it
+            a_lane_is_kept_until_the_job_has_ended
+            every_end_hands_the_lane_on
+            a_delayed_job_joins_its_lane_when_it_is_due
+            of_two_that_are_due_at_once_the_earlier_one_has_the_lane
+            many_that_are_due_at_once_join_their_lanes
+            a_blocked_job_ends_without_a_turn
+            a_dead_job_joins_its_lane_anew
+            a_queue_that_is_paused_keeps_the_lane
+            who_listens_is_woken_when_a_lane_is_handed_on
+            eight_consumers_never_run_two_jobs_of_a_lane
+        }
+        $crate::storage_conformance! { @chapter true, "", follow,
+            a_job_begins_when_all_that_it_follows_are_done
+            what_is_no_end_releases_nothing
+            what_had_ended_before_counts
+            a_job_that_follows_nothing_begins_at_once
+            a_failure_cancels_all_that_follow
+            a_job_that_follows_even_if_failed_begins
+            a_job_that_is_named_twice_counts_once
+            outcomes_are_there_until_the_job_that_follows_has_ended
+            an_outcome_that_is_removed_is_forgotten
+            a_thousand_that_eight_threads_end_release_a_job_once
+            a_job_cannot_follow_one_that_never_was
+            a_job_follows_ten_thousand_others_at_most
+            what_is_released_waits_for_its_time_and_for_its_lane
+            a_job_may_follow_one_of_its_own_lane
+            of_those_that_are_released_at_once_the_first_has_the_lane
+            a_job_that_waits_for_others_may_end_before_them
+            a_job_and_what_follows_it_are_removed_together
+            a_job_that_begins_anew_releases_nothing_twice
+            a_dead_job_that_begins_anew_follows_nothing
+            a_chain_of_two_thousand_is_cancelled_in_one_step
+            a_job_that_is_cancelled_at_once_takes_no_key
+            who_waits_for_a_job_that_follows_sees_its_end
+            who_listens_is_woken_when_a_job_is_released
+        }
         $crate::storage_conformance! { @chapter true, "", results,
             an_outcome_is_kept_and_then_forgotten
             a_live_job_has_its_state_and_no_outcome
@@ -171,6 +228,8 @@ macro_rules! storage_conformance {
             a_payload_is_stored_up_to_the_largest_and_not_beyond
             names_have_the_characters_that_are_allowed
             a_key_has_256_bytes_at_most
+            a_lane_has_1_to_256_bytes
+            a_job_without_a_key_takes_no_place
             options_of_no_time_are_refused
             an_empty_batch_is_no_error
             a_batch_may_have_ten_thousand_jobs
@@ -193,9 +252,11 @@ macro_rules! storage_conformance {
             one_ends_the_leases_of_the_other
             a_key_counts_for_both
             what_one_changes_wakes_the_other
+            an_end_in_one_releases_what_the_other_stored
         }
         $crate::storage_conformance! { @chapter $at_rest, "the storage is not at rest", at_rest,
             everything_is_there_after_the_storage_was_opened_again
+            what_waits_for_others_is_there_after_the_storage_was_opened_again
             numbers_are_not_given_again_after_the_storage_was_opened_again
             time_goes_on_while_the_storage_is_closed
             random_operations_go_on_after_the_storage_was_opened_again

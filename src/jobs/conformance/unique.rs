@@ -1,4 +1,4 @@
-//! Unique keys: cases 39 to 46, without 43.
+//! Unique keys: cases 39 to 46. Case 43 is in `replace`.
 //!
 //! Layer: jobs.
 

@@ -47,6 +47,14 @@ impl State {
     }
 
     fn judge(&mut self, ended: &Ended, now: StoredTime) -> Judged {
+        let judged = self.judge_one(ended, now);
+        if judged == Judged::Ended {
+            self.settle(ended.id, now);
+        }
+        judged
+    }
+
+    fn judge_one(&mut self, ended: &Ended, now: StoredTime) -> Judged {
         let Some(job) = self.job(ended.id) else {
             return Judged::Gone;
         };
@@ -106,14 +114,14 @@ impl State {
 
     /// Returns whether there are more.
     fn move_due(&mut self, now: StoredTime) -> bool {
-        let is_due = |job: &&mut Job| job.state == JobState::Scheduled && job.due_at <= now;
-        let mut due: Vec<&mut Job> = self.jobs.iter_mut().filter(is_due).collect();
-        due.sort_by_key(|job| (job.due_at, job.id));
-        let more = due.len() > MOST_DUE;
-        for job in due.into_iter().take(MOST_DUE) {
-            job.state = JobState::Ready;
+        let is_due = |job: &&Job| job.state == JobState::Scheduled && job.due_at <= now;
+        let due = self.jobs.iter().filter(is_due);
+        let mut due: Vec<_> = due.map(|job| (job.due_at, job.id)).collect();
+        due.sort();
+        for &(_, id) in due.iter().take(MOST_DUE) {
+            self.join(id, now);
         }
-        more
+        due.len() > MOST_DUE
     }
 
     fn claim(

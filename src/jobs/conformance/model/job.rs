@@ -34,32 +34,41 @@ pub(crate) struct Job {
     pub(crate) is_cancel_asked: bool,
     /// How many watch it now.
     pub(crate) watchers: usize,
-    /// What is kept of it, and until when. Only of a job that has ended.
-    pub(crate) kept: Option<(Outcome, StoredTime)>,
-    pub(crate) is_purged: bool,
+    /// How it ended. Only of a job that has ended, and that was not removed.
+    pub(crate) outcome: Option<Outcome>,
+    /// Until when its outcome is kept, if it is.
+    pub(crate) kept_until: Option<StoredTime>,
+    /// It was removed, or was cancelled as it was stored.
+    pub(crate) has_no_key: bool,
 }
 
 impl Job {
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.state, JobState::Scheduled | JobState::Ready)
+        use JobState::{Blocked, Ready, Scheduled};
+        matches!(self.state, Blocked | Scheduled | Ready)
     }
 
     pub(crate) fn is_listed(&self) -> bool {
-        !self.state.has_ended() || self.kept.is_some()
+        !self.state.has_ended() || self.kept_until.is_some()
     }
 
     pub(crate) fn fate(&self) -> Fate {
-        match &self.kept {
+        match &self.outcome {
             _ if !self.state.has_ended() => Fate::Live(self.state),
-            Some((outcome, _)) => Fate::Ended(outcome.clone()),
-            None => Fate::Forgotten,
+            Some(outcome) if self.kept_until.is_some() => Fate::Ended(outcome.clone()),
+            _ => Fate::Forgotten,
         }
     }
 
-    pub(crate) fn has_expired(&self, now: StoredTime) -> bool {
-        let expires = self.new.expires;
+    /// When it expires, if it does not begin.
+    pub(crate) fn expires_at(&self) -> Option<StoredTime> {
         let is_new = self.is_waiting() && self.began_at.is_none();
-        is_new && expires.is_some_and(|expires| self.due_at + expires <= now)
+        let expires = self.new.expires.filter(|_| is_new)?;
+        Some(self.due_at + expires)
+    }
+
+    pub(crate) fn has_expired(&self, now: StoredTime) -> bool {
+        self.expires_at().is_some_and(|at| at <= now)
     }
 
     /// Whether no other job of its kind gets this key.
@@ -68,7 +77,7 @@ impl Job {
             return false;
         };
         self.new.kind == kind
-            && !self.is_purged
+            && !self.has_no_key
             && match unique.until {
                 UniqueUntil::Ended => !self.state.has_ended(),
                 UniqueUntil::Started => !self.state.has_ended() && self.began_at.is_none(),
@@ -112,16 +121,22 @@ impl Job {
             Outcome::Dead(_) => Some(KEEP_DEAD),
             _ => asked.max(watched),
         };
-        self.kept = keep.map(|keep| (outcome, now + keep));
+        self.kept_until = keep.map(|keep| now + keep);
+        self.outcome = Some(outcome);
+    }
+
+    /// Nothing is known of its end any more.
+    pub(crate) fn forget(&mut self) {
+        (self.outcome, self.kept_until) = (None, None);
     }
 
     /// A dead one begins anew, by hand: it is due now.
     pub(crate) fn revive(&mut self, now: StoredTime) {
-        self.wait_again(JobState::Ready);
+        self.forget();
+        self.ended_at = None;
         self.due_at = now;
         self.is_cancel_asked = false;
         (self.failures, self.crashes) = (0, 0);
-        (self.ended_at, self.kept) = (None, None);
     }
 
     pub(crate) fn matches(&self, filter: &Filter, now: StoredTime) -> bool {
@@ -142,7 +157,7 @@ impl Job {
             && ended_before.as_ref().is_none_or(is_old)
     }
 
-    pub(crate) fn info(&self, with_payload: bool) -> JobInfo {
+    pub(crate) fn info(&self, waits_for: usize, with_payload: bool) -> JobInfo {
         let payload = match with_payload {
             true => self.new.payload.clone(),
             false => Vec::new(),
@@ -161,8 +176,8 @@ impl Job {
             failures: self.failures,
             crashes: self.crashes,
             session: self.runs_in.map(|(session, _)| session),
-            lane: None,
-            waits_for: 0,
+            lane: self.new.lane.clone(),
+            waits_for: waits_for.try_into().unwrap(),
             error: self.error.clone(),
             meta: self.new.meta.clone(),
             payload,

@@ -3,11 +3,15 @@
 //!
 //! - `job`: a job, and what happens to it.
 //! - `state`: all jobs, sessions, queues and schedules, and scans of them.
+//! - `follow`: lanes, jobs that follow others, and what one end brings about.
+//! - `place`: a job is stored, or takes the place of another one.
 //! - `claims`: the steps of an exchange.
 //! - `storage`: the trait.
 
 mod claims;
+mod follow;
 mod job;
+mod place;
 mod state;
 mod storage;
 

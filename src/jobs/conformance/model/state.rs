@@ -4,8 +4,8 @@
 
 use crate::jobs::conformance::model::job::Job;
 use crate::jobs::{
-    BatchNumber, Counts, Due, JobId, JobState, JobsError, NewJob, Notifier, Outcome, Placed,
-    QueueCounts, QueueSettings, SessionId, SessionInfo, StoredSchedule, StoredTime, Swept, Totals,
+    BatchNumber, Counts, JobId, JobState, JobsError, Notifier, Outcome, Placed, QueueCounts,
+    QueueSettings, SessionId, SessionInfo, StoredSchedule, StoredTime, Swept, Totals,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,6 +22,12 @@ pub(crate) struct State {
     pub(crate) last_session: u64,
     /// The numbers that jobs and sessions get next, if they are to be those of another storage.
     pub(crate) given: VecDeque<u64>,
+    /// Which live jobs follow which others.
+    pub(crate) follows: Vec<Follow>,
+    /// How jobs ended that live jobs follow.
+    pub(crate) followed: Vec<(JobId, Outcome)>,
+    /// Which jobs have which lanes.
+    pub(crate) lanes: Vec<(String, JobId)>,
     pub(crate) queues: BTreeMap<String, QueueSettings>,
     /// How many claims there were from each queue.
     pub(crate) claims: BTreeMap<String, u64>,
@@ -35,6 +41,15 @@ pub(crate) struct State {
     pub(crate) last_notifier: u64,
 }
 
+/// A live job that follows another one.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    pub(crate) child: JobId,
+    pub(crate) parent: JobId,
+    /// Whether it waits for the end of the other one.
+    pub(crate) waits: bool,
+}
+
 /// A session of the model.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -46,7 +61,7 @@ pub(crate) struct Lease {
 }
 
 impl State {
-    fn next(given: &mut VecDeque<u64>, last: &mut u64) -> u64 {
+    pub(crate) fn next(given: &mut VecDeque<u64>, last: &mut u64) -> u64 {
         let next = given.pop_front().unwrap_or(*last + 1);
         assert!(next > *last, "{next} is not larger than {last}");
         *last = next;
@@ -66,58 +81,24 @@ impl State {
         self.sessions.iter_mut().find(|lease| lease.id == id)
     }
 
-    /// Stores a job, unless another one has its unique key.
-    pub(crate) fn place(&mut self, new: &NewJob, now: StoredTime) -> Placed {
-        if let Some(unique) = &new.unique {
-            let has_it = |job: &&Job| job.holds(&new.kind, &unique.key, now);
-            if let Some(other) = self.jobs.iter().find(has_it) {
-                return Placed::Existing(other.id);
-            }
-        }
-        let due_at = match new.due {
-            Due::Now => now,
-            Due::After(time) => now + time,
-            Due::At(time) => time.max(now),
-        };
-        let id = JobId(Self::next(&mut self.given, &mut self.last_id));
-        self.jobs.push(Job {
-            id,
-            new: new.clone(),
-            state: match due_at <= now {
-                true => JobState::Ready,
-                false => JobState::Scheduled,
-            },
-            enqueued_at: now,
-            due_at,
-            began_at: None,
-            ended_at: None,
-            claims: 0,
-            failures: 0,
-            crashes: 0,
-            error: None,
-            runs_in: None,
-            has_lapsed: false,
-            is_cancel_asked: false,
-            watchers: 0,
-            kept: None,
-            is_purged: false,
-        });
-        Placed::New(id)
+    pub(crate) fn running_in(&self, session: SessionId) -> Vec<JobId> {
+        let is_in = |job: &&Job| job.runs_in.is_some_and(|(id, _)| id == session);
+        self.jobs.iter().filter(is_in).map(|job| job.id).collect()
     }
 
     /// Ends a session whose lease has ended. Returns how many of its jobs wait again, and how many
     /// are dead.
     pub(crate) fn lapse(&mut self, session: SessionId, now: StoredTime) -> (u64, u64) {
         let (mut returned, mut dead, mut cancelled) = (0, 0, 0);
-        for job in &mut self.jobs {
-            if job.runs_in.is_some_and(|(id, _)| id == session) {
-                job.lapse(now);
-                match job.state {
-                    JobState::Dead => dead += 1,
-                    JobState::Cancelled => cancelled += 1,
-                    _ => returned += 1,
-                }
+        for id in self.running_in(session) {
+            let job = self.job(id).unwrap();
+            job.lapse(now);
+            match job.state {
+                JobState::Dead => dead += 1,
+                JobState::Cancelled => cancelled += 1,
+                _ => returned += 1,
             }
+            self.settle(id, now);
         }
         self.totals.crashed += returned + dead + cancelled;
         self.totals.dead += dead;
@@ -150,26 +131,31 @@ impl State {
 
     pub(crate) fn sweep(&mut self, most: usize, now: StoredTime) -> Swept {
         let mut swept = self.lapse_all(most, now);
-        let mut slice = |of: &mut Vec<usize>| {
+        let mut slice = |mut of: Vec<(StoredTime, JobId)>| {
             swept.more |= of.len() > most;
+            of.sort();
             of.truncate(most);
+            of
         };
-        let places = |jobs: &[Job], is_meant: &dyn Fn(&Job) -> bool| -> Vec<usize> {
-            let of = jobs.iter().enumerate();
-            of.filter(|(_, job)| is_meant(job)).map(|it| it.0).collect()
-        };
-        let mut expired = places(&self.jobs, &|job| job.has_expired(now));
-        slice(&mut expired);
-        let is_over = |job: &Job| job.kept.as_ref().is_some_and(|(_, until)| *until <= now);
-        let mut over = places(&self.jobs, &is_over);
-        slice(&mut over);
-        for &place in &expired {
-            self.jobs[place].end(Outcome::Expired, None, now);
+        let until_now = |time: Option<StoredTime>| time.filter(|time| *time <= now);
+        let jobs = self.jobs.iter();
+        let expired = jobs.filter_map(|job| Some((until_now(job.expires_at())?, job.id)));
+        let expired = slice(expired.collect());
+        let jobs = self.jobs.iter();
+        let over = jobs.filter_map(|job| Some((until_now(job.kept_until)?, job.id)));
+        let over = slice(over.collect());
+        for &(_, id) in &expired {
+            let job = self.job(id).unwrap();
+            // The end of another one may have cancelled it.
+            if job.is_waiting() {
+                job.end(Outcome::Expired, None, now);
+                swept.expired += 1;
+                self.settle(id, now);
+            }
         }
-        for &place in &over {
-            self.jobs[place].kept = None;
+        for &(_, id) in &over {
+            self.job(id).unwrap().kept_until = None;
         }
-        swept.expired = expired.len().try_into().unwrap();
         swept.forgotten = over.len().try_into().unwrap();
         self.totals.expired += swept.expired;
         swept
@@ -177,12 +163,12 @@ impl State {
 
     /// Forgets the oldest dead jobs, if there are too many.
     pub(crate) fn forget_dead(&mut self) {
-        let is_dead = |job: &&mut Job| job.state == JobState::Dead && job.kept.is_some();
+        let is_dead = |job: &&mut Job| job.state == JobState::Dead && job.kept_until.is_some();
         let mut dead: Vec<&mut Job> = self.jobs.iter_mut().filter(is_dead).collect();
         dead.sort_by_key(|job| (job.ended_at, job.id));
         let too_many = dead.len().saturating_sub(MOST_DEAD);
         for job in dead.into_iter().take(too_many) {
-            job.kept = None;
+            job.kept_until = None;
         }
     }
 
@@ -195,12 +181,13 @@ impl State {
         for job in self.jobs.iter().filter(|job| !job.state.has_ended()) {
             let counts = queues.entry(&job.new.queue).or_default();
             match job.state {
+                JobState::Blocked => counts.blocked += 1,
                 JobState::Scheduled => counts.scheduled += 1,
                 JobState::Ready => counts.ready += 1,
                 _ => counts.running += 1,
             }
         }
-        let is_dead = |job: &&Job| job.state == JobState::Dead && job.kept.is_some();
+        let is_dead = |job: &&Job| job.state == JobState::Dead && job.kept_until.is_some();
         let dead = self.jobs.iter().filter(is_dead).count();
         let named = queues.into_iter().map(|(name, counts)| QueueCounts {
             queue: name.clone(),

@@ -17,8 +17,9 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The model. It is a storage itself, so that the suite can be tested without another one.
-#[derive(Debug)]
+/// The model. It is a storage itself, so that the suite can be tested without another one. Clones
+/// are the same.
+#[derive(Clone, Debug)]
 pub struct Model {
     clock: Clock,
     state: Arc<Mutex<State>>,
@@ -98,6 +99,7 @@ impl Storage for Model {
                     return Ok(placed);
                 }
             }
+            state.check_parents(batch.jobs)?;
             let jobs = batch.jobs.iter();
             let placed: Vec<_> = jobs.map(|job| state.place(job, now)).collect();
             if let Some(number) = batch.number {
@@ -134,22 +136,18 @@ impl Storage for Model {
                 alive: true,
                 ..Pulse::default()
             };
-            let mut cancelled = 0;
-            for job in &mut state.jobs {
-                let Some((session, number)) = job.runs_in else {
-                    continue;
-                };
-                if session != sign.session {
-                    continue;
-                }
-                if !sign.held.contains(&job.id) {
-                    if number <= sign.settled {
-                        job.wait_or_end(JobState::Ready, now);
-                        cancelled += u64::from(job.state.has_ended());
-                        pulse.given_back += 1;
+            for id in state.running_in(sign.session) {
+                let job = state.job(id).unwrap();
+                let number = job.runs_in.map_or(0, |(_, number)| number);
+                if sign.held.contains(&id) {
+                    pulse.cancel.extend(job.is_cancel_asked.then_some(id));
+                } else if number <= sign.settled {
+                    job.wait_or_end(JobState::Ready, now);
+                    pulse.given_back += 1;
+                    if job.state.has_ended() {
+                        state.totals.cancelled += 1;
+                        state.settle(id, now);
                     }
-                } else if job.is_cancel_asked {
-                    pulse.cancel.push(job.id);
                 }
             }
             for &id in sign.held {
@@ -158,7 +156,6 @@ impl Storage for Model {
                     pulse.lost.push(id);
                 }
             }
-            state.totals.cancelled += cancelled;
             Ok(pulse)
         })
     }
@@ -167,10 +164,8 @@ impl Storage for Model {
         self.change(|state, now| {
             state.sessions.retain(|lease| lease.id != session);
             let mut back = 0;
-            for job in &mut state.jobs {
-                if job.runs_in.is_none_or(|(id, _)| id != session) {
-                    continue;
-                }
+            for id in state.running_in(session) {
+                let job = state.job(id).unwrap();
                 if job.new.at_most_once {
                     let error = "its session was closed".to_owned();
                     job.error = Some(error.clone());
@@ -183,6 +178,7 @@ impl Storage for Model {
                     JobState::Cancelled => state.totals.cancelled += 1,
                     _ => back += 1,
                 }
+                state.settle(id, now);
             }
             state.forget_dead();
             Ok(back)
@@ -220,6 +216,8 @@ impl Storage for Model {
             if schedule.paused || tick.at <= schedule.last_tick || tick.at > now {
                 return Ok(false);
             }
+            state.check_parents(jobs)?;
+            let schedule = state.schedules.get_mut(tick.schedule).unwrap();
             schedule.last_tick = tick.at;
             if state.place(tick.job, now).is_new() {
                 state.schedules.get_mut(tick.schedule).unwrap().runs += 1;
@@ -239,6 +237,7 @@ impl Storage for Model {
             }
             job.end(Outcome::Cancelled, None, now);
             state.totals.cancelled += 1;
+            state.settle(id, now);
             Ok(CancelOutcome::Settled)
         })
     }
@@ -248,8 +247,8 @@ impl Storage for Model {
         Ok(state.job(id).map_or(Fate::Unknown, |job| job.fate()))
     }
 
-    fn parents(&self, _: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
-        Ok(Vec::new())
+    fn parents(&self, id: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
+        Ok(self.state.lock().parents(id))
     }
 
     fn watch(
@@ -312,7 +311,8 @@ impl Storage for Model {
         let state = self.state.lock();
         let is_meant = |job: &&Job| job.id > page.after && job.matches(filter, now);
         let found = state.jobs.iter().filter(is_meant).take(page.most);
-        Ok(found.map(|job| job.info(filter.payloads)).collect())
+        let info = |job: &Job| job.info(state.waits_for(job.id), filter.payloads);
+        Ok(found.map(info).collect())
     }
 
     fn retry_dead(&self, filter: &Filter, most: usize) -> Result<u64, JobsError> {
@@ -327,7 +327,7 @@ impl Storage for Model {
                     job.id != id && unique.is_some_and(|it| job.holds(&new.kind, &it.key, now))
                 };
                 if !state.jobs.iter().any(has_key) {
-                    state.job(id).unwrap().revive(now);
+                    state.revive(id, now);
                     ready += 1;
                 }
             }
@@ -337,15 +337,11 @@ impl Storage for Model {
 
     fn purge(&self, filter: &Filter, most: usize) -> Result<u64, JobsError> {
         self.change(|state, now| {
-            let is_meant =
-                |job: &&mut Job| job.state != JobState::Running && job.matches(filter, now);
+            let is_meant = |job: &&Job| job.state != JobState::Running && job.matches(filter, now);
+            let meant: Vec<JobId> = state.jobs.iter().filter(is_meant).map(|it| it.id).collect();
             let mut purged = 0;
-            for job in state.jobs.iter_mut().filter(is_meant).take(most) {
-                if job.is_waiting() {
-                    job.end(Outcome::Cancelled, None, now);
-                }
-                job.kept = None;
-                job.is_purged = true;
+            for id in meant.into_iter().take(most) {
+                state.purge(id, now);
                 purged += 1;
             }
             Ok(purged)
