@@ -15,6 +15,7 @@ impl Table {
     pub(super) fn check(&mut self, mends: bool, now: StoredTime) -> Vec<Fault> {
         let mut faults = self.check_index(mends);
         faults.extend(self.check_sessions(mends, now));
+        faults.extend(self.check_waits(mends, now));
         faults.extend(self.check_holders(mends));
         faults.extend(self.check_keys(mends, now));
         faults
@@ -32,6 +33,7 @@ impl Table {
         let Index {
             lines,
             due,
+            lanes,
             expiring,
             running,
             kept,
@@ -59,6 +61,9 @@ impl Table {
         }
         if *running != right.running {
             faults.push(of_none("the index of running jobs is wrong", mends));
+        }
+        if *lanes != right.lanes {
+            faults.push(of_none("the index of lanes is wrong", mends));
         }
         if mends {
             self.index = right;
@@ -123,7 +128,7 @@ impl Table {
     }
 }
 
-fn of_job(job: JobId, text: &str, is_mended: bool) -> Fault {
+pub(super) fn of_job(job: JobId, text: &str, is_mended: bool) -> Fault {
     Fault {
         job: Some(job),
         text: text.to_owned(),
@@ -131,7 +136,7 @@ fn of_job(job: JobId, text: &str, is_mended: bool) -> Fault {
     }
 }
 
-fn of_none(text: impl Into<String>, is_mended: bool) -> Fault {
+pub(super) fn of_none(text: impl Into<String>, is_mended: bool) -> Fault {
     Fault {
         job: None,
         text: text.into(),

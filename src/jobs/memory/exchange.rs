@@ -45,7 +45,7 @@ impl Table {
         }
         let has_ended = self.change(ended.id, now, |job| {
             job.judge(&ended.verdict, now);
-            job.state().has_ended()
+            job.has_ended()
         });
         match has_ended {
             Some(true) => Judged::Ended,
@@ -63,7 +63,7 @@ impl Table {
         for _ in 0..MOST_DUE {
             match self.index.due.first() {
                 Some(&(due_at, id)) if due_at <= now => {
-                    self.change(id, now, |job| job.become_due());
+                    self.change(id, now, |job| job.become_ready());
                 }
                 _ => return false,
             }

@@ -2,7 +2,7 @@
 //!
 //! Layer: jobs.
 
-use super::job::{Job, State};
+use super::job::Job;
 use super::keys::Key;
 use super::table::Table;
 use crate::jobs::{
@@ -20,27 +20,25 @@ impl Table {
     pub(super) fn cancel(&mut self, id: JobId, now: StoredTime) -> CancelOutcome {
         match self.jobs.get_mut(&id) {
             None => CancelOutcome::AlreadyFinished,
-            Some(job) => match job.state {
-                State::Ended { .. } => CancelOutcome::AlreadyFinished,
-                State::Running { .. } => {
-                    job.is_to_cancel = true;
-                    CancelOutcome::Requested
-                }
-                State::Scheduled | State::Ready { .. } => {
-                    self.change(id, now, |job| {
-                        job.end(Outcome::Cancelled, job.new.keep, now);
-                    });
-                    CancelOutcome::Settled
-                }
-            },
+            Some(job) if job.has_ended() => CancelOutcome::AlreadyFinished,
+            Some(job) if job.is_waiting() => {
+                self.change(id, now, |job| {
+                    job.end(Outcome::Cancelled, job.new.keep, now);
+                });
+                CancelOutcome::Settled
+            }
+            Some(job) => {
+                job.is_to_cancel = true;
+                CancelOutcome::Requested
+            }
         }
     }
 
     pub(super) fn fate(&self, id: JobId, now: StoredTime) -> Fate {
         match self.jobs.get(&id) {
-            Some(job) if !job.is_forgotten(now) => match &job.state {
-                State::Ended { outcome, .. } => Fate::Ended(outcome.clone()),
-                _ => Fate::Live(job.state()),
+            Some(job) if !job.is_forgotten(now) => match job.outcome() {
+                Some(outcome) => Fate::Ended(outcome.clone()),
+                None => Fate::Live(job.state()),
             },
             None if !self.has_given(id) => Fate::Unknown,
             _ => Fate::Forgotten,
@@ -80,6 +78,7 @@ impl Table {
         for (queue, line) in &self.index.lines {
             let counts = queues.entry(queue).or_default();
             counts.scheduled = line.scheduled.len() as u64;
+            counts.blocked = line.blocked_count;
             counts.ready = line.ready_count;
             counts.running = line.running_count;
         }
@@ -119,7 +118,7 @@ impl Table {
         (found, None)
     }
 
-    /// Returns how many are ready.
+    /// Returns how many are ready, or blocked in their lanes.
     pub(super) fn retry_dead(&mut self, filter: &Filter, most: usize, now: StoredTime) -> u64 {
         if filter.state.is_some_and(|state| state != JobState::Dead) {
             return 0;
@@ -129,7 +128,9 @@ impl Table {
             state,
             ..filter.clone()
         };
-        let dead: Vec<JobId> = self.meant(&filter, now).map(|(id, _)| id).collect();
+        let mut dead: Vec<JobId> = self.meant(&filter, now).map(|(id, _)| id).collect();
+        // Of two in one lane, the first takes it.
+        dead.sort_unstable();
         let mut ready = 0;
         for id in dead {
             if ready == most as u64 {
@@ -150,13 +151,14 @@ impl Table {
         holder.is_none_or(|holder| holder == id)
     }
 
-    /// Returns how many are gone.
+    /// Returns how many are gone. One that is cancelled since another one goes counts as well.
     pub(super) fn purge(&mut self, filter: &Filter, most: usize, now: StoredTime) -> u64 {
         let meant = self.meant(filter, now);
         let idle = meant.filter(|(_, job)| job.session().is_none());
         let gone: Vec<JobId> = idle.map(|(id, _)| id).take(most).collect();
         for id in &gone {
             self.remove(*id, now);
+            self.settle(now);
         }
         gone.len() as u64
     }

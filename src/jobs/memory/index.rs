@@ -6,6 +6,7 @@
 // compares.
 
 use super::job::{Job, State};
+use super::lanes::Lanes;
 use crate::jobs::{JobId, Outcome, SessionId, StoredTime};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,7 +17,8 @@ pub(super) struct Index {
     pub(super) lines: BTreeMap<String, Line>,
     /// The scheduled jobs of all queues, by the times at which they are due.
     pub(super) due: BTreeSet<(StoredTime, JobId)>,
-    /// Scheduled and ready jobs, by the times at which they expire.
+    pub(super) lanes: Lanes,
+    /// Jobs that wait, by the times at which they expire.
     pub(super) expiring: BTreeSet<(StoredTime, JobId)>,
     /// By session. One that runs nothing is not there.
     pub(super) running: HashMap<SessionId, BTreeSet<JobId>>,
@@ -32,6 +34,7 @@ pub(super) struct Line {
     /// By kind: those of high priority first, then those with small ids.
     ready: HashMap<String, BTreeSet<(Reverse<i32>, JobId)>>,
     pub(super) scheduled: BTreeSet<(StoredTime, JobId)>,
+    pub(super) blocked_count: u64,
     pub(super) ready_count: u64,
     pub(super) running_count: u64,
     /// How many jobs were claimed from it. The one thing here that does not follow from the jobs.
@@ -44,6 +47,7 @@ const FAIR: u64 = 32;
 impl Index {
     pub(super) fn add(&mut self, id: JobId, job: &Job) {
         match &job.state {
+            State::Following { .. } | State::InLane => self.line(job).blocked_count += 1,
             State::Scheduled => {
                 self.due.insert((job.due_at, id));
                 self.line(job).scheduled.insert((job.due_at, id));
@@ -59,7 +63,9 @@ impl Index {
                     self.dead.insert((*at, id));
                 }
             }
+            State::Forgotten { .. } => {}
         }
+        self.lanes.add(id, job);
         self.expiring.extend(expiry(id, job));
     }
 
@@ -68,7 +74,12 @@ impl Index {
         if let Some(entry) = expiry(id, job) {
             self.expiring.remove(&entry);
         }
+        self.lanes.remove(id, job);
         match &job.state {
+            State::Following { .. } | State::InLane => {
+                let line = self.line(job);
+                line.blocked_count = line.blocked_count.saturating_sub(1);
+            }
             State::Scheduled => {
                 self.due.remove(&(job.due_at, id));
                 self.line(job).scheduled.remove(&(job.due_at, id));
@@ -88,6 +99,7 @@ impl Index {
                 self.kept.remove(&(*until, id));
                 self.dead.remove(&(*at, id));
             }
+            State::Forgotten { .. } => {}
         }
     }
 
@@ -154,7 +166,15 @@ impl Line {
     }
 
     fn is_empty(&self) -> bool {
-        self.ready_count == 0 && self.running_count == 0 && self.scheduled.is_empty()
+        let Self {
+            ready: _,
+            scheduled,
+            blocked_count,
+            ready_count,
+            running_count,
+            claims: _,
+        } = self;
+        scheduled.is_empty() && blocked_count + ready_count + running_count == 0
     }
 }
 
@@ -201,7 +221,12 @@ mod tests {
             Outcome::Cancelled,
             Outcome::Expired,
         ];
+        job.new.lane = Some("lane".to_owned());
         let states = [
+            State::Following {
+                open: BTreeSet::new(),
+            },
+            State::InLane,
             State::Scheduled,
             State::Ready { lost: false },
             State::Running {
@@ -215,6 +240,7 @@ mod tests {
             until: StoredTime(9),
         });
         for state in states.into_iter().chain(ends) {
+            job.has_lane = matches!(state, State::Ready { .. } | State::Running { .. });
             job.state = state;
             index.add(JobId(1), &job);
             assert_ne!(index, Index::default());

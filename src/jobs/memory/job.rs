@@ -6,23 +6,34 @@
 //
 // | step | from | to |
 // | --- | --- | --- |
-// | `new` | | ready; scheduled, if it is due later |
-// | `become_due` | scheduled | ready |
+// | `new` | | ready; scheduled, if it is due later; in the lane, if it has one |
+// | `follow` | it is new | following |
+// | `parent_has_ended` | following | following; as a new one, after the last parent; ended |
+// | `become_ready` | scheduled | ready; in the lane, if it has one and has not taken it |
+// | `take_lane` | in the lane | ready |
+// | `replace` | following | following |
+// | | in the lane, scheduled, ready, not claimed yet | as a new one |
 // | `begin` | ready | running |
 // | `judge` | running; ready, if its session was lost | ended, scheduled or ready, by the verdict |
 // | `lose_worker` | running | ready; dead after one crash too many |
 // | `give_back`, `leave_session` | running | ready |
 // | `end` | all but ended | ended |
 // | `wait`, in place of scheduled or ready | running | ended, if it is to be cancelled |
-// | `revive` | ended | ready |
+// | `forget` | ended | forgotten |
+// | `revive` | ended | ready; in the lane, if it has one |
 //
 // A job that has ended stays in the table until `until`. If that is not after the end, it leaves
-// the table at once.
+// the table at once. If jobs live then that follow it, it stays for them: it is forgotten, and is
+// seen by nothing else.
+//
+// `has_lane` is set from `take_lane` to the end, so a job also has its lane while it is scheduled
+// for another attempt. A job that is scheduled and has never begun has no lane.
 
 use crate::jobs::{
     Claimed, Due, Filter, JobId, JobInfo, JobState, NewJob, Outcome, SessionId, StoredTime,
     UniqueUntil, Verdict, cut_error,
 };
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Dead jobs are kept for so long.
@@ -33,8 +44,13 @@ const WATCHED_KEPT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub(super) struct Job {
+    /// `after` has each job once, and is empty when this job has ended.
     pub(super) new: NewJob,
     pub(super) state: State,
+    /// No other job of its lane may begin.
+    pub(super) has_lane: bool,
+    /// The jobs that follow it and live.
+    pub(super) children: BTreeSet<JobId>,
     pub(super) enqueued_at: StoredTime,
     pub(super) due_at: StoredTime,
     pub(super) began_at: Option<StoredTime>,
@@ -50,6 +66,12 @@ pub(super) struct Job {
 
 #[derive(Clone, Debug)]
 pub(super) enum State {
+    Following {
+        /// Those that have not ended since this job was stored. At least one.
+        open: BTreeSet<JobId>,
+    },
+    /// It would be ready if it had its lane.
+    InLane,
     Scheduled,
     Ready {
         /// The lease of the session that ran it has ended. The end that this session may still send
@@ -67,22 +89,20 @@ pub(super) enum State {
         /// It is forgotten at this time.
         until: StoredTime,
     },
+    /// It has ended, and its time to be kept is over. Jobs live that follow it.
+    Forgotten {
+        outcome: Outcome,
+    },
 }
 
 impl Job {
     pub(super) fn new(new: NewJob, now: StoredTime) -> Self {
-        let due_at = match new.due {
-            Due::Now => now,
-            Due::After(delay) => now + delay,
-            Due::At(time) => time.max(now),
-        };
-        Self {
-            state: match due_at > now {
-                true => State::Scheduled,
-                false => State::Ready { lost: false },
-            },
+        let mut job = Self {
+            state: State::Scheduled,
+            has_lane: false,
+            children: BTreeSet::new(),
             enqueued_at: now,
-            due_at,
+            due_at: due_at(new.due, now),
             began_at: None,
             claims: 0,
             failures: 0,
@@ -91,11 +111,82 @@ impl Job {
             is_to_cancel: false,
             is_watched: false,
             new,
+        };
+        job.go_on(now);
+        job
+    }
+
+    /// It waits for its time, its lane, or a consumer. It has not begun.
+    pub(super) fn go_on(&mut self, now: StoredTime) {
+        if self.due_at > now {
+            self.state = State::Scheduled;
+            self.has_lane = false;
+        } else {
+            self.become_ready();
         }
     }
 
-    pub(super) fn become_due(&mut self) {
-        self.state = State::Ready { lost: false };
+    /// A lane is taken in a step of its own, when all that happens at once has happened.
+    pub(super) fn become_ready(&mut self) {
+        self.state = match self.new.lane.is_some() && !self.has_lane {
+            true => State::InLane,
+            false => State::Ready { lost: false },
+        };
+    }
+
+    pub(super) fn take_lane(&mut self) {
+        self.has_lane = true;
+        self.become_ready();
+    }
+
+    /// It has no right to its lane. If it runs, it begins again when it has that.
+    pub(super) fn leave_lane(&mut self, now: StoredTime) {
+        self.has_lane = false;
+        if self.session().is_some() {
+            self.leave_session(now);
+        }
+        if matches!(self.state, State::Ready { .. }) {
+            self.become_ready();
+        }
+    }
+
+    /// It is new, and these are to end before it begins.
+    pub(super) fn follow(&mut self, open: BTreeSet<JobId>) {
+        if !open.is_empty() {
+            self.state = State::Following { open };
+        }
+    }
+
+    pub(super) fn waits_for(&self, parent: JobId) -> bool {
+        matches!(&self.state, State::Following { open } if open.contains(&parent))
+    }
+
+    pub(super) fn parent_has_ended(&mut self, parent: JobId, is_done: bool, now: StoredTime) {
+        let State::Following { open } = &mut self.state else {
+            return;
+        };
+        open.remove(&parent);
+        let was_last = open.is_empty();
+        if !is_done && !self.new.even_if_failed {
+            self.end(Outcome::Cancelled, self.new.keep, now);
+        } else if was_last {
+            self.go_on(now);
+        }
+    }
+
+    /// Whether another job with its unique key may take its place.
+    pub(super) fn may_be_replaced(&self) -> bool {
+        self.is_waiting() && self.claims == 0
+    }
+
+    pub(super) fn replace(&mut self, new: NewJob, now: StoredTime) {
+        self.due_at = due_at(new.due, now);
+        self.new.expires = new.expires;
+        self.new.meta = new.meta;
+        self.new.payload = new.payload;
+        if !matches!(self.state, State::Following { .. }) {
+            self.go_on(now);
+        }
     }
 
     pub(super) fn begin(&mut self, session: SessionId, exchange: u64, now: StoredTime) {
@@ -181,6 +272,7 @@ impl Job {
         } else {
             Duration::ZERO
         };
+        self.has_lane = false;
         self.state = State::Ended {
             outcome,
             at: now,
@@ -188,9 +280,17 @@ impl Job {
         };
     }
 
+    /// From now on those that follow it know its outcome, and nothing else does.
+    pub(super) fn forget(&mut self) {
+        if let State::Ended { outcome, .. } = &self.state {
+            let outcome = outcome.clone();
+            self.state = State::Forgotten { outcome };
+        }
+    }
+
     /// A dead job is due anew.
     pub(super) fn revive(&mut self, now: StoredTime) {
-        self.state = State::Ready { lost: false };
+        self.become_ready();
         self.due_at = now;
         self.failures = 0;
         self.crashes = 0;
@@ -199,7 +299,7 @@ impl Job {
 
     /// Whether it has its unique key, as far as its state decides that and not the time.
     pub(super) fn holds_key(&self) -> bool {
-        let has_ended = self.state().has_ended();
+        let has_ended = self.has_ended();
         match self.new.unique.as_ref().map(|unique| unique.until) {
             Some(UniqueUntil::Ended) => !has_ended,
             Some(UniqueUntil::Started) => !has_ended && self.began_at.is_none(),
@@ -209,11 +309,8 @@ impl Job {
 
     /// When it ends if it has not begun. A job that has begun once does not expire.
     pub(super) fn expires_at(&self) -> Option<StoredTime> {
-        let waits = matches!(self.state, State::Scheduled | State::Ready { .. });
-        let expires = self
-            .new
-            .expires
-            .filter(|_| waits && self.began_at.is_none());
+        let may_expire = self.is_waiting() && self.began_at.is_none();
+        let expires = self.new.expires.filter(|_| may_expire);
         expires.map(|expires| self.due_at + expires)
     }
 
@@ -222,17 +319,52 @@ impl Job {
             .is_some_and(|expires_at| expires_at <= now)
     }
 
-    /// Whether its time to be kept is over, though no sweep has removed it.
+    /// Whether its time to be kept is over. No sweep has removed it, or jobs live that follow it.
     pub(super) fn is_forgotten(&self, now: StoredTime) -> bool {
-        matches!(self.state, State::Ended { until, .. } if until <= now)
+        match self.state {
+            State::Ended { until, .. } => until <= now,
+            State::Forgotten { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a new job that follows it gets to know its outcome, if it has one.
+    pub(super) fn is_known(&self, now: StoredTime) -> bool {
+        !self.is_forgotten(now) || !self.children.is_empty()
+    }
+
+    /// Whether its time is over, and no job lives any more that follows it.
+    pub(super) fn is_kept_for_none(&self) -> bool {
+        matches!(self.state, State::Forgotten { .. }) && self.children.is_empty()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.outcome().is_some()
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        match self.state {
+            State::Following { .. } | State::InLane | State::Scheduled | State::Ready { .. } => {
+                true
+            }
+            State::Running { .. } | State::Ended { .. } | State::Forgotten { .. } => false,
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            State::Ended { outcome, .. } | State::Forgotten { outcome } => Some(outcome),
+            _ => None,
+        }
     }
 
     pub(super) fn state(&self) -> JobState {
         match &self.state {
+            State::Following { .. } | State::InLane => JobState::Blocked,
             State::Scheduled => JobState::Scheduled,
             State::Ready { .. } => JobState::Ready,
             State::Running { .. } => JobState::Running,
-            State::Ended { outcome, .. } => outcome.state(),
+            State::Ended { outcome, .. } | State::Forgotten { outcome } => outcome.state(),
         }
     }
 
@@ -297,8 +429,11 @@ impl Job {
             failures: self.failures,
             crashes: self.crashes,
             session: self.session(),
-            lane: None,
-            waits_for: 0,
+            lane: self.new.lane.clone(),
+            waits_for: match &self.state {
+                State::Following { open } => u32::try_from(open.len()).unwrap_or(u32::MAX),
+                _ => 0,
+            },
             error: self.error.clone(),
             meta: self.new.meta.clone(),
             payload: match with_payload {
@@ -306,6 +441,14 @@ impl Job {
                 false => Vec::new(),
             },
         }
+    }
+}
+
+fn due_at(due: Due, now: StoredTime) -> StoredTime {
+    match due {
+        Due::Now => now,
+        Due::After(delay) => now + delay,
+        Due::At(time) => time.max(now),
     }
 }
 

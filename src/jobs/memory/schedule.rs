@@ -3,7 +3,7 @@
 //! Layer: jobs.
 
 use super::table::Table;
-use crate::jobs::{NewJob, ScheduleChange, StoredSchedule, StoredTime};
+use crate::jobs::{JobsError, NewJob, ScheduleChange, StoredSchedule, StoredTime};
 
 impl Table {
     pub(super) fn register_schedule(
@@ -31,18 +31,19 @@ impl Table {
         at: StoredTime,
         job: NewJob,
         now: StoredTime,
-    ) -> bool {
+    ) -> Result<bool, JobsError> {
+        self.check_parents(std::slice::from_ref(&job))?;
         match self.schedules.get_mut(name) {
             Some(schedule) if !schedule.paused && schedule.last_tick < at && at <= now => {
                 schedule.last_tick = at;
             }
-            _ => return false,
+            _ => return Ok(false),
         }
         let is_new = self.place(job, now).is_new();
         if let Some(schedule) = self.schedules.get_mut(name) {
             schedule.runs += u64::from(is_new);
         }
-        true
+        Ok(true)
     }
 
     /// Returns whether there is one of this name.

@@ -173,7 +173,7 @@ impl Storage for Memory {
         let jobs = std::slice::from_ref(tick.job);
         check_batch(&Batch { number: None, jobs }, self.0.max_payload)?;
         let job = tick.job.clone();
-        Ok(self.with(|table, now| table.tick(tick.schedule, tick.at, job, now)))
+        self.with(|table, now| table.tick(tick.schedule, tick.at, job, now))
     }
 
     fn cancel(&self, id: JobId) -> Result<CancelOutcome, JobsError> {
@@ -184,8 +184,8 @@ impl Storage for Memory {
         Ok(self.with(|table, now| table.fate(id, now)))
     }
 
-    fn parents(&self, _: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
-        Ok(Vec::new())
+    fn parents(&self, id: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
+        Ok(self.with(|table, _| table.parents(id)))
     }
 
     fn watch(

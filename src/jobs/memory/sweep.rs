@@ -10,12 +10,17 @@ impl Table {
     pub(super) fn sweep(&mut self, most: usize, now: StoredTime) -> Swept {
         let lapsed = self.end_leases(most, now);
         let expired = first_of(&self.index.expiring, most, now);
-        for id in &expired {
-            self.expire(*id, now);
+        let mut ended = 0;
+        for id in expired {
+            // The end of another one may have cancelled it.
+            if self.jobs.get(&id).is_some_and(|job| job.has_expired(now)) {
+                self.expire(id, now);
+                ended += 1;
+            }
         }
         let old = first_of(&self.index.kept, most, now);
         for id in &old {
-            self.remove(*id, now);
+            self.forget(*id, now);
         }
         let free_keys = self.keys.forget(most, now);
         self.batches.forget(most, now);
@@ -23,7 +28,7 @@ impl Table {
             sessions: lapsed.sessions,
             returned: lapsed.returned,
             died: lapsed.dead,
-            expired: expired.len() as u64,
+            expired: ended,
             forgotten: old.len() as u64 + free_keys,
             more: self.sessions.has_lapsed(now)
                 || !first_of(&self.index.expiring, 1, now).is_empty()

@@ -3,6 +3,7 @@
 //! Layer: jobs.
 
 use super::batches::Batches;
+use super::follow::Left;
 use super::index::Index;
 use super::job::{Job, State};
 use super::keys::{Key, Keys};
@@ -20,9 +21,11 @@ const MOST_DEAD: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Live jobs, and those that have ended and are kept. Their states change in
-    /// [`change`](Self::change) alone.
+    /// [`step`](Self::step) alone.
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) index: Index,
+    /// Empty between two changes.
+    pub(super) left: Left,
     pub(super) keys: Keys,
     pub(super) sessions: Sessions,
     /// By queue. One that has no setting is not there.
@@ -41,16 +44,18 @@ impl Table {
         jobs: Vec<NewJob>,
         now: StoredTime,
     ) -> Result<Vec<Placed>, JobsError> {
-        let Some(number) = number else {
-            return Ok(jobs.into_iter().map(|new| self.place(new, now)).collect());
-        };
-        if let Some(placed) = self.batches.answer(number)? {
-            return Ok(placed);
+        if let Some(number) = number {
+            if let Some(placed) = self.batches.answer(number)? {
+                return Ok(placed);
+            }
         }
+        self.check_parents(&jobs)?;
         let placed: Vec<_> = jobs.into_iter().map(|new| self.place(new, now)).collect();
-        // Two for each new one, so that they do not grow without a sweep.
-        self.batches.forget(2, now);
-        self.batches.keep(number, &placed, now);
+        if let Some(number) = number {
+            // Two for each new one, so that they do not grow without a sweep.
+            self.batches.forget(2, now);
+            self.batches.keep(number, &placed, now);
+        }
         Ok(placed)
     }
 
@@ -58,50 +63,88 @@ impl Table {
     pub(super) fn place(&mut self, new: NewJob, now: StoredTime) -> Placed {
         let holder = Key::of(&new).and_then(|key| self.keys.holder(&key, now));
         if let Some(holder) = holder {
-            return Placed::Existing(holder);
+            return self.meet(holder, new, now);
         }
         self.last_id += 1;
         let id = JobId(self.last_id);
-        self.keys.take(id, &new, now);
-        let job = Job::new(new, now);
-        self.index.add(id, &job);
-        note_news(&mut self.notifiers, &self.index, id, &job);
+        let mut job = Job::new(new, now);
+        self.follow(id, &mut job, now);
+        if !job.has_ended() {
+            self.keys.take(id, &job.new, now);
+        }
         self.jobs.insert(id, job);
+        self.enter(id, false, now);
+        self.settle(now);
         Placed::New(id)
     }
 
-    /// Takes a step with a job, and does all that follows from its new state: its place in the
-    /// index, its unique key, the totals, the notifiers. Returns `None` if there is no such job.
+    /// A new job meets the one that has its unique key.
+    fn meet(&mut self, holder: JobId, new: NewJob, now: StoredTime) -> Placed {
+        let job = self.jobs.get(&holder);
+        if new.replace && job.is_some_and(Job::may_be_replaced) {
+            self.change(holder, now, |job| job.replace(new, now));
+            return Placed::Replaced(holder);
+        }
+        Placed::Existing(holder)
+    }
+
+    /// Changes a job, and does all that follows from its new state, for it and for others. Returns
+    /// `None` if there is no such job.
     pub(super) fn change<R>(
         &mut self,
         id: JobId,
         now: StoredTime,
         step: impl FnOnce(&mut Job) -> R,
     ) -> Option<R> {
+        let result = self.step(id, now, step);
+        self.settle(now);
+        result
+    }
+
+    /// Takes a step with a job, and does what follows from its new state: its place in the index,
+    /// its unique key, the totals, the notifiers. What follows for other jobs is left to
+    /// [`settle`](Self::settle).
+    pub(super) fn step<R>(
+        &mut self,
+        id: JobId,
+        now: StoredTime,
+        step: impl FnOnce(&mut Job) -> R,
+    ) -> Option<R> {
         let job = self.jobs.get_mut(&id)?;
-        let held_key = job.holds_key();
+        let (held_key, had_ended) = (job.holds_key(), job.has_ended());
         self.index.remove(id, job);
         let result = step(job);
-        self.index.add(id, job);
-        self.index.trim(&job.new.queue);
         match (held_key, job.holds_key()) {
             (true, false) => self.keys.release(id, &job.new),
             (false, true) => self.keys.take(id, &job.new, now),
             _ => {}
         }
-        match job.state {
-            State::Ended { .. } => self.finish(id, now),
-            _ => note_news(&mut self.notifiers, &self.index, id, job),
-        }
+        self.enter(id, had_ended, now);
         Some(result)
+    }
+
+    /// A job has a new state, and is not in the index.
+    fn enter(&mut self, id: JobId, had_ended: bool, now: StoredTime) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        self.index.add(id, job);
+        self.index.trim(&job.new.queue);
+        note_free_lane(&mut self.left, &self.index, job);
+        match (had_ended, job.has_ended()) {
+            (false, true) => self.finish(id, now),
+            (true, true) => {}
+            (_, false) => note_news(&mut self.notifiers, &self.index, id, job),
+        }
     }
 
     /// What follows from an end.
     fn finish(&mut self, id: JobId, now: StoredTime) {
         self.notifiers.job_has_ended(id, now);
-        let Some(job) = self.jobs.get(&id) else {
+        let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
+        self.left.note_end(id, job);
         let total = match job.state() {
             JobState::Done => &mut self.totals.done,
             JobState::Dead => &mut self.totals.dead,
@@ -110,28 +153,43 @@ impl Table {
         };
         *total += 1;
         if job.is_forgotten(now) {
-            self.remove(id, now);
+            self.forget(id, now);
         }
         if self.index.dead.len() > MOST_DEAD {
             if let Some(&(_, oldest)) = self.index.dead.first() {
-                self.remove(oldest, now);
+                self.forget(oldest, now);
             }
         }
     }
 
-    /// Removes a job in whatever state, and frees its unique key if that is not for a time.
+    /// Removes a job in whatever state, and frees its unique key if that is not for a time. What
+    /// follows for other jobs is left to [`settle`](Self::settle).
     pub(super) fn remove(&mut self, id: JobId, now: StoredTime) {
-        if let Some(job) = self.jobs.remove(&id) {
-            self.index.remove(id, &job);
-            self.index.trim(&job.new.queue);
-            self.keys.release(id, &job.new);
-            self.notifiers.job_has_ended(id, now);
+        let Some(mut job) = self.jobs.remove(&id) else {
+            return;
+        };
+        self.index.remove(id, &job);
+        self.index.trim(&job.new.queue);
+        self.keys.release(id, &job.new);
+        self.notifiers.job_has_ended(id, now);
+        if !job.has_ended() {
+            self.left.note_end(id, &mut job);
+            note_free_lane(&mut self.left, &self.index, &job);
         }
     }
 
     /// Whether a job has had this id.
     pub(super) fn has_given(&self, id: JobId) -> bool {
         (1..=self.last_id).contains(&id.0)
+    }
+}
+
+/// A lane that the job has left, or for which it waits, is to be taken if no job has it.
+fn note_free_lane(left: &mut Left, index: &Index, job: &Job) {
+    if let Some(lane) = &job.new.lane {
+        if index.lanes.next(lane).is_some() {
+            left.note_lane(lane.clone());
+        }
     }
 }
 
@@ -146,7 +204,7 @@ fn note_news(notifiers: &mut Notifiers, index: &Index, id: JobId, job: &Job) {
     let is_news = match job.state {
         State::Ready { .. } => true,
         State::Scheduled => is_first(),
-        State::Running { .. } | State::Ended { .. } => false,
+        _ => false,
     };
     if is_news {
         notifiers.queue_has_news(queue);
