@@ -29,6 +29,9 @@ impl Table {
             }
             Some(job) => {
                 job.is_to_cancel = true;
+                if let Some(session) = job.session() {
+                    self.notifiers.session_has_news(session);
+                }
                 CancelOutcome::Requested
             }
         }

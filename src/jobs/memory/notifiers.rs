@@ -1,4 +1,4 @@
-//! Who waits for news: subscribers of queues, and those that wait for the end of a job.
+//! Who waits for news: of queues, of sessions, and of the ends of jobs.
 //!
 //! Layer: jobs.
 //
@@ -6,7 +6,7 @@
 // when it has released the lock: a notifier wakes threads, and may run what others have put at a
 // token.
 
-use crate::jobs::{JobId, Notifier, StoredTime};
+use crate::jobs::{JobId, Notifier, SessionId, StoredTime};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[derive(Debug, Default)]
@@ -14,10 +14,11 @@ pub(super) struct Notifiers {
     registered: u64,
     subscribers: HashMap<String, BTreeMap<u64, Notifier>>,
     watchers: HashMap<JobId, BTreeMap<u64, Watcher>>,
+    of_sessions: HashMap<SessionId, BTreeMap<u64, Notifier>>,
     /// Queues with news for their subscribers.
     news: BTreeSet<String>,
-    /// Those whose jobs have ended.
-    ended: Vec<Notifier>,
+    /// Those whose jobs have ended, or whose sessions are to look after theirs.
+    due: Vec<Notifier>,
 }
 
 #[derive(Debug)]
@@ -71,6 +72,29 @@ impl Notifiers {
         removed.map(|watcher| watcher.notifier)
     }
 
+    /// Returns the number of the registration.
+    pub(super) fn watch_session(&mut self, session: SessionId, notifier: &Notifier) -> u64 {
+        self.registered += 1;
+        let watchers = self.of_sessions.entry(session).or_default();
+        watchers.insert(self.registered, notifier.clone());
+        self.registered
+    }
+
+    pub(super) fn unwatch_session(&mut self, session: SessionId, number: u64) -> Option<Notifier> {
+        let watchers = self.of_sessions.get_mut(&session)?;
+        let removed = watchers.remove(&number);
+        if watchers.is_empty() {
+            self.of_sessions.remove(&session);
+        }
+        removed
+    }
+
+    pub(super) fn session_has_news(&mut self, session: SessionId) {
+        let watchers = self.of_sessions.get(&session).into_iter().flatten();
+        self.due
+            .extend(watchers.map(|(_, notifier)| notifier.clone()));
+    }
+
     pub(super) fn queue_has_news(&mut self, queue: &str) {
         if self.subscribers.contains_key(queue) && !self.news.contains(queue) {
             self.news.insert(queue.to_owned());
@@ -81,12 +105,12 @@ impl Notifiers {
         let watchers = self.watchers.get(&id).into_iter().flatten();
         let patient = watchers.filter(|(_, watcher)| watcher.until > now);
         let notifiers = patient.map(|(_, watcher)| watcher.notifier.clone());
-        self.ended.extend(notifiers);
+        self.due.extend(notifiers);
     }
 
     /// Returns what the caller is to notify when it has released the lock.
     pub(super) fn take(&mut self) -> Vec<Notifier> {
-        let mut notifiers = std::mem::take(&mut self.ended);
+        let mut notifiers = std::mem::take(&mut self.due);
         for queue in std::mem::take(&mut self.news) {
             let subscribers = self.subscribers.get(&queue);
             notifiers.extend(
@@ -102,6 +126,6 @@ impl Notifiers {
     /// Whether nothing is registered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.subscribers.is_empty() && self.watchers.is_empty()
+        self.subscribers.is_empty() && self.watchers.is_empty() && self.of_sessions.is_empty()
     }
 }

@@ -212,8 +212,20 @@ impl Storage for Memory {
         }))
     }
 
-    fn watch_session(&self, _: SessionId, _: &Notifier) -> Result<Watching, JobsError> {
-        Ok(Watching::new(|| ()))
+    fn watch_session(
+        &self,
+        session: SessionId,
+        notifier: &Notifier,
+    ) -> Result<Watching, JobsError> {
+        let number = self.with(|table, _| table.notifiers.watch_session(session, notifier));
+        let shared = Arc::clone(&self.0);
+        Ok(Watching::new(move || {
+            let _notifier = shared
+                .table
+                .lock()
+                .notifiers
+                .unwatch_session(session, number);
+        }))
     }
 
     fn queue(&self, name: &str) -> Result<QueueSettings, JobsError> {
@@ -305,8 +317,10 @@ mod tests {
         let subscribed = storage.subscribe(&["q", "q", "other"], &notifier).unwrap();
         let watch = || storage.watch(placed[0].id(), &notifier, Duration::MAX);
         let (first, second) = (watch().unwrap(), watch().unwrap());
+        let of_session = storage.watch_session(SessionId(1), &notifier).unwrap();
         drop(first);
         drop(second);
+        drop(of_session);
         assert!(!is_empty());
         drop(subscribed);
         assert!(is_empty());
