@@ -61,8 +61,7 @@ impl Table {
 
     /// Stores a job, unless another one has its unique key.
     pub(super) fn place(&mut self, new: NewJob, now: StoredTime) -> Placed {
-        let holder = Key::of(&new).and_then(|key| self.keys.holder(&key, now));
-        if let Some(holder) = holder {
+        if let Some(holder) = self.holder_of_key(&new, now) {
             return self.meet(holder, new, now);
         }
         self.last_id += 1;
@@ -76,6 +75,20 @@ impl Table {
         self.enter(id, false, now);
         self.settle(now);
         Placed::New(id)
+    }
+
+    /// The job that has the unique key of a new one. If it has expired, it ends first.
+    fn holder_of_key(&mut self, new: &NewJob, now: StoredTime) -> Option<JobId> {
+        let key = Key::of(new)?;
+        let holder = self.keys.holder(&key, now)?;
+        if self
+            .jobs
+            .get(&holder)
+            .is_some_and(|job| job.has_expired(now))
+        {
+            self.expire(holder, now);
+        }
+        self.keys.holder(&key, now)
     }
 
     /// A new job meets the one that has its unique key.
