@@ -150,3 +150,115 @@ impl Table {
         free.into_iter().map(fault).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::{JobState, NewJob};
+
+    const NOW: StoredTime = StoredTime(0);
+
+    /// Three jobs of one lane, of which the first has it, and two that follow the first.
+    fn table() -> Table {
+        let mut table = Table::default();
+        for place in 0..5 {
+            let mut new = NewJob::new("q", "k", "");
+            match place {
+                0..3 => new.lane = Some("lane".to_owned()),
+                _ => new.after = vec![JobId(1)],
+            }
+            table.place(new, NOW);
+        }
+        table
+    }
+
+    fn state(table: &Table, id: u64) -> JobState {
+        table.jobs[&JobId(id)].state()
+    }
+
+    #[test]
+    fn what_is_whole_has_no_faults() {
+        let mut table = table();
+        assert_eq!(table.check(false, NOW), []);
+        table.change(JobId(1), NOW, |job| {
+            job.end(Outcome::Done(Vec::new()), None, NOW);
+        });
+        assert_eq!(table.check(false, NOW), []);
+    }
+
+    #[test]
+    fn what_is_broken_is_found_and_mended() {
+        type Break = fn(&mut Table);
+        let breaks: [(&str, Break); 8] = [
+            ("no job has it", |table| {
+                let job = table.jobs.remove(&JobId(1)).unwrap();
+                table.index.remove(JobId(1), &job);
+            }),
+            ("begins without its lane", |table| {
+                table.jobs.get_mut(&JobId(1)).unwrap().has_lane = false;
+            }),
+            ("lane of another", |table| {
+                table.step(JobId(2), NOW, Job::take_lane);
+            }),
+            ("index of lanes", |table| {
+                table.index.lanes = Default::default()
+            }),
+            ("do not end any more", |table| {
+                let job = table.jobs.get_mut(&JobId(4)).unwrap();
+                job.state = State::Following { open: [].into() };
+            }),
+            ("do not end any more", |table| {
+                let job = table.jobs.get_mut(&JobId(1)).unwrap();
+                job.children.remove(&JobId(4));
+            }),
+            ("kept for job 2", |table| {
+                let job = table.jobs.get_mut(&JobId(1)).unwrap();
+                job.children.insert(JobId(2));
+            }),
+            ("no job lives", |table| {
+                table.step(JobId(3), NOW, |job| {
+                    job.children.insert(JobId(4));
+                    job.end(Outcome::Cancelled, None, NOW);
+                });
+                let job = table.jobs.get_mut(&JobId(3)).unwrap();
+                job.children.clear();
+            }),
+        ];
+        for (word, break_it) in breaks {
+            let mut table = table();
+            break_it(&mut table);
+            let seen = table.check(false, NOW);
+            let is_seen = |fault: &Fault| fault.text.contains(word) && !fault.is_mended;
+            assert!(seen.iter().any(is_seen), "{word}: {seen:?}");
+            let mended = table.check(true, NOW);
+            assert!(mended.iter().all(|fault| fault.is_mended), "{mended:?}");
+            assert_eq!(table.check(false, NOW), [], "{word}");
+        }
+    }
+
+    #[test]
+    fn of_two_that_have_a_lane_the_second_begins_again() {
+        let mut table = table();
+        let session = table.open_session(&Default::default(), std::time::Duration::MAX, NOW);
+        table.step(JobId(2), NOW, Job::take_lane);
+        for id in [1, 2] {
+            table.change(JobId(id), NOW, |job| job.begin(session, 1, NOW));
+        }
+        table.check(true, NOW);
+        assert_eq!(state(&table, 1), JobState::Running);
+        assert_eq!(state(&table, 2), JobState::Blocked);
+        assert_eq!(table.jobs[&JobId(2)].claims, 1);
+        assert_eq!(table.check(false, NOW), []);
+    }
+
+    #[test]
+    fn a_job_that_lost_what_it_follows_is_cancelled() {
+        let mut table = table();
+        let job = table.jobs.remove(&JobId(1)).unwrap();
+        table.index.remove(JobId(1), &job);
+        table.check(true, NOW);
+        assert!(!table.jobs.contains_key(&JobId(4)));
+        assert_eq!(table.totals.cancelled, 2);
+        assert_eq!(state(&table, 2), JobState::Ready);
+    }
+}

@@ -29,10 +29,7 @@
 // `has_lane` is set from `take_lane` to the end, so a job also has its lane while it is scheduled
 // for another attempt. A job that is scheduled and has never begun has no lane.
 
-use crate::jobs::{
-    Claimed, Due, Filter, JobId, JobInfo, JobState, NewJob, Outcome, SessionId, StoredTime,
-    UniqueUntil, Verdict, cut_error,
-};
+use crate::jobs::{Due, JobId, NewJob, Outcome, SessionId, StoredTime, Verdict, cut_error};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -296,152 +293,6 @@ impl Job {
         self.crashes = 0;
         self.is_to_cancel = false;
     }
-
-    /// Whether it has its unique key, as far as its state decides that and not the time.
-    pub(super) fn holds_key(&self) -> bool {
-        let has_ended = self.has_ended();
-        match self.new.unique.as_ref().map(|unique| unique.until) {
-            Some(UniqueUntil::Ended) => !has_ended,
-            Some(UniqueUntil::Started) => !has_ended && self.began_at.is_none(),
-            Some(UniqueUntil::Elapsed(_)) | None => false,
-        }
-    }
-
-    /// When it ends if it has not begun. A job that has begun once does not expire.
-    pub(super) fn expires_at(&self) -> Option<StoredTime> {
-        let may_expire = self.is_waiting() && self.began_at.is_none();
-        let expires = self.new.expires.filter(|_| may_expire);
-        expires.map(|expires| self.due_at + expires)
-    }
-
-    pub(super) fn has_expired(&self, now: StoredTime) -> bool {
-        self.expires_at()
-            .is_some_and(|expires_at| expires_at <= now)
-    }
-
-    /// Whether its time to be kept is over. No sweep has removed it, or jobs live that follow it.
-    pub(super) fn is_forgotten(&self, now: StoredTime) -> bool {
-        match self.state {
-            State::Ended { until, .. } => until <= now,
-            State::Forgotten { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// Whether a new job that follows it gets to know its outcome, if it has one.
-    pub(super) fn is_known(&self, now: StoredTime) -> bool {
-        !self.is_forgotten(now) || !self.children.is_empty()
-    }
-
-    /// Whether its time is over, and no job lives any more that follows it.
-    pub(super) fn is_kept_for_none(&self) -> bool {
-        matches!(self.state, State::Forgotten { .. }) && self.children.is_empty()
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.outcome().is_some()
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        match self.state {
-            State::Following { .. } | State::InLane | State::Scheduled | State::Ready { .. } => {
-                true
-            }
-            State::Running { .. } | State::Ended { .. } | State::Forgotten { .. } => false,
-        }
-    }
-
-    pub(super) fn outcome(&self) -> Option<&Outcome> {
-        match &self.state {
-            State::Ended { outcome, .. } | State::Forgotten { outcome } => Some(outcome),
-            _ => None,
-        }
-    }
-
-    pub(super) fn state(&self) -> JobState {
-        match &self.state {
-            State::Following { .. } | State::InLane => JobState::Blocked,
-            State::Scheduled => JobState::Scheduled,
-            State::Ready { .. } => JobState::Ready,
-            State::Running { .. } => JobState::Running,
-            State::Ended { outcome, .. } | State::Forgotten { outcome } => outcome.state(),
-        }
-    }
-
-    pub(super) fn session(&self) -> Option<SessionId> {
-        match self.state {
-            State::Running { session, .. } => Some(session),
-            _ => None,
-        }
-    }
-
-    fn ended_at(&self) -> Option<StoredTime> {
-        match self.state {
-            State::Ended { at, .. } => Some(at),
-            _ => None,
-        }
-    }
-
-    /// Whether a filter means it. The ids of the filter are not looked at.
-    pub(super) fn is_meant(&self, filter: &Filter, now: StoredTime) -> bool {
-        let is_name = |wanted: &Option<String>, name| wanted.as_ref().is_none_or(|it| it == name);
-        let is_old = |least| {
-            let ended_at = self.ended_at();
-            ended_at.is_some_and(|at| now.since(at) >= least)
-        };
-        filter.state.is_none_or(|state| state == self.state())
-            && is_name(&filter.queue, &self.new.queue)
-            && is_name(&filter.kind, &self.new.kind)
-            && filter.ended_before.is_none_or(is_old)
-            && !self.is_forgotten(now)
-    }
-
-    pub(super) fn claimed(&self, id: JobId) -> Claimed {
-        Claimed {
-            id,
-            claim: self.claims,
-            kind: self.new.kind.clone(),
-            queue: self.new.queue.clone(),
-            priority: self.new.priority,
-            at_most_once: self.new.at_most_once,
-            failures: self.failures,
-            crashes: self.crashes,
-            enqueued_at: self.enqueued_at,
-            began_at: self.began_at.unwrap_or_default(),
-            error: self.error.clone(),
-            meta: self.new.meta.clone(),
-            payload: self.new.payload.clone(),
-        }
-    }
-
-    pub(super) fn info(&self, id: JobId, with_payload: bool) -> JobInfo {
-        JobInfo {
-            id,
-            queue: self.new.queue.clone(),
-            kind: self.new.kind.clone(),
-            priority: self.new.priority,
-            state: self.state(),
-            enqueued_at: self.enqueued_at,
-            due_at: self.due_at,
-            began_at: self.began_at,
-            ended_at: self.ended_at(),
-            claims: self.claims,
-            failures: self.failures,
-            crashes: self.crashes,
-            session: self.session(),
-            lane: self.new.lane.clone(),
-            waits_for: match &self.state {
-                State::Following { open } => u32::try_from(open.len()).unwrap_or(u32::MAX),
-                _ => 0,
-            },
-            error: self.error.clone(),
-            meta: self.new.meta.clone(),
-            payload: match with_payload {
-                true => self.new.payload.clone(),
-                false => Vec::new(),
-            },
-        }
-    }
 }
 
 fn due_at(due: Due, now: StoredTime) -> StoredTime {
@@ -455,10 +306,25 @@ fn due_at(due: Due, now: StoredTime) -> StoredTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::JobState;
 
     const NOW: StoredTime = StoredTime(1_000);
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_secs(60);
+
+    fn in_lane() -> Job {
+        let mut new = NewJob::new("q", "k", "");
+        new.lane = Some("lane".to_owned());
+        Job::new(new, NOW)
+    }
+
+    fn following(even_if_failed: bool) -> Job {
+        let mut new = NewJob::new("q", "k", "");
+        new.even_if_failed = even_if_failed;
+        let mut job = Job::new(new, NOW);
+        job.follow([JobId(1), JobId(2)].into());
+        job
+    }
 
     fn running() -> Job {
         let mut job = Job::new(NewJob::new("q", "k", ""), NOW);
@@ -522,6 +388,82 @@ mod tests {
             let just_before = StoredTime((NOW + kept).0 - 1);
             assert!(!job.is_forgotten(just_before), "{verdict:?}");
         }
+    }
+
+    #[test]
+    fn a_lane_is_kept_to_the_end() {
+        let mut job = in_lane();
+        assert_eq!((job.state(), job.has_lane), (JobState::Blocked, false));
+        job.take_lane();
+        let (after, error) = (SECOND, "no".to_owned());
+        for verdict in [
+            Verdict::Back,
+            Verdict::Postponed { after },
+            Verdict::Retry { after, error },
+        ] {
+            assert_eq!(job.state(), JobState::Ready);
+            job.begin(SessionId(1), 1, NOW);
+            job.judge(&verdict, NOW);
+            job.become_ready();
+        }
+        job.begin(SessionId(1), 1, NOW);
+        job.lose_worker(NOW);
+        assert!(job.has_lane && job.takes_end_of(4));
+        let error = String::new();
+        job.judge(&Verdict::Dead { error }, NOW);
+        assert!(!job.has_lane);
+        job.revive(NOW);
+        assert_eq!(job.state(), JobState::Blocked);
+    }
+
+    #[test]
+    fn the_last_end_of_what_it_follows_lets_a_job_go_on() {
+        let mut job = following(false);
+        job.parent_has_ended(JobId(2), true, NOW);
+        assert_eq!(job.info(JobId(3), false).waits_for, 1);
+        assert!(job.waits_for(JobId(1)) && !job.waits_for(JobId(2)));
+        job.parent_has_ended(JobId(1), true, NOW);
+        assert_eq!(job.state(), JobState::Ready);
+        let mut late = following(true);
+        late.due_at = NOW + SECOND;
+        late.parent_has_ended(JobId(1), false, NOW);
+        late.parent_has_ended(JobId(2), true, NOW);
+        assert_eq!(late.state(), JobState::Scheduled);
+    }
+
+    #[test]
+    fn one_end_without_success_cancels_what_follows() {
+        let mut job = following(false);
+        job.parent_has_ended(JobId(2), false, NOW);
+        assert_eq!(job.state(), JobState::Cancelled);
+        job.parent_has_ended(JobId(1), true, NOW);
+        assert_eq!(job.state(), JobState::Cancelled);
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_job_changes_when_it_is_due_and_no_more() {
+        let mut later = NewJob::new("other", "other", "new");
+        later.due = Due::After(SECOND);
+        later.expires = Some(SECOND);
+        let mut ready = in_lane();
+        ready.take_lane();
+        for (mut job, now, then) in [
+            (in_lane(), JobState::Blocked, JobState::Scheduled),
+            (ready, JobState::Ready, JobState::Scheduled),
+            (following(true), JobState::Blocked, JobState::Blocked),
+        ] {
+            assert!(job.may_be_replaced());
+            job.replace(NewJob::new("other", "other", "now"), NOW + MINUTE);
+            assert_eq!((job.state(), job.due_at), (now, NOW + MINUTE));
+            job.replace(later.clone(), NOW);
+            assert_eq!((job.state(), job.due_at), (then, NOW + SECOND));
+            assert_eq!(job.expires_at(), Some(NOW + SECOND + SECOND));
+            assert_eq!((&*job.new.queue, &*job.new.payload), ("q", &b"new"[..]));
+            assert!(!job.has_lane);
+        }
+        let mut begun = running();
+        begun.give_back(NOW);
+        assert!(!begun.may_be_replaced());
     }
 
     #[test]

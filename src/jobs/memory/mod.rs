@@ -2,6 +2,7 @@
 //!
 //! - `storage`: the public type: takes the lock, reads the time, and wakes those that wait.
 //! - `job`: one job and the steps of its life. The answer to "where does a job go when ..".
+//! - `look`: what one sees of a job.
 //! - `table`: all jobs, with one door through which each of them changes.
 //! - `follow`: what a change of one job means for those that follow it, and for its lane.
 //! - `exchange`, `session`, `sweep`, `hand`, `schedule`: what the methods of the trait do.
@@ -22,6 +23,7 @@ mod job;
 mod keys;
 mod lanes;
 mod limits;
+mod look;
 mod notifiers;
 mod schedule;
 mod session;
