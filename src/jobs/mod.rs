@@ -52,7 +52,7 @@ pub use memory::{Memory, MemoryOptions};
 pub use names::{MAX_PAYLOAD, check_batch, check_name, cut_error};
 pub use notifier::{Listening, Notifier};
 #[cfg(feature = "dashboard")]
-pub use panel::JobsPanel;
+pub use panel::{ConsumersPanel, JobsPanel};
 pub use record::{Batch, BatchNumber, Claimed, Due, Ended, Exchange, Exchanged, Judged, Meta};
 pub use record::{NewJob, Placed, Tick, Unique, UniqueUntil, Verdict, Want};
 pub use schedule::JobSchedule;

@@ -7,6 +7,7 @@ use crate::jobs::error::JobsError;
 use crate::jobs::face::Jobs;
 use crate::jobs::id::JobId;
 use crate::jobs::look::{Filter, JobInfo, JobState, Page, QueueChange};
+use crate::jobs::time::StoredTime;
 use serde_json::{Value, json};
 
 /// A panel has at most so many jobs.
@@ -23,6 +24,7 @@ const MOST_ROWS: usize = 100;
 /// let page = Dashboard::builder()
 ///     .pool(&pool)
 ///     .panel(jobs.clone())
+///     .panel(jobs.consumers_panel()) // who runs, on all machines
 ///     .panel(jobs.panel(JobState::Running))
 ///     .panel(jobs.panel(JobState::Dead))
 ///     .serve("127.0.0.1:0")?;
@@ -42,6 +44,7 @@ impl Panel for Jobs {
                     "ready": queue.ready,
                     "running": queue.running,
                     "scheduled": queue.scheduled,
+                    "blocked": queue.blocked,
                     "paused": if queue.paused { "yes" } else { "" },
                 })
             });
@@ -66,6 +69,13 @@ impl Panel for Jobs {
     }
 }
 
+/// The consumers of all processes that use the storage, for the page of a dashboard. From
+/// [`Jobs::consumers_panel`].
+///
+/// Guide: [jobs](crate::guide::jobs).
+#[derive(Debug)]
+pub struct ConsumersPanel(Jobs);
+
 /// The jobs in one state, for the page of a dashboard. From [`Jobs::panel`].
 ///
 /// Guide: [jobs](crate::guide::jobs).
@@ -76,6 +86,13 @@ pub struct JobsPanel {
 }
 
 impl Jobs {
+    /// Makes a panel with the consumers of all processes: where each runs, since when, what it
+    /// claims, and how many jobs it runs. One whose process was killed is there until its lease
+    /// has ended.
+    pub fn consumers_panel(&self) -> ConsumersPanel {
+        ConsumersPanel(self.clone())
+    }
+
     /// Makes a panel with the first 100 jobs in a state. Those that have not ended can be cancelled
     /// there, and dead ones can be tried again or removed.
     pub fn panel(&self, state: JobState) -> JobsPanel {
@@ -96,8 +113,9 @@ impl JobsPanel {
             after: JobId(0),
             most: MOST_ROWS,
         };
-        let jobs = self.jobs.storage().list(&filter, page)?;
-        Ok(jobs.iter().map(row).collect())
+        let storage = self.jobs.storage();
+        let (jobs, now) = (storage.list(&filter, page)?, storage.now()?);
+        Ok(jobs.iter().map(|job| row(job, now)).collect())
     }
 
     fn change(&self, action: &str, job: JobId) -> Result<String, JobsError> {
@@ -121,8 +139,8 @@ impl JobsPanel {
     }
 }
 
-fn row(job: &JobInfo) -> Value {
-    json!({
+fn row(job: &JobInfo, now: StoredTime) -> Value {
+    let mut row = json!({
         "id": job.id.0,
         "queue": job.queue,
         "kind": job.kind,
@@ -130,13 +148,71 @@ fn row(job: &JobInfo) -> Value {
         "failures": job.failures,
         "crashes": job.crashes,
         "error": job.error,
-    })
+    });
+    // What is of use in the state alone.
+    let more = match job.state {
+        JobState::Running => vec![
+            ("consumer", job.session.map(|session| session.0).into()),
+            ("since", job.began_at.map(|began| ago(began, now)).into()),
+        ],
+        JobState::Scheduled => vec![("due", in_time(job.due_at, now).into())],
+        JobState::Blocked => vec![
+            ("lane", job.lane.clone().into()),
+            ("waits for", job.waits_for.into()),
+        ],
+        JobState::Ready => Vec::new(),
+        _ => vec![("ended", job.ended_at.map(|ended| ago(ended, now)).into())],
+    };
+    for (name, value) in more {
+        row[name] = value;
+    }
+    row
+}
+
+fn ago(time: StoredTime, now: StoredTime) -> String {
+    format!("{} s ago", now.since(time).as_secs())
+}
+
+fn in_time(time: StoredTime, now: StoredTime) -> String {
+    format!("in {} s", time.since(now).as_secs())
 }
 
 fn text(rows: Result<Vec<Value>, JobsError>) -> String {
     match rows {
         Ok(rows) => Value::from(rows).to_string(),
         Err(error) => json!({ "error": error.to_string() }).to_string(),
+    }
+}
+
+impl ConsumersPanel {
+    fn rows(&self) -> Result<Vec<Value>, JobsError> {
+        let now = self.0.storage().now()?;
+        let sessions = self.0.sessions()?;
+        let rows = sessions.iter().map(|session| {
+            let info = &session.info;
+            json!({
+                "id": session.id.0,
+                "host": info.host,
+                "process": info.pid,
+                "version": info.version,
+                "since": ago(info.began_at, now),
+                "queues": info.queues.join(", "),
+                "kinds": info.kinds.join(", "),
+                "running": session.running,
+                "lease ends": in_time(session.lease_until, now),
+            })
+        });
+        Ok(rows.collect())
+    }
+}
+
+impl Panel for ConsumersPanel {
+    fn title(&self) -> String {
+        format!("consumers of {}", self.0.facts().name)
+    }
+
+    fn json(&self) -> String {
+        text(self.rows())
     }
 }
 
