@@ -212,7 +212,7 @@ impl Api {
         let text = asked.panel.json();
         drop(turn);
         match serde_json::from_str::<Value>(&text) {
-            Ok(value) => Ok(Reply::json(200, &value)),
+            Ok(_) => Ok(Reply::json_text(&text)),
             Err(error) => {
                 let text = format!("what the panel returned is no JSON: {error}");
                 Err(Reply::text(500, &text))

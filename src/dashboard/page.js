@@ -455,7 +455,7 @@ function showPanel(section, value, actions) {
   }
   table.hidden = true;
   if (isObject(value)) setText(rest, Object.entries(value).map(([name, one]) => name + ": " + plain(one)).join("\n"));
-  else setText(rest, Array.isArray(value) ? value.map(plain).join("\n") : plain(value));
+  else setText(rest, Array.isArray(value) ? value.map(plain).join("\n") || "none" : plain(value));
 }
 
 function showPanels(panels) {

@@ -68,8 +68,9 @@ pub trait Panel: Send + Sync {
     /// ```
     fn title(&self) -> String;
 
-    /// Returns what to show, as JSON text. The page shows a list of objects as a table, an object
-    /// as names and values, and anything else as text.
+    /// Returns what to show, as JSON text. The page shows a list of objects as a table, whose
+    /// columns have the order of the names, an object as names and values, and anything else as
+    /// text.
     ///
     /// ```
     /// use millhand::dashboard::Panel;

@@ -59,13 +59,26 @@ impl Reply {
     pub(crate) fn json(status: u16, value: &Value) -> Self {
         let mut body = Bounded(Vec::new());
         if serde_json::to_writer(&mut body, value).is_err() {
-            let text = "the reply would be too long: see max_rows, and what a panel returns";
-            return Self::text(500, text);
+            return Self::too_long();
         }
         Self {
             status,
             ..Self::new("application/json", body.0)
         }
+    }
+
+    /// Text that is JSON, as it is: with the order of names that its author gave it.
+    pub(crate) fn json_text(text: &str) -> Self {
+        let mut body = Bounded(Vec::new());
+        if body.write_all(text.as_bytes()).is_err() {
+            return Self::too_long();
+        }
+        Self::new("application/json", body.0)
+    }
+
+    fn too_long() -> Self {
+        let text = "the reply would be too long: see max_rows, and what a panel returns";
+        Self::text(500, text)
     }
 
     /// A line of text: the answer to what was refused.

@@ -39,14 +39,14 @@ impl Panel for Jobs {
     fn json(&self) -> String {
         let rows = self.counts().map(|counts| {
             let rows = counts.queues.iter().map(|queue| {
-                json!({
-                    "id": queue.queue,
-                    "ready": queue.ready,
-                    "running": queue.running,
-                    "scheduled": queue.scheduled,
-                    "blocked": queue.blocked,
-                    "paused": if queue.paused { "yes" } else { "" },
-                })
+                vec![
+                    ("id", json!(queue.queue)),
+                    ("ready", json!(queue.ready)),
+                    ("running", json!(queue.running)),
+                    ("scheduled", json!(queue.scheduled)),
+                    ("blocked", json!(queue.blocked)),
+                    ("paused", json!(if queue.paused { "yes" } else { "" })),
+                ]
             });
             rows.collect()
         });
@@ -104,7 +104,7 @@ impl Jobs {
 }
 
 impl JobsPanel {
-    fn rows(&self) -> Result<Vec<Value>, JobsError> {
+    fn rows(&self) -> Result<Vec<Row>, JobsError> {
         let filter = Filter {
             state: Some(self.state),
             ..Filter::default()
@@ -139,33 +139,33 @@ impl JobsPanel {
     }
 }
 
-fn row(job: &JobInfo, now: StoredTime) -> Value {
-    let mut row = json!({
-        "id": job.id.0,
-        "queue": job.queue,
-        "kind": job.kind,
-        "priority": job.priority,
-        "failures": job.failures,
-        "crashes": job.crashes,
-        "error": job.error,
-    });
-    // What is of use in the state alone.
-    let more = match job.state {
+/// The columns of the state stand between what a job is and how it has fared.
+fn row(job: &JobInfo, now: StoredTime) -> Row {
+    let mut row = vec![
+        ("id", json!(job.id.0)),
+        ("queue", json!(job.queue)),
+        ("kind", json!(job.kind)),
+        ("priority", json!(job.priority)),
+    ];
+    let since = |time: Option<StoredTime>| json!(time.map(|time| ago(time, now)));
+    row.extend(match job.state {
         JobState::Running => vec![
-            ("consumer", job.session.map(|session| session.0).into()),
-            ("since", job.began_at.map(|began| ago(began, now)).into()),
+            ("consumer", json!(job.session.map(|session| session.0))),
+            ("since", since(job.began_at)),
         ],
-        JobState::Scheduled => vec![("due", in_time(job.due_at, now).into())],
+        JobState::Scheduled => vec![("due", json!(in_time(job.due_at, now)))],
         JobState::Blocked => vec![
-            ("lane", job.lane.clone().into()),
-            ("waits for", job.waits_for.into()),
+            ("lane", json!(job.lane)),
+            ("waits for", json!(job.waits_for)),
         ],
         JobState::Ready => Vec::new(),
-        _ => vec![("ended", job.ended_at.map(|ended| ago(ended, now)).into())],
-    };
-    for (name, value) in more {
-        row[name] = value;
-    }
+        _ => vec![("ended", since(job.ended_at))],
+    });
+    row.extend([
+        ("failures", json!(job.failures)),
+        ("crashes", json!(job.crashes)),
+        ("error", json!(job.error)),
+    ]);
     row
 }
 
@@ -177,30 +177,43 @@ fn in_time(time: StoredTime, now: StoredTime) -> String {
     format!("in {} s", time.since(now).as_secs())
 }
 
-fn text(rows: Result<Vec<Value>, JobsError>) -> String {
+/// Names and values, in the order in which the page shows them.
+type Row = Vec<(&'static str, Value)>;
+
+/// A list of objects. A map of serde_json would sort the names.
+fn text(rows: Result<Vec<Row>, JobsError>) -> String {
+    let object = |row: &Row| {
+        let pairs = row
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", json!(name)));
+        format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+    };
     match rows {
-        Ok(rows) => Value::from(rows).to_string(),
+        Ok(rows) => format!(
+            "[{}]",
+            rows.iter().map(object).collect::<Vec<_>>().join(",")
+        ),
         Err(error) => json!({ "error": error.to_string() }).to_string(),
     }
 }
 
 impl ConsumersPanel {
-    fn rows(&self) -> Result<Vec<Value>, JobsError> {
+    fn rows(&self) -> Result<Vec<Row>, JobsError> {
         let now = self.0.storage().now()?;
         let sessions = self.0.sessions()?;
         let rows = sessions.iter().map(|session| {
             let info = &session.info;
-            json!({
-                "id": session.id.0,
-                "host": info.host,
-                "process": info.pid,
-                "version": info.version,
-                "since": ago(info.began_at, now),
-                "queues": info.queues.join(", "),
-                "kinds": info.kinds.join(", "),
-                "running": session.running,
-                "lease ends": in_time(session.lease_until, now),
-            })
+            vec![
+                ("id", json!(session.id.0)),
+                ("host", json!(info.host)),
+                ("process", json!(info.pid)),
+                ("version", json!(info.version)),
+                ("since", json!(ago(info.began_at, now))),
+                ("queues", json!(info.queues.join(", "))),
+                ("kinds", json!(info.kinds.join(", "))),
+                ("running", json!(session.running)),
+                ("lease ends", json!(in_time(session.lease_until, now))),
+            ]
         });
         Ok(rows.collect())
     }
