@@ -44,22 +44,36 @@ use std::time::Duration;
 /// the smaller id. So a job that comes back takes its old place. So that nothing starves, every
 /// 32nd claim from a queue takes the oldest job of the lowest priority there.
 ///
+/// A blocked job has its unique key as other jobs that wait, and expires as they do. Where one call
+/// ends several jobs, they end one after another, each with all that its end brings about: by their
+/// ids, sessions by the ends of their leases, and what has expired by the time at which it did.
+///
 /// # Lanes
 ///
 /// Of the jobs with one lane, in whatever queues, at most one has the lane. A job takes it when it
 /// would become ready and no other job has it; otherwise it is blocked. It keeps the lane while it
 /// runs, while it waits for another attempt, and when it comes back, and leaves it when it ends.
 /// Then the blocked job of the lane with the smallest id takes it. So a job that is due later joins
-/// the lane at that time, and a dead one that is made ready joins it anew.
+/// the lane at that time, and a dead one that is made ready joins it anew. One that waits for the
+/// end of others has not joined it, either. Of two that are due in one exchange the one that was
+/// due earlier joins first.
 ///
 /// # Jobs that follow others
 ///
 /// A job that is `after` others is blocked until all of them have ended, and then waits for its
 /// time, its lane, or a consumer. If one of them does not succeed, is removed, or had ended without
 /// success before, the job is cancelled at once, unless it is `even_if_failed`. What follows that
-/// job is then cancelled as well. All of this is one step with the end. A job that had ended before
-/// and whose outcome was forgotten counts as one that succeeded. The outcomes of what a job follows
-/// are kept until that job has ended.
+/// job is then cancelled as well. A job that had ended before and whose outcome was forgotten
+/// counts as one that succeeded.
+///
+/// All of this is one step with the end, in this order: jobs are cancelled; those that wait for no
+/// other any more go on, by their ids; the lane of the job that ended goes to the next one.
+///
+/// The outcomes of what a job follows are kept until that job has ended: [`parents`](Self::parents)
+/// returns them, and they count for another job that is stored meanwhile.
+/// [`outcome`](Self::outcome), [`list`](Self::list) and [`counts`](Self::counts) show them for the
+/// usual time only. A dead job that is made ready follows nothing any more. What had followed it
+/// does not wait for it again.
 ///
 /// # Outcomes
 ///
@@ -93,15 +107,20 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// With `replace`, the job that has the unique key gets payload, meta, due time and expiry of
     /// the new one, as of now, if it waits and has never been claimed. It keeps its id and
-    /// everything else, also its lane, unless it is due later now.
+    /// everything else, also its lane, unless it is due later now: then it waits for that time, and
+    /// joins the lane again. If it waits for the end of others, it goes on waiting for them.
+    ///
+    /// A job that follows one that has failed is `New`, though it is cancelled at once. It never
+    /// has its unique key, not even for a time.
     ///
     /// A batch with the number of the last one of its producer is that one, sent again: for at
     /// least an hour this answers the same, and stores nothing.
     ///
     /// # Errors
     /// [`TooLarge`], [`Name`] or [`Invalid`] if a job is not allowed; the text says which, by its
-    /// place. [`Invalid`] also if it is to follow a job that has never been. [`Stale`] if the number is smaller than the last one of the producer. [`Full`] and
-    /// others.
+    /// place. [`Invalid`] also if one is to follow a job that has never been: that is one that
+    /// [`outcome`](Self::outcome) does not know, or one of the same batch. [`Stale`] if the number
+    /// is smaller than the last one of the producer. [`Full`] and others.
     ///
     /// [`TooLarge`]: crate::jobs::JobsErrorKind::TooLarge
     /// [`Name`]: crate::jobs::JobsErrorKind::Name
@@ -167,7 +186,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Stores the job of a time of a schedule, unless that was done. Of all that call it for one
     /// time, one gets true. It is false also if the time is not after the last one, or not yet
     /// there, or if the schedule is paused or not registered. A job whose unique key is taken is
-    /// not stored, and the time counts as done.
+    /// not stored, and the time counts as done. So it does if the job takes the place of another.
     ///
     /// # Errors
     /// It could not be stored.
@@ -189,8 +208,9 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// It cannot be read.
     fn outcome(&self, id: JobId) -> Result<Fate, JobsError>;
 
-    /// Returns the jobs that a job follows, in the order in which it names them, each once, and what
-    /// has become of them. Nothing for a job that has ended.
+    /// Returns the jobs that a job follows, in the order in which it names them, each once, and
+    /// what has become of them: [`Forgotten`](Fate::Forgotten) if its outcome was not kept when the
+    /// job was stored, or was removed since. Nothing for a job that has ended, or does not exist.
     ///
     /// # Errors
     /// It cannot be read.
@@ -254,16 +274,19 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// It cannot be read.
     fn list(&self, filter: &Filter, page: Page) -> Result<Vec<JobInfo>, JobsError>;
 
-    /// Dead jobs to which the filter applies are ready again, at most so many. They keep their ids.
-    /// One whose unique key another job has got meanwhile stays dead. Returns how many are ready:
-    /// fewer than `most` if there are no more.
+    /// Dead jobs to which the filter applies are ready again, at most so many, or blocked if
+    /// another job has their lane. They keep their ids. One whose unique key another job has got
+    /// meanwhile stays dead. Returns how many are not dead any more: fewer than `most` if there are
+    /// no more.
     ///
     /// # Errors
     /// It could not be stored.
     fn retry_dead(&self, filter: &Filter, most: usize) -> Result<u64, JobsError>;
 
-    /// Removes jobs to which the filter applies, at most so many. Those that run stay. Returns how
-    /// many: fewer than `most` if there are no more.
+    /// Removes jobs to which the filter applies, at most so many. Those that run stay. A job that
+    /// follows one that has ended stays as it is. Returns how many: fewer than `most` if there are
+    /// no more. It looks for them first, and also removes those of them that the removal of another
+    /// one cancels.
     ///
     /// # Errors
     /// It could not be stored.

@@ -1,7 +1,8 @@
 //! The suite finds what is wrong with a storage.
 
 use millhand::jobs::conformance::{
-    Case, batches, ends, limits, order, random, run, sessions, time, unique,
+    Case, batches, ends, failures, follow, lanes, limits, order, random, replace, run, sessions,
+    time, unique,
 };
 use millhand::jobs::{
     Batch, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, Heartbeat, JobId, JobInfo,
@@ -23,6 +24,11 @@ enum Wrong {
     PartOfABatch,
     PostponesForBack,
     LeavesSomethingBehind,
+    Lanes,
+    Parents,
+    Failures,
+    OutcomesOfParents,
+    Replacing,
 }
 
 /// A storage in memory with one thing that is wrong.
@@ -55,7 +61,6 @@ impl Storage for WrongStorage {
         tick(tick: &Tick<'_>) -> bool;
         cancel(id: JobId) -> CancelOutcome;
         outcome(id: JobId) -> Fate;
-        parents(id: JobId) -> Vec<(JobId, Fate)>;
         watch(id: JobId, notifier: &Notifier, patience: Duration) -> Watching;
         subscribe(queues: &[&str], notifier: &Notifier) -> Watching;
         watch_session(session: SessionId, notifier: &Notifier) -> Watching;
@@ -87,6 +92,10 @@ impl Storage for WrongStorage {
             Wrong::UniqueKeys => jobs.iter_mut().for_each(|job| {
                 (job.unique, job.replace) = (None, false);
             }),
+            Wrong::Lanes => jobs.iter_mut().for_each(|job| job.lane = None),
+            Wrong::Parents => jobs.iter_mut().for_each(|job| job.after.clear()),
+            Wrong::Failures => jobs.iter_mut().for_each(|job| job.even_if_failed = true),
+            Wrong::Replacing => jobs.iter_mut().for_each(|job| job.replace = false),
             _ => {}
         }
         let jobs = jobs.as_slice();
@@ -119,6 +128,16 @@ impl Storage for WrongStorage {
             exchanged.claimed.reverse();
         }
         Ok(exchanged)
+    }
+
+    fn parents(&self, id: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
+        let mut parents = self.0.parents(id)?;
+        if self.1 == Wrong::OutcomesOfParents {
+            for (parent, fate) in &mut parents {
+                *fate = self.0.outcome(*parent)?;
+            }
+        }
+        Ok(parents)
     }
 
     fn check(&self, mends: bool) -> Result<Vec<Fault>, JobsError> {
@@ -173,6 +192,22 @@ is_found! {
     a_batch_in_parts: PartOfABatch by batches::a_batch_with_a_bad_job_stores_nothing,
         "jobs of a refused batch";
     a_difference_to_the_model: PostponesForBack
+        by random::random_operations_have_the_same_answers_as_the_model, "the model";
+    a_lane_that_is_forgotten: Lanes
+        by lanes::the_jobs_of_a_lane_begin_one_at_a_time_in_their_order, "left == right";
+    a_parent_that_is_forgotten: Parents by follow::a_job_begins_when_all_that_it_follows_are_done,
+        "left == right";
+    a_failure_that_cancels_nothing: Failures by failures::a_failure_cancels_all_that_follow,
+        "left == right";
+    an_outcome_that_is_forgotten_too_early: OutcomesOfParents
+        by follow::outcomes_are_there_until_the_job_that_follows_has_ended, "left == right";
+    a_job_that_does_not_take_the_place: Replacing
+        by replace::a_job_that_has_not_begun_is_replaced, "Replaced";
+    a_lane_that_the_model_has: Lanes
+        by random::random_operations_have_the_same_answers_as_the_model, "the model";
+    a_parent_that_the_model_has: Parents
+        by random::random_operations_have_the_same_answers_as_the_model, "the model";
+    a_place_that_the_model_gives: Replacing
         by random::random_operations_have_the_same_answers_as_the_model, "the model";
     what_is_left_behind: LeavesSomethingBehind by limits::an_empty_batch_is_no_error,
         "a key without a job";

@@ -1,44 +1,43 @@
-//! Jobs that follow others: cases 52 to 60.
+//! Jobs that follow others: cases 52 to 54, 57 to 60.
 //!
 //! Layer: jobs.
 
 use crate::jobs::conformance::env::{
-    Env, HOUR, KIND, LEASE, MINUTE, QUEUE, SECOND, TICK, after, assert_refused, dead, delayed,
-    done, end_of, ids, in_lane, job, jobs, retry, these, unique,
+    Env, HOUR, KIND, LEASE, MINUTE, QUEUE, SECOND, TICK, after, assert_refused, dead, done, end_of,
+    ids, in_lane, job, jobs, retry, these, unique,
 };
 use crate::jobs::{
-    Due, Fate, Filter, JobId, JobState, JobsErrorKind, Judged, Listening, NewJob, Notifier,
-    Outcome, Placed, UniqueUntil, Verdict,
+    Due, Fate, Filter, JobId, JobState, JobsErrorKind, Listening, NewJob, Notifier, Outcome,
+    Placed, UniqueUntil, Verdict,
 };
-use crate::task::CancelOutcome;
 
 const READY: JobState = JobState::Ready;
 const BLOCKED: JobState = JobState::Blocked;
 
-fn even_if_failed(parents: &[JobId]) -> NewJob {
+pub(super) fn even_if_failed(parents: &[JobId]) -> NewJob {
     NewJob {
         even_if_failed: true,
         ..after(parents)
     }
 }
 
-fn kept(job: NewJob) -> NewJob {
+pub(super) fn kept(job: NewJob) -> NewJob {
     NewJob {
         keep: Some(HOUR),
         ..job
     }
 }
 
-fn parents(env: &Env, id: JobId) -> Vec<(JobId, Fate)> {
+pub(super) fn parents(env: &Env, id: JobId) -> Vec<(JobId, Fate)> {
     env.storage().parents(id).unwrap()
 }
 
-fn output(text: &str) -> Verdict {
+pub(super) fn output(text: &str) -> Verdict {
     let output = text.into();
     Verdict::Done { output, keep: None }
 }
 
-fn fate_of(text: &str) -> Fate {
+pub(super) fn fate_of(text: &str) -> Fate {
     Fate::Ended(Outcome::Done(text.into()))
 }
 
@@ -132,101 +131,6 @@ pub fn a_job_that_follows_nothing_begins_at_once(env: &Env) {
     assert!(stored.iter().all(|id| parents(env, *id).is_empty()));
     assert_eq!(ids(&env.consumer().claim(9)), stored);
     assert_eq!(parents(env, JobId(9_999)), []);
-}
-
-/// All ends of a ready job that are not done, each as a call with its id.
-fn bad_ends(env: &Env) -> Vec<Box<dyn Fn(JobId) + '_>> {
-    let ended = |id: JobId, verdict: Verdict| {
-        let worker = env.consumer();
-        let claimed = worker.claim_one();
-        assert_eq!(claimed.id, id);
-        worker.end(&claimed, verdict);
-        worker.close();
-    };
-    vec![
-        Box::new(move |id| ended(id, dead("no"))),
-        Box::new(move |id| ended(id, Verdict::Cancelled)),
-        Box::new(move |id| {
-            env.storage().cancel(id).unwrap();
-        }),
-        Box::new(move |id| {
-            assert_eq!(env.storage().purge(&these(&[id]), 9).unwrap(), 1);
-        }),
-        Box::new(move |_| {
-            env.advance(MINUTE + TICK);
-            assert_eq!(env.sweep().expired, 1);
-        }),
-        Box::new(move |id| {
-            let worker = env.consumer_for(LEASE);
-            assert_eq!(worker.claim_one().id, id);
-            env.advance(LEASE + TICK);
-            assert_eq!(env.sweep().died, 1);
-        }),
-        Box::new(move |id| {
-            let worker = env.consumer();
-            assert_eq!(worker.claim_one().id, id);
-            env.storage().cancel(id).unwrap();
-            assert_eq!(worker.heartbeat(LEASE, &[]).given_back, 1);
-            worker.close();
-        }),
-    ]
-}
-
-fn fragile() -> NewJob {
-    NewJob {
-        expires: Some(MINUTE),
-        max_crashes: 0,
-        ..job()
-    }
-}
-
-pub fn a_failure_cancels_all_that_follow(env: &Env) {
-    for fail in bad_ends(env) {
-        let before = env.counts().totals.cancelled;
-        let parent = env.enqueue(fragile());
-        let other = env.enqueue(delayed(HOUR));
-        let child = env.enqueue(kept(NewJob {
-            after: vec![other, parent],
-            ..unique("key", UniqueUntil::Ended)
-        }));
-        let last = env.enqueue(kept(after(&[child])));
-        // It follows two that are cancelled, and is so once.
-        let both = env.enqueue(kept(after(&[last, child])));
-        let unkept = env.enqueue(after(&[last]));
-        fail(parent);
-        for id in [child, last, both] {
-            assert_eq!(env.fate(id), Fate::Ended(Outcome::Cancelled));
-            let info = env.info(id);
-            assert_eq!((info.ended_at, info.waits_for), (Some(env.now()), 0));
-        }
-        assert_eq!(env.fate(unkept), Fate::Forgotten);
-        let cancelled = env.counts().totals.cancelled - before;
-        assert!((4..=5).contains(&cancelled), "{cancelled} are cancelled");
-        // Its key is free, and what it waited for besides goes on.
-        let next = env.enqueue(unique("key", UniqueUntil::Ended));
-        assert_eq!(env.state(other), JobState::Scheduled);
-        env.finish();
-        assert_eq!(env.storage().purge(&these(&[next, other]), 9).unwrap(), 2);
-        assert_eq!(env.counts().queues.len(), 0);
-    }
-}
-
-pub fn a_job_that_follows_even_if_failed_begins(env: &Env) {
-    for fail in bad_ends(env) {
-        let parent = env.enqueue(fragile());
-        let child = env.enqueue(even_if_failed(&[parent]));
-        let cancelled = env.enqueue(kept(after(&[parent])));
-        // It follows one that is cancelled since its parent fails.
-        let last = env.enqueue(even_if_failed(&[cancelled, parent]));
-        fail(parent);
-        assert_eq!(env.state(cancelled), JobState::Cancelled);
-        let worker = env.consumer();
-        let claimed = worker.claim(9);
-        assert_eq!(ids(&claimed), [child, last]);
-        let found = parents(env, last);
-        assert_eq!(found[0], (cancelled, Fate::Ended(Outcome::Cancelled)));
-        claimed.iter().for_each(|claimed| worker.done(claimed));
-    }
 }
 
 pub fn a_job_that_is_named_twice_counts_once(env: &Env) {
@@ -453,131 +357,6 @@ pub fn of_those_that_are_released_at_once_the_first_has_the_lane(env: &Env) {
     }
 }
 
-pub fn a_job_that_waits_for_others_may_end_before_them(env: &Env) {
-    let parent = env.enqueue(job());
-    let stored = env.enqueue_all(&vec![after(&[parent]); 2]);
-    let expiring = env.enqueue(NewJob {
-        expires: Some(SECOND),
-        ..after(&[parent])
-    });
-    let last = env.enqueue_all(&[stored[0], stored[1], expiring].map(|id| even_if_failed(&[id])));
-    let outcome = env.storage().cancel(stored[0]).unwrap();
-    assert_eq!(outcome, CancelOutcome::Settled);
-    assert_eq!(env.storage().purge(&these(&stored[1..]), 9).unwrap(), 1);
-    env.advance(SECOND + TICK);
-    assert_eq!(env.sweep().expired, 1);
-    assert_eq!(env.fate(expiring), Fate::Forgotten);
-    let counts = env.counts();
-    assert_eq!((counts.totals.cancelled, counts.totals.expired), (1, 1));
-    let worker = env.consumer();
-    let claimed = worker.claim(9);
-    assert_eq!(ids(&claimed), [vec![parent], last].concat());
-    worker.done(&claimed[0]);
-    assert_eq!(env.counts().queues[0].blocked, 0);
-}
-
-pub fn a_job_and_what_follows_it_are_removed_together(env: &Env) {
-    let parent = env.enqueue(job());
-    let child = env.enqueue(kept(after(&[parent])));
-    let last = env.enqueue(kept(after(&[child])));
-    assert_eq!(env.storage().purge(&Filter::default(), 2).unwrap(), 2);
-    assert_eq!(env.fate(child), Fate::Forgotten);
-    assert_eq!(env.fate(last), Fate::Ended(Outcome::Cancelled));
-    assert_eq!(env.storage().purge(&Filter::default(), 2).unwrap(), 1);
-    assert_eq!(env.list(&Filter::default()), []);
-}
-
-pub fn a_job_that_begins_anew_releases_nothing_twice(env: &Env) {
-    let parent = env.enqueue(job());
-    let cancelled = env.enqueue(kept(after(&[parent])));
-    let child = env.enqueue(even_if_failed(&[parent]));
-    let worker = env.consumer();
-    let fail = || assert_eq!(worker.end(&worker.claim(1)[0], dead("no")), Judged::Ended);
-    fail();
-    assert_eq!(env.state(child), READY);
-    let again = || assert_eq!(env.storage().retry_dead(&these(&[parent]), 9).unwrap(), 1);
-    again();
-    assert_eq!(env.state(cancelled), JobState::Cancelled);
-    assert_eq!((env.state(child), env.info(child).waits_for), (READY, 0));
-    assert_eq!(parents(env, child), [(parent, Fate::Live(READY))]);
-    // Only what follows it from now on waits for it.
-    let next = env.enqueue(after(&[parent]));
-    let claimed = worker.claim(9);
-    assert_eq!(ids(&claimed), [parent, child]);
-    worker.end(&claimed[0], output("7"));
-    assert_eq!(env.state(child), JobState::Running);
-    for id in [child, next] {
-        assert_eq!(parents(env, id), [(parent, fate_of("7"))]);
-    }
-    assert_eq!(ids(&worker.claim(9)), [next]);
-}
-
-pub fn a_dead_job_that_begins_anew_follows_nothing(env: &Env) {
-    let parent = env.enqueue(job());
-    let child = env.enqueue(after(&[parent]));
-    let worker = env.consumer();
-    worker.end(&worker.claim_one(), output("7"));
-    worker.end(&worker.claim_one(), dead("no"));
-    assert_eq!(parents(env, child), []);
-    assert_eq!(env.storage().retry_dead(&these(&[child]), 9).unwrap(), 1);
-    assert_eq!((env.state(child), env.info(child).waits_for), (READY, 0));
-    assert_eq!(parents(env, child), []);
-    worker.done(&worker.claim_one());
-}
-
-pub fn a_chain_of_two_thousand_is_cancelled_in_one_step(env: &Env) {
-    const LENGTH: usize = 2000;
-    let first = env.enqueue(kept(job()));
-    let mut last = first;
-    for _ in 1..LENGTH {
-        last = env.enqueue(after(&[last]));
-    }
-    let end = env.enqueue(even_if_failed(&[last]));
-    assert_eq!(env.counts().queues[0].blocked, LENGTH as u64);
-    env.storage().cancel(first).unwrap();
-    assert_eq!(env.counts().totals.cancelled, LENGTH as u64);
-    let listed = env.list(&Filter::default());
-    let listed: Vec<_> = listed.iter().map(|info| (info.id, info.state)).collect();
-    assert_eq!(listed, [(first, JobState::Cancelled), (end, READY)]);
-}
-
-pub fn a_job_that_is_cancelled_at_once_takes_no_key(env: &Env) {
-    let parent = env.enqueue(job());
-    let worker = env.consumer();
-    worker.end(&worker.claim_one(), dead("no"));
-    let period = UniqueUntil::Elapsed(HOUR);
-    for until in [UniqueUntil::Ended, UniqueUntil::Started, period] {
-        let key = format!("{until:?}");
-        let doomed = NewJob {
-            after: vec![parent],
-            lane: Some("lane".into()),
-            ..unique(&key, until)
-        };
-        let batch = [doomed.clone(), doomed.clone(), unique(&key, until)];
-        let stored = env.enqueue_all(&batch);
-        let placed = env.place(doomed);
-        assert_eq!(placed, Placed::Existing(stored[2]));
-    }
-    assert_eq!(env.counts().totals.cancelled, 6);
-    let id = env.enqueue(in_lane("lane"));
-    assert_eq!(env.state(id), READY);
-}
-
-pub fn who_waits_for_a_job_that_follows_sees_its_end(env: &Env) {
-    let parent = env.enqueue(job());
-    let child = env.enqueue(after(&[parent]));
-    let last = env.enqueue(after(&[child]));
-    let notifier = Notifier::new();
-    let _watching = env.storage().watch(last, &notifier, HOUR).unwrap();
-    let listening = notifier.listen();
-    env.storage().cancel(parent).unwrap();
-    assert_woken(&listening);
-    assert_eq!(env.fate(last), Fate::Ended(Outcome::Cancelled));
-    env.advance(MINUTE + TICK);
-    env.sweep();
-    assert_eq!(env.fate(last), Fate::Forgotten);
-}
-
 pub fn who_listens_is_woken_when_a_job_is_released(env: &Env) {
     let parent = env.enqueue(job());
     let elsewhere = |due| NewJob {
@@ -607,7 +386,7 @@ pub fn who_listens_is_woken_when_a_job_is_released(env: &Env) {
     assert_eq!(env.state(child), READY);
 }
 
-fn assert_woken(listening: &Listening) {
+pub(super) fn assert_woken(listening: &Listening) {
     let woken = listening.wait_timeout(MINUTE);
     assert_eq!(woken, Ok(true), "the notifier was silent");
 }

@@ -38,11 +38,10 @@ fn one_of_each(env: &Env) -> Vec<(JobId, JobState)> {
     all.push(env.enqueue(delayed(DAY)));
     let after = vec![running];
     all.push(env.enqueue(NewJob { after, ..kept() }));
-    use JobState::{Blocked, Cancelled, Dead, Done, Expired, Ready, Running, Scheduled};
-    let states = [
-        Done, Dead, Cancelled, Expired, Running, Ready, Scheduled, Blocked,
-    ];
-    all.into_iter().zip(states).collect()
+    use JobState::{Blocked, Ready, Running, Scheduled};
+    let ended = JobState::ALL.into_iter().filter(|it| it.has_ended());
+    let live = [Running, Ready, Scheduled, Blocked];
+    all.into_iter().zip(ended.chain(live)).collect()
 }
 
 pub fn a_list_has_what_the_filter_applies_to(env: &Env) {

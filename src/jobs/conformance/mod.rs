@@ -23,6 +23,8 @@ pub mod ends;
 #[doc(hidden)]
 pub mod env;
 #[doc(hidden)]
+pub mod failures;
+#[doc(hidden)]
 pub mod follow;
 #[doc(hidden)]
 pub mod hand;

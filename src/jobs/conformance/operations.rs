@@ -24,7 +24,8 @@ impl Run {
             Some((last, jobs)) if self.draw.one_in(8) => (last - 1, jobs),
             last => {
                 let count = self.draw.below(5);
-                let mut jobs: Vec<NewJob> = (0..count).map(|_| self.new_job()).collect();
+                let mut jobs: Vec<NewJob> =
+                    (0..count).map(|_| self.new_job_after_others()).collect();
                 if self.draw.one_in(20) {
                     let bad = NewJob::new("a", "two words", "");
                     jobs.push(bad);
@@ -257,10 +258,10 @@ impl Run {
         ids.retain(until_ended);
         let queue = self.draw.one_in(3).then(|| self.draw.pick(&QUEUES));
         let kind = self.draw.one_in(3).then(|| self.draw.pick(&KINDS));
+        use JobState::{Blocked, Dead, Ready};
+        let state = [None, None, Some(Dead), Some(Ready), Some(Blocked)];
         let filter = Filter {
-            state: *self
-                .draw
-                .pick(&[None, None, Some(JobState::Dead), Some(JobState::Ready)]),
+            state: *self.draw.pick(&state),
             queue: queue.map(|queue| (*queue).to_owned()),
             kind: kind.map(|kind| (*kind).to_owned()),
             ended_before: self.draw.one_in(4).then_some(ms(5_005)),
@@ -352,7 +353,7 @@ impl Run {
             self.last_batch.clear();
             self.first_producer += 2;
         }
-        let is_alone = self.draw.one_in(2);
+        let is_alone = self.draw.one_in(2) || self.model.has_expired_before_others();
         if !is_alone {
             self.exchange(true);
         }

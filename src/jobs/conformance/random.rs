@@ -7,7 +7,8 @@
 //   and all leases, keys and outcomes end 5 ms after one.
 // - When it is found that a job has expired, or that an outcome is over. So time moves on in one
 //   operation with a full sweep. At most one exchange comes before that sweep, with ends of jobs
-//   that run. There is a sweep also after a job that has expired came back.
+//   that run, and none if another job waits for the end of one that has expired. There is a sweep
+//   also after a job that has expired came back.
 // - Whether a job at most once may be retried: it is not.
 // - How long an outcome is kept that is watched and kept: it is one of both. A job is watched
 //   while it lives, and not when it is dead and may begin anew.
@@ -194,10 +195,34 @@ impl Run {
             let time = UniqueUntil::Elapsed(ms(60_005));
             let until = *draw.pick(&[UniqueUntil::Ended, UniqueUntil::Started, time]);
             new.unique = Some(Unique { key, until });
+            new.replace = draw.one_in(2);
+        }
+        if draw.one_in(3) {
+            new.lane = Some((*draw.pick(&["k", "l", "m"])).to_owned());
         }
         if draw.one_in(4) {
             new.meta = [("key".into(), "value".into())].into();
         }
+        new
+    }
+
+    /// As above, and now and then it follows others: live ones, ended ones, and forgotten ones.
+    pub(crate) fn new_job_after_others(&mut self) -> NewJob {
+        let mut new = self.new_job();
+        if self.draw.one_in(3) && !self.ids.is_empty() {
+            for _ in 0..=self.draw.below(3) {
+                let last = match self.draw.one_in(5) {
+                    true => self.ids.len(),
+                    false => self.ids.len().min(8),
+                };
+                let id = *self.draw.pick(&self.ids[self.ids.len() - last..]);
+                new.after.push(id);
+            }
+            if self.draw.one_in(40) {
+                new.after.push(JobId(999_999));
+            }
+        }
+        new.even_if_failed = self.draw.one_in(3);
         new
     }
 
@@ -240,15 +265,27 @@ impl Run {
         self.look(|storage| storage.counts().map(with_jobs));
         self.look(|storage| storage.sessions());
         self.look(|storage| storage.schedules());
-        let id = self.some_id();
-        self.look(|storage| {
-            Ok(match storage.outcome(id)? {
-                Fate::Ended(Outcome::Dead(text)) if known(Some(text.clone())).is_none() => {
-                    Fate::Ended(Outcome::Dead(String::new()))
-                }
-                fate => fate,
-            })
-        });
+        for _ in 0..3 {
+            let id = self.some_id();
+            self.look(|storage| storage.outcome(id).map(plain));
+            self.look(|storage| {
+                let parents = storage.parents(id)?.into_iter();
+                Ok(parents
+                    .map(|(id, fate)| (id, plain(fate)))
+                    .collect::<Vec<_>>())
+            });
+        }
+    }
+}
+
+/// Without the text of a crash.
+fn plain(fate: Fate) -> Fate {
+    match fate {
+        Fate::Ended(Outcome::Dead(text)) => {
+            let text = known(Some(text)).unwrap_or_default();
+            Fate::Ended(Outcome::Dead(text))
+        }
+        fate => fate,
     }
 }
 
@@ -257,12 +294,13 @@ pub(crate) fn known(error: Option<String>) -> Option<String> {
     error.filter(|error| error == "no")
 }
 
-/// What the docs promise of a job: payload and strings of one that is done may be gone.
+/// What the docs promise of a job: payload, strings and lane of one that is done may be gone.
 fn visible(mut info: JobInfo) -> JobInfo {
     info.error = known(info.error);
     if info.state.has_ended() && info.state != JobState::Dead {
         info.payload.clear();
         info.meta.clear();
+        info.lane = None;
     }
     info
 }

@@ -166,8 +166,6 @@ macro_rules! storage_conformance {
             what_is_no_end_releases_nothing
             what_had_ended_before_counts
             a_job_that_follows_nothing_begins_at_once
-            a_failure_cancels_all_that_follow
-            a_job_that_follows_even_if_failed_begins
             a_job_that_is_named_twice_counts_once
             outcomes_are_there_until_the_job_that_follows_has_ended
             an_outcome_that_is_removed_is_forgotten
@@ -177,6 +175,12 @@ macro_rules! storage_conformance {
             what_is_released_waits_for_its_time_and_for_its_lane
             a_job_may_follow_one_of_its_own_lane
             of_those_that_are_released_at_once_the_first_has_the_lane
+            who_listens_is_woken_when_a_job_is_released
+        }
+        $crate::storage_conformance! { @chapter true, "", failures,
+            a_failure_cancels_all_that_follow
+            a_job_that_follows_even_if_failed_begins
+            what_follows_jobs_that_end_meanwhile_begins_or_is_cancelled
             a_job_that_waits_for_others_may_end_before_them
             a_job_and_what_follows_it_are_removed_together
             a_job_that_begins_anew_releases_nothing_twice
@@ -184,7 +188,6 @@ macro_rules! storage_conformance {
             a_chain_of_two_thousand_is_cancelled_in_one_step
             a_job_that_is_cancelled_at_once_takes_no_key
             who_waits_for_a_job_that_follows_sees_its_end
-            who_listens_is_woken_when_a_job_is_released
         }
         $crate::storage_conformance! { @chapter true, "", results,
             an_outcome_is_kept_and_then_forgotten

@@ -91,6 +91,10 @@ impl State {
         self.followed.retain(is_followed);
     }
 
+    pub(crate) fn is_followed(&self, parent: JobId) -> bool {
+        self.follows.iter().any(|it| it.parent == parent)
+    }
+
     /// The outcome is kept until the last live job that follows it has ended.
     pub(crate) fn keep_for_followers(&mut self, parent: JobId, outcome: Outcome) {
         self.followed.retain(|(id, _)| *id != parent);

@@ -46,6 +46,14 @@ impl Model {
         state.jobs.iter().any(|job| job.has_expired(now))
     }
 
+    /// Whether one has expired for whose end another job waits.
+    pub(crate) fn has_expired_before_others(&self) -> bool {
+        let now = self.time();
+        let state = self.state.lock();
+        let mut expired = state.jobs.iter().filter(|job| job.has_expired(now));
+        expired.any(|job| job.new.lane.is_some() || state.is_followed(job.id))
+    }
+
     fn time(&self) -> StoredTime {
         StoredTime::from(self.clock.wall())
     }
