@@ -2,8 +2,8 @@
 
 use millhand::jobs::{
     Batch, Claimed, Due, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat, JobId, JobState,
-    Judged, Memory, NewJob, Notifier, Page, Placed, QueueChange, SessionId, SessionInfo, Storage,
-    Swept, Unique, UniqueUntil, Verdict, Want,
+    Judged, Memory, NewJob, Notifier, Outcome, Page, Placed, QueueChange, SessionId, SessionInfo,
+    Storage, Swept, Unique, UniqueUntil, Verdict, Want,
 };
 use millhand::testing::ManualClock;
 use std::collections::{BTreeMap, HashSet};
@@ -188,6 +188,185 @@ fn at_most_100_000_dead_jobs_are_kept_and_the_oldest_goes_first() {
     assert!(matches!(fate, Fate::Ended(_)));
 }
 
+fn in_lane(lane: &str) -> NewJob {
+    let mut new = NewJob::new("q", "a", "");
+    new.lane = Some(lane.to_owned());
+    new
+}
+
+fn after(parents: &[JobId]) -> NewJob {
+    let mut new = NewJob::new("q", "a", "");
+    new.after = parents.to_vec();
+    new
+}
+
+/// Jobs of which each follows the one before.
+fn chain(storage: &Memory, count: usize) -> Vec<JobId> {
+    let mut ids = vec![enqueue(storage, &[NewJob::new("q", "a", "")])[0].id()];
+    while ids.len() < count {
+        let placed = enqueue(storage, &[after(&ids[ids.len() - 1..])]);
+        ids.push(placed[0].id());
+    }
+    ids
+}
+
+#[test]
+fn a_chain_of_100_000_is_cancelled_removed_and_forgotten_without_a_deep_stack() {
+    const LINKS: usize = 100_000;
+    let storage = Memory::new();
+    let first = chain(&storage, LINKS)[0];
+    storage.cancel(first).unwrap();
+    let second = chain(&storage, LINKS)[0];
+    let filter = Filter {
+        ids: Some(vec![second]),
+        ..Filter::default()
+    };
+    assert_eq!(storage.purge(&filter, 1).unwrap(), 1);
+    let counts = storage.counts().unwrap();
+    // The job that is removed is no job that is cancelled.
+    assert_eq!(counts.totals.cancelled, 2 * LINKS as u64 - 1);
+    assert_eq!(counts.queues, []);
+    assert_eq!(all(&storage, &Filter::default()), []);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn a_job_with_many_children_and_one_with_many_parents_are_no_more_work_than_many_jobs() {
+    let storage = Memory::new();
+    let root = enqueue(&storage, &[NewJob::new("q", "b", "")])[0].id();
+    let middle = enqueue(&storage, &vec![after(&[root]); 10_000]);
+    let middle: Vec<JobId> = middle.iter().map(|placed| placed.id()).collect();
+    let last = enqueue(&storage, &[after(&middle)])[0].id();
+    let session = open(&storage, Duration::MAX);
+    let mut ends = Vec::new();
+    let mut order = Vec::new();
+    for number in 1.. {
+        let found = exchange(&storage, session, number, &ends, 1000);
+        ends = found.claimed.iter().map(done).collect();
+        if ends.is_empty() {
+            break;
+        }
+        order.extend(found.claimed.iter().map(|job| job.id));
+    }
+    assert_eq!(order.first(), Some(&root));
+    assert_eq!(order.last(), Some(&last));
+    assert_eq!(order.len(), 10_002);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn eight_threads_run_one_job_of_each_lane_at_a_time_and_in_order() {
+    const LANES: usize = 5;
+    const THREADS: usize = 8;
+    let storage = Memory::new();
+    let names: Vec<String> = (0..LANES).map(|lane| lane.to_string()).collect();
+    let jobs: Vec<NewJob> = (0..5_000).map(|n| in_lane(&names[n % LANES])).collect();
+    let ids = enqueue(&storage, &jobs);
+    let first = ids[0].id().0;
+    let place = |id: JobId| (id.0 - first) as usize;
+    let running = Mutex::new([false; LANES]);
+    let begun = Mutex::new(vec![Vec::new(); LANES]);
+    let left = AtomicUsize::new(ids.len());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let session = open(&storage, Duration::MAX);
+                let mut ends: Vec<Ended> = Vec::new();
+                for number in 1.. {
+                    let found = exchange(&storage, session, number, &ends, 2);
+                    left.fetch_sub(ends.len(), Ordering::Relaxed);
+                    for job in &found.claimed {
+                        let place = place(job.id);
+                        let before = running.lock().unwrap()[place % LANES];
+                        assert!(!before, "two of lane {}", place % LANES);
+                        running.lock().unwrap()[place % LANES] = true;
+                        begun.lock().unwrap()[place % LANES].push(place);
+                    }
+                    ends = found.claimed.iter().map(done).collect();
+                    for end in &ends {
+                        running.lock().unwrap()[place(end.id) % LANES] = false;
+                    }
+                    if ends.is_empty() && left.load(Ordering::Relaxed) == 0 {
+                        break;
+                    }
+                    thread::yield_now();
+                }
+            });
+        }
+    });
+    for (lane, begun) in begun.into_inner().unwrap().into_iter().enumerate() {
+        let expected: Vec<usize> = (lane..jobs.len()).step_by(LANES).collect();
+        assert_eq!(begun, expected);
+    }
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn a_job_that_is_no_longer_blocked_wakes_and_one_that_is_blocked_does_not() {
+    let storage = Memory::new();
+    let notifier = Notifier::new();
+    let first = enqueue(&storage, &[in_lane("x")])[0].id();
+    let _subscribed = storage.subscribe(&["q"], &notifier).unwrap();
+    let is_woken = |act: &dyn Fn()| {
+        let listening = notifier.listen();
+        act();
+        listening.wait_timeout(Duration::ZERO) == Ok(true)
+    };
+    let mut later = after(&[first]);
+    later.due = Due::After(MINUTE);
+    assert!(!is_woken(&|| {
+        enqueue(&storage, &[in_lane("x"), later.clone()]);
+    }));
+    let done_by_hand = |storage: &Memory| {
+        let session = open(storage, MINUTE);
+        let claimed = exchange(storage, session, 1, &[], 1).claimed;
+        exchange(storage, session, 2, &[done(&claimed[0])], 0);
+    };
+    assert!(is_woken(&|| done_by_hand(&storage)));
+    // What follows it is scheduled now, and the second one of the lane is ready.
+    let counts = &storage.counts().unwrap().queues[0];
+    assert_eq!((counts.scheduled, counts.ready, counts.blocked), (1, 1, 0));
+    let other = enqueue(&storage, &[after(&[JobId(2)])])[0].id();
+    let fate = storage.outcome(other).unwrap();
+    assert_eq!(fate, Fate::Live(JobState::Blocked));
+    assert!(is_woken(&|| done_by_hand(&storage)));
+    let fate = storage.outcome(other).unwrap();
+    assert_eq!(fate, Fate::Live(JobState::Ready));
+}
+
+#[test]
+fn a_dead_job_beyond_the_100_000_is_kept_for_the_job_that_follows_it_alone() {
+    let storage = Memory::new();
+    let first = enqueue(&storage, &[NewJob::new("q", "a", "")])[0].id();
+    let mut child = after(&[first]);
+    child.even_if_failed = true;
+    child.due = Due::After(MINUTE);
+    let child = enqueue(&storage, &[child])[0].id();
+    enqueue(&storage, &vec![NewJob::new("q", "a", ""); 100_000]);
+    let session = open(&storage, Duration::MAX);
+    let claimed = exchange(&storage, session, 1, &[], 100_001).claimed;
+    let dead = |job: &Claimed| Ended {
+        verdict: Verdict::Dead {
+            error: "no".to_owned(),
+        },
+        ..done(job)
+    };
+    let dead: Vec<_> = claimed.iter().map(dead).collect();
+    exchange(&storage, session, 2, &dead, 0);
+    assert_eq!(storage.outcome(first).unwrap(), Fate::Forgotten);
+    assert_eq!(storage.counts().unwrap().dead, 100_000);
+    let outcome = Fate::Ended(Outcome::Dead("no".to_owned()));
+    assert_eq!(storage.parents(child).unwrap(), [(first, outcome)]);
+    let cancelled = enqueue(&storage, &[after(&[first])])[0].id();
+    assert_eq!(storage.outcome(cancelled).unwrap(), Fate::Forgotten);
+    storage.cancel(child).unwrap();
+    // Now it is as one that succeeded.
+    let late = enqueue(&storage, &[after(&[first])])[0].id();
+    let fate = storage.outcome(late).unwrap();
+    assert_eq!(fate, Fate::Live(JobState::Ready));
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
 /// Numbers that are the same for the same seed.
 struct Random(u64);
 
@@ -206,8 +385,17 @@ impl Random {
         self.below(most) == 0
     }
 
-    fn job(&mut self) -> NewJob {
+    /// Some jobs follow others with ids up to this one.
+    fn job(&mut self, last: u64) -> NewJob {
         let mut job = NewJob::new("q", ["a", "b"][self.below(2) as usize], "x");
+        if self.is_one_in(3) {
+            job.lane = Some(self.below(3).to_string());
+        }
+        while last > 0 && self.is_one_in(3) {
+            let back = self.below(last.min(12));
+            job.after.push(JobId(last - back));
+        }
+        job.even_if_failed = self.is_one_in(2);
         job.priority = self.below(3) as i32 - 1;
         job.max_crashes = 1;
         job.at_most_once = self.is_one_in(8);
@@ -225,6 +413,7 @@ impl Random {
         };
         let key = self.below(6).to_string();
         job.unique = Some(Unique { key, until });
+        job.replace = self.is_one_in(2);
         job
     }
 
@@ -251,10 +440,12 @@ struct Consumers {
     sessions: Vec<SessionId>,
     held: Vec<Claimed>,
     number: u64,
+    /// The last job that was stored.
+    last: u64,
 }
 
 fn call_at_random(storage: &Memory, random: &mut Random, consumers: &mut Consumers) {
-    let id = JobId(random.below(100));
+    let id = JobId((consumers.last + 1).saturating_sub(random.below(100)));
     let session = match consumers.sessions.len() as u64 {
         0 => SessionId(0),
         open => consumers.sessions[random.below(open) as usize],
@@ -266,8 +457,10 @@ fn call_at_random(storage: &Memory, random: &mut Random, consumers: &mut Consume
     };
     match random.below(14) {
         0..=2 => {
-            let jobs = [random.job(), random.job()];
-            enqueue(storage, &jobs);
+            let jobs = [random.job(consumers.last), random.job(consumers.last)];
+            for placed in enqueue(storage, &jobs) {
+                consumers.last = consumers.last.max(placed.id().0);
+            }
         }
         3 => consumers.sessions.push(open(storage, random.time())),
         4..=7 => {
@@ -331,15 +524,41 @@ fn assert_whole(storage: &Memory) {
         after: JobId(0),
         most: usize::MAX,
     };
+    let mut lanes: BTreeMap<String, Vec<JobState>> = BTreeMap::new();
     for job in storage.list(&Filter::default(), page).unwrap() {
         *listed.entry(job.state).or_insert(0) += 1;
+        let parents = storage.parents(job.id).unwrap();
+        let is_live = |fate: &Fate| matches!(fate, Fate::Live(_));
+        let live = parents.iter().filter(|(_, fate)| is_live(fate)).count();
+        assert!(job.waits_for as usize <= live);
+        if job.state == JobState::Blocked && job.waits_for == 0 {
+            assert!(job.lane.is_some());
+        }
+        let lane = job.lane.filter(|_| job.waits_for == 0);
+        if let Some(lane) = lane.filter(|_| !job.state.has_ended()) {
+            lanes.entry(lane).or_default().push(job.state);
+        }
+    }
+    for states in lanes.values() {
+        let is_at_work = |state: &&JobState| matches!(state, JobState::Ready | JobState::Running);
+        assert!(states.iter().filter(is_at_work).count() <= 1, "{states:?}");
+        let waits = states.contains(&JobState::Blocked);
+        // A job that waits for another attempt has its lane, too.
+        assert!(!waits || states.iter().any(|state| *state != JobState::Blocked));
     }
     let of = |state| listed.get(&state).copied().unwrap_or(0);
     let counts = storage.counts().unwrap();
     let line = counts.queues.first().cloned().unwrap_or_default();
     assert_eq!(
-        [line.scheduled, line.ready, line.running, counts.dead],
         [
+            line.blocked,
+            line.scheduled,
+            line.ready,
+            line.running,
+            counts.dead
+        ],
+        [
+            JobState::Blocked,
             JobState::Scheduled,
             JobState::Ready,
             JobState::Running,
