@@ -201,7 +201,7 @@ mod tests {
                 table.step(JobId(2), NOW, Job::take_lane);
             }),
             ("index of lanes", |table| {
-                table.index.lanes = Default::default()
+                table.index.lanes = Default::default();
             }),
             ("do not end any more", |table| {
                 let job = table.jobs.get_mut(&JobId(4)).unwrap();
