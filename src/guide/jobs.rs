@@ -12,6 +12,9 @@
 //! | to run jobs | [`jobs.consumer(&pool)`](crate::jobs::Jobs::consumer), with a handler for each kind |
 //! | retries, gates, time limits | [`Handler`](crate::jobs::Handler) |
 //! | to wait for a result | [`keep`](crate::jobs::JobBuilder::keep) it, and [`JobHandle`](crate::jobs::JobHandle), in any process |
+//! | one job of an account at a time | [`lane(key)`](crate::jobs::JobBuilder::lane) |
+//! | to begin a job when others have ended | [`after(&jobs)`](crate::jobs::JobBuilder::after) |
+//! | one job for many changes in a row | [`unique(key).delay(d).replace()`](crate::jobs::JobBuilder::replace) |
 //! | to store a job each hour | [`every`](crate::jobs::JobBuilder::every), `cron` |
 //! | to see and change what is there | [`counts`](crate::jobs::Jobs::counts), [`list`](crate::jobs::Jobs::list), [`retry_dead`](crate::jobs::Jobs::retry_dead), [`purge`](crate::jobs::Jobs::purge), [`set_queue`](crate::jobs::Jobs::set_queue) |
 //!
@@ -113,6 +116,8 @@
 //!   [`sessions`](crate::jobs::Jobs::sessions) lists the consumers with their queues and kinds.
 //! - *scheduled*: its time has not come, or it has failed, and waits for its next attempt. Then its
 //!   `error` says why it failed.
+//! - *blocked*: another job of its lane has not ended, or a job that it follows. `lane` and
+//!   `waits_for` of the list say which of the two.
 //! - *running*, though its process was killed: until its lease has ended.
 //! - *dead*: `error` says why.
 //!
@@ -123,6 +128,102 @@
 //! is left behind. [`unique_until_started`](crate::jobs::JobBuilder::unique_until_started) allows
 //! one to run and one to wait. [`unique_for`](crate::jobs::JobBuilder::unique_for) holds the key
 //! for a time: a client may repeat its request.
+//!
+//! # One after the other
+//!
+//! Two consumers, or two slots of one, begin jobs in the order of the queue, and run them side by
+//! side. Jobs with one [`lane`](crate::jobs::JobBuilder::lane) run one at a time, in all processes,
+//! in the order in which they were stored: the changes of one account, the commands for one device.
+//! There may be a million lanes. A job that fails keeps its lane through its pauses, so a lane waits
+//! for its first job until that has succeeded or is dead. If that is not what you want, dead jobs
+//! may come sooner: [`Retry`](crate::Retry) says when.
+//!
+//! # Jobs that follow others
+//!
+//! [`after`](crate::jobs::JobBuilder::after) is all there is to chains, groups and chords. A job is
+//! blocked until all that it follows have succeeded. If one of these does not, it is cancelled, and
+//! what follows it as well; [`even_if_failed`](crate::jobs::JobBuilder::even_if_failed) is for the
+//! one that cleans up. What a job follows is kept for it until its own end, so its handler finds the
+//! outputs. `keep` is needed only for what may have ended before the next job is stored:
+//!
+//! ```
+//! use millhand::jobs::{Job, JobContext, JobState, Jobs, Memory};
+//! use millhand::{Shutdown, ThreadPool};
+//! use serde::{Deserialize, Serialize};
+//! use std::error::Error;
+//! use std::time::Duration;
+//!
+//! #[derive(Serialize, Deserialize)]
+//! enum Step {
+//!     Fetch,
+//!     Resize { width: u32 },
+//!     Publish,
+//! }
+//!
+//! impl Job for Step {
+//!     const NAME: &'static str = "step";
+//!     type Output = u32; // the bytes of it
+//! }
+//!
+//! fn step(step: Step, job: &JobContext) -> Result<u32, Box<dyn Error + Send + Sync>> {
+//!     let before: Vec<u32> = job.parents()?.into_iter().collect::<Result<_, _>>()?;
+//!     Ok(match step {
+//!         Step::Fetch => 1000,
+//!         Step::Resize { width } => before[0] * width / 100,
+//!         Step::Publish => before.iter().sum(),
+//!     })
+//! }
+//!
+//! let jobs = Jobs::open(Memory::new())?;
+//! let kept = jobs.job().keep(Duration::from_secs(3600));
+//! let fetch = kept.enqueue(&Step::Fetch)?;
+//! // Two that follow one, and one that follows two.
+//! let sizes = [10, 25].map(|width| Step::Resize { width });
+//! let resized = kept.clone().after([&fetch]).enqueue_all(sizes)?;
+//! let publish = kept.after(&resized).enqueue(&Step::Publish)?;
+//! assert_eq!(publish.handle().state()?, Some(JobState::Blocked));
+//!
+//! let pool = ThreadPool::new(2)?;
+//! jobs.consumer(&pool).queue("default", 2).handle(step).start()?;
+//! assert_eq!(publish.handle().join()?, 100 + 250);
+//! # pool.shutdown(Shutdown::drain())?;
+//! # Ok::<(), Box<dyn Error>>(())
+//! ```
+//!
+//! A job of a chain may be in a lane. It joins that when what it follows has ended.
+//!
+//! # The last of many changes
+//!
+//! A page is saved ten times in a minute, and is to be indexed once. A job with a unique key that
+//! [replaces](crate::jobs::JobBuilder::replace) the one before, and is due a while later, begins
+//! when it has been calm for so long. What has begun is not replaced. So the key is to be free from
+//! then on, and a change while the job runs makes another one:
+//!
+//! ```
+//! use millhand::jobs::{Job, Jobs, Memory};
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Index {
+//!     revision: u32,
+//! }
+//!
+//! impl Job for Index {
+//!     const NAME: &'static str = "index";
+//!     type Output = ();
+//! }
+//!
+//! let jobs = Jobs::open(Memory::new())?;
+//! let page = jobs.job().unique_until_started("page-7").replace();
+//! let calm = page.delay(Duration::from_secs(10));
+//! let first = calm.enqueue(&Index { revision: 1 })?;
+//! let tenth = calm.enqueue(&Index { revision: 10 })?; // ten seconds from now
+//! assert!(first.is_new() && tenth.is_replaced());
+//! assert_eq!(first.id(), tenth.id());
+//! assert_eq!(jobs.get(first.id())?.unwrap().payload, br#"{"revision":10}"#);
+//! # Ok::<(), millhand::jobs::JobsError>(())
+//! ```
 //!
 //! # Deploys
 //!
@@ -220,6 +321,9 @@
 //! | `result.revoke()`, `AsyncResult.revoke()` | [`handle.cancel()`](crate::jobs::JobHandle::cancel), which also asks one that runs |
 //! | `@huey.periodic_task(crontab(..))`, RQ scheduler, the scheduler of Celery, sidekiq-cron | [`every`](crate::jobs::JobBuilder::every), `cron`; no process is the leader |
 //! | Huey `lock_task`, sidekiq-unique-jobs | [`unique`](crate::jobs::JobBuilder::unique) |
+//! | Huey pipelines `.then`, Celery `chain`, `group`, `chord`; RQ `depends_on`; Sidekiq batches; BullMQ flows | [`after`](crate::jobs::JobBuilder::after), [`even_if_failed`](crate::jobs::JobBuilder::even_if_failed), [`parents`](crate::jobs::JobContext::parents) |
+//! | `queue_name` of graphile-worker, concurrency keys of Solid Queue | [`lane`](crate::jobs::JobBuilder::lane) |
+//! | `job_key` of graphile-worker, debounce of BullMQ | [`unique`](crate::jobs::JobBuilder::unique) with [`replace`](crate::jobs::JobBuilder::replace) |
 //! | Huey `expires=`, Celery `expires=` | [`expires`](crate::jobs::JobBuilder::expires) |
 //! | RQ failed registry, Sidekiq dead set | [`Filter`](crate::jobs::Filter) with the state `Dead`, [`retry_dead`](crate::jobs::Jobs::retry_dead) |
 //! | Celery `acks_late`, `visibility_timeout`; super_fetch | always so; the [`lease`](crate::jobs::ConsumerBuilder::lease) is of the process, so a job may run for a week |
