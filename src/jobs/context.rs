@@ -32,6 +32,12 @@ pub struct JobContext {
     token: CancelToken,
     postponed: Mutex<Option<Duration>>,
     jobs: Jobs,
+    /// How long the handler keeps the outcome.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(dead_code, reason = "for `complete_in` alone")
+    )]
+    keep: Option<Duration>,
     /// Whether it has ended in a transaction of the handler.
     is_completed: AtomicBool,
 }
@@ -43,12 +49,18 @@ pub struct JobContext {
 pub struct Postponed(Duration);
 
 impl JobContext {
-    pub(super) fn new(claimed: Claimed, token: CancelToken, jobs: &Jobs) -> Self {
+    pub(super) fn new(
+        claimed: Claimed,
+        token: CancelToken,
+        jobs: &Jobs,
+        keep: Option<Duration>,
+    ) -> Self {
         Self {
             claimed,
             token,
             postponed: Mutex::new(None),
             jobs: jobs.clone(),
+            keep,
             is_completed: AtomicBool::new(false),
         }
     }
@@ -139,8 +151,9 @@ impl JobContext {
 
     /// Ends the job in a transaction of yours, in the file of the storage: what the handler writes
     /// there and the end of the job both happen, or neither. Commit, and return the same output.
-    /// That is kept for as long as the job says; [`Handler::keep`](crate::jobs::Handler::keep) does
-    /// not count here. A handler that returns without the commit has failed.
+    /// That is kept for as long as the job says, or else
+    /// [`Handler::keep`](crate::jobs::Handler::keep). A handler that returns without the commit has
+    /// failed.
     ///
     /// ```
     /// # use millhand::jobs::{Job, JobContext, rusqlite::Connection};
@@ -178,7 +191,7 @@ impl JobContext {
     ) -> Result<(), JobsError> {
         let (id, claim) = (self.claimed.id, self.claimed.claim);
         let sqlite = self.jobs.sqlite()?;
-        match sqlite.complete_in(transaction, id, claim, output)? {
+        match sqlite.complete_in(transaction, id, claim, output, self.keep)? {
             Judged::Gone => Err(JobsError::new(
                 JobsErrorKind::Stale,
                 format!("another consumer has the job {id}: do not commit"),
@@ -206,6 +219,7 @@ impl fmt::Debug for JobContext {
             token: _,
             postponed: _,
             jobs: _,
+            keep: _,
             is_completed: _,
         } = self;
         f.debug_struct("JobContext")

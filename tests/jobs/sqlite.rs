@@ -548,18 +548,18 @@ fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
     assert_eq!(placed[0].id(), id);
     let tx = conn.transaction().unwrap();
     assert_eq!(
-        storage.complete_in(&tx, id, claim, b"1").unwrap(),
+        storage.complete_in(&tx, id, claim, b"1", None).unwrap(),
         Judged::Ended
     );
     tx.rollback().unwrap();
     assert_eq!(storage.outcome(id).unwrap(), Fate::Live(JobState::Running));
     let tx = conn.transaction().unwrap();
     assert_eq!(
-        storage.complete_in(&tx, id, claim, b"1").unwrap(),
+        storage.complete_in(&tx, id, claim, b"1", None).unwrap(),
         Judged::Ended
     );
     assert_eq!(
-        storage.complete_in(&tx, id, claim, b"1").unwrap(),
+        storage.complete_in(&tx, id, claim, b"1", None).unwrap(),
         Judged::Gone
     );
     tx.commit().unwrap();

@@ -64,6 +64,7 @@ pub(super) fn begin(
         .priority(claimed.priority)
         .token(&token);
     let payload = std::mem::take(&mut claimed.payload);
+    let keep = handler.options.keep;
     let run = Arc::new(Run {
         shared: shared.clone(),
         handler,
@@ -73,7 +74,7 @@ pub(super) fn begin(
         elapsed: now.since(claimed.began_at),
         has_begun: AtomicBool::new(false),
         end: Mutex::new(None),
-        context: JobContext::new(claimed, token, &shared.jobs),
+        context: JobContext::new(claimed, token, &shared.jobs, keep),
     });
     let body = run.clone();
     let task = task.on_finish(move |summary| run.finish(summary));

@@ -12,6 +12,7 @@ use crate::jobs::sqlite::enqueue;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
 use rusqlite::Connection;
+use std::time::Duration;
 
 impl Sqlite {
     /// Stores jobs in a transaction of the caller's own, on a connection to the same file: they are
@@ -48,7 +49,8 @@ impl Sqlite {
 
     /// Ends a claimed job as done in a transaction of the caller's own, on a connection to the same
     /// file: so what the job did there, and its end, happen both or not at all. `claim` is the
-    /// number of the claim. Where this returns `Gone`, another consumer has the job, and the
+    /// number of the claim. The output is kept for as long as the job says, or else for `keep`, as
+    /// with [`Verdict::Done`]. Where this returns `Gone`, another consumer has the job, and the
     /// transaction should not commit.
     ///
     /// # Errors
@@ -61,10 +63,11 @@ impl Sqlite {
         id: JobId,
         claim: u64,
         output: &[u8],
+        keep: Option<Duration>,
     ) -> Result<Judged, JobsError> {
         let verdict = Verdict::Done {
             output: output.to_vec(),
-            keep: None,
+            keep,
         };
         let ended = Ended { id, claim, verdict };
         self.within(tx, "complete_in", |work| end::judge(work, &ended))
