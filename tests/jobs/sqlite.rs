@@ -649,6 +649,33 @@ fn a_file_that_is_none_of_sqlite_is_refused() {
     std::fs::write(db(&folder), "this is no database. ".repeat(500)).unwrap();
     let error = Sqlite::open(db(&folder)).unwrap_err();
     assert_refused(&error, JobsErrorKind::Corrupt, &db(&folder));
+    assert_eq!(error.to_string().matches("jobs.db").count(), 1, "{error}");
+}
+
+#[test]
+fn a_file_that_must_exist_is_not_made() {
+    let folder = Folder::new();
+    let open = || Sqlite::options(db(&folder)).must_exist().open();
+    assert_refused(
+        &open().unwrap_err(),
+        JobsErrorKind::Unreachable,
+        &db(&folder),
+    );
+    assert!(!db(&folder).exists());
+    // A file with other tables alone stays as it is.
+    let conn = Connection::open(db(&folder)).unwrap();
+    conn.execute_batch("CREATE TABLE orders(item TEXT)")
+        .unwrap();
+    drop(conn);
+    let before = std::fs::read(db(&folder)).unwrap();
+    assert_refused(
+        &open().unwrap_err(),
+        JobsErrorKind::Unreachable,
+        &db(&folder),
+    );
+    assert_eq!(std::fs::read(db(&folder)).unwrap(), before);
+    drop(Sqlite::open(db(&folder)).unwrap());
+    assert_eq!(ready(&open().unwrap()), 0);
 }
 
 #[test]

@@ -35,7 +35,10 @@ impl Problem {
             }
             Self::Sqlite(error) => {
                 let (kind, advice) = explain(&error);
-                let text = format!("{}: {attempted}: {error}{advice}", path.display());
+                let (path, text) = (path.display(), error.to_string());
+                // Where it opens a file, rusqlite adds the path itself.
+                let reason = text.strip_suffix(&format!(": {path}")).unwrap_or(&text);
+                let text = format!("{path}: {attempted}: {reason}{advice}");
                 JobsError::new(kind, text).with_source(error)
             }
         }
@@ -149,6 +152,12 @@ mod tests {
             assert!(text.starts_with("a.db: enqueue: "), "{text}");
             assert!(text.contains(advice), "{text}");
         }
+        let text = Some("unable to open database file: a.db".to_owned());
+        let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), text);
+        let text = Problem::from(error)
+            .at(Path::new("a.db"), "opening it")
+            .to_string();
+        assert_eq!(text.matches("a.db").count(), 1, "{text}");
         let text = Some("no such table: mh_job".to_owned());
         let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ERROR), text);
         assert_eq!(explain(&error).0, Invalid);

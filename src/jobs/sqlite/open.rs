@@ -3,12 +3,14 @@
 //! Layer: jobs.
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
-use crate::jobs::sqlite::options::Durability;
+use crate::jobs::sqlite::options::{Durability, SqliteOptions};
 use crate::jobs::sqlite::schema;
 use crate::jobs::sqlite::work::Outcome;
 use crate::testing::Clock;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,14 +52,28 @@ fn connect(path: &Path, patience: Duration, flags: OpenFlags) -> Outcome<Connect
     Ok(conn)
 }
 
-/// Opens the connection that writes. Makes the file and the tables if they are not there.
-pub(super) fn writer(
-    path: &Path,
-    patience: Duration,
-    durability: Durability,
-) -> Outcome<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+/// Opens the connection that writes. Makes the file and the tables if they are not there, and need
+/// not be.
+pub(super) fn writer(options: &SqliteOptions) -> Outcome<Connection> {
+    let SqliteOptions {
+        path,
+        patience,
+        durability,
+        must_exist,
+        ..
+    } = options;
+    let (patience, durability) = (*patience, *durability);
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    if *must_exist {
+        check_exists(path)?;
+    } else {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
     let conn = connect(path, patience, flags)?;
+    if *must_exist && schema::number(&conn)? == 0 {
+        let text = "it has no jobs: no program has opened it as a storage before";
+        return Err(JobsError::new(JobsErrorKind::Unreachable, text).into());
+    }
     use_wal(&conn, patience)?;
     let synchronous = match durability {
         Durability::Full => "FULL",
@@ -78,6 +94,16 @@ pub(super) fn writer(
     ))?;
     schema::migrate(&conn)?;
     Ok(conn)
+}
+
+fn check_exists(path: &Path) -> Result<(), JobsError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(JobsError::new(
+            JobsErrorKind::Unreachable,
+            "there is no such file, and it is to be opened only if there is",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a connection that only reads.

@@ -49,6 +49,7 @@ pub struct SqliteOptions {
     pub(super) clock: Clock,
     pub(super) max_payload: usize,
     pub(super) datagrams: bool,
+    pub(super) must_exist: bool,
     pub(super) allows_wal_reset_bug: bool,
 }
 
@@ -61,6 +62,7 @@ impl SqliteOptions {
             clock: Clock::system(),
             max_payload: MAX_PAYLOAD,
             datagrams: true,
+            must_exist: false,
             allows_wal_reset_bug: false,
         }
     }
@@ -100,6 +102,21 @@ impl SqliteOptions {
         self
     }
 
+    /// Opens only a file that is a storage already: for a program that looks at the jobs of another
+    /// one, and should not make an empty storage where a path is mistyped. Default: the file and
+    /// its tables are made where they are missing.
+    ///
+    /// ```
+    /// use millhand::jobs::{JobsErrorKind, Sqlite};
+    ///
+    /// let error = Sqlite::options("no-such-file.db").must_exist().open().unwrap_err();
+    /// assert_eq!(error.kind(), JobsErrorKind::Unreachable);
+    /// ```
+    pub fn must_exist(mut self) -> Self {
+        self.must_exist = true;
+        self
+    }
+
     /// Accepts a version of SQLite that can damage a file, since it has the bug that is mended in
     /// 3.51.3. The version that this crate brings does not have it. Default: such a version is
     /// refused.
@@ -112,7 +129,7 @@ impl SqliteOptions {
     ///
     /// # Errors
     /// [`Unreachable`](crate::jobs::JobsErrorKind::Unreachable) if there is no such folder, or its
-    /// files must not be written. [`Corrupt`](crate::jobs::JobsErrorKind::Corrupt) if it is no file
+    /// files must not be written, or the file [must exist](Self::must_exist) and does not. [`Corrupt`](crate::jobs::JobsErrorKind::Corrupt) if it is no file
     /// of SQLite. [`NewerSchema`](crate::jobs::JobsErrorKind::NewerSchema) if a newer version of
     /// this library has written to it. [`Busy`](crate::jobs::JobsErrorKind::Busy) if another
     /// process holds its lock for too long.

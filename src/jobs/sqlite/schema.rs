@@ -96,7 +96,7 @@ fn migrate_by_one(conn: &Connection, place: usize, migration: &str) -> Result<()
 }
 
 /// The number of the schema that the file has: 0 for none.
-fn number(conn: &Connection) -> Result<i64, Problem> {
+pub(super) fn number(conn: &Connection) -> Result<i64, Problem> {
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'mh_meta'";
     if conn.query_row(tables, [], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(0);

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -88,7 +89,7 @@ impl Shared {
 
     /// Whether the path leads to another file than the one that was opened, or to none.
     pub(super) fn is_replaced(&self) -> bool {
-        self.file != file_number(&self.path)
+        is_other(self.file, file_number(&self.path))
     }
 
     /// How long the WAL is.
@@ -129,18 +130,28 @@ impl Shared {
     }
 }
 
-/// Which file a path leads to. `None` if there is none, or if the system does not say.
-pub(super) fn file_number(path: &Path) -> Option<(u64, u64)> {
+/// Which file a path leads to: its device and number there. `None` if the system has no such
+/// numbers.
+pub(super) fn file_number(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    let found = fs::metadata(path)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let found = fs::metadata(path).ok()?;
-        Some((found.dev(), found.ino()))
+        Ok(Some((found.dev(), found.ino())))
     }
     #[cfg(not(unix))]
     {
-        let _ = path;
-        None
+        let _ = found;
+        Ok(None)
+    }
+}
+
+/// Whether what a path leads to now is not the file that was opened.
+fn is_other(opened: Option<(u64, u64)>, found: io::Result<Option<(u64, u64)>>) -> bool {
+    match found {
+        Ok(found) => opened.is_some() && found != opened,
+        // Whatever else the system says, the file may be there as before.
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -193,5 +204,22 @@ struct Lent<'a> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let _ = self.back.send(self.conn.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_replaced() {
+        let opened = Some((1, 7));
+        let error = |kind: io::ErrorKind| Err(kind.into());
+        assert!(!is_other(opened, Ok(opened)));
+        assert!(is_other(opened, Ok(Some((1, 8)))));
+        assert!(is_other(opened, error(NotFound)));
+        assert!(!is_other(opened, error(PermissionDenied)));
+        assert!(!is_other(None, Ok(None)));
     }
 }

@@ -139,7 +139,7 @@ fn check_path(path: &Path) -> Result<(), JobsError> {
 }
 
 fn start(options: SqliteOptions) -> Outcome<Threads> {
-    let conn = open::writer(&options.path, options.patience, options.durability)?;
+    let conn = open::writer(&options)?;
     // It waits for the lock in its own way.
     conn.busy_timeout(Duration::ZERO)?;
     let listening = open::reader(&options.path, options.patience)?;
@@ -153,7 +153,7 @@ fn start(options: SqliteOptions) -> Outcome<Threads> {
         Some((socket, port))
     });
     let shared = Arc::new(Shared {
-        file: shared::file_number(&options.path),
+        file: shared::file_number(&options.path).unwrap_or_default(),
         wal: shared::wal_of(&options.path),
         path: options.path,
         process: process::id(),
