@@ -3,16 +3,17 @@
 use crate::support::Folder;
 use millhand::jobs::rusqlite::Connection;
 use millhand::jobs::{
-    Batch, BatchNumber, Due, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat, JobId, JobState,
-    JobsError, JobsErrorKind, Judged, NewJob, Notifier, Outcome, Page, Placed, QueueChange,
-    SessionId, SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict, Want,
+    Batch, BatchNumber, Due, Durability, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat,
+    JobId, JobState, JobsError, JobsErrorKind, Judged, NewJob, Notifier, Outcome, Page, Placed,
+    QueueChange, SessionId, SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict,
+    Want,
 };
 use millhand::task::CancelOutcome;
 use millhand::testing::ManualClock;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const LONG: Duration = Duration::from_secs(600);
 const SECOND: Duration = Duration::from_secs(1);
@@ -564,6 +565,335 @@ fn a_job_of_the_users_transaction_is_there_if_and_only_if_it_commits() {
     );
     tx.commit().unwrap();
     assert_eq!(storage.outcome(id).unwrap(), Fate::Forgotten);
+}
+
+#[test]
+fn what_a_program_in_another_language_inserts_is_done() {
+    // The line is that of the guide.
+    let guide = include_str!("../../src/guide/jobs.rs");
+    let from = guide.find("//! INSERT INTO mh_job").unwrap();
+    let line = guide[from..].split("//! ```").next().unwrap();
+    let line = line.replace("//!", "").replace("'send-mail'", "'welcome'");
+
+    let folder = Folder::new();
+    let storage = open(&folder);
+    let conn = Connection::open(db(&folder)).unwrap();
+    conn.execute_batch(&line).unwrap();
+    let session = session(&storage);
+    let taken = exchange(&storage, session, 1, &[], 5).claimed;
+    assert_eq!(taken[0].payload, br#"{"to":"a@example.org"}"#);
+    let ended = exchange(&storage, session, 2, &[done(JobId(1), 1)], 5);
+    assert_eq!(ended.judged, [Judged::Ended]);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+fn in_lane(payload: &str) -> NewJob {
+    let mut job = job(payload);
+    job.lane = Some("account".into());
+    job
+}
+
+fn after(payload: &str, parents: &[JobId]) -> NewJob {
+    let mut job = job(payload);
+    job.after = parents.to_vec();
+    job
+}
+
+fn states(storage: &Sqlite) -> Vec<JobState> {
+    let page = Page {
+        after: JobId(0),
+        most: 500,
+    };
+    let jobs = storage.list(&Filter::default(), page).unwrap();
+    jobs.into_iter().map(|job| job.state).collect()
+}
+
+#[test]
+fn an_end_in_a_transaction_of_the_user_frees_a_lane_and_those_that_follow() {
+    let folder = Folder::new();
+    let storage = open(&folder);
+    enqueue(&storage, &[in_lane("1"), in_lane("2")]);
+    enqueue(&storage, &[after("3", &[JobId(1)])]);
+    let blocked = [JobState::Running, JobState::Blocked, JobState::Blocked];
+    let session = session(&storage);
+    exchange(&storage, session, 1, &[], 5);
+    assert_eq!(states(&storage), blocked);
+
+    let mut conn = Connection::open(db(&folder)).unwrap();
+    let complete = |conn: &Connection| {
+        let judged = storage.complete_in(conn, JobId(1), 1, b"1", Some(LONG));
+        assert_eq!(judged.unwrap(), Judged::Ended);
+    };
+    let tx = conn.transaction().unwrap();
+    complete(&tx);
+    tx.rollback().unwrap();
+    assert_eq!(states(&storage), blocked);
+    let tx = conn.transaction().unwrap();
+    complete(&tx);
+    tx.commit().unwrap();
+    let freed = [JobState::Done, JobState::Ready, JobState::Ready];
+    assert_eq!(states(&storage), freed);
+    let parents = storage.parents(JobId(3)).unwrap();
+    let output = Fate::Ended(Outcome::Done(b"1".to_vec()));
+    assert_eq!(parents, [(JobId(1), output.clone())]);
+    assert_eq!(storage.outcome(JobId(1)).unwrap(), output);
+
+    // And so does an enqueue there.
+    let tx = conn.transaction().unwrap();
+    storage.enqueue_in(&tx, &[in_lane("4")]).unwrap();
+    let error = storage.enqueue_in(&tx, &[after("5", &[JobId(9)])]);
+    assert_eq!(error.unwrap_err().kind(), JobsErrorKind::Invalid);
+    tx.commit().unwrap();
+    assert_eq!(states(&storage)[3..], [JobState::Blocked]);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn ten_thousand_that_follow_each_other_are_cancelled_in_one_step() {
+    let folder = Folder::new();
+    let options = Sqlite::options(db(&folder)).durability(Durability::Normal);
+    let storage = options.open().unwrap();
+    let mut conn = Connection::open(db(&folder)).unwrap();
+    let tx = conn.transaction().unwrap();
+    storage.enqueue_in(&tx, &[job("first")]).unwrap();
+    for parent in 1..10_000 {
+        let next = after("next", &[JobId(parent)]);
+        storage.enqueue_in(&tx, &[next]).unwrap();
+    }
+    tx.commit().unwrap();
+    let blocked = |storage: &Sqlite| storage.counts().unwrap().queues[0].blocked;
+    assert_eq!(blocked(&storage), 9_999);
+
+    let before = shown(&storage, "commits");
+    assert_eq!(storage.cancel(JobId(1)).unwrap(), CancelOutcome::Settled);
+    assert_eq!(shown(&storage, "commits"), before + 1);
+    let counts = storage.counts().unwrap();
+    assert!(counts.queues.is_empty(), "{counts:?}");
+    assert_eq!(counts.totals.cancelled, 10_000);
+    let left = "SELECT (SELECT count(*) FROM mh_job) + (SELECT count(*) FROM mh_child)";
+    let left: i64 = conn.query_row(left, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn what_is_blocked_for_no_reason_is_found_and_mended() {
+    let folder = Folder::new();
+    let storage = open(&folder);
+    enqueue(&storage, &[in_lane("1"), in_lane("2"), in_lane("3")]);
+    enqueue(&storage, &[job("4"), job("5")]);
+    enqueue(
+        &storage,
+        &[after("6", &[JobId(4)]), after("7", &[JobId(5)])],
+    );
+    enqueue(&storage, &[after("8", &[JobId(4), JobId(5)])]);
+    assert_eq!(storage.check(false).unwrap(), []);
+    let conn = Connection::open(db(&folder)).unwrap();
+    conn.execute_batch(
+        "DELETE FROM mh_job WHERE id IN (1, 4);
+         UPDATE mh_job SET parents = 0 WHERE id = 7;
+         INSERT INTO mh_child VALUES (5, 99, 0, 0);",
+    )
+    .unwrap();
+    let found = storage.check(false).unwrap();
+    let jobs: Vec<u64> = found.iter().map(|fault| fault.job.unwrap().0).collect();
+    assert_eq!(jobs, [99, 4, 7, 2], "{found:?}");
+    assert!(storage.check(true).unwrap().iter().all(|it| it.is_mended));
+    assert_eq!(storage.check(false).unwrap(), []);
+    use JobState::{Blocked, Ready};
+    // What followed the one that is gone is cancelled.
+    assert_eq!(states(&storage), [Ready, Blocked, Ready, Blocked]);
+
+    conn.execute_batch("DELETE FROM mh_child").unwrap();
+    assert_eq!(storage.check(true).unwrap().len(), 1);
+    assert_eq!(states(&storage), [Ready, Blocked, Ready, Ready]);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn a_job_that_was_not_begun_in_time_does_not_keep_its_key() {
+    let folder = Folder::new();
+    let clock = ManualClock::new();
+    let storage = Sqlite::options(db(&folder)).clock(&clock).open().unwrap();
+    let unique = |until| {
+        let mut job = job("1");
+        job.expires = Some(SECOND);
+        job.keep = Some(LONG);
+        let key = "key".to_owned();
+        job.unique = Some(Unique { key, until });
+        job
+    };
+    let first = enqueue(&storage, &[unique(UniqueUntil::Ended)]);
+    clock.advance(SECOND);
+    let second = enqueue(&storage, &[unique(UniqueUntil::Elapsed(SECOND * 2))]);
+    assert_eq!(second, [Placed::New(JobId(2))]);
+    let fate = storage.outcome(first[0].id()).unwrap();
+    assert_eq!(fate, Fate::Ended(Outcome::Expired));
+    clock.advance(SECOND);
+    // A key for a time outlasts its job.
+    let third = enqueue(&storage, &[unique(UniqueUntil::Ended)]);
+    assert_eq!(third, [Placed::Existing(JobId(2))]);
+    assert_eq!(storage.counts().unwrap().totals.expired, 2);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn a_batch_that_is_sent_again_is_answered_as_before() {
+    let folder = Folder::new();
+    let storage = open(&folder);
+    let mut first = job("1");
+    let unique = |key: &str| Unique {
+        key: key.into(),
+        until: UniqueUntil::Ended,
+    };
+    first.unique = Some(unique("key"));
+    let mut again = first.clone();
+    again.replace = true;
+    let jobs = [first.clone(), again, first, job("2")];
+    let number = Some(BatchNumber {
+        producer: 7,
+        number: 1,
+    });
+    let batch = Batch {
+        number,
+        jobs: &jobs,
+    };
+    let placed = storage.enqueue(&batch).unwrap();
+    let expected = [
+        Placed::New(JobId(1)),
+        Placed::Replaced(JobId(1)),
+        Placed::Existing(JobId(1)),
+        Placed::New(JobId(2)),
+    ];
+    assert_eq!(placed, expected);
+    assert_eq!(storage.enqueue(&batch).unwrap(), expected);
+}
+
+#[test]
+fn who_watches_a_session_is_notified_of_a_cancel_in_whatever_process() {
+    let folder = Folder::new();
+    let (storage, other) = (open(&folder), open(&folder));
+    enqueue(&storage, &[job("1"), job("2")]);
+    let session = session(&storage);
+    assert_eq!(exchange(&storage, session, 1, &[], 2).claimed.len(), 2);
+    let notifier = Notifier::new();
+    let _watching = storage.watch_session(session, &notifier).unwrap();
+    for (by, id) in [(&storage, JobId(1)), (&other, JobId(2))] {
+        let listening = notifier.listen();
+        assert_eq!(by.cancel(id).unwrap(), CancelOutcome::Requested);
+        assert_eq!(listening.wait_timeout(LONG), Ok(true));
+    }
+}
+
+/// Makes a file as the program of an earlier version left it.
+fn old_file(folder: &Folder, dump: &str) {
+    let conn = Connection::open(db(folder)).unwrap();
+    conn.execute_batch(dump).unwrap();
+}
+
+#[test]
+fn a_file_of_the_first_schema_is_brought_up_and_all_its_jobs_are_worked_off() {
+    use JobState::{Cancelled, Dead, Done, Expired, Ready, Running, Scheduled};
+    let folder = Folder::new();
+    old_file(&folder, include_str!("old/1.sql"));
+    let clock = ManualClock::new();
+    // A second after the last thing that the old program did.
+    clock.set_wall(SystemTime::UNIX_EPOCH + SECOND * 1_767_225_604);
+    let storage = Sqlite::options(db(&folder)).clock(&clock).open().unwrap();
+    let found = [
+        Done, Dead, Cancelled, Expired, Scheduled, Running, Running, Scheduled, Ready, Ready,
+        Ready, Ready, Ready,
+    ];
+    assert_eq!(states(&storage), found);
+    assert_eq!(storage.check(false).unwrap(), []);
+    let fate = storage.outcome(JobId(1)).unwrap();
+    assert_eq!(fate, Fate::Ended(Outcome::Done(b"\"one\"".to_vec())));
+    let fate = storage.outcome(JobId(2)).unwrap();
+    assert_eq!(fate, Fate::Ended(Outcome::Dead("no hope".into())));
+
+    // A batch of the old program that is sent again, and keys that its jobs have.
+    let number = Some(BatchNumber {
+        producer: 3,
+        number: 1,
+    });
+    let again = Batch { number, jobs: &[] };
+    let placed = storage.enqueue(&again).unwrap();
+    assert_eq!(placed, [8, 9, 10, 11].map(|id| Placed::New(JobId(id))));
+    let with_key = |key: &str| {
+        let mut job = job("new");
+        let until = UniqueUntil::Ended;
+        let key = key.to_owned();
+        job.unique = Some(Unique { key, until });
+        job
+    };
+    for (key, holder) in [("key", 10), ("period", 11), ("later", 8)] {
+        let placed = enqueue(&storage, &[with_key(key)]);
+        assert_eq!(placed, [Placed::Existing(JobId(holder))]);
+    }
+    let schedule = &storage.schedules().unwrap()[0];
+    assert_eq!((schedule.name.as_str(), schedule.runs), ("hourly", 1));
+
+    // The old consumer goes on with what it runs: one end counts, one job is to be cancelled.
+    let old = SessionId(1);
+    let sign = Heartbeat {
+        session: old,
+        lease: SECOND * 30,
+        settled: 3,
+        held: &[JobId(6), JobId(7)],
+    };
+    assert_eq!(storage.heartbeat(&sign).unwrap().cancel, [JobId(6)]);
+    let ends = [
+        Ended {
+            id: JobId(6),
+            claim: 1,
+            verdict: Verdict::Back,
+        },
+        done(JobId(7), 1),
+    ];
+    let judged = exchange(&storage, old, 4, &ends, 0).judged;
+    assert_eq!(judged, [Judged::Ended, Judged::Ended]);
+    storage.close_session(old).unwrap();
+
+    // New jobs mix with the old ones.
+    let mut lanes = [in_lane("14"), in_lane("15")];
+    lanes[1].after = vec![JobId(2), JobId(9)];
+    lanes[1].even_if_failed = true;
+    enqueue(&storage, &lanes);
+    storage.set_queue("reports", QueueChange::Resume).unwrap();
+    assert_eq!(storage.retry_dead(&Filter::default(), 10).unwrap(), 1);
+    clock.advance(SECOND * 600);
+    let session = storage.open_session(&SessionInfo::default(), LONG).unwrap();
+    let wanted = [("mail", "welcome"), ("reports", "hourly"), ("lost", "lost")];
+    let wanted = wanted.map(|(queue, kind)| Want {
+        queue: queue.into(),
+        kinds: vec![kind.into()],
+        most: 10,
+    });
+    let mut worked_off = Vec::new();
+    let mut ended = Vec::new();
+    for number in 1.. {
+        let exchange = Exchange {
+            session,
+            number,
+            ended: &ended,
+            wanted: &wanted,
+        };
+        let claimed = storage.exchange(&exchange).unwrap().claimed;
+        if claimed.is_empty() {
+            break;
+        }
+        worked_off.extend(claimed.iter().map(|job| job.id.0));
+        ended = claimed.iter().map(|job| done(job.id, job.claim)).collect();
+    }
+    worked_off.sort_unstable();
+    assert_eq!(worked_off, [2, 5, 8, 9, 10, 11, 12, 13, 14, 15]);
+    let counts = storage.counts().unwrap();
+    let live = |queue: &millhand::jobs::QueueCounts| {
+        queue.scheduled + queue.blocked + queue.ready + queue.running
+    };
+    assert_eq!(counts.queues.iter().map(live).sum::<u64>(), 0);
+    assert_eq!(counts.totals.done, 12);
+    assert_eq!(storage.check(false).unwrap(), []);
 }
 
 #[test]

@@ -3,16 +3,19 @@
 //! Layer: jobs.
 
 use crate::jobs::id::JobId;
-use crate::jobs::look::{Filter, JobState, Page, ScheduleChange, StoredSchedule};
+use crate::jobs::look::{Filter, JobInfo, JobState, Page, ScheduleChange, StoredSchedule};
 use crate::jobs::record::NewJob;
 use crate::jobs::sqlite::end::{self, End, Stored};
 use crate::jobs::sqlite::enqueue;
+use crate::jobs::sqlite::follow;
+use crate::jobs::sqlite::lanes::Wait;
 use crate::jobs::sqlite::read;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
 use crate::jobs::time::StoredTime;
 use crate::task::CancelOutcome;
 use rusqlite::{Connection, Row, params};
+use std::iter;
 
 pub(super) fn cancel(work: &mut Work<'_>, id: JobId) -> Outcome<CancelOutcome> {
     let Some(job) = Stored::find(work, work::from_id(id))? else {
@@ -23,37 +26,31 @@ pub(super) fn cancel(work: &mut Work<'_>, id: JobId) -> Outcome<CancelOutcome> {
     }
     if job.state == work::RUNNING {
         work.run(sql::ASK_TO_CANCEL, [job.id])?;
+        work.cancel_is_asked(job.session);
         return Ok(CancelOutcome::Requested);
     }
     end::finish(work, &job, End::new(JobState::Cancelled))?;
     Ok(CancelOutcome::Settled)
 }
 
-/// Changes at most so many jobs to which the filter applies, by a function that returns whether it
-/// did. Returns how many.
-fn change_each(
+/// Looks at the jobs to which the filter applies, by their ids, until this returns true.
+fn until_each(
     work: &mut Work<'_>,
-    filter: Filter,
-    most: usize,
-    mut change: impl FnMut(&mut Work<'_>, i64) -> Outcome<bool>,
-) -> Outcome<u64> {
-    let mut changed = 0;
+    filter: &Filter,
+    mut is_enough: impl FnMut(&mut Work<'_>, &JobInfo) -> Outcome<bool>,
+) -> Outcome<()> {
     let mut after = JobId(0);
     loop {
-        let page = Page {
-            after,
-            most: read::MOST_ROWS,
+        let most = read::MOST_ROWS;
+        let found = read::list(work.conn(), filter, Page { after, most }, work.now)?;
+        let Some(last) = found.last() else {
+            return Ok(());
         };
-        let found = read::list(work.conn(), &filter, page, work.now)?;
+        after = last.id;
         for job in &found {
-            if changed == most {
-                break;
+            if is_enough(work, job)? {
+                return Ok(());
             }
-            changed += usize::from(change(work, work::from_id(job.id))?);
-        }
-        match found.last() {
-            Some(last) if changed < most => after = last.id,
-            _ => return Ok(work::to_count(work::from_size(changed))),
         }
     }
 }
@@ -67,7 +64,14 @@ pub(super) fn retry_dead(work: &mut Work<'_>, filter: &Filter, most: usize) -> O
         payloads: false,
         ..filter.clone()
     };
-    change_each(work, filter, most, revive)
+    let mut revived = 0;
+    until_each(work, &filter, |work, job| {
+        if revived < most {
+            revived += usize::from(revive(work, work::from_id(job.id))?);
+        }
+        Ok(revived >= most)
+    })?;
+    Ok(work::to_count(work::from_size(revived)))
 }
 
 /// A dead job is ready again, unless another job has its key.
@@ -86,8 +90,8 @@ fn revive(work: &mut Work<'_>, id: i64) -> Outcome<bool> {
             work.run(sql::TAKE_KEY, params![job.kind, key, id, until])?;
         }
     }
-    work.run(sql::REVIVE, [id, work.now.0])?;
-    work.is_ready(&job.queue);
+    let wait = Wait::new(work, &job.queue, work.now, job.lane.as_deref())?;
+    work.run(sql::REVIVE, [id, wait.state, work.now.0, wait.flag])?;
     Ok(true)
 }
 
@@ -96,18 +100,27 @@ pub(super) fn purge(work: &mut Work<'_>, filter: &Filter, most: usize) -> Outcom
         payloads: false,
         ..filter.clone()
     };
-    change_each(work, filter, most, |work, id| {
-        let Some(job) = Stored::find(work, id)? else {
-            return Ok(false);
-        };
-        if job.state == work::RUNNING {
-            return Ok(false);
+    // What is removed may end others, so first it is found what to remove.
+    let mut chosen = Vec::new();
+    until_each(work, &filter, |_, job| {
+        if chosen.len() < most && job.state != JobState::Running {
+            chosen.push(work::from_id(job.id));
         }
-        end::free_key(work, &job)?;
-        work.run(sql::REMOVE, [id])?;
-        work.has_ended(id);
-        Ok(true)
-    })
+        Ok(chosen.len() >= most)
+    })?;
+    for id in &chosen {
+        // One that was cancelled since it follows another one may be gone.
+        if let Some(job) = Stored::find(work, *id)? {
+            end::free_key(work, &job)?;
+            work.run(sql::REMOVE, [job.id])?;
+            work.has_ended(job.id);
+            if job.waits() {
+                follow::remove_edges(work, &job)?;
+                follow::has_ended(work, &job, false)?;
+            }
+        }
+    }
+    Ok(work::to_count(work::from_size(chosen.len())))
 }
 
 pub(super) fn register(work: &Work<'_>, name: &str, rule: &str) -> Outcome<StoredSchedule> {
@@ -131,6 +144,7 @@ pub(super) fn schedules(conn: &Connection) -> Outcome<Vec<StoredSchedule>> {
 }
 
 pub(super) fn tick(work: &mut Work<'_>, name: &str, at: StoredTime, job: &NewJob) -> Outcome<bool> {
+    follow::check(work, iter::once(job))?;
     if at > work.now || work.run(sql::TICK, params![name, at.0])? == 0 {
         return Ok(false);
     }

@@ -2,10 +2,11 @@
 //!
 //! Layer: jobs.
 
-use crate::jobs::look::Fault;
+use crate::jobs::look::{Fault, JobState};
 use crate::jobs::sqlite::end::{self, Stored};
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
+use crate::jobs::sqlite::{follow, lanes};
 use rusqlite::{Connection, Row, params};
 
 /// What SQLite itself finds wrong with the file. Nothing of that is mended.
@@ -25,13 +26,25 @@ pub(super) fn file(conn: &Connection) -> Outcome<Vec<Fault>> {
 
 /// What is wrong with the tables.
 pub(super) fn tables(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
+    let mut faults = jobs(work, mends)?;
+    faults.extend(edges(work, mends)?);
+    faults.extend(blocked(work, mends)?);
+    Ok(faults)
+}
+
+fn fault(id: i64, text: impl Into<String>, is_mended: bool) -> Fault {
+    Fault {
+        job: Some(work::to_id(id)),
+        text: text.into(),
+        is_mended,
+    }
+}
+
+/// What is wrong with jobs and their keys, each for itself.
+fn jobs(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
     let mut faults = Vec::new();
     let mut add = |id: i64, text: String, is_mended: bool| {
-        faults.push(Fault {
-            job: Some(work::to_id(id)),
-            text,
-            is_mended,
-        });
+        faults.push(fault(id, text, is_mended));
     };
     let id = |row: &Row<'_>| row.get::<_, i64>(0);
     for job in work.all(sql::RUNS_WITHOUT_SESSION, [], id)? {
@@ -72,6 +85,78 @@ pub(super) fn tables(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
         }
         let text = format!("it does not hold its unique key {key:?} of the kind `{kind}`");
         add(job, text, mends && is_free);
+    }
+    Ok(faults)
+}
+
+/// What is wrong with which job follows which.
+fn edges(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
+    let mut faults = Vec::new();
+    let two = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    for (parent, child) in work.all(sql::EDGE_OF_NO_CHILD, [], two)? {
+        if mends {
+            work.run(sql::REMOVE_EDGE, [parent, child])?;
+            follow::release(work, parent)?;
+        }
+        let text = format!("it has ended, and follows the job {parent}");
+        faults.push(fault(child, text, mends));
+    }
+    for id in work.all(sql::HELD_FOR_NO_CHILD, [], |row| row.get(0))? {
+        if mends {
+            follow::release(work, id)?;
+        }
+        let text = "its outcome is kept for jobs that follow it, and none does";
+        faults.push(fault(id, text, mends));
+    }
+    for parent in work.all(sql::EDGE_TO_NO_PARENT, [], |row| row.get::<_, i64>(0))? {
+        if mends {
+            let found = Stored::find(work, parent)?;
+            let is_done = found.is_some_and(|job| end::state(job.state) == JobState::Done);
+            follow::settle(work, parent, is_done, None)?;
+        }
+        let text = "it has ended, and others wait for that";
+        faults.push(fault(parent, text, mends));
+    }
+    Ok(faults)
+}
+
+/// What is wrong with jobs that wait for others.
+fn blocked(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
+    let mut faults = Vec::new();
+    let two = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let mut free = work.all(sql::BLOCKED_BY_NONE, [], |row| row.get::<_, i64>(0))?;
+    for (id, parents) in work.all(sql::WRONG_PARENTS, [], two)? {
+        if parents == 0 {
+            free.push(id);
+            continue;
+        }
+        if mends {
+            work.run(sql::PARENTS_LEFT, [id, parents])?;
+        }
+        let text = format!("it waits for {parents} jobs, and counts another number of them");
+        faults.push(fault(id, text, mends));
+    }
+    for id in free {
+        if mends {
+            if let Some(job) = Stored::find(work, id)? {
+                lanes::unblock(work, &job, None)?;
+            }
+        }
+        faults.push(fault(
+            id,
+            "it is blocked, and waits for no other job",
+            mends,
+        ));
+    }
+    let lanes = work.all(sql::LANE_WITHOUT_HOLDER, [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    })?;
+    for (id, lane) in lanes {
+        if mends {
+            lanes::pass_on(work, &lane)?;
+        }
+        let text = format!("it is blocked in the lane {lane:?}, and no job has that");
+        faults.push(fault(id, text, mends));
     }
     Ok(faults)
 }

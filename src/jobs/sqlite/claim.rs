@@ -6,6 +6,7 @@ use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
 use crate::jobs::record::{Claimed, Ended, Exchanged, Want};
 use crate::jobs::sqlite::end;
+use crate::jobs::sqlite::lanes;
 use crate::jobs::sqlite::limits::QueueRow;
 use crate::jobs::sqlite::sessions;
 use crate::jobs::sqlite::statements as sql;
@@ -52,10 +53,7 @@ pub(super) fn exchange(work: &mut Work<'_>, asked: &Asked, last: &mut u64) -> Ou
         judged.push(end::judge(work, ended)?);
     }
     let swept = sessions::sweep_sessions(work, MOST_SWEPT)?;
-    let due = [work.now.0, work::from_size(MOST_DUE)];
-    for queue in work.all(sql::MOVE_DUE, due, |row| row.get::<_, String>(0))? {
-        work.is_ready(&queue);
-    }
+    lanes::move_due(work, MOST_DUE)?;
     let mut claimed = Vec::new();
     let mut more = swept.more;
     let alive = stored_number(work, session)?.is_some();

@@ -5,9 +5,10 @@
 use crate::jobs::look::JobState;
 use crate::jobs::names::cut_error;
 use crate::jobs::record::{Ended, Judged, Verdict};
+use crate::jobs::sqlite::follow;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
-use crate::jobs::time::millis;
+use crate::jobs::time::{StoredTime, millis};
 use rusqlite::params;
 use std::time::Duration;
 
@@ -24,14 +25,19 @@ pub(super) struct Stored {
     pub(super) queue: String,
     pub(super) kind: String,
     pub(super) state: i64,
-    claims: i64,
+    pub(super) claims: i64,
     pub(super) flags: i64,
     keep: Option<i64>,
     pub(super) unique_key: Option<String>,
     pub(super) unique_scope: Option<i64>,
     pub(super) crashes: i64,
     pub(super) max_crashes: i64,
-    session: Option<i64>,
+    pub(super) session: Option<i64>,
+    pub(super) run_at: StoredTime,
+    expires_at: Option<i64>,
+    pub(super) lane: Option<String>,
+    /// How many of those that it follows have not ended.
+    pub(super) parents: i64,
 }
 
 impl Stored {
@@ -50,8 +56,22 @@ impl Stored {
                 crashes: row.get(8)?,
                 max_crashes: row.get(9)?,
                 session: row.get(10)?,
+                run_at: row.get(11).map(StoredTime)?,
+                expires_at: row.get(12)?,
+                lane: row.get(13)?,
+                parents: row.get(14)?,
             })
         })
+    }
+
+    /// Whether it has not been claimed, or waits again.
+    pub(super) fn waits(&self) -> bool {
+        self.state < work::RUNNING
+    }
+
+    /// Whether it was not begun in time, also if no sweep has noticed that.
+    pub(super) fn is_expired(&self, now: StoredTime) -> bool {
+        self.waits() && self.expires_at.is_some_and(|at| at <= now.0)
     }
 
     fn is_to_cancel(&self) -> bool {
@@ -214,8 +234,14 @@ pub(super) fn die(work: &mut Work<'_>, id: i64, error: &str) -> Outcome<()> {
     finish(work, &job, end)
 }
 
-/// It has ended for good.
+/// It has ended for good, and so have those that are cancelled since they follow it.
 pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome<()> {
+    finish_alone(work, job, end)?;
+    follow::has_ended(work, job, end.state == JobState::Done)
+}
+
+/// It has ended for good. Those that follow it are not looked at.
+pub(super) fn finish_alone(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome<()> {
     free_key(work, job)?;
     let mut keep = job.keep.or(end.keep.map(millis)).unwrap_or(0);
     if job.flags & work::WATCHED != 0 {
@@ -224,9 +250,15 @@ pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome
     if end.state == JobState::Dead {
         keep = keep.max(millis(DEAD_FOR));
     }
-    if keep > 0 {
+    let is_followed = job.flags & work::FOLLOWED != 0;
+    if keep > 0 || is_followed {
         let (now, state) = (work.now.0, code(end.state));
         let until = now.saturating_add(keep);
+        let (until, own) = match is_followed {
+            // Without a time of its own it is seen by those that follow it alone.
+            true => (i64::MAX, Some(if keep > 0 { until } else { 0 })),
+            false => (until, None),
+        };
         work.run(
             sql::END_KEPT,
             params![
@@ -234,6 +266,7 @@ pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome
                 state,
                 now,
                 until,
+                own,
                 end.output,
                 end.error,
                 end.has_failed
@@ -246,7 +279,7 @@ pub(super) fn finish(work: &mut Work<'_>, job: &Stored, end: End<'_>) -> Outcome
     if job.flags & work::WATCHED != 0 {
         work.has_ended(job.id);
     }
-    Ok(())
+    follow::remove_edges(work, job)
 }
 
 /// Other jobs may have its key, unless it has it for a time.

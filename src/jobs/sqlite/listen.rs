@@ -12,7 +12,7 @@
 // it up for its own news, if that follows on `seen`. If not, another process has committed news in
 // between. Then `seen` stays, and the listener finds that there is more.
 
-use crate::jobs::id::JobId;
+use crate::jobs::id::{JobId, SessionId};
 use crate::jobs::notifier::Notifier;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, News, Outcome};
@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -52,6 +53,7 @@ struct Lists {
     last: u64,
     queues: HashMap<u64, (Vec<String>, Notifier)>,
     jobs: HashMap<JobId, Vec<(u64, Notifier)>>,
+    sessions: HashMap<u64, (SessionId, Notifier)>,
 }
 
 impl Notifiers {
@@ -81,6 +83,20 @@ impl Notifiers {
         number
     }
 
+    pub(super) fn add_session(&self, session: SessionId, notifier: Notifier) -> u64 {
+        let mut lists = self.lists.lock();
+        lists.last += 1;
+        let number = lists.last;
+        lists.sessions.insert(number, (session, notifier));
+        drop(lists);
+        self.change.notify();
+        number
+    }
+
+    pub(super) fn remove_session(&self, number: u64) {
+        self.lists.lock().sessions.remove(&number);
+    }
+
     pub(super) fn remove_queues(&self, number: u64) {
         self.lists.lock().queues.remove(&number);
     }
@@ -97,7 +113,7 @@ impl Notifiers {
 
     fn is_empty(&self) -> bool {
         let lists = self.lists.lock();
-        lists.queues.is_empty() && lists.jobs.is_empty()
+        lists.queues.is_empty() && lists.jobs.is_empty() && lists.sessions.is_empty()
     }
 
     pub(super) fn close(&self) {
@@ -115,11 +131,32 @@ impl Notifiers {
         }
         drop(seen);
         self.notify_some(|queue| news.queues.contains(queue), &news.ended);
+        self.notify_sessions(&news.cancels);
     }
 
     /// Uses all notifiers.
     pub(super) fn notify_all(&self) {
         self.notify_some(|_| true, &self.watched());
+        self.notify_sessions(&self.sessions());
+    }
+
+    /// The sessions of which cancellations are waited for.
+    fn sessions(&self) -> Vec<SessionId> {
+        let lists = self.lists.lock();
+        lists
+            .sessions
+            .values()
+            .map(|(session, _)| *session)
+            .collect()
+    }
+
+    fn notify_sessions(&self, sessions: &[SessionId]) {
+        let lists = self.lists.lock();
+        let meant = lists.sessions.values();
+        let meant = meant.filter(|(session, _)| sessions.contains(session));
+        let notifiers: Vec<Notifier> = meant.map(|(_, notifier)| notifier.clone()).collect();
+        drop(lists);
+        notifiers.iter().for_each(Notifier::notify);
     }
 
     /// The jobs whose ends are waited for.
@@ -165,6 +202,9 @@ pub(super) struct Listener<'a> {
     version: Option<i64>,
     /// How many looks have found it unchanged.
     at_rest: u32,
+    /// The jobs that were to be cancelled at the last look, by the sessions that run them. What was
+    /// there then is no news.
+    cancels: HashMap<SessionId, Vec<i64>>,
 }
 
 impl<'a> Listener<'a> {
@@ -179,6 +219,7 @@ impl<'a> Listener<'a> {
             socket,
             version: None,
             at_rest: 0,
+            cancels: HashMap::new(),
         }
     }
 
@@ -195,10 +236,12 @@ impl<'a> Listener<'a> {
                 continue;
             }
             match self.socket {
-                // An error is a time-out, or ends the wait as well.
-                Some(socket) => drop(socket.recv(&mut [0])),
+                Some(socket) => match socket.recv(&mut [0]) {
+                    Err(error) if !is_passing(&error) => drop(change.wait_timeout(LOOK)),
+                    _ => {}
+                },
                 None => drop(change.wait_timeout(LOOK)),
-            };
+            }
             // What cannot be read now is read next time.
             let _ = self.look();
             if self.at_rest == LOOKS_AT_REST {
@@ -237,8 +280,37 @@ impl<'a> Listener<'a> {
             let mut ended = self.notifiers.watched();
             ended.retain(|id| !is_live(id));
             self.notifiers.notify_some(|_| true, &ended);
+            self.look_for_cancels();
         }
         self.version = version;
         Ok(())
     }
+
+    fn look_for_cancels(&mut self) {
+        let mut last = mem::take(&mut self.cancels);
+        for session in self.notifiers.sessions() {
+            let before = last.remove(&session).unwrap_or_default();
+            let key = [work::from_count(session.0)];
+            let found = work::all(self.conn, sql::CANCEL_ASKED, key, |row| row.get(0));
+            let found: Vec<i64> = found.unwrap_or_default();
+            if found.iter().any(|id| !before.contains(id)) {
+                self.notifiers.notify_sessions(&[session]);
+            }
+            self.cancels.insert(session, found);
+        }
+    }
+}
+
+/// Whether the next call is likely to wait: this one took its time, or was interrupted. An answer
+/// that a port is closed comes once for each datagram. Any other error may come at once each time.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, Interrupted, TimedOut, WouldBlock};
+    let passing = [
+        WouldBlock,
+        TimedOut,
+        Interrupted,
+        ConnectionRefused,
+        ConnectionReset,
+    ];
+    passing.contains(&error.kind())
 }

@@ -4,6 +4,7 @@
 //! - `options`, `open`, `schema`: how a file is opened, and what is in it.
 //! - `writer`, `waits`, `work`: the thread that writes, and what an operation works with.
 //! - `enqueue`, `claim`, `limits`, `end`, `sessions`: the path of a job.
+//! - `lanes`, `follow`: what waits for other jobs.
 //! - `read`, `change`, `check`: what one sees, and changes by hand.
 //! - `within`: the same in a transaction of the user's own.
 //! - `listen`: wakes what waits, also in other processes.
@@ -17,6 +18,8 @@ mod claim;
 mod end;
 mod enqueue;
 mod fault;
+mod follow;
+mod lanes;
 mod limits;
 mod listen;
 mod open;

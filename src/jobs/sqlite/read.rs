@@ -18,9 +18,16 @@ pub(super) const MOST_ROWS: usize = 500;
 /// A page with payloads ends after so many bytes of them.
 const MOST_BYTES: usize = 16 << 20;
 
-pub(super) fn fate(conn: &Connection, id: JobId, now: StoredTime) -> Outcome<Fate> {
+/// What has become of a job. One that is kept for those that follow it, and for nothing else, is
+/// forgotten for all but them.
+pub(super) fn fate(
+    conn: &Connection,
+    id: JobId,
+    now: StoredTime,
+    is_for_child: bool,
+) -> Outcome<Fate> {
     let id = work::from_id(id);
-    let found = work::one(conn, sql::FATE, [id], |row| {
+    let found = work::one(conn, sql::FATE, params![id, is_for_child], |row| {
         let state = end::state(row.get(0)?);
         let output: Option<Vec<u8>> = row.get(1)?;
         let error: Option<String> = row.get(2)?;
@@ -40,11 +47,16 @@ pub(super) fn fate(conn: &Connection, id: JobId, now: StoredTime) -> Outcome<Fat
     if let Some(fate) = found {
         return Ok(fate);
     }
-    let last = work::one(conn, sql::LAST_ID, [], |row| row.get::<_, i64>(0))?;
-    Ok(match (1..=last.unwrap_or(0)).contains(&id) {
+    Ok(match (1..=last_id(conn)?).contains(&id) {
         true => Fate::Forgotten,
         false => Fate::Unknown,
     })
+}
+
+/// The largest id that a job has had.
+pub(super) fn last_id(conn: &Connection) -> Outcome<i64> {
+    let last = work::one(conn, sql::LAST_ID, [], |row| row.get(0))?;
+    Ok(last.unwrap_or(0))
 }
 
 pub(super) fn list(
@@ -144,8 +156,8 @@ fn info(row: &Row<'_>) -> Outcome<JobInfo> {
         failures: row.get(10).map(work::to_u32)?,
         crashes: row.get(11).map(work::to_u32)?,
         session: runs_in.map(|session| SessionId(work::to_count(session))),
-        lane: None,
-        waits_for: 0,
+        lane: row.get(16)?,
+        waits_for: row.get(17).map(work::to_u32)?,
         error: row.get(13)?,
         // Where it cannot be read, a claim ends the job with the reason.
         meta: work::to_meta(row.get(14)?).unwrap_or_default(),
@@ -169,6 +181,7 @@ pub(super) fn counts(conn: &Connection, now: StoredTime) -> Outcome<Counts> {
         Ok(())
     };
     add(sql::COUNT_SCHEDULED, |queue| &mut queue.scheduled)?;
+    add(sql::COUNT_BLOCKED, |queue| &mut queue.blocked)?;
     add(sql::COUNT_READY, |queue| &mut queue.ready)?;
     add(sql::COUNT_RUNNING, |queue| &mut queue.running)?;
     let dead = work::one(conn, sql::COUNT_DEAD, [now.0], |row| row.get::<_, i64>(0))?;

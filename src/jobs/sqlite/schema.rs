@@ -10,16 +10,16 @@ use crate::jobs::sqlite::fault::Problem;
 use rusqlite::{Connection, OptionalExtension};
 
 /// What a file needs to get from the schema with the number of its place to the next one.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, SECOND];
 
 /// `user_version` is left to the user, whose tables may be in the same file.
 ///
-/// `mh_job.state` counts as `JobState::ALL` does: -1 blocked, 0 scheduled, 1 ready, 2 running, 3 done, 4 dead,
-/// 5 cancelled, 6 expired. One that has ended is in the table while its outcome is kept, and then
-/// has `keep_until`. `flags` is a sum: 1 at most once, 2 cancel asked, 4 watched. `unique_scope` is
-/// 0 for a key until the end, 1 until the start, 2 for a time. `session` stays set when a lease
-/// ends, so that a late end counts, and is null after any other return. What may be large comes
-/// last, so that the columns before it are read without it.
+/// `mh_job.state` counts as `JobState::ALL` does: -1 blocked, 0 scheduled, 1 ready, 2 running,
+/// 3 done, 4 dead, 5 cancelled, 6 expired. One that has ended is in the table while its outcome is
+/// kept, and then has `keep_until`. `flags` is a sum: 1 at most once, 2 cancel asked, 4 watched,
+/// and more below. `unique_scope` is 0 for a key until the end, 1 until the start, 2 for a time.
+/// `session` stays set when a lease ends, so that a late end counts, and is null after any other
+/// return. What may be large comes last, so that the columns before it are read without it.
 const FIRST: &str = "
 CREATE TABLE mh_job(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,6 +59,32 @@ CREATE TABLE mh_schedule(
 CREATE TABLE mh_total(name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE mh_port(port INTEGER PRIMARY KEY, until INTEGER NOT NULL) STRICT;
 INSERT INTO mh_meta(key, value) VALUES ('news', 0);
+";
+
+/// Lanes, and jobs that follow others.
+///
+/// More of `flags`: 8 others follow it, 16 it has a lane by name, 32 it has the lane, 64 it begins
+/// also if one that it follows fails, 128 it follows others. Without 16, 32, 8 and 128, no
+/// statement of an end looks at a lane or at `mh_child`. The new columns come after the payload, so
+/// they are read only if the flags say that there is something in them.
+///
+/// `parents` is how many of those that it follows have not ended. A blocked job with 0 of them has
+/// joined its lane. `mh_child` has a row for each job that a job follows, from the enqueue of the
+/// child to its end. Up to then the parent has flag 8, and stays when it has ended: `keep_until` is
+/// the largest number there is, and `own_until` what it will be. By then it is seen no longer but
+/// by those that follow it: 0 if nothing else asks for it.
+const SECOND: &str = "
+ALTER TABLE mh_job ADD COLUMN lane TEXT;
+ALTER TABLE mh_job ADD COLUMN parents INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mh_job ADD COLUMN own_until INTEGER;
+CREATE UNIQUE INDEX mh_lane ON mh_job(lane) WHERE flags & 32 <> 0;
+CREATE INDEX mh_joined ON mh_job(lane, id) WHERE state = -1 AND parents = 0;
+CREATE INDEX mh_blocked ON mh_job(queue) WHERE state = -1;
+CREATE INDEX mh_held ON mh_job(own_until, id, state) WHERE own_until IS NOT NULL;
+CREATE TABLE mh_child(
+  parent INTEGER NOT NULL, child INTEGER NOT NULL, place INTEGER NOT NULL,
+  ended INTEGER NOT NULL, PRIMARY KEY(parent, child)) STRICT, WITHOUT ROWID;
+CREATE INDEX mh_parent ON mh_child(child, place);
 ";
 
 /// Brings the file to the newest schema.

@@ -77,11 +77,13 @@ pub(super) fn extend(work: &mut Work<'_>, sign: &Sign) -> Outcome<Pulse> {
     Ok(pulse)
 }
 
-/// What a session runs: the job, the exchange that claimed it, its flags.
+/// What a session runs, by their ids: the job, the exchange that claimed it, its flags.
 fn held_by(work: &Work<'_>, session: i64) -> Outcome<Vec<(i64, i64, i64)>> {
-    work.all(sql::HELD, [session], |row| {
+    let mut held = work.all(sql::HELD, [session], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })
+    })?;
+    held.sort_unstable();
+    Ok(held)
 }
 
 pub(super) fn close(work: &mut Work<'_>, session: SessionId) -> Outcome<u64> {
@@ -137,24 +139,22 @@ fn first(
 pub(super) fn sweep(work: &mut Work<'_>, most: usize) -> Outcome<Swept> {
     let mut swept = sweep_sessions(work, most)?;
     for id in first(work, sql::EXPIRED, work.now, most, &mut swept.more)? {
-        if let Some(job) = Stored::find(work, id)? {
+        // The end of another one may have cancelled it.
+        let job = Stored::find(work, id)?;
+        if let Some(job) = job.filter(|job| job.is_expired(work.now)) {
             end::finish(work, &job, End::new(JobState::Expired))?;
             swept.expired += 1;
         }
     }
-    for id in first(work, sql::KEPT_TOO_LONG, work.now, most, &mut swept.more)? {
-        work.run(sql::REMOVE, [id])?;
-        swept.forgotten += 1;
-    }
+    let over = kept_too_long(work, most, &mut swept.more)?;
+    forget(work, &over, &mut swept)?;
     let dead = work.one(sql::COUNT_DEAD, [work.now.0], |row| row.get::<_, i64>(0))?;
     let too_many = dead.unwrap_or(0) - MOST_DEAD;
     if too_many > 0 {
         swept.more |= too_many > work::from_size(most);
         let limit = too_many.min(work::from_size(most));
-        for id in work.all(sql::OLDEST_DEAD, [limit], |row| row.get::<_, i64>(0))? {
-            work.run(sql::REMOVE, [id])?;
-            swept.forgotten += 1;
-        }
+        let oldest = work.all(sql::OLDEST_DEAD, [limit], |row| row.get(0))?;
+        forget(work, &oldest, &mut swept)?;
     }
     swept.forgotten += forget_keys(work, most, &mut swept.more)?;
     let before = work.now.0.saturating_sub(millis(BATCHES_KEPT));
@@ -162,6 +162,32 @@ pub(super) fn sweep(work: &mut Work<'_>, most: usize) -> Outcome<Swept> {
     // Those of processes that were killed. No port is 0.
     work.run(sql::FORGET_PORTS, [0, work.now.0])?;
     Ok(swept)
+}
+
+/// At most so many jobs whose outcome is kept no longer, the first ones first.
+fn kept_too_long(work: &Work<'_>, most: usize, more: &mut bool) -> Outcome<Vec<i64>> {
+    let limit = work::from_size(most).saturating_add(1);
+    let mut over = Vec::new();
+    for text in [sql::KEPT_TOO_LONG, sql::KEPT_FOR_CHILDREN_ALONE] {
+        over.extend(work.all(text, [work.now.0, limit], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(0)?))
+        })?);
+    }
+    over.sort_unstable();
+    *more |= over.len() > most;
+    over.truncate(most);
+    Ok(over.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Removes jobs that have ended, or leaves them to those that follow them.
+fn forget(work: &Work<'_>, jobs: &[i64], swept: &mut Swept) -> Outcome<()> {
+    for id in jobs {
+        if work.run(sql::FORGET_HELD, [id])? == 0 {
+            work.run(sql::REMOVE, [id])?;
+        }
+        swept.forgotten += 1;
+    }
+    Ok(())
 }
 
 fn forget_keys(work: &Work<'_>, most: usize, more: &mut bool) -> Outcome<u64> {

@@ -19,13 +19,16 @@ macro_rules! list {
         concat!(
             "SELECT id, queue, kind, priority, state, enqueued_at, run_at, began_at, ended_at,
                claims, failures, crashes, session, error, meta,
-               CASE WHEN ?8 THEN payload ELSE x'' END
+               CASE WHEN ?8 THEN payload ELSE x'' END,
+               CASE WHEN flags & 16 <> 0 THEN lane END,
+               CASE WHEN state = -1 THEN parents ELSE 0 END
              FROM mh_job ",
             $from,
             " WHERE id > ?1 AND id <= ?2 AND ",
             $state,
             " AND (?4 IS NULL OR queue = ?4) AND (?5 IS NULL OR kind = ?5)
                AND (?6 IS NULL OR ended_at <= ?6) AND (keep_until IS NULL OR keep_until > ?7)
+               AND (flags & 8 = 0 OR own_until IS NULL OR own_until > ?7)
              ORDER BY id LIMIT ?3"
         )
     };
@@ -34,8 +37,11 @@ macro_rules! list {
 statements! {
     // Enqueue.
     INSERT_JOB = "INSERT INTO mh_job(queue, kind, priority, state, run_at, expires_at,
-          max_crashes, flags, keep, unique_key, unique_scope, enqueued_at, meta, payload)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+          max_crashes, flags, keep, unique_key, unique_scope, enqueued_at, meta, payload, lane,
+          parents)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    REPLACE = "UPDATE mh_job SET payload = ?2, meta = ?3, run_at = ?4, expires_at = ?5, state = ?6,
+          flags = (flags & ~32) | ?7 WHERE id = ?1";
     KEY_HOLDER = "SELECT job FROM mh_unique
         WHERE kind = ?1 AND key = ?2 AND (until IS NULL OR until > ?3)";
     TAKE_KEY = "INSERT INTO mh_unique(kind, key, job, until) VALUES (?1, ?2, ?3, ?4)
@@ -49,12 +55,35 @@ statements! {
     FORGET_BATCHES = "DELETE FROM mh_batch WHERE producer IN
         (SELECT producer FROM mh_batch WHERE at <= ?1 ORDER BY at LIMIT ?2)";
 
+    // Lanes and jobs that follow others.
+    LANE_HOLDER = "SELECT id FROM mh_job INDEXED BY mh_lane WHERE flags & 32 <> 0 AND lane = ?1";
+    NEXT_IN_LANE = "SELECT id, queue FROM mh_job INDEXED BY mh_joined
+        WHERE state = -1 AND parents = 0 AND lane = ?1 ORDER BY id LIMIT 1";
+    MOVE = "UPDATE mh_job SET state = ?2, flags = flags | ?3, parents = 0 WHERE id = ?1";
+    PARENTS_LEFT = "UPDATE mh_job SET parents = ?2 WHERE id = ?1";
+    PARENT = "SELECT state, keep_until FROM mh_job WHERE id = ?1";
+    ADD_EDGE = "INSERT INTO mh_child(parent, child, place, ended) VALUES (?1, ?2, ?3, ?4)";
+    HOLD_PARENT = "UPDATE mh_job SET flags = flags | 8,
+          own_until = CASE WHEN state > 2 THEN keep_until END,
+          keep_until = CASE WHEN state > 2 THEN 9223372036854775807 END
+        WHERE id = ?1 AND flags & 8 = 0";
+    PARENT_HAS_ENDED = "UPDATE mh_child SET ended = 1 WHERE parent = ?1 AND ended = 0
+        RETURNING child";
+    REMOVE_EDGES = "DELETE FROM mh_child WHERE child = ?1 RETURNING parent";
+    HAS_CHILD = "SELECT 1 FROM mh_child WHERE parent = ?1 LIMIT 1";
+    HELD_PARENT = "SELECT own_until FROM mh_job WHERE id = ?1 AND flags & 8 <> 0";
+    RELEASE_PARENT = "UPDATE mh_job SET flags = flags & ~8, keep_until = own_until,
+          own_until = NULL WHERE id = ?1";
+    PARENTS = "SELECT parent FROM mh_child WHERE child = ?1 ORDER BY place";
+
     // Due jobs and claims.
     NEXT_DUE = "SELECT run_at FROM mh_job INDEXED BY mh_due WHERE state = 0
         ORDER BY run_at LIMIT 1";
-    MOVE_DUE = "UPDATE mh_job SET state = 1 WHERE id IN (SELECT id FROM mh_job INDEXED BY mh_due
+    // Those that need a lane are blocked for now: of two of one lane, one may become ready.
+    MOVE_DUE = "UPDATE mh_job SET state = CASE WHEN flags & 48 = 16 THEN -1 ELSE 1 END
+        WHERE id IN (SELECT id FROM mh_job INDEXED BY mh_due
           WHERE state = 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT ?2)
-        RETURNING queue";
+        RETURNING queue, run_at, id, CASE WHEN flags & 48 = 16 THEN lane END";
     READY = "SELECT id, priority FROM mh_job INDEXED BY mh_ready
         WHERE state = 1 AND queue = ?1 AND kind = ?2 AND (expires_at IS NULL OR expires_at > ?3)
         ORDER BY priority DESC, id LIMIT ?4";
@@ -82,9 +111,12 @@ statements! {
 
     // Ends.
     JOB = "SELECT queue, kind, state, claims, flags, keep, unique_key, unique_scope,
-          crashes, max_crashes, session FROM mh_job WHERE id = ?1";
-    END_KEPT = "UPDATE mh_job SET state = ?2, ended_at = ?3, keep_until = ?4, output = ?5,
-          error = coalesce(?6, error), failures = failures + ?7, session = NULL WHERE id = ?1";
+          crashes, max_crashes, session, run_at, expires_at,
+          CASE WHEN flags & 16 <> 0 THEN lane END, CASE WHEN flags & 128 <> 0 THEN parents ELSE 0 END
+        FROM mh_job WHERE id = ?1";
+    END_KEPT = "UPDATE mh_job SET state = ?2, ended_at = ?3, keep_until = ?4, own_until = ?5,
+          output = ?6, error = coalesce(?7, error), failures = failures + ?8, session = NULL,
+          parents = 0, flags = flags & ~160 WHERE id = ?1";
     REMOVE = "DELETE FROM mh_job WHERE id = ?1";
     SCHEDULE_AGAIN = "UPDATE mh_job SET state = 0, run_at = ?2, session = NULL,
           failures = failures + ?3, error = coalesce(?4, error) WHERE id = ?1";
@@ -93,8 +125,9 @@ statements! {
     READY_AFTER_CRASH = "UPDATE mh_job SET state = 1, crashes = ?2 WHERE id = ?1";
     ASK_TO_CANCEL = "UPDATE mh_job SET flags = flags | 2 WHERE id = ?1 AND flags & 2 = 0";
     WATCH = "UPDATE mh_job SET flags = flags | 4 WHERE id = ?1 AND flags & 4 = 0";
-    REVIVE = "UPDATE mh_job SET state = 1, run_at = ?2, failures = 0, crashes = 0,
-          ended_at = NULL, keep_until = NULL, output = NULL, flags = flags & ~2 WHERE id = ?1";
+    REVIVE = "UPDATE mh_job SET state = ?2, run_at = ?3, failures = 0, crashes = 0,
+          ended_at = NULL, keep_until = NULL, own_until = NULL, output = NULL,
+          flags = (flags & ~2) | ?4 WHERE id = ?1";
     ADD_TO_TOTAL = "INSERT INTO mh_total(name, n) VALUES (?1, ?2)
         ON CONFLICT(name) DO UPDATE SET n = n + excluded.n";
 
@@ -105,19 +138,23 @@ statements! {
     EXTEND_LEASE = "UPDATE mh_session SET lease_until = ?2 WHERE id = ?1";
     HELD = "SELECT id, exchange, flags FROM mh_job INDEXED BY mh_running
         WHERE state = 2 AND session = ?1";
-    LEASES_OVER = "SELECT id FROM mh_session WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
+    LEASES_OVER = "SELECT id FROM mh_session WHERE lease_until <= ?1 ORDER BY lease_until, id LIMIT ?2";
     REMOVE_SESSION = "DELETE FROM mh_session WHERE id = ?1";
 
     // Sweeps.
     EXPIRED = "SELECT id FROM mh_job INDEXED BY mh_expiring
         WHERE state < 2 AND expires_at IS NOT NULL AND expires_at <= ?1
-        ORDER BY expires_at LIMIT ?2";
-    KEPT_TOO_LONG = "SELECT id FROM mh_job INDEXED BY mh_kept WHERE keep_until <= ?1
-        ORDER BY keep_until LIMIT ?2";
-    COUNT_DEAD = "SELECT count(*) FROM mh_job INDEXED BY mh_ended
-        WHERE state = 4 AND state > 2 AND keep_until > ?1";
+        ORDER BY expires_at, id LIMIT ?2";
+    KEPT_TOO_LONG = "SELECT id, keep_until FROM mh_job INDEXED BY mh_kept WHERE keep_until <= ?1
+        ORDER BY keep_until, id LIMIT ?2";
+    KEPT_FOR_CHILDREN_ALONE = "SELECT id, own_until FROM mh_job INDEXED BY mh_held
+        WHERE own_until > 0 AND own_until <= ?1 ORDER BY own_until, id LIMIT ?2";
+    FORGET_HELD = "UPDATE mh_job SET own_until = 0 WHERE id = ?1 AND own_until IS NOT NULL";
+    COUNT_DEAD = "SELECT (SELECT count(*) FROM mh_job INDEXED BY mh_ended
+          WHERE state = 4 AND state > 2 AND keep_until > ?1)
+        - (SELECT count(*) FROM mh_job INDEXED BY mh_held WHERE own_until <= ?1 AND state = 4)";
     OLDEST_DEAD = "SELECT id FROM mh_job INDEXED BY mh_ended WHERE state = 4 AND state > 2
-        ORDER BY id LIMIT ?1";
+          AND (flags & 8 = 0 OR own_until > 0) ORDER BY id LIMIT ?1";
     KEYS_OVER = "SELECT kind, key FROM mh_unique WHERE until IS NOT NULL AND until <= ?1
         ORDER BY until LIMIT ?2";
     FORGET_KEY = "DELETE FROM mh_unique WHERE kind = ?1 AND key = ?2";
@@ -151,16 +188,23 @@ statements! {
     IS_PORT_STORED = "SELECT 1 FROM mh_port WHERE port = ?1";
     PORTS = "SELECT port FROM mh_port WHERE until > ?1";
     ADD_NEWS = "UPDATE mh_meta SET value = value + 1 WHERE key = 'news' RETURNING value";
+    CANCEL_ASKED = "SELECT id FROM mh_job INDEXED BY mh_running
+        WHERE state = 2 AND session = ?1 AND flags & 2 <> 0";
     NEWS = "SELECT value FROM mh_meta WHERE key = 'news'";
 
     // Looks.
-    FATE = "SELECT state, output, error, keep_until FROM mh_job WHERE id = ?1";
+    FATE = "SELECT state, output, error,
+          CASE WHEN flags & 8 <> 0 AND NOT ?2 THEN coalesce(own_until, keep_until)
+            ELSE keep_until END
+        FROM mh_job WHERE id = ?1";
     IS_LIVE = "SELECT 1 FROM mh_job WHERE id = ?1 AND state < 3";
     LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'mh_job'";
     LIST_ANY = list!("NOT INDEXED", "(?9 IS NULL OR state = ?9)");
     LIST_RUNNING = list!("INDEXED BY mh_running", "state = 2 AND ?9 IS NOT NULL");
     LIST_ENDED = list!("INDEXED BY mh_ended", "state > 2 AND state = ?9");
     COUNT_SCHEDULED = "SELECT queue, count(*) FROM mh_job INDEXED BY mh_due WHERE state = 0
+        GROUP BY queue";
+    COUNT_BLOCKED = "SELECT queue, count(*) FROM mh_job INDEXED BY mh_blocked WHERE state = -1
         GROUP BY queue";
     COUNT_READY = "SELECT queue, count(*) FROM mh_job INDEXED BY mh_ready WHERE state = 1
         GROUP BY queue";
@@ -186,6 +230,25 @@ statements! {
             WHERE u.kind = mh_job.kind AND u.key = mh_job.unique_key AND u.job = mh_job.id)";
     ENDED_WRONGLY = "SELECT id FROM mh_job NOT INDEXED WHERE id > 0
         AND ((state < 3) <> (ended_at IS NULL) OR (state < 3) <> (keep_until IS NULL))";
+    EDGE_OF_NO_CHILD = "SELECT parent, child FROM mh_child WHERE NOT EXISTS
+          (SELECT 1 FROM mh_job j WHERE j.id = mh_child.child AND j.state < 3)";
+    EDGE_TO_NO_PARENT = "SELECT DISTINCT parent FROM mh_child WHERE ended = 0 AND NOT EXISTS
+          (SELECT 1 FROM mh_job j WHERE j.id = mh_child.parent AND j.state < 3)";
+    REMOVE_EDGE = "DELETE FROM mh_child WHERE parent = ?1 AND child = ?2";
+    HELD_FOR_NO_CHILD = "SELECT id FROM mh_job INDEXED BY mh_kept
+        WHERE keep_until = 9223372036854775807 AND own_until IS NOT NULL
+          AND NOT EXISTS (SELECT 1 FROM mh_child c WHERE c.parent = mh_job.id)";
+    WRONG_PARENTS = "SELECT id, n FROM (SELECT id, parents, (SELECT count(*) FROM mh_child c
+            WHERE c.child = mh_job.id AND c.ended = 0) AS n
+          FROM mh_job INDEXED BY mh_blocked WHERE state = -1) WHERE parents <> n";
+    BLOCKED_BY_NONE = "SELECT id FROM mh_job INDEXED BY mh_joined
+        WHERE state = -1 AND parents = 0 AND (lane IS NULL OR flags & 16 = 0)
+          AND NOT EXISTS (SELECT 1 FROM mh_child c WHERE c.child = mh_job.id AND c.ended = 0)";
+    LANE_WITHOUT_HOLDER = "SELECT min(id), lane FROM mh_job INDEXED BY mh_joined
+        WHERE state = -1 AND parents = 0 AND lane IS NOT NULL AND flags & 16 <> 0 AND NOT EXISTS
+          (SELECT 1 FROM mh_job h INDEXED BY mh_lane
+            WHERE h.flags & 32 <> 0 AND h.lane = mh_job.lane)
+        GROUP BY lane";
     MEND_END = "UPDATE mh_job SET ended_at = CASE WHEN state < 3 THEN NULL ELSE ?2 END,
           keep_until = CASE WHEN state < 3 THEN NULL ELSE ?3 END WHERE id = ?1";
 }
@@ -200,11 +263,18 @@ mod tests {
     const WHOLE: &[&str] = &[
         "RUNNING_IN_QUEUE",
         "COUNT_SCHEDULED",
+        "COUNT_BLOCKED",
         "COUNT_READY",
         "COUNT_RUNNING",
         "RUNS_WITHOUT_SESSION",
         "LIST_RUNNING",
+        "WRONG_PARENTS",
+        "BLOCKED_BY_NONE",
+        "LANE_WITHOUT_HOLDER",
     ];
+
+    /// Those that check all of `mh_child`, which is an index by itself.
+    const EDGES: &[&str] = &["EDGE_OF_NO_CHILD", "EDGE_TO_NO_PARENT"];
 
     #[test]
     fn every_statement_searches_an_index() {
@@ -220,10 +290,11 @@ mod tests {
                 .collect::<Result<_, _>>()
                 .unwrap();
             for step in &steps {
-                let is_scan = step.starts_with("SCAN mh_job") || step.starts_with("SCAN j");
+                let tables = ["SCAN mh_job", "SCAN j", "SCAN mh_child", "SCAN c"];
+                let is_scan = tables.iter().any(|table| step.starts_with(table));
                 // The first one of an index is found at once.
                 let is_short = WHOLE.contains(name) || text.ends_with("LIMIT 1");
-                let is_allowed = is_short && step.contains("INDEX");
+                let is_allowed = is_short && step.contains("INDEX") || EDGES.contains(name);
                 assert!(!is_scan || is_allowed, "{name}: {steps:?}");
             }
             // What sorts reads everything first. Running jobs are few.

@@ -13,13 +13,14 @@ use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Batch, Exchange, Exchanged, Placed, Tick, Verdict};
 use crate::jobs::session::{Heartbeat, Pulse, Session, SessionInfo, Swept};
 use crate::jobs::sqlite::claim::{self, Asked};
+use crate::jobs::sqlite::listen::Notifiers;
 use crate::jobs::sqlite::options::{Durability, SqliteOptions};
 use crate::jobs::sqlite::sessions::{self, Sign};
 use crate::jobs::sqlite::shared::Shared;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::threads::Threads;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
-use crate::jobs::sqlite::{change, check, enqueue, limits, listen, read};
+use crate::jobs::sqlite::{change, check, enqueue, follow, limits, listen, read};
 use crate::jobs::storage::{Storage, Watching};
 use crate::jobs::time::StoredTime;
 use crate::task::CancelOutcome;
@@ -87,6 +88,23 @@ impl Sqlite {
         run: impl FnOnce(&mut Work<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<T, JobsError> {
         self.0.write(attempted, 0, false, run)
+    }
+
+    /// Ends a registration when that is dropped, and stores the port for it.
+    fn registered(
+        &self,
+        attempted: &'static str,
+        end: impl FnOnce(&Notifiers) + Send + Sync + 'static,
+    ) -> Result<Watching, JobsError> {
+        let shared = self.shared().clone();
+        let watching = Watching::new(move || {
+            if shared.check_process().is_ok() {
+                end(&shared.notifiers);
+            }
+        });
+        let shared = self.shared().clone();
+        self.write(attempted, move |work| store_port(&shared, work))?;
+        Ok(watching)
     }
 }
 
@@ -228,11 +246,13 @@ impl Storage for Sqlite {
     fn outcome(&self, id: JobId) -> Result<Fate, JobsError> {
         let now = self.shared().now();
         self.shared()
-            .read("outcome", |conn| read::fate(conn, id, now))
+            .read("outcome", |conn| read::fate(conn, id, now, false))
     }
 
-    fn parents(&self, _: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
-        Ok(Vec::new())
+    fn parents(&self, id: JobId) -> Result<Vec<(JobId, Fate)>, JobsError> {
+        let now = self.shared().now();
+        self.shared()
+            .read("parents", |conn| follow::parents(conn, id, now))
     }
 
     fn watch(
@@ -259,22 +279,27 @@ impl Storage for Sqlite {
     }
 
     fn subscribe(&self, queues: &[&str], notifier: &Notifier) -> Result<Watching, JobsError> {
-        let shared = self.shared().clone();
-        shared.check_process()?;
+        self.shared().check_process()?;
         let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
-        let number = shared.notifiers.add_queues(queues, notifier.clone());
-        let watching = Watching::new(move || {
-            if shared.check_process().is_ok() {
-                shared.notifiers.remove_queues(number);
-            }
-        });
-        let shared = self.shared().clone();
-        self.write("subscribe", move |work| store_port(&shared, work))?;
-        Ok(watching)
+        let number = self.shared().notifiers.add_queues(queues, notifier.clone());
+        self.registered("subscribe", move |notifiers| {
+            notifiers.remove_queues(number);
+        })
     }
 
-    fn watch_session(&self, _: SessionId, _: &Notifier) -> Result<Watching, JobsError> {
-        Ok(Watching::new(|| ()))
+    fn watch_session(
+        &self,
+        session: SessionId,
+        notifier: &Notifier,
+    ) -> Result<Watching, JobsError> {
+        self.shared().check_process()?;
+        let number = self
+            .shared()
+            .notifiers
+            .add_session(session, notifier.clone());
+        self.registered("watch_session", move |notifiers| {
+            notifiers.remove_session(number);
+        })
     }
 
     fn queue(&self, name: &str) -> Result<QueueSettings, JobsError> {

@@ -3,7 +3,7 @@
 //! Layer: jobs.
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
-use crate::jobs::id::JobId;
+use crate::jobs::id::{JobId, SessionId};
 use crate::jobs::record::Meta;
 use crate::jobs::sqlite::fault::Problem;
 use crate::jobs::sqlite::statements as sql;
@@ -13,6 +13,8 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 pub(super) type Outcome<T> = Result<T, Problem>;
 
 /// Counts in `mh_job.state`: the places in `JobState::ALL`, from -1.
+pub(super) const BLOCKED: i64 = -1;
+pub(super) const SCHEDULED: i64 = 0;
 pub(super) const READY: i64 = 1;
 pub(super) const RUNNING: i64 = 2;
 
@@ -20,6 +22,11 @@ pub(super) const RUNNING: i64 = 2;
 pub(super) const AT_MOST_ONCE: i64 = 1;
 pub(super) const CANCEL_ASKED: i64 = 2;
 pub(super) const WATCHED: i64 = 4;
+pub(super) const FOLLOWED: i64 = 8;
+pub(super) const IN_LANE: i64 = 16;
+pub(super) const HAS_LANE: i64 = 32;
+pub(super) const EVEN_IF_FAILED: i64 = 64;
+pub(super) const FOLLOWS: i64 = 128;
 
 /// Counts in `mh_job.unique_scope`.
 pub(super) const UNTIL_ENDED: i64 = 0;
@@ -33,11 +40,13 @@ pub(super) struct News {
     pub(super) queues: Vec<String>,
     /// Jobs that have ended.
     pub(super) ended: Vec<JobId>,
+    /// Sessions that run a job that is to be cancelled.
+    pub(super) cancels: Vec<SessionId>,
 }
 
 impl News {
     pub(super) fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.ended.is_empty()
+        self.queues.is_empty() && self.ended.is_empty() && self.cancels.is_empty()
     }
 
     pub(super) fn add(&mut self, other: Self) {
@@ -46,6 +55,7 @@ impl News {
             .into_iter()
             .for_each(|queue| self.queue(&queue));
         self.ended.extend(other.ended);
+        self.cancels.extend(other.cancels);
     }
 
     fn queue(&mut self, queue: &str) {
@@ -99,6 +109,12 @@ impl<'a> Work<'a> {
 
     pub(super) fn has_ended(&mut self, id: i64) {
         self.news.ended.push(to_id(id));
+    }
+
+    /// A job that this session runs is to be cancelled.
+    pub(super) fn cancel_is_asked(&mut self, session: Option<i64>) {
+        let session = session.map(|session| SessionId(to_count(session)));
+        self.news.cancels.extend(session);
     }
 
     /// A job of the queue is about to wait for this time.
