@@ -123,9 +123,9 @@ impl JobBuilder {
         self.unique_until(key.into(), UniqueUntil::Elapsed(period))
     }
 
-    /// If the job that has the unique key has never begun, it gets payload, meta, time and expiry of
-    /// this one: of many changes in a row, one job is made, for the last of them. Otherwise nothing
-    /// is stored, as ever.
+    /// If the job that has the unique key has never begun, it gets payload, meta, time and expiry
+    /// of this one: of many changes in a row, one job is made, for the last of them. Otherwise
+    /// nothing is stored, as ever.
     ///
     /// ```
     /// # use millhand::jobs::{Job, Jobs, Memory};
@@ -147,9 +147,9 @@ impl JobBuilder {
         self
     }
 
-    /// Puts the job into a lane: of the jobs with this key, one runs at a time in the whole storage,
-    /// in the order in which they were stored. A job that fails keeps the lane until it has
-    /// succeeded or is dead. Priorities count between lanes, and not within one.
+    /// Puts the job into a lane: of the jobs with this key, one runs at a time in the whole
+    /// storage, in the order in which they were stored. A job that fails keeps the lane until it
+    /// has succeeded or is dead. Priorities count between lanes, and not within one.
     ///
     /// ```
     /// # use millhand::jobs::{Job, JobState, Jobs, Memory};

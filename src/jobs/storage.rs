@@ -193,8 +193,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     fn tick(&self, tick: &Tick<'_>) -> Result<bool, JobsError>;
 
     /// Cancels a job. One that waits ends now (`Settled`). For one that runs, the next heartbeat of
-    /// its session says so (`Requested`), and whoever [watches](Self::watch_session) that session
-    /// is notified. One that has ended, or does not exist, is left as it is
+    /// its session says so (`Requested`), and those that [watch](Self::watch_session) that session
+    /// are notified. One that has ended, or does not exist, is left as it is
     /// (`AlreadyFinished`). A running one that was to be cancelled and would wait again is
     /// cancelled then.
     ///

@@ -78,7 +78,8 @@ impl Heartbeats {
         };
         let is_known = last.replace(present.id) == Some(present.id);
         let rest = present.heartbeat.remaining().unwrap_or_default();
-        if !rest.is_zero() && !(is_notified && is_known) {
+        let is_time = rest.is_zero() || is_notified && is_known;
+        if !is_time {
             return Ok(rest);
         }
         show(shared, host, &present)?;
