@@ -187,6 +187,16 @@ pub struct JobInfo {
     pub lane: Option<String>,
     /// For how many jobs it waits that have not ended.
     pub waits_for: u32,
+    /// When it expires, if it has not begun.
+    pub expires_at: Option<StoredTime>,
+    /// For how long its outcome is kept, if the job says so.
+    pub keep: Option<Duration>,
+    /// Its unique key.
+    pub unique_key: Option<String>,
+    /// It is dead if its worker is lost more often than this.
+    pub max_crashes: u32,
+    /// Whether it never begins twice.
+    pub at_most_once: bool,
     /// Why it failed last.
     pub error: Option<String>,
     /// As it was stored.

@@ -294,13 +294,14 @@ pub(crate) fn known(error: Option<String>) -> Option<String> {
     error.filter(|error| error == "no")
 }
 
-/// What the docs promise of a job: payload, strings and lane of one that is done may be gone.
+/// What the docs promise of a job: payload, strings and options of one that is done may be gone.
 fn visible(mut info: JobInfo) -> JobInfo {
     info.error = known(info.error);
     if info.state.has_ended() && info.state != JobState::Dead {
         info.payload.clear();
         info.meta.clear();
-        info.lane = None;
+        (info.lane, info.unique_key, info.keep) = (None, None, None);
+        (info.max_crashes, info.at_most_once) = (0, false);
     }
     info
 }

@@ -145,6 +145,11 @@ impl Job {
                 State::Following { open } => u32::try_from(open.len()).unwrap_or(u32::MAX),
                 _ => 0,
             },
+            expires_at: self.expires_at(),
+            keep: self.new.keep,
+            unique_key: self.new.unique.as_ref().map(|unique| unique.key.clone()),
+            max_crashes: self.new.max_crashes,
+            at_most_once: self.new.at_most_once,
             error: self.error.clone(),
             meta: self.new.meta.clone(),
             payload: match with_payload {

@@ -11,6 +11,7 @@ use crate::jobs::sqlite::work::{self, Outcome};
 use crate::jobs::time::{StoredTime, millis};
 use rusqlite::{Connection, Row, params};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A page has at most so many rows, so that no look holds up a checkpoint for long.
 pub(super) const MOST_ROWS: usize = 500;
@@ -158,6 +159,13 @@ fn info(row: &Row<'_>) -> Outcome<JobInfo> {
         session: runs_in.map(|session| SessionId(work::to_count(session))),
         lane: row.get(16)?,
         waits_for: row.get(17).map(work::to_u32)?,
+        expires_at: row.get::<_, Option<i64>>(18)?.map(StoredTime),
+        keep: row
+            .get::<_, Option<i64>>(19)?
+            .map(|keep| Duration::from_millis(work::to_count(keep))),
+        unique_key: row.get(20)?,
+        max_crashes: row.get(21).map(work::to_u32)?,
+        at_most_once: row.get(22)?,
         error: row.get(13)?,
         // Where it cannot be read, a claim ends the job with the reason.
         meta: work::to_meta(row.get(14)?).unwrap_or_default(),

@@ -21,7 +21,8 @@ macro_rules! list {
                claims, failures, crashes, session, error, meta,
                CASE WHEN ?8 THEN payload ELSE x'' END,
                CASE WHEN flags & 16 <> 0 THEN lane END,
-               CASE WHEN state = -1 THEN parents ELSE 0 END
+               CASE WHEN state = -1 THEN parents ELSE 0 END,
+               CASE WHEN state < 2 THEN expires_at END, keep, unique_key, max_crashes, flags & 1
              FROM mh_job ",
             $from,
             " WHERE id > ?1 AND id <= ?2 AND ",
