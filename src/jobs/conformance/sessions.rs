@@ -3,12 +3,12 @@
 //! Layer: jobs.
 
 use crate::jobs::conformance::env::{
-    DAY, Env, KIND, LEASE, QUEUE, SECOND, TICK, assert_refused, done, end_of, ids, job, jobs,
-    retry, want,
+    DAY, Env, KIND, LEASE, MINUTE, QUEUE, SECOND, TICK, assert_refused, done, end_of, ids, job,
+    jobs, retry, want,
 };
 use crate::jobs::{
-    Fate, JobId, JobState, JobsErrorKind, Judged, NewJob, Pulse, SessionId, SessionInfo, Totals,
-    Verdict,
+    Fate, JobId, JobState, JobsErrorKind, Judged, NewJob, Notifier, Pulse, SessionId, SessionInfo,
+    Totals, Verdict,
 };
 use crate::task::CancelOutcome;
 
@@ -194,6 +194,23 @@ pub fn a_session_that_is_closed_gives_its_jobs_back(env: &Env) {
     let claimed = env.consumer().claim(9);
     assert_eq!(ids(&claimed), [stored[0], stored[2]]);
     assert!(claimed.iter().all(|it| it.crashes == 0 && it.failures == 0));
+}
+
+pub fn who_watches_a_session_is_notified_of_a_cancel(env: &Env) {
+    let stored = env.enqueue_all(&jobs(2));
+    let worker = env.consumer();
+    worker.claim(2);
+    let notifier = Notifier::new();
+    let watching = env.storage().watch_session(worker.session, &notifier);
+    let _watching = watching.unwrap();
+    for &id in &stored {
+        let listening = notifier.listen();
+        let outcome = env.storage().cancel(id).unwrap();
+        assert_eq!(outcome, CancelOutcome::Requested);
+        let woken = listening.wait_timeout(MINUTE);
+        assert_eq!(woken, Ok(true), "the notifier was silent");
+        assert!(worker.heartbeat(LEASE, &stored).cancel.contains(&id));
+    }
 }
 
 pub fn what_was_to_be_cancelled_does_not_wait_again(env: &Env) {

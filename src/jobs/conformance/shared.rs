@@ -91,3 +91,21 @@ pub fn an_end_in_one_releases_what_the_other_stored(env: &Env) {
     assert_eq!(other.storage().parents(child).unwrap(), [(parent, outcome)]);
     assert_eq!(ids(&other.consumer().claim(9)), [child, next]);
 }
+
+pub fn a_cancel_in_one_notifies_who_watches_the_session_of_the_other(env: &Env) {
+    let other = env.again();
+    let id = env.enqueue(job());
+    let worker = env.consumer();
+    worker.claim_one();
+    let notifier = Notifier::new();
+    let watching = env.storage().watch_session(worker.session, &notifier);
+    let _watching = watching.unwrap();
+    let listening = notifier.listen();
+    other.storage().cancel(id).unwrap();
+    assert_eq!(
+        listening.wait_timeout(MINUTE),
+        Ok(true),
+        "the notifier was silent"
+    );
+    assert_eq!(worker.heartbeat(LEASE, &[id]).cancel, [id]);
+}

@@ -110,6 +110,7 @@ macro_rules! storage_conformance {
             what_a_consumer_does_not_know_of_is_given_back
             a_heartbeat_says_which_jobs_to_cancel_and_which_are_lost
             a_session_that_is_closed_gives_its_jobs_back
+            who_watches_a_session_is_notified_of_a_cancel
             what_was_to_be_cancelled_does_not_wait_again
             a_session_that_is_gone_gets_no_jobs_and_its_ends_count
             a_stale_exchange_is_refused_and_changes_nothing
@@ -256,6 +257,7 @@ macro_rules! storage_conformance {
             a_key_counts_for_both
             what_one_changes_wakes_the_other
             an_end_in_one_releases_what_the_other_stored
+            a_cancel_in_one_notifies_who_watches_the_session_of_the_other
         }
         $crate::storage_conformance! { @chapter $at_rest, "the storage is not at rest", at_rest,
             everything_is_there_after_the_storage_was_opened_again

@@ -279,8 +279,8 @@ impl Storage for Model {
         Ok(self.listen(notifier, |_| ()))
     }
 
-    fn watch_session(&self, _: SessionId, _: &Notifier) -> Result<Watching, JobsError> {
-        Ok(Watching::new(|| ()))
+    fn watch_session(&self, _: SessionId, notifier: &Notifier) -> Result<Watching, JobsError> {
+        Ok(self.listen(notifier, |_| ()))
     }
 
     fn queue(&self, name: &str) -> Result<QueueSettings, JobsError> {
