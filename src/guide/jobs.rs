@@ -134,17 +134,17 @@
 //! Two consumers, or two slots of one, begin jobs in the order of the queue, and run them side by
 //! side. Jobs with one [`lane`](crate::jobs::JobBuilder::lane) run one at a time, in all processes,
 //! in the order in which they were stored: the changes of one account, the commands for one device.
-//! There may be a million lanes. A job that fails keeps its lane through its pauses, so a lane waits
-//! for its first job until that has succeeded or is dead. If that is not what you want, dead jobs
-//! may come sooner: [`Retry`](crate::Retry) says when.
+//! There may be a million lanes. A job that fails keeps its lane through its pauses, so the others
+//! of its lane wait until it has succeeded or is dead. With fewer attempts in its
+//! [`Retry`](crate::Retry) they wait less.
 //!
 //! # Jobs that follow others
 //!
 //! [`after`](crate::jobs::JobBuilder::after) is all there is to chains, groups and chords. A job is
 //! blocked until all that it follows have succeeded. If one of these does not, it is cancelled, and
 //! what follows it as well; [`even_if_failed`](crate::jobs::JobBuilder::even_if_failed) is for the
-//! one that cleans up. What a job follows is kept for it until its own end, so its handler finds the
-//! outputs. `keep` is needed only for what may have ended before the next job is stored:
+//! one that cleans up. What a job follows is kept for it until its own end, so its handler finds
+//! the outputs. `keep` is needed only for what may have ended before the next job is stored:
 //!
 //! ```
 //! use millhand::jobs::{Job, JobContext, JobState, Jobs, Memory};

@@ -2,6 +2,7 @@
 //!
 //! - `storage`: the public type: takes the lock, reads the time, and wakes those that wait.
 //! - `job`: one job and the steps of its life. The answer to "where does a job go when ..".
+//! - `waits`: those of its steps that come before it begins.
 //! - `look`: what one sees of a job.
 //! - `table`: all jobs, with one door through which each of them changes.
 //! - `follow`: what a change of one job means for those that follow it, and for its lane.
@@ -30,5 +31,6 @@ mod session;
 mod storage;
 mod sweep;
 mod table;
+mod waits;
 
 pub use storage::{Memory, MemoryOptions};
