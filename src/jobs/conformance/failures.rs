@@ -143,6 +143,7 @@ fn consume_families(env: &Env, notifier: &Notifier, producers: &AtomicUsize) {
         };
         ends = claimed.map(|it| end_of(it, verdict(&it.payload))).collect();
         if ends.is_empty() {
+            // ORDERING: Acquire. Pairs with the Release of the producers, after their enqueues.
             let were_stored = producers.load(Ordering::Acquire) == 0;
             if were_stored && env.counts().queues.is_empty() {
                 return notifier.notify();
@@ -157,11 +158,10 @@ pub fn what_follows_jobs_that_end_meanwhile_begins_or_is_cancelled(env: &Env) {
     const ROUNDS: usize = 30;
     let notifier = Notifier::new();
     let _watching = env.storage().subscribe(&[QUEUE], &notifier).unwrap();
-    // ORDERING: Release by the producers pairs with Acquire in `consume_families`: who sees that
-    // there are no more producers sees their jobs, too.
     let producers = AtomicUsize::new(PRODUCERS);
     let produce = || {
         produce_families(env, ROUNDS);
+        // ORDERING: Release. Pairs with the Acquire in `consume_families`, after all enqueues.
         producers.fetch_sub(1, Ordering::Release);
         notifier.notify();
     };
