@@ -81,11 +81,11 @@ fn what_a_handler_writes_and_the_end_of_its_job_happen_once() {
             Ok(output)
         };
     let handler = Handler::new(ship).retry(Retry::fixed(3, Duration::ZERO));
+    let handler = handler.keep(Duration::from_secs(3600));
     let consumer = jobs.consumer(&pool).queue("default", 4).handler(handler);
     let consumer = consumer.start().unwrap();
-    let template = jobs.job().keep(Duration::from_secs(3600));
     let items = ["tea", "milk", "rice"];
-    let all = template.enqueue_all(items.map(order)).unwrap();
+    let all = jobs.job().enqueue_all(items.map(order)).unwrap();
     for (one, item) in all.iter().zip(items) {
         assert_eq!(one.handle().join().unwrap(), format!("{item} shipped"));
     }

@@ -3,7 +3,7 @@
 //! Layer: jobs.
 //
 // A job of a lane waits in one of three ways: it is scheduled, or it follows others, or it has
-// joined the lane, and is blocked while another one has it. Whoever becomes ready has the lane, and
+// joined the lane, and is blocked while another one has it. A job that becomes ready has it, and
 // keeps it until its end. So there are blocked jobs of a lane only while a job has it.
 
 use crate::jobs::sqlite::end::Stored;

@@ -129,10 +129,11 @@ impl SqliteOptions {
     ///
     /// # Errors
     /// [`Unreachable`](crate::jobs::JobsErrorKind::Unreachable) if there is no such folder, or its
-    /// files must not be written, or the file [must exist](Self::must_exist) and does not. [`Corrupt`](crate::jobs::JobsErrorKind::Corrupt) if it is no file
-    /// of SQLite. [`NewerSchema`](crate::jobs::JobsErrorKind::NewerSchema) if a newer version of
-    /// this library has written to it. [`Busy`](crate::jobs::JobsErrorKind::Busy) if another
-    /// process holds its lock for too long.
+    /// files must not be written, or the file [must exist](Self::must_exist) and does not.
+    /// [`Corrupt`](crate::jobs::JobsErrorKind::Corrupt) if it is no file of SQLite.
+    /// [`NewerSchema`](crate::jobs::JobsErrorKind::NewerSchema) if a newer version of this library
+    /// has written to it. [`Busy`](crate::jobs::JobsErrorKind::Busy) if another process holds its
+    /// lock for too long.
     pub fn open(self) -> Result<Sqlite, JobsError> {
         Sqlite::open_with(self)
     }
