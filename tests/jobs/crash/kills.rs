@@ -89,7 +89,6 @@ fn killed_workers_lose_no_job_and_end_none_twice() {
         let of_job = runs.get(&job.id.0).copied().unwrap_or_default();
         let bounds = 1..=job.claims;
         assert!(bounds.contains(&of_job), "{of_job} runs: {job:?}");
-        assert!(job.claims <= 1 + u64::from(job.crashes), "{job:?}");
         listed += 1;
         again += of_job - 1;
         crashes += u64::from(job.crashes);
