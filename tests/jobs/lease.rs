@@ -154,10 +154,9 @@ fn a_consumer_says_what_its_storage_answers() {
 #[test]
 fn an_attempt_is_abandoned_though_its_body_has_not_returned() {
     let world = World::new(5);
-    let runs = Arc::new(AtomicUsize::new(0));
-    let count = runs.clone();
+    let runs = AtomicUsize::new(0);
     let handler = Handler::new(move |Work(n), _: &JobContext| {
-        if n == 7 && count.fetch_add(1, SeqCst) == 0 {
+        if n == 7 && runs.fetch_add(1, SeqCst) == 0 {
             let _ = std::panic::catch_unwind(|| hang(10 * HOUR));
         }
         Ok::<_, String>("ran".to_owned())
