@@ -88,6 +88,12 @@
 //! kills its process is dead after the fourth. Claims number the runs: an end counts only if it
 //! names the latest claim. A shutdown counts as nothing.
 //!
+//! A consumer shows a sign of life each third of its lease, from a thread of its own, so a handler
+//! may take a week. When its lease may have ended, by its own clock and though the storage does not
+//! answer, it asks what runs to stop, with the reason
+//! [`Lease`](crate::cancel::CancelReason::Lease): another consumer may run it by then. A body that
+//! may hang is given up by [`abandon_after`](crate::jobs::Handler::abandon_after).
+//!
 //! Nothing is read ahead: a consumer claims what it has free slots for. A claim names the kinds
 //! that the consumer has handlers for. A job of a kind that no running version of the program
 //! knows stays where it is.
@@ -235,6 +241,10 @@
 //! - Changed fields: jobs of the old version are still stored. Give new fields `#[serde(default)]`.
 //!   A payload that cannot be read makes the job dead at once, with its payload kept, and
 //!   [`retry_dead`](crate::jobs::Jobs::retry_dead) runs it in the next version.
+//! - A new version of this library may add to the tables of a SQLite file. It does so when it opens
+//!   the file, and older versions then refuse to. End the old programs before: one that has the
+//!   file open goes on, and knows nothing of lanes and of jobs that follow others. `Jobs::check`
+//!   finds and mends what such a program has left behind.
 //!
 //! # Clocks
 //!

@@ -90,7 +90,8 @@ pub trait Service: Send + Sync + 'static {
     fn phase_changed(&self, phase: Phase);
 
     /// Returns its section of the report of a shutdown. Called at the end, when its thread has
-    /// ended, or the shutdown has given up.
+    /// ended, or the shutdown has given up. One that is clean and has no text is left out: that is
+    /// the default.
     fn report(&self) -> ServiceReport {
         ServiceReport::default()
     }
@@ -296,7 +297,10 @@ impl Core {
         let mut reports = Vec::new();
         for service in self.all_services() {
             panic::shield("report of a service", || {
-                reports.push((service.name().to_owned(), service.report()));
+                let report = service.report();
+                if report != ServiceReport::default() {
+                    reports.push((service.name().to_owned(), report));
+                }
             });
         }
         reports

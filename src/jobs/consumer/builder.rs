@@ -149,6 +149,7 @@ impl ConsumerBuilder<'_> {
         let signs = self.pool.attach(Heartbeats(shared.clone()));
         let started = signs.and_then(|()| self.pool.attach(consumer));
         started.map_err(|error| {
+            // The thread of the signs of life ends then, if it is there.
             shared.end();
             let kind = match error {
                 AttachError::Closed => JobsErrorKind::Closed,
