@@ -28,7 +28,7 @@ fn service(
         body: Box::new(body),
         closed: CancelToken::new(),
         phases: Mutex::new(send),
-        section: ServiceReport::default(),
+        section: ServiceReport::new("a section"),
     };
     (service, phases)
 }
@@ -66,6 +66,9 @@ fn a_drain_waits_for_a_service_and_takes_what_it_submits() {
     });
     service.section = ServiceReport::new("two lines not saved").unclean();
     pool.attach(service).unwrap();
+    let (mut silent, _phases) = self::service(|_, _| {});
+    silent.section = ServiceReport::default();
+    pool.attach(silent).unwrap();
     pool.wait_idle().unwrap(); // what waits for its source is not busy
     std::thread::scope(|s| {
         let drain = s.spawn(|| pool.shutdown(Shutdown::drain()).unwrap());
@@ -75,6 +78,7 @@ fn a_drain_waits_for_a_service_and_takes_what_it_submits() {
         let report = drain.join().unwrap();
         assert_eq!(report.succeeded(), 1);
         assert!(!report.is_clean());
+        assert_eq!(report.services().count(), 1, "one has nothing to say");
         assert!(
             report.to_string().ends_with("; loop: two lines not saved"),
             "{report}"
