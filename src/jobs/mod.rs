@@ -11,6 +11,7 @@
 //! - `memory`: the storage in the memory of the process.
 //! - `conformance`: the tests that every storage must pass.
 //! - `sqlite`: jobs in a SQLite file.
+//! - `redis`: jobs on a Redis server.
 
 mod builder;
 #[cfg(feature = "conformance")]
@@ -30,6 +31,8 @@ mod notifier;
 #[cfg(feature = "dashboard")]
 mod panel;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod schedule;
 mod session;
 #[cfg(feature = "sqlite")]
@@ -55,6 +58,8 @@ pub use notifier::{Listening, Notifier};
 pub use panel::{ConsumersPanel, JobsPanel};
 pub use record::{Batch, BatchNumber, Claimed, Due, Ended, Exchange, Exchanged, Judged, Meta};
 pub use record::{NewJob, Placed, Tick, Unique, UniqueUntil, Verdict, Want};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisOptions};
 pub use schedule::JobSchedule;
 pub use session::{Heartbeat, Pulse, Session, SessionInfo, Swept};
 pub use storage::{MOST_DUE, Storage, Watching};

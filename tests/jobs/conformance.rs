@@ -61,6 +61,21 @@ mod sqlite {
     }
 }
 
+#[cfg(all(unix, feature = "redis"))]
+mod redis {
+    use super::*;
+    use crate::redis_server::Server;
+    use millhand::jobs::Redis;
+
+    millhand::storage_conformance!(at_rest: true, shared: true, seeds: seeds(10), |case| {
+        // The last part of the name is the one that no other case has.
+        let first = case.name.len().saturating_sub(60);
+        let options = Redis::options(Server::shared().url());
+        let options = options.namespace(&case.name[first..]).clock(&case.clock);
+        Arc::new(options.open().unwrap())
+    });
+}
+
 /// The suite itself: its model is a storage, too.
 mod model {
     use super::*;

@@ -13,6 +13,8 @@ mod lines;
 mod memory;
 #[cfg(feature = "dashboard")]
 mod panel;
+#[cfg(all(unix, feature = "redis"))]
+mod redis_server;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]

@@ -1,0 +1,186 @@
+//! What goes wrong between here and the server.
+//!
+//! Layer: jobs.
+
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use redis::{ErrorKind, RedisError};
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The server was not reached, or the connection was lost. The server may have done what was
+    /// asked, unless it was not sent.
+    Lost { why: RedisError, was_sent: bool },
+    /// The server says that it cannot do that now, and has done nothing.
+    NotNow(RedisError),
+    /// To wait is of no use.
+    Told(JobsError),
+}
+
+/// What servers that do not serve at present answer. They have done nothing.
+const NOT_NOW: [&str; 10] = [
+    "READONLY",
+    "MASTERDOWN",
+    "LOADING",
+    "UNBLOCKED",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "NOREPLICAS",
+    "NOMASTERLINK",
+    "UNKILLABLE",
+];
+
+/// What goes to the caller: the code, the kind, and what to do.
+const TOLD: [(&str, JobsErrorKind, &str); 9] = [
+    (
+        "OOM",
+        JobsErrorKind::Full,
+        "the memory of the server is full: raise `maxmemory`, or let consumers end jobs",
+    ),
+    (
+        "MISCONF",
+        JobsErrorKind::Full,
+        "the server cannot write to its disk, and so takes nothing: see its log",
+    ),
+    (
+        "NOAUTH",
+        JobsErrorKind::Unreachable,
+        "the server wants a password: `redis://user:password@host/`",
+    ),
+    (
+        "WRONGPASS",
+        JobsErrorKind::Unreachable,
+        "the user or the password is wrong",
+    ),
+    (
+        "NOPERM",
+        JobsErrorKind::Unreachable,
+        "the user may not do this: it needs the commands on all keys of the namespace, scripts, \
+         and INFO",
+    ),
+    (
+        "MOVED",
+        JobsErrorKind::Unreachable,
+        "this is a node of a cluster, and not that of the namespace: give the address of that one",
+    ),
+    (
+        "CROSSSLOT",
+        JobsErrorKind::Unreachable,
+        "the server does not keep the keys of a namespace together",
+    ),
+    (
+        "WRONGTYPE",
+        JobsErrorKind::Corrupt,
+        "another program has written to a key of the namespace",
+    ),
+    (
+        "DENIED",
+        JobsErrorKind::Unreachable,
+        "the server is in protected mode: it wants a password, or `bind`",
+    ),
+];
+
+/// The code of an error of the server. Before Redis 7, one in a script is in its text.
+fn has_code(error: &RedisError, code: &str) -> bool {
+    if error.code() == Some(code) {
+        return true;
+    }
+    let detail = error.detail().unwrap_or_default();
+    detail.contains(&format!("-{code} ")) || detail.starts_with(&format!("{code} "))
+}
+
+impl Trouble {
+    /// What the failure of a request means that was sent.
+    pub(super) fn of(error: RedisError) -> Self {
+        let was_sent = true;
+        if error.is_io_error() || error.kind() == ErrorKind::Parse {
+            return Self::Lost {
+                why: error,
+                was_sent,
+            };
+        }
+        if NOT_NOW.iter().any(|code| has_code(&error, code)) {
+            return Self::NotNow(error);
+        }
+        match TOLD.iter().find(|(code, ..)| has_code(&error, code)) {
+            Some((_, kind, advice)) => {
+                Self::Told(JobsError::new(*kind, format!("{error}; {advice}")).with_source(error))
+            }
+            None => Self::Told(
+                JobsError::new(JobsErrorKind::Other, error.to_string()).with_source(error),
+            ),
+        }
+    }
+
+    /// What the failure of a connection means, before anything was sent.
+    pub(super) fn of_connecting(error: RedisError) -> Self {
+        let text = error.to_string();
+        if error.kind() == ErrorKind::InvalidClientConfig {
+            return Self::Told(bad_url(&error));
+        }
+        // The client hides the code.
+        let is_refused = error.kind() == ErrorKind::AuthenticationFailed
+            || text.contains("WRONGPASS")
+            || text.contains("invalid password");
+        if is_refused {
+            let text = format!("{error}; the user or the password is wrong");
+            return Self::Told(JobsError::new(JobsErrorKind::Unreachable, text).with_source(error));
+        }
+        match Self::of(error) {
+            Self::Lost { why, .. } => Self::Lost {
+                why,
+                was_sent: false,
+            },
+            other => other,
+        }
+    }
+}
+
+/// The address cannot be read.
+pub(super) fn bad_url(error: &RedisError) -> JobsError {
+    let advice = "an address is `redis://user:password@host:port/database`, or \
+                  `redis+unix:///path`; `rediss` for TLS, which needs the feature `redis-tls`";
+    JobsError::new(JobsErrorKind::Unreachable, format!("{error}; {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::{ServerErrorKind, make_extension_error};
+
+    fn server(code: &str) -> RedisError {
+        make_extension_error(code.to_owned(), Some("says why".to_owned()))
+    }
+
+    #[test]
+    fn what_a_server_says_has_its_meaning() {
+        for code in NOT_NOW {
+            assert!(
+                matches!(Trouble::of(server(code)), Trouble::NotNow(_)),
+                "{code}"
+            );
+        }
+        for (code, kind, advice) in TOLD {
+            let Trouble::Told(error) = Trouble::of(server(code)) else {
+                panic!("{code}");
+            };
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains(advice), "{error}");
+        }
+        let lost = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let lost = Trouble::of(lost.into());
+        assert!(matches!(lost, Trouble::Lost { was_sent: true, .. }));
+    }
+
+    #[test]
+    fn an_old_server_has_the_code_in_the_text() {
+        let text = "Error running script (call to f_12): @user_script:7: -OOM command not allowed";
+        let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+        let error = RedisError::from((kind, "An error", text.to_owned()));
+        let Trouble::Told(error) = Trouble::of(error) else {
+            panic!("it is told");
+        };
+        assert_eq!(error.kind(), JobsErrorKind::Full);
+    }
+}

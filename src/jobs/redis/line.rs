@@ -1,0 +1,291 @@
+//! Connections for requests: one request at a time on each.
+//!
+//! Layer: jobs.
+//
+// A reply cannot be taken for another's: a connection on which anything went wrong is dropped, and
+// a script repeats the number of the request in its reply.
+
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::redis::ask::Ask;
+use crate::jobs::redis::fault::Trouble;
+use crate::jobs::redis::reply::{self, Reply};
+use crate::jobs::redis::scripts::Step;
+use crate::testing::Clock;
+use crossbeam_channel::{Receiver, Sender, after, bounded};
+use redis::{Client, Cmd, Connection, Value};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// So many requests at once.
+const MOST_LINES: usize = 4;
+
+/// A connection whose server does not answer in this time is dropped.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
+
+/// The pauses before one connects anew.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Whether a request may be sent again if it is not known whether the server has got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// To do it twice is as to do it once.
+    Again,
+    Once,
+}
+
+/// The connections. A place for one that is not open is empty.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) client: Client,
+    /// Where the server is, without the password.
+    pub(super) place: String,
+    patience: Duration,
+    back: Sender<Option<Line>>,
+    free: Receiver<Option<Line>>,
+    /// The last request's.
+    number: AtomicU64,
+}
+
+/// A connection.
+pub(super) struct Line(Connection);
+
+impl Lines {
+    pub(super) fn new(client: Client, place: String, patience: Duration) -> Self {
+        let (back, free) = bounded(MOST_LINES);
+        for _ in 0..MOST_LINES {
+            let _ = back.send(None);
+        }
+        Self {
+            client,
+            place,
+            patience,
+            back,
+            free,
+            number: AtomicU64::new(0),
+        }
+    }
+
+    /// Has the server do a step. `replicas`: how many of them must have it as well.
+    pub(super) fn run(
+        &self,
+        step: &Step,
+        keys: &str,
+        now: &str,
+        ask: &Ask,
+        sending: Sending,
+        replicas: usize,
+    ) -> Result<Reply, JobsError> {
+        self.with_line(step.name, sending, |line| {
+            let number = self.number.fetch_add(1, Relaxed).to_string();
+            let mut call = step.script.key(keys);
+            call.arg(now).arg(&number);
+            for arg in &ask.0 {
+                call.arg(arg);
+            }
+            let value: Value = call.invoke(&mut line.0).map_err(Trouble::of)?;
+            let mut reply = Reply::new(value).map_err(Trouble::Told)?;
+            if reply.text().map_err(Trouble::Told)? != number {
+                return Err(Trouble::Told(reply::bad("it is that of another request")));
+            }
+            if replicas > 0 {
+                line.wait_for(replicas)?;
+            }
+            Ok(reply)
+        })
+    }
+
+    /// Sends one command.
+    pub(super) fn command(&self, name: &str, cmd: &Cmd) -> Result<Value, JobsError> {
+        self.with_line(name, Sending::Again, |line| {
+            cmd.query(&mut line.0).map_err(Trouble::of)
+        })
+    }
+
+    /// Uses a connection. Connects anew for as long as the patience lasts.
+    fn with_line<T>(
+        &self,
+        attempted: &str,
+        sending: Sending,
+        act: impl Fn(&mut Line) -> Result<T, Trouble>,
+    ) -> Result<T, JobsError> {
+        let result = crate::blocking(|| self.try_often(sending, act));
+        result.map_err(|error| {
+            let text = format!("{}: {attempted}: {error}", self.place);
+            JobsError::new(error.kind(), text).with_source(error)
+        })
+    }
+
+    fn try_often<T>(
+        &self,
+        sending: Sending,
+        act: impl Fn(&mut Line) -> Result<T, Trouble>,
+    ) -> Result<T, JobsError> {
+        let clock = Clock::system();
+        let until = clock.now().checked_add(self.patience);
+        let left = || until.map(|until| until.saturating_duration_since(clock.now()));
+        let mut lent = self.lend(left())?;
+        let mut pauses = Pauses::default();
+        loop {
+            let line = match lent.line.take() {
+                Some(line) => Ok(line),
+                None => connect(&self.client, left()),
+            };
+            let result = line.and_then(|mut line| {
+                let answer = act(&mut line);
+                // After an error of any kind the connection is dropped.
+                lent.line = answer.is_ok().then_some(line);
+                answer
+            });
+            let (error, may_repeat) = match result {
+                Ok(answer) => return Ok(answer),
+                Err(Trouble::Told(error)) => return Err(error),
+                Err(Trouble::NotNow(error)) => (error, true),
+                Err(Trouble::Lost { why, was_sent }) => {
+                    (why, !was_sent || sending == Sending::Again)
+                }
+            };
+            let pause = pauses.next();
+            let is_over = left().is_some_and(|left| left <= pause);
+            if is_over || !may_repeat {
+                let advice = match may_repeat {
+                    true => format!("the server cannot be reached for {:?}", self.patience),
+                    false => "the server may have done it".to_owned(),
+                };
+                let text = format!("{error}; {advice}");
+                return Err(JobsError::new(JobsErrorKind::Unreachable, text).with_source(error));
+            }
+            let _ = after(pause).recv();
+        }
+    }
+
+    /// Waits for a free place.
+    fn lend(&self, left: Option<Duration>) -> Result<Lent<'_>, JobsError> {
+        let line = match left {
+            Some(left) => self.free.recv_timeout(left).ok(),
+            None => self.free.recv().ok(),
+        };
+        let busy = || {
+            let text = "all connections are in use by requests that wait for the server";
+            JobsError::new(JobsErrorKind::Unreachable, text)
+        };
+        Ok(Lent {
+            line: line.ok_or_else(busy)?,
+            back: &self.back,
+        })
+    }
+
+    /// Does something with a connection that is free and open, and waits for none. Returns whether
+    /// that went well.
+    pub(super) fn with_free(&self, act: impl Fn(&mut Connection) -> bool) -> bool {
+        for _ in 0..MOST_LINES {
+            let Ok(line) = self.free.try_recv() else {
+                return false;
+            };
+            let mut lent = Lent {
+                line,
+                back: &self.back,
+            };
+            if let Some(mut line) = lent.line.take() {
+                let is_done = act(&mut line.0);
+                lent.line = is_done.then_some(line);
+                return is_done;
+            }
+        }
+        false
+    }
+
+    /// Takes the connections out, so that a forked process can forget them.
+    pub(super) fn take(&self) -> Vec<Line> {
+        self.free.try_iter().flatten().collect()
+    }
+}
+
+/// Opens a connection, with time-outs.
+pub(super) fn connect(client: &Client, left: Option<Duration>) -> Result<Line, Trouble> {
+    let least = Duration::from_millis(100);
+    let timeout = left.map_or(SILENCE, |left| left.clamp(least, SILENCE));
+    let conn = client.get_connection_with_timeout(timeout);
+    let conn = conn.map_err(Trouble::of_connecting)?;
+    let set = conn
+        .set_read_timeout(Some(SILENCE))
+        .and_then(|()| conn.set_write_timeout(Some(SILENCE)));
+    set.map_err(Trouble::of_connecting)?;
+    Ok(Line(conn))
+}
+
+impl Line {
+    pub(super) fn into_inner(self) -> Connection {
+        self.0
+    }
+
+    /// Waits until so many replicas have what this connection has written.
+    fn wait_for(&mut self, replicas: usize) -> Result<(), Trouble> {
+        let mut wait = redis::cmd("WAIT");
+        // Shorter than the silence after which the connection is dropped.
+        wait.arg(replicas).arg(SILENCE.as_millis() as u64 * 4 / 5);
+        let reached: usize = wait.query(&mut self.0).map_err(Trouble::of)?;
+        if reached >= replicas {
+            return Ok(());
+        }
+        let text = format!(
+            "{reached} of {replicas} replicas have it: it is stored, and a failover may take it"
+        );
+        Err(Trouble::Told(JobsError::new(
+            JobsErrorKind::Unreachable,
+            text,
+        )))
+    }
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(_) = self;
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
+/// A place that goes back when this is dropped.
+struct Lent<'a> {
+    line: Option<Line>,
+    back: &'a Sender<Option<Line>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let _ = self.back.send(self.line.take());
+    }
+}
+
+/// Growing pauses, with some luck in them, so that not all clients connect at once.
+#[derive(Debug, Default)]
+pub(super) struct Pauses(u32);
+
+impl Pauses {
+    pub(super) fn next(&mut self) -> Duration {
+        let (first, most) = PAUSES;
+        let longest = first.saturating_mul(1 << self.0.min(16)).min(most);
+        self.0 += 1;
+        let parts = RandomState::new().hash_one(self.0) % 512;
+        longest / 2 + longest * u32::try_from(parts).unwrap_or(0) / 1024
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_limit() {
+        let mut pauses = Pauses::default();
+        let (first, most) = PAUSES;
+        assert!(pauses.next() <= first);
+        let mut last = Duration::ZERO;
+        for _ in 0..20 {
+            last = pauses.next();
+            assert!(last >= first / 2 && last <= most, "{last:?}");
+        }
+        assert!(last >= most / 2);
+    }
+}

@@ -1,0 +1,28 @@
+-- ARGV: at most so many of each. Answers the counts, and whether there is more.
+pass()
+local most = tonumber(ARGV[3])
+local sessions, returned, died = end_leases(most)
+local expired, forgotten = 0, 0
+for _, m in ipairs(call("ZRANGEBYSCORE", P .. "exp", "-inf", t, "LIMIT", 0, most)) do
+  local j = load(unpad(m))
+  if j and has_expired(j) then
+    finish(j, "E", j.kp)
+    settle()
+    expired = expired + 1
+  else
+    call("ZREM", P .. "exp", m)
+  end
+end
+for _, m in ipairs(call("ZRANGEBYSCORE", P .. "kept", "-inf", t, "LIMIT", 0, most)) do
+  forget(unpad(m))
+  call("ZREM", P .. "kept", m)
+  forgotten = forgotten + 1
+end
+for _, m in ipairs(call("ZRANGEBYSCORE", P .. "ut", "-inf", t, "LIMIT", 0, most)) do
+  call("DEL", P .. "u:" .. m)
+  call("ZREM", P .. "ut", m)
+  forgotten = forgotten + 1
+end
+local more = has_old("sessions") or has_old("exp") or has_old("kept") or has_old("ut")
+return answer(
+  int(sessions), int(returned), int(died), int(expired), int(forgotten), more and 1 or 0)
