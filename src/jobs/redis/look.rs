@@ -23,7 +23,7 @@ const MOST_CHANGES: usize = 500;
 const MOST_ROWS: usize = 1_000;
 
 /// The arguments of `filter.lua`.
-fn ask(filter: &Filter, after: JobId, most: usize, what: &str) -> Ask {
+pub(super) fn ask(filter: &Filter, after: JobId, most: usize, what: &str) -> Ask {
     let state = match filter.state {
         None => "",
         Some(JobState::Blocked) => "B",

@@ -6,11 +6,13 @@
 //! - `line`, `fault`: connections, and what goes wrong with them.
 //! - `ask`, `reply`: what goes into a script and comes out of it.
 //! - `look`, `queues`: filters and pages; settings, schedules, sessions.
+//! - `check`: looks for what is wrong.
 //! - `listen`, `notifiers`: wakes what waits, by news of all processes.
 //!
 //! Layer: jobs.
 
 mod ask;
+mod check;
 mod fault;
 mod line;
 mod listen;

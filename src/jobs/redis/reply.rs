@@ -50,6 +50,11 @@ impl Reply {
         Ok(items)
     }
 
+    /// The parts of the list that comes.
+    pub(super) fn values(&mut self) -> Result<Vec<Value>, JobsError> {
+        Ok(self.list()?.0.collect())
+    }
+
     pub(super) fn bytes_or_none(&mut self) -> Result<Option<Vec<u8>>, JobsError> {
         match self.next()? {
             Value::Nil => Ok(None),

@@ -49,5 +49,7 @@ steps! {
     LIST, "list": FILTER;
     CHANGE, "change": ENDS FILTER;
     SCHEDULE, "schedule":;
+    CHECK_JOBS, "check_jobs": ENDS FILTER;
+    CHECK_KEY, "check_key": ENDS;
     NOW, "now":;
 }

@@ -18,7 +18,7 @@ use crate::jobs::redis::options::RedisOptions;
 use crate::jobs::redis::reply::{self, Reply};
 use crate::jobs::redis::scripts as lua;
 use crate::jobs::redis::shared::{Open, Shared};
-use crate::jobs::redis::{look, open, queues};
+use crate::jobs::redis::{check, look, open, queues};
 use crate::jobs::session::{Heartbeat, Pulse, Session, SessionInfo, Swept};
 use crate::jobs::storage::{Storage, Watching};
 use crate::jobs::time::StoredTime;
@@ -339,8 +339,8 @@ impl Storage for Redis {
         queues::sessions(self.shared())
     }
 
-    fn check(&self, _mends: bool) -> Result<Vec<Fault>, JobsError> {
-        Ok(Vec::new())
+    fn check(&self, mends: bool) -> Result<Vec<Fault>, JobsError> {
+        check::check(self.shared(), mends)
     }
 }
 

@@ -16,10 +16,12 @@ local function read_job(i)
   return n
 end
 
--- The largest id that a job of `n` is to follow.
+-- The largest id that a job of `n` is to follow. No job has the id 0.
 local function last_parent(n)
   local last = 0
-  for id in string.gmatch(n.af, "%d+") do last = math.max(last, tonumber(id)) end
+  for id in string.gmatch(n.af, "%d+") do
+    last = math.max(last, id == "0" and LAST or tonumber(id))
+  end
   return last
 end
 
