@@ -14,6 +14,8 @@ mod memory;
 #[cfg(feature = "dashboard")]
 mod panel;
 #[cfg(all(unix, feature = "redis"))]
+mod redis;
+#[cfg(all(unix, feature = "redis"))]
 mod redis_server;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -1,18 +1,20 @@
 //! A Redis server for the tests: one for the process, and others with other settings.
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::thread;
 
 /// A server that ends when this is dropped, or when this process ends in whatever way.
 pub(crate) struct Server {
-    socket: PathBuf,
-    /// Runs the server.
+    folder: PathBuf,
+    settings: Vec<String>,
+    /// Runs the server, and ends it when its input is closed.
     shell: Child,
-    /// The shell ends the server when this is closed.
-    stdin: Option<ChildStdin>,
 }
 
 /// Runs the server until there is no more to read, and then removes its folder.
@@ -22,9 +24,9 @@ redis-server --port 0 --unixsocket "$folder/redis.sock" --dir "$folder" --save '
 server=$!
 exec 3<&0
 cat <&3 > /dev/null
-kill "$server"
+kill -KILL "$server"
 wait "$server"
-rm -rf "$folder"
+[ -e "$folder/stays" ] || rm -rf "$folder"
 "#;
 
 impl Server {
@@ -40,35 +42,11 @@ impl Server {
         let name = format!("millhand-redis-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "sh"])
-            .arg(&folder)
-            .args(settings)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
-        let mut log = Vec::new();
-        loop {
-            let Some(line) = lines.next() else {
-                panic!("redis-server has ended: {}", log.join("\n"));
-            };
-            log.push(line.unwrap());
-            if log
-                .last()
-                .unwrap()
-                .contains("ready to accept connections at")
-            {
-                break;
-            }
-        }
-        // The server would stop at a pipe that is full.
-        std::thread::spawn(move || lines.for_each(drop));
+        let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
         Self {
-            socket: folder.join("redis.sock"),
-            stdin: shell.stdin.take(),
-            shell,
+            shell: run(&folder, &settings),
+            folder,
+            settings,
         }
     }
 
@@ -78,14 +56,120 @@ impl Server {
         &SHARED
     }
 
+    /// Ends the server. What it has written to its disk stays.
+    pub(crate) fn stop(&mut self) {
+        std::fs::write(self.folder.join("stays"), "").unwrap();
+        self.end();
+    }
+
+    /// Starts a server that was stopped.
+    pub(crate) fn go_on(&mut self) {
+        std::fs::remove_file(self.folder.join("stays")).unwrap();
+        self.shell = run(&self.folder, &self.settings);
+    }
+
     pub(crate) fn url(&self) -> String {
-        format!("redis+unix://{}", self.socket.display())
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("redis.sock")
+    }
+
+    fn end(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stdin = None;
-        let _ = self.shell.wait();
+        self.end();
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+fn run(folder: &Path, settings: &[String]) -> Child {
+    let mut shell = Command::new("sh")
+        .args(["-c", SCRIPT, "sh"])
+        .arg(folder)
+        .args(settings)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
+    let mut log = Vec::new();
+    while let Some(line) = lines.next() {
+        log.push(line.unwrap());
+        if log
+            .last()
+            .unwrap()
+            .contains("ready to accept connections at")
+        {
+            // The server would stop at a pipe that is full.
+            thread::spawn(move || lines.for_each(drop));
+            return shell;
+        }
+    }
+    let status = shell.wait();
+    panic!("redis-server has ended: {status:?}: {}", log.join("\n"));
+}
+
+/// Stands between a client and a server, and loses answers.
+pub(crate) struct Proxy {
+    port: u16,
+    loses_next: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    pub(crate) fn new(server: &Server) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let loses_next = Arc::new(AtomicBool::new(false));
+        let (socket, loses) = (server.socket(), loses_next.clone());
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                pass(
+                    client.unwrap(),
+                    UnixStream::connect(&socket).unwrap(),
+                    &loses,
+                );
+            }
+        });
+        Self { port, loses_next }
+    }
+
+    /// The next answer is lost, and its connection, too.
+    pub(crate) fn lose_next(&self) {
+        self.loses_next.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.loses_next.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+}
+
+/// Passes on what both say.
+fn pass(client: TcpStream, server: UnixStream, loses: &Arc<AtomicBool>) {
+    let (mut from_client, mut to_server) =
+        (client.try_clone().unwrap(), server.try_clone().unwrap());
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    let (mut client, mut server, loses) = (client, server, loses.clone());
+    thread::spawn(move || {
+        let mut buffer = [0; 65536];
+        while let Ok(read @ 1..) = server.read(&mut buffer) {
+            if loses.swap(false, Ordering::SeqCst) || client.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = client.shutdown(Shutdown::Both);
+    });
 }

@@ -13,6 +13,8 @@ pub(super) enum Trouble {
     Lost { why: RedisError, was_sent: bool },
     /// The server says that it cannot do that now, and has done nothing.
     NotNow(RedisError),
+    /// The server does not know the script, and has done nothing.
+    Unknown,
     /// To wait is of no use.
     Told(JobsError),
 }
@@ -100,6 +102,9 @@ impl Trouble {
                 was_sent,
             };
         }
+        if has_code(&error, "NOSCRIPT") {
+            return Self::Unknown;
+        }
         if NOT_NOW.iter().any(|code| has_code(&error, code)) {
             return Self::NotNow(error);
         }
@@ -127,7 +132,12 @@ impl Trouble {
             let text = format!("{error}; the user or the password is wrong");
             return Self::Told(JobsError::new(JobsErrorKind::Unreachable, text).with_source(error));
         }
-        match Self::of(error) {
+        Self::of(error).unsent()
+    }
+
+    /// The request was not sent as a whole.
+    pub(super) fn unsent(self) -> Self {
+        match self {
             Self::Lost { why, .. } => Self::Lost {
                 why,
                 was_sent: false,

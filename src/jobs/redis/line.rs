@@ -16,13 +16,16 @@ use redis::{Client, Cmd, Connection, Value};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So many requests at once.
 const MOST_LINES: usize = 4;
 
 /// A connection whose server does not answer in this time is dropped.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
+
+/// After this time a connection is tried before a request that must not be sent twice.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// The pauses before one connects anew.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -49,7 +52,11 @@ pub(super) struct Lines {
 }
 
 /// A connection.
-pub(super) struct Line(Connection);
+pub(super) struct Line {
+    conn: Connection,
+    /// When it was last known to be whole.
+    used_at: Instant,
+}
 
 impl Lines {
     pub(super) fn new(client: Client, place: String, patience: Duration) -> Self {
@@ -79,12 +86,10 @@ impl Lines {
     ) -> Result<Reply, JobsError> {
         self.with_line(step.name, sending, |line| {
             let number = self.number.fetch_add(1, Relaxed).to_string();
-            let mut call = step.script.key(keys);
-            call.arg(now).arg(&number);
-            for arg in &ask.0 {
-                call.arg(arg);
-            }
-            let value: Value = call.invoke(&mut line.0).map_err(Trouble::of)?;
+            let mut call = redis::cmd("EVALSHA");
+            call.arg(step.script.get_hash()).arg(1).arg(keys);
+            call.arg(now).arg(&number).arg(&ask.0);
+            let value = line.run(step, &call, sending)?;
             let mut reply = Reply::new(value).map_err(Trouble::Told)?;
             if reply.text().map_err(Trouble::Told)? != number {
                 return Err(Trouble::Told(reply::bad("it is that of another request")));
@@ -99,7 +104,7 @@ impl Lines {
     /// Sends one command.
     pub(super) fn command(&self, name: &str, cmd: &Cmd) -> Result<Value, JobsError> {
         self.with_line(name, Sending::Again, |line| {
-            cmd.query(&mut line.0).map_err(Trouble::of)
+            cmd.query(&mut line.conn).map_err(Trouble::of)
         })
     }
 
@@ -141,6 +146,7 @@ impl Lines {
             let (error, may_repeat) = match result {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::Told(error)) => return Err(error),
+                Err(Trouble::Unknown) => return Err(reply::bad("it does not keep a script")),
                 Err(Trouble::NotNow(error)) => (error, true),
                 Err(Trouble::Lost { why, was_sent }) => {
                     (why, !was_sent || sending == Sending::Again)
@@ -188,7 +194,7 @@ impl Lines {
                 back: &self.back,
             };
             if let Some(mut line) = lent.line.take() {
-                let is_done = act(&mut line.0);
+                let is_done = act(&mut line.conn);
                 lent.line = is_done.then_some(line);
                 return is_done;
             }
@@ -212,12 +218,47 @@ pub(super) fn connect(client: &Client, left: Option<Duration>) -> Result<Line, T
         .set_read_timeout(Some(SILENCE))
         .and_then(|()| conn.set_write_timeout(Some(SILENCE)));
     set.map_err(Trouble::of_connecting)?;
-    Ok(Line(conn))
+    Ok(Line {
+        conn,
+        used_at: Clock::system().now(),
+    })
 }
 
 impl Line {
     pub(super) fn into_inner(self) -> Connection {
-        self.0
+        self.conn
+    }
+
+    /// Runs a script. The server may have to be given it first.
+    fn run(&mut self, step: &Step, call: &Cmd, sending: Sending) -> Result<Value, Trouble> {
+        let clock = Clock::system();
+        let idle = clock.now().saturating_duration_since(self.used_at);
+        if sending == Sending::Once && idle > IDLE {
+            // A server may have ended the connection. Then nothing is sent, and it is made anew.
+            let ping = redis::cmd("PING").query(&mut self.conn);
+            let () = ping.map_err(|error| Trouble::of(error).unsent())?;
+        }
+        let mut answer = self.call(call);
+        let is_unknown = |trouble: &Trouble| matches!(trouble, Trouble::Unknown);
+        if answer.as_ref().is_err_and(is_unknown) {
+            step.script
+                .load(&mut self.conn)
+                .map_err(|error| Trouble::of(error).unsent())?;
+            answer = self.call(call);
+        }
+        self.used_at = clock.now();
+        answer
+    }
+
+    fn call(&mut self, call: &Cmd) -> Result<Value, Trouble> {
+        let sent = self.conn.send_packed_command(&call.get_packed_command());
+        // The server does nothing with a part of a request.
+        sent.map_err(|error| Trouble::of(error).unsent())?;
+        match self.conn.recv_response() {
+            Ok(Value::ServerError(error)) => Err(Trouble::of(error.into())),
+            Ok(value) => Ok(value),
+            Err(error) => Err(Trouble::of(error)),
+        }
     }
 
     /// Waits until so many replicas have what this connection has written.
@@ -225,7 +266,7 @@ impl Line {
         let mut wait = redis::cmd("WAIT");
         // Shorter than the silence after which the connection is dropped.
         wait.arg(replicas).arg(SILENCE.as_millis() as u64 * 4 / 5);
-        let reached: usize = wait.query(&mut self.0).map_err(Trouble::of)?;
+        let reached: usize = wait.query(&mut self.conn).map_err(Trouble::of)?;
         if reached >= replicas {
             return Ok(());
         }
@@ -241,8 +282,10 @@ impl Line {
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self(_) = self;
-        f.debug_struct("Line").finish_non_exhaustive()
+        let Self { conn: _, used_at } = self;
+        f.debug_struct("Line")
+            .field("used_at", used_at)
+            .finish_non_exhaustive()
     }
 }
 

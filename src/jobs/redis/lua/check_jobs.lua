@@ -37,11 +37,13 @@ end
 
 local function check_lane(j)
   local holder = call("GET", P .. "l:" .. j.ln)
+  local h = holder and load(holder)
+  local is_free = not (h and is_live(h.s) and h.s ~= "B" and h.ln == j.ln)
   if j.s ~= "B" and j.s ~= "S" and holder ~= j.id then
-    fault(j.id, "it has not its lane", not holder and function()
+    fault(j.id, "it has not its lane", is_free and function()
       call("SET", P .. "l:" .. j.ln, j.id)
     end or nil)
-  elseif j.s == "B" and not waits_for_parents(j) and not holder then
+  elseif j.s == "B" and not waits_for_parents(j) and is_free then
     fault(j.id, "it waits for a lane that is free", function()
       call("SET", P .. "l:" .. j.ln, "0")
       pass_lane({id = "0", ln = j.ln})
