@@ -9,7 +9,7 @@ use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::redis::ask::Ask;
 use crate::jobs::redis::fault::Trouble;
 use crate::jobs::redis::reply::{self, Reply};
-use crate::jobs::redis::scripts::Step;
+use crate::jobs::redis::scripts::{ARRIVE, Step};
 use crate::testing::Clock;
 use crossbeam_channel::{Receiver, Sender, after, bounded};
 use redis::{Client, Cmd, Connection, Value};
@@ -56,6 +56,8 @@ pub(super) struct Line {
     conn: Connection,
     /// When it was last known to be whole.
     used_at: Instant,
+    /// Whether the first script has run on it.
+    has_arrived: bool,
 }
 
 impl Lines {
@@ -85,20 +87,38 @@ impl Lines {
         replicas: usize,
     ) -> Result<Reply, JobsError> {
         self.with_line(step.name, sending, |line| {
-            let number = self.number.fetch_add(1, Relaxed).to_string();
-            let mut call = redis::cmd("EVALSHA");
-            call.arg(step.script.get_hash()).arg(1).arg(keys);
-            call.arg(now).arg(&number).arg(&ask.0);
-            let value = line.run(step, &call, sending)?;
-            let mut reply = Reply::new(value).map_err(Trouble::Told)?;
-            if reply.text().map_err(Trouble::Told)? != number {
-                return Err(Trouble::Told(reply::bad("it is that of another request")));
+            if !line.has_arrived {
+                let arrived = self.run_on(line, &ARRIVE, keys, now, &Ask::new(), Sending::Again);
+                arrived.map_err(Trouble::unsent)?;
+                line.has_arrived = true;
             }
+            let reply = self.run_on(line, step, keys, now, ask, sending)?;
             if replicas > 0 {
                 line.wait_for(replicas)?;
             }
             Ok(reply)
         })
+    }
+
+    fn run_on(
+        &self,
+        line: &mut Line,
+        step: &Step,
+        keys: &str,
+        now: &str,
+        ask: &Ask,
+        sending: Sending,
+    ) -> Result<Reply, Trouble> {
+        let number = self.number.fetch_add(1, Relaxed).to_string();
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(step.script.get_hash()).arg(1).arg(keys);
+        call.arg(now).arg(&number).arg(&ask.0);
+        let value = line.run(step, &call, sending)?;
+        let mut reply = Reply::new(value).map_err(Trouble::Told)?;
+        match reply.text().map_err(Trouble::Told)? == number {
+            true => Ok(reply),
+            false => Err(Trouble::Told(reply::bad("it is that of another request"))),
+        }
     }
 
     /// Sends one command.
@@ -221,6 +241,7 @@ pub(super) fn connect(client: &Client, left: Option<Duration>) -> Result<Line, T
     Ok(Line {
         conn,
         used_at: Clock::system().now(),
+        has_arrived: false,
     })
 }
 
@@ -282,9 +303,14 @@ impl Line {
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { conn: _, used_at } = self;
+        let Self {
+            conn: _,
+            used_at,
+            has_arrived,
+        } = self;
         f.debug_struct("Line")
             .field("used_at", used_at)
+            .field("has_arrived", has_arrived)
             .finish_non_exhaustive()
     }
 }

@@ -10,6 +10,7 @@ use crate::jobs::redis::ask::LAST;
 use crate::jobs::time::StoredTime;
 use redis::Value;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Reads the parts of an answer, one after the other.
 #[derive(Debug)]
@@ -195,6 +196,11 @@ impl Reply {
             session: self.number_or_none()?.map(SessionId),
             lane: self.text_or_none()?,
             waits_for: self.number()?,
+            expires_at: self.time_or_none()?,
+            keep: self.number_or_none()?.map(span),
+            unique_key: self.text_or_none()?,
+            max_crashes: self.number()?,
+            at_most_once: self.number::<u32>()? & 1 == 1,
             error: self.text_or_none()?,
             meta: self.meta()?,
             payload: self.bytes()?,
@@ -225,6 +231,14 @@ impl Reply {
 
 fn number<T: FromStr>(text: &str) -> Result<T, JobsError> {
     text.parse().map_err(|_| bad("a number"))
+}
+
+/// The longest one is one without an end.
+fn span(millis: u64) -> Duration {
+    match i64::try_from(millis) {
+        Ok(LAST) => Duration::MAX,
+        _ => Duration::from_millis(millis),
+    }
 }
 
 fn time(millis: i64) -> StoredTime {

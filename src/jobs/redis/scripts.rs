@@ -51,5 +51,6 @@ steps! {
     SCHEDULE, "schedule":;
     CHECK_JOBS, "check_jobs": ENDS FILTER;
     CHECK_KEY, "check_key": ENDS;
+    ARRIVE, "arrive":;
     NOW, "now":;
 }

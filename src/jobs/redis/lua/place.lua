@@ -122,10 +122,12 @@ local function place(n)
   local left, has_failed = 0, false
   if n.af ~= "" then left, has_failed = follow(id, n.af) end
   local is_cancelled = has_failed and not has(n.fl, 2)
-  if n.u ~= "" and not is_cancelled then
+  if n.u ~= "" then
     set("u", n.u)
     set("us", n.us)
-    if n.us == "t" then
+    if is_cancelled then
+      -- It never has its key.
+    elseif n.us == "t" then
       local till = after(t, n.us_span)
       call("SET", unique_key(j), id .. " " .. int(till))
       call("ZADD", P .. "ut", till, j.k .. "\n" .. j.u)

@@ -33,7 +33,7 @@
 --                      s:<session>: hash from jobs to the numbers of their exchanges
 --   c:<producer>       the number of its last batch, and the answer
 --   h:<schedule>       hash; schedules: set of them
---   st                 hash of totals
+--   st, version, run   hash of totals; version of what is stored; which run of the server it was
 --   wake:<queue>       list with a token if there is news; in:<process>: list of ended jobs
 local P, call = KEYS[1], redis.call
 local LAST = 9007199254740991 -- the last time there is, and never reached

@@ -12,13 +12,13 @@ if act == "list" then
   return answer(found)
 end
 local h = P .. "h:" .. name
+pass()
 if act == "register" then
   call("SADD", P .. "schedules", name)
   call("HSETNX", h, "last", int(t))
   call("HSET", h, "rule", ARGV[5])
   return answer({row(name)})
 end
-pass()
 if call("EXISTS", h) == 0 then return answer(0) end
 if act == "forget" then
   call("DEL", h)
