@@ -2,8 +2,8 @@
 //!
 //! Layer: jobs.
 //
-// Jobs are compared with the keys that must have them, a part at a time, and keys with the jobs that
-// they have. Each comparison is one script, so that others may go on with their work.
+// Jobs are compared with the keys that must have them, a part at a time, and keys with the jobs
+// that they have. Each comparison is one script, so that others may go on with their work.
 
 use crate::jobs::error::JobsError;
 use crate::jobs::id::JobId;

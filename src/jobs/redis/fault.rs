@@ -16,7 +16,7 @@ pub(super) enum Trouble {
     /// The server does not know the script, and has done nothing.
     Unknown,
     /// To wait is of no use.
-    Told(JobsError),
+    Final(JobsError),
 }
 
 /// What servers that do not serve at present answer. They have done nothing.
@@ -34,7 +34,7 @@ const NOT_NOW: [&str; 10] = [
 ];
 
 /// What goes to the caller: the code, the kind, and what to do.
-const TOLD: [(&str, JobsErrorKind, &str); 9] = [
+const FINAL: [(&str, JobsErrorKind, &str); 9] = [
     (
         "OOM",
         JobsErrorKind::Full,
@@ -108,11 +108,11 @@ impl Trouble {
         if NOT_NOW.iter().any(|code| has_code(&error, code)) {
             return Self::NotNow(error);
         }
-        match TOLD.iter().find(|(code, ..)| has_code(&error, code)) {
+        match FINAL.iter().find(|(code, ..)| has_code(&error, code)) {
             Some((_, kind, advice)) => {
-                Self::Told(JobsError::new(*kind, format!("{error}; {advice}")).with_source(error))
+                Self::Final(JobsError::new(*kind, format!("{error}; {advice}")).with_source(error))
             }
-            None => Self::Told(
+            None => Self::Final(
                 JobsError::new(JobsErrorKind::Other, error.to_string()).with_source(error),
             ),
         }
@@ -122,7 +122,7 @@ impl Trouble {
     pub(super) fn of_connecting(error: RedisError) -> Self {
         let text = error.to_string();
         if error.kind() == ErrorKind::InvalidClientConfig {
-            return Self::Told(bad_url(&error));
+            return Self::Final(bad_url(&error));
         }
         // The client hides the code.
         let is_refused = error.kind() == ErrorKind::AuthenticationFailed
@@ -130,7 +130,9 @@ impl Trouble {
             || text.contains("invalid password");
         if is_refused {
             let text = format!("{error}; the user or the password is wrong");
-            return Self::Told(JobsError::new(JobsErrorKind::Unreachable, text).with_source(error));
+            return Self::Final(
+                JobsError::new(JobsErrorKind::Unreachable, text).with_source(error),
+            );
         }
         Self::of(error).unsent()
     }
@@ -171,8 +173,8 @@ mod tests {
                 "{code}"
             );
         }
-        for (code, kind, advice) in TOLD {
-            let Trouble::Told(error) = Trouble::of(server(code)) else {
+        for (code, kind, advice) in FINAL {
+            let Trouble::Final(error) = Trouble::of(server(code)) else {
                 panic!("{code}");
             };
             assert_eq!(error.kind(), kind);
@@ -188,8 +190,8 @@ mod tests {
         let text = "Error running script (call to f_12): @user_script:7: -OOM command not allowed";
         let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
         let error = RedisError::from((kind, "An error", text.to_owned()));
-        let Trouble::Told(error) = Trouble::of(error) else {
-            panic!("it is told");
+        let Trouble::Final(error) = Trouble::of(error) else {
+            panic!("it is final");
         };
         assert_eq!(error.kind(), JobsErrorKind::Full);
     }

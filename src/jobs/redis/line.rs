@@ -12,9 +12,11 @@ use crate::jobs::redis::reply::{self, Reply};
 use crate::jobs::redis::scripts::{ARRIVE, Step};
 use crate::testing::Clock;
 use crossbeam_channel::{Receiver, Sender, after, bounded};
+use parking_lot::Mutex;
 use redis::{Client, Cmd, Connection, Value};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,9 @@ const MOST_LINES: usize = 4;
 
 /// A connection whose server does not answer in this time is dropped.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
+
+/// So much longer for each argument, since a script with many jobs takes its time.
+const EXTRA: Duration = Duration::from_micros(100);
 
 /// After this time a connection is tried before a request that must not be sent twice.
 const IDLE: Duration = Duration::from_secs(1);
@@ -38,15 +43,17 @@ pub(super) enum Sending {
     Once,
 }
 
-/// The connections. A place for one that is not open is empty.
+/// The connections.
 #[derive(Debug)]
 pub(super) struct Lines {
     pub(super) client: Client,
     /// Where the server is, without the password.
     pub(super) place: String,
     patience: Duration,
-    back: Sender<Option<Line>>,
-    free: Receiver<Option<Line>>,
+    /// A permit for each connection that may be in use.
+    permits: (Sender<()>, Receiver<()>),
+    /// Those that are open and not in use. The last one is used first.
+    idle: Mutex<Vec<Line>>,
     /// The last request's.
     number: AtomicU64,
 }
@@ -62,16 +69,16 @@ pub(super) struct Line {
 
 impl Lines {
     pub(super) fn new(client: Client, place: String, patience: Duration) -> Self {
-        let (back, free) = bounded(MOST_LINES);
+        let permits = bounded(MOST_LINES);
         for _ in 0..MOST_LINES {
-            let _ = back.send(None);
+            let _ = permits.0.send(());
         }
         Self {
             client,
             place,
             patience,
-            back,
-            free,
+            permits,
+            idle: Mutex::default(),
             number: AtomicU64::new(0),
         }
     }
@@ -113,11 +120,20 @@ impl Lines {
         let mut call = redis::cmd("EVALSHA");
         call.arg(step.script.get_hash()).arg(1).arg(keys);
         call.arg(now).arg(&number).arg(&ask.0);
+        let arguments = u32::try_from(ask.0.len()).unwrap_or(u32::MAX);
+        let extra = EXTRA.saturating_mul(arguments);
+        let is_long = extra > SILENCE / 10;
+        if is_long {
+            line.set_silence(SILENCE + extra)?;
+        }
         let value = line.run(step, &call, sending)?;
-        let mut reply = Reply::new(value).map_err(Trouble::Told)?;
-        match reply.text().map_err(Trouble::Told)? == number {
+        if is_long {
+            line.set_silence(SILENCE)?;
+        }
+        let mut reply = Reply::new(value).map_err(Trouble::Final)?;
+        match reply.text().map_err(Trouble::Final)? == number {
             true => Ok(reply),
-            false => Err(Trouble::Told(reply::bad("it is that of another request"))),
+            false => Err(Trouble::Final(reply::bad("it is that of another request"))),
         }
     }
 
@@ -165,7 +181,7 @@ impl Lines {
             });
             let (error, may_repeat) = match result {
                 Ok(answer) => return Ok(answer),
-                Err(Trouble::Told(error)) => return Err(error),
+                Err(Trouble::Final(error)) => return Err(error),
                 Err(Trouble::Unknown) => return Err(reply::bad("it does not keep a script")),
                 Err(Trouble::NotNow(error)) => (error, true),
                 Err(Trouble::Lost { why, was_sent }) => {
@@ -186,45 +202,37 @@ impl Lines {
         }
     }
 
-    /// Waits for a free place.
+    /// Waits for a permit.
     fn lend(&self, left: Option<Duration>) -> Result<Lent<'_>, JobsError> {
-        let line = match left {
-            Some(left) => self.free.recv_timeout(left).ok(),
-            None => self.free.recv().ok(),
+        let permit = match left {
+            Some(left) => self.permits.1.recv_timeout(left).ok(),
+            None => self.permits.1.recv().ok(),
         };
         let busy = || {
             let text = "all connections are in use by requests that wait for the server";
             JobsError::new(JobsErrorKind::Unreachable, text)
         };
-        Ok(Lent {
-            line: line.ok_or_else(busy)?,
-            back: &self.back,
-        })
+        permit.ok_or_else(busy)?;
+        let line = self.idle.lock().pop();
+        Ok(Lent { line, lines: self })
     }
 
     /// Does something with a connection that is free and open, and waits for none. Returns whether
     /// that went well.
     pub(super) fn with_free(&self, act: impl Fn(&mut Connection) -> bool) -> bool {
-        for _ in 0..MOST_LINES {
-            let Ok(line) = self.free.try_recv() else {
-                return false;
-            };
-            let mut lent = Lent {
-                line,
-                back: &self.back,
-            };
-            if let Some(mut line) = lent.line.take() {
-                let is_done = act(&mut line.conn);
-                lent.line = is_done.then_some(line);
-                return is_done;
-            }
+        let Some(mut line) = self.idle.lock().pop() else {
+            return false;
+        };
+        let is_done = act(&mut line.conn);
+        if is_done {
+            self.idle.lock().push(line);
         }
-        false
+        is_done
     }
 
     /// Takes the connections out, so that a forked process can forget them.
     pub(super) fn take(&self) -> Vec<Line> {
-        self.free.try_iter().flatten().collect()
+        mem::take(&mut self.idle.lock())
     }
 }
 
@@ -248,6 +256,11 @@ pub(super) fn connect(client: &Client, left: Option<Duration>) -> Result<Line, T
 impl Line {
     pub(super) fn into_inner(self) -> Connection {
         self.conn
+    }
+
+    fn set_silence(&self, silence: Duration) -> Result<(), Trouble> {
+        let set = self.conn.set_read_timeout(Some(silence));
+        set.map_err(|error| Trouble::of(error).unsent())
     }
 
     /// Runs a script. The server may have to be given it first.
@@ -294,7 +307,7 @@ impl Line {
         let text = format!(
             "{reached} of {replicas} replicas have it: it is stored, and a failover may take it"
         );
-        Err(Trouble::Told(JobsError::new(
+        Err(Trouble::Final(JobsError::new(
             JobsErrorKind::Unreachable,
             text,
         )))
@@ -315,15 +328,16 @@ impl std::fmt::Debug for Line {
     }
 }
 
-/// A place that goes back when this is dropped.
+/// A permit that goes back when this is dropped, with the connection, if there is one.
 struct Lent<'a> {
     line: Option<Line>,
-    back: &'a Sender<Option<Line>>,
+    lines: &'a Lines,
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        let _ = self.back.send(self.line.take());
+        self.lines.idle.lock().extend(self.line.take());
+        let _ = self.lines.permits.0.send(());
     }
 }
 

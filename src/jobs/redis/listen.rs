@@ -3,8 +3,8 @@
 //! Layer: jobs.
 //
 // A script that makes a job ready puts a token into the list `wake:<queue>`, if there is none. What
-// concerns one process goes to its inbox, the list `in:<process>`: the ends of jobs that it watches,
-// and the cancels in sessions that it watches. One thread waits for all of them, by BLPOP.
+// concerns one process goes to its inbox, the list `in:<process>`: the ends of jobs that it
+// watches, and the cancels in sessions that it watches. One thread waits for all of them, by BLPOP.
 //
 // A token wakes one process. If that does not claim all that is ready, its exchange puts the token
 // there again. A token that is lost with a connection costs a look a second later.

@@ -30,7 +30,8 @@ use std::time::Duration;
 /// Keeps jobs on a Redis server of version 6.2 or newer. Clones are the same storage. Any number of
 /// processes of any number of machines may use it.
 ///
-/// Each call is one script, which the server runs as a whole. When the connection is lost, the next
+/// Each call is one script, which the server runs as a whole, and does nothing else meanwhile. So
+/// store very many jobs in batches of a thousand or so. When the connection is lost, the next
 /// call connects anew. What is stored is as safe as the settings of the server make it:
 /// [`facts`](Storage::facts) has a warning if a restart loses jobs.
 ///
