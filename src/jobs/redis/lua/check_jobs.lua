@@ -1,6 +1,6 @@
 -- Looks whether jobs are where their states say.
--- ARGV: after which id, "" (as of the filter, which finds the ids), .., "1" to mend what is wrong as
--- the one before the ids. Answers up to which id it has looked, if there may be more, and the
+-- ARGV: as of the filter, which finds the ids, with "1" to mend what is wrong as the one before the
+-- ids. Answers up to which id it has looked, if there may be more, and the
 -- faults: job, text, whether it is mended.
 local mends = ARGV[11] == "1"
 if mends then pass() end
@@ -26,7 +26,11 @@ end
 local function check_running(j)
   if not call("ZSCORE", P .. "sessions", pad(j.ss)) then
     fault(j.id, "it runs in session " .. j.ss .. ", which is not open", function()
-      if has(j.fl, 1) then die(j, "its session was closed; at most once") else wait_again(j, "R") end
+      if has(j.fl, 1) then
+        die(j, "its session was closed; at most once")
+      else
+        wait_again(j, "R")
+      end
     end)
   elseif call("HEXISTS", P .. "s:" .. j.ss, j.id) == 0 then
     fault(j.id, "its session does not have it", function()
