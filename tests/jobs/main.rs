@@ -15,6 +15,8 @@ mod memory;
 mod panel;
 #[cfg(all(unix, feature = "redis"))]
 mod redis;
+#[cfg(all(unix, feature = "redis", feature = "sqlite"))]
+mod redis_crash;
 #[cfg(all(unix, feature = "redis"))]
 mod redis_server;
 #[cfg(feature = "sqlite")]

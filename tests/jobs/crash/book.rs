@@ -8,17 +8,17 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 /// The writing end.
-pub(super) struct Book(File);
+pub(crate) struct Book(File);
 
 impl Book {
-    pub(super) fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         let mut options = OpenOptions::new();
         let opened = options.append(true).create(true).open(folder.join("book"));
         Self(opened.unwrap())
     }
 
     /// Writes a line: a word for the deed, and numbers.
-    pub(super) fn write(&self, deed: &str, numbers: &[u64]) {
+    pub(crate) fn write(&self, deed: &str, numbers: &[u64]) {
         let mut line = deed.to_owned();
         for number in numbers {
             line.push_str(&format!(" {number}"));
@@ -30,20 +30,20 @@ impl Book {
 
 /// A line.
 #[derive(Clone, Debug)]
-pub(super) struct Deed {
-    pub(super) deed: String,
-    pub(super) numbers: Vec<u64>,
+pub(crate) struct Deed {
+    pub(crate) deed: String,
+    pub(crate) numbers: Vec<u64>,
 }
 
 /// The reading end. Reads what is new.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     file: File,
     unread: String,
-    pub(super) deeds: Vec<Deed>,
+    pub(crate) deeds: Vec<Deed>,
 }
 
 impl Reader {
-    pub(super) fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         drop(Book::open(folder));
         Self {
             file: File::open(folder.join("book")).unwrap(),
@@ -53,7 +53,7 @@ impl Reader {
     }
 
     /// Reads what is new. Returns how many lines there are.
-    pub(super) fn read(&mut self) -> usize {
+    pub(crate) fn read(&mut self) -> usize {
         self.file.read_to_string(&mut self.unread).unwrap();
         let whole = self.unread.rfind('\n').map_or(0, |end| end + 1);
         for line in self.unread[..whole].lines() {
@@ -67,7 +67,7 @@ impl Reader {
     }
 
     /// The numbers of all deeds of this name.
-    pub(super) fn all(&mut self, deed: &str) -> Vec<Vec<u64>> {
+    pub(crate) fn all(&mut self, deed: &str) -> Vec<Vec<u64>> {
         self.read();
         let all = self.deeds.iter().filter(|one| one.deed == deed);
         all.map(|one| one.numbers.clone()).collect()

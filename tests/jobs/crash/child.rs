@@ -10,32 +10,32 @@ const ROLE: &str = "MILLHAND_CRASH_ROLE";
 const FOLDER: &str = "MILLHAND_CRASH_FOLDER";
 
 /// What this process is to do, if it is a child.
-pub(super) fn role() -> Option<String> {
+pub(crate) fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
 /// The folder of the test whose child this is.
-pub(super) fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     std::env::var(FOLDER).unwrap().into()
 }
 
 /// In a child: waits until the test lets it end, or has died.
-pub(super) fn wait_for_the_end() {
+pub(crate) fn wait_for_the_end() {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// A child. It is killed when this is dropped.
-pub(super) struct Child(std::process::Child);
+pub(crate) struct Child(std::process::Child);
 
 impl Child {
-    pub(super) fn start(role: &str, folder: &Path) -> Self {
+    pub(crate) fn start(role: &str, folder: &Path) -> Self {
         let program = Command::new(std::env::current_exe().unwrap());
         Self::spawn(program, role, folder).unwrap()
     }
 
     /// Has another program start it. `None` if there is no such program.
     #[cfg(target_os = "linux")]
-    pub(super) fn start_in(mut outer: Command, role: &str, folder: &Path) -> Option<Self> {
+    pub(crate) fn start_in(mut outer: Command, role: &str, folder: &Path) -> Option<Self> {
         outer.arg(std::env::current_exe().unwrap());
         Self::spawn(outer, role, folder).ok()
     }
@@ -53,46 +53,51 @@ impl Child {
     }
 
     /// Sends it a line.
-    pub(super) fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         let mut stdin = self.0.stdin.as_ref().unwrap();
         stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Stops it, and waits until none of its threads runs.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
         let pid = Some(Pid::from_child(&self.0));
         let (_, status) = waitpid(pid, WaitOptions::UNTRACED).unwrap().unwrap();
         assert!(status.stopped(), "it ended in place of stopping");
     }
 
-    pub(super) fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         self.signal(Signal::CONT);
     }
 
     /// `kill -9`.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
     /// Whether it has died by itself.
-    pub(super) fn has_died(&mut self) -> bool {
+    pub(crate) fn has_died(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
 
     /// Lets it end, and waits for that.
-    pub(super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         drop(self.0.stdin.take());
         self.ended();
     }
 
     /// Waits until it has ended well.
-    pub(super) fn ended(mut self) {
+    pub(crate) fn ended(mut self) {
         until("a child ends", || self.has_died());
         let status = self.0.wait().unwrap();
         assert!(status.success(), "a child: {status}");

@@ -15,8 +15,8 @@
 //!
 //! `MILLHAND_KILLS` sets how often the tests kill, stop and copy. Default: 100.
 
-mod book;
-mod child;
+pub(crate) mod book;
+pub(crate) mod child;
 mod copies;
 mod files;
 mod kills;
@@ -57,6 +57,8 @@ fn the_child() {
         Some("sleeper") => stops::sleeper(),
         #[cfg(feature = "signals")]
         Some("graceful") => stops::graceful(),
+        #[cfg(all(target_os = "linux", feature = "redis"))]
+        Some(role) if role.starts_with("redis ") => crate::redis_crash::run_child(role),
         Some(other) => panic!("no such child: {other}"),
     }
 }
@@ -86,7 +88,7 @@ fn open(folder: &Path) -> Jobs {
 }
 
 /// Waits until it holds, or fails in place of hanging.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < LONG, "in vain: {what}");
@@ -95,7 +97,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until every lease has ended. Then nothing runs, and nothing is wrong.
-fn all_is_at_rest(jobs: &Jobs) {
+pub(crate) fn all_is_at_rest(jobs: &Jobs) {
     until("all leases end", || {
         jobs.storage().sweep(1000).unwrap();
         jobs.sessions().unwrap().is_empty()
@@ -107,15 +109,15 @@ fn all_is_at_rest(jobs: &Jobs) {
 }
 
 /// Random numbers: splitmix64.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         use std::hash::{BuildHasher, RandomState};
         Self(RandomState::new().hash_one(0))
     }
 
-    fn below(&mut self, most: usize) -> usize {
+    pub(crate) fn below(&mut self, most: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut n = self.0;
         n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -124,7 +126,7 @@ impl Random {
     }
 
     /// Up to so many milliseconds, so that a kill comes at any moment of what is under way.
-    fn pause(&mut self, most: usize) {
+    pub(crate) fn pause(&mut self, most: usize) {
         let micros = self.below(1000 * most + 1) as u64;
         std::thread::sleep(Duration::from_micros(micros));
     }
