@@ -1,8 +1,9 @@
 //! Connections are cut at any byte.
 
 use super::proxy::Proxy;
-use super::{Ledger, Ran, Worker, all_go_on, all_is_at_rest, cuts, open, until};
+use super::{Ledger, Ran, SECOND, Worker, all_go_on, all_is_at_rest, cuts, open, until};
 use crate::redis_server::Server;
+use millhand::jobs::{Heartbeat, SessionInfo};
 use std::time::Instant;
 
 #[test]
@@ -14,6 +15,20 @@ fn connections_that_are_cut_at_any_byte_lose_no_job_and_double_none() {
     let workers = [0, 1, 2].map(|_| Worker::start(&through(), &ran));
     let enqueuers = ledger.start([through(), through(), through()]);
     until("jobs run", || ran.count() > 10);
+    // The scripts are larger than what passes before a cut, so the server knows them before.
+    let storage = direct.storage();
+    let session = storage
+        .open_session(&SessionInfo::default(), SECOND)
+        .unwrap();
+    let sign = Heartbeat {
+        session,
+        lease: SECOND,
+        settled: 0,
+        held: &[],
+    };
+    storage.heartbeat(&sign).unwrap();
+    storage.close_session(session).unwrap();
+    storage.sweep(1).unwrap();
 
     let (begun, before) = (Instant::now(), ran.count());
     proxy.set_cuts(true);
