@@ -260,7 +260,7 @@ fn a_server_that_was_away_is_used_again() {
         },
     );
     let ids: Vec<u64> = infos.unwrap().iter().map(|info| info.id.0).collect();
-    assert_eq!(ids, [1, 1_000_002]);
+    assert_eq!(ids, [1, 1_000_000_002]);
     // What listens has connected anew, too.
     let listening = notifier.listen();
     enqueue(&storage, &[job("4")]);

@@ -12,9 +12,16 @@ use std::time::Duration;
 /// for all that is later.
 pub(super) const LAST: i64 = (1 << 53) - 1;
 
+/// A job that is changed, or comes with the answer, is as much work as so many arguments.
+const OF_JOB: usize = 10;
+
 /// The arguments of a call.
 #[derive(Debug, Default)]
-pub(super) struct Ask(pub(super) Vec<Vec<u8>>);
+pub(super) struct Ask {
+    pub(super) args: Vec<Vec<u8>>,
+    /// How much there is to do, as a number of arguments.
+    pub(super) work: usize,
+}
 
 impl Ask {
     pub(super) fn new() -> Self {
@@ -22,7 +29,14 @@ impl Ask {
     }
 
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.0.push(bytes.to_vec());
+        self.args.push(bytes.to_vec());
+        self.work += 1;
+        self
+    }
+
+    /// At most so many jobs are changed, or come with the answer.
+    pub(super) fn jobs(mut self, most: usize) -> Self {
+        self.work = self.work.saturating_add(most.saturating_mul(OF_JOB));
         self
     }
 

@@ -26,8 +26,10 @@ const MOST_LINES: usize = 4;
 /// A connection whose server does not answer in this time is dropped.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
-/// So much longer for each argument, since a script with many jobs takes its time.
+/// So much longer for each argument, since a script with many jobs takes its time. At most a
+/// minute.
 const EXTRA: Duration = Duration::from_micros(100);
+const MOST_EXTRA: Duration = Duration::from_secs(60);
 
 /// After this time a connection is tried before a request that must not be sent twice.
 const IDLE: Duration = Duration::from_secs(1);
@@ -119,9 +121,9 @@ impl Lines {
         let number = self.number.fetch_add(1, Relaxed).to_string();
         let mut call = redis::cmd("EVALSHA");
         call.arg(step.script.get_hash()).arg(1).arg(keys);
-        call.arg(now).arg(&number).arg(&ask.0);
-        let arguments = u32::try_from(ask.0.len()).unwrap_or(u32::MAX);
-        let extra = EXTRA.saturating_mul(arguments);
+        call.arg(now).arg(&number).arg(&ask.args);
+        let work = u32::try_from(ask.work).unwrap_or(u32::MAX);
+        let extra = EXTRA.saturating_mul(work).min(MOST_EXTRA);
         let is_long = extra > SILENCE / 10;
         if is_long {
             line.set_silence(SILENCE + extra)?;

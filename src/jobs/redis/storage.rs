@@ -105,6 +105,9 @@ impl Redis {
     }
 }
 
+/// More are claimed by the next exchange, since the server does nothing else meanwhile.
+const MOST_CLAIMS: usize = 1000;
+
 fn never(place: &str) -> JobsError {
     let text = format!("job {place} of the batch follows a job that has never been");
     JobsError::new(JobsErrorKind::Invalid, text)
@@ -198,9 +201,11 @@ impl Storage for Redis {
         let ask = exchange.ended.iter().fold(ask, end);
         let ask = ask.number(exchange.wanted.len());
         let ask = exchange.wanted.iter().fold(ask, |ask, want| {
+            let most = want.most.min(MOST_CLAIMS);
             let ask = ask
                 .text(&want.queue)
-                .number(want.most)
+                .number(most)
+                .jobs(most)
                 .number(want.kinds.len());
             want.kinds.iter().fold(ask, Ask::text)
         });
@@ -228,7 +233,7 @@ impl Storage for Redis {
     }
 
     fn sweep(&self, most: usize) -> Result<Swept, JobsError> {
-        let ask = Ask::new().number(most);
+        let ask = Ask::new().number(most).jobs(most);
         let mut reply = self.shared().run(&lua::SWEEP, ask, Again)?;
         Ok(Swept {
             sessions: reply.number()?,
