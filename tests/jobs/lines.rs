@@ -1,12 +1,17 @@
 //! What a consumer writes to the log.
 
+use millhand::cancel::CancelReason;
 use millhand::jobs::{Handler, Job, JobContext, Jobs, Memory};
-use millhand::{Retry, Shutdown, ThreadPool};
+use millhand::testing::Simulation;
+use millhand::{CancelToken, Retry, Shutdown, ThreadPool};
 use serde::{Deserialize, Serialize};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A pool for which one line takes long.
+const SLOW: &str = "slow-log";
 
 /// The lines of all tests of this process.
 struct Lines(Mutex<Vec<String>>);
@@ -20,6 +25,11 @@ impl log::Log for Lines {
 
     fn log(&self, record: &log::Record<'_>) {
         let line = format!("{} {}", record.level(), record.args());
+        let pool = record.key_values().get("pool".into());
+        let is_slow = pool.is_some_and(|pool| pool.to_string() == SLOW);
+        if is_slow && line.contains("lost its lease") {
+            let _ = CancelToken::new().wait_timeout(20 * SECOND);
+        }
         self.0.lock().unwrap().push(line);
     }
 
@@ -98,4 +108,35 @@ fn a_queue_that_a_consumer_does_not_run_is_logged_at_its_start() {
     assert_eq!(handler.len(), 1);
     let schedule = lines("the schedule \"wrong-queue\"");
     assert!(schedule[0].contains("the queue \"weekly\""), "{schedule:?}");
+}
+
+#[test]
+fn what_the_next_session_claims_is_not_cancelled_though_the_log_is_slow() {
+    collect();
+    let simulation = Simulation::new(3);
+    let pool = ThreadPool::builder().workers(4).name_prefix(SLOW);
+    let pool = pool.build().unwrap();
+    let jobs = Jobs::open(Memory::options().clock(simulation.clock()).build()).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let asked = seen.clone();
+    let consumer = jobs.consumer(&pool).queue("parcels", 2);
+    let consumer = consumer.handle(move |_: Parcel, _: &JobContext| {
+        millhand::sleep(1000 * SECOND)
+            .inspect_err(|stopped| asked.lock().unwrap().push(stopped.reason()))
+    });
+    let consumer = consumer.start().unwrap();
+    let kept = jobs.job().keep(3600 * SECOND);
+    let job = kept.enqueue(&Parcel).unwrap().into_handle();
+    simulation.advance(SECOND);
+    // While it is paused, a sign of life is what finds that the session is gone.
+    consumer.pause();
+    let session = jobs.sessions().unwrap()[0].id;
+    assert_eq!(jobs.storage().close_session(session).unwrap(), 1);
+    simulation.advance(10 * SECOND);
+    consumer.resume();
+    simulation.advance(60 * SECOND);
+    assert_eq!(*seen.lock().unwrap(), [CancelReason::Lease]);
+    job.join().unwrap();
+    pool.shutdown(Shutdown::drain()).unwrap();
+    assert_eq!(jobs.check(false).unwrap(), []);
 }

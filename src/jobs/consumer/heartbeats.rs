@@ -95,7 +95,7 @@ pub(super) fn show(
 ) -> Result<(), JobsError> {
     // First of all: this process may have been stopped for long, and another one may run its jobs.
     if present.lease.is_cancelled() {
-        shared.cancel_all();
+        shared.cancel_after_lease();
     }
     let id = present.id;
     let next = shared.times(id);

@@ -184,7 +184,7 @@ impl Shared {
     fn hooked(self: &Arc<Self>, times: Times) -> Session {
         let shared = self.clone();
         Session {
-            _at_its_end: times.lease.on_cancel(move |_| shared.cancel_all()),
+            _at_its_end: times.lease.on_cancel(move |_| shared.cancel_after_lease()),
             times,
         }
     }
@@ -198,10 +198,16 @@ impl Shared {
 
     /// Other consumers may run what this one runs.
     pub(super) fn lose_session(&self, host: &ServiceHost, id: SessionId) {
-        if self.end_session(id) {
-            host.warn("a consumer of jobs has lost its lease: other consumers may run its jobs");
-            self.cancel_all();
+        let is_it = |session: &mut Session| session.times.id == id;
+        let mut state = self.state.lock();
+        let lost = state.session.take_if(is_it);
+        // Under one lock: the next session may claim at once, and keeps what it claims.
+        let tokens = state.tokens(|_| lost.is_some());
+        drop(state);
+        if lost.is_some() {
+            cancel(tokens, CancelReason::Lease);
             self.notifier.notify();
+            host.warn("a consumer of jobs has lost its lease: other consumers may run its jobs");
         }
     }
 
@@ -373,18 +379,34 @@ impl Shared {
         }
     }
 
-    /// The lease is lost: other consumers may run what this one runs.
-    pub(super) fn cancel_all(&self) {
-        self.cancel_where(CancelReason::Lease, |_| true);
+    /// The lease of a session may have ended. If it is that of the present session, and was not
+    /// extended meanwhile, other consumers may run what this one runs.
+    pub(super) fn cancel_after_lease(&self) {
+        let state = self.state.lock();
+        let present = state.session.as_ref();
+        let left = present.and_then(|session| session.times.lease.remaining());
+        let tokens = state.tokens(|_| left == Some(Duration::ZERO));
+        drop(state);
+        cancel(tokens, CancelReason::Lease);
     }
 
     fn cancel_where(&self, reason: CancelReason, is_meant: impl Fn(&(JobId, u64)) -> bool) {
-        let state = self.state.lock();
-        let meant = state.running.iter().filter(|(claim, _)| is_meant(claim));
-        let tokens: Vec<_> = meant.map(|(_, running)| running.token.clone()).collect();
-        drop(state);
-        for token in tokens {
-            token.cancel_with(reason);
-        }
+        let tokens = self.state.lock().tokens(is_meant);
+        cancel(tokens, reason);
+    }
+}
+
+impl State {
+    /// The tokens of those of these claims that run.
+    fn tokens(&self, is_meant: impl Fn(&(JobId, u64)) -> bool) -> Vec<CancelToken> {
+        let meant = self.running.iter().filter(|(claim, _)| is_meant(claim));
+        meant.map(|(_, running)| running.token.clone()).collect()
+    }
+}
+
+/// With no lock held: hooks of the tokens may end tasks, which takes it.
+fn cancel(tokens: Vec<CancelToken>, reason: CancelReason) {
+    for token in tokens {
+        token.cancel_with(reason);
     }
 }
