@@ -22,6 +22,8 @@ pub(crate) struct Faulty<S> {
     pub(crate) failed: Arc<AtomicU64>,
     /// Every call of this method fails.
     broken: Option<&'static str>,
+    /// Calls of this method panic, while it is set.
+    panicking: Arc<Mutex<Option<&'static str>>>,
     /// Calls of this method take so long, while it is set.
     slow: Arc<Mutex<Option<(&'static str, Duration)>>>,
 }
@@ -34,6 +36,7 @@ impl<S: Storage> Faulty<S> {
             drawn: Arc::default(),
             failed: Arc::default(),
             broken: None,
+            panicking: Arc::default(),
             slow: Arc::default(),
         }
     }
@@ -50,6 +53,10 @@ impl<S: Storage> Faulty<S> {
         *self.slow.lock().unwrap() = slow;
     }
 
+    pub(crate) fn set_panicking(&self, method: Option<&'static str>) {
+        *self.panicking.lock().unwrap() = method;
+    }
+
     pub(crate) fn set_percent(&self, percent: u64) {
         self.percent.store(percent, SeqCst);
     }
@@ -62,6 +69,8 @@ impl<S: Storage> Faulty<S> {
         if self.broken == Some(method) {
             return Err(JobsError::new(JobsErrorKind::Other, "broken"));
         }
+        let panicking = *self.panicking.lock().unwrap();
+        assert_ne!(panicking, Some(method), "it panics");
         let slow = *self.slow.lock().unwrap();
         if let Some((_, time)) = slow.filter(|(slow, _)| *slow == method) {
             let _ = CancelToken::new().wait_timeout(time);

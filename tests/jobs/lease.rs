@@ -133,6 +133,69 @@ fn a_cancel_of_a_running_job_does_not_wait_for_the_next_heartbeat() {
 }
 
 #[test]
+fn a_cancel_right_after_the_start_does_not_wait_for_the_next_heartbeat() {
+    // In whatever order the two threads of the consumer begin.
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let seen = Arc::default();
+        world.start(sleeper(&seen));
+        let job = world.enqueue(1000);
+        world.simulation.advance(50 * MS);
+        assert_eq!(job.cancel().unwrap(), CancelOutcome::Requested);
+        world.simulation.advance(SECOND);
+        assert_eq!(*seen.lock().unwrap(), [CancelReason::User], "{seed}");
+        world.end();
+    }
+}
+
+#[test]
+fn a_cancel_is_asked_for_again_after_an_error() {
+    let world = World::new(9);
+    let seen = Arc::default();
+    world.start(sleeper(&seen));
+    let job = world.enqueue(1000);
+    world.simulation.advance(SECOND);
+    assert_eq!(job.cancel().unwrap(), CancelOutcome::Requested);
+    world.storage.set_percent(100);
+    world.simulation.advance(50 * MS);
+    assert!(world.storage.failed.load(SeqCst) > 0);
+    world.storage.set_percent(0);
+    world.simulation.advance(2 * SECOND);
+    assert_eq!(*seen.lock().unwrap(), [CancelReason::User]);
+    world.end();
+}
+
+#[test]
+fn heartbeats_that_take_a_third_of_a_lease_and_more_cost_no_lease() {
+    let world = World::new(10);
+    let seen = Arc::default();
+    world.start(sleeper(&seen));
+    let job = world.enqueue(200);
+    world.simulation.advance(SECOND);
+    world.storage.set_slow(Some(("heartbeat", 12 * SECOND)));
+    assert_eq!(job.join().unwrap(), "slept");
+    assert!(seen.lock().unwrap().is_empty());
+    world.storage.set_slow(None);
+    world.end();
+}
+
+#[test]
+fn a_heartbeat_that_panics_is_tried_again() {
+    let world = World::new(11);
+    let seen = Arc::default();
+    let consumer = world.start(sleeper(&seen));
+    let job = world.enqueue(200);
+    world.simulation.advance(SECOND);
+    world.storage.set_panicking(Some("heartbeat"));
+    world.simulation.advance(15 * SECOND);
+    world.storage.set_panicking(None);
+    assert_eq!(job.join().unwrap(), "slept");
+    assert!(seen.lock().unwrap().is_empty());
+    assert_eq!(consumer.report().done, 1);
+    world.end();
+}
+
+#[test]
 fn a_consumer_says_what_its_storage_answers() {
     let world = World::new(4);
     let consumer = world.start(sleeper(&Arc::default()));

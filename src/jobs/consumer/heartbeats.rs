@@ -9,7 +9,6 @@
 use crate::cancel::CancelReason;
 use crate::jobs::consumer::state::{Shared, Times};
 use crate::jobs::error::JobsError;
-use crate::jobs::id::SessionId;
 use crate::jobs::session::Heartbeat;
 use crate::pool::{Phase, Service, ServiceHost};
 use std::sync::Arc;
@@ -33,29 +32,28 @@ impl Service for Heartbeats {
         let shared = &self.0;
         let shortest = SHORTEST_PAUSE.min(shared.lease / 10);
         let mut pause = shortest;
-        let mut last = None;
         let mut is_notified = false;
         while !shared.over.is_cancelled() {
             let listening = shared.signs.listen();
-            let rest = match self.sign(host, &mut last, is_notified) {
-                Ok(rest) => {
-                    pause = shortest;
-                    rest
-                }
-                Err(error) => {
-                    if pause == shortest {
-                        host.warn(&format!(
-                            "a consumer of jobs cannot show a sign of life (logged once): {error}"
-                        ));
-                    }
-                    pause = (2 * pause).min(LONGEST_PAUSE).min(shared.lease / 6);
-                    // Not the notifier: a cancel is no reason to try more often.
-                    let _ = shared.over.wait_timeout(pause);
-                    Duration::ZERO
-                }
-            };
-            let _ = shared.over.wait_timeout(shortest);
-            is_notified = !rest.is_zero() && listening.wait_timeout(rest) == Ok(true);
+            // Without this thread each lease ends, so a storage that panics does not end it.
+            let signed = host.catch_panic("a sign of life of a consumer of jobs", || {
+                self.sign(host, is_notified)
+            });
+            if let Some(Ok(rest)) = signed {
+                pause = shortest;
+                let _ = shared.over.wait_timeout(shortest);
+                is_notified = listening.wait_timeout(rest) == Ok(true);
+                continue;
+            }
+            if let (Some(Err(error)), true) = (signed, pause == shortest) {
+                host.warn(&format!(
+                    "a consumer of jobs cannot show a sign of life (logged once): {error}"
+                ));
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE).min(shared.lease / 6);
+            // Not the notifier: a cancel is no reason to try more often. What this was notified of
+            // is asked for by the next attempt.
+            let _ = shared.over.wait_timeout(shortest + pause);
         }
     }
 
@@ -65,25 +63,20 @@ impl Service for Heartbeats {
 
 impl Heartbeats {
     /// Shows a sign of life if it is time for one, or if the session was notified. Returns how long
-    /// there is none to show.
-    fn sign(
-        &self,
-        host: &ServiceHost,
-        last: &mut Option<SessionId>,
-        is_notified: bool,
-    ) -> Result<Duration, JobsError> {
+    /// there is none to show. A new session has one at once: what is cancelled before this thread
+    /// listens again is in its answer.
+    fn sign(&self, host: &ServiceHost, is_notified: bool) -> Result<Duration, JobsError> {
         let shared = &self.0;
         let Some(present) = shared.present_session() else {
             return Ok(Duration::MAX);
         };
-        let is_known = last.replace(present.id) == Some(present.id);
-        let rest = present.heartbeat.remaining().unwrap_or_default();
-        let is_time = rest.is_zero() || is_notified && is_known;
-        if !is_time {
-            return Ok(rest);
+        if is_notified || present.heartbeat.remaining() == Some(Duration::ZERO) {
+            show(shared, host, &present)?;
         }
-        show(shared, host, &present)?;
-        Ok(shared.lease / 3)
+        // From before the call: one that took long is followed by the next one the sooner.
+        let present = shared.present_session();
+        let rest = present.and_then(|present| present.heartbeat.remaining());
+        Ok(rest.unwrap_or(Duration::MAX))
     }
 }
 
