@@ -196,6 +196,24 @@ fn a_heartbeat_that_panics_is_tried_again() {
 }
 
 #[test]
+fn a_consumer_whose_thread_has_panicked_says_so_and_its_jobs_stop_with_the_lease() {
+    let world = World::new(12);
+    let seen = Arc::default();
+    let consumer = world.start(sleeper(&seen));
+    let _ = world.enqueue(1000);
+    world.simulation.advance(SECOND);
+    world.storage.set_panicking(Some("exchange"));
+    let _ = world.enqueue(1000);
+    world.simulation.advance(SECOND);
+    let failing = consumer.report().failing.unwrap();
+    assert!(failing.contains("panicked"), "{failing}");
+    world.simulation.advance(40 * SECOND);
+    assert_eq!(*seen.lock().unwrap(), [CancelReason::Lease]);
+    let report = world.pool.shutdown(Shutdown::drain()).unwrap();
+    assert!(!report.is_clean(), "{report}");
+}
+
+#[test]
 fn a_consumer_says_what_its_storage_answers() {
     let world = World::new(4);
     let consumer = world.start(sleeper(&Arc::default()));

@@ -21,6 +21,7 @@ use crate::jobs::time::StoredTime;
 use crate::pool::{Phase, Service, ServiceHost, ServiceReport};
 use std::fs;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// A storage that other processes use may lose a notification. So the consumer looks that often.
@@ -77,6 +78,10 @@ struct Over<'a>(&'a Shared);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let text = "the thread of the consumer has panicked: see the log";
+            self.0.set_failing(Some(text.to_owned()));
+        }
         self.0.end();
     }
 }

@@ -133,9 +133,15 @@ impl Shared {
         self.notifier.notify();
     }
 
-    /// Its thread has ended.
+    /// Its thread has ended. If it has panicked or given up, what runs yet is asked to stop when
+    /// the lease ends.
     pub(super) fn end(&self) {
-        let last = self.state.lock().session.take();
+        let mut state = self.state.lock();
+        let last = match state.running.is_empty() {
+            true => state.session.take(),
+            false => None,
+        };
+        drop(state);
         drop(last);
         self.over.cancel();
         self.signs.notify();
