@@ -214,6 +214,18 @@ fn a_consumer_whose_thread_has_panicked_says_so_and_its_jobs_stop_with_the_lease
 }
 
 #[test]
+fn a_stop_with_nothing_to_save_does_not_wait_for_a_storage_that_fails() {
+    let world = World::new(13);
+    world.storage.set_percent(100);
+    world.start(sleeper(&Arc::default()));
+    world.simulation.advance(SECOND);
+    let before = world.simulation.elapsed();
+    let report = world.pool.shutdown(Shutdown::drain()).unwrap();
+    assert!(!report.is_clean(), "{report}");
+    assert!(world.simulation.elapsed() - before < 10 * SECOND);
+}
+
+#[test]
 fn a_consumer_says_what_its_storage_answers() {
     let world = World::new(4);
     let consumer = world.start(sleeper(&Arc::default()));

@@ -175,9 +175,12 @@ impl<'a> Rounds<'a> {
 
     /// Returns how long there is nothing to do. `None` if it has stopped.
     fn step(&mut self) -> Result<Option<Duration>, JobsError> {
-        if self.closing.is_none() {
+        let has_stopped = || self.shared.is_stopping() && self.shared.is_empty();
+        // No session is opened to be closed.
+        let is_over = has_stopped() && self.shared.present_session().is_none();
+        if self.closing.is_none() && !is_over {
             let wait = self.round()?;
-            if !(self.shared.is_stopping() && self.shared.is_empty()) {
+            if !has_stopped() {
                 return Ok(Some(wait));
             }
         }
