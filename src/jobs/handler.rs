@@ -144,9 +144,10 @@ impl<J: Job, E: Into<BoxError> + 'static> Handler<J, E> {
         self.task(move |task| task.attempt_timeout(limit))
     }
 
-    /// Counts an attempt as failed so long after it was claimed, though the body has not returned,
-    /// and gives its slot and its worker to other jobs. For bodies that may hang. The body is asked
-    /// to stop. It may still run when the next attempt begins, and what it returns is dropped.
+    /// Counts an attempt as failed so long after it began, though the body has not returned, and
+    /// gives its slot and its worker to other jobs. For bodies that may hang. The body is asked to
+    /// stop. It may still run when the next attempt begins, or the next job of its
+    /// [lane](crate::jobs::JobBuilder::lane), and what it returns is dropped.
     pub fn abandon_after(self, limit: Duration) -> Self {
         self.task(move |task| task.total_timeout(limit))
     }
