@@ -625,6 +625,9 @@ fn an_end_in_a_transaction_of_the_user_frees_a_lane_and_those_that_follow() {
         assert_eq!(judged.unwrap(), Judged::Ended);
     };
     let tx = conn.transaction().unwrap();
+    let large = vec![b'1'; (1 << 20) + 1];
+    let refused = storage.complete_in(&tx, JobId(1), 1, &large, None);
+    assert_eq!(refused.unwrap_err().kind(), JobsErrorKind::TooLarge);
     complete(&tx);
     tx.rollback().unwrap();
     assert_eq!(states(&storage), blocked);

@@ -55,8 +55,9 @@ impl Sqlite {
     ///
     /// # Errors
     /// The file cannot be written. [`Invalid`](crate::jobs::JobsErrorKind::Invalid) if the
-    /// connection is not in a transaction. Then nothing of the call has happened, and the
-    /// transaction goes on.
+    /// connection is not in a transaction. [`TooLarge`](crate::jobs::JobsErrorKind::TooLarge) if
+    /// the output has more bytes than a payload may have. Then nothing of the call has happened,
+    /// and the transaction goes on.
     pub fn complete_in(
         &self,
         tx: &Connection,
@@ -65,6 +66,11 @@ impl Sqlite {
         output: &[u8],
         keep: Option<Duration>,
     ) -> Result<Judged, JobsError> {
+        let (bytes, most) = (output.len(), self.shared().max_payload);
+        if bytes > most {
+            let text = format!("the output of the job {id} has {bytes} bytes; {most} are allowed");
+            return Err(JobsError::new(JobsErrorKind::TooLarge, text));
+        }
         let verdict = Verdict::Done {
             output: output.to_vec(),
             keep,
