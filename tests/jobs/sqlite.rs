@@ -714,6 +714,31 @@ fn what_is_blocked_for_no_reason_is_found_and_mended() {
 }
 
 #[test]
+fn a_lane_that_an_older_program_has_not_passed_on_is_found_and_mended() {
+    use JobState::{Blocked, Dead, Ready};
+    let folder = Folder::new();
+    let storage = open(&folder);
+    enqueue(&storage, &[in_lane("1"), in_lane("2"), in_lane("3")]);
+    let conn = Connection::open(db(&folder)).unwrap();
+    // As its statement for an outcome that is kept has it.
+    conn.execute_batch(
+        "UPDATE mh_job SET state = 4, ended_at = 0, keep_until = 1 << 60, session = NULL
+         WHERE id = 1",
+    )
+    .unwrap();
+    let found = storage.check(false).unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(storage.check(true).unwrap().iter().all(|it| it.is_mended));
+    assert_eq!(states(&storage), [Dead, Ready, Blocked]);
+    // And one that is due: it is ready beside the one that has the lane.
+    conn.execute_batch("UPDATE mh_job SET state = 1 WHERE id = 3")
+        .unwrap();
+    assert_eq!(storage.check(true).unwrap().len(), 1);
+    assert_eq!(states(&storage), [Dead, Ready, Blocked]);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
 fn a_job_that_was_not_begun_in_time_does_not_keep_its_key() {
     let folder = Folder::new();
     let clock = ManualClock::new();

@@ -8,6 +8,7 @@ use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
 use crate::jobs::sqlite::{follow, lanes};
 use rusqlite::{Connection, Row, params};
+use std::cmp::Reverse;
 
 /// What SQLite itself finds wrong with the file. Nothing of that is mended.
 pub(super) fn file(conn: &Connection) -> Outcome<Vec<Fault>> {
@@ -29,6 +30,7 @@ pub(super) fn tables(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
     let mut faults = jobs(work, mends)?;
     faults.extend(edges(work, mends)?);
     faults.extend(blocked(work, mends)?);
+    faults.extend(in_lanes(work, mends)?);
     Ok(faults)
 }
 
@@ -147,6 +149,35 @@ fn blocked(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
             "it is blocked, and waits for no other job",
             mends,
         ));
+    }
+    Ok(faults)
+}
+
+/// What is wrong with lanes: an older program that has the file open knows nothing of them.
+fn in_lanes(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
+    let mut faults = Vec::new();
+    for id in work.all(sql::ENDED_HAS_LANE, [], |row| row.get::<_, i64>(0))? {
+        if mends {
+            work.run(sql::LEAVE_LANE, [id])?;
+        }
+        faults.push(fault(id, "it has ended, and has its lane", mends));
+    }
+    let mut without = work.all(sql::GOES_ON_WITHOUT_LANE, [], |row| {
+        Ok((row.get(1)?, row.get(0)?, row.get::<_, String>(2)?))
+    })?;
+    // What runs takes a free lane first. Where it is not free, nothing is mended before its end.
+    without.sort_unstable_by_key(|(state, id, _): &(i64, i64, _)| (Reverse(*state), *id));
+    for (state, id, lane) in without {
+        let wait = match lanes::is_free(work, &lane)? {
+            true => Some([id, state, work::HAS_LANE]),
+            false if state == work::READY => Some([id, work::BLOCKED, 0]),
+            false => None,
+        };
+        if let (true, Some(wait)) = (mends, wait) {
+            work.run(sql::MOVE, wait)?;
+        }
+        let text = format!("it does not have its lane {lane:?}, and does not wait for it");
+        faults.push(fault(id, text, mends && wait.is_some()));
     }
     let lanes = work.all(sql::LANE_WITHOUT_HOLDER, [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))

@@ -49,7 +49,7 @@ impl Wait {
     }
 }
 
-fn is_free(work: &Work<'_>, lane: &str) -> Outcome<bool> {
+pub(super) fn is_free(work: &Work<'_>, lane: &str) -> Outcome<bool> {
     Ok(work.one(sql::LANE_HOLDER, [lane], |_| Ok(()))?.is_none())
 }
 

@@ -248,8 +248,13 @@ statements! {
     LANE_WITHOUT_HOLDER = "SELECT min(id), lane FROM mh_job INDEXED BY mh_joined
         WHERE state = -1 AND parents = 0 AND lane IS NOT NULL AND flags & 16 <> 0 AND NOT EXISTS
           (SELECT 1 FROM mh_job h INDEXED BY mh_lane
-            WHERE h.flags & 32 <> 0 AND h.lane = mh_job.lane)
+            WHERE h.flags & 32 <> 0 AND h.lane = mh_job.lane AND h.state < 3)
         GROUP BY lane";
+    ENDED_HAS_LANE = "SELECT id FROM mh_job INDEXED BY mh_lane
+        WHERE flags & 32 <> 0 AND state > 2";
+    LEAVE_LANE = "UPDATE mh_job SET flags = flags & ~32 WHERE id = ?1";
+    GOES_ON_WITHOUT_LANE = "SELECT id, state, lane FROM mh_job NOT INDEXED
+        WHERE id > 0 AND state IN (1, 2) AND flags & 48 = 16";
     MEND_END = "UPDATE mh_job SET ended_at = CASE WHEN state < 3 THEN NULL ELSE ?2 END,
           keep_until = CASE WHEN state < 3 THEN NULL ELSE ?3 END WHERE id = ?1";
 }
@@ -272,6 +277,7 @@ mod tests {
         "WRONG_PARENTS",
         "BLOCKED_BY_NONE",
         "LANE_WITHOUT_HOLDER",
+        "ENDED_HAS_LANE",
     ];
 
     /// Those that check all of `mh_child`, which is an index by itself.
