@@ -739,6 +739,28 @@ fn a_lane_that_an_older_program_has_not_passed_on_is_found_and_mended() {
 }
 
 #[test]
+fn an_end_by_an_older_program_is_found_and_mended_by_those_that_follow() {
+    use JobState::{Dead, Ready};
+    let folder = Folder::new();
+    let storage = open(&folder);
+    enqueue(&storage, &[job("1")]);
+    let mut cleans_up = after("3", &[JobId(1)]);
+    cleans_up.even_if_failed = true;
+    enqueue(&storage, &[after("2", &[JobId(1)]), cleans_up]);
+    let conn = Connection::open(db(&folder)).unwrap();
+    conn.execute_batch(
+        "UPDATE mh_job SET state = 4, ended_at = 0, keep_until = 1 << 60 WHERE id = 1",
+    )
+    .unwrap();
+    let found = storage.check(true).unwrap();
+    assert_eq!((found.len(), found[0].is_mended), (1, true), "{found:?}");
+    assert_eq!(states(&storage), [Dead, Ready]);
+    assert_eq!(storage.cancel(JobId(3)).unwrap(), CancelOutcome::Settled);
+    assert_eq!(states(&storage), [Dead]);
+    assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
 fn a_job_that_was_not_begun_in_time_does_not_keep_its_key() {
     let folder = Folder::new();
     let clock = ManualClock::new();

@@ -73,8 +73,9 @@ statements! {
     REMOVE_EDGES = "DELETE FROM mh_child WHERE child = ?1 RETURNING parent";
     HAS_CHILD = "SELECT 1 FROM mh_child WHERE parent = ?1 LIMIT 1";
     HELD_PARENT = "SELECT own_until FROM mh_job WHERE id = ?1 AND flags & 8 <> 0";
-    RELEASE_PARENT = "UPDATE mh_job SET flags = flags & ~8, keep_until = own_until,
-          own_until = NULL WHERE id = ?1";
+    // An older program that has the file open ends a job without `own_until`.
+    RELEASE_PARENT = "UPDATE mh_job SET flags = flags & ~8,
+          keep_until = coalesce(own_until, keep_until), own_until = NULL WHERE id = ?1";
     PARENTS = "SELECT parent FROM mh_child WHERE child = ?1 ORDER BY place";
 
     // Due jobs and claims.
