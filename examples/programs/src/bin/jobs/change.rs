@@ -2,13 +2,16 @@
 
 use crate::{Enqueue, Failure, Retry, print};
 use millhand::jobs::{
-    Due, Filter, JobError, JobId, JobState, Jobs, NewJob, QueueChange, Unique, UniqueUntil,
+    Due, Filter, JobError, JobId, JobState, Jobs, NewJob, Placed, QueueChange, Unique, UniqueUntil,
 };
 use millhand::task::CancelOutcome;
 use millhand_programs::say;
 use serde_json::Value;
 use std::io::{BufWriter, Write, stdout};
 use std::time::Duration;
+
+/// So many jobs are stored at once: a server does nothing else meanwhile.
+const MOST: usize = 1000;
 
 pub(crate) fn enqueue(jobs: &Jobs, options: Enqueue) -> Result<(), Failure> {
     let mut job = NewJob::new(options.queue, options.kind, options.payload);
@@ -17,20 +20,36 @@ pub(crate) fn enqueue(jobs: &Jobs, options: Enqueue) -> Result<(), Failure> {
     job.keep = options.keep;
     job.max_crashes = options.max_crashes;
     job.at_most_once = options.at_most_once;
+    job.replace = options.replace;
+    job.lane = options.lane;
+    job.after = options.after;
+    job.even_if_failed = options.even_if_failed;
     job.unique = options.unique.map(|key| Unique {
         key,
         until: UniqueUntil::Ended,
     });
-    let placed = jobs.enqueue_records(&vec![job; options.count])?;
+    let mut placed = Vec::with_capacity(options.count);
     let mut out = BufWriter::new(stdout().lock());
-    for placed in &placed {
-        writeln!(out, "{}", placed.id())?;
+    while placed.len() < options.count {
+        let part = MOST.min(options.count - placed.len());
+        let stored = jobs.enqueue_records(&vec![job.clone(); part])?;
+        for placed in &stored {
+            writeln!(out, "{}", placed.id())?;
+        }
+        out.flush()?;
+        placed.extend(stored);
     }
-    out.flush()?;
-    let taken = placed.iter().filter(|placed| !placed.is_new()).count();
+    let count = |is_one: fn(&Placed) -> bool| placed.iter().filter(|placed| is_one(placed)).count();
+    let taken = count(|placed| matches!(placed, Placed::Existing(_)));
     if taken > 0 {
         say(format_args!(
             "jobs: not stored, since a job has the unique key: {taken}"
+        ));
+    }
+    let replaced = count(|placed| matches!(placed, Placed::Replaced(_)));
+    if replaced > 0 {
+        say(format_args!(
+            "jobs: took the place of a job with the unique key: {replaced}"
         ));
     }
     Ok(())

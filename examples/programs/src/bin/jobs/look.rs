@@ -1,8 +1,8 @@
 //! What prints jobs, and what is around them.
 
 use crate::{Failure, List, print};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use millhand::jobs::{
     Counts, Fate, Filter, JobId, JobInfo, JobState, Jobs, Outcome, StoredTime, Totals,
 };
@@ -29,8 +29,8 @@ pub(crate) fn list(jobs: &Jobs, list: List) -> Result<(), Failure> {
     if !list.json {
         writeln!(
             out,
-            "{:>8}  {:<9}  {:<10}  {:<10}  {:>6}  {:>7}  {:<19}  last error",
-            "id", "state", "queue", "kind", "failed", "crashed", "stored"
+            "{:>8}  {:<9}  {:<10}  {:<10}  {:>6}  {:>7}  {:<19}  {:<10}  last error, or why blocked",
+            "id", "state", "queue", "kind", "failed", "crashed", "stored", "lane"
         )?;
     }
     for job in jobs.list(filter) {
@@ -45,8 +45,14 @@ pub(crate) fn list(jobs: &Jobs, list: List) -> Result<(), Failure> {
 
 fn write_line(out: &mut impl Write, job: &JobInfo) -> io::Result<()> {
     let error = job.error.as_deref().unwrap_or_default();
+    let note = match job.waits_for {
+        0 if job.state == JobState::Blocked => "waits for its lane".to_owned(),
+        0 => error.lines().next().unwrap_or_default().to_owned(),
+        1 => "waits for 1 job".to_owned(),
+        jobs => format!("waits for {jobs} jobs"),
+    };
     let line = format!(
-        "{:>8}  {:<9}  {:<10}  {:<10}  {:>6}  {:>7}  {}  {}",
+        "{:>8}  {:<9}  {:<10}  {:<10}  {:>6}  {:>7}  {}  {:<10}  {note}",
         job.id,
         job.state.name(),
         job.queue,
@@ -54,7 +60,7 @@ fn write_line(out: &mut impl Write, job: &JobInfo) -> io::Result<()> {
         job.failures,
         job.crashes,
         time(job.enqueued_at),
-        error.lines().next().unwrap_or_default()
+        job.lane.as_deref().unwrap_or("-"),
     );
     writeln!(out, "{}", line.trim_end())
 }
@@ -74,6 +80,13 @@ fn as_json(job: &JobInfo) -> Value {
         "failures": job.failures,
         "crashes": job.crashes,
         "session": job.session.map(|session| session.0),
+        "lane": job.lane,
+        "waits_for": job.waits_for,
+        "expires_at": job.expires_at.map(|at| at.0),
+        "keep_ms": job.keep.map(|keep| keep.as_millis()),
+        "unique_key": job.unique_key,
+        "max_crashes": job.max_crashes,
+        "at_most_once": job.at_most_once,
         "error": job.error,
         "meta": job.meta,
         "payload": payload(&job.payload),
@@ -109,6 +122,17 @@ pub(crate) fn show(jobs: &Jobs, id: JobId) -> Result<(), Failure> {
     lines.push(("failures", job.failures.to_string()));
     lines.push(("crashes", job.crashes.to_string()));
     lines.extend(job.session.map(|session| ("session", session.to_string())));
+    lines.extend(job.lane.map(|lane| ("lane", lane)));
+    for (id, fate) in jobs.storage().parents(id)? {
+        lines.push(("follows", format!("{id} ({})", word(&fate))));
+    }
+    lines.extend(job.unique_key.map(|key| ("unique", key)));
+    lines.extend(job.expires_at.map(|at| ("expires", time(at))));
+    lines.extend(job.keep.map(|keep| ("keep", span(keep))));
+    lines.push(("may crash", job.max_crashes.to_string()));
+    if job.at_most_once {
+        lines.push(("begins", "at most once".to_owned()));
+    }
     lines.extend(job.error.map(|error| ("last error", error)));
     let meta = job.meta.iter();
     lines.extend(meta.map(|(key, value)| ("meta", format!("{key}={value}"))));
@@ -123,6 +147,22 @@ pub(crate) fn show(jobs: &Jobs, id: JobId) -> Result<(), Failure> {
         writeln!(out, "{name:<10}  {value}")?;
     }
     Ok(out.flush()?)
+}
+
+fn word(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Live(state) => state.name(),
+        Fate::Ended(outcome) => outcome.state().name(),
+        Fate::Forgotten | Fate::Unknown => "ended",
+    }
+}
+
+/// Such as `1h 30m`.
+fn span(span: Duration) -> String {
+    match SignedDuration::try_from(span) {
+        Ok(span) => format!("{span:#}"),
+        Err(_) => format!("{} s", span.as_secs()),
+    }
 }
 
 /// Goes on until a signal ends the process, or nothing reads the output.
@@ -142,15 +182,15 @@ pub(crate) fn watch(jobs: &Jobs) -> Result<(), Failure> {
 fn write_counts(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     writeln!(
         out,
-        "{:<16}  {:>9}  {:>9}  {:>9}",
-        "queue", "scheduled", "ready", "running"
+        "{:<16}  {:>9}  {:>9}  {:>9}  {:>9}",
+        "queue", "scheduled", "blocked", "ready", "running"
     )?;
     for queue in &counts.queues {
         let paused = if queue.paused { "  paused" } else { "" };
         writeln!(
             out,
-            "{:<16}  {:>9}  {:>9}  {:>9}{paused}",
-            queue.queue, queue.scheduled, queue.ready, queue.running
+            "{:<16}  {:>9}  {:>9}  {:>9}  {:>9}{paused}",
+            queue.queue, queue.scheduled, queue.blocked, queue.ready, queue.running
         )?;
     }
     let Totals {
@@ -163,7 +203,7 @@ fn write_counts(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     } = counts.totals;
     writeln!(
         out,
-        "since the file was made: {done} done, {dead} dead, {cancelled} cancelled, {expired} \
+        "since the store was made: {done} done, {dead} dead, {cancelled} cancelled, {expired} \
          expired, {retried} retried, {crashed} crashed"
     )?;
     writeln!(out, "dead and kept: {}", counts.dead)
@@ -175,22 +215,31 @@ pub(crate) fn sessions(jobs: &Jobs) -> Result<(), Failure> {
     let mut out = BufWriter::new(stdout().lock());
     writeln!(
         out,
-        "{:>8}  {:>8}  {:>7}  {:<9}  {:<16}  kinds",
-        "id", "pid", "running", "lease", "queues"
+        "{:>13}  {:<16}  {:>8}  {:<8}  {:<19}  {:>7}  {:<9}  {:<16}  kinds",
+        "id", "host", "pid", "version", "since", "running", "lease", "queues"
     )?;
     for session in sessions {
         let lease = match session.lease_until > now {
             true => format!("{} s", session.lease_until.since(now).as_secs()),
             false => "is over".to_owned(),
         };
+        let info = session.info;
+        // What an older worker has not said.
+        let named = |text: &str| match text {
+            "" => "-".to_owned(),
+            text => text.to_owned(),
+        };
         writeln!(
             out,
-            "{:>8}  {:>8}  {:>7}  {lease:<9}  {:<16}  {}",
+            "{:>13}  {:<16}  {:>8}  {:<8}  {}  {:>7}  {lease:<9}  {:<16}  {}",
             session.id,
-            session.info.pid,
+            named(&info.host),
+            info.pid,
+            named(&info.version),
+            time(info.began_at),
             session.running,
-            session.info.queues.join(","),
-            session.info.kinds.join(",")
+            info.queues.join(","),
+            info.kinds.join(",")
         )?;
     }
     Ok(out.flush()?)

@@ -1,4 +1,5 @@
-//! A durable queue on the command line: jobs in a SQLite file, which a `kill -9` does not lose.
+//! A durable queue on the command line: jobs in a SQLite file or on a Redis server, which a
+//! `kill -9` does not lose.
 //!
 //!     cargo build --release --manifest-path examples/programs/Cargo.toml --bin jobs
 //!     jobs=examples/programs/target/release/jobs
@@ -13,15 +14,22 @@
 //!     $jobs wait 1              # prints what the command has written
 //!     kill $!                   # SIGTERM: it ends what it has begun, and claims nothing more
 //!
-//! The jobs are in `jobs.db`; `--store sqlite:app.db` takes another file. A worker has handlers for
-//! five kinds: `echo` returns its payload, `sleep` takes `{"ms": 500}`, `fail` fails always or
+//! The jobs are in `jobs.db`. `--store app.db` takes another file, and so does `sqlite:app.db`.
+//! `--store redis://127.0.0.1` takes a server, so that workers may be on several machines; with
+//! `redis://127.0.0.1?namespace=shop` it has jobs of their own. A worker has handlers for five
+//! kinds: `echo` returns its payload, `sleep` takes `{"ms": 500}`, `fail` fails always or
 //! `{"times": 2}`, `crash` ends the worker by SIGABRT, and `shell` takes `{"command": "date"}`.
 //!
 //! To try:
 //!
 //! - `$jobs enqueue sleep '{"ms": 2000}' --count 100`, workers in two terminals, and `$jobs watch`
 //!   in a third. Then `$jobs pause default`, and `$jobs resume default`.
-//! - `$jobs enqueue echo 1 --unique key --delay 1m`, twice. Both print the same id.
+//! - `$jobs enqueue echo 1 --unique key --delay 1m`, twice. Both print the same id. With
+//!   `--replace` the second has its payload and its delay count.
+//! - `$jobs enqueue sleep '{"ms": 5000}' --lane a --count 3`: one at a time, with any number of
+//!   workers. `$jobs list` has the others as blocked.
+//! - `$jobs enqueue echo 2 --after 1`: it begins when job 1 has succeeded. With `--even-if-failed`
+//!   also if that has failed.
 //! - `$jobs enqueue fail '{}'`, and a worker: after four attempts the job is in `$jobs dead`. Then
 //!   `$jobs retry --all`.
 //! - `$jobs enqueue crash '{}' --max-crashes 1`, and `$jobs work --lease 1` three times: the third
@@ -35,34 +43,36 @@
 //! `doctor` finds a fault; 2 for wrong arguments; 3 if the storage fails, as for a file that is no
 //! database.
 //!
-//! What to read: `work.rs` has the consumer and its end, `handlers.rs` what it does with each kind,
-//! `change.rs` what stores, changes and awaits jobs, `look.rs` what prints them. Other programs
-//! have a type for each kind, and enqueue its values, as the README does. Here the kind is an
-//! argument, so `change.rs` makes the records by itself.
+//! What to read: `store.rs` opens a file or a server, `work.rs` has the consumer and its end,
+//! `handlers.rs` what it does with each kind, `change.rs` what stores, changes and awaits jobs,
+//! `look.rs` what prints them. Other programs have a type for each kind, and enqueue its values, as
+//! the README does. Here the kind is an argument, so `change.rs` makes the records by itself.
 
 mod change;
 mod handlers;
 mod look;
+mod store;
 mod work;
 
 use clap::{Args, Parser, Subcommand};
-use millhand::jobs::{JobId, JobState, Jobs, JobsError, JobsErrorKind, Sqlite};
+use millhand::jobs::{JobId, JobState, JobsError, JobsErrorKind};
 use millhand_programs::arguments::{self, duration, seconds, whole};
 use millhand_programs::{output_error, say};
 use serde::de::IgnoredAny;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write, stdout};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use store::{Purpose, Store};
 
-/// A durable queue: jobs in a SQLite file, and workers that run them.
+/// A durable queue: jobs in a SQLite file or on a Redis server, and workers that run them.
 #[derive(Parser)]
 #[command(name = "jobs", version, after_help = AFTER)]
 struct Options {
-    /// Where the jobs are: sqlite:PATH. `enqueue` and `work` make the file
-    #[arg(long, global = true, default_value = "sqlite:jobs.db", value_parser = store)]
-    store: PathBuf,
+    /// Where the jobs are: a file, as PATH or sqlite:PATH, which `enqueue` and `work` make, or a
+    /// server, as redis://HOST, rediss://HOST or redis+unix://PATH, and ?namespace=NAME
+    #[arg(long, global = true, default_value = "sqlite:jobs.db", value_parser = store::parse)]
+    store: Store,
 
     #[command(subcommand)]
     command: Command,
@@ -134,10 +144,22 @@ struct Enqueue {
     /// Stores it only if no job of its kind has this key
     #[arg(long, value_name = "KEY")]
     unique: Option<String>,
+    /// If that job has not begun, it gets this payload and delay
+    #[arg(long, requires = "unique")]
+    replace: bool,
+    /// One job at a time of those with this key, in the order in which they were stored
+    #[arg(long, value_name = "KEY")]
+    lane: Option<String>,
+    /// It begins when these have succeeded, and is cancelled if one has not
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    after: Vec<JobId>,
+    /// It begins when those before it have ended, in whatever way
+    #[arg(long, requires = "after")]
+    even_if_failed: bool,
     /// Keeps the outcome for so long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keep: Option<Duration>,
-    /// Stores so many of it, or none
+    /// Stores so many of it, each 1000 of them together or not at all
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = whole::<usize>(1..=100_000))]
     count: usize,
@@ -202,14 +224,6 @@ A TIME is such as 30s, 10m, 1h30m or 7d.
 Exit codes: 0; 1 if what was asked for is not so, as when a job has failed; 2 for wrong arguments; \
 3 if the storage fails.";
 
-fn store(text: &str) -> Result<PathBuf, &'static str> {
-    match text.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(path.into()),
-        Some(("memory", "")) => Err("no other process would see its jobs; sqlite:PATH is allowed"),
-        _ => Err("allowed are such as sqlite:app.db"),
-    }
-}
-
 fn json(text: &str) -> Result<String, String> {
     let checked = serde_json::from_str::<IgnoredAny>(text);
     checked.map_err(|error| format!("not JSON: {error}"))?;
@@ -273,8 +287,12 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), Failure> {
-    let makes = matches!(options.command, Command::Enqueue(_) | Command::Work(_));
-    let jobs = &open(&options.store, makes)?;
+    let purpose = match options.command {
+        Command::Enqueue(_) => Purpose::Store,
+        Command::Work(_) => Purpose::Work,
+        _ => Purpose::Look,
+    };
+    let jobs = &options.store.open(purpose)?;
     match options.command {
         Command::Enqueue(job) => change::enqueue(jobs, job),
         Command::Work(options) => work::run(jobs, &options),
@@ -300,19 +318,4 @@ fn run(options: Options) -> Result<(), Failure> {
         Command::Doctor { repair } => look::doctor(jobs, repair),
         Command::Wait { id } => change::wait(jobs, id),
     }
-}
-
-/// Opens a file. SQLite makes one that is not there: after a mistake in its name, a list would be
-/// empty.
-fn open(path: &Path, makes: bool) -> Result<Jobs, Failure> {
-    if !makes && !path.exists() {
-        let path = path.display();
-        let text = format!("{path}: there is no such file; `enqueue` and `work` make one");
-        return Err(Failure::Storage(text));
-    }
-    let jobs = Jobs::open(Sqlite::open(path)?)?;
-    for warning in &jobs.facts().warnings {
-        say(format_args!("jobs: {warning}"));
-    }
-    Ok(jobs)
 }

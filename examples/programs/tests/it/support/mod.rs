@@ -5,6 +5,7 @@ pub(crate) mod faults;
 pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod queue;
+pub(crate) mod redis;
 pub(crate) mod shell;
 pub(crate) mod site;
 pub(crate) mod terminal;

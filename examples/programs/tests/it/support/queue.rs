@@ -1,25 +1,48 @@
 //! What the tests of `jobs` need: a directory with a store, and workers.
 
+use crate::support::redis;
 use crate::support::shell::{Errors, Shell};
 use crate::support::{Program, output, text, until};
 use rustix::process::Signal;
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A command that writes to the file `begun`, and goes on until there is a file `go`, or the
 /// directory of the test is gone: a killed worker leaves it behind.
 pub(crate) const UNTIL_GO: &str =
     "echo x >> begun; while [ -e begun ] && [ ! -e go ]; do sleep 0.01; done; printf out";
 
-/// A directory with a store of its own, in the file `jobs.db`. Its drop removes it.
-pub(crate) struct Queue(pub(crate) Shell);
+/// A directory with a store of its own: the file `jobs.db`, unless it is on a server. The last drop
+/// removes the directory.
+pub(crate) struct Queue(pub(crate) Rc<Shell>, Option<String>);
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        Self(Shell::new())
+        Self(Rc::new(Shell::new()), None)
+    }
+
+    /// One on the server of the tests.
+    pub(crate) fn on_redis() -> Self {
+        Self::new().with_redis()
+    }
+
+    /// One of each kind.
+    pub(crate) fn both() -> [Self; 2] {
+        [Self::new(), Self::on_redis()]
+    }
+
+    /// The same directory, and another store, on the server of the tests.
+    pub(crate) fn with_redis(&self) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let store = format!("{}?namespace=test-{number}", redis::address());
+        Self(self.0.clone(), Some(store))
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.0.program(env!("CARGO_BIN_EXE_jobs"));
+        command.args(self.1.iter().flat_map(|store| ["--store", store]));
         command.args(arguments);
         command
     }
