@@ -35,6 +35,7 @@ fn the_help_names_commands_options_and_exit_codes() {
         "schedules",
         "doctor",
         "wait",
+        "move",
         "--store",
         "redis://HOST",
         "Exit codes",
@@ -98,6 +99,8 @@ fn wrong_arguments_are_named_and_end_with_2() {
         (&["enqueue", "echo", "1", "--replace"], "--unique"),
         (&["enqueue", "echo", "1", "--even-if-failed"], "--after"),
         (&["enqueue", "echo", "1", "--after", "1,b"], "--after"),
+        (&["move"], "--to"),
+        (&["move", "--to", "postgres://host"], "sqlite:app.db"),
         (&["list", "--state", "lost"], "scheduled, ready, running"),
         (&["show", "first"], "first"),
         (&["retry"], "--all"),
@@ -116,6 +119,7 @@ fn wrong_arguments_are_named_and_end_with_2() {
     assert_refused(&queue.run(&["pause", "two words"]), "`two words`");
     let never = ["enqueue", "echo", "1", "--after", "9"];
     assert_refused(&queue.run(&never), "never");
+    assert_refused(&queue.run(&["move", "--to", "./jobs.db"]), "the same store");
 }
 
 #[test]

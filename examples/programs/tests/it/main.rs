@@ -14,6 +14,7 @@ mod http_service_requests;
 mod http_service_sockets;
 mod jobs;
 mod jobs_look;
+mod jobs_move;
 mod jobs_order;
 mod jobs_readme;
 mod jobs_work;

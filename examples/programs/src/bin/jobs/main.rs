@@ -35,6 +35,8 @@
 //! - `$jobs enqueue crash '{}' --max-crashes 1`, and `$jobs work --lease 1` three times: the third
 //!   worker finds that the job has ended too many, and goes on without it.
 //! - Ctrl-C in a worker whose job takes long. The job has 10 seconds to end, and then goes back.
+//! - `$jobs move --to redis://127.0.0.1` takes what waits to a server, and
+//!   `$jobs --store redis://127.0.0.1 move --to jobs.db` back.
 //!
 //! A job runs at least once. After a `kill -9` of its worker it runs again when the lease is over:
 //! 30 seconds later, unless `--lease` says so. A command of the shell goes on as an orphan then.
@@ -45,13 +47,18 @@
 //!
 //! What to read: `store.rs` opens a file or a server, `work.rs` has the consumer and its end,
 //! `handlers.rs` what it does with each kind, `change.rs` what stores, changes and awaits jobs,
-//! `look.rs` what prints them. Other programs have a type for each kind, and enqueue its values, as
-//! the README does. Here the kind is an argument, so `change.rs` makes the records by itself.
+//! `look.rs` what prints them. `transfer.rs` moves jobs between two stores that have no common
+//! transaction; `survey.rs` says which, and `copies.rs` has what the second store gets. Other
+//! programs have a type for each kind, and enqueue its values, as the README does. Here the kind is
+//! an argument, so `change.rs` makes the records by itself.
 
 mod change;
+mod copies;
 mod handlers;
 mod look;
 mod store;
+mod survey;
+mod transfer;
 mod work;
 
 use clap::{Args, Parser, Subcommand};
@@ -124,6 +131,9 @@ enum Command {
     },
     /// Waits for the end of a job, and prints its output
     Wait { id: JobId },
+    /// Moves the jobs that wait to another store. Workers may run at both
+    #[command(after_help = MOVE)]
+    Move(Move),
 }
 
 #[derive(Args)]
@@ -212,6 +222,25 @@ struct Retry {
     all: bool,
 }
 
+#[derive(Args)]
+struct Move {
+    /// The other store
+    #[arg(long, value_name = "STORE", value_parser = store::parse)]
+    to: Store,
+    #[arg(long)]
+    queue: Option<String>,
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+const MOVE: &str = "\
+What runs stays, and so does what is dead, follows other jobs or is followed by some, until these \
+have ended. The jobs of a lane go together, or stay together. Ids are new in the other store, and \
+failures and crashes count from 0.
+
+After a move that was killed run it again within 10 minutes. No job is lost then, or later; later \
+a job may run in both stores. First have the programs that store jobs use the other store.";
+
 const AFTER: &str = "\
 The kinds that `work` has handlers for, and their payloads:
   echo    any JSON, which it returns
@@ -292,7 +321,8 @@ fn run(options: Options) -> Result<(), Failure> {
         Command::Work(_) => Purpose::Work,
         _ => Purpose::Look,
     };
-    let jobs = &options.store.open(purpose)?;
+    let store = options.store;
+    let jobs = &store.open(purpose)?;
     match options.command {
         Command::Enqueue(job) => change::enqueue(jobs, job),
         Command::Work(options) => work::run(jobs, &options),
@@ -317,5 +347,6 @@ fn run(options: Options) -> Result<(), Failure> {
         Command::Schedules => look::schedules(jobs),
         Command::Doctor { repair } => look::doctor(jobs, repair),
         Command::Wait { id } => change::wait(jobs, id),
+        Command::Move(options) => transfer::run(jobs, &store, options),
     }
 }

@@ -3,7 +3,6 @@
 use crate::Failure;
 use millhand::jobs::{Jobs, Redis, Sqlite};
 use millhand_programs::say;
-#[cfg(test)]
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,7 +79,6 @@ fn redis(text: &str) -> Result<Store, String> {
 }
 
 /// The place alone: an address may have a password.
-#[cfg(test)]
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

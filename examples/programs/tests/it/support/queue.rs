@@ -40,6 +40,11 @@ impl Queue {
         Self(self.0.clone(), Some(store))
     }
 
+    /// What `--store` says for it.
+    pub(crate) fn store(&self) -> &str {
+        self.1.as_deref().unwrap_or("sqlite:jobs.db")
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.0.program(env!("CARGO_BIN_EXE_jobs"));
         command.args(self.1.iter().flat_map(|store| ["--store", store]));
