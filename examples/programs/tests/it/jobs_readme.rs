@@ -26,18 +26,22 @@ mod smallest {
     }
 }
 
-/// Returns a block of the README's section on jobs.
-fn block(language: &str) -> &'static str {
+/// Returns the blocks of the README's section on jobs.
+fn blocks(language: &str) -> Vec<&'static str> {
     let (_, section) = README
         .split_once("\n## Jobs that outlive the process\n")
         .unwrap();
-    let (_, block) = section.split_once(&format!("\n```{language}\n")).unwrap();
-    block.split_once("```").unwrap().0
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let begin = format!("\n```{language}\n");
+    let blocks = section.split(&begin).skip(1);
+    blocks
+        .map(|block| block.split_once("```").unwrap().0)
+        .collect()
 }
 
 #[test]
 fn the_smallest_program_is_that_of_the_readme_and_runs() {
-    assert_eq!(block("rust,ignore"), SMALLEST);
+    assert_eq!(blocks("rust,ignore"), [SMALLEST]);
     let queue = Queue::new();
     let mut command = queue
         .0
@@ -63,9 +67,8 @@ fn the_smallest_program_is_that_of_the_readme_and_runs() {
     );
 }
 
-#[test]
-fn the_tour_of_the_readme_does_what_it_says() {
-    let queue = Queue::new();
+/// Has a shell do what a block says, and returns what is printed.
+fn tour(queue: &Queue, block: &str) -> String {
     let mut command = Command::new("sh");
     command
         .current_dir(queue.0.path("."))
@@ -73,11 +76,13 @@ fn the_tour_of_the_readme_does_what_it_says() {
         .stderr(Stdio::null());
     let mut shell = Program::start(&mut command);
     let mut input = shell.child.stdin.take().unwrap();
+    writeln!(input, "jobs={}", env!("CARGO_BIN_EXE_jobs")).unwrap();
     let mut printed = Vec::new();
-    for line in block("sh").lines() {
+    for line in block.lines() {
         let line = match line.split_once('=') {
             _ if line.starts_with("cd ") || line.starts_with("cargo ") => continue,
-            Some(("jobs", _)) => format!("jobs={}", env!("CARGO_BIN_EXE_jobs")),
+            Some(("jobs", _)) => continue,
+            Some(("store", _)) => format!("store='{}'", queue.store()),
             _ => line.to_owned(),
         };
         // As a user does, who looks what a worker does before the next line.
@@ -104,6 +109,13 @@ fn the_tour_of_the_readme_does_what_it_says() {
     printed.extend(rest);
     let printed = printed.join("\n");
     assert!(status.success(), "{printed}");
+    printed
+}
+
+#[test]
+fn the_tour_of_the_readme_does_what_it_says() {
+    let queue = Queue::new();
+    let printed = tour(&queue, blocks("sh")[0]);
     for text in [
         "job 1: shell begins",
         "running    default     shell",
@@ -115,4 +127,19 @@ fn the_tour_of_the_readme_does_what_it_says() {
         assert!(printed.contains(text), "{text}: {printed}");
     }
     assert_eq!(queue.state("1"), ("done".to_owned(), 0, 1));
+}
+
+#[test]
+fn the_tour_goes_on_at_a_server() {
+    let server = Queue::on_redis();
+    let printed = tour(&server, blocks("sh")[1]);
+    for text in [
+        "1 job is moved to redis+unix://",
+        "job 1: shell begins",
+        "\"moved\\n\"",
+        "1 done, 0 dead, 0 retried",
+    ] {
+        assert!(printed.contains(text), "{text}: {printed}");
+    }
+    assert_eq!(server.state("1"), ("done".to_owned(), 0, 0));
 }
