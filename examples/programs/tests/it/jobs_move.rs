@@ -2,6 +2,8 @@
 
 use crate::support::queue::{Queue, UNTIL_GO};
 use crate::support::{Program, text, until};
+use millhand::jobs::rusqlite::Connection;
+use millhand::jobs::{Jobs, NewJob, Sqlite};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -108,6 +110,32 @@ fn jobs_that_wait_go_to_a_server_and_back_as_they_are() {
         assert_eq!(due_later(to), due);
         assert!(moved(from, to, &[]).starts_with("0 jobs are moved"));
         assert_no_faults([&file, &server]);
+    }
+}
+
+#[test]
+fn a_job_expires_when_it_would_have() {
+    let (file, server) = stores();
+    let jobs = Jobs::open(Sqlite::open(file.0.path("jobs.db")).unwrap()).unwrap();
+    let mut job = NewJob::new("default", "echo", "1");
+    job.expires = Some(Duration::from_secs(24 * 3600));
+    jobs.enqueue_records(&[job]).unwrap();
+    drop(jobs);
+    // It was due twelve hours ago.
+    let half = 12 * 3600 * 1000;
+    let connection = Connection::open(file.0.path("jobs.db")).unwrap();
+    let earlier = "UPDATE mh_job SET run_at = run_at - ?1, expires_at = expires_at - ?1";
+    connection.execute(earlier, [half]).unwrap();
+    drop(connection);
+    let before = all(&file)[0]["expires_at"].as_i64().unwrap();
+    for (from, to) in [(&file, &server), (&server, &file)] {
+        moved(from, to, &[]);
+        let after = all(to)[0]["expires_at"].as_i64().unwrap();
+        // What is due at once is due a moment after it was free.
+        assert!(
+            (before..before + half / 2).contains(&after),
+            "{before} {after}"
+        );
     }
 }
 

@@ -77,7 +77,10 @@ impl<'a> Copies<'a> {
         });
         copy.due = Due::After(HOLD);
         copy.meta.insert(FROM.to_owned(), self.mark(job));
-        copy.meta.insert(HELD.to_owned(), job.due_at.0.to_string());
+        let times = [Some(job.due_at), job.expires_at];
+        let times = times.into_iter().flatten().map(|time| time.0.to_string());
+        let times: Vec<_> = times.collect();
+        copy.meta.insert(HELD.to_owned(), times.join(" "));
         copy
     }
 
@@ -85,12 +88,17 @@ impl<'a> Copies<'a> {
         self.target.cancel(copy).map(drop)
     }
 
-    /// These are due when their jobs were. In their order.
+    /// These are due and expire when their jobs would. In their order.
     pub(crate) fn free(&self, copies: &[JobId]) -> Result<(), JobsError> {
+        let now = self.target.storage().now()?;
         self.replace(copies, |copy| {
-            let due = copy.meta.remove(HELD);
-            let due = due.and_then(|due| due.parse().ok());
-            copy.due = due.map_or(Due::Now, |due| Due::At(StoredTime(due)));
+            let held = copy.meta.remove(HELD).unwrap_or_default();
+            let mut times = held.split(' ').map(|time| time.parse().map(StoredTime));
+            let due = times.next().and_then(Result::ok).unwrap_or(now);
+            // What was due before is due now.
+            copy.due = Due::At(due.max(now));
+            let expires = times.next().and_then(Result::ok);
+            copy.expires = expires.map(|at| at.since(due.max(now)));
         })
     }
 

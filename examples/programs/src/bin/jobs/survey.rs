@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 /// In the meta of a job that was moved: the store that it comes from, and its id there.
 pub(crate) const FROM: &str = "moved-from";
 
-/// In the meta of a copy that is held: when the job is due.
+/// In the meta of a copy that is held: when the job is due, and when it expires.
 pub(crate) const HELD: &str = "moved-held";
 
 /// How many jobs stay, by why.

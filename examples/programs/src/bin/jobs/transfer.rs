@@ -22,11 +22,15 @@ use crate::{Failure, Move, print};
 use millhand::jobs::{Fate, Filter, JobId, JobInfo, JobState, Jobs, JobsError};
 use millhand_programs::say;
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often `move` looks whether a job has ended.
 const EACH: Duration = Duration::from_millis(100);
+
+/// So many jobs are removed at once.
+const THREADS: usize = 8;
 
 const BEGAN: &str = "begun meanwhile, or too large for the target";
 const TAKEN: &str = "its unique key is taken in the target";
@@ -91,19 +95,22 @@ impl Transfer<'_> {
         while ids.peek().is_some() {
             let (jobs, began) = self.next_part(&mut ids, false)?;
             self.left.add(BEGAN, began);
-            let mut removed = Vec::new();
+            let mut held = Vec::new();
             for (job, copied) in jobs.iter().zip(self.copies.copy(&jobs)?) {
-                let Copied::Held(copy) = copied else {
-                    self.settle(job, &copied)?;
-                    continue;
-                };
-                match self.remove(job.id, job.state, false)? {
-                    Removal::Removed => removed.push(copy),
+                match copied {
+                    Copied::Held(copy) => held.push((job, copy)),
+                    _ => self.settle(job, &copied)?,
+                }
+            }
+            let mut removed = Vec::new();
+            for ((_, copy), removal) in held.iter().zip(self.remove_all(&held)?) {
+                match removal {
+                    Removal::Removed => removed.push(*copy),
                     Removal::Began => {
-                        self.copies.cancel(copy)?;
+                        self.copies.cancel(*copy)?;
                         self.left.add(BEGAN, 1);
                     }
-                    Removal::Gone => self.copies.cancel(copy)?,
+                    Removal::Gone => self.copies.cancel(*copy)?,
                 }
             }
             self.free(&removed)?;
@@ -115,7 +122,7 @@ impl Transfer<'_> {
     fn settle(&mut self, job: &JobInfo, copied: &Copied) -> Result<(), JobsError> {
         match copied {
             Copied::Free => {
-                let removal = self.remove(job.id, job.state, false)?;
+                let removal = self.remove(job.id, Some(job.state))?;
                 self.moved += usize::from(removal == Removal::Removed);
             }
             _ => self.left.add(TAKEN, 1),
@@ -147,10 +154,42 @@ impl Transfer<'_> {
         Ok((jobs, stay))
     }
 
-    /// The second step, for a job in this state. What changes its state without a consumer, such as
-    /// time, is no reason to leave it.
-    fn remove(&self, id: JobId, mut state: JobState, has_lane: bool) -> Result<Removal, JobsError> {
+    /// The second step for jobs without a lane, by several threads: a file has what they ask for at
+    /// the same time in one commit.
+    fn remove_all(&self, jobs: &[(&JobInfo, JobId)]) -> Result<Vec<Removal>, JobsError> {
+        let part = jobs.len().div_ceil(THREADS).max(1);
+        thread::scope(|scope| {
+            let removals = jobs.chunks(part).map(|part| {
+                scope.spawn(move || {
+                    let removals = part.iter();
+                    let removals = removals.map(|(job, _)| self.remove(job.id, Some(job.state)));
+                    removals.collect::<Result<Vec<_>, _>>()
+                })
+            });
+            let removals: Vec<_> = removals.collect();
+            let mut all = Vec::new();
+            for part in removals {
+                all.extend(part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            }
+            Ok(all)
+        })
+    }
+
+    /// The second step, for a job that was in this state. What changes its state without a consumer,
+    /// such as time, is no reason to leave it. A job of a lane is looked at first.
+    fn remove(&self, id: JobId, was: Option<JobState>) -> Result<Removal, JobsError> {
+        let has_lane = was.is_none();
+        let mut was = was;
         loop {
+            let state = match was.take() {
+                Some(state) => state,
+                None => match self.source.get(id)? {
+                    None => return Ok(Removal::Gone),
+                    Some(job) if job.state.has_ended() => return Ok(Removal::Gone),
+                    Some(job) if has_begun(&job, has_lane) => return Ok(Removal::Began),
+                    Some(job) => job.state,
+                },
+            };
             let filter = Filter {
                 ids: Some(vec![id]),
                 state: Some(state),
@@ -158,17 +197,6 @@ impl Transfer<'_> {
             };
             if self.source.purge(&filter)? == 1 {
                 return Ok(Removal::Removed);
-            }
-            let Some(job) = self.source.get(id)? else {
-                return Ok(Removal::Gone);
-            };
-            state = job.state;
-            if state.has_ended() {
-                return Ok(Removal::Gone);
-            }
-            let keeps_lane = has_lane && state == JobState::Scheduled && job.claims > 0;
-            if state == JobState::Running || keeps_lane {
-                return Ok(Removal::Began);
             }
         }
     }
@@ -193,7 +221,7 @@ impl Transfer<'_> {
             stays = stay > 0;
             for (job, copied) in jobs.iter().zip(self.copies.copy(&jobs)?) {
                 match copied {
-                    Copied::Held(copy) => copies.push((job.id, job.state, copy)),
+                    Copied::Held(copy) => copies.push((job.id, copy)),
                     _ => {
                         stays = true;
                         self.settle(job, &copied)?;
@@ -204,8 +232,8 @@ impl Transfer<'_> {
         // From the last one on.
         let mut removed = behind;
         removed.reverse();
-        while let (false, Some((id, state, copy))) = (stays, copies.last().copied()) {
-            match self.remove(id, state, true)? {
+        while let (false, Some((id, copy))) = (stays, copies.last().copied()) {
+            match self.remove(id, None)? {
                 Removal::Removed => removed.push(copy),
                 Removal::Gone => self.copies.cancel(copy)?,
                 Removal::Began if removed.is_empty() => {
@@ -220,7 +248,7 @@ impl Transfer<'_> {
             copies.pop();
         }
         self.left.add(BEGAN, copies.len());
-        for (_, _, copy) in copies {
+        for (_, copy) in copies {
             self.copies.cancel(copy)?;
         }
         if stays {
@@ -238,13 +266,10 @@ impl Transfer<'_> {
         ));
         let mut begun = Instant::now();
         loop {
+            // It may have lost its worker, and no other one be there that notices.
+            self.source.storage().sweep(MOST)?;
             let job = self.source.get(id)?;
-            let began = job.is_some_and(|job| match job.state {
-                JobState::Running => true,
-                JobState::Scheduled => job.claims > 0,
-                _ => false,
-            });
-            if !began {
+            if !job.is_some_and(|job| has_begun(&job, true)) {
                 return Ok(());
             }
             if begun.elapsed() > HOLD / 2 {
@@ -288,5 +313,14 @@ impl Transfer<'_> {
         let why = "in the target, and held until those of its lane in the source have ended";
         self.left.add(why, blocked.len());
         self.free(&free)
+    }
+}
+
+/// Whether a job runs, or has its lane and waits for another attempt.
+fn has_begun(job: &JobInfo, has_lane: bool) -> bool {
+    match job.state {
+        JobState::Running => true,
+        JobState::Scheduled => has_lane && job.claims > 0,
+        _ => false,
     }
 }
