@@ -45,6 +45,11 @@ impl Asked {
         self.folder.join("jobs.db")
     }
 
+    /// Of the Redis server, which has the place of the folder.
+    pub fn address(&self) -> &str {
+        self.folder.to_str().expect("an address is text")
+    }
+
     /// `FULL` or `NORMAL`, as SQLite calls it.
     pub fn synchronous(&self) -> String {
         self.durability.to_uppercase()

@@ -17,7 +17,6 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 text { fill: #e6edf3 } .page { fill: #0d1117 } .soft { fill: #9198a1 } .bar { fill: #484f58 } .ours { fill: #4493f8 }
 }
 """
-TITLE = "millhand's durable jobs beside other queues"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +43,11 @@ class Line:
     unit: str
     less_is_better: bool = False
 
+    @property
+    def is_of_jobs(self):
+        """Of so many jobs: for others the size is a time."""
+        return self.row.startswith(("process", "memory"))
+
 
 def growth(jobs):
     return Line(f"growth-{jobs}", "figure", f"enqueue and process a job, behind {jobs:,} that are scheduled", "µs per job", True)
@@ -66,6 +70,10 @@ LINES = [
 
 
 class Results:
+    title = "millhand's durable jobs beside other queues"
+    lines = LINES
+    legend = ("Medians. FULL: each commit is flushed. NORMAL, OFF, Memory: none is.", "»: a bar that goes on. Memory is beside the scale.")
+
     def __init__(self, contenders, missing):
         self.contenders = contenders
         self.missing = missing
@@ -143,24 +151,29 @@ class Results:
         words = [f"{machine['cpu']}, {machine['cores']} cores", machine["kernel"], machine["compiler"], f"millhand at {machine['revision']}"]
         return "; ".join([*words, machine["date"], flush, *([note] if note else [])])
 
-    def table(self, machine, note):
-        rounds = len(self.flushes)
-        text = f"# {TITLE}\n\n{self.footer(machine, note)}. Rounds: {rounds}. Figures are medians, and where all rounds lie; ratios are of one round.\n\n"
-        text += "| contender | `synchronous` | journal | flushes per enqueue | what it promises |\n| --- | --- | --- | ---: | --- |\n"
+    def rounds(self):
+        return len(self.flushes)
+
+    def heading(self):
+        text = "| contender | `synchronous` | journal | flushes per enqueue | what it promises |\n| --- | --- | --- | ---: | --- |\n"
         for one in self.contenders:
             synchronous = one.durability.upper() if one.is_ours else self.note(one.name, "synchronous")
             journal = "wal" if one.is_ours and one.durability != "memory" else self.note(one.name, "journal_mode")
             if one.durability == "memory":
                 synchronous, journal = "-", "-"
             text += f"| {one.name} | {synchronous} | {journal} | {show(self.syncs.get(one.name))} | {PROMISES[one.program]} |\n"
-        text += "\n`synchronous` as asked of the peer's connection: 0 OFF, 1 NORMAL, 2 FULL. Flushes as strace counts them.\n"
+        return text + "\n`synchronous` as asked of the peer's connection: 0 OFF, 1 NORMAL, 2 FULL. Flushes as strace counts them.\n"
+
+    def table(self, machine, note):
+        text = f"# {self.title}\n\n{self.footer(machine, note)}. Rounds: {self.rounds()}."
+        text += f" Figures are medians, and where all rounds lie; ratios are of one round.\n\n{self.heading()}"
         for name, why in self.missing.items():
             text += f"\nWithout {name}, which cannot be built here: `{why}`.\n"
         text += "\n| aim | measured | |\n| --- | ---: | --- |\n"
         for aim, value, bound, less in self.aims():
             met = value is not None and (value <= bound if less else value >= bound)
             text += f"| {aim} | {show(value)} | {'-' if value is None else 'met' if met else 'missed'} |\n"
-        for line in LINES:
+        for line in self.lines:
             measured = [one for one in self.contenders if self.median(one.name, line.row, line.figure) is not None]
             if not measured:
                 continue
@@ -175,19 +188,22 @@ class Results:
         ours = next((other.name for other in self.contenders if other.is_ours and other.durability == one.group), None)
         ratio = None if one.is_ours else self.ratio((ours, line.row, line.figure), (one.name, line.row, line.figure))
         size = self.size(one.name, line.row)
-        name = f"{one.name} ({size:,} jobs)" if line.row.startswith("process") else one.name
+        name = f"{one.name} ({size:,} jobs)" if line.is_of_jobs else one.name
         return f"| {name} | {show(median(figures))} | {show(min(figures))} | {show(max(figures))} | {show(ratio)} |\n"
+
+    def extra(self):
+        return {"flush_ms": self.flushes, "flushes_per_enqueue": self.syncs}
 
     def json(self, machine, note):
         lines = [
             json.dumps({"contender": name, "row": row, "rounds": answers}, ensure_ascii=False) for (name, row), answers in self.answers.items()
         ]
-        head = {"machine": machine, "note": note, "flush_ms": self.flushes, "flushes_per_enqueue": self.syncs, "missing": self.missing}
+        head = {"machine": machine, "note": note, **self.extra(), "missing": self.missing}
         return json.dumps(head, ensure_ascii=False)[:-1] + ',\n"measured": [\n' + ",\n".join(lines) + "\n]}\n"
 
     def chart(self, machine):
         panels, y = [], TOP
-        for line in LINES:
+        for line in self.lines:
             bars = [(one, self.median(one.name, line.row, line.figure)) for one in self.contenders]
             bars = [(one, value) for one, value in bars if value is not None]
             if bars:
@@ -196,10 +212,9 @@ class Results:
         words = self.footer(machine, "").split("; ")
         height = y + 16 * len(words) + 12
         text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">\n'
-        text += f'<title>{html.escape(TITLE)}</title>\n<style>{STYLE}</style>\n<rect class="page" width="{WIDTH}" height="{height}"/>\n'
-        text += label("title", GAP, 32, TITLE)
-        text += label("soft", GAP, 52, "Medians. FULL: each commit is flushed. NORMAL, OFF, Memory: none is.")
-        text += label("soft", GAP, 68, "»: a bar that goes on. Memory is beside the scale.")
+        text += f'<title>{html.escape(self.title)}</title>\n<style>{STYLE}</style>\n<rect class="page" width="{WIDTH}" height="{height}"/>\n'
+        text += label("title", GAP, 32, self.title)
+        text += label("soft", GAP, 52, self.legend[0]) + label("soft", GAP, 68, self.legend[1])
         text += "".join(panels)
         for number, word in enumerate(words):
             text += label("soft", GAP, y + 16 * (number + 1), word)
