@@ -150,7 +150,9 @@
 //! blocked until all that it follows have succeeded. If one of these does not, it is cancelled, and
 //! what follows it as well; [`even_if_failed`](crate::jobs::JobBuilder::even_if_failed) is for the
 //! one that cleans up. What a job follows is kept for it until its own end, so its handler finds
-//! the outputs. `keep` is needed only for what may have ended before the next job is stored:
+//! the outputs. `keep` is needed only for what may have ended before the next job is stored: one
+//! whose outcome is forgotten by then counts as one that succeeded, though it was cancelled or has
+//! expired.
 //!
 //! ```
 //! use millhand::jobs::{Job, JobContext, JobState, Jobs, Memory};

@@ -147,8 +147,8 @@ impl JobBuilder {
         self
     }
 
-    /// Puts the job into a lane: of the jobs with this key, one runs at a time in the whole
-    /// storage, in the order in which they were stored. A job that fails keeps the lane until it
+    /// Puts the job into a lane: of the jobs with this key, of whatever kinds and queues, one runs
+    /// at a time in the whole storage, in the order in which they were stored. A job that fails keeps the lane until it
     /// has succeeded or is dead. Priorities count between lanes, and not within one.
     ///
     /// ```

@@ -107,7 +107,8 @@ impl JobContext {
     }
 
     /// Returns the outputs of the jobs that this one [follows](crate::jobs::JobBuilder::after), in
-    /// the order in which they were named, each once. One is an error if that job has not succeeded
+    /// the order in which they were named, each once. For parents of several types, `T` may be
+    /// `serde_json::Value`. One is an error if that job has not succeeded
     /// ([`even_if_failed`](crate::jobs::JobBuilder::even_if_failed)), and
     /// [`Forgotten`](JobError::Forgotten) if its outcome was not kept when this job was stored.
     ///

@@ -105,7 +105,8 @@ impl<T> JobHandle<T> {
 
     /// Cancels the job. One that waits ends now. One that runs is asked to stop: its consumer is
     /// notified, and learns it with its next heartbeat at the latest, within a third of its lease.
-    /// If the job succeeds nevertheless, it is done.
+    /// If the job succeeds nevertheless, it is done. What [follows](crate::jobs::JobBuilder::after)
+    /// a cancelled job is cancelled, too.
     ///
     /// # Errors
     /// It could not be stored.

@@ -20,6 +20,9 @@ const MAX_KEY: usize = 256;
 /// A job follows at most so many others.
 const MAX_PARENTS: usize = 10_000;
 
+/// The jobs of a batch follow so many others, all in all: they are stored in one step.
+const MAX_PARENTS_OF_A_BATCH: usize = 100_000;
+
 /// Returns an error if a storage must refuse the batch. It names the first job that is not allowed,
 /// by its place.
 ///
@@ -34,6 +37,16 @@ pub fn check_batch(batch: &Batch<'_>, max_payload: usize) -> Result<(), JobsErro
             1 => error,
             _ => JobsError::new(error.kind(), format!("job {place} of the batch: {error}")),
         })?;
+    }
+    let parents: usize = batch.jobs.iter().map(|job| job.after.len()).sum();
+    if parents > MAX_PARENTS_OF_A_BATCH {
+        return Err(JobsError::new(
+            JobsErrorKind::Invalid,
+            format!(
+                "the jobs of a batch follow {parents} others, all in all; {MAX_PARENTS_OF_A_BATCH} \
+                 are allowed: store them in several batches"
+            ),
+        ));
     }
     Ok(())
 }

@@ -7,7 +7,8 @@
 // says that there is something to cancel.
 
 use crate::cancel::CancelReason;
-use crate::jobs::consumer::state::{Shared, Times};
+use crate::jobs::consumer::lease::Times;
+use crate::jobs::consumer::state::Shared;
 use crate::jobs::error::JobsError;
 use crate::jobs::session::Heartbeat;
 use crate::pool::{Phase, Service, ServiceHost};

@@ -4,6 +4,7 @@
 //! - `consumer`: the handle, and the report.
 //! - `handlers`: the queues, and what to do with each kind.
 //! - `state`: what is claimed, and which ends are not confirmed.
+//! - `lease`: the session, and what is asked to stop when it ends.
 //! - `run`: one job, from its claim to its verdict.
 //! - `ticking`: the schedules of a consumer.
 //! - `service`: the loop that claims and confirms.
@@ -14,6 +15,7 @@ mod builder;
 mod consumer;
 mod handlers;
 mod heartbeats;
+mod lease;
 mod run;
 mod service;
 mod state;

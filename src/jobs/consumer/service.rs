@@ -8,7 +8,8 @@
 // what the storage gave away in an answer that was lost is given back by a sign of life.
 
 use crate::CancelToken;
-use crate::jobs::consumer::state::{Ends, Shared, Times};
+use crate::jobs::consumer::lease::Times;
+use crate::jobs::consumer::state::{Ends, Shared};
 use crate::jobs::consumer::ticking::Ticking;
 use crate::jobs::consumer::{heartbeats, run};
 use crate::jobs::error::{JobsError, JobsErrorKind};
@@ -143,8 +144,7 @@ impl<'a> Rounds<'a> {
                     if self.gives_up() {
                         return;
                     }
-                    // Not the notifier: each end that is not confirmed would end that wait.
-                    let _ = CancelToken::new().wait_timeout(self.pause);
+                    self.shared.pause_after_error(self.pause);
                     self.pause = (2 * self.pause).min(LONGEST_PAUSE);
                 }
             }
@@ -268,9 +268,21 @@ impl<'a> Rounds<'a> {
     fn sweep_in_time(&mut self) -> Result<(), JobsError> {
         if self.sweep.is_cancelled() {
             self.sweep = CancelToken::with_timeout(self.shared.lease / 3);
+            self.watch_cancels();
             self.shared.jobs.storage().sweep(MOST_SWEPT)?;
         }
         Ok(())
+    }
+
+    /// Has the storage notify of cancels, if it does not yet. Without that, they come with the
+    /// heartbeats, so an error is no reason to stop here.
+    fn watch_cancels(&mut self) {
+        let present = self.shared.present_session();
+        if let (Some(present), None) = (present, &self.cancels) {
+            let storage = self.shared.jobs.storage();
+            let watching = storage.watch_session(present.id, &self.shared.signs);
+            self.cancels = watching.ok();
+        }
     }
 
     /// Opens a session if there is none.
@@ -295,7 +307,8 @@ impl<'a> Rounds<'a> {
         let id = storage.open_session(&info, self.shared.lease)?;
         self.shared.begin_session(Times { id, ..times });
         // Without it, a cancellation comes later.
-        self.cancels = storage.watch_session(id, &self.shared.signs).ok();
+        self.cancels = None;
+        self.watch_cancels();
         Ok(id)
     }
 

@@ -8,15 +8,14 @@
 // of which every claim is in `running`. So the storage takes back no job that is held.
 
 use crate::CancelToken;
-use crate::cancel::{CancelGuard, CancelReason};
 use crate::jobs::consumer::consumer::ConsumerReport;
 use crate::jobs::consumer::handlers::{Handlers, Slots};
+use crate::jobs::consumer::lease::Session;
 use crate::jobs::face::Jobs;
 use crate::jobs::handler::ErasedHandler;
-use crate::jobs::id::{JobId, SessionId};
+use crate::jobs::id::JobId;
 use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Claimed, Ended, Judged, Verdict, Want};
-use crate::pool::ServiceHost;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -35,16 +34,18 @@ pub(super) struct Shared {
     pub(super) signs: Notifier,
     /// Cancelled when the thread that claims has ended.
     pub(super) over: CancelToken,
-    state: Mutex<State>,
+    /// Cancelled when the consumer is to stop.
+    stop: CancelToken,
+    pub(super) state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     /// By the job and the number of its claim. After a lost lease one job may be here twice: its
     /// first body has not returned, and it was claimed again.
-    running: HashMap<(JobId, u64), Running>,
+    pub(super) running: HashMap<(JobId, u64), Running>,
     ends: Ends,
     sending: Vec<(JobId, u64)>,
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// The number of the last exchange whose answer has been read.
     settled: u64,
     /// Claims that ended in a transaction of their handlers, until the storage says more.
@@ -64,35 +65,16 @@ pub(super) struct Ends {
     pub(super) kinds: Vec<&'static str>,
 }
 
-/// A session that lives, as far as this process knows.
-pub(super) struct Session {
-    pub(super) times: Times,
-    /// What runs is asked to stop when the lease may have ended, also while each thread of the
-    /// consumer waits for the storage.
-    _at_its_end: CancelGuard,
-}
-
-/// The times of a session. They are measured by the clock of this process, and from before the call
-/// that gave the lease.
-#[derive(Clone)]
-pub(super) struct Times {
-    pub(super) id: SessionId,
-    /// Cancelled when it is time for a sign of life.
-    pub(super) heartbeat: CancelToken,
-    /// Cancelled when the lease may have ended.
-    pub(super) lease: CancelToken,
-}
-
 /// What the consumer holds at a moment.
 pub(super) struct Held {
     pub(super) settled: u64,
     pub(super) claims: Vec<(JobId, u64)>,
 }
 
-struct Running {
+pub(super) struct Running {
     queue: usize,
     handler: usize,
-    token: CancelToken,
+    pub(super) token: CancelToken,
 }
 
 impl Shared {
@@ -118,6 +100,7 @@ impl Shared {
             notifier: Notifier::new(),
             signs: Notifier::new(),
             over: CancelToken::new(),
+            stop: CancelToken::new(),
             state: Mutex::new(state),
         }
     }
@@ -130,7 +113,17 @@ impl Shared {
     /// From now on it claims nothing more, and jobs that have not begun do not begin.
     pub(super) fn stop(&self) {
         self.state.lock().is_stopping = true;
+        self.stop.cancel();
         self.notifier.notify();
+    }
+
+    /// Waits before the storage is tried again. Not for the notifier: each end that is not
+    /// confirmed would end that wait. The first look after a stop is at once.
+    pub(super) fn pause_after_error(&self, pause: Duration) {
+        let _ = match self.stop.is_cancelled() {
+            true => CancelToken::new().wait_timeout(pause),
+            false => self.stop.wait_timeout(pause),
+        };
     }
 
     /// Its thread has ended. If it has panicked or given up, what runs yet is asked to stop when
@@ -159,68 +152,6 @@ impl Shared {
         let sending = state.sending.iter().map(|(id, _)| *id);
         report.unsaved = sending.chain(ended).collect();
         report
-    }
-
-    /// The times of a session whose lease is given or extended now.
-    pub(super) fn times(&self, id: SessionId) -> Times {
-        Times {
-            id,
-            heartbeat: CancelToken::with_timeout(self.lease / 3),
-            lease: CancelToken::with_timeout(self.lease),
-        }
-    }
-
-    pub(super) fn begin_session(self: &Arc<Self>, times: Times) {
-        let session = self.hooked(times);
-        let last = self.state.lock().session.replace(session);
-        drop(last);
-        self.signs.notify();
-    }
-
-    /// Its lease is longer, if it is the present session.
-    pub(super) fn extend_session(self: &Arc<Self>, times: Times) {
-        let session = self.hooked(times);
-        // What is not used removes its hook, without the lock: that is what a hook takes.
-        let _unused = match &mut self.state.lock().session {
-            Some(present) if present.times.id == session.times.id => mem::replace(present, session),
-            _ => session,
-        };
-    }
-
-    fn hooked(self: &Arc<Self>, times: Times) -> Session {
-        let shared = self.clone();
-        Session {
-            _at_its_end: times.lease.on_cancel(move |_| shared.cancel_after_lease()),
-            times,
-        }
-    }
-
-    /// It is of no use any more. Returns whether it was the present session.
-    pub(super) fn end_session(&self, id: SessionId) -> bool {
-        let is_it = |session: &mut Session| session.times.id == id;
-        let ended = self.state.lock().session.take_if(is_it);
-        ended.is_some()
-    }
-
-    /// Other consumers may run what this one runs.
-    pub(super) fn lose_session(&self, host: &ServiceHost, id: SessionId) {
-        let is_it = |session: &mut Session| session.times.id == id;
-        let mut state = self.state.lock();
-        let lost = state.session.take_if(is_it);
-        // Under one lock: the next session may claim at once, and keeps what it claims.
-        let tokens = state.tokens(|_| lost.is_some());
-        drop(state);
-        if lost.is_some() {
-            cancel(tokens, CancelReason::Lease);
-            self.notifier.notify();
-            host.warn("a consumer of jobs has lost its lease: other consumers may run its jobs");
-        }
-    }
-
-    /// The present session.
-    pub(super) fn present_session(&self) -> Option<Times> {
-        let state = self.state.lock();
-        state.session.as_ref().map(|session| session.times.clone())
     }
 
     /// Which jobs the consumer holds.
@@ -264,12 +195,17 @@ impl Shared {
         }
         let limited = self.handlers.all.iter().zip(&state.of_handler);
         let mut left: Vec<_> = limited
-            .map(|(handler, running)| handler.options.limit.map(|limit| limit - running))
+            .map(|(handler, running)| {
+                handler
+                    .options
+                    .limit
+                    .map(|limit| limit.saturating_sub(*running))
+            })
             .collect();
         let mut wants = Vec::new();
         for at in (0..self.queues.len()).map(|at| (at + turn) % self.queues.len()) {
             let queue = &self.queues[at];
-            let mut most = queue.most - state.of_queue[at];
+            let mut most = queue.most.saturating_sub(state.of_queue[at]);
             let mut kinds = Vec::new();
             for name in self.handlers.names() {
                 let left = self.handlers.place(name).and_then(|handler| left[handler]);
@@ -372,47 +308,5 @@ impl Shared {
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state.lock();
         state.running.is_empty() && state.ends.ended.is_empty()
-    }
-
-    /// Asks those of these jobs to stop that were held: of a job that has come back meanwhile, the
-    /// storage does not speak.
-    pub(super) fn cancel(&self, jobs: &[JobId], held: &Held, reason: CancelReason) {
-        if !jobs.is_empty() {
-            let jobs: HashSet<_> = jobs.iter().collect();
-            let meant = held.claims.iter().filter(|(id, _)| jobs.contains(id));
-            let meant: HashSet<_> = meant.collect();
-            self.cancel_where(reason, |claim| meant.contains(claim));
-        }
-    }
-
-    /// The lease of a session may have ended. If it is that of the present session, and was not
-    /// extended meanwhile, other consumers may run what this one runs.
-    pub(super) fn cancel_after_lease(&self) {
-        let state = self.state.lock();
-        let present = state.session.as_ref();
-        let left = present.and_then(|session| session.times.lease.remaining());
-        let tokens = state.tokens(|_| left == Some(Duration::ZERO));
-        drop(state);
-        cancel(tokens, CancelReason::Lease);
-    }
-
-    fn cancel_where(&self, reason: CancelReason, is_meant: impl Fn(&(JobId, u64)) -> bool) {
-        let tokens = self.state.lock().tokens(is_meant);
-        cancel(tokens, reason);
-    }
-}
-
-impl State {
-    /// The tokens of those of these claims that run.
-    fn tokens(&self, is_meant: impl Fn(&(JobId, u64)) -> bool) -> Vec<CancelToken> {
-        let meant = self.running.iter().filter(|(claim, _)| is_meant(claim));
-        meant.map(|(_, running)| running.token.clone()).collect()
-    }
-}
-
-/// With no lock held: hooks of the tokens may end tasks, which takes it.
-fn cancel(tokens: Vec<CancelToken>, reason: CancelReason) {
-    for token in tokens {
-        token.cancel_with(reason);
     }
 }
