@@ -148,8 +148,9 @@ impl JobBuilder {
     }
 
     /// Puts the job into a lane: of the jobs with this key, of whatever kinds and queues, one runs
-    /// at a time in the whole storage, in the order in which they were stored. A job that fails keeps the lane until it
-    /// has succeeded or is dead. Priorities count between lanes, and not within one.
+    /// at a time in the whole storage, in the order in which they were stored. A job that fails
+    /// keeps the lane until it has succeeded or is dead. Priorities count between lanes, and not
+    /// within one.
     ///
     /// ```
     /// # use millhand::jobs::{Job, JobState, Jobs, Memory};
