@@ -30,7 +30,7 @@ impl Ask {
 
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
         self.args.push(bytes.to_vec());
-        self.work += 1;
+        self.work = self.work.saturating_add(1);
         self
     }
 

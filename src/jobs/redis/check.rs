@@ -55,7 +55,9 @@ fn check_key(
     group: &str,
     name: &str,
 ) -> Result<Vec<Fault>, JobsError> {
-    let ask = Ask::new().text(flag).text(group).text(name);
+    // A key may have all jobs.
+    let ask = Ask::new().jobs(usize::MAX);
+    let ask = ask.text(flag).text(group).text(name);
     let mut reply = shared.run(&lua::CHECK_KEY, ask, Sending::Again)?;
     reply.each(fault)
 }

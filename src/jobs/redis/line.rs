@@ -11,7 +11,7 @@ use crate::jobs::redis::fault::Trouble;
 use crate::jobs::redis::reply::{self, Reply};
 use crate::jobs::redis::scripts::{ARRIVE, Step};
 use crate::testing::Clock;
-use crossbeam_channel::{Receiver, Sender, after, bounded};
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select_biased};
 use parking_lot::Mutex;
 use redis::{Client, Cmd, Connection, Value};
 use std::collections::hash_map::RandomState;
@@ -103,7 +103,7 @@ impl Lines {
             }
             let reply = self.run_on(line, step, keys, now, ask, sending)?;
             if replicas > 0 {
-                line.wait_for(replicas)?;
+                line.replicate(replicas)?;
             }
             Ok(reply)
         })
@@ -206,15 +206,15 @@ impl Lines {
 
     /// Waits for a permit.
     fn lend(&self, left: Option<Duration>) -> Result<Lent<'_>, JobsError> {
-        let permit = match left {
-            Some(left) => self.permits.1.recv_timeout(left).ok(),
-            None => self.permits.1.recv().ok(),
+        let over = left.map_or_else(never, after);
+        let has_permit = select_biased! {
+            recv(self.permits.1) -> permit => permit.is_ok(),
+            recv(over) -> _ => false,
         };
-        let busy = || {
+        if !has_permit {
             let text = "all connections are in use by requests that wait for the server";
-            JobsError::new(JobsErrorKind::Unreachable, text)
-        };
-        permit.ok_or_else(busy)?;
+            return Err(JobsError::new(JobsErrorKind::Unreachable, text));
+        }
         let line = self.idle.lock().pop();
         Ok(Lent { line, lines: self })
     }
@@ -298,7 +298,7 @@ impl Line {
     }
 
     /// Waits until so many replicas have what this connection has written.
-    fn wait_for(&mut self, replicas: usize) -> Result<(), Trouble> {
+    fn replicate(&mut self, replicas: usize) -> Result<(), Trouble> {
         let mut wait = redis::cmd("WAIT");
         // Shorter than the silence after which the connection is dropped.
         wait.arg(replicas).arg(SILENCE.as_millis() as u64 * 4 / 5);

@@ -36,6 +36,7 @@ pub(super) fn ask(filter: &Filter, after: JobId, most: usize, what: &str) -> Ask
         Some(JobState::Expired) => "E",
     };
     let ask = Ask::new()
+        .jobs(MOST_LOOKS)
         .number(after)
         .number(most)
         .number(MOST_LOOKS)
