@@ -19,6 +19,8 @@ mod redis;
 mod redis_crash;
 #[cfg(all(unix, feature = "redis"))]
 mod redis_server;
+#[cfg(all(target_os = "linux", feature = "redis-tls"))]
+mod redis_tls;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]

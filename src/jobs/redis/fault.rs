@@ -58,8 +58,8 @@ const FINAL: [(&str, JobsErrorKind, &str); 9] = [
     (
         "NOPERM",
         JobsErrorKind::Unreachable,
-        "the user may not do this: it needs the commands on all keys of the namespace, scripts, \
-         and INFO",
+        "the user may not do this: give it what it needs, as `ACL SETUSER user \
+         ~{namespace}:* +@all -@dangerous +info` does",
     ),
     (
         "MOVED",
@@ -83,12 +83,51 @@ const FINAL: [(&str, JobsErrorKind, &str); 9] = [
     ),
 ];
 
+/// What stands in errors of connecting that have no code, and what to do. The first one holds.
+const CONNECTING: [(&str, &str); 7] = [
+    (
+        "Authentication required",
+        "the server wants a password: `redis://user:password@host/`",
+    ),
+    (
+        "refused to switch database",
+        "give a database that the server has and the user may use, or none",
+    ),
+    (
+        "UnknownIssuer",
+        "no authority that is known has signed the certificate of the server: give that of a \
+         private one by `RedisOptions::root_certificate`",
+    ),
+    (
+        "BadSignature",
+        "an authority with the same name, and not this one, has signed the certificate of the \
+         server: give its own by `RedisOptions::root_certificate`",
+    ),
+    (
+        "invalid peer certificate",
+        "the certificate of the server is wrong: see its names and its time",
+    ),
+    (
+        "InvalidContentType",
+        "the server does not speak TLS there: the address is one with `redis`, and not `rediss`, \
+         or has another port",
+    ),
+    (
+        "received fatal alert",
+        "the server ended TLS: it may want a certificate of this program, by \
+         `RedisOptions::client_certificate`",
+    ),
+];
+
 /// The code of an error of the server. Before Redis 7, one in a script is in its text.
 fn has_code(error: &RedisError, code: &str) -> bool {
     if error.code() == Some(code) {
         return true;
     }
     let detail = error.detail().unwrap_or_default();
+    if code == "NOPERM" && detail.contains("The user executing the script can't") {
+        return true;
+    }
     detail.contains(&format!("-{code} ")) || detail.starts_with(&format!("{code} "))
 }
 
@@ -129,10 +168,10 @@ impl Trouble {
             || text.contains("WRONGPASS")
             || text.contains("invalid password");
         if is_refused {
-            let text = format!("{error}; the user or the password is wrong");
-            return Self::Final(
-                JobsError::new(JobsErrorKind::Unreachable, text).with_source(error),
-            );
+            return unreachable(error, "the user or the password is wrong");
+        }
+        if let Some((_, advice)) = CONNECTING.iter().find(|(part, _)| text.contains(part)) {
+            return unreachable(error, advice);
         }
         Self::of(error).unsent()
     }
@@ -147,6 +186,12 @@ impl Trouble {
             other => other,
         }
     }
+}
+
+/// To connect again is of no use.
+fn unreachable(error: RedisError, advice: &str) -> Trouble {
+    let text = format!("{error}; {advice}");
+    Trouble::Final(JobsError::new(JobsErrorKind::Unreachable, text).with_source(error))
 }
 
 /// The address cannot be read.

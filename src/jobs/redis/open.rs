@@ -10,7 +10,11 @@ use crate::jobs::redis::line::Lines;
 use crate::jobs::redis::options::RedisOptions;
 use crate::jobs::redis::reply::Reply;
 use crate::jobs::redis::shared::{Open, Shared};
-use redis::{Client, IntoConnectionInfo, Value};
+#[cfg(feature = "redis-tls")]
+use crate::jobs::redis::tls;
+#[cfg(feature = "redis-tls")]
+use redis::ConnectionAddr;
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, Value};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -31,7 +35,7 @@ pub(super) fn open(options: RedisOptions) -> Result<Open, JobsError> {
         let text = format!("{place}: TLS needs the feature `redis-tls` of this crate");
         return Err(JobsError::new(JobsErrorKind::Unreachable, text));
     }
-    let client = Client::open(info).map_err(|error| fault::bad_url(&error))?;
+    let client = client(info, &options)?;
     let inbox = RandomState::new().hash_one(process::id());
     let open = Open::new(Shared::new(
         Lines::new(client, place, options.patience),
@@ -45,6 +49,21 @@ pub(super) fn open(options: RedisOptions) -> Result<Open, JobsError> {
     facts(&open.shared)?;
     check_version(&open.shared)?;
     Ok(open)
+}
+
+fn client(info: ConnectionInfo, options: &RedisOptions) -> Result<Client, JobsError> {
+    #[cfg(feature = "redis-tls")]
+    {
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            tls::choose_provider();
+        }
+        if !options.certificates.is_empty() {
+            return options.certificates.clone().client(info);
+        }
+    }
+    #[cfg(not(feature = "redis-tls"))]
+    let _ = options;
+    Client::open(info).map_err(|error| fault::bad_url(&error))
 }
 
 /// Looks at the server, and refuses one that does not do.

@@ -5,6 +5,8 @@
 use crate::jobs::error::JobsError;
 use crate::jobs::names::MAX_PAYLOAD;
 use crate::jobs::redis::storage::Redis;
+#[cfg(feature = "redis-tls")]
+use crate::jobs::redis::tls::Certificates;
 use crate::testing::Clock;
 use std::fmt;
 use std::time::Duration;
@@ -33,6 +35,8 @@ pub struct RedisOptions {
     pub(super) max_payload: usize,
     pub(super) replicas: usize,
     pub(super) allows_eviction: bool,
+    #[cfg(feature = "redis-tls")]
+    pub(super) certificates: Certificates,
 }
 
 impl RedisOptions {
@@ -45,6 +49,8 @@ impl RedisOptions {
             max_payload: MAX_PAYLOAD,
             replicas: 0,
             allows_eviction: false,
+            #[cfg(feature = "redis-tls")]
+            certificates: Certificates::default(),
         }
     }
 
@@ -84,6 +90,34 @@ impl RedisOptions {
         self
     }
 
+    /// Accepts the certificate of a server only if this authority has signed it. For a private
+    /// authority. `pem` is its certificate, or several, as the text of a `.pem` or `.crt` file has
+    /// them. The address must begin with `rediss`, and have the name of the server that is in its
+    /// certificate. Default: the authorities of the system and of the web.
+    ///
+    /// ```no_run
+    /// use millhand::jobs::Redis;
+    ///
+    /// let authority = std::fs::read("/etc/ssl/private-authority.pem")?;
+    /// let storage = Redis::options("rediss://user:password@redis.example.org/")
+    ///     .root_certificate(authority)
+    ///     .open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "redis-tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.root = Some(pem.into());
+        self
+    }
+
+    /// Sets the certificate by which the server knows this program, and its private key. Both are
+    /// texts in PEM. For a server with `tls-auth-clients yes`, which is its default. Default: none.
+    #[cfg(feature = "redis-tls")]
+    pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.certificates.own = Some((pem.into(), key.into()));
+        self
+    }
+
     /// Accepts a server that removes any keys when its memory is full, and so jobs, too. Default:
     /// such a server is refused.
     pub fn allow_eviction(mut self) -> Self {
@@ -116,9 +150,13 @@ impl fmt::Debug for RedisOptions {
             max_payload,
             replicas,
             allows_eviction,
+            #[cfg(feature = "redis-tls")]
+            certificates,
         } = self;
-        f.debug_struct("RedisOptions")
-            .field("namespace", namespace)
+        let mut out = f.debug_struct("RedisOptions");
+        #[cfg(feature = "redis-tls")]
+        out.field("certificates", certificates);
+        out.field("namespace", namespace)
             .field("patience", patience)
             .field("clock", clock)
             .field("max_payload", max_payload)
