@@ -1,6 +1,6 @@
 //! `Redis`: what a server, its settings and lost connections make of it.
 
-use crate::redis_server::{Proxy, Server};
+use crate::redis_server::{Fake, Proxy, Server};
 use ::redis::{Client, Connection, Value, cmd};
 use millhand::jobs::{
     Batch, BatchNumber, Ended, Exchange, Exchanged, Filter, JobId, JobState, Jobs, JobsError,
@@ -153,6 +153,142 @@ fn a_server_wants_the_right_password() {
         0
     );
     assert!(!format!("{:?} {storage:?}", Redis::options(&url)).contains("secret"));
+}
+
+/// A server with a user `shop`, who has these rights.
+fn server_with_user(rights: &str) -> (Server, Proxy) {
+    let server = Server::start(&[]);
+    let mut conn = raw(&server);
+    run(
+        &mut conn,
+        &format!("ACL SETUSER shop reset on >secret {rights}"),
+    );
+    run(&mut conn, "ACL SETUSER default resetpass off");
+    let proxy = Proxy::new(&server);
+    (server, proxy)
+}
+
+#[test]
+fn a_user_with_the_rights_of_the_docs_may_do_all() {
+    let (_server, proxy) = server_with_user("~{shop}:* +@all -@dangerous +info");
+    let url = format!("redis://shop:secret@{}/2", proxy.address());
+    let storage = Redis::options(url).namespace("shop").open().unwrap();
+    assert!(storage.facts().is_ok() && storage.now().is_ok());
+    let notifier = Notifier::new();
+    let _subscribed = storage.subscribe(&["mail"], &notifier).unwrap();
+    let listening = notifier.listen();
+    let mut new = job("1");
+    new.lane = Some("lane".into());
+    let ids = enqueue(&storage, &[new, job(&"x".repeat(1000))]);
+    assert_eq!(listening.wait_timeout(LONG), Ok(true));
+    let worker = session(&storage);
+    let _watching = storage.watch(ids[0], &notifier, LONG).unwrap();
+    let _sessions = storage.watch_session(worker, &notifier).unwrap();
+    assert_eq!(exchange(&storage, worker, 1, &[], 9).claimed.len(), 2);
+    storage.cancel(ids[1]).unwrap();
+    let ended = [done(ids[0], 1)];
+    let judged = exchange(&storage, worker, 2, &ended, 0).judged;
+    assert_eq!(judged, [Judged::Ended]);
+    storage.register_schedule("nightly", "rule").unwrap();
+    assert_eq!(storage.schedules().unwrap().len(), 1);
+    assert_eq!(storage.sessions().unwrap().len(), 1);
+    storage.close_session(worker).unwrap();
+    storage.sweep(9).unwrap();
+    storage.purge(&Filter::default(), 9).unwrap();
+    storage.retry_dead(&Filter::default(), 9).unwrap();
+    assert_eq!(storage.check(true).unwrap(), []);
+}
+
+#[test]
+fn a_user_without_the_rights_is_refused_with_what_to_do() {
+    let (server, proxy) = server_with_user("~{shop}:* +@all -@dangerous +info");
+    let socket = server.url();
+    for (url, text) in [
+        (proxy.url(), "wants a password"),
+        (format!("redis://{}/1", proxy.address()), "wants a password"),
+        (socket.clone(), "wants a password"),
+        (
+            format!("redis://shop:wrong@{}/", proxy.address()),
+            "is wrong",
+        ),
+        (
+            format!("redis://else:secret@{}/", proxy.address()),
+            "is wrong",
+        ),
+        (format!("{socket}?user=shop&pass=wrong"), "is wrong"),
+        (
+            format!("{socket}?user=shop&pass=secret&db=99"),
+            "give a database",
+        ),
+    ] {
+        let (kind, found) = refused(Redis::options(&url).patience(LONG).open());
+        assert_eq!(kind, JobsErrorKind::Unreachable, "{url}: {found}");
+        assert!(found.contains(text), "{url}: {found}");
+        assert!(!found.contains("secret"), "{found}");
+    }
+    // Another namespace than the user's.
+    let url = format!("{socket}?user=shop&pass=secret");
+    let (kind, found) = refused(Redis::options(&url).patience(LONG).open());
+    assert_eq!(kind, JobsErrorKind::Unreachable, "{found}");
+    assert!(found.contains("ACL SETUSER"), "{found}");
+    drop(Redis::options(&url).namespace("shop").open().unwrap());
+    for (missing, is_opened) in [("-info", false), ("-evalsha", true), ("-hset", true)] {
+        let rights = format!("~{{shop}}:* +@all -@dangerous +info {missing}");
+        let (server, _) = server_with_user(&rights);
+        let url = format!("{}?user=shop&pass=secret", server.url());
+        let opened = Redis::options(url).namespace("shop").patience(LONG).open();
+        assert_eq!(opened.is_ok(), is_opened, "{missing}");
+        let error = opened.and_then(|storage| try_enqueue(&storage, &[job("1")]));
+        let error = error.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            JobsErrorKind::Unreachable,
+            "{missing}: {error}"
+        );
+        assert!(
+            error.to_string().contains("ACL SETUSER"),
+            "{missing}: {error}"
+        );
+    }
+}
+
+#[test]
+fn replicas_have_a_job_before_its_enqueue_returns() {
+    let server = Server::start(&["--repl-diskless-sync-delay", "0"]);
+    let proxy = Proxy::new(&server);
+    let port = proxy.port().to_string();
+    let mut replica = Server::start(&["--replicaof", "127.0.0.1", &port]);
+    // Until it has all that there is.
+    assert_eq!(run(&mut raw(&server), "WAIT 1 0"), Value::Int(1));
+    let storage = Redis::options(server.url()).replicas(1).open().unwrap();
+    let jobs: Vec<NewJob> = (0..50).map(|_| job("1")).collect();
+    enqueue(&storage, &jobs);
+    let stored = run(&mut raw(&replica), "HGET {millhand}:q:mail R");
+    assert_eq!(stored, Value::BulkString(b"50".into()));
+    let (kind, found) = refused(Redis::connect(replica.url()));
+    assert_eq!(kind, JobsErrorKind::Unreachable);
+    assert!(found.contains("replica"), "{found}");
+    replica.stop();
+    let error = try_enqueue(&storage, &[job("2")]).unwrap_err();
+    assert_eq!(error.kind(), JobsErrorKind::Unreachable);
+    assert!(error.to_string().contains("it is stored"), "{error}");
+    assert_eq!(ready(&storage), 51);
+    let without = Redis::connect(server.url()).unwrap();
+    enqueue(&without, &[job("3")]);
+}
+
+#[test]
+fn an_answer_to_another_request_is_refused_with_its_connection() {
+    let fake = Fake::new();
+    let storage = Redis::connect(fake.url()).unwrap();
+    assert_eq!(storage.now().unwrap().0, 42);
+    assert_eq!(fake.connections(), 1);
+    fake.lie_next();
+    let error = storage.now().unwrap_err();
+    assert_eq!(error.kind(), JobsErrorKind::Corrupt);
+    assert!(error.to_string().contains("another request"), "{error}");
+    assert_eq!(storage.now().unwrap().0, 42);
+    assert_eq!(fake.connections(), 2);
 }
 
 #[test]

@@ -116,6 +116,80 @@ fn run(folder: &Path, settings: &[String]) -> Child {
     panic!("redis-server has ended: {status:?}: {}", log.join("\n"));
 }
 
+/// Begins to answer what a Redis server answers at an opening, and gives each script a number as
+/// its answer. That of the request goes before it, or another one if it lies.
+pub(crate) struct Fake {
+    port: u16,
+    lies_next: Arc<AtomicBool>,
+    connections: Arc<AtomicU32>,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let lies_next = Arc::new(AtomicBool::new(false));
+        let connections = Arc::new(AtomicU32::new(0));
+        let (lies, count) = (lies_next.clone(), connections.clone());
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let (client, lies) = (client.unwrap(), lies.clone());
+                thread::spawn(move || speak(&client, &lies));
+            }
+        });
+        Self {
+            port,
+            lies_next,
+            connections,
+        }
+    }
+
+    /// The next answer of a script is that of another request.
+    pub(crate) fn lie_next(&self) {
+        self.lies_next.store(true, Ordering::SeqCst);
+    }
+
+    /// How many there were so far.
+    pub(crate) fn connections(&self) -> u32 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+}
+
+fn speak(client: &TcpStream, lies: &AtomicBool) -> Option<()> {
+    let mut lines = BufReader::new(client).lines();
+    let (mut next, mut client) = (move || lines.next()?.ok(), client);
+    loop {
+        // `*count`, and for each word its length and itself. No word of these has a line end.
+        let count: usize = next()?.strip_prefix('*')?.parse().ok()?;
+        let mut words = Vec::new();
+        for _ in 0..count {
+            next()?;
+            words.push(next()?);
+        }
+        let answer = match words[0].as_str() {
+            "INFO" => bulk("redis_version:7.0.0"),
+            "GET" => "$-1\r\n".to_owned(),
+            "EVALSHA" => {
+                let number: u64 = words[5].parse().ok()?;
+                let lie = u64::from(lies.swap(false, Ordering::SeqCst));
+                let number = bulk(&number.saturating_sub(lie).to_string());
+                format!("*2\r\n{number}{}", bulk("42"))
+            }
+            _ => "+OK\r\n".to_owned(),
+        };
+        client.write_all(answer.as_bytes()).ok()?;
+    }
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\r\n{text}\r\n", text.len())
+}
+
 /// Stands between a client and a server, and loses answers.
 pub(crate) struct Proxy {
     port: u16,
@@ -150,7 +224,15 @@ impl Proxy {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://{}/", self.address())
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 }
 

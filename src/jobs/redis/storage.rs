@@ -39,6 +39,17 @@ use std::time::Duration;
 /// which works with a single server and with a cluster, since all keys have one hash slot. It does
 /// not work with servers that lock by the keys that are named.
 ///
+/// A job that is ready wakes one process that waits for its queue, at once. If that one does not
+/// claim all that is ready, it wakes the next one. What wakes may be lost with a connection or a
+/// process. Then a consumer finds the job at its next look, a second later at most.
+///
+/// A user with a password of its own needs all commands that are not dangerous, and INFO, on the
+/// keys of the namespace. For the namespace `shop`:
+///
+/// ```text
+/// ACL SETUSER jobs on >password ~{shop}:* +@all -@dangerous +info
+/// ```
+///
 /// ```no_run
 /// use millhand::jobs::{Jobs, Redis};
 ///
@@ -55,8 +66,11 @@ pub struct Redis(Arc<Open>);
 
 impl Redis {
     /// Connects with the options' defaults. An address is
-    /// `redis://user:password@host:port/database`, or `redis+unix:///path`, and `rediss` for TLS
-    /// with the feature `redis-tls`.
+    /// `redis://user:password@host:port/database`, or
+    /// `redis+unix:///path?user=user&pass=password&db=database`. With the feature `redis-tls` one
+    /// that begins with `rediss` is for TLS. The certificate of the server must be signed by an
+    /// authority that the system or the web knows, or by one that
+    /// `RedisOptions::root_certificate` gives.
     ///
     /// # Errors
     /// Those of [`RedisOptions::open`].
