@@ -64,7 +64,7 @@ local function finish(j, s, keep, value)
   free_key(j)
   if j.ln then leave_lanes[#leave_lanes + 1] = j end
   if j.af then let_go(j) end
-  local children = call("SMEMBERS", P .. "ch:" .. j.id)
+  local children = j.ch and call("SMEMBERS", P .. "ch:" .. j.id) or {}
   if #children > 0 then
     call("DEL", P .. "ch:" .. j.id)
     table.sort(children, function(a, b) return tonumber(a) < tonumber(b) end)
@@ -75,22 +75,18 @@ local function finish(j, s, keep, value)
   end
   send(j.w or "", j.id)
   if not s then
-    call("DEL", P .. "hl:" .. j.id)
+    if j.ch then call("DEL", P .. "hl:" .. j.id) end
     return remove(j)
   end
   total(TOTAL[s])
   keep = num(keep)
   if s == "X" then keep = math.max(keep, MONTH) end
   if j.w then keep = math.max(keep, MINUTE) end
-  if keep <= 0 and not is_held(j.id) then return remove(j) end
+  if keep <= 0 and not (j.ch and is_held(j.id)) then return remove(j) end
   local till, m = after(t, keep), pad(j.id)
   local fields = {"s", s, "en", int(t), "un", int(till)}
-  local function set(f, v)
-    fields[#fields + 1] = f
-    fields[#fields + 1] = v
-  end
-  if s == "D" then set("o", put(j, "o", value)) end
-  if s == "X" then set("er", put(j, "er", value)) end
+  if s == "D" then put(fields, j, "o", value) end
+  if s == "X" then put(fields, j, "er", value) end
   -- Otherwise it is kept for the sake of those that follow it, and nothing else shows it.
   if keep > 0 then call("ZADD", P .. "kept", till, m) end
   call("HSET", key(j), unpack(fields))

@@ -21,7 +21,7 @@ for place = 1, tonumber(ARGV[5]) do
   n.last_parent = last_parent(n)
   jobs[place] = n
 end
-local last_id = num(call("GET", P .. "id"))
+last_id = num(call("GET", P .. "id"))
 for place, n in ipairs(jobs) do
   if n.last_parent > last_id then return answer("never", int(place - 1)) end
 end

@@ -24,7 +24,9 @@ local function judge(j, verdict, span, keep, value)
   elseif verdict == "r" then
     -- Written also if it ends: it has failed.
     j.f = int(num(j.f) + 1)
-    call("HSET", key(j), "f", j.f, "er", put(j, "er", value))
+    local fields = {"f", j.f}
+    put(fields, j, "er", value)
+    call("HSET", key(j), unpack(fields))
     j.du = int(after(t, tonumber(span)))
     if wait_again(j, "S", "du", j.du) then
       total("retried")
@@ -36,6 +38,9 @@ local function judge(j, verdict, span, keep, value)
   end
   return "E"
 end
+
+-- So many jobs are looked up at once.
+local AHEAD = 32
 
 local i = 6
 local judged = {}
@@ -85,28 +90,44 @@ local function allows_one_more(q)
   return not q.paused and (not q.most or q.running < q.most) and (not q.cost or q.parts >= q.cost)
 end
 
--- The first job of each kind, or the oldest of its lowest priority.
-local function head(queue, kind, is_fair_turn)
-  local r = P .. "r:" .. queue .. "\n" .. kind
-  if not is_fair_turn then return call("ZRANGE", r, 0, 0, "WITHSCORES") end
-  local lowest = call("ZRANGE", r, -1, -1, "WITHSCORES")
+-- The oldest job of the lowest priority of a kind.
+local function oldest_of_lowest(line)
+  flush_lines()
+  local lowest = call("ZRANGE", line, -1, -1, "WITHSCORES")
   if not lowest[1] then return lowest end
-  return call("ZRANGEBYSCORE", r, lowest[2], lowest[2], "WITHSCORES", "LIMIT", 0, 1)
+  return call("ZRANGEBYSCORE", line, lowest[2], lowest[2], "WITHSCORES", "LIMIT", 0, 1)
+end
+
+-- The first job of a kind that is not among those that were taken. `ahead` has the next ones, by
+-- line: it is emptied if other jobs may have joined.
+local function first_of(line, ahead, taken)
+  local next = ahead[line]
+  while true do
+    if not next then
+      flush_lines()
+      next = call("ZRANGE", line, 0, AHEAD - 1, "WITHSCORES")
+      next.at = 1
+      ahead[line] = next
+    end
+    while next[next.at] and taken[next[next.at]] do next.at = next.at + 2 end
+    if next[next.at] or #next < 2 * AHEAD then return {next[next.at], next[next.at + 1]} end
+    next = nil
+  end
 end
 
 local function is_before(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end
 local function is_lower(a, b) return a[2] > b[2] or (a[2] == b[2] and a[1] < b[1]) end
 
-local function next_of(queue, kinds, heads, is_fair_turn)
+-- The next job of the lines: member, score and line.
+local function next_of(all, ahead, taken, is_fair_turn)
   local best
-  for k, kind in ipairs(kinds) do
-    local h = heads[k]
-    if is_fair_turn or h == nil then
-      h = head(queue, kind, is_fair_turn)
-      h = h[1] and {h[1], tonumber(h[2]), k} or false
-      if not is_fair_turn then heads[k] = h end
+  for _, line in ipairs(all) do
+    local h
+    if is_fair_turn then h = oldest_of_lowest(line) else h = first_of(line, ahead, taken) end
+    if h[1] then
+      h = {h[1], tonumber(h[2]), line}
+      if not best or (is_fair_turn and is_lower or is_before)(h, best) then best = h end
     end
-    if h and (not best or (is_fair_turn and is_lower or is_before)(h, best)) then best = h end
   end
   return best
 end
@@ -123,7 +144,7 @@ local function begin(j, q)
     if j.us == "s" then free_key(j) end
   end
   call("HSET", key(j), unpack(fields))
-  call("HSET", P .. "s:" .. session, j.id, number)
+  note_in(runs, session, j.id, number)
   count(j.q, "U", 1)
   q.claims = (q.claims + 1) % 32
   q.running = q.running + 1
@@ -135,30 +156,31 @@ local function begin(j, q)
 end
 
 local function claim(queue, most, kinds)
-  local q, heads, taken = queue_of(queue), {}, 0
-  local best
+  local q, ahead, taken, number = queue_of(queue), {}, {}, 0
+  local all, best = {}, nil
+  for k, kind in ipairs(kinds) do all[k] = P .. "r:" .. queue .. "\n" .. kind end
   while allows_one_more(q) do
-    best = next_of(queue, kinds, heads, q.claims == 31)
+    best = next_of(all, ahead, taken, q.claims == 31)
     if not best then break end
     local j = load(unpad(best[1]))
     if not j then
-      call("ZREM", P .. "r:" .. queue .. "\n" .. kinds[best[3]], best[1])
-      heads = {}
+      note_in(lines, best[3], best[1], false)
+      taken[best[1]] = true
     elseif has_expired(j) then
       finish(j, "E", j.kp)
       settle()
-      heads = {}
-    elseif taken == most then
+      ahead = {}
+    elseif number == most then
       break
     else
       claimed[#claimed + 1] = begin(j, q)
-      taken = taken + 1
-      heads[best[3]] = nil
+      number = number + 1
+      taken[best[1]] = true
     end
     best = nil
   end
-  if taken > 0 then call("HSET", q.key, "c", q.claims) end
-  if q.cost then call("HSET", q.key, "to", int(q.parts), "ta", int(t)) end
+  if number > 0 then call("HSET", q.key, "c", q.claims) end
+  if q.cost then call("HSET", q.key, "to", string.format("%.0f", q.parts), "ta", int(t)) end
   if best then
     more = true
     news[queue] = true

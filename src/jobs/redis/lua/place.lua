@@ -31,14 +31,16 @@ local function follow(id, af)
   local left, has_failed = 0, false
   for p in string.gmatch(af, "%d+") do
     local v = call("HMGET", P .. "j:" .. p, "s", "un")
-    local parent = {s = v[1], un = v[2] or nil}
+    local parent = {s = not gone[p] and v[1], un = v[2] or nil}
     if not parent.s or (is_forgotten(parent) and not is_held(p)) then
       -- It counts as one that succeeded.
     elseif is_live(parent.s) then
       call("SADD", P .. "ch:" .. p, id)
+      call("HSET", P .. "j:" .. p, "ch", "1")
       left = left + 1
     else
       call("SADD", P .. "hl:" .. p, id)
+      call("HSET", P .. "j:" .. p, "ch", "1")
       has_failed = has_failed or parent.s ~= "D"
     end
   end
@@ -53,8 +55,9 @@ end
 local function replace(j, n)
   leave(j)
   if j.xp then call("ZREM", P .. "exp", pad(j.id)) end
-  local fields = {"p", put(j, "p", n.p), "du", int(n.due)}
-  local gone = {}
+  local fields = {"du", int(n.due)}
+  put(fields, j, "p", n.p)
+  local removed = {}
   local function set(f, value)
     j[f] = value
     fields[#fields + 1] = f
@@ -63,12 +66,12 @@ local function replace(j, n)
   local function unset(f)
     if j[f] == "+" then call("DEL", P .. f .. ":" .. j.id) end
     j[f] = nil
-    gone[#gone + 1] = f
+    removed[#removed + 1] = f
   end
   j.du = int(n.due)
-  if n.m ~= "" then set("m", put(j, "m", n.m)) else unset("m") end
+  if n.m ~= "" then put(fields, j, "m", n.m) else unset("m") end
   if n.xp ~= "" then set("xp", n.xp) else unset("xp") end
-  if #gone > 0 then call("HDEL", key(j), unpack(gone)) end
+  if #removed > 0 then call("HDEL", key(j), unpack(removed)) end
   expire_at(j, n.xp)
   if waits_for_parents(j) then
     enter(j, "B", unpack(fields))
@@ -97,8 +100,10 @@ local function place(n)
       return "=" .. holder
     end
   end
-  local id = int(call("INCR", P .. "id"))
-  note(id)
+  last_id = (last_id or num(call("GET", P .. "id"))) + 1
+  given = given + 1
+  local id = int(last_id)
+  note(id, 1)
   local j = {id = id, q = n.q, k = n.k, pr = n.pr, at = int(t), fl = n.fl}
   local fields = {"q", n.q, "k", n.k, "at", j.at}
   local function set(f, value, default)
@@ -116,8 +121,8 @@ local function place(n)
   set("fl", n.fl, "0")
   set("ln", n.ln, "")
   set("af", n.af, "")
-  set("p", put(j, "p", n.p))
-  if n.m ~= "" then set("m", put(j, "m", n.m)) end
+  put(fields, j, "p", n.p)
+  if n.m ~= "" then put(fields, j, "m", n.m) end
   expire_at(j, n.xp)
   local left, has_failed = 0, false
   if n.af ~= "" then left, has_failed = follow(id, n.af) end

@@ -17,8 +17,10 @@
 --     xp expires after, kp kept for, mx most crashes (if not 3), fl flags: 1 at most once, 2 even
 --     if failed, c claims, f failures, x crashes, ss session, ca to be cancelled, w inboxes of
 --     those that watch, u unique key, us its scope (e ended, s started, t time), ln lane,
---     np parents that have not ended, af parents, en ended at, un kept until, hd held by children,
---     p payload, m meta, er error, o output: "=" and the text, or "+" if it is in a key:
+--     np parents that have not ended, af parents, ch if ch:<id> or hl:<id> may be there,
+--     en ended at, un kept until, p payload, m meta, er error, o output. A text is "=" and the text;
+--     or a digit and the first part of the text, of which so many more are in p1, p2 and so on; or
+--     "+" if it is in a key:
 --   p:<id> m:<id> er:<id> o:<id>   long texts, so that the hash of the job stays a listpack
 --   b:<n>              bitmap of the jobs with the ids from 4096 n; blocks: zset of the n
 --   r:<queue>\n<kind>  zset of ready jobs by -priority, then by id, which is a member of 16 digits
@@ -47,15 +49,97 @@ else
   t = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function int(n) return string.format("%.0f", n) end
-local function pad(id) return string.format("%016.0f", tonumber(id)) end
-local function unpad(m) return int(tonumber(m)) end
+-- A whole number as text. A call that is given a number takes longer to write it.
+local function int(n) return string.format("%d", n) end
+-- Without a number in between, which takes longer.
+local function pad(id) return string.sub("0000000000000000", #id + 1) .. id end
+local function unpad(m) return string.match(m, "[1-9]%d*") or "0" end
 local function after(time, span) return math.min(time + span, LAST) end
 -- Nothing, and an empty text, are 0.
 local function num(text) return tonumber(text) or 0 end
 
--- Counts are added up, and written once at the end.
+-- Most of the time of a script goes into its calls. So what many jobs change in the same key is put
+-- together, and written once at the end: counts, lines, what sessions run, which jobs there are, the
+-- keys of those that are gone, and how many ids were given. What reads such a key after a write
+-- must look there, too.
 local counts, totals, news = {}, {}, {}
+-- By line and member: the score, or false for one that leaves.
+local lines = {}
+-- By session and job: the number of the exchange, or false for one that does not run any more.
+local runs = {}
+-- By block and bit.
+local bits = {}
+-- The jobs that were removed, and all their keys.
+local gone, gone_keys = {}, {}
+local last_id, given = nil, 0
+
+-- An entry of a table of tables.
+local function note_in(all, name, member, value)
+  local of = all[name]
+  if not of then
+    of = {}
+    all[name] = of
+  end
+  of[member] = value
+end
+
+-- Calls a command with so many arguments as it can have.
+local function call_all(command, key, arguments)
+  for i = 1, #arguments, 2000 do
+    call(command, key, unpack(arguments, i, math.min(i + 1999, #arguments)))
+  end
+end
+
+-- Before a line is read.
+local function flush_lines()
+  for key, of in pairs(lines) do
+    local add, remove = {}, {}
+    for m, score in pairs(of) do
+      if score then
+        add[#add + 1] = score
+        add[#add + 1] = m
+      else
+        remove[#remove + 1] = m
+      end
+    end
+    call_all("ZADD", key, add)
+    call_all("ZREM", key, remove)
+  end
+  lines = {}
+end
+
+local function flush_runs()
+  for session, of in pairs(runs) do
+    local set, unset = {}, {}
+    for id, number in pairs(of) do
+      if number then
+        set[#set + 1] = id
+        set[#set + 1] = number
+      else
+        unset[#unset + 1] = id
+      end
+    end
+    call_all("HSET", P .. "s:" .. session, set)
+    call_all("HDEL", P .. "s:" .. session, unset)
+  end
+end
+
+local function flush_bits()
+  for n, of in pairs(bits) do
+    local b, set, is_less = P .. "b:" .. n, {}, false
+    for at, bit in pairs(of) do
+      is_less = is_less or bit == 0
+      local i = #set
+      set[i + 1], set[i + 2], set[i + 3], set[i + 4] = "SET", "u1", at, bit
+    end
+    if call("EXISTS", b) == 0 then call("ZADD", P .. "blocks", n, n) end
+    call_all("BITFIELD", b, set)
+    if is_less and call("BITPOS", b, 1) == -1 then
+      call("DEL", b)
+      call("ZREM", P .. "blocks", n)
+    end
+  end
+end
 local function count(q, s, n)
   if s == "L" then s = "R" end
   local of = counts[q]
@@ -77,6 +161,11 @@ local function trim(q)
 end
 
 local function flush()
+  flush_lines()
+  flush_runs()
+  flush_bits()
+  if #gone_keys > 0 then call_all("DEL", P .. "none", gone_keys) end
+  if given > 0 then call("INCRBY", P .. "id", given) end
   for q, of in pairs(counts) do
     local key, is_less = P .. "q:" .. q, false
     for s, n in pairs(of) do
@@ -108,6 +197,7 @@ local function pass() call("DEL", P .. "none") end
 
 -- A job, by its id as text. What else it has is in its fields.
 local function load(id)
+  if gone[id] then return nil end
   local all = call("HGETALL", P .. "j:" .. id)
   if #all == 0 then return nil end
   local j = {id = id}
@@ -131,48 +221,59 @@ end
 local function text(j, f)
   local v = j[f]
   if not v then return false end
-  if v == "+" then return call("GET", P .. f .. ":" .. j.id) or "" end
-  return string.sub(v, 2)
+  local first = string.sub(v, 1, 1)
+  if first == "=" then return string.sub(v, 2) end
+  if first == "+" then return call("GET", P .. f .. ":" .. j.id) or "" end
+  local parts, more = {string.sub(v, 2)}, {}
+  for i = 1, tonumber(first) do more[i] = f .. i end
+  if not j[more[1]] then
+    for i, part in ipairs(call("HMGET", P .. "j:" .. j.id, unpack(more))) do j[more[i]] = part end
+  end
+  for i, name in ipairs(more) do parts[i + 1] = j[name] or "" end
+  return table.concat(parts)
 end
 
--- Only for a field that is written at once afterwards: returns what to write.
-local function put(j, f, value)
-  if #value < 64 then
-    if j[f] == "+" then call("DEL", P .. f .. ":" .. j.id) end
-    j[f] = "=" .. value
-  else
+-- Adds a text to the fields that are written at once afterwards. A value of a listpack has at most
+-- 64 bytes. Parts of a longer text before it may stay: the digit does not count them.
+local function put(fields, j, f, value)
+  local more = math.ceil((#value - 63) / 64)
+  if more > 8 then
     call("SET", P .. f .. ":" .. j.id, value)
     j[f] = "+"
+  else
+    if j[f] == "+" then call("DEL", P .. f .. ":" .. j.id) end
+    j[f] = (more > 0 and int(more) or "=") .. string.sub(value, 1, 63)
   end
-  return j[f]
+  fields[#fields + 1] = f
+  fields[#fields + 1] = j[f]
+  if more > 8 then return end
+  for i = 1, more do
+    local part = string.sub(value, 64 * i, 64 * i + 63)
+    j[f .. i] = part
+    fields[#fields + 1] = f .. i
+    fields[#fields + 1] = part
+  end
 end
 
 -- Which jobs there are.
-local function note(id)
+local function note(id, bit)
   local n = math.floor(tonumber(id) / BLOCK)
-  local b = P .. "b:" .. int(n)
-  if call("EXISTS", b) == 0 then call("ZADD", P .. "blocks", n, int(n)) end
-  call("SETBIT", b, tonumber(id) - n * BLOCK, 1)
+  note_in(bits, int(n), int(tonumber(id) - n * BLOCK), bit)
 end
 
 local function remove(j)
-  local keys = {key(j)}
-  for _, f in ipairs({"p", "m", "er", "o"}) do
-    if j[f] == "+" then keys[#keys + 1] = P .. f .. ":" .. j.id end
-  end
-  call("DEL", unpack(keys))
+  gone[j.id] = true
+  gone_keys[#gone_keys + 1] = key(j)
+  if j.p == "+" then gone_keys[#gone_keys + 1] = P .. "p:" .. j.id end
+  if j.m == "+" then gone_keys[#gone_keys + 1] = P .. "m:" .. j.id end
+  if j.er == "+" then gone_keys[#gone_keys + 1] = P .. "er:" .. j.id end
+  if j.o == "+" then gone_keys[#gone_keys + 1] = P .. "o:" .. j.id end
   if j.un then
     call("ZREM", P .. "kept", pad(j.id))
     if j.s == "X" then call("ZREM", P .. "dead", pad(j.id)) end
-    call("DEL", P .. "hl:" .. j.id)
+    if j.ch then call("DEL", P .. "hl:" .. j.id) end
   end
-  local n = math.floor(tonumber(j.id) / BLOCK)
-  local b = P .. "b:" .. int(n)
-  call("SETBIT", b, tonumber(j.id) - n * BLOCK, 0)
-  if call("BITPOS", b, 1) == -1 then
-    call("DEL", b)
-    call("ZREM", P .. "blocks", int(n))
-  end
+  note(j.id, 0)
 end
 
 -- Takes a live job out of where its state has it.
@@ -180,9 +281,9 @@ local function leave(j)
   if j.s == "S" then
     call("ZREM", P .. "due", pad(j.id))
   elseif j.s == "R" or j.s == "L" then
-    call("ZREM", line(j), pad(j.id))
+    note_in(lines, line(j), pad(j.id), false)
   elseif j.s == "U" then
-    call("HDEL", P .. "s:" .. j.ss, j.id)
+    note_in(runs, j.ss, j.id, false)
   elseif not waits_for_parents(j) then
     call("ZREM", P .. "bl:" .. j.ln, pad(j.id))
   end
@@ -202,7 +303,7 @@ local function enter(j, s, ...)
     call("ZADD", P .. "due", due(j), m)
     if call("ZRANGE", P .. "due", 0, 0)[1] == m then news[j.q] = true end
   elseif s ~= "B" then
-    call("ZADD", line(j), -num(j.pr), m)
+    note_in(lines, line(j), m, int(-num(j.pr)))
     news[j.q] = true
   elseif not waits_for_parents(j) then
     call("ZADD", P .. "bl:" .. j.ln, 0, m)
