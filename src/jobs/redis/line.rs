@@ -23,8 +23,15 @@ use std::time::{Duration, Instant};
 /// So many requests at once.
 const MOST_LINES: usize = 4;
 
-/// A connection whose server does not answer in this time is dropped.
-pub(super) const SILENCE: Duration = Duration::from_secs(5);
+/// A connection whose server does not answer in this time is dropped. A server that has run one
+/// script for 5 seconds says to others that it is busy, and has done nothing. This must be longer.
+pub(super) const SILENCE: Duration = Duration::from_secs(8);
+
+/// To connect may take so long.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// Replicas have so long to take what was written. Shorter than the silence.
+const REPLICATING: Duration = Duration::from_secs(4);
 
 /// So much longer for each argument, since a script with many jobs takes its time. At most a
 /// minute.
@@ -241,7 +248,7 @@ impl Lines {
 /// Opens a connection, with time-outs.
 pub(super) fn connect(client: &Client, left: Option<Duration>) -> Result<Line, Trouble> {
     let least = Duration::from_millis(100);
-    let timeout = left.map_or(SILENCE, |left| left.clamp(least, SILENCE));
+    let timeout = left.map_or(CONNECTING, |left| left.clamp(least, CONNECTING));
     let conn = client.get_connection_with_timeout(timeout);
     let conn = conn.map_err(Trouble::of_connecting)?;
     let set = conn
@@ -300,8 +307,7 @@ impl Line {
     /// Waits until so many replicas have what this connection has written.
     fn replicate(&mut self, replicas: usize) -> Result<(), Trouble> {
         let mut wait = redis::cmd("WAIT");
-        // Shorter than the silence after which the connection is dropped.
-        wait.arg(replicas).arg(SILENCE.as_millis() as u64 * 4 / 5);
+        wait.arg(replicas).arg(REPLICATING.as_millis() as u64);
         let reached: usize = wait.query(&mut self.conn).map_err(Trouble::of)?;
         if reached >= replicas {
             return Ok(());
