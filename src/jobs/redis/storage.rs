@@ -119,6 +119,9 @@ impl Redis {
     }
 }
 
+/// More are claimed by the next exchange, since the server does nothing else meanwhile.
+const MOST_CLAIMS: usize = 1000;
+
 fn never(place: &str) -> JobsError {
     let text = format!("job {place} of the batch follows a job that has never been");
     JobsError::new(JobsErrorKind::Invalid, text)
@@ -212,10 +215,11 @@ impl Storage for Redis {
         let ask = exchange.ended.iter().fold(ask, end);
         let ask = ask.number(exchange.wanted.len());
         let ask = exchange.wanted.iter().fold(ask, |ask, want| {
+            let most = want.most.min(MOST_CLAIMS);
             let ask = ask
                 .text(&want.queue)
-                .number(want.most)
-                .jobs(want.most)
+                .number(most)
+                .jobs(most)
                 .number(want.kinds.len());
             want.kinds.iter().fold(ask, Ask::text)
         });
