@@ -1,5 +1,7 @@
 //! Durable jobs on the page of the dashboard: who runs what, and dead jobs that are tried again.
 
+// Not all of it is used here.
+#[allow(dead_code)]
 mod webdriver;
 
 use millhand::dashboard::Dashboard;
