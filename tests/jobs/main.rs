@@ -23,6 +23,8 @@ mod redis_server;
 mod redis_tls;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", all(unix, feature = "redis")))]
+mod steps;
 #[cfg(feature = "sqlite")]
 mod support;
 #[cfg(feature = "conformance")]

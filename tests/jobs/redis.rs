@@ -1,11 +1,12 @@
 //! `Redis`: what a server, its settings and lost connections make of it.
 
 use crate::redis_server::{Fake, Proxy, Server};
+use crate::steps::{done, exchange, ready};
 use ::redis::{Client, Connection, Value, cmd};
 use millhand::jobs::{
-    Batch, BatchNumber, Ended, Exchange, Exchanged, Filter, JobId, JobState, Jobs, JobsError,
-    JobsErrorKind, Judged, NewJob, Notifier, Placed, Redis, SessionId, SessionInfo, Storage,
-    Unique, UniqueUntil, Verdict, Want,
+    Batch, BatchNumber, Ended, Exchange, Filter, JobId, JobState, Jobs, JobsError, JobsErrorKind,
+    Judged, NewJob, Notifier, Placed, Redis, SessionId, SessionInfo, Storage, Unique, UniqueUntil,
+    Verdict, Want,
 };
 use std::time::Duration;
 
@@ -46,40 +47,6 @@ fn enqueue(storage: &Redis, jobs: &[NewJob]) -> Vec<JobId> {
 fn session(storage: &Redis) -> SessionId {
     let info = SessionInfo::default();
     storage.open_session(&info, LONG).unwrap()
-}
-
-fn exchange(
-    storage: &Redis,
-    session: SessionId,
-    number: u64,
-    ended: &[Ended],
-    most: usize,
-) -> Exchanged {
-    let wanted = [Want {
-        queue: "mail".into(),
-        kinds: vec!["welcome".into()],
-        most,
-    }];
-    let exchange = Exchange {
-        session,
-        number,
-        ended,
-        wanted: &wanted,
-    };
-    storage.exchange(&exchange).unwrap()
-}
-
-fn done(id: JobId, claim: u64) -> Ended {
-    let verdict = Verdict::Done {
-        output: b"1".to_vec(),
-        keep: None,
-    };
-    Ended { id, claim, verdict }
-}
-
-fn ready(storage: &Redis) -> u64 {
-    let counts = storage.counts().unwrap();
-    counts.queues.iter().map(|queue| queue.ready).sum()
 }
 
 /// Why a server is refused.

@@ -1,12 +1,12 @@
 //! `Sqlite`: what a file, several connections and several processes make of it.
 
+use crate::steps::{done, exchange, ready};
 use crate::support::Folder;
 use millhand::jobs::rusqlite::Connection;
 use millhand::jobs::{
-    Batch, BatchNumber, Due, Durability, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat,
-    JobId, JobState, JobsError, JobsErrorKind, Judged, NewJob, Notifier, Outcome, Page, Placed,
-    QueueChange, SessionId, SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict,
-    Want,
+    Batch, BatchNumber, Due, Durability, Ended, Exchange, Fate, Filter, Heartbeat, JobId, JobState,
+    JobsError, JobsErrorKind, Judged, NewJob, Notifier, Outcome, Page, Placed, QueueChange,
+    SessionId, SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict, Want,
 };
 use millhand::task::CancelOutcome;
 use millhand::testing::ManualClock;
@@ -39,40 +39,6 @@ fn session(storage: &Sqlite) -> SessionId {
     storage
         .open_session(&SessionInfo::default(), SECOND * 30)
         .unwrap()
-}
-
-fn exchange(
-    storage: &Sqlite,
-    session: SessionId,
-    number: u64,
-    ended: &[Ended],
-    most: usize,
-) -> Exchanged {
-    let wanted = [Want {
-        queue: "mail".into(),
-        kinds: vec!["welcome".into()],
-        most,
-    }];
-    let exchange = Exchange {
-        session,
-        number,
-        ended,
-        wanted: &wanted,
-    };
-    storage.exchange(&exchange).unwrap()
-}
-
-fn done(id: JobId, claim: u64) -> Ended {
-    let verdict = Verdict::Done {
-        output: b"1".to_vec(),
-        keep: None,
-    };
-    Ended { id, claim, verdict }
-}
-
-fn ready(storage: &Sqlite) -> u64 {
-    let queues = storage.counts().unwrap().queues;
-    queues.iter().map(|queue| queue.ready).sum()
 }
 
 /// A number that `Debug` shows.

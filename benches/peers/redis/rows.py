@@ -26,7 +26,7 @@ class Results(report.Results):
         Line("enqueue-1000", "figure", "enqueue by 1000, 1 thread", "jobs/s"),
         Line("process", "figure", "process jobs that wait, 1 process", "jobs/s"),
         Line("process", "server", "the server's processor time for a job that is processed", "µs per job", True),
-        Line("process", "script", "of that, in scripts", "µs per job", True),
+        Line("process", "script", "how long its scripts take for that job", "µs per job", True),
         Line("process", "commands", "commands for a job that is processed, those of scripts included", "per job", True),
         Line("process", "reads", "times that the server reads from a connection, for a job that is processed", "per job", True),
         Line("round-trip", "wake-50", "from the return of an enqueue to the handler in another process, median", "ms", True),

@@ -69,9 +69,10 @@ fn kills() -> usize {
     set.map_or(100, |kills| kills.parse().unwrap())
 }
 
+/// A job that names itself, in its payload and in its output.
 #[derive(Serialize, Deserialize)]
-struct Work {
-    n: u64,
+pub(crate) struct Work {
+    pub(crate) n: u64,
 }
 
 impl Job for Work {

@@ -26,13 +26,12 @@ mod late;
 mod proxy;
 mod restarts;
 
-use crate::crash::{all_is_at_rest, until};
+use crate::crash::{Work, all_is_at_rest, until};
 use millhand::jobs::{
     Consumer, Fate, Filter, Job, JobContext, JobId, JobState, Jobs, JobsError, Outcome,
     QueueCounts, Redis,
 };
 use millhand::{Shutdown, ThreadPool};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -57,17 +56,6 @@ pub(crate) fn run_child(role: &str) {
 fn cuts() -> usize {
     let set = std::env::var("MILLHAND_CUTS").ok();
     set.map_or(200, |cuts| cuts.parse().unwrap())
-}
-
-/// A job that names itself, in its payload and in its output.
-#[derive(Serialize, Deserialize)]
-struct Work {
-    n: u64,
-}
-
-impl Job for Work {
-    const NAME: &'static str = "work";
-    type Output = u64;
 }
 
 fn open(url: &str) -> Jobs {
