@@ -19,8 +19,12 @@ pub struct Browser {
     session: String,
 }
 
-impl Browser {
-    pub fn open() -> Self {
+/// Starts a driver at a port that it chooses, and returns the port. A driver that finds its port
+/// taken meanwhile, by one of the other tests, ends at once: another one is tried.
+fn start() -> (Child, u16) {
+    const TRIES: usize = 10;
+    let mut said = Vec::new();
+    for _ in 0..TRIES {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -28,10 +32,20 @@ impl Browser {
             .spawn()
             .expect("chromedriver is needed, of the package chromium-driver");
         let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.map(Result::unwrap).find_map(|line| {
-            let port = line.split_once("successfully on port ")?.1;
-            Some(port.trim_end_matches('.').to_owned())
-        });
+        for line in lines.map(Result::unwrap) {
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                return (driver, port.trim_end_matches('.').parse().unwrap());
+            }
+            said.push(line);
+        }
+        said.push(driver.wait().unwrap().to_string());
+    }
+    panic!("no driver of {TRIES} has started:\n{}", said.join("\n"));
+}
+
+impl Browser {
+    pub fn open() -> Self {
+        let (driver, port) = start();
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(LONG))
@@ -40,7 +54,7 @@ impl Browser {
         let mut browser = Self {
             driver,
             agent,
-            session: format!("http://127.0.0.1:{}/session", port.expect("a port")),
+            session: format!("http://127.0.0.1:{}/session", port),
         };
         // As root it needs --no-sandbox; in a container /dev/shm is small.
         let args = [
