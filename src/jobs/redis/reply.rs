@@ -147,20 +147,23 @@ impl Reply {
     }
 
     pub(super) fn claimed(&mut self) -> Result<Claimed, JobsError> {
+        let numbers = self.text()?;
+        let mut numbers = numbers.split(' ');
+        let mut next = || numbers.next().ok_or_else(|| bad("a number is missing"));
         Ok(Claimed {
-            id: self.id()?,
-            claim: self.number()?,
+            id: JobId(number(next()?)?),
+            claim: number(next()?)?,
+            priority: number(next()?)?,
+            at_most_once: number::<u32>(next()?)? & 1 == 1,
+            failures: number(next()?)?,
+            crashes: number(next()?)?,
+            enqueued_at: number(next()?).map(time)?,
+            began_at: number(next()?).map(time)?,
             kind: self.text()?,
             queue: self.text()?,
-            priority: self.number()?,
-            at_most_once: self.number::<u32>()? & 1 == 1,
-            failures: self.number()?,
-            crashes: self.number()?,
-            enqueued_at: self.time()?,
-            began_at: self.time()?,
-            error: self.text_or_none()?,
-            meta: self.meta()?,
             payload: self.bytes()?,
+            meta: self.meta()?,
+            error: self.text_or_none()?,
         })
     }
 

@@ -9,8 +9,7 @@ end
 if not j.ca then
   call("HSET", key(j), "ca", "1")
   -- The heartbeat of the session looks there.
-  local s = P .. "s:" .. j.ss
-  call("HSET", s, j.id, call("HGET", s, j.id) .. "c")
+  look_closer(j.ss, j.id, "c")
   send(call("HGET", P .. "i:" .. j.ss, "w") or "", "s" .. j.ss)
 end
 return answer("requested")

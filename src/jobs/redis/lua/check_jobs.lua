@@ -32,10 +32,17 @@ local function check_running(j)
         wait_again(j, "R")
       end
     end)
-  elseif call("HEXISTS", P .. "s:" .. j.ss, j.id) == 0 then
+    return
+  end
+  local entry = call("HGET", P .. "s:" .. j.ss, j.id)
+  if not entry then
     fault(j.id, "its session does not have it", function()
       call("HSET", P .. "s:" .. j.ss, j.id, string.rep("0", 20) .. (j.ca and "c" or ""))
     end)
+  elseif string.sub(entry, 21, 21) == " "
+    and not (has_plain_end(j) and entry == plain_entry(string.sub(entry, 1, 20), j.c, j.q))
+  then
+    fault(j.id, "its session has it with another end", function() look_closer(j.ss, j.id) end)
   end
 end
 

@@ -39,17 +39,47 @@ local function judge(j, verdict, span, keep, value)
   return "E"
 end
 
+-- What the session has of the jobs that end.
+local function entries(ends)
+  local found = {}
+  for first = 1, ends, 1000 do
+    local ids = {}
+    for e = first, math.min(first + 999, ends) do ids[#ids + 1] = ARGV[6 * e] end
+    local v = call("HMGET", P .. "s:" .. session, unpack(ids))
+    for at = 1, #ids do found[first + at - 1] = v[at] end
+  end
+  return found
+end
+
+-- Ends a job whose end is plain. Returns whether it did.
+local function end_plainly(id, claim, entry)
+  if gone[id] or not entry then return false end
+  local of_claim, q = string.match(entry, "^ (%d+) (.*)$", 21)
+  if of_claim ~= claim then return false end
+  note_in(runs, session, id, false)
+  count(q, "U", -1)
+  total("done")
+  remove({id = id})
+  return true
+end
+
 -- So many jobs are looked up at once.
 local AHEAD = 32
 
 local i = 6
 local judged = {}
+local entry = entries(tonumber(ARGV[5]))
 for e = 1, tonumber(ARGV[5]) do
-  local j = load(ARGV[i])
-  if j and (j.s == "U" or j.s == "L") and j.c == ARGV[i + 1] then
-    judged[e] = judge(j, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+  local is_plain = ARGV[i + 2] == "d" and ARGV[i + 4] == ""
+  if is_plain and end_plainly(ARGV[i], ARGV[i + 1], entry[e]) then
+    judged[e] = "E"
   else
-    judged[e] = "G"
+    local j = load(ARGV[i])
+    if j and (j.s == "U" or j.s == "L") and j.c == ARGV[i + 1] then
+      judged[e] = judge(j, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+    else
+      judged[e] = "G"
+    end
   end
   i = i + 6
 end
@@ -90,27 +120,42 @@ local function allows_one_more(q)
   return not q.paused and (not q.most or q.running < q.most) and (not q.cost or q.parts >= q.cost)
 end
 
--- The oldest job of the lowest priority of a kind.
+-- The oldest job of the lowest priority of a kind: member and score.
 local function oldest_of_lowest(line)
   flush_lines()
-  local lowest = call("ZRANGE", line, -1, -1, "WITHSCORES")
-  if not lowest[1] then return lowest end
-  return call("ZRANGEBYSCORE", line, lowest[2], lowest[2], "WITHSCORES", "LIMIT", 0, 1)
+  local lowest = call("ZRANGE", line, -1, -1, "WITHSCORES")[2]
+  if not lowest then return nil end
+  local first = call("ZRANGEBYSCORE", line, lowest, lowest, "LIMIT", 0, 1)[1]
+  return first, tonumber(lowest)
 end
 
--- The first job of a kind that is not among those that were taken. `ahead` has the next ones, by
--- line: it is emptied if other jobs may have joined.
-local function first_of(line, ahead, taken)
+-- The next jobs of a kind. `step` is 2 if each has its score behind it. A score takes longer to
+-- write and read than a member, and without other kinds nothing asks for it.
+local function look_ahead(line, step)
+  flush_lines()
+  local next
+  if step == 2 then
+    next = call("ZRANGE", line, 0, AHEAD - 1, "WITHSCORES")
+  else
+    next = call("ZRANGE", line, 0, AHEAD - 1)
+  end
+  next.at = 1
+  return next
+end
+
+-- The first job of a kind that is not among those that were taken: member and score. `ahead` has
+-- the next ones, by line: it is emptied if other jobs may have joined.
+local function first_of(line, ahead, taken, step)
   local next = ahead[line]
   while true do
     if not next then
-      flush_lines()
-      next = call("ZRANGE", line, 0, AHEAD - 1, "WITHSCORES")
-      next.at = 1
+      next = look_ahead(line, step)
       ahead[line] = next
     end
-    while next[next.at] and taken[next[next.at]] do next.at = next.at + 2 end
-    if next[next.at] or #next < 2 * AHEAD then return {next[next.at], next[next.at + 1]} end
+    local at = next.at
+    while next[at] and taken[next[at]] do at = at + step end
+    next.at = at
+    if next[at] or #next < step * AHEAD then return next[at], step == 2 and tonumber(next[at + 1]) end
     next = nil
   end
 end
@@ -118,18 +163,31 @@ end
 local function is_before(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end
 local function is_lower(a, b) return a[2] > b[2] or (a[2] == b[2] and a[1] < b[1]) end
 
--- The next job of the lines: member, score and line.
+-- The next job of the lines: its member, and its line.
 local function next_of(all, ahead, taken, is_fair_turn)
-  local best
+  if #all == 1 then
+    local member
+    if is_fair_turn then
+      member = oldest_of_lowest(all[1])
+    else
+      member = first_of(all[1], ahead, taken, 1)
+    end
+    return member, all[1]
+  end
+  local best = {}
   for _, line in ipairs(all) do
-    local h
-    if is_fair_turn then h = oldest_of_lowest(line) else h = first_of(line, ahead, taken) end
-    if h[1] then
-      h = {h[1], tonumber(h[2]), line}
-      if not best or (is_fair_turn and is_lower or is_before)(h, best) then best = h end
+    local member, score
+    if is_fair_turn then
+      member, score = oldest_of_lowest(line)
+    else
+      member, score = first_of(line, ahead, taken, 2)
+    end
+    if member then
+      local h = {member, score, line}
+      if not best[1] or (is_fair_turn and is_lower or is_before)(h, best) then best = h end
     end
   end
-  return best
+  return best[1], best[3]
 end
 
 local function begin(j, q)
@@ -144,28 +202,30 @@ local function begin(j, q)
     if j.us == "s" then free_key(j) end
   end
   call("HSET", key(j), unpack(fields))
-  note_in(runs, session, j.id, number)
+  note_in(runs, session, j.id, has_plain_end(j) and plain_entry(number, j.c, j.q) or number)
   count(j.q, "U", 1)
   q.claims = (q.claims + 1) % 32
   q.running = q.running + 1
   if q.cost then q.parts = q.parts - q.cost end
+  local numbers = {
+    j.id, j.c, j.pr or "0", j.fl or "0", j.f or "0", j.x or "0", j.at, j.bg,
+  }
   return {
-    j.id, j.c, j.k, j.q, j.pr or "0", j.fl or "0", j.f or "0", j.x or "0", j.at, j.bg,
-    text(j, "er"), text(j, "m"), text(j, "p") or "",
+    table.concat(numbers, " "), j.k, j.q, text(j, "p") or "", text(j, "m"), text(j, "er"),
   }
 end
 
 local function claim(queue, most, kinds)
   local q, ahead, taken, number = queue_of(queue), {}, {}, 0
-  local all, best = {}, nil
+  local all, best, of = {}, nil, nil
   for k, kind in ipairs(kinds) do all[k] = P .. "r:" .. queue .. "\n" .. kind end
   while allows_one_more(q) do
-    best = next_of(all, ahead, taken, q.claims == 31)
+    best, of = next_of(all, ahead, taken, q.claims == 31)
     if not best then break end
-    local j = load(unpad(best[1]))
+    local j = load(unpad(best))
     if not j then
-      note_in(lines, best[3], best[1], false)
-      taken[best[1]] = true
+      note_in(lines, of, best, false)
+      taken[best] = true
     elseif has_expired(j) then
       finish(j, "E", j.kp)
       settle()
@@ -175,7 +235,7 @@ local function claim(queue, most, kinds)
     else
       claimed[#claimed + 1] = begin(j, q)
       number = number + 1
-      taken[best[1]] = true
+      taken[best] = true
     end
     best = nil
   end

@@ -23,7 +23,7 @@ for i = 7, 6 + tonumber(ARGV[6]) do
   local id = ARGV[i]
   if not alive or not numbers[id] then
     lost[#lost + 1] = id
-  elseif #numbers[id] > 20 then
+  elseif string.sub(numbers[id], 21) == "c" then
     cancel[#cancel + 1] = id
   end
 end

@@ -30,13 +30,14 @@ end
 local function follow(id, af)
   local left, has_failed = 0, false
   for p in string.gmatch(af, "%d+") do
-    local v = call("HMGET", P .. "j:" .. p, "s", "un")
+    local v = call("HMGET", P .. "j:" .. p, "s", "un", "ss")
     local parent = {s = not gone[p] and v[1], un = v[2] or nil}
     if not parent.s or (is_forgotten(parent) and not is_held(p)) then
       -- It counts as one that succeeded.
     elseif is_live(parent.s) then
       call("SADD", P .. "ch:" .. p, id)
       call("HSET", P .. "j:" .. p, "ch", "1")
+      if v[3] then look_closer(v[3], p) end
       left = left + 1
     else
       call("SADD", P .. "hl:" .. p, id)

@@ -32,7 +32,9 @@
 --   u:<kind>\n<key>    the id of the job that has the key, and the time until which; ut: those times
 --   q:<queue>          hash: counts S B R U, c claims modulo 32, settings; queues: set of them
 --   sessions           zset, by the ends of the leases; i:<session>: hash of info and number;
---                      s:<session>: hash from jobs to the numbers of their exchanges
+--                      s:<session>: hash from jobs to the numbers of their exchanges, with "c" if
+--                      they are to be cancelled, or with their claims and queues if their ends
+--                      are plain
 --   c:<producer>       the number of its last batch, and the answer
 --   h:<schedule>       hash; schedules: set of them
 --   st, version, run   hash of totals; version of what is stored; which run of the server it was
@@ -65,7 +67,7 @@ local function num(text) return tonumber(text) or 0 end
 local counts, totals, news = {}, {}, {}
 -- By line and member: the score, or false for one that leaves.
 local lines = {}
--- By session and job: the number of the exchange, or false for one that does not run any more.
+-- By session and job: what the session has of it, or false if it does not run any more.
 local runs = {}
 -- By block and bit.
 local bits = {}
@@ -111,10 +113,10 @@ end
 local function flush_runs()
   for session, of in pairs(runs) do
     local set, unset = {}, {}
-    for id, number in pairs(of) do
-      if number then
+    for id, entry in pairs(of) do
+      if entry then
         set[#set + 1] = id
-        set[#set + 1] = number
+        set[#set + 1] = entry
       else
         unset[#unset + 1] = id
       end
@@ -200,7 +202,11 @@ local function load(id)
   if gone[id] then return nil end
   local all = call("HGETALL", P .. "j:" .. id)
   if #all == 0 then return nil end
-  local j = {id = id}
+  -- With room for what most jobs have, so that it need not grow.
+  local j = {
+    id = id, s = nil, q = nil, k = nil, at = nil, p = nil, p1 = nil, c = nil, bg = nil, ss = nil,
+    pr = nil, fl = nil, kp = nil, du = nil, xp = nil,
+  }
   for i = 1, #all, 2 do j[all[i]] = all[i + 1] end
   return j
 end
@@ -218,18 +224,35 @@ local function has_expired(j)
   return j.xp ~= nil and not j.bg and is_waiting(j) and after(due(j), num(j.xp)) <= t
 end
 
+-- Nothing but the job, its place in its session and the counts change if it succeeds, and is not to
+-- be kept. Then its end is known without a look at it: most of the time of an end goes into that.
+local function has_plain_end(j)
+  return not (j.u or j.ln or j.af or j.ch or j.w or j.kp)
+    and j.p ~= "+" and j.m ~= "+" and j.er ~= "+"
+end
+local function plain_entry(number, claim, q) return number .. " " .. claim .. " " .. q end
+
+-- The end of a running job is not plain any more.
+local function look_closer(session, id, mark)
+  local s = P .. "s:" .. session
+  local entry = call("HGET", s, id)
+  local is_plain = entry and string.sub(entry, 21, 21) == " "
+  if is_plain or mark then call("HSET", s, id, string.sub(entry, 1, 20) .. (mark or "")) end
+end
+
 local function text(j, f)
   local v = j[f]
   if not v then return false end
   local first = string.sub(v, 1, 1)
   if first == "=" then return string.sub(v, 2) end
   if first == "+" then return call("GET", P .. f .. ":" .. j.id) or "" end
-  local parts, more = {string.sub(v, 2)}, {}
-  for i = 1, tonumber(first) do more[i] = f .. i end
-  if not j[more[1]] then
-    for i, part in ipairs(call("HMGET", P .. "j:" .. j.id, unpack(more))) do j[more[i]] = part end
+  local parts, more = {string.sub(v, 2)}, tonumber(first)
+  if not j[f .. 1] then
+    local names = {}
+    for i = 1, more do names[i] = f .. i end
+    for i, part in ipairs(call("HMGET", P .. "j:" .. j.id, unpack(names))) do j[f .. i] = part end
   end
-  for i, name in ipairs(more) do parts[i + 1] = j[name] or "" end
+  for i = 1, more do parts[i + 1] = j[f .. i] or "" end
   return table.concat(parts)
 end
 
