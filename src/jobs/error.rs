@@ -79,6 +79,11 @@ impl JobsError {
         self.kind
     }
 
+    /// The same for another caller. The error behind it stays with the first one.
+    pub(super) fn again(&self) -> Self {
+        Self::new(self.kind, &*self.text)
+    }
+
     /// Returns whether the same call may succeed later, with nothing changed by the program.
     pub fn is_transient(&self) -> bool {
         use JobsErrorKind::{Busy, Full, Unreachable};

@@ -4,6 +4,7 @@
 
 use crate::jobs::builder::{Enqueued, JobBuilder};
 use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::gather::Gathering;
 use crate::jobs::handle::JobHandle;
 use crate::jobs::id::JobId;
 use crate::jobs::job::Job;
@@ -11,16 +12,13 @@ use crate::jobs::look::{
     Counts, Facts, Fate, Fault, Filter, JobInfo, JobState, Page, QueueChange, QueueSettings,
     ScheduleChange, StoredSchedule,
 };
-use crate::jobs::record::{Batch, BatchNumber, NewJob, Placed};
+use crate::jobs::record::{Batch, NewJob, Placed};
 use crate::jobs::session::Session;
 use crate::jobs::storage::Storage;
 use crate::task::CancelOutcome;
-use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// How many jobs a page of a list has, and a step of a retry or a purge.
@@ -35,9 +33,7 @@ pub struct Jobs(Arc<Inner>);
 struct Inner {
     storage: Box<dyn Storage>,
     facts: Facts,
-    /// The number of the last batch. Locked while a batch is on its way, so that they come in the
-    /// order of their numbers.
-    last_batch: Mutex<BatchNumber>,
+    gathering: Gathering,
 }
 
 impl Jobs {
@@ -50,10 +46,7 @@ impl Jobs {
         Ok(Self(Arc::new(Inner {
             storage: Box::new(storage),
             facts,
-            last_batch: Mutex::new(BatchNumber {
-                producer: RandomState::new().hash_one(std::process::id()),
-                number: 0,
-            }),
+            gathering: Gathering::new(),
         })))
     }
 
@@ -124,10 +117,8 @@ impl Jobs {
         if !self.0.facts.repeats {
             return self.storage().enqueue(&Batch { number: None, jobs });
         }
-        let mut last = self.0.last_batch.lock();
-        last.number += 1;
-        let number = Some(*last);
-        self.storage().enqueue(&Batch { number, jobs })
+        let enqueue = |batch: &Batch<'_>| self.storage().enqueue(batch);
+        self.0.gathering.store(jobs, &enqueue)
     }
 
     /// The storage in a SQLite file.
@@ -312,7 +303,7 @@ impl fmt::Debug for Jobs {
         let Inner {
             storage,
             facts: _,
-            last_batch: _,
+            gathering: _,
         } = &*self.0;
         f.debug_struct("Jobs").field("storage", storage).finish()
     }

@@ -20,6 +20,7 @@ mod consumer;
 mod context;
 mod error;
 mod face;
+mod gather;
 mod handle;
 mod handler;
 mod id;

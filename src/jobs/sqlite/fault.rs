@@ -62,11 +62,6 @@ impl Problem {
     }
 }
 
-/// The same error for another caller.
-pub(super) fn again(error: &JobsError) -> JobsError {
-    JobsError::new(error.kind(), error.to_string())
-}
-
 /// The kind of an error, and what to do.
 fn explain(error: &rusqlite::Error) -> (JobsErrorKind, &'static str) {
     let rusqlite::Error::SqliteFailure(failure, text) = error else {

@@ -9,7 +9,7 @@
 
 use crate::CancelToken;
 use crate::jobs::error::JobsError;
-use crate::jobs::sqlite::fault::{self, Problem};
+use crate::jobs::sqlite::fault::Problem;
 use crate::jobs::sqlite::shared::Shared;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::waits::Waits;
@@ -180,14 +180,14 @@ impl Writer {
         let mut lost: Option<JobsError> = None;
         for operation in group {
             let result = match &lost {
-                Some(error) => Err(fault::again(error)),
+                Some(error) => Err(error.again()),
                 None => self
                     .run_one(operation.run, is_alone)
                     .map(|new| news.add(new))
                     .map_err(|problem| self.explain(problem, operation.attempted)),
             };
             if let (Err(error), true) = (&result, self.conn.is_autocommit()) {
-                lost.get_or_insert_with(|| fault::again(error));
+                lost.get_or_insert_with(|| error.again());
             }
             let reply = operation.reply;
             done.push(Done { reply, result });
@@ -208,7 +208,7 @@ impl Writer {
         for Done { reply, result } in done {
             let result = result.and_then(|()| match &committed {
                 Ok(_) => Ok(()),
-                Err(error) => Err(fault::again(error)),
+                Err(error) => Err(error.again()),
             });
             // A caller that has gone, as the refresh of a port, needs no answer.
             let _ = reply.send(result);
@@ -260,7 +260,7 @@ impl Writer {
         let is_damage = problem.is_damage();
         let error = problem.at(&self.shared.path, attempted);
         if is_damage {
-            self.damage = Some(fault::again(&error));
+            self.damage = Some(error.again());
         }
         error
     }
@@ -295,6 +295,6 @@ impl Writer {
 
 fn refuse(operations: Vec<Operation>, error: &JobsError) {
     for operation in operations {
-        let _ = operation.reply.send(Err(fault::again(error)));
+        let _ = operation.reply.send(Err(error.again()));
     }
 }

@@ -1,0 +1,319 @@
+//! Callers that store jobs at the same time share a batch.
+//!
+//! Layer: jobs.
+//
+// For storages on the other side of a network, where a batch takes as long as a job. While a batch
+// is on its way, the callers that come wait. When it is there, the first of them sends the next
+// one, with what all of them have brought. So no caller waits for company, and each sends one batch
+// at most. The others of its batch have their answers from it.
+
+use crate::jobs::error::{JobsError, JobsErrorKind};
+use crate::jobs::record::{Batch, BatchNumber, NewJob, Placed};
+use crossbeam_channel::{Sender, bounded};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::process;
+
+/// More of them wait for the next batch. A server does nothing else while it stores one.
+const MOST_JOBS: usize = 1000;
+const MOST_BYTES: usize = 4 << 20;
+
+type Answer = Result<Vec<Placed>, JobsError>;
+
+/// Gives a batch to the storage.
+type Enqueue<'a> = &'a dyn Fn(&Batch<'_>) -> Answer;
+
+/// Where callers meet.
+pub(super) struct Gathering(Mutex<State>);
+
+struct State {
+    /// The number of the last batch. They arrive in the order of their numbers, since one is sent
+    /// at a time.
+    last: BatchNumber,
+    /// The process of the caller that sends. A forked process has none of its parent's threads.
+    leader: Option<u32>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// What a caller has brought that waits for its turn.
+struct Waiting {
+    jobs: Vec<NewJob>,
+    turn: Sender<Turn>,
+}
+
+impl Waiting {
+    fn get(self, answer: Answer) {
+        // The caller is there until it has had its turn.
+        let _ = self.turn.send(Turn::Answered(answer));
+    }
+}
+
+/// What a caller has waited for.
+enum Turn {
+    /// Another one has sent its jobs.
+    Answered(Answer),
+    /// It is to send, and gets its jobs back.
+    Leads(Vec<NewJob>),
+}
+
+impl Gathering {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State {
+            last: BatchNumber {
+                producer: RandomState::new().hash_one(process::id()),
+                number: 0,
+            },
+            leader: None,
+            waiting: VecDeque::new(),
+        }))
+    }
+
+    /// Stores jobs: all of them, or none. Waits for the batch that is on its way, if there is one.
+    pub(super) fn store(&self, jobs: &[NewJob], enqueue: Enqueue<'_>) -> Answer {
+        let answer = {
+            let mut state = self.0.lock();
+            let here = Some(process::id());
+            if state.leader == here {
+                let (turn, answer) = bounded(1);
+                let jobs = jobs.to_vec();
+                state.waiting.push_back(Waiting { jobs, turn });
+                Some(answer)
+            } else {
+                state.leader = here;
+                None
+            }
+        };
+        let Some(answer) = answer else {
+            return self.lead(jobs, enqueue);
+        };
+        match crate::blocking(|| answer.recv()) {
+            Ok(Turn::Answered(answer)) => answer,
+            Ok(Turn::Leads(jobs)) => self.lead(&jobs, enqueue),
+            Err(_) => {
+                let text = "the storage panicked while it stored a batch; the job may be stored";
+                Err(JobsError::new(JobsErrorKind::Other, text))
+            }
+        }
+    }
+
+    /// Sends these jobs, with those of callers that wait.
+    fn lead(&self, jobs: &[NewJob], enqueue: Enqueue<'_>) -> Answer {
+        let _next = HandsOn(self);
+        let others = self.take(jobs);
+        if others.is_empty() {
+            return self.send(jobs, enqueue);
+        }
+        let mut all = jobs.to_vec();
+        for other in &others {
+            all.extend_from_slice(&other.jobs);
+        }
+        let answer = self
+            .send(&all, enqueue)
+            .and_then(|placed| match placed.len() == all.len() {
+                true => Ok(placed.into_iter()),
+                false => {
+                    let text = "the storage did not say what became of each job of a batch";
+                    Err(JobsError::new(JobsErrorKind::Corrupt, text))
+                }
+            });
+        match answer {
+            Ok(mut placed) => {
+                let own = placed.by_ref().take(jobs.len()).collect();
+                for other in others {
+                    let count = other.jobs.len();
+                    other.get(Ok(placed.by_ref().take(count).collect()));
+                }
+                Ok(own)
+            }
+            // It must not take the jobs of other callers with it.
+            Err(error) if is_fault_of_a_job(&error) => {
+                let own = self.send(jobs, enqueue);
+                for other in others {
+                    let answer = self.send(&other.jobs, enqueue);
+                    other.get(answer);
+                }
+                own
+            }
+            Err(error) => {
+                for other in others {
+                    other.get(Err(error.again()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes what waits, as much as goes into a batch with these jobs.
+    fn take(&self, jobs: &[NewJob]) -> Vec<Waiting> {
+        let mut state = self.0.lock();
+        let (mut count, mut bytes) = (jobs.len(), bytes_of(jobs));
+        let mut taken = Vec::new();
+        while let Some(next) = state.waiting.front() {
+            count += next.jobs.len();
+            bytes += bytes_of(&next.jobs);
+            if count > MOST_JOBS || bytes > MOST_BYTES {
+                break;
+            }
+            taken.extend(state.waiting.pop_front());
+        }
+        taken
+    }
+
+    fn send(&self, jobs: &[NewJob], enqueue: Enqueue<'_>) -> Answer {
+        let number = {
+            let mut state = self.0.lock();
+            state.last.number += 1;
+            Some(state.last)
+        };
+        enqueue(&Batch { number, jobs })
+    }
+}
+
+fn bytes_of(jobs: &[NewJob]) -> usize {
+    jobs.iter().map(|job| job.payload.len()).sum()
+}
+
+fn is_fault_of_a_job(error: &JobsError) -> bool {
+    use JobsErrorKind::{Encode, Invalid, Name, TooLarge};
+    matches!(error.kind(), Encode | Invalid | Name | TooLarge)
+}
+
+/// Has the next caller send when this one is done, also if the storage has panicked.
+struct HandsOn<'a>(&'a Gathering);
+
+impl Drop for HandsOn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        while let Some(Waiting { jobs, turn }) = state.waiting.pop_front() {
+            if turn.send(Turn::Leads(jobs)).is_ok() {
+                return;
+            }
+        }
+        state.leader = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::id::JobId;
+    use crossbeam_channel::{Receiver, unbounded};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread;
+
+    /// A storage that shows each batch, and waits until it may go on. The id of a job is its
+    /// payload. It refuses the payload 0, and panics at 13.
+    struct Slow {
+        gathering: Gathering,
+        shows: Sender<Vec<u64>>,
+        seen: Receiver<Vec<u64>>,
+        lets: Sender<()>,
+        may: Receiver<()>,
+    }
+
+    impl Slow {
+        fn new() -> Self {
+            let ((shows, seen), (lets, may)) = (unbounded(), unbounded());
+            Self {
+                gathering: Gathering::new(),
+                shows,
+                seen,
+                lets,
+                may,
+            }
+        }
+
+        fn store(&self, ids: &[u64]) -> Result<Vec<u64>, JobsErrorKind> {
+            let job = |id: &u64| NewJob::new("default", "noop", id.to_string());
+            let jobs: Vec<_> = ids.iter().map(job).collect();
+            let answer = self.gathering.store(&jobs, &|batch| self.take(batch));
+            answer
+                .map(|placed| placed.iter().map(|one| one.id().0).collect())
+                .map_err(|error| error.kind())
+        }
+
+        fn take(&self, batch: &Batch<'_>) -> Answer {
+            let id = |job: &NewJob| str::from_utf8(&job.payload).unwrap().parse().unwrap();
+            let ids: Vec<u64> = batch.jobs.iter().map(id).collect();
+            self.shows.send(ids.clone()).unwrap();
+            self.may.recv().unwrap();
+            assert!(!ids.contains(&13), "as it was told");
+            match ids.contains(&0) {
+                true => Err(JobsError::new(JobsErrorKind::Invalid, "no")),
+                false => Ok(ids.into_iter().map(JobId).map(Placed::New).collect()),
+            }
+        }
+
+        /// Returns once so many callers wait.
+        fn await_waiting(&self, count: usize) {
+            while self.gathering.0.lock().waiting.len() < count {
+                thread::yield_now();
+            }
+        }
+
+        /// Has these callers store in this order, behind one that stores the job 1.
+        fn store_behind<T: Send>(
+            &self,
+            callers: &[&[u64]],
+            then: impl FnOnce() -> T,
+        ) -> (Vec<Result<Vec<u64>, JobsErrorKind>>, T) {
+            thread::scope(|scope| {
+                let first = scope.spawn(|| self.store(&[1]));
+                assert_eq!(self.seen.recv(), Ok(vec![1]));
+                let mut others = Vec::new();
+                for ids in callers {
+                    others.push(scope.spawn(|| {
+                        let stored = catch_unwind(AssertUnwindSafe(|| self.store(ids)));
+                        stored.unwrap_or(Err(JobsErrorKind::Closed))
+                    }));
+                    self.await_waiting(others.len());
+                }
+                self.lets.send(()).unwrap();
+                assert_eq!(first.join().unwrap(), Ok(vec![1]));
+                let then = then();
+                let all = others.into_iter().map(|other| other.join().unwrap());
+                (all.collect(), then)
+            })
+        }
+
+        fn next(&self) -> Vec<u64> {
+            let ids = self.seen.recv().unwrap();
+            self.lets.send(()).unwrap();
+            ids
+        }
+    }
+
+    #[test]
+    fn those_that_come_while_a_batch_is_on_its_way_share_the_next() {
+        let slow = Slow::new();
+        let callers: [&[u64]; 4] = [&[2], &[3, 4], &[], &[5]];
+        let (stored, batch) = slow.store_behind(&callers, || slow.next());
+        assert_eq!(batch, [2, 3, 4, 5]);
+        assert_eq!(stored, callers.map(|ids| Ok(ids.to_vec())));
+        let state = slow.gathering.0.lock();
+        assert_eq!((state.last.number, state.leader), (2, None));
+    }
+
+    #[test]
+    fn a_job_that_is_refused_takes_those_of_no_other_caller_with_it() {
+        let slow = Slow::new();
+        let callers: [&[u64]; 3] = [&[2], &[3, 0], &[4]];
+        let (stored, batches) = slow.store_behind(&callers, || [(); 4].map(|()| slow.next()));
+        assert_eq!(batches, [vec![2, 3, 0, 4], vec![2], vec![3, 0], vec![4]]);
+        let refused = Err(JobsErrorKind::Invalid);
+        assert_eq!(stored, [Ok(vec![2]), refused, Ok(vec![4])]);
+    }
+
+    #[test]
+    fn a_storage_that_panics_leaves_no_caller_waiting() {
+        let slow = Slow::new();
+        let large: Vec<u64> = (100..1100).collect();
+        let callers: [&[u64]; 3] = [&[2], &[13], &large];
+        let (stored, batches) = slow.store_behind(&callers, || [(); 2].map(|()| slow.next()));
+        assert_eq!(batches, [vec![2, 13], large.clone()]);
+        let (panicked, unknown) = (Err(JobsErrorKind::Closed), Err(JobsErrorKind::Other));
+        assert_eq!(stored, [panicked, unknown, Ok(large)]);
+    }
+}
