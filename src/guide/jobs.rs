@@ -322,6 +322,11 @@
 //! seconds, or the `RedisOptions::patience`, and a consumer for as long as it takes. A consumer
 //! that cannot show a sign of life before its lease has ended asks what it runs to stop.
 //!
+//! *Several threads.* Calls of `enqueue` that come while another one of this process waits for the
+//! server are sent together when it has its answer. So many threads that enqueue cost the server
+//! little more than one. While the server is away, such a call may wait for twice the patience. A
+//! job that the server refuses is an error of its own call alone.
+//!
 //! *Sentinel.* The client has one address, and does not ask Sentinel for it. After a failover that
 //! address must lead to the new primary: by a proxy, by DNS, or by an address that moves with it.
 //! Until then calls wait, since a replica refuses to write.

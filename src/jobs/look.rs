@@ -22,7 +22,7 @@ pub struct Facts {
     /// What a user should know, each a sentence: for example that a restart loses jobs.
     pub warnings: Vec<String>,
     /// Whether a call may answer an error though the storage did what was asked: a lost connection.
-    /// Batches are numbered then.
+    /// Batches are numbered then, and callers that enqueue at the same time share one.
     pub repeats: bool,
     /// Whether other processes may use it. Then a change of theirs may notify nothing here.
     pub is_shared: bool,

@@ -24,10 +24,11 @@ fn raw(server: &Server) -> Connection {
     client.get_connection().unwrap()
 }
 
+/// Runs a line of words. A tab is a space within a word.
 fn run(conn: &mut Connection, line: &str) -> Value {
     let mut words = line.split(' ');
     let mut command = cmd(words.next().unwrap());
-    words.for_each(|word| _ = command.arg(word));
+    words.for_each(|word| _ = command.arg(word.replace('\t', " ")));
     command.query(conn).unwrap()
 }
 
@@ -510,6 +511,10 @@ fn what_is_broken_is_found_and_mended() {
     exchange(&storage, worker, 1, &[], 1);
     assert_eq!(storage.check(false).unwrap(), []);
     for (breaks, word) in [
+        (
+            "HSET {broken}:s:SESSION 1 00000000000000000001\t1\tmail",
+            "another end",
+        ),
         ("DEL {broken}:s:SESSION", "its session does not have it"),
         ("ZREM {broken}:sessions SESSION", "is not open"),
         ("DEL {broken}:due", "scheduled"),

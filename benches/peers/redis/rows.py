@@ -7,8 +7,8 @@ from report import Line, show
 
 OURS = {"none": "millhand", "everysec": "millhand, AOF"}
 PROMISES = {
-    "millhand": "64 slots, 4 threads; at least once: leases, ends fenced by claim numbers, retries",
-    "apalis": "64 at once, 4 threads of tokio; at least once: lost workers are noticed",
+    "millhand": "100 slots, 4 threads; at least once: leases, ends fenced by claim numbers, retries",
+    "apalis": "100 at once, 4 threads of tokio; at least once: lost workers are noticed",
     "huey": "16 threads; at most once: a job that is claimed is deleted",
     "rq": "1 job at a time, a process forked for each; at most once: lost workers are noticed",
     "rq-simple": "1 job at a time, in the worker's process; at most once: lost workers are noticed",

@@ -1,4 +1,4 @@
-//! apalis-redis: a worker of 64 jobs at once, which fetches 64 at a time, on 4 threads of tokio.
+//! apalis-redis: a worker of 100 jobs at once, which fetches 100 at a time, on 4 threads of tokio.
 #![deny(unsafe_code)]
 
 #[path = "../../../durable/common.rs"]
@@ -6,13 +6,16 @@ mod common;
 
 use apalis::prelude::*;
 use apalis_redis::{Config, RedisStorage};
-use common::{Asked, BATCH, SLOTS, WORKERS, answer, rate, rate_of_all, ready, text};
+use common::{Asked, BATCH, WORKERS, answer, rate, rate_of_all, ready, text};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
 type Storage = RedisStorage<String>;
+
+/// As many as BullMQ has.
+const SLOTS: usize = 100;
 
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 static LAST: Notify = Notify::const_new();

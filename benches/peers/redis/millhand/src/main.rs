@@ -1,16 +1,19 @@
-//! millhand: one server, one consumer with 64 slots, and a pool of 4 workers.
+//! millhand: one server, one consumer with 100 slots, and a pool of 4 workers.
 #![deny(unsafe_code)]
 
 #[path = "../../../durable/common.rs"]
 mod common;
 
-use common::{Asked, BATCH, SLOTS, WORKERS, answer, now, rate, rate_of_all, ready, text, trips};
+use common::{Asked, BATCH, WORKERS, answer, now, rate, rate_of_all, ready, text, trips};
 use millhand::jobs::{Job, JobBuilder, JobContext, Jobs, Redis};
 use millhand::{Shutdown, ThreadPool};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+/// As many as BullMQ has.
+const SLOTS: usize = 100;
 
 #[derive(Serialize, Deserialize)]
 struct Noop {
