@@ -31,9 +31,9 @@ const LOOK_EACH: Duration = Duration::from_secs(1);
 /// Each third of a lease, at most so many of each kind are swept.
 const MOST_SWEPT: usize = 1000;
 
-/// The pauses after errors of the storage.
+/// The pauses after errors of the storage. It may have paused by itself before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2500);
 
 /// A consumer that stops gives up on a storage that has answered only errors for so long.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -41,8 +41,9 @@ const MOST_EXTRA: Duration = Duration::from_secs(60);
 /// After this time a connection is tried before a request that must not be sent twice.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The pauses before one connects anew.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// The pauses before one connects anew. With that of a consumer after an error behind it, the
+/// longest one takes 5 seconds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(2500));
 
 /// Whether a request may be sent again if it is not known whether the server has got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
