@@ -210,6 +210,9 @@ pub fn who_watches_a_session_is_notified_of_a_cancel(env: &Env) {
         let woken = listening.wait_timeout(MINUTE);
         assert_eq!(woken, Ok(true), "the notifier was silent");
         assert!(worker.heartbeat(LEASE, &stored).cancel.contains(&id));
+        // Who waits for the job takes nothing of that back.
+        drop(env.storage().watch(id, &notifier, DAY).unwrap());
+        assert!(worker.heartbeat(LEASE, &stored).cancel.contains(&id));
     }
 }
 
