@@ -142,7 +142,9 @@
 //! in the order in which they were stored: the changes of one account, the commands for one device.
 //! There may be a million lanes. A job that fails keeps its lane through its pauses, so the others
 //! of its lane wait until it has succeeded or is dead. With fewer attempts in its
-//! [`Retry`](crate::Retry) they wait less.
+//! [`Retry`](crate::Retry) they wait less. A job whose time to
+//! [expire](crate::jobs::JobBuilder::expires) is over when it gets its turn ends, and the next one
+//! begins.
 //!
 //! # Jobs that follow others
 //!

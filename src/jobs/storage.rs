@@ -58,6 +58,13 @@ use std::time::Duration;
 /// end of others has not joined it, either. Of two that are due in one exchange the one that was
 /// due earlier joins first.
 ///
+/// A job that has expired when it takes its lane ends in the same step, with all that its end
+/// brings about, and the lane goes on. Of several of them the one with the smallest id ends first.
+/// All that are due in an exchange have joined their lanes by then. If more than [`MOST_DUE`] would
+/// end so in one call, the call may leave the rest to later exchanges and sweeps. A job that has
+/// its lane, and expires while it waits for a consumer, ends when an exchange would claim it. If
+/// none would, it ends in a sweep.
+///
 /// # Jobs that follow others
 ///
 /// A job that is `after` others is blocked until all of them have ended, and then waits for its
@@ -67,7 +74,8 @@ use std::time::Duration;
 /// counts as one that succeeded.
 ///
 /// All of this is one step with the end, in this order: jobs are cancelled; those that wait for no
-/// other any more go on, by their ids; the lane of the job that ended goes to the next one.
+/// other any more go on, by their ids; the lane of the job that ended goes to the next one; jobs
+/// that had expired when they took their lanes end.
 ///
 /// The outcomes of what a job follows are kept until that job has ended: [`parents`](Self::parents)
 /// returns them, and they count for another job that is stored meanwhile.
@@ -161,7 +169,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// 3. At most [`MOST_DUE`] jobs that are due become ready.
     /// 4. Claims: of the kinds asked for, not more than asked for, none from a paused queue, none
     ///    beyond the settings of a queue, none that has expired, and none for a session that is
-    ///    gone.
+    ///    gone. One that would be claimed if it had not expired ends. What its end makes ready may
+    ///    be claimed.
     ///
     /// # Errors
     /// [`Stale`](crate::jobs::JobsErrorKind::Stale) if the number is not larger than the last one
@@ -170,7 +179,8 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// Does what time asks for, for a storage that no consumer uses: ends leases that are over,
     /// ends jobs that have expired, and forgets outcomes, dead jobs and unique keys whose time is
-    /// over. At most `most` of each.
+    /// over. At most `most` of each. Jobs that had expired when they took the lanes of these end as
+    /// well.
     ///
     /// # Errors
     /// It could not be stored.

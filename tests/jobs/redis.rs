@@ -1,13 +1,14 @@
 //! `Redis`: what a server, its settings and lost connections make of it.
 
 use crate::redis_server::{Fake, Proxy, Server};
-use crate::steps::{done, exchange, ready};
+use crate::steps::{done, exchange, pass_a_lane_on_in_parts, ready};
 use ::redis::{Client, Connection, Value, cmd};
 use millhand::jobs::{
     Batch, BatchNumber, Ended, Exchange, Filter, JobId, JobState, Jobs, JobsError, JobsErrorKind,
     Judged, NewJob, Notifier, Placed, Redis, SessionId, SessionInfo, Storage, Unique, UniqueUntil,
     Verdict, Want,
 };
+use millhand::testing::ManualClock;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -74,6 +75,13 @@ fn an_address_that_leads_nowhere_is_refused_with_what_to_do() {
     }
     let options = Redis::options(Server::shared().url()).namespace("two words");
     assert_eq!(refused(options.open()).0, JobsErrorKind::Name);
+}
+
+#[test]
+fn a_lane_that_is_long_and_too_late_is_passed_on_in_parts() {
+    let clock = ManualClock::new();
+    let options = Redis::options(Server::shared().url()).namespace("late");
+    pass_a_lane_on_in_parts(&options.clock(&clock).open().unwrap(), &clock);
 }
 
 #[test]

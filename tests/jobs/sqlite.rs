@@ -1,6 +1,6 @@
 //! `Sqlite`: what a file, several connections and several processes make of it.
 
-use crate::steps::{done, exchange, ready};
+use crate::steps::{done, exchange, pass_a_lane_on_in_parts, ready};
 use crate::support::Folder;
 use millhand::jobs::rusqlite::Connection;
 use millhand::jobs::{
@@ -615,6 +615,14 @@ fn an_end_in_a_transaction_of_the_user_frees_a_lane_and_those_that_follow() {
     tx.commit().unwrap();
     assert_eq!(states(&storage)[3..], [JobState::Blocked]);
     assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn a_lane_that_is_long_and_too_late_is_passed_on_in_parts() {
+    let folder = Folder::new();
+    let clock = ManualClock::new();
+    let storage = Sqlite::options(db(&folder)).clock(&clock).open().unwrap();
+    pass_a_lane_on_in_parts(&storage, &clock);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The suite finds what is wrong with a storage.
 
 use millhand::jobs::conformance::{
-    Case, batches, ends, failures, follow, lanes, limits, order, random, replace, run, sessions,
-    time, unique,
+    Case, batches, ends, failures, follow, lanes, late, limits, order, random, replace, run,
+    sessions, time, unique,
 };
 use millhand::jobs::{
     Batch, Counts, Exchange, Exchanged, Facts, Fate, Fault, Filter, Heartbeat, JobId, JobInfo,
@@ -25,6 +25,7 @@ enum Wrong {
     PostponesForBack,
     LeavesSomethingBehind,
     Lanes,
+    ExpiryInLanes,
     Parents,
     Failures,
     OutcomesOfParents,
@@ -93,6 +94,9 @@ impl Storage for WrongStorage {
                 (job.unique, job.replace) = (None, false);
             }),
             Wrong::Lanes => jobs.iter_mut().for_each(|job| job.lane = None),
+            Wrong::ExpiryInLanes => jobs.iter_mut().for_each(|job| {
+                job.expires = job.expires.filter(|_| job.lane.is_none());
+            }),
             Wrong::Parents => jobs.iter_mut().for_each(|job| job.after.clear()),
             Wrong::Failures => jobs.iter_mut().for_each(|job| job.even_if_failed = true),
             Wrong::Replacing => jobs.iter_mut().for_each(|job| job.replace = false),
@@ -195,6 +199,8 @@ is_found! {
         by random::random_operations_have_the_same_answers_as_the_model, "the model";
     a_lane_that_is_forgotten: Lanes
         by lanes::the_jobs_of_a_lane_begin_one_at_a_time_in_their_order, "left == right";
+    a_lane_that_stands_behind_an_expired_job: ExpiryInLanes
+        by late::a_job_that_gets_its_lane_too_late_passes_it_on, "left == right";
     a_parent_that_is_forgotten: Parents by follow::a_job_begins_when_all_that_it_follows_are_done,
         "left == right";
     a_failure_that_cancels_nothing: Failures by failures::a_failure_cancels_all_that_follow,

@@ -33,6 +33,8 @@ pub mod kinds;
 #[doc(hidden)]
 pub mod lanes;
 #[doc(hidden)]
+pub mod late;
+#[doc(hidden)]
 pub mod limits;
 #[doc(hidden)]
 pub mod many;

@@ -3,6 +3,7 @@
 //! Layer: jobs.
 
 use crate::jobs::conformance::env::{end_of, these, want};
+use crate::jobs::conformance::model::state::State;
 use crate::jobs::conformance::random::{KINDS, QUEUES, Run, known, ms};
 use crate::jobs::{
     Batch, BatchNumber, Due, Ended, Exchange, Exchanged, Fate, Filter, Heartbeat, JobId, JobState,
@@ -353,9 +354,21 @@ impl Run {
             self.last_batch.clear();
             self.first_producer += 2;
         }
-        let is_alone = self.draw.one_in(2) || self.model.has_expired_before_others();
+        let is_alone = self.draw.one_in(2);
         if !is_alone {
-            self.exchange(true);
+            let mut may_differ = false;
+            match self.draw.below(8) {
+                0 => self.cancel(),
+                1 => self.close_session(),
+                _ if self.model.has_expired(State::is_waited_for) => {}
+                _ => {
+                    may_differ = self.model.has_expired(State::ends_when_found);
+                    self.exchange(true);
+                }
+            }
+            if !may_differ {
+                self.compare_live();
+            }
         }
         let (mut found, mut expected) = self.sweep();
         if !is_alone {

@@ -162,6 +162,16 @@ macro_rules! storage_conformance {
             who_listens_is_woken_when_a_lane_is_handed_on
             eight_consumers_never_run_two_jobs_of_a_lane
         }
+        $crate::storage_conformance! { @chapter true, "", late,
+            a_job_that_gets_its_lane_too_late_passes_it_on
+            every_end_passes_over_a_job_that_is_too_late
+            a_sweep_counts_those_that_got_their_lane_too_late
+            the_end_of_a_job_that_got_its_lane_too_late_is_like_any_other
+            a_job_that_is_due_too_late_does_not_keep_its_lane
+            a_job_whose_parents_end_too_late_does_not_keep_its_lane
+            a_job_that_expires_while_it_has_its_lane_ends_when_it_is_next
+            a_lane_of_very_many_that_are_too_late_needs_no_sweep
+        }
         $crate::storage_conformance! { @chapter true, "", follow,
             a_job_begins_when_all_that_it_follows_are_done
             what_is_no_end_releases_nothing

@@ -2,10 +2,11 @@
 //!
 //! Layer: jobs.
 
+use super::job::Job;
 use super::table::Table;
 use crate::jobs::{
-    Claimed, Ended, Exchange, Exchanged, JobId, JobsError, Judged, MOST_DUE, Outcome, StoredTime,
-    Verdict, Want,
+    Claimed, Ended, Exchange, Exchanged, JobId, JobsError, Judged, MOST_DUE, StoredTime, Verdict,
+    Want,
 };
 
 /// At most so many sessions are swept in an exchange.
@@ -63,11 +64,14 @@ impl Table {
         for _ in 0..MOST_DUE {
             match self.index.due.first() {
                 Some(&(due_at, id)) if due_at <= now => {
-                    self.change(id, now, |job| job.become_ready());
+                    self.step(id, now, Job::become_ready);
+                    self.hand_on(now);
                 }
-                _ => return false,
+                _ => break,
             }
         }
+        // Now that all of them have joined their lanes.
+        self.settle(now);
         let first = self.index.due.first();
         first.is_some_and(|(due_at, _)| *due_at <= now)
     }
@@ -116,6 +120,6 @@ impl Table {
     }
 
     pub(super) fn expire(&mut self, id: JobId, now: StoredTime) {
-        self.change(id, now, |job| job.end(Outcome::Expired, job.new.keep, now));
+        self.change(id, now, |job| job.expire(now));
     }
 }

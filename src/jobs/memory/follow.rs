@@ -5,7 +5,8 @@
 // A step with one job may ask for steps with others: with those that follow it, and with the next
 // one of its lane. A step does not take these. It leaves them here, and they are taken one after
 // the other, so that no chain of jobs is a chain of calls. Ends come before lanes: a job that waits
-// for nothing else any more has joined its lane when that is given on.
+// for nothing else any more has joined its lane when that is given on. A job that had expired when
+// it took its lane ends after all of that, and its end is the next one.
 
 use super::job::Job;
 use super::table::Table;
@@ -18,6 +19,8 @@ pub(super) struct Left {
     gone: Vec<Gone>,
     /// Those that no job has, though jobs wait for them. Some of them twice.
     lanes: Vec<String>,
+    /// Jobs that had expired when they took their lanes.
+    late: BTreeSet<JobId>,
 }
 
 /// A job that has ended or was removed.
@@ -112,8 +115,18 @@ impl Table {
         parents.map(|parent| (*parent, fate(parent))).collect()
     }
 
-    /// Does what steps have left to be done.
+    /// Does what steps have left to be done. Each job that is too late ends with all that follows
+    /// from its end, before the next one does.
     pub(super) fn settle(&mut self, now: StoredTime) {
+        self.hand_on(now);
+        while let Some(id) = self.left.late.pop_first() {
+            self.step(id, now, |job| job.expire(now));
+            self.hand_on(now);
+        }
+    }
+
+    /// As above, and leaves the jobs that are too late.
+    pub(super) fn hand_on(&mut self, now: StoredTime) {
         while let Some(gone) = self.left.gone.pop() {
             for parent in &gone.parents {
                 self.let_go(*parent, gone.id, now);
@@ -125,6 +138,10 @@ impl Table {
         while let Some(lane) = self.left.lanes.pop() {
             if let Some(next) = self.index.lanes.next(&lane) {
                 self.step(next, now, Job::take_lane);
+                let job = self.jobs.get(&next);
+                if job.is_some_and(|job| job.has_expired(now)) {
+                    self.left.late.insert(next);
+                }
             }
         }
     }

@@ -190,6 +190,10 @@ impl Job {
         self.end(Outcome::Dead(error), Some(keep), now);
     }
 
+    pub(super) fn expire(&mut self, now: StoredTime) {
+        self.end(Outcome::Expired, self.new.keep, now);
+    }
+
     pub(super) fn end(&mut self, outcome: Outcome, keep: Option<Duration>, now: StoredTime) {
         let least = if self.is_watched {
             WATCHED_KEPT

@@ -8,14 +8,12 @@ use std::collections::BTreeSet;
 
 impl Table {
     pub(super) fn sweep(&mut self, most: usize, now: StoredTime) -> Swept {
+        let expired_before = self.totals.expired;
         let lapsed = self.end_leases(most, now);
-        let expired = first_of(&self.index.expiring, most, now);
-        let mut ended = 0;
-        for id in expired {
-            // The end of another one may have cancelled it.
+        for id in first_of(&self.index.expiring, most, now) {
+            // The end of another one may have ended it.
             if self.jobs.get(&id).is_some_and(|job| job.has_expired(now)) {
                 self.expire(id, now);
-                ended += 1;
             }
         }
         let old = first_of(&self.index.kept, most, now);
@@ -28,7 +26,7 @@ impl Table {
             sessions: lapsed.sessions,
             returned: lapsed.returned,
             died: lapsed.dead,
-            expired: ended,
+            expired: self.totals.expired - expired_before,
             forgotten: old.len() as u64 + free_keys,
             more: self.sessions.has_lapsed(now)
                 || !first_of(&self.index.expiring, 1, now).is_empty()

@@ -4,8 +4,9 @@
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::SessionId;
+use crate::jobs::look::JobState;
 use crate::jobs::record::{Claimed, Ended, Exchanged, Want};
-use crate::jobs::sqlite::end;
+use crate::jobs::sqlite::end::{self, End, Stored};
 use crate::jobs::sqlite::lanes;
 use crate::jobs::sqlite::limits::QueueRow;
 use crate::jobs::sqlite::sessions;
@@ -104,15 +105,8 @@ fn claim(
     kinds.sort_unstable();
     kinds.dedup();
 
-    let mut first = Vec::new();
-    for kind in &kinds {
-        let limit = work::from_size(room);
-        let key = params![want.queue, kind, work.now.0, limit];
-        first.extend(work.all(sql::READY, key, place)?);
-    }
-    first.sort_unstable_by_key(|(id, priority)| (Reverse(*priority), *id));
-    let mut first = first.into_iter().map(|(id, _)| id);
-
+    let (first, mut more) = first_of(work, &want.queue, &kinds, room)?;
+    let mut first = first.into_iter();
     let mut taken = Vec::new();
     while taken.len() < room.min(want.most) {
         let is_fair_turn = (queue.claims + 1) % FAIR == 0;
@@ -126,7 +120,55 @@ fn claim(
         queue.claims += 1;
     }
     queue.store(work, &want.queue, taken.len())?;
-    Ok(taken.len() < room && first.any(|id| !taken.contains(&id)))
+    more |= taken.len() < room && first.any(|id| !taken.contains(&id));
+    Ok(more)
+}
+
+/// At most so many ready jobs, in their order. Those among them that have expired end, and then it
+/// looks again: their lanes may have other jobs ready. Returns also whether too many have expired
+/// for one operation.
+fn first_of(
+    work: &mut Work<'_>,
+    queue: &str,
+    kinds: &[&str],
+    most: usize,
+) -> Outcome<(Vec<i64>, bool)> {
+    loop {
+        let (mut first, mut expired) = (Vec::new(), Vec::new());
+        for kind in kinds {
+            let key = params![queue, kind, work.now.0, work::from_size(most)];
+            for (job, is_expired) in work.all(sql::READY, key, ready)? {
+                match is_expired {
+                    true => expired.push(job),
+                    false => first.push(job),
+                }
+            }
+        }
+        let mut too_many = false;
+        for (id, _) in &expired {
+            too_many |= !expire(work, *id)?;
+        }
+        if expired.is_empty() || too_many {
+            first.sort_unstable_by_key(|(id, priority)| (Reverse(*priority), *id));
+            return Ok((first.into_iter().map(|(id, _)| id).collect(), too_many));
+        }
+    }
+}
+
+/// Ends a job that has expired. Returns false if too many have.
+fn expire(work: &mut Work<'_>, id: i64) -> Outcome<bool> {
+    if !work.may_end_late() {
+        return Ok(false);
+    }
+    let job = Stored::find(work, id)?;
+    if let Some(job) = job.filter(|job| job.is_expired(work.now)) {
+        end::finish(work, &job, End::new(JobState::Expired))?;
+    }
+    Ok(true)
+}
+
+fn ready(row: &Row<'_>) -> rusqlite::Result<((i64, i64), bool)> {
+    Ok((place(row)?, row.get(2)?))
 }
 
 fn place(row: &Row<'_>) -> rusqlite::Result<(i64, i64)> {

@@ -34,7 +34,7 @@ pub(super) struct Stored {
     pub(super) max_crashes: i64,
     pub(super) session: Option<i64>,
     pub(super) run_at: StoredTime,
-    expires_at: Option<i64>,
+    pub(super) expires_at: Option<i64>,
     pub(super) lane: Option<String>,
     /// How many of those that it follows have not ended.
     pub(super) parents: i64,

@@ -190,7 +190,10 @@ fn replace(work: &mut Work<'_>, old: &Stored, job: &NewJob, due: StoredTime) -> 
         ],
     )?;
     match &old.lane {
-        Some(lane) if has_lane && wait.flag == 0 => lanes::pass_on(work, lane),
+        Some(lane) if has_lane && wait.flag == 0 => {
+            lanes::pass_on(work, lane)?;
+            follow::end_late(work)
+        }
         _ => Ok(()),
     }
 }

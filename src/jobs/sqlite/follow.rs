@@ -10,6 +10,9 @@
 //    none ends twice.
 // 2. Those that follow no live job any more are unblocked, by their ids. Those of its lane join it.
 // 3. Its lane goes to the oldest that has joined it.
+//
+// A job that had expired when it took its lane ends after that, and its end is the next of these
+// steps.
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::JobId;
@@ -106,6 +109,25 @@ pub(super) fn check<'a>(work: &Work<'_>, jobs: impl Iterator<Item = &'a NewJob>)
 
 /// Does what the end of a job brings about. Its row has ended, or is gone.
 pub(super) fn has_ended(work: &mut Work<'_>, job: &Stored, is_done: bool) -> Outcome<()> {
+    go_on(work, job, is_done)?;
+    end_late(work)
+}
+
+/// Ends the jobs that took their lanes too late, by their ids. If they are too many, the last ones
+/// are ready, and the next exchange finds them.
+pub(super) fn end_late(work: &mut Work<'_>) -> Outcome<()> {
+    while let Some(id) = work.next_late() {
+        let job = Stored::find(work, id)?;
+        if let Some(job) = job.filter(|job| job.is_expired(work.now)) {
+            end::finish_alone(work, &job, End::new(JobState::Expired))?;
+            go_on(work, &job, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Those that follow a job that has ended go on, and its lane does.
+fn go_on(work: &mut Work<'_>, job: &Stored, is_done: bool) -> Outcome<()> {
     let lane = job.lane.as_deref();
     let lane = lane.filter(|_| job.flags & work::HAS_LANE != 0);
     if job.flags & work::FOLLOWED != 0 {

@@ -7,6 +7,7 @@
 // keeps it until its end. So there are blocked jobs of a lane only while a job has it.
 
 use crate::jobs::sqlite::end::Stored;
+use crate::jobs::sqlite::follow;
 use crate::jobs::sqlite::statements as sql;
 use crate::jobs::sqlite::work::{self, Outcome, Work};
 use crate::jobs::time::StoredTime;
@@ -62,6 +63,9 @@ pub(super) fn unblock(work: &mut Work<'_>, job: &Stored, leaving: Option<&str>) 
         _ => Wait::new(work, &job.queue, job.run_at, lane)?,
     };
     work.run(sql::MOVE, [job.id, wait.state, wait.flag])?;
+    if wait.flag == work::HAS_LANE {
+        work.takes_lane(job.id, job.expires_at);
+    }
     Ok(())
 }
 
@@ -73,36 +77,38 @@ pub(super) fn move_due(work: &mut Work<'_>, most: usize) -> Outcome<()> {
     let moved = work.all(sql::MOVE_DUE, due, |row| {
         let queue: String = row.get(0)?;
         let place: (i64, i64) = (row.get(1)?, row.get(2)?);
-        Ok((place, queue, row.get::<_, Option<String>>(3)?))
+        let lane: Option<String> = row.get(3)?;
+        Ok((place, queue, lane, row.get(4)?))
     })?;
-    for (place, queue, lane) in moved {
+    for (place, queue, lane, expires_at) in moved {
         match lane {
             None => work.is_ready(&queue),
-            Some(lane) => joining.push((place, queue, lane)),
+            Some(lane) => joining.push((place, queue, lane, expires_at)),
         }
     }
     joining.sort_unstable();
-    for ((_, id), queue, lane) in joining {
+    for ((_, id), queue, lane, expires_at) in joining {
         if is_free(work, &lane)? {
-            give(work, id, &queue)?;
+            give(work, id, &queue, expires_at)?;
         }
     }
-    Ok(())
+    follow::end_late(work)
 }
 
-/// The lane is free, and its oldest blocked job gets it.
+/// The lane is free, and its oldest blocked job gets it. If that is too late, the caller ends it.
 pub(super) fn pass_on(work: &mut Work<'_>, lane: &str) -> Outcome<()> {
     let next = work.one(sql::NEXT_IN_LANE, [lane], |row| {
-        Ok((row.get(0)?, row.get::<_, String>(1)?))
+        Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))
     })?;
     match next {
-        Some((id, queue)) => give(work, id, &queue),
+        Some((id, queue, expires_at)) => give(work, id, &queue, expires_at),
         None => Ok(()),
     }
 }
 
-fn give(work: &mut Work<'_>, id: i64, queue: &str) -> Outcome<()> {
+fn give(work: &mut Work<'_>, id: i64, queue: &str, expires_at: Option<i64>) -> Outcome<()> {
     work.run(sql::MOVE, [id, work::READY, work::HAS_LANE])?;
+    work.takes_lane(id, expires_at);
     work.is_ready(queue);
     Ok(())
 }

@@ -139,13 +139,13 @@ fn first(
 pub(super) fn sweep(work: &mut Work<'_>, most: usize) -> Outcome<Swept> {
     let mut swept = sweep_sessions(work, most)?;
     for id in first(work, sql::EXPIRED, work.now, most, &mut swept.more)? {
-        // The end of another one may have cancelled it.
+        // The end of another one may have ended it.
         let job = Stored::find(work, id)?;
         if let Some(job) = job.filter(|job| job.is_expired(work.now)) {
             end::finish(work, &job, End::new(JobState::Expired))?;
-            swept.expired += 1;
         }
     }
+    swept.expired = work::to_count(work.counted(JobState::Expired.name()));
     let over = kept_too_long(work, most, &mut swept.more)?;
     forget(work, &over, &mut swept)?;
     let dead = work.one(sql::COUNT_DEAD, [work.now.0], |row| row.get::<_, i64>(0))?;

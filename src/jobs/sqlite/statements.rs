@@ -58,7 +58,7 @@ statements! {
 
     // Lanes and jobs that follow others.
     LANE_HOLDER = "SELECT id FROM mh_job INDEXED BY mh_lane WHERE flags & 32 <> 0 AND lane = ?1";
-    NEXT_IN_LANE = "SELECT id, queue FROM mh_job INDEXED BY mh_joined
+    NEXT_IN_LANE = "SELECT id, queue, expires_at FROM mh_job INDEXED BY mh_joined
         WHERE state = -1 AND parents = 0 AND lane = ?1 ORDER BY id LIMIT 1";
     MOVE = "UPDATE mh_job SET state = ?2, flags = flags | ?3, parents = 0 WHERE id = ?1";
     PARENTS_LEFT = "UPDATE mh_job SET parents = ?2 WHERE id = ?1";
@@ -85,9 +85,9 @@ statements! {
     MOVE_DUE = "UPDATE mh_job SET state = CASE WHEN flags & 48 = 16 THEN -1 ELSE 1 END
         WHERE id IN (SELECT id FROM mh_job INDEXED BY mh_due
           WHERE state = 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT ?2)
-        RETURNING queue, run_at, id, CASE WHEN flags & 48 = 16 THEN lane END";
-    READY = "SELECT id, priority FROM mh_job INDEXED BY mh_ready
-        WHERE state = 1 AND queue = ?1 AND kind = ?2 AND (expires_at IS NULL OR expires_at > ?3)
+        RETURNING queue, run_at, id, CASE WHEN flags & 48 = 16 THEN lane END, expires_at";
+    READY = "SELECT id, priority, expires_at IS NOT NULL AND expires_at <= ?3
+        FROM mh_job INDEXED BY mh_ready WHERE state = 1 AND queue = ?1 AND kind = ?2
         ORDER BY priority DESC, id LIMIT ?4";
     LOWEST = "SELECT id, priority FROM mh_job INDEXED BY mh_ready
         WHERE state = 1 AND queue = ?1 AND kind = ?2 AND (expires_at IS NULL OR expires_at > ?3)

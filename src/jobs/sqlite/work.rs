@@ -7,8 +7,10 @@ use crate::jobs::id::{JobId, SessionId};
 use crate::jobs::record::Meta;
 use crate::jobs::sqlite::fault::Problem;
 use crate::jobs::sqlite::statements as sql;
+use crate::jobs::storage::MOST_DUE;
 use crate::jobs::time::StoredTime;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use std::collections::BTreeSet;
 
 pub(super) type Outcome<T> = Result<T, Problem>;
 
@@ -75,6 +77,10 @@ pub(super) struct Work<'a> {
     pub(super) leases_over_by: StoredTime,
     totals: Vec<(&'static str, i64)>,
     news: News,
+    /// Jobs that had expired when they took their lanes.
+    late: BTreeSet<i64>,
+    /// So many jobs that are too late may still end in this operation: a lane may be full of them.
+    most_late: usize,
 }
 
 impl<'a> Work<'a> {
@@ -85,6 +91,8 @@ impl<'a> Work<'a> {
             leases_over_by: now,
             totals: Vec::new(),
             news: News::default(),
+            late: BTreeSet::new(),
+            most_late: MOST_DUE,
         }
     }
 
@@ -101,6 +109,31 @@ impl<'a> Work<'a> {
             Some((_, n)) => *n += 1,
             None => self.totals.push((name, 1)),
         }
+    }
+
+    /// How many were counted under this name.
+    pub(super) fn counted(&self, name: &str) -> i64 {
+        let found = self.totals.iter().find(|(known, _)| *known == name);
+        found.map_or(0, |(_, n)| *n)
+    }
+
+    /// A job takes its lane. Notes that, if it expires at a time that is over.
+    pub(super) fn takes_lane(&mut self, id: i64, expires_at: Option<i64>) {
+        if expires_at.is_some_and(|at| at <= self.now.0) {
+            self.late.insert(id);
+        }
+    }
+
+    /// Of the jobs that took their lanes too late, the one that ends next.
+    pub(super) fn next_late(&mut self) -> Option<i64> {
+        self.late.pop_first().filter(|_| self.may_end_late())
+    }
+
+    /// Whether one more job that is too late may end in this operation. Counts it.
+    pub(super) fn may_end_late(&mut self) -> bool {
+        let may_end = self.most_late > 0;
+        self.most_late = self.most_late.saturating_sub(1);
+        may_end
     }
 
     pub(super) fn is_ready(&mut self, queue: &str) {

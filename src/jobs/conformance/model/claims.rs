@@ -5,8 +5,8 @@
 use crate::jobs::conformance::model::job::Job;
 use crate::jobs::conformance::model::state::State;
 use crate::jobs::{
-    Claimed, Ended, Exchange, Exchanged, JobState, JobsError, JobsErrorKind, Judged, MOST_DUE,
-    Outcome, StoredTime, Verdict, Want, cut_error,
+    Claimed, Ended, Exchange, Exchanged, JobId, JobState, JobsError, JobsErrorKind, Judged,
+    MOST_DUE, Outcome, StoredTime, Verdict, Want, cut_error,
 };
 use std::collections::VecDeque;
 
@@ -121,7 +121,20 @@ impl State {
         for &(_, id) in due.iter().take(MOST_DUE) {
             self.join(id, now);
         }
+        self.end_late(now);
         due.len() > MOST_DUE
+    }
+
+    /// A job that would be claimed if it had not expired.
+    fn expired_in_line(&self, want: &Want, now: StoredTime) -> Option<JobId> {
+        let is_in_line = |job: &&Job| {
+            job.new.queue == want.queue
+                && job.state == JobState::Ready
+                && want.kinds.contains(&job.new.kind)
+                && want.most > 0
+        };
+        let mut line = self.jobs.iter().filter(is_in_line);
+        line.find(|job| job.has_expired(now)).map(|job| job.id)
     }
 
     fn claim(
@@ -134,6 +147,9 @@ impl State {
         let settings = self.queues.get(&want.queue).copied().unwrap_or_default();
         if settings.paused {
             return;
+        }
+        while let Some(id) = self.expired_in_line(want, now) {
+            self.expire(id, now);
         }
         let of_queue = |job: &&mut Job| job.new.queue == want.queue;
         let runs = |job: &&mut Job| of_queue(job) && job.state == JobState::Running;

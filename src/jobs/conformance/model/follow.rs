@@ -25,15 +25,24 @@ impl State {
             Some(other) if other != id => JobState::Blocked,
             Some(_) => JobState::Ready,
             None => {
-                self.lanes.extend(lane.map(|lane| (lane, id)));
+                if let Some(lane) = lane {
+                    self.take_lane(lane, id, now);
+                }
                 JobState::Ready
             }
         };
         self.job(id).unwrap().wait_again(state);
     }
 
+    fn take_lane(&mut self, lane: String, id: JobId, now: StoredTime) {
+        self.lanes.push((lane, id));
+        if self.job(id).unwrap().has_expired(now) {
+            self.late.insert(id);
+        }
+    }
+
     /// If the job has a lane, the next one gets it.
-    pub(crate) fn leave_lane(&mut self, id: JobId) {
+    pub(crate) fn leave_lane(&mut self, id: JobId, now: StoredTime) {
         let Some(place) = self.lanes.iter().position(|(_, holder)| *holder == id) else {
             return;
         };
@@ -45,15 +54,37 @@ impl State {
         };
         if let Some(next) = self.jobs.iter().find(is_next).map(|job| job.id) {
             self.job(next).unwrap().wait_again(JobState::Ready);
-            self.lanes.push((lane, next));
+            self.take_lane(lane, next, now);
         }
     }
 
     /// What the end of a job brings about, in one step. Nothing if it has not ended.
     pub(crate) fn settle(&mut self, id: JobId, now: StoredTime) {
-        if !self.job(id).unwrap().state.has_ended() {
-            return;
+        if self.job(id).unwrap().state.has_ended() {
+            self.follow_up(id, now);
+            self.end_late(now);
         }
+    }
+
+    /// Jobs end that took their lanes too late.
+    pub(crate) fn end_late(&mut self, now: StoredTime) {
+        while let Some(id) = self.late.pop_first() {
+            self.expire_alone(id, now);
+        }
+    }
+
+    pub(crate) fn expire(&mut self, id: JobId, now: StoredTime) {
+        self.expire_alone(id, now);
+        self.end_late(now);
+    }
+
+    fn expire_alone(&mut self, id: JobId, now: StoredTime) {
+        self.job(id).unwrap().end(Outcome::Expired, None, now);
+        self.totals.expired += 1;
+        self.follow_up(id, now);
+    }
+
+    fn follow_up(&mut self, id: JobId, now: StoredTime) {
         self.follows.retain(|it| it.child != id);
         let mut ended = vec![id];
         let mut released = BTreeSet::new();
@@ -85,14 +116,29 @@ impl State {
         for child in released {
             self.join(child, now);
         }
-        self.leave_lane(id);
+        self.leave_lane(id, now);
         let follows = &self.follows;
         let is_followed = |(id, _): &(JobId, _)| follows.iter().any(|it| it.parent == *id);
         self.followed.retain(is_followed);
     }
 
-    pub(crate) fn is_followed(&self, parent: JobId) -> bool {
+    fn is_followed(&self, parent: JobId) -> bool {
         self.follows.iter().any(|it| it.parent == parent)
+    }
+
+    /// Whether it ends when a storage finds that it has expired. A job that has not taken its lane
+    /// yet ends as it does that.
+    pub(crate) fn ends_when_found(&self, job: &Job) -> bool {
+        job.new.lane.is_none() || self.has_lane(job)
+    }
+
+    /// As above, and others wait for its end.
+    pub(crate) fn is_waited_for(&self, job: &Job) -> bool {
+        self.has_lane(job) || job.new.lane.is_none() && self.is_followed(job.id)
+    }
+
+    fn has_lane(&self, job: &Job) -> bool {
+        self.lanes.iter().any(|(_, holder)| *holder == job.id)
     }
 
     /// The outcome is kept until the last live job that follows it has ended.

@@ -12,7 +12,7 @@ mod claims;
 mod follow;
 mod job;
 mod place;
-mod state;
+pub(crate) mod state;
 mod storage;
 
 pub use storage::Model;

@@ -30,6 +30,10 @@ impl State {
         };
         if let Some(unique) = &new.unique {
             let has_it = |job: &&Job| job.holds(&new.kind, &unique.key, now);
+            let holder = self.jobs.iter().find(has_it);
+            if let Some(expired) = holder.filter(|job| job.has_expired(now)) {
+                self.expire(expired.id, now);
+            }
             if let Some(other) = self.jobs.iter().find(has_it) {
                 let (id, can_be_replaced) = (other.id, other.is_waiting() && other.claims == 0);
                 if !new.replace || !can_be_replaced {
@@ -110,7 +114,8 @@ impl State {
         }
         if due_at > now {
             job.state = JobState::Scheduled;
-            self.leave_lane(id);
+            self.leave_lane(id, now);
+            self.end_late(now);
         } else if job.state == JobState::Scheduled {
             self.join(id, now);
         }

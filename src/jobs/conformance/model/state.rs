@@ -7,7 +7,7 @@ use crate::jobs::{
     BatchNumber, Counts, JobId, JobState, JobsError, Notifier, Outcome, Placed, QueueCounts,
     QueueSettings, SessionId, SessionInfo, StoredSchedule, StoredTime, Swept, Totals,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// At most so many dead jobs are kept.
 const MOST_DEAD: usize = 100_000;
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) followed: Vec<(JobId, Outcome)>,
     /// Which jobs have which lanes.
     pub(crate) lanes: Vec<(String, JobId)>,
+    /// Jobs that had expired when they took their lanes. Empty between two steps.
+    pub(crate) late: BTreeSet<JobId>,
     pub(crate) queues: BTreeMap<String, QueueSettings>,
     /// How many claims there were from each queue.
     pub(crate) claims: BTreeMap<String, u64>,
@@ -130,6 +132,7 @@ impl State {
     }
 
     pub(crate) fn sweep(&mut self, most: usize, now: StoredTime) -> Swept {
+        let expired_before = self.totals.expired;
         let mut swept = self.lapse_all(most, now);
         let mut slice = |mut of: Vec<(StoredTime, JobId)>| {
             swept.more |= of.len() > most;
@@ -145,19 +148,16 @@ impl State {
         let over = jobs.filter_map(|job| Some((until_now(job.kept_until)?, job.id)));
         let over = slice(over.collect());
         for &(_, id) in &expired {
-            let job = self.job(id).unwrap();
-            // The end of another one may have cancelled it.
-            if job.is_waiting() {
-                job.end(Outcome::Expired, None, now);
-                swept.expired += 1;
-                self.settle(id, now);
+            // The end of another one may have ended it.
+            if self.job(id).unwrap().is_waiting() {
+                self.expire(id, now);
             }
         }
         for &(_, id) in &over {
             self.job(id).unwrap().kept_until = None;
         }
         swept.forgotten = over.len().try_into().unwrap();
-        self.totals.expired += swept.expired;
+        swept.expired = self.totals.expired - expired_before;
         swept
     }
 

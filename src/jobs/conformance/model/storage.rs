@@ -39,19 +39,12 @@ impl Model {
         self.state.lock().given = numbers.collect();
     }
 
-    /// Whether a job that waits has expired.
-    pub(crate) fn has_expired(&self) -> bool {
-        let now = self.time();
-        let state = self.state.lock();
-        state.jobs.iter().any(|job| job.has_expired(now))
-    }
-
-    /// Whether one has expired for whose end another job waits.
-    pub(crate) fn has_expired_before_others(&self) -> bool {
+    /// Whether a job that waits has expired, and this applies to it.
+    pub(crate) fn has_expired(&self, applies: impl Fn(&State, &Job) -> bool) -> bool {
         let now = self.time();
         let state = self.state.lock();
         let mut expired = state.jobs.iter().filter(|job| job.has_expired(now));
-        expired.any(|job| job.new.lane.is_some() || state.is_followed(job.id))
+        expired.any(|job| applies(&state, job))
     }
 
     fn time(&self) -> StoredTime {

@@ -102,7 +102,7 @@ end
 -- Does what follows from an end. First the cancels go down, by a list of work: each may be that of
 -- the next parent. Then the jobs that wait for no other one are released, by their ids. At last the
 -- lane goes on, so that they take part.
-local function settle()
+local function follow_up()
   local free, i = {}, 1
   while i <= #children_of_ended do
     local id, is_done = children_of_ended[i][1], children_of_ended[i][2]
@@ -131,6 +131,29 @@ local function settle()
   end
   for _, j in ipairs(leave_lanes) do pass_lane(j) end
   children_of_ended, leave_lanes = {}, {}
+end
+
+-- So many jobs that are too late may still end in this script: a lane may be full of them.
+local most_late = 200
+
+-- Ends those that took their lanes too late, by their ids, each with all that follows. If they are
+-- too many, the last ones are ready, and the next exchange finds them.
+local function end_late()
+  while #late > 0 and most_late > 0 do
+    local first = 1
+    for i, m in ipairs(late) do if m < late[first] then first = i end end
+    local j = load(unpad(table.remove(late, first)))
+    if j and has_expired(j) then
+      most_late = most_late - 1
+      finish(j, "E", j.kp)
+      follow_up()
+    end
+  end
+end
+
+local function settle()
+  follow_up()
+  end_late()
 end
 
 local function cancel_now(j)

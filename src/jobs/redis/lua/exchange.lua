@@ -95,6 +95,7 @@ for _, m in ipairs(call("ZRANGEBYSCORE", P .. "due", "-inf", t, "LIMIT", 0, 200)
     call("ZREM", P .. "due", m)
   end
 end
+end_late()
 
 local alive = call("ZSCORE", P .. "sessions", pad(session)) ~= false
 local more = has_old("due") or has_old("sessions")
@@ -223,14 +224,16 @@ local function claim(queue, most, kinds)
     best, of = next_of(all, ahead, taken, q.claims == 31)
     if not best then break end
     local j = load(unpad(best))
+    local is_late = j and has_expired(j)
     if not j then
       note_in(lines, of, best, false)
       taken[best] = true
-    elseif has_expired(j) then
+    elseif is_late and most_late > 0 then
+      most_late = most_late - 1
       finish(j, "E", j.kp)
       settle()
       ahead = {}
-    elseif number == most then
+    elseif number == most or is_late then
       break
     else
       claimed[#claimed + 1] = begin(j, q)

@@ -79,6 +79,7 @@ local function replace(j, n)
   else
     if n.due > t and j.ln then pass_lane(j) end
     wait_for_time(j, unpack(fields))
+    end_late()
   end
 end
 

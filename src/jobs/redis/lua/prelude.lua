@@ -334,12 +334,19 @@ local function enter(j, s, ...)
   count(j.q, s, 1)
 end
 
+-- The members of jobs that had expired when they took their lanes: `end_late` ends them.
+local late = {}
+local function take_lane(j)
+  call("SET", P .. "l:" .. j.ln, j.id)
+  if has_expired(j) then late[#late + 1] = pad(j.id) end
+end
+
 -- The job waits for nothing but its lane and a consumer.
 local function line_up(j, s, ...)
   if j.ln then
     local holder = call("GET", P .. "l:" .. j.ln)
     if holder and holder ~= j.id then return enter(j, "B", ...) end
-    if not holder then call("SET", P .. "l:" .. j.ln, j.id) end
+    if not holder then take_lane(j) end
   end
   enter(j, s, ...)
 end
@@ -362,7 +369,7 @@ local function pass_lane(j)
     local next = load(unpad(m))
     if next and next.s == "B" then
       leave(next)
-      call("SET", lane, next.id)
+      take_lane(next)
       return enter(next, "R")
     end
     call("ZREM", P .. "bl:" .. j.ln, m)

@@ -2,13 +2,12 @@
 pass()
 local most = tonumber(ARGV[3])
 local sessions, returned, died = end_leases(most)
-local expired, forgotten = 0, 0
+local forgotten = 0
 for _, m in ipairs(call("ZRANGEBYSCORE", P .. "exp", "-inf", t, "LIMIT", 0, most)) do
   local j = load(unpad(m))
   if j and has_expired(j) then
     finish(j, "E", j.kp)
     settle()
-    expired = expired + 1
   else
     call("ZREM", P .. "exp", m)
   end
@@ -24,5 +23,6 @@ for _, m in ipairs(call("ZRANGEBYSCORE", P .. "ut", "-inf", t, "LIMIT", 0, most)
   forgotten = forgotten + 1
 end
 local more = has_old("sessions") or has_old("exp") or has_old("kept") or has_old("ut")
+local expired = totals.expired or 0
 return answer(
   int(sessions), int(returned), int(died), int(expired), int(forgotten), more and 1 or 0)
