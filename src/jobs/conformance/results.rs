@@ -82,7 +82,9 @@ pub fn who_waits_before_the_end_gets_an_outcome_that_is_not_kept(env: &Env) {
         (Verdict::Cancelled, Outcome::Cancelled),
     ];
     let worker = env.consumer();
-    let ways = ends.into_iter().flat_map(|end| [(end.clone(), false), (end, true)]);
+    let ways = ends
+        .into_iter()
+        .flat_map(|end| [(end.clone(), false), (end, true)]);
     for ((verdict, outcome), is_running) in ways {
         let id = env.enqueue(job());
         let notifier = Notifier::new();

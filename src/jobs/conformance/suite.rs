@@ -174,6 +174,7 @@ macro_rules! storage_conformance {
         }
         $crate::storage_conformance! { @chapter true, "", follow,
             a_job_begins_when_all_that_it_follows_are_done
+            a_job_may_follow_one_that_runs
             what_is_no_end_releases_nothing
             what_had_ended_before_counts
             a_job_that_follows_nothing_begins_at_once
