@@ -9,6 +9,7 @@ use millhand::jobs::{
     Verdict, Want,
 };
 use millhand::testing::ManualClock;
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -55,6 +56,14 @@ fn session(storage: &Redis) -> SessionId {
 fn refused(result: Result<Redis, JobsError>) -> (JobsErrorKind, String) {
     let error = result.unwrap_err();
     (error.kind(), error.to_string())
+}
+
+#[test]
+fn a_server_that_does_not_start_fails_its_test_at_once_with_its_log() {
+    let started = catch_unwind(|| Server::start(&["--no-such-setting", "yes"]));
+    let payload = started.map(drop).unwrap_err();
+    let text = payload.downcast::<String>().unwrap();
+    assert!(text.contains("no-such-setting"), "{text}");
 }
 
 #[test]

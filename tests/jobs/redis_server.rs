@@ -20,11 +20,12 @@ pub(crate) struct Server {
 /// Runs the server until there is no more to read, and then removes its folder.
 const SCRIPT: &str = r#"
 folder=$1; shift
-redis-server --port 0 --unixsocket "$folder/redis.sock" --dir "$folder" --save '' "$@" &
+redis-server --port 0 --unixsocket "$folder/redis.sock" --dir "$folder" --save '' "$@" 2>&1 &
 server=$!
-exec 3<&0
-cat <&3 > /dev/null
-kill -KILL "$server"
+# The log ends with the server.
+exec 3<&0 > /dev/null
+cat <&3
+kill -KILL "$server" 2> /dev/null
 { wait "$server"; } 2> /dev/null
 [ -e "$folder/stays" ] || rm -rf "$folder"
 "#;

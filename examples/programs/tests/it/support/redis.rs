@@ -9,10 +9,11 @@ use std::{env, fs, thread};
 const SCRIPT: &str = r#"
 folder=$1
 redis-server --port 0 --unixsocket "$folder/redis.sock" --dir "$folder" --save '' \
-    --appendonly yes --appendfsync no &
+    --appendonly yes --appendfsync no 2>&1 &
 server=$!
-exec 3<&0
-cat <&3 > /dev/null
+# The log ends with the server.
+exec 3<&0 > /dev/null
+cat <&3
 kill "$server"
 wait "$server"
 rm -rf "$folder"
