@@ -33,10 +33,7 @@ const MAX_PARENTS_OF_A_BATCH: usize = 100_000;
 /// [`Invalid`](JobsErrorKind::Invalid).
 pub fn check_batch(batch: &Batch<'_>, max_payload: usize) -> Result<(), JobsError> {
     for (place, job) in batch.jobs.iter().enumerate() {
-        check_job(job, max_payload).map_err(|error| match batch.jobs.len() {
-            1 => error,
-            _ => JobsError::new(error.kind(), format!("job {place} of the batch: {error}")),
-        })?;
+        check_job(job, max_payload).map_err(|error| at_place(error, batch.jobs, place))?;
     }
     let parents: usize = batch.jobs.iter().map(|job| job.after.len()).sum();
     if parents > MAX_PARENTS_OF_A_BATCH {
@@ -49,6 +46,26 @@ pub fn check_batch(batch: &Batch<'_>, max_payload: usize) -> Result<(), JobsErro
         ));
     }
     Ok(())
+}
+
+/// The caller of one job knows of no batch.
+fn at_place(error: JobsError, jobs: &[NewJob], place: usize) -> JobsError {
+    match jobs.len() {
+        1 => error,
+        _ => JobsError::new(error.kind(), format!("job {place} of the batch: {error}")),
+    }
+}
+
+/// The error for the job at this place, which is to follow one that has never been. Ids begin at 1
+/// and rise, so it names 0, or the largest one: all storages name the same.
+pub(super) fn unknown_parent(jobs: &[NewJob], place: usize) -> JobsError {
+    let after = jobs.get(place).map_or(&[][..], |job| &job.after);
+    let zero = after.iter().find(|id| id.0 == 0);
+    let id = zero.or(after.iter().max()).copied().unwrap_or_default();
+    let text = format!(
+        "a job that follows job {id}, which has never been; one that was stored before is allowed"
+    );
+    at_place(JobsError::new(JobsErrorKind::Invalid, text), jobs, place)
 }
 
 fn check_job(job: &NewJob, max_payload: usize) -> Result<(), JobsError> {

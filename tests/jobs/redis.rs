@@ -1,7 +1,9 @@
 //! `Redis`: what a server, its settings and lost connections make of it.
 
 use crate::redis_server::{Fake, Proxy, Server};
-use crate::steps::{done, exchange, pass_a_lane_on_in_parts, ready};
+use crate::steps::{
+    assert_unknown_parents_are_named, done, exchange, pass_a_lane_on_in_parts, ready,
+};
 use ::redis::{Client, Connection, Value, cmd};
 use millhand::jobs::{
     Batch, BatchNumber, Ended, Exchange, Filter, JobId, JobState, Jobs, JobsError, JobsErrorKind,
@@ -594,6 +596,11 @@ fn a_forked_process_is_refused_and_its_parent_goes_on() {
     assert_eq!((waited, status), (pid, 0));
     enqueue(&storage, &[job("3")]);
     assert_eq!(ready(&storage), 2);
+}
+
+#[test]
+fn a_parent_that_never_was_is_named_as_by_other_storages() {
+    assert_unknown_parents_are_named(&open("parents"));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `Sqlite`: what a file, several connections and several processes make of it.
 
-use crate::steps::{done, exchange, pass_a_lane_on_in_parts, ready};
+use crate::steps::{
+    assert_unknown_parents_are_named, done, exchange, pass_a_lane_on_in_parts, ready,
+};
 use crate::support::Folder;
 use millhand::jobs::rusqlite::Connection;
 use millhand::jobs::{
     Batch, BatchNumber, Due, Durability, Ended, Exchange, Fate, Filter, Heartbeat, JobId, JobState,
-    JobsError, JobsErrorKind, Judged, NewJob, Notifier, Outcome, Page, Placed, QueueChange,
+    JobsError, JobsErrorKind, Judged, Memory, NewJob, Notifier, Outcome, Page, Placed, QueueChange,
     SessionId, SessionInfo, Sqlite, Storage, StoredTime, Unique, UniqueUntil, Verdict, Want,
 };
 use millhand::task::CancelOutcome;
@@ -651,6 +653,12 @@ fn ten_thousand_that_follow_each_other_are_cancelled_in_one_step() {
     let left: i64 = conn.query_row(left, [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0);
     assert_eq!(storage.check(false).unwrap(), []);
+}
+
+#[test]
+fn a_parent_that_never_was_is_named_as_in_memory() {
+    assert_unknown_parents_are_named(&Memory::new());
+    assert_unknown_parents_are_named(&open(&Folder::new()));
 }
 
 #[test]

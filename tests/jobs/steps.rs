@@ -1,8 +1,8 @@
 //! Steps that the tests of storages share.
 
 use millhand::jobs::{
-    Batch, Ended, Exchange, Exchanged, JobId, MOST_DUE, NewJob, SessionId, SessionInfo, Storage,
-    Verdict, Want,
+    Batch, Ended, Exchange, Exchanged, JobId, JobsErrorKind, MOST_DUE, NewJob, SessionId,
+    SessionInfo, Storage, Tick, Verdict, Want,
 };
 use millhand::testing::ManualClock;
 use std::time::Duration;
@@ -68,4 +68,47 @@ pub(crate) fn pass_a_lane_on_in_parts(storage: &impl Storage, clock: &ManualCloc
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].id, last);
     assert_eq!(storage.check(false).unwrap(), []);
+}
+
+/// Whatever the storage, a job that is to follow one that never was is refused by one text.
+pub(crate) fn assert_unknown_parents_are_named(storage: &impl Storage) {
+    let job = |after: &[u64]| {
+        let mut job = NewJob::new("mail", "welcome", "1");
+        job.after.extend(after.iter().copied().map(JobId));
+        job
+    };
+    let (known, unknown) = (job(&[]), job(&[8, 1, 9, 7]));
+    let jobs = std::slice::from_ref(&known);
+    let stored = storage.enqueue(&Batch { number: None, jobs }).unwrap();
+    assert_eq!(stored[0].id(), JobId(1));
+    let text = |id: u64| {
+        format!("a job that follows job {id}, which has never been; one that was stored before")
+    };
+    let of_batch = format!("job 1 of the batch: {}", text(9));
+    let enqueue = |jobs: &[NewJob]| {
+        let error = storage.enqueue(&Batch { number: None, jobs }).unwrap_err();
+        assert_eq!(error.kind(), JobsErrorKind::Invalid, "{error}");
+        error.to_string()
+    };
+    let found = enqueue(&[known, unknown.clone()]);
+    assert!(found.contains(&of_batch), "{found}");
+    let schedule = storage.register_schedule("daily", "at 8").unwrap();
+    let at = loop {
+        let now = storage.now().unwrap();
+        if now > schedule.last_tick {
+            break now;
+        }
+    };
+    for (job, id) in [(&unknown, 9), (&job(&[1, 0, 9]), 0)] {
+        let tick = Tick {
+            schedule: "daily",
+            at,
+            job,
+        };
+        let ticked = storage.tick(&tick).unwrap_err().to_string();
+        for found in [enqueue(std::slice::from_ref(job)), ticked] {
+            assert!(found.contains(&text(id)), "{found}");
+            assert!(!found.contains("of the batch"), "{found}");
+        }
+    }
 }

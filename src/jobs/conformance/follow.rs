@@ -265,8 +265,12 @@ pub fn a_job_cannot_follow_one_that_never_was(env: &Env) {
         vec![JobId(0)],
     ] {
         let batch = [unique("key", UniqueUntil::Ended), job(), unknown(ids)];
-        assert_refused(env.try_enqueue(&batch), JobsErrorKind::Invalid);
-        assert_refused(env.try_enqueue(&batch[2..]), JobsErrorKind::Invalid);
+        let refused = env.try_enqueue(&batch).unwrap_err();
+        assert_eq!(refused.kind(), JobsErrorKind::Invalid);
+        assert!(refused.to_string().contains("job 2"), "{refused}");
+        let refused = env.try_enqueue(&batch[2..]).unwrap_err();
+        assert_eq!(refused.kind(), JobsErrorKind::Invalid);
+        assert!(!refused.to_string().contains("job 0 of"), "{refused}");
     }
     assert_eq!(env.list(&Filter::default()).len(), 1);
     // Nor one of the same batch: that is not there yet.

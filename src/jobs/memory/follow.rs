@@ -10,7 +10,8 @@
 
 use super::job::Job;
 use super::table::Table;
-use crate::jobs::{Fate, JobId, JobsError, JobsErrorKind, NewJob, Outcome, StoredTime};
+use crate::jobs::names::unknown_parent;
+use crate::jobs::{Fate, JobId, JobsError, NewJob, Outcome, StoredTime};
 use std::collections::{BTreeSet, HashSet};
 
 /// What steps have left to be done.
@@ -55,14 +56,8 @@ impl Table {
     /// Returns an error if a job is to follow one that has never been.
     pub(super) fn check_parents(&self, jobs: &[NewJob]) -> Result<(), JobsError> {
         for (place, job) in jobs.iter().enumerate() {
-            if let Some(id) = job.after.iter().find(|id| !self.has_given(**id)) {
-                let text = match jobs.len() {
-                    1 => format!("it is to follow job {id}, which has never been"),
-                    _ => format!(
-                        "job {place} of the batch: it is to follow job {id}, which has never been"
-                    ),
-                };
-                return Err(JobsError::new(JobsErrorKind::Invalid, text));
+            if job.after.iter().any(|id| !self.has_given(*id)) {
+                return Err(unknown_parent(jobs, place));
             }
         }
         Ok(())

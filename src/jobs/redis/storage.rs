@@ -8,7 +8,7 @@ use crate::jobs::look::{
     Counts, Facts, Fate, Fault, Filter, JobInfo, Page, QueueChange, QueueSettings, ScheduleChange,
     StoredSchedule,
 };
-use crate::jobs::names::{check_batch, check_name, cut_error};
+use crate::jobs::names::{check_batch, check_name, cut_error, unknown_parent};
 use crate::jobs::notifier::Notifier;
 use crate::jobs::record::{Batch, Ended, Exchange, Exchanged, Placed, Tick, Verdict};
 use crate::jobs::redis::ask::Ask;
@@ -122,11 +122,6 @@ impl Redis {
 /// More are claimed by the next exchange, since the server does nothing else meanwhile.
 const MOST_CLAIMS: usize = 1000;
 
-fn never(place: &str) -> JobsError {
-    let text = format!("job {place} of the batch follows a job that has never been");
-    JobsError::new(JobsErrorKind::Invalid, text)
-}
-
 fn end(ask: Ask, ended: &Ended) -> Ask {
     let ask = ask.number(ended.id).number(ended.claim);
     match &ended.verdict {
@@ -164,7 +159,7 @@ impl Storage for Redis {
         let shared = self.shared();
         let mut reply = shared.run_with(&lua::ENQUEUE, ask, sending, shared.replicas)?;
         match reply.text()?.as_str() {
-            "never" => Err(never(&reply.text()?)),
+            "never" => Err(unknown_parent(batch.jobs, reply.number()?)),
             "stale" => Err(JobsError::new(
                 JobsErrorKind::Stale,
                 format!("a batch came after batch {} of its producer", reply.text()?),
@@ -270,7 +265,7 @@ impl Storage for Redis {
         let ask = Ask::new().text(tick.schedule).time(tick.at).job(tick.job);
         let mut reply = self.shared().run(&lua::TICK, ask, Once)?;
         match reply.text()?.as_str() {
-            "never" => Err(never("0")),
+            "never" => Err(unknown_parent(jobs, 0)),
             answer => Ok(answer == "yes"),
         }
     }

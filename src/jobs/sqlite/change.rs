@@ -15,7 +15,7 @@ use crate::jobs::sqlite::work::{self, Outcome, Work};
 use crate::jobs::time::StoredTime;
 use crate::task::CancelOutcome;
 use rusqlite::{Connection, Row, params};
-use std::iter;
+use std::slice;
 
 pub(super) fn cancel(work: &mut Work<'_>, id: JobId) -> Outcome<CancelOutcome> {
     let Some(job) = Stored::find(work, work::from_id(id))? else {
@@ -144,7 +144,7 @@ pub(super) fn schedules(conn: &Connection) -> Outcome<Vec<StoredSchedule>> {
 }
 
 pub(super) fn tick(work: &mut Work<'_>, name: &str, at: StoredTime, job: &NewJob) -> Outcome<bool> {
-    follow::check(work, iter::once(job))?;
+    follow::check(work, slice::from_ref(job))?;
     if at > work.now || work.run(sql::TICK, params![name, at.0])? == 0 {
         return Ok(false);
     }

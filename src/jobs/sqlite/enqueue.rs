@@ -28,7 +28,7 @@ pub(super) fn enqueue(
     if let Some(placed) = before.flatten() {
         return Ok(placed);
     }
-    follow::check(work, jobs.iter())?;
+    follow::check(work, jobs)?;
     let mut placed = Vec::with_capacity(jobs.len());
     for job in jobs {
         placed.push(place(work, job)?);

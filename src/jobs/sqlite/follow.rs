@@ -14,9 +14,9 @@
 // A job that had expired when it took its lane ends after that, and its end is the next of these
 // steps.
 
-use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::id::JobId;
 use crate::jobs::look::{Fate, JobState};
+use crate::jobs::names::unknown_parent;
 use crate::jobs::record::NewJob;
 use crate::jobs::sqlite::end::{self, End, Stored};
 use crate::jobs::sqlite::lanes;
@@ -91,17 +91,19 @@ impl Parents {
 }
 
 /// Refuses jobs that are to follow one that has never been.
-pub(super) fn check<'a>(work: &Work<'_>, jobs: impl Iterator<Item = &'a NewJob>) -> Outcome<()> {
-    let mut following = jobs.enumerate().filter(|(_, job)| !job.after.is_empty());
+pub(super) fn check(work: &Work<'_>, jobs: &[NewJob]) -> Outcome<()> {
+    let mut following = jobs
+        .iter()
+        .enumerate()
+        .filter(|(_, job)| !job.after.is_empty());
     let Some(first) = following.next() else {
         return Ok(());
     };
     let last = read::last_id(work.conn())?;
     for (place, job) in iter::once(first).chain(following) {
-        let is_unknown = |id: &&JobId| !(1..=last).contains(&work::from_id(**id));
-        if let Some(id) = job.after.iter().find(is_unknown) {
-            let text = format!("job {place} of the batch follows the job {id}, which never was");
-            return Err(JobsError::new(JobsErrorKind::Invalid, text).into());
+        let is_unknown = |id: &JobId| !(1..=last).contains(&work::from_id(*id));
+        if job.after.iter().any(is_unknown) {
+            return Err(unknown_parent(jobs, place).into());
         }
     }
     Ok(())

@@ -4,18 +4,15 @@
 
 use crate::jobs::conformance::model::job::Job;
 use crate::jobs::conformance::model::state::{Follow, State};
-use crate::jobs::{
-    Due, JobId, JobState, JobsError, JobsErrorKind, NewJob, Outcome, Placed, StoredTime,
-};
+use crate::jobs::names::unknown_parent;
+use crate::jobs::{Due, JobId, JobState, JobsError, NewJob, Outcome, Placed, StoredTime};
 
 impl State {
     /// Jobs follow none that has never been.
     pub(crate) fn check_parents(&mut self, jobs: &[NewJob]) -> Result<(), JobsError> {
         for (place, job) in jobs.iter().enumerate() {
-            let is_unknown = |id: &&JobId| self.job(**id).is_none();
-            if let Some(id) = job.after.iter().find(is_unknown) {
-                let text = format!("job {place} of the batch: it follows {id}, which never was");
-                return Err(JobsError::new(JobsErrorKind::Invalid, text));
+            if job.after.iter().any(|id| self.job(*id).is_none()) {
+                return Err(unknown_parent(jobs, place));
             }
         }
         Ok(())
