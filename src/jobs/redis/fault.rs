@@ -3,14 +3,18 @@
 //! Layer: jobs.
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
-use redis::{ErrorKind, RedisError};
+use redis::{ConnectionAddr, ErrorKind, RedisError};
 
 /// Why a request got no answer.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// The server was not reached, or the connection was lost. The server may have done what was
-    /// asked, unless it was not sent.
-    Lost { why: RedisError, was_sent: bool },
+    /// asked, unless it was not sent. `hint`: what may be wrong with the address.
+    Lost {
+        why: RedisError,
+        was_sent: bool,
+        hint: Option<&'static str>,
+    },
     /// The server says that it cannot do that now, and has done nothing.
     NotNow(RedisError),
     /// The server does not know the script, and has done nothing.
@@ -109,8 +113,7 @@ const CONNECTING: [(&str, &str); 7] = [
     ),
     (
         "InvalidContentType",
-        "the server does not speak TLS there: the address is one with `redis`, and not `rediss`, \
-         or has another port",
+        "the handshake of TLS failed: the port does not speak TLS; its address begins with `redis`",
     ),
     (
         "received fatal alert",
@@ -118,6 +121,25 @@ const CONNECTING: [(&str, &str); 7] = [
          `RedisOptions::client_certificate`",
     ),
 ];
+
+/// What is said of a server that was reached and has not answered. A plain server waits for the
+/// rest of what it takes for a request. One with TLS ends the connection.
+const NO_TLS: &str = "the handshake of TLS failed: the port may not speak TLS, and then its address \
+                      begins with `redis`; or the server is too busy";
+const TLS: &str = "the server ended the connection before it answered: the port may want TLS, and \
+                   then its address begins with `rediss`";
+
+/// What may be wrong with an address to which no connection could be made.
+fn hint(error: &RedisError, addr: &ConnectionAddr) -> Option<&'static str> {
+    // In the text of a server that was not reached in time.
+    let is_silent = error.is_timeout() && !error.to_string().contains("timed out");
+    let is_ended = error.is_connection_dropped() && !error.is_connection_refusal();
+    match addr {
+        ConnectionAddr::TcpTls { .. } if is_silent || is_ended => Some(NO_TLS),
+        ConnectionAddr::Tcp(..) if is_ended => Some(TLS),
+        _ => None,
+    }
+}
 
 /// The code of an error of the server. Before Redis 7, one in a script is in its text.
 fn has_code(error: &RedisError, code: &str) -> bool {
@@ -139,6 +161,7 @@ impl Trouble {
             return Self::Lost {
                 why: error,
                 was_sent,
+                hint: None,
             };
         }
         if has_code(&error, "NOSCRIPT") {
@@ -158,7 +181,7 @@ impl Trouble {
     }
 
     /// What the failure of a connection means, before anything was sent.
-    pub(super) fn of_connecting(error: RedisError) -> Self {
+    pub(super) fn of_connecting(error: RedisError, addr: &ConnectionAddr) -> Self {
         let text = error.to_string();
         if error.kind() == ErrorKind::InvalidClientConfig {
             return Self::Final(bad_url(&error));
@@ -173,15 +196,24 @@ impl Trouble {
         if let Some((_, advice)) = CONNECTING.iter().find(|(part, _)| text.contains(part)) {
             return unreachable(error, advice);
         }
-        Self::of(error).unsent()
+        let found = hint(&error, addr);
+        match Self::of(error).unsent() {
+            Self::Lost { why, was_sent, .. } => Self::Lost {
+                why,
+                was_sent,
+                hint: found,
+            },
+            other => other,
+        }
     }
 
     /// The request was not sent as a whole.
     pub(super) fn unsent(self) -> Self {
         match self {
-            Self::Lost { why, .. } => Self::Lost {
+            Self::Lost { why, hint, .. } => Self::Lost {
                 why,
                 was_sent: false,
+                hint,
             },
             other => other,
         }

@@ -189,14 +189,16 @@ impl Lines {
                 lent.line = answer.is_ok().then_some(line);
                 answer
             });
-            let (error, may_repeat) = match result {
+            let (error, may_repeat, hint) = match result {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::Final(error)) => return Err(error),
                 Err(Trouble::Unknown) => return Err(reply::bad("it does not keep a script")),
-                Err(Trouble::NotNow(error)) => (error, true),
-                Err(Trouble::Lost { why, was_sent }) => {
-                    (why, !was_sent || sending == Sending::Again)
-                }
+                Err(Trouble::NotNow(error)) => (error, true, None),
+                Err(Trouble::Lost {
+                    why,
+                    was_sent,
+                    hint,
+                }) => (why, !was_sent || sending == Sending::Again, hint),
             };
             let pause = pauses.next();
             let is_over = left().is_some_and(|left| left <= pause);
@@ -205,7 +207,8 @@ impl Lines {
                     true => format!("the server cannot be reached for {:?}", self.patience),
                     false => "the server may have done it".to_owned(),
                 };
-                let text = format!("{error}; {advice}");
+                let hint = hint.map(|hint| format!("{hint}; ")).unwrap_or_default();
+                let text = format!("{error}; {hint}{advice}");
                 return Err(JobsError::new(JobsErrorKind::Unreachable, text).with_source(error));
             }
             let _ = after(pause).recv();
@@ -251,11 +254,12 @@ pub(super) fn connect(client: &Client, left: Option<Duration>) -> Result<Line, T
     let least = Duration::from_millis(100);
     let timeout = left.map_or(CONNECTING, |left| left.clamp(least, CONNECTING));
     let conn = client.get_connection_with_timeout(timeout);
-    let conn = conn.map_err(Trouble::of_connecting)?;
+    let trouble = |error| Trouble::of_connecting(error, client.get_connection_info().addr());
+    let conn = conn.map_err(trouble)?;
     let set = conn
         .set_read_timeout(Some(SILENCE))
         .and_then(|()| conn.set_write_timeout(Some(SILENCE)));
-    set.map_err(Trouble::of_connecting)?;
+    set.map_err(trouble)?;
     Ok(Line {
         conn,
         used_at: Clock::system().now(),
