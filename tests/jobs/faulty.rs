@@ -20,8 +20,8 @@ pub(crate) struct Faulty<S> {
     percent: Arc<AtomicU64>,
     drawn: Arc<AtomicU64>,
     pub(crate) failed: Arc<AtomicU64>,
-    /// Every call of this method fails.
-    broken: Option<&'static str>,
+    /// Every call of this method fails, while it is set.
+    broken: Arc<Mutex<Option<&'static str>>>,
     /// Calls of this method panic, while it is set.
     panicking: Arc<Mutex<Option<&'static str>>>,
     /// Calls of this method take so long, while it is set.
@@ -35,7 +35,7 @@ impl<S: Storage> Faulty<S> {
             percent: Arc::new(AtomicU64::new(percent)),
             drawn: Arc::default(),
             failed: Arc::default(),
-            broken: None,
+            broken: Arc::default(),
             panicking: Arc::default(),
             slow: Arc::default(),
         }
@@ -43,10 +43,12 @@ impl<S: Storage> Faulty<S> {
 
     /// Has every call of this method fail.
     pub(crate) fn breaking(self, method: &'static str) -> Self {
-        Self {
-            broken: Some(method),
-            ..self
-        }
+        self.set_broken(Some(method));
+        self
+    }
+
+    pub(crate) fn set_broken(&self, method: Option<&'static str>) {
+        *self.broken.lock().unwrap() = method;
     }
 
     pub(crate) fn set_slow(&self, slow: Option<(&'static str, Duration)>) {
@@ -66,7 +68,7 @@ impl<S: Storage> Faulty<S> {
         method: &str,
         f: impl FnOnce(&S) -> Result<T, JobsError>,
     ) -> Result<T, JobsError> {
-        if self.broken == Some(method) {
+        if *self.broken.lock().unwrap() == Some(method) {
             return Err(JobsError::new(JobsErrorKind::Other, "broken"));
         }
         let panicking = *self.panicking.lock().unwrap();

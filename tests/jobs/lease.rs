@@ -245,6 +245,46 @@ fn a_consumer_says_what_its_storage_answers() {
 }
 
 #[test]
+fn a_consumer_whose_signs_of_life_fail_says_so_while_its_jobs_go_on() {
+    let world = World::new(14);
+    let consumer = world.start(sleeper(&Arc::default()));
+    world.simulation.advance(SECOND);
+    let failing = || consumer.report().failing;
+    // Long enough for a sign of life, and too short for the end of the lease.
+    for signs_again in [true, false] {
+        world.storage.set_broken(Some("heartbeat"));
+        world.simulation.advance(12 * SECOND);
+        assert_eq!(failing().as_deref(), Some("broken"));
+        assert_eq!(world.enqueue(1).join().unwrap(), "slept");
+        assert_eq!(failing().as_deref(), Some("broken"));
+        if signs_again {
+            world.storage.set_broken(None);
+            world.simulation.advance(10 * SECOND);
+            assert_eq!(failing(), None);
+        }
+    }
+    // The session was closed in time, so nothing is wrong.
+    let report = world.pool.shutdown(Shutdown::drain()).unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(failing(), None);
+}
+
+#[test]
+fn a_consumer_that_ends_since_its_signs_of_life_fail_is_not_clean() {
+    let world = World::new(15);
+    let seen = Arc::default();
+    let consumer = world.start(sleeper(&seen));
+    let _ = world.enqueue(1000);
+    world.simulation.advance(SECOND);
+    world.storage.set_broken(Some("heartbeat"));
+    world.simulation.advance(60 * SECOND);
+    assert_eq!(*seen.lock().unwrap(), [CancelReason::Lease]);
+    let report = world.pool.shutdown(Shutdown::drain()).unwrap();
+    assert!(!report.is_clean(), "{report}");
+    assert_eq!(consumer.report().failing.as_deref(), Some("broken"));
+}
+
+#[test]
 fn an_attempt_is_abandoned_though_its_body_has_not_returned() {
     let world = World::new(5);
     let runs = AtomicUsize::new(0);

@@ -100,7 +100,8 @@ pub(super) fn show(
         lease: shared.lease,
         settled: held.settled,
         held: &ids,
-    })?;
+    });
+    let pulse = pulse.inspect_err(|error| shared.set_unsigned(id, error))?;
     shared.cancel(&pulse.lost, &held, CancelReason::Lease);
     shared.cancel(&pulse.cancel, &held, CancelReason::User);
     match pulse.alive {

@@ -5,6 +5,7 @@
 use crate::CancelToken;
 use crate::cancel::{CancelGuard, CancelReason};
 use crate::jobs::consumer::state::{Held, Shared, State};
+use crate::jobs::error::JobsError;
 use crate::jobs::id::{JobId, SessionId};
 use crate::pool::ServiceHost;
 use std::collections::HashSet;
@@ -15,6 +16,8 @@ use std::time::Duration;
 /// A session that lives, as far as this process knows.
 pub(super) struct Session {
     pub(super) times: Times,
+    /// What the storage has answered since the last sign of life, if it answered an error.
+    pub(super) failing: Option<String>,
     /// What runs is asked to stop when the lease may have ended, also while each thread of the
     /// consumer waits for the storage.
     _at_its_end: CancelGuard,
@@ -63,6 +66,16 @@ impl Shared {
         Session {
             _at_its_end: times.lease.on_cancel(move |_| shared.cancel_after_lease()),
             times,
+            failing: None,
+        }
+    }
+
+    /// The storage answers errors to its signs of life.
+    pub(super) fn set_unsigned(&self, id: SessionId, error: &JobsError) {
+        if let Some(present) = &mut self.state.lock().session {
+            if present.times.id == id {
+                present.failing = Some(error.to_string());
+            }
         }
     }
 
