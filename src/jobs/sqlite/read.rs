@@ -19,6 +19,10 @@ pub(super) const MOST_ROWS: usize = 500;
 /// A page with payloads ends after so many bytes of them.
 const MOST_BYTES: usize = 16 << 20;
 
+/// So many jobs of a state that waits are sorted for each page. If there are more, a page is found
+/// among the jobs of all states, in the order of their ids.
+const MOST_SORTED: usize = 10_000;
+
 /// What has become of a job. One that is kept for those that follow it, and for nothing else, is
 /// forgotten for all but them.
 pub(super) fn fate(
@@ -72,7 +76,9 @@ pub(super) fn list(
         bytes: 0,
     };
     let Some(ids) = &filter.ids else {
-        listed.read(conn, filter, (work::from_id(page.after), i64::MAX), now)?;
+        let text = list_of(conn, filter.state)?;
+        let range = (work::from_id(page.after), i64::MAX);
+        listed.read(conn, text, filter, range, now)?;
         return Ok(listed.jobs);
     };
     let mut ids: Vec<i64> = ids
@@ -83,9 +89,23 @@ pub(super) fn list(
     ids.sort_unstable();
     ids.dedup();
     for id in ids {
-        listed.read(conn, filter, (id - 1, id), now)?;
+        listed.read(conn, sql::LIST_ANY, filter, (id - 1, id), now)?;
     }
     Ok(listed.jobs)
+}
+
+/// The statement that finds the jobs of a state.
+fn list_of(conn: &Connection, state: Option<JobState>) -> Outcome<&'static str> {
+    let (few, are_more) = match state {
+        Some(JobState::Blocked) => (sql::LIST_BLOCKED, sql::ARE_MORE_BLOCKED),
+        Some(JobState::Scheduled) => (sql::LIST_SCHEDULED, sql::ARE_MORE_SCHEDULED),
+        Some(JobState::Ready) => (sql::LIST_READY, sql::ARE_MORE_READY),
+        Some(JobState::Running) => return Ok(sql::LIST_RUNNING),
+        Some(state) if state.has_ended() => return Ok(sql::LIST_ENDED),
+        _ => return Ok(sql::LIST_ANY),
+    };
+    let more = work::one(conn, are_more, [work::from_size(MOST_SORTED)], |_| Ok(()))?;
+    Ok(if more.is_some() { sql::LIST_ANY } else { few })
 }
 
 /// A page that is being read.
@@ -100,6 +120,7 @@ impl Listed {
     fn read(
         &mut self,
         conn: &Connection,
+        text: &str,
         filter: &Filter,
         (after, last): (i64, i64),
         now: StoredTime,
@@ -108,11 +129,6 @@ impl Listed {
         if room == 0 || self.bytes >= MOST_BYTES {
             return Ok(());
         }
-        let text = match filter.state {
-            Some(JobState::Running) => sql::LIST_RUNNING,
-            Some(state) if state.has_ended() => sql::LIST_ENDED,
-            _ => sql::LIST_ANY,
-        };
         let ended_before = filter
             .ended_before
             .map(|ago| now.0.saturating_sub(millis(ago)));
@@ -218,4 +234,78 @@ fn totals(conn: &Connection) -> Outcome<Totals> {
         *place = work::to_count(n);
     }
     Ok(totals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::sqlite::schema;
+    use rusqlite::StatementStatus;
+
+    /// Has so many jobs in this state stored after those that are there.
+    fn store(conn: &Connection, state: JobState, count: usize) {
+        let ended = state.has_ended().then_some(0);
+        conn.execute(
+            "INSERT INTO mh_job(queue, kind, priority, state, run_at, enqueued_at, payload,
+               ended_at, keep_until)
+             WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT ?1)
+             SELECT 'mail', 'welcome', n % 7, ?2, -n, 0, x'00', ?3, ?4 FROM n",
+            params![
+                work::from_size(count),
+                end::code(state),
+                ended,
+                ended.map(|_| i64::MAX)
+            ],
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_page_of_few_jobs_reads_none_that_has_ended() {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn).unwrap();
+        let waiting = [JobState::Blocked, JobState::Scheduled, JobState::Ready];
+        for state in waiting {
+            store(&conn, JobState::Done, 3_000);
+            store(&conn, state, 5);
+        }
+        for (place, state) in waiting.into_iter().enumerate() {
+            let filter = Filter {
+                state: Some(state),
+                ..Filter::default()
+            };
+            let first = 3_005 * (place as u64 + 1) - 4;
+            for (after, next) in [(0, first), (first, first + 1)] {
+                let after = JobId(after);
+                let page = Page { after, most: 3 };
+                let jobs = list(&conn, &filter, page, StoredTime(0)).unwrap();
+                let ids: Vec<u64> = jobs.iter().map(|job| job.id.0).collect();
+                assert_eq!(ids, [next, next + 1, next + 2]);
+            }
+        }
+        let texts = [sql::LIST_BLOCKED, sql::LIST_SCHEDULED, sql::LIST_READY];
+        for text in texts.into_iter().chain([sql::LIST_ANY]) {
+            let statement = conn.prepare_cached(text).unwrap();
+            let steps = statement.get_status(StatementStatus::VmStep);
+            assert!(steps < 3_000, "{steps}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_many_jobs_is_found_in_the_order_of_their_ids() {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn).unwrap();
+        store(&conn, JobState::Scheduled, MOST_SORTED + 1);
+        let filter = Filter {
+            state: Some(JobState::Scheduled),
+            ..Filter::default()
+        };
+        let page = Page {
+            after: JobId(MOST_SORTED as u64 - 1),
+            most: 5,
+        };
+        let jobs = list(&conn, &filter, page, StoredTime(0)).unwrap();
+        let ids: Vec<usize> = jobs.iter().map(|job| job.id.0 as usize).collect();
+        assert_eq!(ids, [MOST_SORTED, MOST_SORTED + 1]);
+    }
 }
