@@ -362,7 +362,9 @@ impl<'a> Rounds<'a> {
                 "a consumer of jobs waits for its storage (logged once): {error}"
             ));
         }
-        // The storage may have another process's number.
+        // The numbers of this consumer rise, so another process has the session, too: the storage
+        // went back to an older state, and gave its number again. It is not closed: what that
+        // process runs would begin twice.
         if error.kind() == JobsErrorKind::Stale {
             let present = self.shared.present_session();
             present.map(|session| self.shared.end_session(session.id));
