@@ -234,7 +234,7 @@ PROMISES = {
 def panel(line, bars, y):
     text = label("head", GAP, y + 14, line.title) + label("soft", GAP, y + 30, f"{line.unit}, {'shorter' if line.less_is_better else 'longer'} is better")
     values = [max(value, 0) for one, value in bars if one.durability != "memory"] or [value for _, value in bars]
-    scale = max(values)
+    scale = max(values) or 1
     if line.less_is_better:
         scale = min(scale, CUT * max(min(values), 1e-3))
     for number, (one, value) in enumerate(bars):
