@@ -239,7 +239,7 @@ mod tests {
             let ids: Vec<u64> = batch.jobs.iter().map(id).collect();
             self.shows.send(ids.clone()).unwrap();
             self.may.recv().unwrap();
-            assert!(!ids.contains(&13), "as it was told");
+            assert!(!ids.contains(&13), "as it is to");
             match ids.contains(&0) {
                 true => Err(JobsError::new(JobsErrorKind::Invalid, "no")),
                 false => Ok(ids.into_iter().map(JobId).map(Placed::New).collect()),

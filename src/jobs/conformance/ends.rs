@@ -3,7 +3,7 @@
 //! Layer: jobs.
 
 use crate::jobs::conformance::env::{
-    Env, LEASE, SECOND, TICK, dead, done, end_of, ids, job, jobs, retry,
+    Env, LEASE, SECOND, TICK, after, dead, done, end_of, ids, job, jobs, retry,
 };
 use crate::jobs::{
     Claimed, Counts, Ended, Fate, Filter, JobId, JobState, Judged, Meta, NewJob, Outcome, Totals,
@@ -141,6 +141,16 @@ pub fn the_second_of_two_ends_is_gone(env: &Env) {
         assert_eq!(env.counts().totals.done, before + 1);
     }
     assert_eq!(env.counts().dead, 0);
+}
+
+pub fn an_end_releases_a_job_that_came_while_the_other_ran(env: &Env) {
+    let parent = env.enqueue(job());
+    let worker = env.consumer();
+    let claimed = worker.claim_one();
+    let child = env.enqueue(after(&[parent]));
+    assert_eq!(env.state(child), JobState::Blocked);
+    worker.done(&claimed);
+    assert_eq!(worker.claim_one().id, child);
 }
 
 pub fn an_end_of_a_job_that_never_was_is_gone(env: &Env) {

@@ -62,16 +62,6 @@ pub fn a_job_begins_when_all_that_it_follows_are_done(env: &Env) {
     assert_eq!(ids(&worker.claim(9)), [child]);
 }
 
-pub fn a_job_may_follow_one_that_runs(env: &Env) {
-    let parent = env.enqueue(job());
-    let worker = env.consumer();
-    let claimed = worker.claim_one();
-    let child = env.enqueue(after(&[parent]));
-    assert_eq!(env.state(child), BLOCKED);
-    worker.done(&claimed);
-    assert_eq!(ids(&worker.claim(9)), [child]);
-}
-
 pub fn what_is_no_end_releases_nothing(env: &Env) {
     let parent = env.enqueue(job());
     let child = env.enqueue(even_if_failed(&[parent]));

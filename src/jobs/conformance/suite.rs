@@ -91,6 +91,7 @@ macro_rules! storage_conformance {
             a_job_that_comes_back_takes_its_old_place_and_counts_nothing
             an_end_with_an_old_claim_number_is_gone
             the_second_of_two_ends_is_gone
+            an_end_releases_a_job_that_came_while_the_other_ran
             an_end_of_a_job_that_never_was_is_gone
             a_late_end_counts_if_no_other_consumer_has_the_job
             an_end_comes_before_the_end_of_the_lease
@@ -174,7 +175,6 @@ macro_rules! storage_conformance {
         }
         $crate::storage_conformance! { @chapter true, "", follow,
             a_job_begins_when_all_that_it_follows_are_done
-            a_job_may_follow_one_that_runs
             what_is_no_end_releases_nothing
             what_had_ended_before_counts
             a_job_that_follows_nothing_begins_at_once
