@@ -9,11 +9,12 @@
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::record::{Batch, BatchNumber, NewJob, Placed};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::mem;
 use std::process;
 
 /// More of them wait for the next batch. A server does nothing else while it stores one.
@@ -72,23 +73,10 @@ impl Gathering {
 
     /// Stores jobs: all of them, or none. Waits for the batch that is on its way, if there is one.
     pub(super) fn store(&self, jobs: &[NewJob], enqueue: Enqueue<'_>) -> Answer {
-        let answer = {
-            let mut state = self.0.lock();
-            let here = Some(process::id());
-            if state.leader == here {
-                let (turn, answer) = bounded(1);
-                let jobs = jobs.to_vec();
-                state.waiting.push_back(Waiting { jobs, turn });
-                Some(answer)
-            } else {
-                state.leader = here;
-                None
-            }
-        };
-        let Some(answer) = answer else {
+        let Some(turn) = self.line_up(jobs) else {
             return self.lead(jobs, enqueue);
         };
-        match crate::blocking(|| answer.recv()) {
+        match crate::blocking(|| turn.recv()) {
             Ok(Turn::Answered(answer)) => answer,
             Ok(Turn::Leads(jobs)) => self.lead(&jobs, enqueue),
             Err(_) => {
@@ -96,6 +84,24 @@ impl Gathering {
                 Err(JobsError::new(JobsErrorKind::Other, text))
             }
         }
+    }
+
+    /// Has the caller wait for its turn. `None` if it is its turn.
+    fn line_up(&self, jobs: &[NewJob]) -> Option<Receiver<Turn>> {
+        let mut state = self.0.lock();
+        let here = Some(process::id());
+        if state.leader == here {
+            let (turn, receiver) = bounded(1);
+            let jobs = jobs.to_vec();
+            state.waiting.push_back(Waiting { jobs, turn });
+            return Some(receiver);
+        }
+        if state.leader.is_some() {
+            // This process was forked. Those that wait are threads of its parent.
+            mem::forget(mem::take(&mut state.waiting));
+        }
+        state.leader = here;
+        None
     }
 
     /// Sends these jobs, with those of callers that wait.
@@ -199,7 +205,7 @@ impl Drop for HandsOn<'_> {
 mod tests {
     use super::*;
     use crate::jobs::id::JobId;
-    use crossbeam_channel::{Receiver, unbounded};
+    use crossbeam_channel::unbounded;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread;
 
@@ -304,6 +310,23 @@ mod tests {
         assert_eq!(batches, [vec![2, 3, 0, 4], vec![2], vec![3, 0], vec![4]]);
         let refused = Err(JobsErrorKind::Invalid);
         assert_eq!(stored, [Ok(vec![2]), refused, Ok(vec![4])]);
+    }
+
+    #[test]
+    fn a_forked_process_waits_for_no_thread_of_its_parent() {
+        let slow = Slow::new();
+        let (turn, _parent) = bounded(1);
+        let jobs = vec![NewJob::new("default", "noop", "1")];
+        {
+            let mut state = slow.gathering.0.lock();
+            state.leader = Some(process::id() + 1);
+            state.waiting.push_back(Waiting { jobs, turn });
+        }
+        for id in [2, 3] {
+            slow.lets.send(()).unwrap();
+            assert_eq!(slow.store(&[id]), Ok(vec![id]));
+            assert_eq!(slow.seen.recv(), Ok(vec![id]));
+        }
     }
 
     #[test]
