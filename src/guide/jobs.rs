@@ -326,8 +326,9 @@
 //!
 //! *Several threads.* Calls of `enqueue` that come while another one of this process waits for the
 //! server are sent together when it has its answer. So many threads that enqueue cost the server
-//! little more than one. While the server is away, such a call may wait for twice the patience. A
-//! job that the server refuses is an error of its own call alone.
+//! little more than one. While the server is away, such a call may wait for twice the patience, and
+//! longer if so many wait that they need several batches, of 1,000 jobs each. A job that the server
+//! refuses is an error of its own call alone.
 //!
 //! *Sentinel.* The client has one address, and does not ask Sentinel for it. After a failover that
 //! address must lead to the new primary: by a proxy, by DNS, or by an address that moves with it.

@@ -136,8 +136,18 @@ impl Gathering {
             // It must not take the jobs of other callers with it.
             Err(error) if is_fault_of_a_job(&error) => {
                 let own = self.send(jobs, enqueue);
+                let is_away = |answer: &Answer| match answer {
+                    Err(error) if !is_fault_of_a_job(error) => Some(error.again()),
+                    _ => None,
+                };
+                let mut away = is_away(&own);
                 for other in others {
-                    let answer = self.send(&other.jobs, enqueue);
+                    // Otherwise the last caller waits for it once for each of the others.
+                    let answer = match &away {
+                        Some(error) => Err(error.again()),
+                        None => self.send(&other.jobs, enqueue),
+                    };
+                    away = away.or_else(|| is_away(&answer));
                     other.get(answer);
                 }
                 own
@@ -178,7 +188,11 @@ impl Gathering {
 }
 
 fn bytes_of(jobs: &[NewJob]) -> usize {
-    jobs.iter().map(|job| job.payload.len()).sum()
+    let meta = |job: &NewJob| {
+        let texts = job.meta.iter().map(|(key, value)| key.len() + value.len());
+        texts.sum::<usize>()
+    };
+    jobs.iter().map(|job| job.payload.len() + meta(job)).sum()
 }
 
 fn is_fault_of_a_job(error: &JobsError) -> bool {
@@ -210,7 +224,7 @@ mod tests {
     use std::thread;
 
     /// A storage that shows each batch, and waits until it may go on. The id of a job is its
-    /// payload. It refuses the payload 0, and panics at 13.
+    /// payload. It refuses the payload 0, panics at 13, and is away at 4004.
     struct Slow {
         gathering: Gathering,
         shows: Sender<Vec<u64>>,
@@ -246,9 +260,11 @@ mod tests {
             self.shows.send(ids.clone()).unwrap();
             self.may.recv().unwrap();
             assert!(!ids.contains(&13), "as it is to");
-            match ids.contains(&0) {
-                true => Err(JobsError::new(JobsErrorKind::Invalid, "no")),
-                false => Ok(ids.into_iter().map(JobId).map(Placed::New).collect()),
+            let error = |kind| Err(JobsError::new(kind, "no"));
+            match &*ids {
+                ids if ids.contains(&0) => error(JobsErrorKind::Invalid),
+                ids if ids.contains(&4004) => error(JobsErrorKind::Unreachable),
+                ids => Ok(ids.iter().copied().map(JobId).map(Placed::New).collect()),
             }
         }
 
@@ -310,6 +326,25 @@ mod tests {
         assert_eq!(batches, [vec![2, 3, 0, 4], vec![2], vec![3, 0], vec![4]]);
         let refused = Err(JobsErrorKind::Invalid);
         assert_eq!(stored, [Ok(vec![2]), refused, Ok(vec![4])]);
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_asked_once_for_those_that_wait() {
+        let slow = Slow::new();
+        let callers: [&[u64]; 2] = [&[4004], &[2]];
+        let (stored, batch) = slow.store_behind(&callers, || slow.next());
+        assert_eq!(batch, [4004, 2]);
+        let away = Err(JobsErrorKind::Unreachable);
+        assert_eq!(stored, [away.clone(), away.clone()]);
+        // Also where one of them was refused before.
+        let callers: [&[u64]; 4] = [&[3, 0], &[4], &[4004], &[5]];
+        let (stored, batches) = slow.store_behind(&callers, || [(); 4].map(|()| slow.next()));
+        assert_eq!(
+            batches,
+            [vec![3, 0, 4, 4004, 5], vec![3, 0], vec![4], vec![4004]]
+        );
+        let refused = Err(JobsErrorKind::Invalid);
+        assert_eq!(stored, [refused, Ok(vec![4]), away.clone(), away]);
     }
 
     #[test]

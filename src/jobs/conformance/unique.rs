@@ -117,11 +117,19 @@ pub fn a_key_for_a_time_is_free_though_the_job_still_waits(env: &Env) {
         due: Due::After(DAY),
         ..unique("key", UniqueUntil::Elapsed(HOUR))
     };
-    let first = env.enqueue(key());
-    env.advance(HOUR + TICK);
-    let second = env.enqueue(key());
-    env.storage().cancel(first).unwrap();
-    assert_eq!(env.place(key()), Placed::Existing(second));
+    let mut last = env.enqueue(key());
+    for until in [UniqueUntil::Elapsed(HOUR), ENDED] {
+        env.advance(HOUR + TICK);
+        let next = env.enqueue(NewJob {
+            due: Due::After(DAY),
+            ..unique("key", until)
+        });
+        env.storage().cancel(last).unwrap();
+        // It does not look at the time of the one before.
+        env.sweep();
+        assert_eq!(env.place(key()), Placed::Existing(next));
+        last = next;
+    }
 }
 
 pub fn a_retry_does_not_meet_its_own_key(env: &Env) {

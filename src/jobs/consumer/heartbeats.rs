@@ -101,7 +101,7 @@ pub(super) fn show(
         settled: held.settled,
         held: &ids,
     });
-    let pulse = pulse.inspect_err(|error| shared.set_unsigned(id, error))?;
+    let pulse = pulse.inspect_err(|error| shared.set_sign_failed(id, error))?;
     shared.cancel(&pulse.lost, &held, CancelReason::Lease);
     shared.cancel(&pulse.cancel, &held, CancelReason::User);
     match pulse.alive {

@@ -71,7 +71,7 @@ impl Shared {
     }
 
     /// The storage answers errors to its signs of life.
-    pub(super) fn set_unsigned(&self, id: SessionId, error: &JobsError) {
+    pub(super) fn set_sign_failed(&self, id: SessionId, error: &JobsError) {
         if let Some(present) = &mut self.state.lock().session {
             if present.times.id == id {
                 present.failing = Some(error.to_string());

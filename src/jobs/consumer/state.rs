@@ -148,8 +148,8 @@ impl Shared {
         let state = self.state.lock();
         let mut report = state.report.clone();
         report.running = state.running.len();
-        let unsigned = state.session.as_ref().and_then(|it| it.failing.clone());
-        report.failing = report.failing.or(unsigned);
+        let of_signs = state.session.as_ref().and_then(|it| it.failing.clone());
+        report.failing = report.failing.or(of_signs);
         let ended = state.ends.ended.iter().map(|ended| ended.id);
         let sending = state.sending.iter().map(|(id, _)| *id);
         report.unsaved = sending.chain(ended).collect();

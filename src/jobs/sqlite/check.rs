@@ -31,6 +31,8 @@ pub(super) fn tables(work: &mut Work<'_>, mends: bool) -> Outcome<Vec<Fault>> {
     faults.extend(edges(work, mends)?);
     faults.extend(blocked(work, mends)?);
     faults.extend(in_lanes(work, mends)?);
+    // Of those that got their lanes by a mend.
+    follow::end_late(work)?;
     Ok(faults)
 }
 

@@ -144,13 +144,22 @@ fn first_of(
                 }
             }
         }
-        let mut too_many = false;
-        for (id, _) in &expired {
-            too_many |= !expire(work, *id)?;
+        let order = |(id, priority): &(i64, i64)| (Reverse(*priority), *id);
+        expired.sort_unstable_by_key(order);
+        let mut left = None;
+        for job in &expired {
+            if left.is_none() && !expire(work, job.0)? {
+                left = Some(order(job));
+            }
         }
-        if expired.is_empty() || too_many {
-            first.sort_unstable_by_key(|(id, priority)| (Reverse(*priority), *id));
-            return Ok((first.into_iter().map(|(id, _)| id).collect(), too_many));
+        if expired.is_empty() || left.is_some() {
+            // What comes behind one that is left waits until that has ended.
+            first.retain(|job| left.is_none_or(|left| order(job) < left));
+            first.sort_unstable_by_key(order);
+            return Ok((
+                first.into_iter().map(|(id, _)| id).collect(),
+                left.is_some(),
+            ));
         }
     }
 }

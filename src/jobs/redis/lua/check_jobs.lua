@@ -132,4 +132,5 @@ for _, id in ipairs(ids) do
     fault(id, "there is nothing of it", function() remove({id = id}) end)
   end
 end
+end_late()
 return answer(has_more and (last and int(last) or ids[#ids]) or false, faults)

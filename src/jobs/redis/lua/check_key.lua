@@ -101,4 +101,5 @@ elseif group == "q:" then
     end
   end
 end
+end_late()
 return answer(faults)

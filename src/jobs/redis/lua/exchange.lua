@@ -51,9 +51,10 @@ local function entries(ends)
   return found
 end
 
--- Ends a job whose end is plain. Returns whether it did.
+-- Ends a job whose end is plain. Returns whether it did. The entry is as it was before this
+-- exchange, which may have another end of the job.
 local function end_plainly(id, claim, entry)
-  if gone[id] or not entry then return false end
+  if not entry or runs[session] and runs[session][id] == false then return false end
   local of_claim, q = string.match(entry, "^ (%d+) (.*)$", 21)
   if of_claim ~= claim then return false end
   note_in(runs, session, id, false)
@@ -68,10 +69,10 @@ local AHEAD = 32
 
 local i = 6
 local judged = {}
-local entry = entries(tonumber(ARGV[5]))
+local known = entries(tonumber(ARGV[5]))
 for e = 1, tonumber(ARGV[5]) do
   local is_plain = ARGV[i + 2] == "d" and ARGV[i + 4] == ""
-  if is_plain and end_plainly(ARGV[i], ARGV[i + 1], entry[e]) then
+  if is_plain and end_plainly(ARGV[i], ARGV[i + 1], known[e]) then
     judged[e] = "E"
   else
     local j = load(ARGV[i])
@@ -156,7 +157,9 @@ local function first_of(line, ahead, taken, step)
     local at = next.at
     while next[at] and taken[next[at]] do at = at + step end
     next.at = at
-    if next[at] or #next < step * AHEAD then return next[at], step == 2 and tonumber(next[at + 1]) end
+    if next[at] or #next < step * AHEAD then
+      return next[at], step == 2 and tonumber(next[at + 1])
+    end
     next = nil
   end
 end

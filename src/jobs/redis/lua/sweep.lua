@@ -18,7 +18,9 @@ for _, m in ipairs(call("ZRANGEBYSCORE", P .. "kept", "-inf", t, "LIMIT", 0, mos
   forgotten = forgotten + 1
 end
 for _, m in ipairs(call("ZRANGEBYSCORE", P .. "ut", "-inf", t, "LIMIT", 0, most)) do
-  call("DEL", P .. "u:" .. m)
+  -- The next job that got the key may have it for another time, or until it ends.
+  local key = P .. "u:" .. m
+  if not holder_of(key) then call("DEL", key) end
   call("ZREM", P .. "ut", m)
   forgotten = forgotten + 1
 end
