@@ -365,8 +365,9 @@
 //! is of interest, then `redis-cli info commandstats`. `usec_per_call` of `evalsha` is the time in
 //! which the server does nothing else. `redis-cli info memory` has the bytes.
 //!
-//! On two processors a script took 16 µs for each plain job of a batch that it stored, and 25 µs for
-//! each that it gave and ended. A script that stored one job alone took 72 µs. With 50 µs in all for a job:
+//! On two processors a script took 16 µs for each plain job of a batch that it stored, and 25 µs
+//! for each that it gave and ended. A script that stored one job alone took 72 µs. With 50 µs in
+//! all for a job:
 //!
 //! - *10 consumers* ask 20 times a second when idle. A server does 20,000 jobs a second, more than
 //!   most handlers do; a few thousand if each is stored and claimed alone.

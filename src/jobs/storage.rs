@@ -62,8 +62,8 @@ use std::time::Duration;
 /// brings about, and the lane goes on. Of several of them the one with the smallest id ends first.
 /// All that are due in an exchange have joined their lanes by then. If more than [`MOST_DUE`] would
 /// end so in one call, the call may leave the rest to later exchanges and sweeps. A job that has
-/// its lane, and expires while it waits for a consumer, ends when an exchange would claim it, and in
-/// a sweep at the latest.
+/// its lane, and expires while it waits for a consumer, ends when an exchange would claim it, and
+/// in a sweep at the latest.
 ///
 /// # Jobs that follow others
 ///
