@@ -4,8 +4,8 @@
 //
 // For storages on the other side of a network, where a batch takes as long as a job. While a batch
 // is on its way, the callers that come wait. When it is there, the first of them sends the next
-// one, with what all of them have brought. So no caller waits for company, and each sends one batch
-// at most. The others of its batch have their answers from it.
+// one, with what all of them have brought, and gives the others their answers. So no caller waits
+// for company, and each sends for others once at most.
 
 use crate::jobs::error::{JobsError, JobsErrorKind};
 use crate::jobs::record::{Batch, BatchNumber, NewJob, Placed};
@@ -133,25 +133,7 @@ impl Gathering {
                 }
                 Ok(own)
             }
-            // It must not take the jobs of other callers with it.
-            Err(error) if is_fault_of_a_job(&error) => {
-                let own = self.send(jobs, enqueue);
-                let is_away = |answer: &Answer| match answer {
-                    Err(error) if !is_fault_of_a_job(error) => Some(error.again()),
-                    _ => None,
-                };
-                let mut away = is_away(&own);
-                for other in others {
-                    // Otherwise the last caller waits for it once for each of the others.
-                    let answer = match &away {
-                        Some(error) => Err(error.again()),
-                        None => self.send(&other.jobs, enqueue),
-                    };
-                    away = away.or_else(|| is_away(&answer));
-                    other.get(answer);
-                }
-                own
-            }
+            Err(error) if is_fault_of_a_job(&error) => self.send_each(jobs, others, enqueue),
             Err(error) => {
                 for other in others {
                     other.get(Err(error.again()));
@@ -159,6 +141,26 @@ impl Gathering {
                 Err(error)
             }
         }
+    }
+
+    /// Sends the jobs of each caller alone: one that is refused takes no others with it. If the
+    /// storage is away, it is asked once, not once for each of them.
+    fn send_each(&self, jobs: &[NewJob], others: Vec<Waiting>, enqueue: Enqueue<'_>) -> Answer {
+        let is_away = |answer: &Answer| match answer {
+            Err(error) if !is_fault_of_a_job(error) => Some(error.again()),
+            _ => None,
+        };
+        let own = self.send(jobs, enqueue);
+        let mut away = is_away(&own);
+        for other in others {
+            let answer = match &away {
+                Some(error) => Err(error.again()),
+                None => self.send(&other.jobs, enqueue),
+            };
+            away = away.or_else(|| is_away(&answer));
+            other.get(answer);
+        }
+        own
     }
 
     /// Takes what waits, as much as goes into a batch with these jobs.
