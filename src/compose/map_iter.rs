@@ -124,7 +124,8 @@ impl<R: Send + 'static, O> MapIter<R, O> {
 
     /// Returns the results in the order in which the tasks finish, so that a slow item delays no
     /// other result. Default: in the order of the items. Set it before the first result is asked
-    /// for. Either way, two items next to each other may start in either order, also at a gate.
+    /// for. Either way they are submitted in the order of the items. Two workers that take two of
+    /// them at the same moment may start these in either order, also at a gate.
     ///
     /// ```
     /// let pool = millhand::ThreadPool::new(2)?;

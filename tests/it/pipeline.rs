@@ -5,6 +5,7 @@ use crate::support::{LONG, must_recv};
 use millhand::cancel::CancelReason;
 use millhand::compose::{Failure, Pipeline};
 use millhand::error::Rejection;
+use millhand::observe::Event;
 use millhand::task::Context;
 use millhand::{
     ContextVar, JoinError, OnFull, Shutdown, TaskError, ThreadPool, blocking, current, is_cancelled,
@@ -932,6 +933,29 @@ fn a_simulated_pipeline_is_the_same_for_the_same_seed_and_hangs_for_none() {
             }
         }
     });
+}
+
+/// The thread that took a result, and the worker, each submitted what it found could begin.
+#[test]
+fn two_threads_that_drove_it_submitted_two_items_in_the_wrong_order() {
+    let me = thread::current().id();
+    // Time for the worker to overtake this thread.
+    let slow = move |event: &Event| {
+        if matches!(event, Event::Submitted { .. }) && thread::current().id() == me {
+            thread::sleep(Duration::from_micros(50));
+        }
+    };
+    let one = ThreadPool::builder().workers(1).observer(slow);
+    let pool = one.build().unwrap();
+    let task = pool.task().name("item");
+    for _ in 0..100 {
+        let begun = Arc::new(Mutex::new(Vec::new()));
+        let note = begun.clone();
+        let items = task.map_iter(0..50, move |n| note.lock().unwrap().push(n));
+        assert_eq!(items.window(10).count(), 50);
+        let begun = begun.lock().unwrap();
+        assert!(begun.iter().copied().eq(0..50), "{begun:?}");
+    }
 }
 
 #[cfg(feature = "simulation")]

@@ -220,20 +220,22 @@ impl Driver {
         panic::discard(stages);
     }
 
-    /// Begins all that may begin.
+    /// Begins all that may begin. If another thread does so, leaves it to that one: two would
+    /// submit their items in either order.
     fn drive(self: &Arc<Self>) {
-        loop {
-            let mut state = self.state.lock();
-            let Some(step) = state.step() else {
-                let has_news = state.has_news();
+        let mut state = self.state.lock();
+        if !mem::replace(&mut state.is_driven, true) {
+            while let Some(step) = state.step() {
                 drop(state);
-                if has_news {
-                    self.state.notify_all();
-                }
-                return;
-            };
-            drop(state);
-            self.begin(step);
+                self.begin(step);
+                state = self.state.lock();
+            }
+            state.is_driven = false;
+        }
+        let has_news = state.has_news();
+        drop(state);
+        if has_news {
+            self.state.notify_all();
         }
     }
 

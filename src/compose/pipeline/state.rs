@@ -85,6 +85,8 @@ pub(crate) struct PipelineState {
     /// Items with a higher index are not wanted.
     last: usize,
     is_closed: bool,
+    /// Whether a thread begins what `step` returns.
+    pub(crate) is_driven: bool,
 }
 
 impl PipelineState {
@@ -107,6 +109,7 @@ impl PipelineState {
             next_out: 0,
             last: usize::MAX,
             is_closed: false,
+            is_driven: false,
         }
     }
 
@@ -186,10 +189,9 @@ impl PipelineState {
             end => {
                 let is_last = end.is_err() && !self.mode.collects_all;
                 stage.waiting.insert(index, end);
-                if is_last {
-                    self.end_at(index)
-                } else {
-                    Leftovers::default()
+                match is_last {
+                    true => self.end_at(index),
+                    false => Leftovers::default(),
                 }
             }
         }
